@@ -1,1 +1,21 @@
-//! Work in progress.
+//! Unix sockets with descriptors beside the bytes.
+//!
+//! What is here: the sockets ([`Datagram`]), their names ([`Address`]), binding a name so that nobody
+//! is robbed and nothing is left behind ([`bind_path`]), and what a received descriptor is ([`Kind`]).
+//! Nothing here waits: every send and every receive says `MSG_DONTWAIT`, whatever `O_NONBLOCK` says,
+//! since that flag belongs to the open file description and so to others too.
+//!
+//! `unsafe` stands in `sys.rs` and nowhere else.
+
+mod address;
+mod bind;
+mod datagram;
+mod kind;
+mod sys;
+
+pub use address::{Address, AddressError};
+pub use bind::{BindError, BindOutcome, Bound, Unlink, bind_path};
+pub use datagram::{Control, Datagram, MAX_FDS, Received};
+pub use kind::{Description, Kind, describe, on_network_or_fuse};
+pub use rustix::io::Errno;
+pub use rustix::net::{AddressFamily, SocketType};

@@ -1,1 +1,52 @@
-//! Work in progress.
+//! Sans-IO codecs: bytes to messages and back, one file a protocol.
+//!
+//! Nothing here reads, writes, waits or looks at a clock; without `std` it could not. What a module
+//! gets is a slice that came from a peer who may be hostile, and what it gives is a verdict on it:
+//! no byte makes it panic, and its time is linear in the bytes.
+//!
+//! | module | what it knows |
+//! | --- | --- |
+//! | [`jsoncomm`] | one datagram, one JSON text |
+//! | [`json`] | how far JSON must be understood to put texts together and to cut them apart |
+//! | [`Protocol`] | the list of protocols |
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+use core::error::Error;
+use core::fmt;
+
+pub mod json;
+pub mod jsoncomm;
+mod protocol;
+
+pub use protocol::Protocol;
+
+/// How JavaScript must slice a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Text {
+    /// Every byte is below 0x80, so that `latin1Slice`, the fastest, is exact.
+    Ascii,
+    /// Valid UTF-8 with at least one byte of 0x80 or more: `utf8Slice`.
+    Utf8,
+}
+
+/// Why a message can't be delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Malformed {
+    /// No byte at all, where the protocol asks for a text.
+    Empty,
+    /// Bytes that aren't UTF-8.
+    NotUtf8,
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "the message is empty",
+            Self::NotUtf8 => "the message is not valid UTF-8",
+        })
+    }
+}
+
+impl Error for Malformed {}

@@ -1,0 +1,266 @@
+//! The datagram socket: one message a call, whole or not at all.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::{ManuallyDrop, MaybeUninit};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::retry_on_intr;
+use rustix::net::{
+    self, AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
+    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrAny, SocketFlags, SocketType,
+    sockopt,
+};
+
+use crate::{Address, Errno, sys};
+
+/// An `AF_UNIX` datagram socket.
+///
+/// Its `O_NONBLOCK` is neither needed nor touched.
+#[derive(Debug)]
+pub struct Datagram {
+    fd: OwnedFd,
+}
+
+impl Datagram {
+    /// Makes an unnamed, unconnected, close-on-exec socket.
+    ///
+    /// # Errors
+    ///
+    /// `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`.
+    pub fn new() -> Result<Self, Errno> {
+        net::socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None)
+            .map(|fd| Self { fd })
+    }
+
+    /// Makes two unnamed, close-on-exec sockets, each connected to the other.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`new`](Self::new).
+    pub fn pair() -> Result<(Self, Self), Errno> {
+        net::socketpair(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None)
+            .map(|(a, b)| (Self { fd: a }, Self { fd: b }))
+    }
+
+    /// Takes over a socket made elsewhere; see [`describe`](crate::describe) for what it must be.
+    ///
+    /// `SO_PASSPIDFD` is turned off for everybody who holds the socket: the pidfd that it puts beside
+    /// each message is a descriptor that nobody here would close.
+    #[must_use]
+    pub fn adopt(fd: OwnedFd) -> Self {
+        sys::refuse_pidfds(fd.as_fd());
+        Self { fd }
+    }
+
+    /// Gives the descriptor away.
+    #[must_use]
+    pub fn into_fd(self) -> OwnedFd {
+        self.fd
+    }
+
+    /// Gives the socket a name; [`Address::UNNAMED`] lets the kernel choose an abstract one.
+    ///
+    /// For a path use [`bind_path`](crate::bind_path), which sees to the mode and to what is there.
+    ///
+    /// # Errors
+    ///
+    /// `EADDRINUSE`, `EINVAL` (it has a name already), and what creating a file gives.
+    pub fn bind(&self, name: &Address) -> Result<(), Errno> {
+        net::bind(&self.fd, name)
+    }
+
+    /// Makes `peer` the only one to send to and to receive from.
+    ///
+    /// # Errors
+    ///
+    /// `ECONNREFUSED` (nobody has the name), `EPROTOTYPE` (no datagram socket), `EPERM` (connected to
+    /// somebody else), `ENOENT`, `EACCES`, `EINVAL` (unnamed).
+    pub fn connect(&self, peer: &Address) -> Result<(), Errno> {
+        net::connect(&self.fd, peer)
+    }
+
+    /// The name of this socket.
+    ///
+    /// # Errors
+    ///
+    /// `EAFNOSUPPORT` when an adopted socket is no Unix socket.
+    pub fn local_address(&self) -> Result<Address, Errno> {
+        to_address(&net::getsockname(&self.fd)?)
+    }
+
+    /// The name of the peer, or None when this socket is not connected.
+    ///
+    /// # Errors
+    ///
+    /// `EAFNOSUPPORT` when an adopted socket is no Unix socket.
+    pub fn peer_address(&self) -> Result<Option<Address>, Errno> {
+        match net::getpeername(&self.fd) {
+            Ok(Some(peer)) => to_address(&peer).map(Some),
+            Ok(None) => Ok(Some(Address::UNNAMED)),
+            Err(Errno::NOTCONN) => Ok(None),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Sends one message with its descriptors, to the connected peer when `to` is None.
+    ///
+    /// The descriptors are borrowed: neither their flags nor their offsets are touched.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` (the receiver's queue or our buffer is full), `EINVAL` (more than [`MAX_FDS`]
+    /// descriptors), `EMSGSIZE`, `ECONNREFUSED`, `ENOTCONN`, `EPERM`, `ETOOMANYREFS`, `ENOBUFS` …
+    pub fn send(
+        &self,
+        bytes: &[u8],
+        fds: &[BorrowedFd<'_>],
+        to: Option<&Address>,
+    ) -> Result<(), Errno> {
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        // A datagram is sent whole or not at all, so the number of bytes says nothing.
+        if fds.is_empty() {
+            // A tenth cheaper than sendmsg, whose header the kernel has to fetch first.
+            return retry_on_intr(|| match to {
+                None => net::send(&self.fd, bytes, flags),
+                Some(to) => net::sendto(&self.fd, bytes, flags, to),
+            })
+            .map(drop);
+        }
+        let mut space = [const { MaybeUninit::uninit() }; SEND_SPACE];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        if fds.len() > MAX_FDS || !control.push(SendAncillaryMessage::ScmRights(fds)) {
+            return Err(Errno::INVAL);
+        }
+        let bytes = [IoSlice::new(bytes)];
+        retry_on_intr(|| match to {
+            None => net::sendmsg(&self.fd, &bytes, &mut control, flags),
+            Some(to) => net::sendmsg_addr(&self.fd, to, &bytes, &mut control, flags),
+        })
+        .map(drop)
+    }
+
+    /// Receives one message: its bytes fill the buffers of `into` in order, its descriptors
+    /// (close-on-exec) are appended to `fds`, its sender's name overwrites `from`.
+    ///
+    /// The caller judges a message by the flags of [`Received`] and owns its descriptors either way.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` when nothing is there, `ECONNRESET` when the connected peer has turned to somebody
+    /// else. `fds` is as it was then.
+    pub fn recv(
+        &self,
+        into: &mut [IoSliceMut<'_>],
+        control: &mut Control,
+        fds: &mut Vec<OwnedFd>,
+        from: &mut Address,
+    ) -> Result<Received, Errno> {
+        // Drained to its end below. Its Drop would walk the padding behind the messages again.
+        let mut control = ManuallyDrop::new(RecvAncillaryBuffer::new(&mut control.space));
+        let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+        let message = retry_on_intr(|| net::recvmsg(&self.fd, into, &mut control, flags))?;
+        for part in control.drain() {
+            // Anything else (credentials that an adopted socket asked for) holds no descriptor.
+            if let RecvAncillaryMessage::ScmRights(received) = part {
+                fds.extend(received);
+            }
+        }
+        match &message.address {
+            Some(sender) => from.assign(sys::sockaddr_bytes(sender)),
+            None => from.assign(&[]),
+        };
+        Ok(Received {
+            len: message.bytes,
+            truncated: message.flags.contains(ReturnFlags::TRUNC),
+            fds_truncated: message.flags.contains(ReturnFlags::CTRUNC),
+        })
+    }
+
+    /// The send buffer's size in bytes as the kernel counts it: twice what was asked for (212,992).
+    ///
+    /// # Errors
+    ///
+    /// None that a socket gives.
+    pub fn send_buffer(&self) -> Result<usize, Errno> {
+        sockopt::socket_send_buffer_size(&self.fd)
+    }
+
+    /// Sets the send buffer's size, in the bytes of [`send_buffer`](Self::send_buffer).
+    ///
+    /// The kernel silently keeps it between 4,608 bytes and twice `net.core.wmem_max`: read it again.
+    ///
+    /// # Errors
+    ///
+    /// None that a socket gives.
+    pub fn set_send_buffer(&self, bytes: usize) -> Result<(), Errno> {
+        // The kernel doubles what it is given, and takes an int.
+        sockopt::set_socket_send_buffer_size(&self.fd, (bytes / 2).min(SEND_BUFFER_MAX))
+    }
+
+    /// Bytes of the send buffer that our messages still hold in receivers' queues, with the kernel's
+    /// overhead for each of them (`SIOCOUTQ`).
+    ///
+    /// # Errors
+    ///
+    /// None that a socket gives.
+    pub fn unsent(&self) -> Result<usize, Errno> {
+        sys::unsent(self.as_fd()).map(|bytes| usize::try_from(bytes).unwrap_or(0))
+    }
+}
+
+impl AsFd for Datagram {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// What [`Datagram::recv`] found out about a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Received {
+    /// Bytes written into the buffers; an empty message has none.
+    pub len: usize,
+    /// The message was longer than the buffers, and its rest is gone (`MSG_TRUNC`).
+    pub truncated: bool,
+    /// Descriptors are missing (`MSG_CTRUNC`): `RLIMIT_NOFILE` is reached, or a security module said
+    /// no. Those that did arrive were appended and are the caller's to close.
+    pub fds_truncated: bool,
+}
+
+/// The buffer that the kernel writes control messages into; one serves any number of receives.
+#[derive(Debug)]
+pub struct Control {
+    space: [MaybeUninit<u8>; RECV_SPACE],
+}
+
+impl Control {
+    /// Room for [`MAX_FDS`] descriptors, and for what an adopted socket may have asked for.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { space: [const { MaybeUninit::uninit() }; RECV_SPACE] }
+    }
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The most descriptors that one message carries (the kernel's `SCM_MAX_FD`).
+pub const MAX_FDS: usize = 253;
+
+fn to_address(sockaddr: &SocketAddrAny) -> Result<Address, Errno> {
+    let mut address = Address::UNNAMED;
+    if address.assign(sys::sockaddr_bytes(sockaddr)) {
+        Ok(address)
+    } else {
+        Err(Errno::AFNOSUPPORT)
+    }
+}
+
+const SEND_SPACE: usize = rustix::cmsg_space!(ScmRights(MAX_FDS));
+/// The descriptors come last, so what is written before them (credentials, a security label,
+/// timestamps) must not take their room.
+const RECV_SPACE: usize = rustix::cmsg_space!(ScmRights(MAX_FDS), ScmCredentials(1)) + 512;
+/// Bytes; setsockopt reads an int.
+const SEND_BUFFER_MAX: usize = i32::MAX as usize;

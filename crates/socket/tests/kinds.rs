@@ -1,0 +1,110 @@
+//! A descriptor is called what it is.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs::{self, File};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::{UnixDatagram, UnixListener};
+
+use common::TestDir;
+use fdwire_socket::{
+    AddressFamily, Datagram, Errno, Kind, SocketType, describe, on_network_or_fuse,
+};
+use rustix::event::{EventfdFlags, epoll, eventfd};
+use rustix::fs::inotify;
+use rustix::fs::{CWD, FileType, MemfdFlags, Mode, OFlags, memfd_create, mknodat, open};
+use rustix::net::{SocketFlags, listen, socket_with, socketpair};
+use rustix::process::{PidfdFlags, getpid, pidfd_open};
+use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
+
+fn kind(fd: impl AsFd) -> &'static str {
+    Kind::of(fd.as_fd()).unwrap().name()
+}
+
+fn opened(path: &std::path::Path, flags: OFlags) -> OwnedFd {
+    open(path, flags, Mode::empty()).unwrap()
+}
+
+#[test]
+fn files_are_told_apart() {
+    let dir = TestDir::new();
+    fs::write(dir.join("file"), "x").unwrap();
+    let file = File::open(dir.join("file")).unwrap();
+    assert_eq!(kind(&file), "file");
+    assert_eq!(kind(opened(&dir.join("file"), OFlags::PATH)), "path");
+    fs::remove_file(dir.join("file")).unwrap();
+    assert_eq!(kind(&file), "file");
+    assert_eq!(kind(memfd_create("x", MemfdFlags::CLOEXEC).unwrap()), "memfd");
+    assert_eq!(kind(File::open(&dir.0).unwrap()), "directory");
+    mknodat(CWD, dir.join("fifo"), FileType::Fifo, Mode::RWXU, 0).unwrap();
+    assert_eq!(kind(opened(&dir.join("fifo"), OFlags::RDONLY | OFlags::NONBLOCK)), "pipe");
+    assert_eq!(kind(File::open("/dev/null").unwrap()), "chardev");
+    assert_eq!(kind(File::open("/dev/ptmx").unwrap()), "tty");
+    assert_eq!(kind(File::open("/proc/self/ns/net").unwrap()), "other");
+    std::os::unix::fs::symlink("nowhere", dir.join("link")).unwrap();
+    assert_eq!(kind(opened(&dir.join("link"), OFlags::PATH | OFlags::NOFOLLOW)), "path");
+}
+
+#[test]
+fn a_deleted_file_in_tmpfs_is_no_memfd() {
+    let path = format!("/dev/shm/fdwire-{}", std::process::id());
+    let Ok(file) = File::create(&path) else { return };
+    fs::remove_file(&path).unwrap();
+    assert_eq!(kind(file), "file");
+}
+
+#[test]
+fn sockets_are_told_apart() {
+    let dir = TestDir::new();
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    assert_eq!(kind(&tcp), "tcp-listener");
+    assert_eq!(kind(TcpStream::connect(tcp.local_addr().unwrap()).unwrap()), "tcp-socket");
+    assert_eq!(kind(UdpSocket::bind("127.0.0.1:0").unwrap()), "udp-socket");
+    let unix = UnixListener::bind(dir.join("sock")).unwrap();
+    assert_eq!(kind(&unix), "unix-listener");
+    assert_eq!(kind(UnixDatagram::unbound().unwrap()), "unix-dgram");
+    let pair = |kind| socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None).unwrap().0;
+    assert_eq!(kind(pair(SocketType::STREAM)), "unix-stream");
+    assert_eq!(kind(pair(SocketType::SEQPACKET)), "unix-seqpacket");
+    let seqpacket =
+        socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None);
+    let seqpacket = Datagram::adopt(seqpacket.unwrap());
+    seqpacket.bind(&common::address(&dir.join("seq"))).unwrap();
+    listen(&seqpacket, 1).unwrap();
+    assert_eq!(kind(&seqpacket), "socket");
+    let netlink = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None);
+    assert_eq!(kind(netlink.unwrap()), "socket");
+}
+
+#[test]
+fn what_has_no_file_is_told_apart() {
+    assert_eq!(kind(std::io::pipe().unwrap().0), "pipe");
+    assert_eq!(kind(eventfd(0, EventfdFlags::CLOEXEC).unwrap()), "eventfd");
+    assert_eq!(kind(epoll::create(epoll::CreateFlags::CLOEXEC).unwrap()), "epoll");
+    let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC);
+    assert_eq!(kind(timer.unwrap()), "timerfd");
+    assert_eq!(kind(inotify::init(inotify::CreateFlags::CLOEXEC).unwrap()), "inotify");
+    assert_eq!(kind(pidfd_open(getpid(), PidfdFlags::empty()).unwrap()), "pidfd");
+}
+
+#[test]
+fn a_socket_is_described_and_nothing_else_is() {
+    let dir = TestDir::new();
+    let listener = UnixListener::bind(dir.join("sock")).unwrap();
+    let description = describe(listener.as_fd()).unwrap();
+    assert_eq!(description.domain, AddressFamily::UNIX);
+    assert_eq!(description.kind, SocketType::STREAM);
+    assert!(description.listening);
+    assert!(!describe(Datagram::new().unwrap().as_fd()).unwrap().listening);
+    let file = File::open("/dev/null").unwrap();
+    assert_eq!(describe(file.as_fd()), Err(Errno::NOTSOCK));
+}
+
+#[test]
+fn local_files_are_on_no_network() {
+    let memfd = memfd_create("x", MemfdFlags::CLOEXEC).unwrap();
+    assert_eq!(on_network_or_fuse(memfd.as_fd()), Ok(false));
+    assert_eq!(on_network_or_fuse(File::open("/proc/version").unwrap().as_fd()), Ok(false));
+}

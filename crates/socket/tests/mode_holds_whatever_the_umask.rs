@@ -1,0 +1,29 @@
+//! A name has the permissions that were asked for. One test: the umask is the whole process's.
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use common::{TestDir, address};
+use fdwire_socket::{BindOutcome, Datagram, Unlink, bind_path};
+use rustix::fs::{Mode, fstat};
+use rustix::process::umask;
+
+#[test]
+fn mode_holds_whatever_the_umask() {
+    let dir = TestDir::new();
+    for mask in [0o000, 0o022, 0o077, 0o777] {
+        umask(Mode::from_raw_mode(mask));
+        for mode in [0o600, 0o666, 0o660, 0o777, 0o000] {
+            let (socket, path) = (Datagram::new().unwrap(), dir.join("sock"));
+            let outcome = bind_path(&socket, &address(&path), mode, Unlink::Stale).unwrap();
+            let BindOutcome::Bound(bound) = outcome else { panic!("nobody holds the lock") };
+            assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, mode, "umask {mask:o}");
+            // The socket itself had them first, so the name never had more, not for a moment.
+            assert_eq!(fstat(&socket).unwrap().st_mode & 0o7777, mode);
+            drop(bound);
+        }
+        assert_eq!(umask(Mode::from_raw_mode(mask)).as_raw_mode(), mask);
+    }
+}

@@ -1,0 +1,97 @@
+//! jsoncomm against the original's bytes (`vectors/jsoncomm.json`) and at the borders of UTF-8.
+
+use fdwire_wire::jsoncomm::decode;
+use fdwire_wire::{Malformed, Text};
+use serde_json::Value;
+
+const VECTORS: &str = include_str!("../../../vectors/jsoncomm.json");
+
+fn vectors() -> Value {
+    serde_json::from_str(VECTORS).expect("the vectors are JSON")
+}
+
+fn rows<'a>(vectors: &'a Value, section: &str) -> &'a [Value] {
+    let rows = vectors[section].as_array().expect("a section is an array");
+    assert!(rows.len() > 20, "{section}");
+    rows
+}
+
+fn bytes(row: &Value) -> Vec<u8> {
+    let hex = row["hex"].as_str().expect("every row has its bytes");
+    let repeat =
+        row["repeat"].as_u64().map_or(1, |times| times.try_into().expect("a small number"));
+    let digits = hex.as_bytes().chunks(2).map(|pair| str::from_utf8(pair).expect("hex is ASCII"));
+    digits.map(|pair| u8::from_str_radix(pair, 16).expect("hex")).collect::<Vec<_>>().repeat(repeat)
+}
+
+/// What `decode` must say of a row; whether a text is JSON is JavaScript's to find out.
+fn expected(row: &Value) -> Result<Text, Malformed> {
+    assert_ne!(row["json"].is_string(), row["malformed"].is_string(), "one of the two: {row}");
+    match row["malformed"].as_str() {
+        Some("ERR_FDWIRE_EMPTY_MESSAGE") => Err(Malformed::Empty),
+        Some("ERR_FDWIRE_NOT_UTF8") => Err(Malformed::NotUtf8),
+        None | Some("ERR_FDWIRE_NOT_JSON") if bytes(row).iter().all(|byte| *byte < 0x80) => {
+            Ok(Text::Ascii)
+        }
+        None | Some("ERR_FDWIRE_NOT_JSON") => Ok(Text::Utf8),
+        Some(code) => panic!("unknown code {code}"),
+    }
+}
+
+#[test]
+fn what_the_original_sends_is_ascii() {
+    for row in rows(&vectors(), "dumps") {
+        assert_eq!(decode(&bytes(row)), Ok(Text::Ascii), "{row}");
+        assert_eq!(expected(row), Ok(Text::Ascii), "{row}");
+    }
+}
+
+#[test]
+fn what_is_received_is_judged_as_the_vectors_say() {
+    for row in rows(&vectors(), "received") {
+        assert_eq!(decode(&bytes(row)), expected(row), "{row}");
+    }
+}
+
+#[test]
+fn the_vectors_texts_are_the_values_of_their_bytes() {
+    let vectors = vectors();
+    for row in rows(&vectors, "dumps").iter().chain(rows(&vectors, "received")) {
+        let Some(json) = row["json"].as_str() else { continue };
+        // serde_json refuses lone surrogates and infinite numbers, and keeps integers whole that
+        // JavaScript rounds: those rows are for JavaScript's test.
+        let (Ok(value), Ok(expected)) =
+            (serde_json::from_slice::<Value>(&bytes(row)), serde_json::from_str::<Value>(json))
+        else {
+            continue;
+        };
+        match (value.as_f64(), expected.as_f64()) {
+            (Some(value), Some(expected)) => assert!(value.total_cmp(&expected).is_eq(), "{row}"),
+            _ => assert_eq!(value, expected, "{row}"),
+        }
+    }
+}
+
+#[test]
+fn one_byte_above_ascii_is_seen_at_every_place_of_every_length() {
+    for length in 1..=200 {
+        let mut text = vec![b'x'; length];
+        assert_eq!(decode(&text), Ok(Text::Ascii), "{length}");
+        for at in 0..length {
+            text[at] = 0x80;
+            assert_eq!(decode(&text), Err(Malformed::NotUtf8), "{at} of {length}");
+            if at > 0 {
+                text[at - 1] = 0xc2;
+                assert_eq!(decode(&text), Ok(Text::Utf8), "{at} of {length}");
+                text[at - 1] = b'x';
+            }
+            text[at] = b'x';
+        }
+    }
+}
+
+#[test]
+fn a_reason_is_a_plain_sentence() {
+    assert_eq!(Malformed::Empty.to_string(), "the message is empty");
+    assert_eq!(Malformed::NotUtf8.to_string(), "the message is not valid UTF-8");
+}
