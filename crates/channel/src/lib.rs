@@ -1,1 +1,29 @@
-//! Work in progress.
+//! The state machine of a channel: what is received becomes messages in a slab, what can't be sent
+//! at once is queued, and every limit is kept. It knows sockets and codecs, but neither Node nor
+//! JavaScript: `cargo test` runs all of it.
+//!
+//! | file | what is in it |
+//! | --- | --- |
+//! | `reactor.rs` | all channels of an environment, and the turns in which they work |
+//! | `channel.rs` | one channel: its socket, its two directions, limits and counters |
+//! | `batch.rs` | what one turn hands over |
+//! | `outbox.rs` | the queues of a channel, one for each destination |
+//! | `share.rs` | how much of our send buffer each destination may hold |
+//! | `poll.rs` | epoll and the timer |
+
+#![forbid(unsafe_code)]
+
+mod batch;
+mod channel;
+mod outbox;
+mod poll;
+mod reactor;
+mod share;
+
+pub use batch::{
+    Arrival, Batch, Event, GivenUp, MAX_EVENTS, MAX_FDS, NAMES, Payload, ROOM, Refusal, Sender,
+    Undelivered,
+};
+pub use channel::{Channel, Counters, Limits};
+pub use outbox::{SendError, Sent};
+pub use reactor::Reactor;

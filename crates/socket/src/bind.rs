@@ -86,7 +86,7 @@ pub fn bind_path(
         return Err(in_call("bind")(Errno::STALE));
     }
     drop(lock);
-    let bound = Bound { dir, name, inode: inode(&stat) };
+    let bound = Bound { dir, name, inode: inode(&stat), kept: false };
     bound.set_mode(&stat, mode)?;
     Ok(BindOutcome::Bound(bound))
 }
@@ -102,12 +102,18 @@ pub struct Bound {
     dir: OwnedFd,
     name: CString,
     inode: Inode,
+    kept: bool,
 }
 
 impl Bound {
     /// Removes the name now.
     pub fn unlink(self) {
         drop(self);
+    }
+
+    /// Leaves the name to whoever has the socket from now on.
+    pub fn keep(mut self) {
+        self.kept = true;
     }
 
     /// Gives the inode the bits that the umask took away.
@@ -133,6 +139,9 @@ impl Bound {
 
 impl Drop for Bound {
     fn drop(&mut self) {
+        if self.kept {
+            return;
+        }
         // Between looking and unlinking nobody who binds as we do puts another socket there. Without
         // the lock the name goes all the same: it would be left behind for ever.
         let _lock = Lock::take(&self.dir);

@@ -1,0 +1,35 @@
+// A worker of node:cluster hands received listeners to Node and is reached through them.
+import cluster from 'node:cluster'
+import { once } from 'node:events'
+import net from 'node:net'
+import { text } from 'node:stream/consumers'
+import { pair } from 'fdwire'
+
+/** Gives a listener that only this process has, whose original is closed. */
+async function listener(options) {
+  const original = net.createServer().listen({ ...options, exclusive: true })
+  await once(original, 'listening')
+  const address = original.address()
+  const [a, b] = pair({ protocol: 'jsoncomm' })
+  a.send('here', { fds: [original] })
+  const { fds } = await b.receive()
+  await Promise.all([a.close(), b.close()])
+  original.close()
+  return { fds, to: typeof address === 'string' ? { path: address } : { port: address.port } }
+}
+
+if (cluster.isPrimary) {
+  await once(cluster.fork(), 'exit')
+} else {
+  for (const [name, options] of [
+    ['unix', { path: `\0fdwire-cluster-${process.pid}` }],
+    ['tcp', { port: 0, host: '127.0.0.1' }],
+  ]) {
+    const { fds, to } = await listener(options)
+    const server = fds.toServer(0, {}, socket => socket.end('from the worker'))
+    const answer = await text(net.connect(to))
+    process.stdout.write(`${name}: ${answer}\n`)
+    server.close()
+  }
+  cluster.worker.disconnect()
+}

@@ -1,0 +1,23 @@
+/// How many different messages there are; they are sent in a circle.
+const RING: u8 = 64;
+
+/// The place in the ring of the one message that is not ASCII, so that nothing is decoded as
+/// latin1 by luck.
+const NON_ASCII: u8 = 7;
+
+/// JSON texts of exactly `size` bytes, the same as `ring` in `bench/peers/common.mjs`.
+pub(crate) fn ring(size: usize, fds: usize) -> Vec<Vec<u8>> {
+    (0..RING).map(|i| message(i, size, fds)).collect()
+}
+
+fn message(i: u8, size: usize, fds: usize) -> Vec<u8> {
+    let mut text = format!(r#"{{"seq":{},"fds":{fds},"name":""#, 10 + i);
+    if i == NON_ASCII {
+        text.push_str("ü☃");
+    }
+    while text.len() < size - 2 {
+        text.push(char::from(b'a' + i % 26));
+    }
+    text.push_str(r#""}"#);
+    text.into_bytes()
+}

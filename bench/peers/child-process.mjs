@@ -1,0 +1,96 @@
+// @ts-check
+/**
+ * Node's own IPC: `process.send` with JSON, and with a handle, of which it takes one a message
+ * (four descriptors are four messages). It can pass only what Node wraps: here a listening TCP
+ * server, the fastest kind of those tried.
+ */
+
+import { fstatSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { onGo, options, say, sendBatch, startReceiver, Tally, Trips, values } from './common.mjs'
+
+/** Messages that may wait in the channel: without a limit its queue would hold the whole batch. */
+const WINDOW = 256
+
+/** What `child.send` doesn't declare: the server's descriptor. @param {any} server */
+const fdOf = server => server._handle.fd
+
+if (options.receives) receive()
+else await send()
+
+function receive() {
+  const inode = process.argv.find(a => a.startsWith('inode='))?.slice('inode='.length)
+  const tally = new Tally(Number(inode))
+  take(process, tally, (value, handles) => {
+    if (options.trips) answer(value, handles)
+  })
+  say({ event: 'ready' })
+}
+
+/** @param {any} value @param {any[]} handles */
+function answer(value, handles) {
+  if (handles.length === 0) process.send?.(value)
+  for (const handle of handles) process.send?.(value, handle, {}, () => handle.close())
+}
+
+async function send() {
+  const server = options.fds > 0 ? await listening() : undefined
+  const receiver = startReceiver(['ipc'], server ? [`inode=${fstatSync(fdOf(server)).ino}`] : [])
+  if (options.trips) {
+    const tally = new Tally(server ? fstatSync(fdOf(server)).ino : 0)
+    const trips = new Trips(index => void receiver.send(values[index], server), tally)
+    take(receiver, tally, (_, handles) => {
+      for (const handle of handles) handle.close()
+      trips.answered()
+    })
+    await onGo(receiver, () => trips.run())
+    return
+  }
+
+  let underWay = 0
+  /** @type {(() => void) | undefined} */
+  let waiting
+  const gone = () => {
+    if (--underWay > WINDOW / 2 || !waiting) return
+    const resume = waiting
+    waiting = undefined
+    resume()
+  }
+  const times = Math.max(1, options.fds)
+  await onGo(receiver, () =>
+    sendBatch((index, resume) => {
+      for (let i = 0; i < times; i++) receiver.send(values[index], server, {}, gone)
+      underWay += times
+      if (underWay < WINDOW) return true
+      waiting = resume
+      return false
+    }),
+  )
+}
+
+/**
+ * Gathers the handles of a message, which come one by one.
+ * @param {any} from
+ * @param {Tally} tally
+ * @param {(value: any, handles: any[]) => void} then
+ */
+function take(from, tally, then) {
+  /** @type {any[]} */
+  let handles = []
+  from.on('message', (/** @type {any} */ value, /** @type {any} */ handle) => {
+    if (handle) handles.push(handle)
+    if (handles.length < options.fds) return
+    const all = handles
+    if (handle) handles = []
+    tally.takeFds(all.length, i => fdOf(all[i]))
+    tally.takeValue(value)
+    then(value, all)
+    if (!options.trips) for (const one of all) one.close()
+  })
+}
+
+/** A server whose descriptor is passed. */
+function listening() {
+  const server = createServer()
+  return new Promise(resolve => server.listen(0, '127.0.0.1', () => resolve(server)))
+}

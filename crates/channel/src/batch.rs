@@ -1,0 +1,235 @@
+//! What one turn of a channel hands over: messages in a slab, and what happened beside them.
+//!
+//! ```text
+//! slab   | [ | message 0 | , | message 1 | , | message 2 | ] |   room   | names of senders |
+//!        ^ the bytes between the messages are ours: join() writes them, so that the whole
+//!          turn is one JSON array
+//! ```
+
+use std::io::IoSliceMut;
+use std::ops::Range;
+use std::os::fd::OwnedFd;
+
+use fdwire_socket::{Address, Errno};
+use fdwire_wire::{Malformed, Text, json};
+
+/// The room a turn needs at least for the next datagram (bytes): the largest that the kernel's
+/// default send buffer lets through (212,960), rounded up.
+pub const ROOM: usize = 213_000;
+
+/// The part of the slab that is kept for the names of senders (bytes).
+pub const NAMES: usize = 32 * 1024;
+
+/// The most events of one turn.
+pub const MAX_EVENTS: usize = 1_024;
+
+/// The most descriptors of one turn.
+pub const MAX_FDS: usize = 2_048;
+
+/// Batches whose messages are longer than this on average (bytes) gain nothing by joining.
+const JOIN_BELOW: usize = 128;
+
+/// The longest name of a sender (bytes).
+const NAME: usize = 108;
+
+/// How many bytes of a message that can't be delivered are shown.
+pub(crate) const SAMPLE: usize = 32;
+
+/// How the bytes of a message are to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Payload {
+    /// A text, all of it below 0x80.
+    Ascii,
+    /// A text in UTF-8.
+    Utf8,
+    /// Bytes.
+    Bytes,
+}
+
+impl From<Text> for Payload {
+    fn from(text: Text) -> Self {
+        match text {
+            Text::Ascii => Self::Ascii,
+            Text::Utf8 => Self::Utf8,
+        }
+    }
+}
+
+/// Why a message was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Its bytes are none of the protocol's.
+    Malformed(Malformed),
+    /// It is larger than the channel's limit.
+    TooLarge,
+    /// It came with more descriptors than the channel allows.
+    TooManyFds,
+    /// The kernel could not install all of its descriptors.
+    FdsTruncated,
+}
+
+/// Who sent a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sender {
+    /// The one peer of a connected socket.
+    Peer,
+    /// A socket without a name.
+    Unnamed,
+    /// The same as the message before on this channel.
+    Same,
+    /// The name that stands here in the slab.
+    Name(Range<usize>),
+}
+
+/// What is known of a message beside its bytes.
+#[derive(Debug)]
+pub struct Arrival {
+    /// How its bytes are to be read.
+    pub payload: Payload,
+    /// Its descriptors, in the batch's list.
+    pub fds: Range<usize>,
+    /// Who sent it.
+    pub from: Sender,
+}
+
+/// Why a queued message was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GivenUp {
+    /// The kernel refused it.
+    Refused(Errno),
+    /// It waited for longer than the send timeout.
+    Expired,
+}
+
+/// A queued message that was given up.
+#[derive(Debug)]
+pub struct Undelivered {
+    /// Why.
+    pub why: GivenUp,
+    /// The number under which it was queued.
+    pub seq: u64,
+    /// Where it should have gone (None: to the peer).
+    pub to: Option<Address>,
+}
+
+/// One thing that happened to a channel.
+#[derive(Debug)]
+pub enum Event {
+    /// A message stands here in the slab.
+    Message(Range<usize>, Arrival),
+    /// A message that is too large for the slab stands in memory of its own.
+    Large(Vec<u8>, Arrival),
+    /// A message was refused; its first bytes stand here in the slab.
+    Refused(Refusal, Range<usize>, Sender),
+    /// The queue for a destination (None: the peer) is empty again.
+    Drained(Option<Address>),
+    /// A queued message was given up.
+    Undelivered(Undelivered),
+    /// Queued messages were settled, and somebody waits for that.
+    Progress,
+    /// Reading stopped: the channel's limit of open descriptors is reached.
+    FdsHeld,
+    /// The socket can't be used any more: this call failed.
+    Failed(Errno, &'static str),
+}
+
+/// The memory of one turn: borrowed slab, events and descriptors that nobody owns yet.
+pub struct Batch<'a> {
+    slab: &'a mut [u8],
+    used: usize,
+    names: usize,
+    /// What happened, in order.
+    pub events: Vec<Event>,
+    /// The descriptors of the messages, in order.
+    pub fds: Vec<OwnedFd>,
+}
+
+impl<'a> Batch<'a> {
+    /// A batch over `slab`, which holds at least `ROOM + NAMES` bytes; the two lists are emptied and
+    /// used again.
+    pub fn new(slab: &'a mut [u8], mut events: Vec<Event>, mut fds: Vec<OwnedFd>) -> Self {
+        events.clear();
+        fds.clear();
+        let names = slab.len().saturating_sub(NAMES);
+        Self { slab, used: 1, names, events, fds }
+    }
+
+    /// Turns a batch of small texts into one JSON array, where that is exact; the array's place.
+    ///
+    /// A text that closes all its strings and brackets can't change the meaning of its neighbours,
+    /// so if the array parses and has as many elements as there were messages, each is its own.
+    pub fn join(&mut self) -> Option<Range<usize>> {
+        let texts = self.events.len();
+        if texts < 2 || self.used > texts * JOIN_BELOW {
+            return None;
+        }
+        let joinable = self.events.iter().all(|event| match event {
+            Event::Message(at, Arrival { payload: Payload::Ascii | Payload::Utf8, .. }) => {
+                json::is_closed(&self.slab[at.clone()])
+            }
+            _ => false,
+        });
+        if !joinable {
+            return None;
+        }
+        for event in &self.events {
+            if let Event::Message(at, _) = event {
+                self.slab[at.start - 1] = b',';
+            }
+        }
+        self.slab[0] = b'[';
+        self.slab[self.used - 1] = b']';
+        Some(0..self.used)
+    }
+
+    /// The bytes at `range`.
+    pub fn bytes(&self, range: Range<usize>) -> &[u8] {
+        &self.slab[range]
+    }
+
+    /// Whether one more message of ordinary size fits.
+    pub(crate) fn has_room(&self) -> bool {
+        self.used + ROOM <= self.slab.len() - NAMES
+            && self.names + NAME <= self.slab.len()
+            && self.names + SAMPLE + NAME <= self.slab.len()
+            && self.events.len() < MAX_EVENTS
+            && self.fds.len() + fdwire_socket::MAX_FDS <= MAX_FDS
+    }
+
+    /// The free part of the slab, at most `limit` bytes of it.
+    pub(crate) fn room(&mut self, limit: usize) -> IoSliceMut<'_> {
+        // One byte stays free behind the message, for the comma or bracket of `join`.
+        let end = self.slab.len() - NAMES - 1;
+        let end = end.min(self.used.saturating_add(limit));
+        IoSliceMut::new(&mut self.slab[self.used..end])
+    }
+
+    /// The first `len` bytes of the room, before they are kept.
+    pub(crate) fn received(&self, len: usize) -> &[u8] {
+        &self.slab[self.used..self.used + len]
+    }
+
+    /// Keeps the first `len` bytes of the room as a message.
+    pub(crate) fn keep(&mut self, len: usize) -> Range<usize> {
+        let at = self.used..self.used + len;
+        self.used = at.end + 1;
+        at
+    }
+
+    /// Keeps a copy of a sender's name.
+    pub(crate) fn keep_name(&mut self, name: &[u8]) -> Range<usize> {
+        let at = self.names..self.names + name.len();
+        self.slab[at.clone()].copy_from_slice(name);
+        self.names = at.end;
+        at
+    }
+
+    /// Keeps a copy of the first bytes of the room, which the next message will overwrite.
+    pub(crate) fn keep_sample(&mut self, len: usize) -> Range<usize> {
+        let len = len.min(SAMPLE);
+        let at = self.names..self.names + len;
+        self.slab.copy_within(self.used..self.used + len, at.start);
+        self.names = at.end;
+        at
+    }
+}

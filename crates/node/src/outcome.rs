@@ -1,0 +1,152 @@
+//! How results and options cross.
+
+use std::time::Duration;
+
+use fdwire_channel::{Counters, Limits};
+use fdwire_socket::{BindError, Errno};
+use napi_derive::napi;
+
+/// A channel's index, or the system call that failed.
+#[napi(object)]
+pub struct Outcome {
+    /// The index; -1 where there is none.
+    pub channel: i32,
+    /// 0, or the errno; 0 without an index: the path is locked by somebody, try again.
+    pub errno: i32,
+    /// The system call.
+    pub syscall: String,
+}
+
+impl Outcome {
+    pub(crate) fn channel(index: usize) -> Self {
+        let channel = i32::try_from(index).unwrap_or(i32::MAX);
+        Self { channel, errno: 0, syscall: String::new() }
+    }
+
+    pub(crate) fn locked() -> Self {
+        Self { channel: -1, errno: 0, syscall: String::new() }
+    }
+}
+
+/// A system call that failed, on its way to an `Outcome`.
+pub(crate) struct Failed(pub(crate) Errno, pub(crate) &'static str);
+
+impl From<BindError> for Failed {
+    fn from(error: BindError) -> Self {
+        Self(error.errno, error.syscall)
+    }
+}
+
+impl From<Failed> for Outcome {
+    fn from(Failed(errno, syscall): Failed) -> Self {
+        Self { channel: -1, errno: errno.raw_os_error(), syscall: syscall.into() }
+    }
+}
+
+/// Names the system call of a failure.
+pub(crate) fn in_call(syscall: &'static str) -> impl Fn(Errno) -> Failed {
+    move |errno| Failed(errno, syscall)
+}
+
+/// What a channel is made with; `lib/options.ts` has checked it.
+#[napi(object)]
+pub struct ChannelOptions {
+    /// The name of the protocol.
+    pub protocol: String,
+    /// Bytes.
+    pub max_message: u32,
+    /// Descriptors a message may bring.
+    pub max_fds: u32,
+    /// Received descriptors at which reading stops.
+    pub max_open_fds: u32,
+    /// Bytes, for each destination.
+    pub max_queued: u32,
+    /// Descriptors, for each destination.
+    pub max_queued_fds: u32,
+    /// Milliseconds; 0 for none.
+    pub send_timeout: u32,
+}
+
+impl ChannelOptions {
+    pub(crate) fn limits(&self) -> Limits {
+        let timeout = Duration::from_millis(self.send_timeout.into());
+        Limits {
+            max_message: self.max_message as usize,
+            max_fds: self.max_fds as usize,
+            max_open_fds: self.max_open_fds as usize,
+            max_queued: self.max_queued as usize,
+            max_queued_fds: self.max_queued_fds as usize,
+            send_timeout: (!timeout.is_zero()).then_some(timeout),
+        }
+    }
+}
+
+/// What a channel has done and has waiting.
+#[napi(object)]
+pub struct ChannelStats {
+    /// Messages received whole.
+    pub received: f64,
+    /// Their bytes.
+    pub received_bytes: f64,
+    /// Their descriptors.
+    pub received_fds: f64,
+    /// Messages refused.
+    pub refused: f64,
+    /// Messages taken by the kernel or a queue.
+    pub sent: f64,
+    /// Their bytes.
+    pub sent_bytes: f64,
+    /// Their descriptors.
+    pub sent_fds: f64,
+    /// Queued messages that were given up.
+    pub undelivered: f64,
+    /// Messages in the queues.
+    pub queued: f64,
+    /// Their bytes.
+    pub queued_bytes: f64,
+    /// Their descriptors.
+    pub queued_fds: f64,
+    /// Received descriptors that nobody has taken or closed.
+    pub open_fds: f64,
+}
+
+/// The numbers of queued messages.
+#[napi(object)]
+#[derive(Default)]
+pub struct QueueNumbers {
+    /// The oldest that is still queued; 0 where nothing is.
+    pub oldest: f64,
+    /// The next that will be queued.
+    pub next: f64,
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts below 2^53")]
+impl ChannelStats {
+    pub(crate) fn new(
+        done: Counters,
+        (queued, queued_bytes, queued_fds): (usize, usize, usize),
+        open_fds: usize,
+    ) -> Self {
+        Self {
+            received: done.received as f64,
+            received_bytes: done.received_bytes as f64,
+            received_fds: done.received_fds as f64,
+            refused: done.refused as f64,
+            sent: done.sent as f64,
+            sent_bytes: done.sent_bytes as f64,
+            sent_fds: done.sent_fds as f64,
+            undelivered: done.undelivered as f64,
+            queued: queued as f64,
+            queued_bytes: queued_bytes as f64,
+            queued_fds: queued_fds as f64,
+            open_fds: open_fds as f64,
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts below 2^53")]
+impl QueueNumbers {
+    pub(crate) fn new((oldest, next): (Option<u64>, u64)) -> Self {
+        Self { oldest: oldest.unwrap_or(0) as f64, next: next as f64 }
+    }
+}

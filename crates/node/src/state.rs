@@ -1,0 +1,224 @@
+//! What an environment owns, and how a turn becomes records.
+
+use std::os::fd::OwnedFd;
+
+use fdwire_channel::{
+    Arrival, Batch, Channel, Event, GivenUp, MAX_EVENTS, NAMES, Payload, Reactor, Refusal, Sender,
+};
+use fdwire_socket::{Address, Errno};
+use fdwire_wire::Malformed;
+
+use crate::fds::OwnedFds;
+use crate::memory::Memory;
+use crate::table::{
+    BATCH_BYTES, FDS_IN, FROM_PEER, FROM_SAME, FROM_UNNAMED, JOINED_ASCII, JOINED_END, PayloadKind,
+    RECORD_WORDS, RECORDS, RecordKind, RefusalReason,
+};
+
+/// The state of one environment.
+pub(crate) struct State {
+    pub(crate) reactor: Reactor,
+    pub(crate) owned: OwnedFds,
+    pub(crate) memory: Memory,
+    /// Messages of this turn that the slab was too small for.
+    pub(crate) large: Vec<Vec<u8>>,
+    /// Where strings are written on their way to the kernel.
+    pub(crate) scratch: Vec<u8>,
+    events: Vec<Event>,
+    fds: Vec<OwnedFd>,
+    /// The channel whose turn is being told, until it closes.
+    telling: Option<usize>,
+}
+
+/// One channel's turn, as far as it has been told to JavaScript.
+pub(crate) struct Turn {
+    pub(crate) channel: usize,
+    events: Vec<Event>,
+    told: usize,
+}
+
+/// A record, as words: see `table.rs`.
+type Record = [i32; RECORD_WORDS as usize];
+
+impl State {
+    pub(crate) fn new(memory: Memory) -> Result<Self, Errno> {
+        Ok(Self {
+            reactor: Reactor::new()?,
+            owned: OwnedFds::default(),
+            memory,
+            large: Vec::new(),
+            scratch: Vec::new(),
+            events: Vec::new(),
+            fds: Vec::new(),
+            telling: None,
+        })
+    }
+
+    /// Lets the next ready channel work.
+    pub(crate) fn turn(&mut self) -> Option<Turn> {
+        let events = std::mem::take(&mut self.events);
+        let fds = std::mem::take(&mut self.fds);
+        let mut batch = Batch::new(&mut self.memory.slab()[..BATCH_BYTES], events, fds);
+        let channel = self.reactor.turn(&mut batch);
+        let joined = batch.join();
+        let (events, mut fds) = (batch.events, batch.fds);
+        let table = self.memory.table();
+        table[JOINED_END as usize] = joined.map_or(0, |array| word(array.end));
+        table[JOINED_ASCII as usize] = i32::from(events.iter().all(is_ascii));
+        for (at, fd) in fds.drain(..).enumerate() {
+            table[FDS_IN as usize + at] = self.owned.insert(fd);
+        }
+        self.fds = fds;
+        self.large.clear();
+        let Some(channel) = channel else {
+            self.events = events;
+            return None;
+        };
+        self.telling = Some(channel);
+        Some(Turn { channel, events, told: 0 })
+    }
+
+    /// Takes a channel out. What is left of its turn goes to nobody: the index may be another's soon.
+    pub(crate) fn remove(&mut self, index: usize) -> Option<Channel> {
+        self.telling = self.telling.filter(|&telling| telling != index);
+        self.reactor.remove(index)
+    }
+
+    /// Writes the next records of a turn; how many, 0 when all are told.
+    pub(crate) fn tell(&mut self, turn: &mut Turn) -> i32 {
+        let mut names = BATCH_BYTES;
+        let mut count = 0;
+        if self.telling.is_none() {
+            self.close_untold(turn);
+        }
+        while count < MAX_EVENTS && names + NAME_MAX <= BATCH_BYTES + NAMES {
+            let Some(event) = turn.events.get_mut(turn.told) else { break };
+            let record = self.record(event, &mut names);
+            let at = RECORDS as usize + count * RECORD_WORDS as usize;
+            self.memory.table()[at..at + RECORD_WORDS as usize].copy_from_slice(&record);
+            turn.told += 1;
+            count += 1;
+        }
+        word(count)
+    }
+
+    /// Takes the turn's memory back, for the next one.
+    pub(crate) fn recycle(&mut self, turn: Turn) {
+        self.telling = None;
+        self.events = turn.events;
+    }
+
+    fn close_untold(&mut self, turn: &mut Turn) {
+        for event in turn.events.drain(turn.told..) {
+            if let Event::Message(_, arrival) | Event::Large(_, arrival) = event {
+                for at in arrival.fds {
+                    let number = self.memory.table()[FDS_IN as usize + at];
+                    drop(self.owned.take(number));
+                }
+            }
+        }
+    }
+
+    fn record(&mut self, event: &mut Event, names: &mut usize) -> Record {
+        match event {
+            Event::Message(at, arrival) => {
+                message(RecordKind::Message, word(at.start), at.len(), arrival)
+            }
+            Event::Large(bytes, arrival) => {
+                let record =
+                    message(RecordKind::Large, word(self.large.len()), bytes.len(), arrival);
+                self.large.push(std::mem::take(bytes));
+                record
+            }
+            Event::Refused(why, sample, from) => {
+                let (name, name_len) = sender(from);
+                let reason = reason(*why) as i32;
+                let kind = RecordKind::Refused as i32;
+                [kind, word(sample.start), word(sample.len()), 0, 0, name, name_len, reason]
+            }
+            Event::Drained(to) => {
+                let (name, name_len) = self.name(to.as_ref(), names);
+                [RecordKind::Drained as i32, 0, 0, 0, 0, name, name_len, 0]
+            }
+            Event::Undelivered(message) => {
+                let (name, name_len) = self.name(message.to.as_ref(), names);
+                let errno = match message.why {
+                    GivenUp::Refused(errno) => errno.raw_os_error(),
+                    GivenUp::Expired => 0,
+                };
+                let seq = low_31_bits(message.seq);
+                [RecordKind::Undelivered as i32, errno, 0, 0, 0, name, name_len, seq]
+            }
+            Event::Progress => [RecordKind::Progress as i32, 0, 0, 0, 0, 0, 0, 0],
+            Event::FdsHeld => [RecordKind::FdsHeld as i32, 0, 0, 0, 0, 0, 0, 0],
+            Event::Failed(errno, syscall) => {
+                let (name, name_len) = self.keep(syscall.as_bytes(), names);
+                let errno = errno.raw_os_error();
+                [RecordKind::Failed as i32, errno, 0, 0, 0, name, name_len, 0]
+            }
+        }
+    }
+
+    fn name(&mut self, to: Option<&Address>, names: &mut usize) -> (i32, i32) {
+        match to {
+            None => (FROM_PEER, 0),
+            Some(to) => self.keep(to.as_bytes(), names),
+        }
+    }
+
+    fn keep(&mut self, bytes: &[u8], names: &mut usize) -> (i32, i32) {
+        let at = *names..*names + bytes.len();
+        *names = at.end;
+        let place = (word(at.start), word(bytes.len()));
+        self.memory.slab()[at].copy_from_slice(bytes);
+        place
+    }
+}
+
+/// The longest name of a destination or system call (bytes).
+const NAME_MAX: usize = 108;
+
+/// The low bits of a queued message's number, by which JavaScript knows it again.
+pub(crate) fn low_31_bits(seq: u64) -> i32 {
+    i32::try_from(seq & 0x7fff_ffff).unwrap_or(0)
+}
+
+fn message(kind: RecordKind, place: i32, len: usize, arrival: &Arrival) -> Record {
+    let (name, name_len) = sender(&arrival.from);
+    let payload = match arrival.payload {
+        Payload::Ascii => PayloadKind::Ascii,
+        Payload::Utf8 => PayloadKind::Utf8,
+        Payload::Bytes => PayloadKind::Bytes,
+    };
+    let (first, fds) = (word(arrival.fds.start), word(arrival.fds.len()));
+    [kind as i32, place, word(len), first, fds, name, name_len, payload as i32]
+}
+
+fn sender(from: &Sender) -> (i32, i32) {
+    match from {
+        Sender::Peer => (FROM_PEER, 0),
+        Sender::Unnamed => (FROM_UNNAMED, 0),
+        Sender::Same => (FROM_SAME, 0),
+        Sender::Name(at) => (word(at.start), word(at.len())),
+    }
+}
+
+fn reason(why: Refusal) -> RefusalReason {
+    match why {
+        Refusal::Malformed(Malformed::Empty) => RefusalReason::Empty,
+        Refusal::Malformed(Malformed::NotUtf8) => RefusalReason::NotUtf8,
+        Refusal::TooLarge => RefusalReason::TooLarge,
+        Refusal::TooManyFds => RefusalReason::TooManyFds,
+        Refusal::FdsTruncated => RefusalReason::FdsTruncated,
+    }
+}
+
+fn is_ascii(event: &Event) -> bool {
+    matches!(event, Event::Message(_, Arrival { payload: Payload::Ascii, .. }))
+}
+
+/// A place or length in the slab, or a count of records: all far below 2^31. A large message's
+/// length is bounded by `maxMessage`, which lib/ keeps below 2^31.
+fn word(value: usize) -> i32 {
+    i32::try_from(value).unwrap_or(i32::MAX)
+}

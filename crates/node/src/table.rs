@@ -1,0 +1,129 @@
+//! The layout of the memory that native code and JavaScript share: one slab of bytes, one table of
+//! 32-bit words. `lib/native.ts` allocates both by these sizes.
+//!
+//! ```text
+//! slab   | messages of a turn | names of senders | names of destinations |
+//! table  | head | records | descriptors of a turn's messages | descriptors for the next send |
+//! ```
+
+#![expect(clippy::cast_possible_truncation, reason = "sizes far below 2^32, checked by eye")]
+
+use fdwire_channel::{MAX_EVENTS, MAX_FDS, NAMES};
+use napi_derive::napi;
+
+/// Bytes of the slab that hold messages.
+const MESSAGES: usize = 512 * 1024;
+
+/// Where the part of the slab begins that a turn reads into, and where it ends.
+pub(crate) const BATCH_BYTES: usize = MESSAGES + NAMES;
+
+/// Bytes of the slab.
+#[napi]
+pub const SLAB_BYTES: u32 = (BATCH_BYTES + NAMES) as u32;
+
+/// Word 0: where the array ends into which the messages of this turn were joined, or 0.
+#[napi]
+pub const JOINED_END: u32 = 0;
+
+/// Word 1: 1 where every joined message is ASCII.
+#[napi]
+pub const JOINED_ASCII: u32 = 1;
+
+/// Word 2: how many messages of a failed or cut off `sendMany` were taken.
+#[napi]
+pub const TAKEN: u32 = 2;
+
+/// The first word of the first record.
+#[napi]
+pub const RECORDS: u32 = 8;
+
+/// Words of a record: kind, place, length, first descriptor, descriptors, name's place or one of the
+/// `FROM_` values, name's length, detail (payload, reason, errno or number).
+#[napi]
+pub const RECORD_WORDS: u32 = 8;
+
+/// The first word of the descriptors that came with the messages of this turn.
+#[napi]
+pub const FDS_IN: u32 = RECORDS + MAX_EVENTS as u32 * RECORD_WORDS;
+
+/// The first word of the descriptors that go with the next message.
+#[napi]
+pub const FDS_OUT: u32 = FDS_IN + MAX_FDS as u32;
+
+/// The most descriptors of a message.
+#[napi]
+pub const FDS_OUT_MAX: u32 = fdwire_socket::MAX_FDS as u32;
+
+/// Words of the table.
+#[napi]
+pub const TABLE_WORDS: u32 = FDS_OUT + FDS_OUT_MAX;
+
+/// What a record tells.
+#[napi]
+#[derive(Clone, Copy)]
+pub enum RecordKind {
+    /// A message in the slab; detail: how to read it.
+    Message,
+    /// A message in memory of its own, which `takeLarge(place)` gives; detail: how to read it.
+    Large,
+    /// A refused message, its first bytes in the slab; detail: a `RefusalReason`.
+    Refused,
+    /// A destination's queue is empty.
+    Drained,
+    /// A queued message was given up; place: the errno, 0 where it expired; detail: its number.
+    Undelivered,
+    /// Queued messages were settled.
+    Progress,
+    /// Reading stopped at the limit of open descriptors.
+    FdsHeld,
+    /// The socket failed; place: the errno; the name: of the system call.
+    Failed,
+}
+
+/// How the bytes of a message are to be read.
+#[napi]
+#[derive(Clone, Copy)]
+pub enum PayloadKind {
+    /// Text below 0x80.
+    Ascii,
+    /// Text in UTF-8.
+    Utf8,
+    /// Bytes.
+    Bytes,
+}
+
+/// Why a message was refused.
+#[napi]
+#[derive(Clone, Copy)]
+pub enum RefusalReason {
+    /// It is empty.
+    Empty,
+    /// It is not valid UTF-8.
+    NotUtf8,
+    /// It is larger than `maxMessage`.
+    TooLarge,
+    /// It came with more descriptors than `maxFds`.
+    TooManyFds,
+    /// The kernel could not install all its descriptors.
+    FdsTruncated,
+}
+
+/// The sender is the one peer.
+#[napi]
+pub const FROM_PEER: i32 = -1;
+
+/// The sender has no name.
+#[napi]
+pub const FROM_UNNAMED: i32 = -2;
+
+/// The sender is the same as that of the channel's message before.
+#[napi]
+pub const FROM_SAME: i32 = -3;
+
+/// What `send` gives where the destination's queue is full; other negative values are errnos.
+#[napi]
+pub const QUEUE_FULL: i32 = -10_000;
+
+/// What `send` gives where the destination is no address.
+#[napi]
+pub const BAD_ADDRESS: i32 = -10_001;

@@ -1,0 +1,23 @@
+export type { Address } from './lib/address.js'
+export type {
+  Channel,
+  ChannelEvents,
+  ChannelStats,
+  RequestOptions,
+} from './lib/channel.js'
+export { ERROR_CODES, type ErrorCode, type Fault, FdwireError } from './lib/errors.js'
+export { FdSet } from './lib/fdset.js'
+export type { DatagramOptions, Kind, ServerOptions, SocketOptions } from './lib/handoff.js'
+export type { ReadStreamOptions, WriteStreamOptions } from './lib/handoff-streams.js'
+export type { From, Message } from './lib/message.js'
+export { adopt, bind, connect, pair, type ValueOf } from './lib/open.js'
+export type {
+  BindOptions,
+  ChannelOptions,
+  ConnectOptions,
+  Protocol,
+  SocketType,
+  WaitOptions,
+} from './lib/options.js'
+export type { FdSource } from './lib/outgoing.js'
+export type { SendOptions } from './lib/sender.js'

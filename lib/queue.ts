@@ -1,0 +1,33 @@
+/** A first-in first-out list whose `shift` takes constant time. */
+export class Queue<T> {
+  #items: (T | undefined)[] = []
+  #head = 0
+
+  get length(): number {
+    return this.#items.length - this.#head
+  }
+
+  push(item: T): void {
+    this.#items.push(item)
+  }
+
+  /** Puts an item back that `shift` has just given. */
+  unshift(item: T): void {
+    if (this.#head > 0) this.#items[--this.#head] = item
+    else this.#items.unshift(item)
+  }
+
+  shift(): T | undefined {
+    const item = this.#items[this.#head]
+    this.#items[this.#head] = undefined
+    this.#head++
+    if (this.#head >= this.#items.length) {
+      this.#items = []
+      this.#head = 0
+    } else if (this.#head > 1_024 && this.#head * 2 > this.#items.length) {
+      this.#items = this.#items.slice(this.#head)
+      this.#head = 0
+    }
+    return item
+  }
+}

@@ -1,0 +1,226 @@
+import { BAD_ADDRESS, FDS_OUT, QUEUE_FULL, TAKEN } from '#native'
+import { type Address, checkAddress, isRelative } from './address.js'
+import { closedError } from './consumers.js'
+import { FdwireError, systemError } from './errors.js'
+import type { FdOwner, FdSet } from './fdset.js'
+import type { From } from './message.js'
+import { hot, table } from './native.js'
+import type { CheckedOptions } from './options.js'
+import { collectFds, type FdSource } from './outgoing.js'
+
+/** What goes with a message. */
+export interface SendOptions {
+  /** Descriptors to send along; they are borrowed, so close yours when you like. */
+  fds?: FdSet | Iterable<FdSource> | undefined
+  /** Where to, on a channel that is not connected. */
+  to?: Address | undefined
+  /** Whether `to` may be a relative path that came as a sender's name (the channel's option). */
+  allowRelative?: boolean | undefined
+}
+
+/** Relative senders' names that are remembered; with more, no relative path is sent to. */
+const MAX_RELATIVE = 1_024
+
+/** The sending half of a channel: values to bytes, and what the kernel said to them. */
+export class Sender {
+  readonly #owner: FdOwner
+  readonly #options: CheckedOptions
+  readonly #connected: boolean
+  readonly #fds: Int32Array
+  readonly #relative = new Set<string>()
+  #closed = false
+
+  constructor(owner: FdOwner, options: CheckedOptions, connected: boolean) {
+    this.#owner = owner
+    this.#options = options
+    this.#connected = connected
+    this.#fds = table.subarray(FDS_OUT, FDS_OUT + options.maxFds)
+  }
+
+  /** Sends a value; 0 when the kernel has it, else the number under which it is queued. */
+  send(value: unknown, options: SendOptions | undefined): number {
+    const json = this.#options.protocol === 'jsoncomm'
+    const encoded = json ? encodeJson(value) : encodeBytes(value)
+    if (options === undefined) return this.#check(this.#hand(encoded, 0, undefined), undefined)
+    checkNames(options)
+    const to = this.#destination(options)
+    const fds = collectFds(options.fds, this.#fds)
+    return this.#check(this.#hand(encoded, fds, to), to)
+  }
+
+  /** Sends values one by one, as fast as that goes; whether the kernel has them all. */
+  sendAll(values: Iterable<unknown>, options: SendOptions | undefined): boolean {
+    if (options?.fds !== undefined) {
+      throw new TypeError('sendAll has no option fds: send the message that needs them by send')
+    }
+    if (options !== undefined) checkNames(options)
+    const to = this.#destination(options ?? {})
+    const list = Array.from(values)
+    if (list.length === 0) return true
+    const encoded = this.#options.protocol === 'jsoncomm' ? encodeList(list) : list.map(bytesAt)
+    if (this.#closed) throw closedError('sendAll')
+    if (typeof encoded === 'string') {
+      const result = hot.sendMany(this.#owner.index, encoded, to)
+      if (result < 0) throw withSent(this.#error(result, to), table[TAKEN] as number)
+      return result === 0
+    }
+    let sent = 0
+    let queued = 0
+    for (const one of encoded) {
+      const result = this.#hand(one, 0, to)
+      if (result < 0) throw withSent(this.#error(result, to), sent)
+      sent++
+      queued = result
+    }
+    return queued === 0
+  }
+
+  /** Sends no more. */
+  close(): void {
+    this.#closed = true
+  }
+
+  /** Remembers the name of a sender, if it is one that would mean something else here. */
+  note(from: From): void {
+    if (typeof from !== 'string' || this.#relative.size > MAX_RELATIVE) return
+    if (isRelative(from)) this.#relative.add(from)
+  }
+
+  #hand(encoded: string | ArrayBufferView, fds: number, to: Address | undefined): number {
+    if (this.#closed) throw closedError('send')
+    const { index } = this.#owner
+    if (typeof encoded === 'string') {
+      return to === undefined
+        ? hot.sendText(index, encoded, fds)
+        : hot.sendText(index, encoded, fds, to)
+    }
+    return to === undefined
+      ? hot.sendBytes(index, encoded, fds)
+      : hot.sendBytes(index, encoded, fds, to)
+  }
+
+  #check(result: number, to: Address | undefined): number {
+    if (result < 0) throw this.#error(result, to)
+    return result
+  }
+
+  #error(result: number, to: Address | undefined): Error {
+    if (result === QUEUE_FULL) {
+      const of = to === undefined ? '' : ` for ${to}`
+      return new FdwireError(
+        'ERR_FDWIRE_QUEUE_FULL',
+        `The queue${of} is full (maxQueued, maxQueuedFds): wait for 'drain' when send gives false`,
+      )
+    }
+    if (result === BAD_ADDRESS && to !== undefined) checkAddress(to, 'to')
+    return systemError(result, 'sendmsg', to === undefined ? {} : { dest: printable(to) })
+  }
+
+  #destination({ to, allowRelative }: SendOptions): Address | undefined {
+    if (to === undefined) return undefined
+    if (this.#connected) {
+      throw new FdwireError('ERR_FDWIRE_BAD_ADDRESS', 'to: this channel is connected to its peer')
+    }
+    if (to === null) {
+      throw new FdwireError(
+        'ERR_FDWIRE_BAD_ADDRESS',
+        'to is null: the sender of that message has no name to which one could send',
+      )
+    }
+    if (typeof to === 'string') {
+      if (!to.isWellFormed()) checkAddress(to, 'to')
+    } else if (!(to instanceof Uint8Array)) {
+      throw new TypeError('to must be a path, an abstract name or a Buffer')
+    }
+    if (to.length === 0) {
+      throw new FdwireError('ERR_FDWIRE_BAD_ADDRESS', 'to is empty: that is no name')
+    }
+    if (isRelative(to) && !(allowRelative ?? this.#options.allowRelative)) this.#refuseEcho(to)
+    return to
+  }
+
+  /** A relative name of a sender would lead to a stranger: it belongs to the sender's directory. */
+  #refuseEcho(to: Address): void {
+    const name = printable(to)
+    if (!this.#relative.has(name) && this.#relative.size <= MAX_RELATIVE) return
+    throw new FdwireError(
+      'ERR_FDWIRE_BAD_ADDRESS',
+      `to is '${name}', a sender's relative path: it means another socket here (allowRelative)`,
+    )
+  }
+}
+
+function checkNames(options: SendOptions): void {
+  for (const name in options) {
+    if (name === 'fds' || name === 'to' || name === 'allowRelative') continue
+    if ((options as Record<string, unknown>)[name] === undefined) continue
+    throw new TypeError(`send has no option ${name}, only fds, to and allowRelative`)
+  }
+}
+
+function encodeJson(value: unknown): string {
+  let text: string | undefined
+  try {
+    text = JSON.stringify(value)
+  } catch (cause) {
+    throw unencodable((cause as Error).message, cause)
+  }
+  if (text === undefined) throw unencodable(`JSON has no ${typeof value}`)
+  return text
+}
+
+function encodeBytes(value: unknown): string | ArrayBufferView {
+  if (typeof value === 'string') {
+    if (value.isWellFormed()) return value
+    throw new FdwireError('ERR_FDWIRE_ILL_FORMED_TEXT', 'The text has a lone surrogate')
+  }
+  if (ArrayBuffer.isView(value)) return value
+  throw new TypeError(
+    'A message of encoding buffer is a Buffer, another ArrayBufferView or a string',
+  )
+}
+
+/** All values as one JSON array where its elements are what each alone gives, else one by one. */
+function encodeList(list: unknown[]): string | string[] {
+  if (!('toJSON' in list) && list.every(isPlain)) {
+    try {
+      return JSON.stringify(list)
+    } catch {
+      // Which one it is comes out below.
+    }
+  }
+  return list.map((value, index) => at(index, () => encodeJson(value)))
+}
+
+function bytesAt(value: unknown, index: number): string | ArrayBufferView {
+  return at(index, () => encodeBytes(value))
+}
+
+function at<T>(index: number, encode: () => T): T {
+  try {
+    return encode()
+  } catch (error) {
+    throw Object.assign(error as Error, { index })
+  }
+}
+
+/** Whether a value gives the same text as an element of an array. */
+function isPlain(value: unknown): boolean {
+  const type = typeof value
+  if (type === 'undefined' || type === 'function' || type === 'symbol') return false
+  return value === null || typeof (value as { toJSON?: unknown }).toJSON !== 'function'
+}
+
+function unencodable(why: string, cause?: unknown): FdwireError {
+  return new FdwireError('ERR_FDWIRE_UNENCODABLE', `JSON can't carry this value: ${why}`, {
+    ...(cause === undefined ? {} : { cause }),
+  })
+}
+
+function withSent(error: Error, sent: number): Error {
+  return Object.assign(error, { sent })
+}
+
+function printable(address: Address): string {
+  return typeof address === 'string' ? address : Buffer.from(address).toString()
+}
