@@ -230,6 +230,8 @@ unsafe extern "C" fn on_environment_end(
 ) {
     // SAFETY: the count that `start` gave away; the hook runs once.
     let inner = unsafe { Rc::from_raw(data.cast_const().cast::<Inner>()) };
+    // SAFETY: made by `start`; from here on nobody calls into JavaScript.
+    unsafe { sys::napi_async_destroy(inner.env, inner.context) };
     let poll = inner.poll.take();
     let closed = move || {
         // Names are removed and descriptors closed here, after the loop has let go of the handle.
