@@ -6,7 +6,7 @@ use rustix::io;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType, bind,
-    connect, recvmsg, sendmsg, sendmsg_addr, socket_with, socketpair,
+    connect, recvmsg, send, sendmsg, sendmsg_addr, sendto, socket_with, socketpair,
 };
 
 /// The most descriptors that a message of the benchmark carries.
@@ -57,11 +57,17 @@ impl Link {
         fds: &[BorrowedFd<'_>],
         to: Option<&SocketAddrAny>,
     ) -> io::Result<()> {
+        if fds.is_empty() {
+            // As fdwire does: a tenth cheaper than sendmsg.
+            match to {
+                Some(to) => sendto(&self.socket, bytes, SendFlags::empty(), to)?,
+                None => send(&self.socket, bytes, SendFlags::empty())?,
+            };
+            return Ok(());
+        }
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FDS))];
         let mut control = SendAncillaryBuffer::new(&mut space);
-        if !fds.is_empty() {
-            control.push(SendAncillaryMessage::ScmRights(fds));
-        }
+        control.push(SendAncillaryMessage::ScmRights(fds));
         let data = [IoSlice::new(bytes)];
         match to {
             Some(to) => {
