@@ -1,10 +1,6 @@
 export type { Address } from './lib/address.js'
-export type {
-  Channel,
-  ChannelEvents,
-  ChannelStats,
-  RequestOptions,
-} from './lib/channel.js'
+export type { Channel } from './lib/channel.js'
+export type { ChannelEvents, RequestOptions } from './lib/channel-types.js'
 export { ERROR_CODES, type ErrorCode, type Fault, FdwireError } from './lib/errors.js'
 export { FdSet } from './lib/fdset.js'
 export type { DatagramOptions, Kind, ServerOptions, SocketOptions } from './lib/handoff.js'
@@ -21,3 +17,4 @@ export type {
 } from './lib/options.js'
 export type { FdSource } from './lib/outgoing.js'
 export type { SendOptions } from './lib/sender.js'
+export type { ChannelStats } from './lib/stats.js'

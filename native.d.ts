@@ -27,9 +27,9 @@ export declare class Environment {
   bind(address: Uint8Array, mode: number, unlink: string, options: ChannelOptions): Outcome
   /**
    * A socket that is connected to an address and then bound: to `local`, empty for the kernel's
-   * choice, absent to stay without a name.
+   * choice, absent to stay without a name. `mode` and `unlink` are as in `bind`, for `local`.
    */
-  connect(address: Uint8Array, local: Uint8Array | undefined | null, options: ChannelOptions): Outcome
+  connect(address: Uint8Array, local: Uint8Array | undefined | null, mode: number, unlink: string, options: ChannelOptions): Outcome
   /** Two connected sockets. */
   pair(options: ChannelOptions): Array<Outcome>
   /** A channel over a socket that JavaScript gives away; where it fails nothing is taken. */
@@ -54,9 +54,13 @@ export declare class Environment {
   watch(channel: number, watched: boolean): void
   /** One non-blocking attempt for everything that is queued anywhere. */
   tryAll(): void
+  /** Removes the paths that channels have bound: at `process.exit` nothing else of native code runs. */
+  unlinkAll(): void
   /** A message of this turn that the slab was too small for. */
   takeLarge(place: number): Buffer
-  /** Takes ownership of a descriptor; an errno where it isn't open. */
+  /** Who in this thread owns a descriptor already: `FdSet`, `channel`, or empty for nobody. */
+  ownerOf(fd: number): string
+  /** Takes ownership of a descriptor; an errno where it isn't open, EBUSY where it is owned. */
   ownFd(fd: number): number
   /** What a descriptor is; an errno, as a number, where it isn't open. */
   kindOf(fd: number): string | number

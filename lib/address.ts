@@ -62,6 +62,12 @@ export function isRelative(address: Address): boolean {
   return first !== SLASH && first !== 0
 }
 
+/** An address as messages show it: an abstract name's zero bytes as `@`, as the kernel's tools do. */
+export function printableAddress(address: Address): string {
+  const text = typeof address === 'string' ? address : Buffer.from(address).toString()
+  return text.replaceAll('\0', '@')
+}
+
 const SLASH = 0x2f
 
 function bytesOf(address: Address): Uint8Array {

@@ -1,82 +1,36 @@
 import { AsyncResource } from 'node:async_hooks'
 import { channel as diagnostics } from 'node:diagnostics_channel'
-import { type ChannelStats as NativeStats, RecordKind } from '#native'
+import { captureRejectionSymbol } from 'node:events'
+import { RecordKind } from '#native'
 import { type Address, decodeAddress } from './address.js'
-import { Consumers, closedError } from './consumers.js'
+import type { ChannelEvents, RequestOptions } from './channel-types.js'
+import { checkWait, closedError } from './consumers.js'
 import { WatchedEmitter } from './emitter.js'
-import { abortError, FdwireError, systemError } from './errors.js'
-import type { FdOwner, FdSet } from './fdset.js'
-import { type From, type Item, isMessage, type Malformed, type Message } from './message.js'
-import { countReferenced, environment, hot, register, release, unregister } from './native.js'
+import { Ending } from './ending.js'
+import { FdwireError, systemError } from './errors.js'
+import type { FdOwner } from './fdset.js'
+import { Flushes } from './flushes.js'
+import { conflict, Inbox } from './inbox.js'
+import { Iteration } from './iteration.js'
+import type { Message } from './message.js'
+import { countReferenced, environment, register, release, unregister } from './native.js'
 import {
   type CheckedOptions,
   checkCallOptions,
-  checkSignal,
   checkTimeout,
   type Protocol,
   type SocketType,
   type WaitOptions,
 } from './options.js'
 import { Queue } from './queue.js'
-import { beginTurn, detailAt, kindAt, nameAt, placeAt, Reader, recordAt } from './records.js'
-import { Sender, type SendOptions } from './sender.js'
+import type { Notice } from './records.js'
+import { Sender, type SendOptions, undeliveredError } from './sender.js'
+import { type ChannelStats, readStats } from './stats.js'
 
-/** The events of a channel, with their arguments. */
-export interface ChannelEvents<V> {
-  /** A message. */
-  message: [value: V, fds: FdSet, from: From]
-  /** A message that could not be delivered; its descriptors are closed. */
-  malformed: [error: FdwireError, from: From]
-  /** A queued message that was given up: the kernel refused it, or `sendTimeout` was up. */
-  undelivered: [error: Error, details: { to: Address | undefined }]
-  /** The queue of a destination is empty again after `send` gave false; `to` as in `send`. */
-  drain: [to: Address | undefined]
-  /** The channel can't go on; it closes by itself. */
-  error: [error: Error]
-  /** The last event, once. */
-  close: []
-}
-
-/** What a channel has done, and what it has waiting. */
-export interface ChannelStats {
-  /** Messages that were received whole, their bytes and descriptors. */
-  received: number
-  receivedBytes: number
-  receivedFds: number
-  /** Messages that could not be delivered. */
-  malformed: number
-  /** Replies that came after their request had been given up. */
-  lateReplies: number
-  /** Messages that the kernel or a queue has taken, their bytes and descriptors. */
-  sent: number
-  sentBytes: number
-  sentFds: number
-  /** Queued messages that were given up. */
-  undelivered: number
-  /** Messages that are queued for sending, their bytes and descriptors. */
-  queued: number
-  queuedBytes: number
-  queuedFds: number
-  /** Messages that were read and that nobody has taken yet. */
-  unread: number
-  /** Received descriptors that nobody has taken or closed. */
-  openFds: number
-}
-
-/** Options of `request`. */
-export interface RequestOptions extends SendOptions, WaitOptions {}
-
+/** How long `close()` tries to send what is queued (ms). */
 const CLOSE_TIMEOUT = 10_000
-const malformedChannel = diagnostics('fdwire:malformed')
-const undeliveredChannel = diagnostics('fdwire:undelivered')
-const REJECTION = Symbol.for('nodejs.rejection')
 
-interface Flush {
-  /** The first queued message that it does not wait for. */
-  until: number
-  resolve(): void
-  reject(error: unknown): void
-}
+const undeliveredChannel = diagnostics('fdwire:undelivered')
 
 /**
  * Messages with descriptors, both ways, over a datagram socket.
@@ -89,31 +43,19 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
   /** The socket's type. */
   readonly type: SocketType
   readonly #owner: FdOwner
-  readonly #connected: boolean
   readonly #context = new AsyncResource('FDWIRECHANNEL')
-  readonly #reader: Reader
+  readonly #inbox: Inbox
   readonly #sender: Sender
-  readonly #consumers = new Consumers(() => this.#updateWant())
-  /** What was read and nobody has taken: the rest of a turn whose last consumer went in its middle. */
-  readonly #unread = new Queue<Item>()
-  #flushes: Flush[] = []
-  #listening = false
-  #paused = false
-  #wanted = false
-  #iterating = false
-  #referenced = true
-  #malformed = 0
-  #drainScheduled = false
+  readonly #flushes: Flushes
+  readonly #ending = new Ending()
   /** What is left to tell of records that are no messages. */
-  readonly #notices = new Queue<() => void>()
-  /** Malformed messages wait in line for a `receive` that takes them: fdwire/jsoncomm. */
-  #keepMalformed = false
-  /** Why the channel has ended, for calls that come later. */
-  #error: Error | undefined
-  #closing: Promise<void> | undefined
-  #whenClosed: (() => void)[] = []
+  readonly #notices = new Queue<Notice>()
+  #referenced = true
+  /** Nothing is delivered and nothing can be sent any more. */
   #stopped = false
+  /** The socket is closed. */
   #closed = false
+  #closing: Promise<void> | undefined
   #lastStats: ChannelStats | undefined
 
   /** @internal Channels are made by `bind`, `connect`, `pair` and `adopt`. */
@@ -122,9 +64,11 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
     this.protocol = options.protocol
     this.type = options.type
     this.#owner = { index }
-    this.#connected = environment.peerAddress(index) !== null
-    this.#reader = new Reader(this.#owner)
-    this.#sender = new Sender(this.#owner, options, this.#connected)
+    this.#sender = new Sender(this.#owner, options, environment.peerAddress(index) !== null)
+    this.#inbox = new Inbox(this.#owner, this, this.#context, options, from =>
+      this.#sender.note(from),
+    )
+    this.#flushes = new Flushes(this.#owner)
     register(index, this)
     countReferenced(1)
   }
@@ -154,7 +98,7 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
 
   /** What was done so far, and what waits. */
   get stats(): ChannelStats {
-    return this.#lastStats ?? this.#readStats()
+    return this.#lastStats ?? readStats(this.#owner.index, this.#inbox)
   }
 
   /**
@@ -202,16 +146,17 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
    * # Errors
    * As `send` and `receive`; a malformed reply rejects, and so does an undelivered request.
    */
-  async request(value: unknown, options: RequestOptions = {}): Promise<Message<V>> {
-    const { timeout, signal, ...sending } = options
-    const how = this.#waitOptions({ timeout, signal })
-    this.#checkOpen('request')
-    const seq = this.#sender.send(value, sending)
-    const replyFrom = sending.to ?? null
-    const reply = this.#consumers.wait({ ...how, replyFrom, seq })
-    this.#updateWant()
-    this.#drain()
-    return (await reply) as Message<V>
+  request(value: unknown, options: RequestOptions = {}): Promise<Message<V>> {
+    try {
+      const { timeout, signal, ...sending } = options
+      const how = checkWait('request', { timeout, signal })
+      this.#checkLive('request')
+      const seq = this.#sender.send(value, sending, 'request')
+      const replyFrom = sending.to ?? null
+      return this.#inbox.wait({ ...how, replyFrom, seq }) as Promise<Message<V>>
+    } catch (error) {
+      return Promise.reject(error)
+    }
   }
 
   /**
@@ -221,8 +166,8 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
    * The reason, where one of these messages was given up.
    */
   async flush(): Promise<void> {
-    this.#checkOpen('flush')
-    await this.#flush()
+    this.#checkLive('flush')
+    await this.#flushes.wait()
   }
 
   /**
@@ -235,58 +180,59 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
   close(options: { timeout?: number | undefined } = {}): Promise<void> {
     checkCallOptions('close', options, ['timeout'])
     const timeout = checkTimeout(options.timeout, CLOSE_TIMEOUT)
-    this.#closing ??= this.#closed ? Promise.resolve() : this.#close(timeout)
+    this.#closing ??= this.#closed ? this.#ending.wait() : this.#close(timeout)
     return this.#closing
   }
 
   /** Closes at once, and drops what is queued. With an error, that is why: see `'error'`. */
   destroy(error?: Error): this {
     if (this.#closed) return this
-    this.#error = error
+    const wasClosing = this.#closing !== undefined
     unregister(this.#leave())
-    const flushes = this.#flushes
-    this.#flushes = []
-    for (const flush of flushes) flush.reject(error ?? closedError('flush'))
+    const flushed = this.#flushes.failAll(error ?? closedError('flush'))
     if (error === undefined) {
-      this.#consumers.endAll()
-      this.#emitClose()
+      this.#inbox.endAll()
+      this.#ending.end(this, this.#context)
       return this
     }
     // Somebody must hear of it: who waits, who listens, or else the process.
-    const heard = this.#consumers.failAll(error) || flushes.length > 0
-    this.#emitClose(heard && this.listenerCount('error') === 0 ? undefined : error)
+    const heard = this.#inbox.failAll(error) || flushed || wasClosing
+    const later = this.#inbox.iterating && 'later'
+    this.#ending.fail(this, this.#context, error, heard || later)
     return this
   }
 
   /** Holds `'message'` from the next message on; `receive()` and `request()` still take. */
   pause(): this {
-    this.#paused = true
-    this.#updateWant()
+    this.#checkOpen('pause')
+    this.#inbox.paused = true
     return this
   }
 
   /** Ends `pause()`. */
   resume(): this {
-    this.#paused = false
-    this.#updateWant()
+    this.#checkOpen('resume')
+    this.#inbox.paused = false
     return this
   }
 
   /** Whether `pause()` is in force. */
   isPaused(): boolean {
-    return this.#paused
+    return this.#inbox.paused
   }
 
   /** Keeps the process alive as long as the channel is open: the default. */
   ref(): this {
-    if (!this.#referenced && !this.#closed) countReferenced(1)
+    if (this.#closed) throw closedError('ref')
+    if (!this.#referenced) countReferenced(1)
     this.#referenced = true
     return this
   }
 
   /** Lets the process end though the channel is open, even if something is queued. */
   unref(): this {
-    if (this.#referenced && !this.#closed) countReferenced(-1)
+    if (this.#closed) throw closedError('unref')
+    if (this.#referenced) countReferenced(-1)
     this.#referenced = false
     return this
   }
@@ -299,16 +245,17 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
    */
   detach(): number {
     this.#checkOpen('detach')
-    const { queued } = this.#readStats()
-    if (queued > 0 || this.#unread.length > 0 || this.#consumers.waiting > 0) {
+    const { queued, unread } = this.stats
+    const { waiting } = this.#inbox
+    if (queued > 0 || unread > 0 || waiting > 0) {
       throw new FdwireError(
         'ERR_FDWIRE_NOT_QUIET',
-        `detach: ${queued} messages are queued, ${this.#unread.length} were read and not taken, ` +
-          `${this.#consumers.waiting} calls wait`,
+        `detach: ${queued} messages are queued, ${unread} were read and not taken, ` +
+          `${waiting} calls wait`,
       )
     }
     const fd = release(this.#leave())
-    this.#emitClose()
+    this.#ending.end(this, this.#context)
     return fd
   }
 
@@ -321,33 +268,18 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
    * ERR_FDWIRE_CONSUMER_CONFLICT beside another iterator or a `'message'` listener.
    */
   [Symbol.asyncIterator](): AsyncIterableIterator<Message<V>> {
-    let done = false
-    const finish = () => {
-      if (active) this.#iterating = false
-      active = false
-      done = true
-      return { done: true as const, value: undefined }
-    }
-    let active = false
-    const iterator: AsyncIterableIterator<Message<V>> = {
+    return new Iteration<V>({
+      begin: () => this.#inbox.beginIterating(),
       next: async () => {
-        if (done) return { done: true, value: undefined }
-        if (!active) this.#beginIterating()
-        active = true
-        try {
-          // One that was closed is at its end; one that failed says so.
-          if (this.#error === undefined && this.#isShut()) return finish()
-          const message = await this.#receive({}, false)
-          return message === null ? finish() : { done: false, value: message }
-        } catch (error) {
-          finish()
-          throw error
-        }
+        // One that was closed is at its end; one that failed says so.
+        if (this.#ending.error === undefined && this.#stopped) return null
+        return this.#receive({}, false)
       },
-      return: async () => finish(),
-      [Symbol.asyncIterator]: () => iterator,
-    }
-    return iterator
+      finish: () => {
+        this.#inbox.endIterating()
+        return this.#ending.unheard()
+      },
+    })
   }
 
   /** The same as `close()`. */
@@ -356,18 +288,25 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
   }
 
   /** What `captureRejections` calls. */
-  [REJECTION](error: Error): void {
+  override [captureRejectionSymbol](error: Error): void {
     this.destroy(error)
   }
 
   /** @internal Lets malformed messages wait for `receiveStrictly`. */
   keepMalformed(): void {
-    this.#keepMalformed = true
+    this.#inbox.keepMalformed()
   }
 
   /** @internal As `receive()`, but rejects for a malformed message. */
   receiveStrictly(options: WaitOptions = {}): Promise<Message<V> | null> {
     return this.#receive(options, true)
+  }
+
+  /** @internal Sends a message, and resolves when the kernel has it, whatever else is queued. */
+  async sendAndFlush(value: unknown, options: SendOptions = {}): Promise<void> {
+    this.#checkLive('send')
+    const seq = this.#sender.send(value, options)
+    if (seq > 0) await this.#flushes.waitFor(seq, options.to)
   }
 
   /** @internal Native code has `records` records for this channel. */
@@ -376,282 +315,103 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
   }
 
   protected override beforeListener(event: keyof ChannelEvents<V>): void {
-    if (event === 'message' && this.#iterating) {
-      throw conflict('an iterator takes the messages of this channel already')
+    if (event === 'message' && this.#inbox.iterating) {
+      throw conflict('an iterator takes the messages of this channel')
     }
   }
 
   protected override listenersChanged(): void {
-    this.#listening = this.listenerCount('message') > 0
-    this.#updateWant()
+    this.#inbox.listening = this.listenerCount('message') > 0
   }
 
   #turn(records: number): void {
-    const items: Item[] = []
-    if (records > 0) beginTurn(records)
-    // All are read before the first is delivered: no descriptor depends on what a listener does.
-    for (let index = 0; index < records; index++) {
-      const item = this.#reader.read(index)
-      if (item !== undefined) items.push(item)
-      else this.#notices.push(this.#notice(recordAt(index)))
-    }
-    let next = 0
-    try {
-      this.#drain()
-      while (next < items.length) this.#deliver(items[next++] as Item)
-    } finally {
-      // If something threw, the rest keeps its order, and native code comes back for it.
-      while (next < items.length) this.#unread.push(items[next++] as Item)
-    }
-    while (this.#notices.length > 0) this.#notices.shift()?.()
-    this.#updateWant()
+    if (records > 0) this.#inbox.read(records, this.#notices)
+    if (this.#notices.length > 0) this.#flushes.beginTurn()
+    // Where something throws, native code comes back for the rest.
+    this.#inbox.deliver()
+    while (this.#notices.length > 0) this.#tell(this.#notices.shift() as Notice)
+    this.#inbox.updateWant()
   }
 
-  /** Gives an item to its consumer, or keeps it. */
-  #deliver(item: Item): void {
-    if (item.from !== undefined) this.#sender.note(item.from)
-    if (!isMessage(item)) this.#malformed++
-    this.#hand(item)
-  }
-
-  #hand(item: Item): void {
-    if (this.#isShut()) {
-      if (isMessage(item)) item.fds.close()
-    } else if (this.#consumers.offer(item)) {
-      // Whoever waited has it.
-    } else if (!isMessage(item)) {
-      if (this.#keepMalformed) this.#unread.push(item)
-      else this.#reportMalformed(item)
-    } else if (this.#listening && !this.#paused && this.#unread.length === 0) {
-      this.emit('message', item.value, item.fds, item.from)
-    } else {
-      this.#unread.push(item)
-    }
-  }
-
-  /** Gives what was kept to who wants it now. */
-  #drain(): void {
-    while (
-      this.#unread.length > 0 &&
-      (this.#consumers.waiting > 0 || (this.#listening && !this.#paused))
-    ) {
-      const item = this.#unread.shift() as Item
-      if (this.#consumers.offer(item)) continue
-      // A request that waits for somebody else's message takes none of these.
-      if (!isMessage(item)) this.#reportMalformed(item)
-      else if (this.#listening && !this.#paused) {
-        this.emit('message', item.value, item.fds, item.from)
-      } else {
-        this.#unread.unshift(item)
-        return
-      }
-    }
-  }
-
-  /** What a record that is no message is to do, when its turn comes. */
-  #notice(at: number): () => void {
-    const to = nameAt(at) ?? undefined
-    const place = placeAt(at)
-    const detail = detailAt(at)
-    switch (kindAt(at)) {
+  /** Does what a record that is no message is about. */
+  #tell({ kind, name, errno, seq }: Notice): void {
+    switch (kind) {
       case RecordKind.Drained:
-        return () => {
-          this.#settleFlushes()
-          this.emit('drain', to)
-        }
+        this.#flushes.settleAll(name)
+        if (!this.#stopped) this.emit('drain', name)
+        break
       case RecordKind.Undelivered:
-        return () => this.#reportUndelivered(place, detail, to)
+        this.#reportUndelivered(errno, this.#flushes.wholeNumber(seq), name)
+        break
       case RecordKind.FdsHeld:
-        return () => this.#warnHeld()
+        this.#inbox.warnHeld()
+        break
       case RecordKind.Failed:
-        return () => this.destroy(systemError(place, String(to)))
+        this.destroy(systemError(errno, String(name)))
+        break
       default:
-        return () => this.#settleFlushes()
+        this.#flushes.settle()
     }
-  }
-
-  #reportMalformed({ error, from }: Malformed): void {
-    if (malformedChannel.hasSubscribers) malformedChannel.publish({ channel: this, error, from })
-    this.emit('malformed', error, from)
   }
 
   #reportUndelivered(errno: number, seq: number, to: Address | undefined): void {
-    const error =
-      errno === 0
-        ? new FdwireError('ERR_FDWIRE_UNDELIVERED', 'The destination took nothing for sendTimeout')
-        : systemError(errno, 'sendmsg', to === undefined ? {} : { dest: Buffer.from(to) })
-    this.#consumers.fail(seq, error)
-    const failed = this.#flushes.filter(flush => flush.until > seq)
-    this.#flushes = this.#flushes.filter(flush => flush.until <= seq)
-    for (const flush of failed) flush.reject(error)
-    this.#settleFlushes()
+    const error = undeliveredError(errno, to)
+    this.#inbox.fail(seq, error)
+    this.#flushes.fail(seq, error)
+    this.#flushes.settle()
     if (undeliveredChannel.hasSubscribers) undeliveredChannel.publish({ channel: this, error, to })
     this.emit('undelivered', error, { to })
   }
 
-  #settleFlushes(): void {
-    if (this.#flushes.length === 0) return
-    const { oldest } = environment.queueNumbers(this.#owner.index)
-    const done = this.#flushes.filter(flush => oldest === 0 || flush.until <= oldest)
-    this.#flushes = this.#flushes.filter(flush => !done.includes(flush))
-    if (this.#flushes.length === 0) environment.watch(this.#owner.index, false)
-    for (const flush of done) flush.resolve()
-  }
-
-  #warnHeld(): void {
-    process.emitWarning(
-      'A channel stopped reading: as many received descriptors as maxOpenFds allows are open',
-      {
-        type: 'FdwireWarning',
-        code: 'FDWIRE_MAX_OPEN_FDS',
-        detail: 'Close the FdSet of each message, or take() what you keep. Said once a channel.',
-      },
-    )
-  }
-
   #receive(options: WaitOptions, takesMalformed: boolean): Promise<Message<V> | null> {
     try {
-      this.#checkOpen('receive')
-      const how = this.#waitOptions(options)
-      const message = this.#consumers.wait({ ...how, takesMalformed })
-      this.#drain()
-      this.#updateWant()
-      return message as Promise<Message<V> | null>
+      this.#checkLive('receive')
+      const how = checkWait('receive', options)
+      return this.#inbox.wait({ ...how, takesMalformed }) as Promise<Message<V> | null>
     } catch (error) {
       return Promise.reject(error)
     }
   }
 
-  #waitOptions(options: WaitOptions): { timeout: number; signal: AbortSignal | undefined } {
-    checkCallOptions('receive', options, ['timeout', 'signal'])
-    const signal = checkSignal(options.signal)
-    if (signal?.aborted) throw abortError(signal)
-    return { timeout: checkTimeout(options.timeout, 0), signal }
-  }
-
-  #updateWant(): void {
-    const wanted =
-      !this.#isShut() && (this.#consumers.waiting > 0 || (this.#listening && !this.#paused))
-    if (wanted === this.#wanted) return
-    this.#wanted = wanted
-    if (this.#owner.index >= 0) {
-      const result = hot.want(this.#owner.index, wanted ? 1 : 0)
-      if (result < 0) this.destroy(systemError(result, 'epoll_ctl'))
-    }
-    if (!wanted || this.#unread.length === 0 || this.#drainScheduled) return
-    this.#drainScheduled = true
-    this.#context.runInAsyncScope(process.nextTick, process, () => {
-      this.#drainScheduled = false
-      this.#drain()
-    })
-  }
-
-  #beginIterating(): void {
-    if (this.#iterating) throw conflict('another iterator takes the messages of this channel')
-    if (this.#listening) throw conflict("a 'message' listener takes the messages of this channel")
-    this.#iterating = true
-  }
-
-  #isShut(): boolean {
-    return this.#closed || this.#stopped
+  /** For calls that promise something: they hear why the channel has ended. */
+  #checkLive(call: string): void {
+    this.#ending.check()
+    this.#checkOpen(call)
   }
 
   #checkOpen(call: string): void {
-    if (this.#error !== undefined) throw this.#error
-    if (this.#isShut()) throw closedError(call)
+    if (this.#stopped) throw closedError(call)
   }
 
   /** From here on nothing is delivered and nothing can be sent; what is queued still goes out. */
   #stop(): void {
     this.#stopped = true
     this.#sender.close()
-    for (let item = this.#unread.shift(); item !== undefined; item = this.#unread.shift()) {
-      if (isMessage(item)) item.fds.close()
-    }
-    this.#updateWant()
+    this.#inbox.stop()
   }
 
   async #close(timeout: number): Promise<void> {
     this.#stop()
-    this.#consumers.endAll()
-    const late = await this.#finish(timeout)
+    this.#inbox.endAll()
+    const late = await this.#flushes.isLate(timeout)
     const unsent = this.stats.queuedBytes
     this.destroy()
-    await new Promise<void>(resolve => this.#whenClosed.push(resolve))
-    if (late) {
-      throw new FdwireError(
-        'ERR_FDWIRE_TIMEOUT',
-        `close: ${unsent} bytes unsent in ${timeout} ms`,
-        {
-          unsent,
-        },
-      )
-    }
-  }
-
-  /** Waits for the queues to be empty; whether that took too long. */
-  async #finish(timeout: number): Promise<boolean> {
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<boolean>(resolve => {
-      if (timeout > 0) timer = setTimeout(resolve, timeout, true)
-    })
-    const flushed = (async () => {
-      // A message that is given up is told by 'undelivered'; the others still go out.
-      while (!this.#closed && environment.queueNumbers(this.#owner.index).oldest !== 0) {
-        await this.#flush().catch(() => {})
-      }
-      return false
-    })()
-    const isLate = await Promise.race([late, flushed])
-    clearTimeout(timer)
-    return isLate
-  }
-
-  async #flush(): Promise<void> {
-    const { oldest, next } = environment.queueNumbers(this.#owner.index)
-    if (oldest === 0) return
-    await new Promise<void>((resolve, reject) => {
-      this.#flushes.push({ until: next, resolve, reject })
-      environment.watch(this.#owner.index, true)
-    })
+    await this.#ending.wait()
+    this.#ending.check()
+    if (!late) return
+    const message = `close: ${unsent} bytes unsent in ${timeout} ms`
+    throw new FdwireError('ERR_FDWIRE_TIMEOUT', message, { unsent })
   }
 
   /** Forgets the socket, which the caller closes or gives away; its index. */
   #leave(): number {
     const { index } = this.#owner
-    this.#lastStats = this.#readStats()
+    this.#lastStats = this.stats
     this.#closed = true
     this.#stop()
+    while (this.#notices.length > 0) this.#notices.shift()
     if (this.#referenced) countReferenced(-1)
     this.#owner.index = -1
     return index
   }
-
-  /** Tells of the end, never inside a call of the user's own. */
-  #emitClose(error?: Error): void {
-    this.#context.runInAsyncScope(process.nextTick, process, () => {
-      try {
-        if (error !== undefined) this.emit('error', error)
-      } finally {
-        const waiting = this.#whenClosed
-        this.#whenClosed = []
-        for (const resolve of waiting) resolve()
-        this.emit('close')
-      }
-    })
-  }
-
-  #readStats(): ChannelStats {
-    const { refused: _, ...counted } = environment.stats(this.#owner.index) as NativeStats
-    return {
-      ...counted,
-      malformed: this.#malformed,
-      lateReplies: this.#consumers.lateReplies,
-      unread: this.#unread.length,
-    }
-  }
-}
-
-function conflict(why: string): FdwireError {
-  return new FdwireError('ERR_FDWIRE_CONSUMER_CONFLICT', `Conflict of consumers: ${why}`)
 }

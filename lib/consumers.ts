@@ -1,6 +1,7 @@
 import { type Address, isSameAddress } from './address.js'
 import { abortError, FdwireError } from './errors.js'
 import { type From, type Item, isMessage, type Message } from './message.js'
+import { checkCallOptions, checkSignal, checkTimeout, type WaitOptions } from './options.js'
 
 /** Somebody who waits for a message. */
 interface Waiter {
@@ -97,6 +98,11 @@ export class Consumers {
     return false
   }
 
+  /** Whether somebody waits for a message from there, be it one that can be delivered or not. */
+  isDue(from: From): boolean {
+    return this.#waiters.some(waiter => accepts(waiter, from))
+  }
+
   /** Rejects the request that was queued under this number, since it was given up. */
   fail(seq: number, error: unknown): void {
     const at = this.#waiters.findIndex(waiter => waiter.seq === seq)
@@ -144,9 +150,10 @@ export class Consumers {
       this.#changed()
     }
     const onAbort = () => giveUp(abortError(signal as AbortSignal))
+    // The channel keeps the process alive, or not if it is unref'd: a time limit alone shall not.
     const timer =
       timeout > 0
-        ? setTimeout(() => giveUp(timeoutError('No message came', timeout)), timeout)
+        ? setTimeout(() => giveUp(timeoutError('No message came', timeout)), timeout).unref()
         : undefined
     signal?.addEventListener('abort', onAbort, { once: true })
     waiter.cleanUp = () => {
@@ -154,6 +161,17 @@ export class Consumers {
       signal?.removeEventListener('abort', onAbort)
     }
   }
+}
+
+/** Checks the options of a call that waits. */
+export function checkWait(
+  call: string,
+  options: WaitOptions,
+): { timeout: number; signal: AbortSignal | undefined } {
+  checkCallOptions(call, options, ['timeout', 'signal'])
+  const signal = checkSignal(options.signal)
+  if (signal?.aborted) throw abortError(signal)
+  return { timeout: checkTimeout(options.timeout, 0), signal }
 }
 
 /** The error of a call on a channel that is closed. */

@@ -63,8 +63,12 @@ export abstract class WatchedEmitter<Events extends EventMap<Events>> extends Ev
     event: E,
     listener: (...args: Events[E]) => void,
   ): this {
-    super.removeListener(event, listener as Listener)
-    this.listenersChanged()
+    try {
+      super.removeListener(event, listener as Listener)
+    } finally {
+      // A 'removeListener' listener that throws comes too late to keep it.
+      this.listenersChanged()
+    }
     return this
   }
 
@@ -76,9 +80,12 @@ export abstract class WatchedEmitter<Events extends EventMap<Events>> extends Ev
   }
 
   override removeAllListeners(event?: keyof Events & string): this {
-    if (event === undefined) super.removeAllListeners()
-    else super.removeAllListeners(event)
-    this.listenersChanged()
+    try {
+      if (event === undefined) super.removeAllListeners()
+      else super.removeAllListeners(event)
+    } finally {
+      this.listenersChanged()
+    }
     return this
   }
 }

@@ -70,7 +70,7 @@ export class FdSet implements Iterable<number> {
    *
    * # Errors
    * TypeError or RangeError for what is no descriptor's number or is there twice, EBADF for one
-   * that is not open; then nothing is taken.
+   * that is not open, EBUSY for one that a set or channel owns already; then nothing is taken.
    */
   static from(fds: Iterable<number>): FdSet {
     if (fds instanceof FdSet) throw new TypeError('These descriptors have an FdSet already')
@@ -80,7 +80,14 @@ export class FdSet implements Iterable<number> {
     const numbers = [...fds]
     numbers.forEach(checkNumber)
     for (const fd of numbers) native.kindOf(fd)
-    for (const fd of numbers) native.ownFd(fd)
+    numbers.forEach((fd, at) => {
+      try {
+        native.ownFd(fd)
+      } catch (error) {
+        for (const taken of numbers.slice(0, at)) native.takeFd(-1, taken)
+        throw error
+      }
+    })
     return adoptReceived(numbers, NO_CHANNEL)
   }
 

@@ -5,7 +5,7 @@ import type { Channel } from './channel.js'
 import type { FdSet } from './fdset.js'
 import type { Message } from './message.js'
 import { adopt, bind, connect, pair } from './open.js'
-import type { WaitOptions } from './options.js'
+import { checkCallOptions, type WaitOptions } from './options.js'
 import type { FdSource } from './outgoing.js'
 
 export { FdSet } from './fdset.js'
@@ -90,8 +90,10 @@ export class Socket {
    * # Errors
    * Those of `Channel.send`, and why it was given up where it had to wait.
    */
-  async send(payload: unknown, { destination, fds }: SendOptions = {}): Promise<void> {
-    if (!this.channel.send(payload, { to: destination, fds })) await this.channel.flush()
+  async send(payload: unknown, options: SendOptions = {}): Promise<void> {
+    checkCallOptions('send', options, ['destination', 'fds'])
+    const { destination, fds } = options
+    await this.channel.sendAndFlush(payload, { to: destination, fds })
   }
 
   /**
@@ -111,11 +113,10 @@ export class Socket {
    * # Errors
    * Those of `Channel.request`.
    */
-  async sendAndRecv(
-    payload: unknown,
-    { destination, fds, ...wait }: SendOptions & WaitOptions = {},
-  ): Promise<Received> {
-    const request = { to: destination, fds, ...wait }
+  async sendAndRecv(payload: unknown, options: SendOptions & WaitOptions = {}): Promise<Received> {
+    checkCallOptions('sendAndRecv', options, ['destination', 'fds', 'timeout', 'signal'])
+    const { destination, fds, timeout, signal } = options
+    const request = { to: destination, fds, timeout, signal }
     return this.#received(await this.channel.request(payload, request))
   }
 

@@ -81,7 +81,11 @@ export function countReferenced(by: number): void {
   environment.setRef(referenced > 0)
 }
 
-process.on('exit', () => environment.tryAll())
+process.on('exit', () => {
+  environment.tryAll()
+  // process.exit ends the main thread without the environment's own end.
+  environment.unlinkAll()
+})
 
 /** What an FdSet needs of native code. */
 export const native = {

@@ -1,9 +1,11 @@
+import { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Outcome } from '#native'
-import { type Address, encodeAddress } from './address.js'
+import { type Address, encodeAddress, printableAddress } from './address.js'
 import { Channel } from './channel.js'
 import { timeoutError } from './consumers.js'
 import { abortError, FdwireError, systemError } from './errors.js'
+import { isDescriptor, MAX_FD } from './fdset-entries.js'
 import { environment } from './native.js'
 import {
   type BindOptions,
@@ -38,24 +40,18 @@ export async function bind<P extends Protocol>(
 ): Promise<Channel<ValueOf<P>>> {
   const checked = checkOptions('bind', options)
   const name = encodeAddress(address, 'The address')
-  const { mode, unlink, signal, timeout } = checked
-  const deadline = timeout === 0 ? Number.POSITIVE_INFINITY : performance.now() + timeout
-  for (let pause = RETRY_FIRST; ; pause = Math.min(pause * 2, RETRY_LONGEST)) {
-    if (signal?.aborted) throw abortError(signal)
-    const outcome = environment.bind(name, mode, unlink || 'never', checked.native)
-    if (outcome.channel >= 0 || outcome.errno !== 0) return open(outcome, checked, address)
-    if (performance.now() >= deadline) {
-      throw timeoutError(`bind: no lock on the directory of ${address}`, timeout)
-    }
-    // Not all who wait shall wake at once.
-    await sleep(pause * (0.5 + Math.random()))
-  }
+  const { mode, unlink, native } = checked
+  const outcome = await unlocked('bind', address, checked, () =>
+    environment.bind(name, mode, unlink || 'never', native),
+  )
+  return open(outcome, checked, address)
 }
 
 /**
  * Connects a datagram socket to an address: messages go there and come from there only.
  *
- * It gets an abstract name of the kernel's choice, so that the peer can answer.
+ * It gets an abstract name of the kernel's choice, so that the peer can answer, or `localAddress`:
+ * a path of its own is treated as that of `bind` is.
  *
  * # Errors
  * ENOENT, ECONNREFUSED when nobody has the socket open any more, EPROTOTYPE when it is of another
@@ -70,10 +66,14 @@ export async function connect<P extends Protocol>(
   if (name.length === 0) {
     throw new FdwireError('ERR_FDWIRE_BAD_ADDRESS', 'The address is empty: nobody has that name')
   }
-  const { localAddress = '', signal } = checked
+  const { localAddress = '', mode, unlink, native } = checked
   const local = localAddress === null ? null : encodeAddress(localAddress, 'localAddress')
-  if (signal?.aborted) throw abortError(signal)
-  return open(environment.connect(name, local, checked.native), checked, address)
+  const outcome = await unlocked('connect', localAddress ?? '', checked, () =>
+    environment.connect(name, local, mode, unlink || 'never', native),
+  )
+  // Whatever fails behind the call to connect is about its own name.
+  const isOwn = local !== null && outcome.syscall !== 'connect' && outcome.syscall !== 'socket'
+  return open(outcome, checked, isOwn ? localAddress || address : address)
 }
 
 /**
@@ -97,31 +97,94 @@ export function pair<P extends Protocol>(
  * O_NONBLOCK stays as it is: that is shared with every other process that has the socket.
  *
  * # Errors
- * ERR_FDWIRE_NOT_A_SOCKET, ERR_FDWIRE_WRONG_SOCKET, EBADF.
+ * ERR_FDWIRE_NOT_A_SOCKET, ERR_FDWIRE_WRONG_SOCKET, EBADF where it is not open.
  */
 export function adopt<P extends Protocol>(
   fd: number,
   options: ChannelOptions<P>,
 ): Channel<ValueOf<P>> {
   const checked = checkOptions('adopt', options)
-  if (typeof fd !== 'number' || !Number.isInteger(fd) || fd < 0) {
-    throw new TypeError('adopt takes the number of a descriptor')
-  }
+  checkDescriptor(fd)
+  checkUnowned(fd)
   const { errno, unix, dgram, listening } = environment.describe(fd)
-  if (errno !== 0) {
-    const error = systemError(errno, 'getsockopt')
-    if (error.code !== 'ENOTSOCK') throw error
-    throw new FdwireError('ERR_FDWIRE_NOT_A_SOCKET', `Descriptor ${fd} is no socket`, {
-      cause: error,
-    })
-  }
+  const needed = `${checked.protocol} over dgram needs a Unix datagram socket`
+  if (errno !== 0) throw notASocket(fd, errno, needed)
   if (!unix || !dgram || listening) {
     throw new FdwireError(
       'ERR_FDWIRE_WRONG_SOCKET',
-      `Descriptor ${fd} is no Unix datagram socket, which ${checked.protocol} over dgram needs`,
+      `Descriptor ${fd} is a ${environment.kindOf(fd)}: ${needed}`,
     )
   }
   return open(environment.adopt(fd, checked.native), checked)
+}
+
+function checkDescriptor(fd: unknown): asserts fd is number {
+  if (typeof fd === 'number') {
+    if (isDescriptor(fd)) return
+    throw new RangeError(
+      `adopt takes the number of a descriptor, an integer from 0 to ${MAX_FD}, not ${fd}`,
+    )
+  }
+  if (fd instanceof Socket) {
+    throw new TypeError(
+      'adopt takes the number of a descriptor, not a net.Socket: that is a stream, never a datagram socket',
+    )
+  }
+  const given = fd === null ? 'null' : typeof fd
+  throw new TypeError(`adopt takes the number of a descriptor, not ${given}`)
+}
+
+/** Two owners would both close it, and the second one somebody else's. */
+function checkUnowned(fd: number): void {
+  const owner = environment.ownerOf(fd)
+  if (owner === '') return
+  const how =
+    owner === 'FdSet' ? 'an FdSet: take(i) gives it away' : 'a channel: detach() gives it away'
+  throw new TypeError(`adopt: descriptor ${fd} belongs to ${how}`)
+}
+
+/** The error for a descriptor that `describe` could not describe. */
+function notASocket(fd: number, errno: number, needed: string): Error {
+  const cause = systemError(errno, 'getsockopt')
+  const kind = environment.kindOf(fd)
+  if (typeof kind === 'string' && (cause.code === 'ENOTSOCK' || kind === 'path')) {
+    const hint =
+      kind === 'pipe' || kind === 'tty' ? ' (a pipe or terminal goes through over())' : ''
+    return new FdwireError(
+      'ERR_FDWIRE_NOT_A_SOCKET',
+      `Descriptor ${fd} is no socket, its kind is ${kind}: ${needed}${hint}`,
+      { cause },
+    )
+  }
+  cause.message += `: descriptor ${fd}`
+  return cause
+}
+
+/** Tries again and again while others hold the lock on the directory of `path`. */
+async function unlocked(
+  call: string,
+  path: Address,
+  { signal, timeout }: CheckedOptions,
+  attempt: () => Outcome,
+): Promise<Outcome> {
+  const deadline = timeout === 0 ? Number.POSITIVE_INFINITY : performance.now() + timeout
+  for (let pause = RETRY_FIRST; ; pause = Math.min(pause * 2, RETRY_LONGEST)) {
+    if (signal?.aborted) throw abortError(signal)
+    const outcome = attempt()
+    if (outcome.channel >= 0 || outcome.errno !== 0) return outcome
+    const left = deadline - performance.now()
+    if (left <= 0) {
+      const where = `the directory of ${printableAddress(path)}`
+      throw timeoutError(`${call}: others kept the lock on ${where}: it was not to be had`, timeout)
+    }
+    // Not all who wait shall wake at once.
+    await pauseFor(Math.min(pause * (0.5 + Math.random()), left), signal)
+  }
+}
+
+/** Waits for some time (ms), or until the signal is aborted: the caller looks at it anyway. */
+async function pauseFor(time: number, signal: AbortSignal | undefined): Promise<void> {
+  await sleep(time, undefined, signal === undefined ? {} : { signal }).catch(() => {})
 }
 
 function open<V>(outcome: Outcome, checked: CheckedOptions, address?: Address): Channel<V> {

@@ -49,8 +49,8 @@ export interface WaitOptions {
   signal?: AbortSignal | undefined
 }
 
-/** Options of `bind`. `timeout` (10,000) is for the lock on the path's directory. */
-export interface BindOptions<P extends Protocol = Protocol> extends ChannelOptions<P>, WaitOptions {
+/** What becomes of a path that a socket is bound to. `timeout` (10,000) is for its directory's lock. */
+interface PathOptions extends WaitOptions {
   /** The permissions of the path, whatever the umask (0o600). */
   mode?: number | undefined
   /**
@@ -60,10 +60,15 @@ export interface BindOptions<P extends Protocol = Protocol> extends ChannelOptio
   unlink?: 'stale' | 'always' | false | undefined
 }
 
-/** Options of `connect`. `timeout` is 10,000. */
+/** Options of `bind`. */
+export interface BindOptions<P extends Protocol = Protocol>
+  extends ChannelOptions<P>,
+    PathOptions {}
+
+/** Options of `connect`; those for a path are for `localAddress`, where that is one. */
 export interface ConnectOptions<P extends Protocol = Protocol>
   extends ChannelOptions<P>,
-    WaitOptions {
+    PathOptions {
   /** The own name: an address, null for none (the kernel's choice). */
   localAddress?: Address | null | undefined
 }
@@ -107,23 +112,38 @@ const COMMON = new Set([
 
 const OWN: Record<Opener, ReadonlySet<string>> = {
   bind: new Set(['mode', 'unlink', 'timeout', 'signal']),
-  connect: new Set(['localAddress', 'timeout', 'signal']),
+  connect: new Set(['localAddress', 'mode', 'unlink', 'timeout', 'signal']),
   pair: new Set(),
   adopt: new Set(),
+}
+
+const NO_CONNECTIONS = 'a datagram socket takes no connections'
+const NO_STREAM = 'that is for streams, and this is a datagram socket'
+
+/** Options that datagrams don't have, and why. */
+const ELSEWHERE: Readonly<Record<string, string>> = {
+  backlog: NO_CONNECTIONS,
+  maxConnections: NO_CONNECTIONS,
+  allowPeer: NO_CONNECTIONS,
+  reusePort: NO_CONNECTIONS,
+  noDelay: NO_STREAM,
+  keepAlive: NO_STREAM,
+  allowHalfOpen: NO_STREAM,
 }
 
 /** Checks the options of a function that makes a channel, and fills in the defaults. */
 export function checkOptions(opener: Opener, options: unknown): CheckedOptions {
   if (typeof options !== 'object' || options === null) {
-    throw new TypeError(`${opener} needs options with a protocol: one of ${list(PROTOCOLS)}`)
+    throw new TypeError(
+      `${opener} needs options with a protocol, one of ${list(PROTOCOLS)}, not ${show(options)}`,
+    )
   }
   const given = options as Record<string, unknown>
   checkNames(opener, given)
   const protocol = oneOf('protocol', given.protocol, Object.keys(PROTOCOLS)) as Protocol
   const known = PROTOCOLS[protocol]
   const type = checkType(opener, protocol, given.type)
-  const encoding = given.encoding ?? known.encodings[0]
-  oneOf(`encoding of ${protocol}`, encoding, known.encodings)
+  oneOf(`encoding of ${protocol}`, orElse(given.encoding, known.encodings[0]), known.encodings)
   const number = (name: string, fallback: number, least: number, most = MAX_U31) =>
     integer(name, given[name], fallback, least, most)
   number('highWaterMark', 65_536, 0)
@@ -146,7 +166,7 @@ export function checkOptions(opener: Opener, options: unknown): CheckedOptions {
     timeout: number('timeout', DEFAULT_TIMEOUT, 0),
     signal: checkSignal(given.signal),
     mode: number('mode', 0o600, 0, 0o777),
-    unlink: oneOf('unlink', given.unlink ?? 'stale', ['stale', 'always', false]) as
+    unlink: oneOf('unlink', orElse(given.unlink, 'stale'), ['stale', 'always', false]) as
       | 'stale'
       | 'always'
       | false,
@@ -178,11 +198,10 @@ function checkNames(opener: Opener, given: Record<string, unknown>): void {
   for (const name in given) {
     if (given[name] === undefined || COMMON.has(name) || OWN[opener].has(name)) continue
     const others = (Object.keys(OWN) as Opener[]).filter(other => OWN[other].has(name))
-    const hint =
-      others.length > 0
-        ? `that is one of ${others.join(' and ')}`
-        : `it has ${[...COMMON, ...OWN[opener]].join(', ')}`
-    throw new TypeError(`${opener} has no option ${name}: ${hint}`)
+    const known = `it has ${[...COMMON, ...OWN[opener]].join(', ')}`
+    const hint = others.length > 0 ? `that is one of ${others.join(' and ')}` : known
+    const why = Object.hasOwn(ELSEWHERE, name) ? ELSEWHERE[name] : hint
+    throw new TypeError(`${opener} has no option ${name}: ${why}`)
   }
 }
 
@@ -190,7 +209,11 @@ function checkType(opener: Opener, protocol: Protocol, type: unknown): SocketTyp
   if (type === undefined && protocol === 'raw') {
     throw new TypeError(`${opener} of raw needs a type: 'dgram'`)
   }
-  return oneOf(`type of ${protocol}`, type ?? 'dgram', PROTOCOLS[protocol].types) as SocketType
+  return oneOf(
+    `type of ${protocol}`,
+    orElse(type, 'dgram'),
+    PROTOCOLS[protocol].types,
+  ) as SocketType
 }
 
 function oneOf(name: string, value: unknown, allowed: readonly unknown[]): unknown {
@@ -222,7 +245,13 @@ function flag(name: string, value: unknown): boolean {
 function show(value: unknown): string {
   if (typeof value === 'string') return `'${value}'`
   if (typeof value === 'object' && value !== null) return 'an object'
-  return String(value)
+  if (typeof value === 'function') return 'a function'
+  return typeof value === 'bigint' ? `${value}n` : String(value)
+}
+
+/** null is a value like any other, and none of the right ones: only undefined is absent. */
+function orElse(value: unknown, fallback: unknown): unknown {
+  return value === undefined ? fallback : value
 }
 
 function list(of: object): string {

@@ -11,10 +11,9 @@ export class Queue<T> {
     this.#items.push(item)
   }
 
-  /** Puts an item back that `shift` has just given. */
-  unshift(item: T): void {
-    if (this.#head > 0) this.#items[--this.#head] = item
-    else this.#items.unshift(item)
+  /** The first item, which stays. */
+  peek(): T | undefined {
+    return this.#items[this.#head]
   }
 
   shift(): T | undefined {

@@ -12,10 +12,10 @@ import {
   RecordKind,
   RefusalReason,
 } from '#native'
-import { decodeAddress } from './address.js'
+import { type Address, decodeAddress } from './address.js'
 import { type ErrorCode, FdwireError } from './errors.js'
 import { adoptReceived, EMPTY_FD_SET, type FdOwner, type FdSet } from './fdset.js'
-import type { From, Item } from './message.js'
+import { type From, type Item, isMessage } from './message.js'
 import { environment, type Sliceable, slab, table } from './native.js'
 
 // Place of a record's words: see crates/node/src/table.rs.
@@ -27,7 +27,7 @@ const NAME = 5
 const NAME_LENGTH = 6
 const DETAIL = 7
 
-const { Message, Large, Refused } = RecordKind
+const { Message, Large } = RecordKind
 const { Ascii, Bytes } = PayloadKind
 
 /** Why native code refused a message, by its number. */
@@ -54,7 +54,6 @@ let joined: unknown[] | undefined
 /** Prepares to read the records of a turn, of which there are `count`. */
 export function beginTurn(count: number): void {
   const end = table[JOINED_END] as number
-  joined = undefined
   if (end === 0) return
   const text = table[JOINED_ASCII] === 1 ? slab.latin1Slice(0, end) : slab.utf8Slice(0, end)
   try {
@@ -65,36 +64,56 @@ export function beginTurn(count: number): void {
   }
 }
 
-/** Where the words of a record begin. */
-export function recordAt(index: number): number {
+/** Lets go of what was read, which is the messages' now. */
+export function endTurn(): void {
+  joined = undefined
+}
+
+/** What a record that is no message tells. */
+export interface Notice {
+  kind: RecordKind
+  /** A destination; of a failure, the system call's name. */
+  name: Address | undefined
+  /** 0 where a message expired. */
+  errno: number
+  /** The low 31 bits of a queued message's number. */
+  seq: number
+}
+
+/** Reads record `index`, which is no message. */
+export function readNotice(index: number): Notice {
+  const at = recordAt(index)
+  return {
+    kind: table[at] as RecordKind,
+    name: nameAt(at) ?? undefined,
+    errno: table[at + PLACE] as number,
+    seq: table[at + DETAIL] as number,
+  }
+}
+
+function recordAt(index: number): number {
   return RECORDS + index * RECORD_WORDS
 }
 
-/** What a record tells. */
-export function kindAt(at: number): RecordKind {
-  return table[at] as RecordKind
-}
-
-/** The place of a record: a number whose meaning the kind decides. */
-export function placeAt(at: number): number {
-  return table[at + PLACE] as number
-}
-
-/** The detail of a record: a number whose meaning the kind decides. */
-export function detailAt(at: number): number {
-  return table[at + DETAIL] as number
-}
-
 /** The text in the place of a record's name. */
-export function nameAt(at: number): string | Buffer | null | undefined {
+function nameAt(at: number): string | Buffer | null | undefined {
   const name = table[at + NAME] as number
   if (name === FROM_PEER) return undefined
   if (name === FROM_UNNAMED) return null
   return decodeAddress(slab.subarray(name, name + (table[at + NAME_LENGTH] as number)))
 }
 
+/** Messages that only JavaScript found to be malformed, their bytes and descriptors. */
+export interface Refused {
+  messages: number
+  bytes: number
+  fds: number
+}
+
 /** Makes the messages of one channel from records. */
 export class Reader {
+  /** What native code has counted as received, and is not. */
+  readonly refused: Refused = { messages: 0, bytes: 0, fds: 0 }
   readonly #owner: FdOwner
   #from: From
 
@@ -110,13 +129,22 @@ export class Reader {
       const fds = this.#fds(at)
       const from = this.#sender(at)
       if (joined !== undefined) return { value: joined[index], fds, from }
-      return kind === Message ? fromSlab(at, fds, from) : fromLarge(at, fds, from)
+      const count = fds.length
+      const item = kind === Message ? fromSlab(at, fds, from) : fromLarge(at, fds, from)
+      if (!isMessage(item)) this.#refuse(at, count)
+      return item
     }
-    if (kind !== Refused) return undefined
+    if (kind !== RecordKind.Refused) return undefined
     const { code, message } = REFUSALS[table[at + DETAIL] as RefusalReason]
     const place = table[at + PLACE] as number
     const sample = slab.subarray(place, place + (table[at + LENGTH] as number))
     return { error: new FdwireError(code, message, { sample }), from: this.#sender(at) }
+  }
+
+  #refuse(at: number, fds: number): void {
+    this.refused.messages++
+    this.refused.bytes += table[at + LENGTH] as number
+    this.refused.fds += fds
   }
 
   #fds(at: number): FdSet {
@@ -135,7 +163,8 @@ export class Reader {
       if (from === undefined || from === null) return from
       this.#from = from
     }
-    return this.#from
+    // A Buffer is given to several messages, and each may do with its own what it likes.
+    return typeof this.#from === 'string' ? this.#from : Buffer.from(this.#from as Buffer)
   }
 }
 

@@ -25,6 +25,7 @@ const MAX_RELATIVE = 1_024
 export class Sender {
   readonly #owner: FdOwner
   readonly #options: CheckedOptions
+  readonly #json: boolean
   readonly #connected: boolean
   readonly #fds: Int32Array
   readonly #relative = new Set<string>()
@@ -33,16 +34,16 @@ export class Sender {
   constructor(owner: FdOwner, options: CheckedOptions, connected: boolean) {
     this.#owner = owner
     this.#options = options
+    this.#json = options.protocol === 'jsoncomm'
     this.#connected = connected
     this.#fds = table.subarray(FDS_OUT, FDS_OUT + options.maxFds)
   }
 
   /** Sends a value; 0 when the kernel has it, else the number under which it is queued. */
-  send(value: unknown, options: SendOptions | undefined): number {
-    const json = this.#options.protocol === 'jsoncomm'
-    const encoded = json ? encodeJson(value) : encodeBytes(value)
+  send(value: unknown, options: SendOptions | undefined, call = 'send'): number {
+    const encoded = this.#json ? encodeJson(value) : encodeBytes(value)
     if (options === undefined) return this.#check(this.#hand(encoded, 0, undefined), undefined)
-    checkNames(options)
+    checkNames(call, options)
     const to = this.#destination(options)
     const fds = collectFds(options.fds, this.#fds)
     return this.#check(this.#hand(encoded, fds, to), to)
@@ -53,12 +54,16 @@ export class Sender {
     if (options?.fds !== undefined) {
       throw new TypeError('sendAll has no option fds: send the message that needs them by send')
     }
-    if (options !== undefined) checkNames(options)
+    if (options !== undefined) checkNames('sendAll', options)
+    if (typeof values !== 'object' || values === null || !(Symbol.iterator in values)) {
+      throw new TypeError('sendAll takes an array or another iterable of values')
+    }
     const to = this.#destination(options ?? {})
     const list = Array.from(values)
-    if (list.length === 0) return true
-    const encoded = this.#options.protocol === 'jsoncomm' ? encodeList(list) : list.map(bytesAt)
+    const encoded = this.#json ? encodeList(list) : list.map(bytesAt)
+    // Any of the values' own code may have closed it.
     if (this.#closed) throw closedError('sendAll')
+    if (list.length === 0) return true
     if (typeof encoded === 'string') {
       const result = hot.sendMany(this.#owner.index, encoded, to)
       if (result < 0) throw withSent(this.#error(result, to), table[TAKEN] as number)
@@ -82,8 +87,8 @@ export class Sender {
 
   /** Remembers the name of a sender, if it is one that would mean something else here. */
   note(from: From): void {
-    if (typeof from !== 'string' || this.#relative.size > MAX_RELATIVE) return
-    if (isRelative(from)) this.#relative.add(from)
+    if (from === undefined || from === null || !isRelative(from)) return
+    if (this.#relative.size <= MAX_RELATIVE) this.#relative.add(printable(from))
   }
 
   #hand(encoded: string | ArrayBufferView, fds: number, to: Address | undefined): number {
@@ -113,7 +118,7 @@ export class Sender {
       )
     }
     if (result === BAD_ADDRESS && to !== undefined) checkAddress(to, 'to')
-    return systemError(result, 'sendmsg', to === undefined ? {} : { dest: printable(to) })
+    return systemError(result, 'sendmsg', destOf(to))
   }
 
   #destination({ to, allowRelative }: SendOptions): Address | undefined {
@@ -150,11 +155,25 @@ export class Sender {
   }
 }
 
-function checkNames(options: SendOptions): void {
+/** The error of a queued message that was given up; an `errno` of 0 says that it expired. */
+export function undeliveredError(errno: number, to: Address | undefined): Error {
+  if (errno !== 0) return systemError(errno, 'sendmsg', destOf(to))
+  const message = 'The destination took nothing for sendTimeout'
+  return new FdwireError('ERR_FDWIRE_UNDELIVERED', message)
+}
+
+function destOf(to: Address | undefined): { dest?: string | Buffer } {
+  if (to === undefined) return {}
+  return { dest: typeof to === 'string' ? to : Buffer.from(to) }
+}
+
+function checkNames(call: string, options: SendOptions): void {
   for (const name in options) {
     if (name === 'fds' || name === 'to' || name === 'allowRelative') continue
     if ((options as Record<string, unknown>)[name] === undefined) continue
-    throw new TypeError(`send has no option ${name}, only fds, to and allowRelative`)
+    const waits = call === 'request' ? 'timeout, signal, ' : ''
+    const fds = call === 'sendAll' ? '' : 'fds, '
+    throw new TypeError(`${call} has no option ${name}, only ${waits}${fds}to and allowRelative`)
   }
 }
 

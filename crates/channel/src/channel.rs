@@ -1,15 +1,16 @@
 //! One datagram channel: a socket, what is wanted of it, its limits and its counters.
 
-use std::io::IoSliceMut;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
-use fdwire_socket::{Address, Bound, Control, Datagram, Errno};
-use fdwire_wire::{Protocol, jsoncomm};
+use fdwire_socket::{Address, Bound, Datagram, Errno};
+use fdwire_wire::Protocol;
 
-use crate::batch::{Arrival, Batch, Event, Payload, Refusal, Sender};
+use crate::batch::{Batch, Event};
+use crate::inbox::{Inbox, Shared};
 use crate::outbox::{Outbox, SendError, Sent, Surroundings};
 use crate::poll::{EventFlags, Poller, Token};
+use crate::share::Shares;
 
 /// What a channel allows.
 #[derive(Clone, Debug)]
@@ -49,28 +50,18 @@ pub struct Counters {
     pub undelivered: u64,
 }
 
-/// Memory that the channels of an environment share while they read.
-pub(crate) struct Shared {
-    pub(crate) control: Control,
-    /// Where the rest of a datagram goes that is larger than the slab has room.
-    pub(crate) overflow: Vec<u8>,
-    pub(crate) received: Vec<OwnedFd>,
-}
-
 /// A datagram socket with the state of its two directions.
 pub struct Channel {
-    protocol: Protocol,
     limits: Limits,
     connected: bool,
-    last_from: Address,
-    from: Address,
     wanted: bool,
-    open_fds: usize,
-    held_told: bool,
     watched: bool,
+    inbox: Inbox,
     outbox: Outbox,
     counters: Counters,
     armed: EventFlags,
+    /// Whether the poller tells when somebody has received a datagram of ours.
+    news: bool,
     /// When the reactor will call `on_time`.
     pub(crate) scheduled: Option<Instant>,
     // The name is removed before the socket closes: whoever finds it finds a live socket.
@@ -90,26 +81,25 @@ impl Channel {
         protocol: Protocol,
         limits: Limits,
     ) -> Result<Self, (Errno, Datagram)> {
-        let asked = socket.peer_address().and_then(|peer| Ok((peer, socket.send_buffer()?)));
-        let (peer, send_buffer) = match asked {
-            Ok(answers) => answers,
+        let asked = socket.peer_address().and_then(|peer| match peer {
+            Some(_) => Ok(None),
+            None => Shares::new(&socket).map(Some),
+        });
+        let shares = match asked {
+            Ok(shares) => shares,
             Err(errno) => return Err((errno, socket)),
         };
-        let connected = peer.is_some();
-        let send_buffer = (!connected).then_some(send_buffer);
+        let connected = shares.is_none();
         Ok(Self {
-            protocol,
             limits,
             connected,
-            last_from: Address::UNNAMED,
-            from: Address::UNNAMED,
             wanted: false,
-            open_fds: 0,
-            held_told: false,
             watched: false,
-            outbox: Outbox::new(send_buffer),
+            inbox: Inbox::new(protocol, connected),
+            outbox: Outbox::new(shares),
             counters: Counters::default(),
             armed: EventFlags::empty(),
+            news: false,
             scheduled: None,
             bound,
             socket,
@@ -128,7 +118,7 @@ impl Channel {
 
     /// What was done so far.
     pub fn counters(&self) -> Counters {
-        self.counters
+        Counters { undelivered: self.outbox.given_up(), ..self.counters }
     }
 
     /// Messages, bytes and descriptors that are queued.
@@ -138,7 +128,7 @@ impl Channel {
 
     /// Received descriptors that nobody has taken or closed.
     pub fn open_fds(&self) -> usize {
-        self.open_fds
+        self.inbox.open_fds
     }
 
     /// Whether everything that was sent is with the kernel.
@@ -159,6 +149,11 @@ impl Channel {
         self.socket
     }
 
+    /// Removes the name now, if it is a path that we bound; the socket stays.
+    pub(crate) fn unlink(&mut self) {
+        self.bound = None;
+    }
+
     pub(crate) fn want(&mut self, wanted: bool) {
         self.wanted = wanted;
     }
@@ -168,7 +163,7 @@ impl Channel {
     }
 
     pub(crate) fn released(&mut self, fds: usize) {
-        self.open_fds = self.open_fds.saturating_sub(fds);
+        self.inbox.open_fds = self.inbox.open_fds.saturating_sub(fds);
     }
 
     pub(crate) fn send(
@@ -196,16 +191,29 @@ impl Channel {
         shared: &mut Shared,
         batch: &mut Batch<'_>,
     ) {
-        if flags.contains(EventFlags::OUT) {
+        // An error is worked off as a refused message; left alone it would be reported for ever.
+        if flags.intersects(EventFlags::OUT | EventFlags::ERR) {
             let (outbox, around) = self.outbox_and_around(poller, index);
             outbox.on_writable(&around, &mut batch.events);
             self.after_writing(batch);
         }
         if self.desired().contains(EventFlags::IN) {
-            self.read(shared, batch);
+            self.inbox.read(&self.socket, &self.limits, &mut self.counters, shared, batch);
         } else {
             // Nobody wants what is there: stop asking for it, until somebody does.
             self.lower(poller, index);
+        }
+    }
+
+    /// Works off the news that somebody has received a datagram.
+    pub(crate) fn on_news(&mut self, poller: &Poller, index: usize, batch: &mut Batch<'_>) {
+        if self.outbox.wants_news() {
+            let (outbox, around) = self.outbox_and_around(poller, index);
+            outbox.on_news(&around, &mut batch.events);
+            self.after_writing(batch);
+        } else {
+            // Nobody waits for it: stop asking, until somebody does.
+            self.stop_news(poller);
         }
     }
 
@@ -240,7 +248,7 @@ impl Channel {
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        if self.outbox.is_empty() { None } else { self.outbox.deadline() }
+        self.outbox.deadline()
     }
 
     /// Asks the poller for what is wanted and not asked for yet.
@@ -248,155 +256,75 @@ impl Channel {
     /// What is not wanted any more stays asked for until it comes: a consumer that takes one
     /// message after the other would else cost two system calls for each.
     pub(crate) fn arm(&mut self, poller: &Poller, index: usize) -> Result<(), Errno> {
+        if self.outbox.wants_news() && !self.news {
+            // Where it fails there are the pauses.
+            self.news = poller.watch(&self.socket, index).is_ok();
+        }
+        let asked = self.raise(poller, index);
+        if asked.is_err() && self.outbox.wants_writable() {
+            // A queued message is taken, come what may.
+            self.outbox.without_polling(Instant::now());
+            return self.raise(poller, index);
+        }
+        asked
+    }
+
+    fn raise(&mut self, poller: &Poller, index: usize) -> Result<(), Errno> {
         let desired = self.desired();
         if self.armed.contains(desired) {
             return Ok(());
         }
-        let flags = self.armed | desired;
-        let token = Token::Channel(index);
-        if self.armed.is_empty() {
-            poller.add(&self.socket, token, flags)?;
-        } else {
-            poller.modify(&self.socket, token, flags)?;
-        }
-        self.armed = flags;
-        Ok(())
+        self.set_armed(poller, index, self.armed | desired)
     }
 
     /// Asks the poller for nothing but what is wanted.
     fn lower(&mut self, poller: &Poller, index: usize) {
         let desired = self.desired();
-        if self.armed == desired {
-            return;
+        if self.armed != desired {
+            // With nothing wanted the socket leaves the set: an end or error would be reported
+            // always. A socket that is in the set can be changed and removed.
+            let _ = self.set_armed(poller, index, desired);
         }
-        // With nothing wanted the socket leaves the set: an end or error would be reported always.
-        // Neither call fails for a socket that is in the set.
-        let _ = if desired.is_empty() {
-            poller.remove(&self.socket)
-        } else {
-            poller.modify(&self.socket, Token::Channel(index), desired)
-        };
-        self.armed = desired;
     }
 
-    /// Leaves the poller's set.
-    pub(crate) fn disarm(&mut self, poller: &Poller) {
+    fn set_armed(&mut self, poller: &Poller, index: usize, flags: EventFlags) -> Result<(), Errno> {
+        let token = Token::Channel(index);
+        match (self.armed.is_empty(), flags.is_empty()) {
+            (true, _) => poller.add(&self.socket, token, flags)?,
+            (false, true) => poller.remove(&self.socket)?,
+            (false, false) => poller.modify(&self.socket, token, flags)?,
+        }
+        self.armed = flags;
+        Ok(())
+    }
+
+    fn stop_news(&mut self, poller: &Poller) {
+        if std::mem::take(&mut self.news) {
+            let _ = poller.unwatch(&self.socket);
+        }
+    }
+
+    /// Leaves the poller's sets.
+    pub(crate) fn disarm(&mut self, poller: &Poller, index: usize) {
         if !self.armed.is_empty() {
             let _ = poller.remove(&self.socket);
             self.armed = EventFlags::empty();
         }
+        self.stop_news(poller);
+        let (outbox, around) = self.outbox_and_around(poller, index);
+        outbox.disarm(&around);
     }
 
     fn desired(&self) -> EventFlags {
         let mut flags = EventFlags::empty();
-        flags.set(EventFlags::IN, self.wanted && self.open_fds < self.limits.max_open_fds);
+        flags.set(EventFlags::IN, self.wanted && self.inbox.open_fds < self.limits.max_open_fds);
         flags.set(EventFlags::OUT, self.outbox.wants_writable());
         flags
     }
 
     fn after_writing(&mut self, batch: &mut Batch<'_>) {
-        let given_up =
-            batch.events.iter().filter(|event| matches!(event, Event::Undelivered(_))).count();
-        self.counters.undelivered += given_up as u64;
         if self.outbox.take_settled() && self.watched {
             batch.events.push(Event::Progress);
-        }
-    }
-
-    fn read(&mut self, shared: &mut Shared, batch: &mut Batch<'_>) {
-        while batch.has_room() {
-            if self.open_fds >= self.limits.max_open_fds {
-                if !self.held_told {
-                    self.held_told = true;
-                    batch.events.push(Event::FdsHeld);
-                }
-                return;
-            }
-            match self.read_one(shared, batch) {
-                Ok(()) => {}
-                Err(Errno::AGAIN) => return,
-                Err(errno) => {
-                    batch.events.push(Event::Failed(errno, "recvmsg"));
-                    return;
-                }
-            }
-        }
-    }
-
-    fn read_one(&mut self, shared: &mut Shared, batch: &mut Batch<'_>) -> Result<(), Errno> {
-        let limit = self.limits.max_message;
-        let room = batch.room(limit);
-        let room_len = room.len();
-        let spill = limit - room_len;
-        if shared.overflow.len() < spill {
-            // Zeroed pages that nobody touches take no memory.
-            shared.overflow = vec![0; spill];
-        }
-        let mut buffers = [room, IoSliceMut::new(&mut shared.overflow[..spill])];
-        let used = if spill == 0 { &mut buffers[..1] } else { &mut buffers[..] };
-        let received =
-            self.socket.recv(used, &mut shared.control, &mut shared.received, &mut self.from)?;
-        let shown = received.len.min(room_len);
-        let verdict = if received.fds_truncated {
-            Err(Refusal::FdsTruncated)
-        } else if received.truncated {
-            Err(Refusal::TooLarge)
-        } else if shared.received.len() > self.limits.max_fds {
-            Err(Refusal::TooManyFds)
-        } else if received.len > room_len {
-            let mut bytes = batch.received(room_len).to_vec();
-            bytes.extend_from_slice(&shared.overflow[..received.len - room_len]);
-            // The pages that were touched go back to the system.
-            shared.overflow = Vec::new();
-            self.decode(&bytes).map(|payload| (payload, Some(bytes)))
-        } else {
-            self.decode(batch.received(received.len)).map(|payload| (payload, None))
-        };
-        let from = self.name_sender(batch);
-        let event = match verdict {
-            Ok((payload, large)) => {
-                let first = batch.fds.len();
-                batch.fds.append(&mut shared.received);
-                let fds = first..batch.fds.len();
-                self.open_fds += fds.len();
-                self.counters.received += 1;
-                self.counters.received_bytes += received.len as u64;
-                self.counters.received_fds += fds.len() as u64;
-                let arrival = Arrival { payload, fds, from };
-                match large {
-                    Some(bytes) => Event::Large(bytes, arrival),
-                    None => Event::Message(batch.keep(received.len), arrival),
-                }
-            }
-            Err(why) => {
-                shared.received.clear();
-                self.counters.refused += 1;
-                Event::Refused(why, batch.keep_sample(shown), from)
-            }
-        };
-        batch.events.push(event);
-        Ok(())
-    }
-
-    fn decode(&self, bytes: &[u8]) -> Result<Payload, Refusal> {
-        match self.protocol {
-            Protocol::Jsoncomm => {
-                jsoncomm::decode(bytes).map(Payload::from).map_err(Refusal::Malformed)
-            }
-            Protocol::Raw => Ok(Payload::Bytes),
-        }
-    }
-
-    fn name_sender(&mut self, batch: &mut Batch<'_>) -> Sender {
-        if self.connected {
-            Sender::Peer
-        } else if self.from.is_unnamed() {
-            Sender::Unnamed
-        } else if self.from == self.last_from {
-            Sender::Same
-        } else {
-            self.last_from.clone_from(&self.from);
-            Sender::Name(batch.keep_name(self.from.as_bytes()))
         }
     }
 

@@ -7,14 +7,20 @@
 //! | `reactor.rs` | all channels of an environment, and the turns in which they work |
 //! | `channel.rs` | one channel: its socket, its two directions, limits and counters |
 //! | `batch.rs` | what one turn hands over |
+//! | `inbox.rs` | datagrams become messages, or are refused |
 //! | `outbox.rs` | the queues of a channel, one for each destination |
+//! | `lane.rs` | one of these queues, and what it waits for |
+//! | `attempt.rs` | one message, handed to the kernel |
 //! | `share.rs` | how much of our send buffer each destination may hold |
 //! | `poll.rs` | epoll and the timer |
 
 #![forbid(unsafe_code)]
 
+mod attempt;
 mod batch;
 mod channel;
+mod inbox;
+mod lane;
 mod outbox;
 mod poll;
 mod reactor;

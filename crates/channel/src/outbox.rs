@@ -7,30 +7,26 @@
 //! | --- | --- |
 //! | the one peer of a connected socket is behind | the socket itself to be writable |
 //! | the receiver's queue is full | an unnamed socket, connected to the receiver, to be writable |
-//! | the receiver holds its share of our send buffer | the socket to be writable, and a timer |
-//! | the kernel is short of memory, or of descriptors in flight | a timer |
+//! | the receiver holds its share of our send buffer | anybody to read (`poll.rs`), or a pause |
+//! | the kernel is short of memory, or of descriptors in flight | a pause |
+//!
+//! Every lane waits for its oldest message's expiry too.
 
-use std::collections::{HashMap, VecDeque};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::{Duration, Instant};
+mod flush;
+
+use std::collections::{BTreeSet, HashMap};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::time::Instant;
 
 use fdwire_socket::{Address, Datagram, Errno};
 use rustix::io::fcntl_dupfd_cloexec;
 use slab::Slab;
 
-use crate::batch::{Event, GivenUp, Undelivered};
+use crate::attempt::{Failure, attempt};
 use crate::channel::Limits;
-use crate::poll::{EventFlags, Poller, Token};
+use crate::lane::{LOOK, Lane, Pauses, Queued, Wait};
+use crate::poll::Poller;
 use crate::share::Shares;
-
-/// The pauses of a lane that can only try again: the first and the longest.
-const RETRY: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
-
-/// The pauses between looks at a send buffer that somebody holds: the first and the longest.
-const LOOK: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
-
-/// The pauses between datagrams that only try whether a receiver reads again.
-const PROBE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 /// Duplicates of descriptors stay clear of standard input, output and error.
 const LOWEST_DUPLICATE: i32 = 3;
@@ -53,61 +49,23 @@ pub enum SendError {
     QueueFull,
 }
 
-struct Queued {
-    seq: u64,
-    bytes: Box<[u8]>,
-    fds: Vec<OwnedFd>,
-    deadline: Option<Instant>,
-}
-
-enum Wait {
-    Writable,
-    Receiver(Datagram),
-    Share,
-    Retry,
-}
-
-/// A datagram that was sent to a destination over its share, to see whether it reads.
-struct Probe {
-    /// The floor before it: below that again, it has been received.
-    floor: usize,
-    again_at: Instant,
-    pause: Duration,
-}
-
-struct Lane {
-    to: Option<Address>,
-    queue: VecDeque<Queued>,
-    bytes: usize,
-    fds: usize,
-    wait: Wait,
-    retry_at: Option<Instant>,
-    pause: Duration,
-    probe: Option<Probe>,
-}
-
-/// Why a message could not be handed over now.
-enum Blocked {
-    Peer,
-    Receiver,
-    Share,
-    Short,
-}
-
-enum Failure {
-    Blocked(Blocked),
-    Refused(Errno),
-}
-
 /// The queues of one channel.
 pub(crate) struct Outbox {
-    by_destination: HashMap<Option<Address>, usize>,
+    by_name: HashMap<Address, usize>,
+    /// The lane of the peer.
+    peer: Option<usize>,
     lanes: Slab<Lane>,
+    timers: BTreeSet<(Instant, usize)>,
+    /// Only where the channel has no peer.
     shares: Option<Shares>,
     seq: u64,
-    /// Lanes that wait for the channel's own socket to be writable.
-    writable_waits: usize,
+    messages: usize,
+    bytes: usize,
+    fds: usize,
+    /// Lanes that want to hear that somebody has read.
+    news_wanted: usize,
     settled: bool,
+    given_up: u64,
 }
 
 /// What an outbox needs of its channel while it works.
@@ -119,15 +77,21 @@ pub(crate) struct Surroundings<'a> {
 }
 
 impl Outbox {
-    /// `send_buffer` (bytes) is the socket's, where it is not connected.
-    pub(crate) fn new(send_buffer: Option<usize>) -> Self {
+    /// `shares` where the channel has no peer.
+    pub(crate) fn new(shares: Option<Shares>) -> Self {
         Self {
-            by_destination: HashMap::new(),
+            by_name: HashMap::new(),
+            peer: None,
             lanes: Slab::new(),
-            shares: send_buffer.map(Shares::new),
+            timers: BTreeSet::new(),
+            shares,
             seq: 0,
-            writable_waits: 0,
+            messages: 0,
+            bytes: 0,
+            fds: 0,
+            news_wanted: 0,
             settled: false,
+            given_up: 0,
         }
     }
 
@@ -136,25 +100,39 @@ impl Outbox {
         std::mem::take(&mut self.settled)
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.lanes.is_empty()
+    /// Whether the peer's lane waits for the channel's socket to be writable.
+    pub(crate) fn wants_writable(&self) -> bool {
+        self.peer.is_some_and(|lane| matches!(self.lanes[lane].wait, Wait::Writable))
     }
 
-    pub(crate) fn wants_writable(&self) -> bool {
-        self.writable_waits > 0
+    /// Whether a lane wants to hear that somebody has read.
+    pub(crate) fn wants_news(&self) -> bool {
+        self.news_wanted > 0
     }
 
     /// Messages, bytes and descriptors that are queued.
     pub(crate) fn queued(&self) -> (usize, usize, usize) {
-        self.lanes.iter().fold((0, 0, 0), |(messages, bytes, fds), (_, lane)| {
-            (messages + lane.queue.len(), bytes + lane.bytes, fds + lane.fds)
-        })
+        (self.messages, self.bytes, self.fds)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lanes.is_empty()
+    }
+
+    /// Messages that were queued and then given up, since the channel was made.
+    pub(crate) fn given_up(&self) -> u64 {
+        self.given_up
     }
 
     /// The number of the oldest queued message, and of the next one to be queued.
     pub(crate) fn seqs(&self) -> (Option<u64>, u64) {
         let oldest = self.lanes.iter().filter_map(|(_, lane)| Some(lane.queue.front()?.seq)).min();
         (oldest, self.seq + 1)
+    }
+
+    /// When `on_time` has something to do.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.timers.first().map(|&(at, _)| at)
     }
 
     /// Sends a message, or queues it behind those that already wait for its destination.
@@ -165,315 +143,141 @@ impl Outbox {
         fds: &[BorrowedFd<'_>],
         to: Option<&Address>,
     ) -> Result<Sent, SendError> {
-        let lane = if self.lanes.is_empty() {
-            None
-        } else {
-            self.by_destination.get(&to.cloned()).copied()
-        };
-        if let Some(lane) = lane {
+        if let Some(lane) = self.lane_of(to) {
             let queued = &self.lanes[lane];
             if queued.bytes + bytes.len() > around.limits.max_queued
                 || queued.fds + fds.len() > around.limits.max_queued_fds
             {
                 return Err(SendError::QueueFull);
             }
-            return self.enqueue(around, lane, bytes, fds);
+            let message = self.message(around, bytes, fds)?;
+            return Ok(self.enqueue(lane, message));
         }
-        let blocked = match attempt(&mut self.shares, around.socket, bytes, fds, to) {
+        let blocked = match attempt(self.shares.as_mut(), around.socket, bytes, fds, to) {
             Ok(()) => return Ok(Sent::Now),
             Err(Failure::Blocked(blocked)) => blocked,
             Err(Failure::Refused(errno)) => return Err(SendError::Refused(errno)),
         };
         // Whatever can fail comes before anything is queued.
+        let message = self.message(around, bytes, fds)?;
         let lane = self.open_lane(to.cloned());
-        let result = self.enqueue(around, lane, bytes, fds);
-        if result.is_ok() {
-            self.wait_for(around, lane, blocked, Instant::now());
-        } else {
-            self.close_lane(around, lane);
-        }
-        result
+        let sent = self.enqueue(lane, message);
+        self.wait_for(around, lane, blocked, Instant::now());
+        Ok(sent)
     }
 
-    /// Sends what can be sent to the lanes that wait for the channel's socket.
-    pub(crate) fn on_writable(&mut self, around: &Surroundings<'_>, events: &mut Vec<Event>) {
-        let waiting: Vec<usize> = self
-            .lanes
-            .iter()
-            .filter(|(_, lane)| matches!(lane.wait, Wait::Writable | Wait::Share))
-            .map(|(index, _)| index)
-            .collect();
-        for lane in waiting {
-            self.flush(around, lane, Instant::now(), events);
+    /// The channel leaves the poller's set, and its lanes' sockets do.
+    pub(crate) fn disarm(&mut self, around: &Surroundings<'_>) {
+        for (_, lane) in &mut self.lanes {
+            if let Wait::Receiver(socket) = std::mem::replace(&mut lane.wait, Wait::Pause) {
+                let _ = around.poller.remove(&socket);
+            }
         }
     }
 
-    /// Sends what can be sent to the lane whose receiver has room again, or is gone.
-    pub(crate) fn on_receiver(
-        &mut self,
-        around: &Surroundings<'_>,
-        lane: usize,
-        events: &mut Vec<Event>,
-    ) {
-        // A readiness that was reported before the lane's end may come after it.
-        if self.lanes.get(lane).is_some_and(|lane| matches!(lane.wait, Wait::Receiver(_))) {
-            self.flush(around, lane, Instant::now(), events);
+    /// The channel's socket can't be polled for writing: its lane tries by itself.
+    pub(crate) fn without_polling(&mut self, now: Instant) {
+        if let Some(index) = self.peer {
+            self.lanes[index].set_wait(Wait::Pause, Some(LOOK), now);
+            self.retime(index);
         }
     }
 
-    /// Tries again where it is time, and gives up what has waited for too long.
-    pub(crate) fn on_time(
-        &mut self,
-        around: &Surroundings<'_>,
-        now: Instant,
-        events: &mut Vec<Event>,
-    ) {
-        let due: Vec<usize> = self
-            .lanes
-            .iter()
-            .filter(|(_, lane)| lane.deadline().is_some_and(|at| at <= now))
-            .map(|(index, _)| index)
-            .collect();
-        for lane in due {
-            self.flush(around, lane, now, events);
+    fn lane_of(&self, to: Option<&Address>) -> Option<usize> {
+        match to {
+            None => self.peer,
+            Some(_) if self.by_name.is_empty() => None,
+            Some(to) => self.by_name.get(to).copied(),
         }
-    }
-
-    /// One non-blocking attempt for everything that is queued, for the process's last moment.
-    pub(crate) fn try_all(&mut self, around: &Surroundings<'_>, events: &mut Vec<Event>) {
-        let all: Vec<usize> = self.lanes.iter().map(|(index, _)| index).collect();
-        for lane in all {
-            self.flush(around, lane, Instant::now(), events);
-        }
-    }
-
-    /// When `on_time` has something to do.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.lanes.iter().filter_map(|(_, lane)| lane.deadline()).min()
     }
 
     fn open_lane(&mut self, to: Option<Address>) -> usize {
-        let lane = self.lanes.insert(Lane {
-            to: to.clone(),
-            queue: VecDeque::new(),
-            bytes: 0,
-            fds: 0,
-            wait: Wait::Retry,
-            retry_at: None,
-            pause: Duration::ZERO,
-            probe: None,
-        });
-        self.by_destination.insert(to, lane);
+        let lane = self.lanes.insert(Lane::new(to.clone()));
+        match to {
+            None => self.peer = Some(lane),
+            Some(to) => {
+                self.by_name.insert(to, lane);
+            }
+        }
         lane
     }
 
-    fn close_lane(&mut self, around: &Surroundings<'_>, lane: usize) {
-        self.set_wait(around, lane, Wait::Retry);
-        let lane = self.lanes.remove(lane);
-        self.by_destination.remove(&lane.to);
+    fn close_lane(&mut self, around: &Surroundings<'_>, index: usize) -> Option<Address> {
+        self.set_wait(around, index, Wait::Pause, None, Instant::now());
+        let lane = self.lanes.remove(index);
+        match &lane.to {
+            None => self.peer = None,
+            Some(to) => {
+                self.by_name.remove(to);
+            }
+        }
+        lane.to
     }
 
-    fn enqueue(
+    fn message(
         &mut self,
         around: &Surroundings<'_>,
-        lane: usize,
         bytes: &[u8],
         fds: &[BorrowedFd<'_>],
-    ) -> Result<Sent, SendError> {
-        let duplicates = fds
+    ) -> Result<Queued, SendError> {
+        let fds = fds
             .iter()
             .map(|fd| fcntl_dupfd_cloexec(fd, LOWEST_DUPLICATE))
             .collect::<Result<Vec<OwnedFd>, Errno>>()
             .map_err(SendError::Refused)?;
         self.seq += 1;
-        let lane = &mut self.lanes[lane];
-        lane.bytes += bytes.len();
-        lane.fds += duplicates.len();
-        lane.queue.push_back(Queued {
-            seq: self.seq,
-            bytes: bytes.into(),
-            fds: duplicates,
-            deadline: around.limits.send_timeout.map(|timeout| Instant::now() + timeout),
-        });
-        Ok(Sent::Queued(self.seq))
+        let deadline = around.limits.send_timeout.map(|timeout| Instant::now() + timeout);
+        Ok(Queued { seq: self.seq, bytes: bytes.into(), fds, deadline })
     }
 
-    /// Sends from the front of a lane until it is empty or has to wait again.
-    fn flush(
-        &mut self,
-        around: &Surroundings<'_>,
-        index: usize,
-        now: Instant,
-        events: &mut Vec<Event>,
-    ) {
-        self.settle_probe(around, index);
-        loop {
-            let lane = &mut self.lanes[index];
-            let Some(front) = lane.queue.front() else {
-                events.push(Event::Drained(lane.to.clone()));
-                self.close_lane(around, index);
-                return;
-            };
-            let outcome = if front.deadline.is_some_and(|deadline| deadline <= now) {
-                Some(GivenUp::Expired)
-            } else {
-                let fds: Vec<BorrowedFd<'_>> = front.fds.iter().map(AsFd::as_fd).collect();
-                let to = lane.to.as_ref();
-                match attempt(&mut self.shares, around.socket, &front.bytes, &fds, to) {
-                    Ok(()) => None,
-                    Err(Failure::Blocked(blocked)) => {
-                        if matches!(blocked, Blocked::Share) {
-                            self.probe(around, index, now);
-                        }
-                        self.wait_for(around, index, blocked, now);
-                        return;
-                    }
-                    Err(Failure::Refused(Errno::NOBUFS | Errno::TOOMANYREFS | Errno::NOMEM)) => {
-                        self.wait_for(around, index, Blocked::Short, now);
-                        return;
-                    }
-                    Err(Failure::Refused(errno)) => Some(GivenUp::Refused(errno)),
-                }
-            };
-            self.settled = true;
-            let lane = &mut self.lanes[index];
-            lane.pause = Duration::ZERO;
-            if let Some(message) = lane.pop()
-                && let Some(why) = outcome
-            {
-                let to = lane.to.clone();
-                events.push(Event::Undelivered(Undelivered { why, seq: message.seq, to }));
-            }
-        }
+    fn enqueue(&mut self, lane: usize, message: Queued) -> Sent {
+        self.messages += 1;
+        self.bytes += message.bytes.len();
+        self.fds += message.fds.len();
+        let seq = message.seq;
+        self.lanes[lane].push(message);
+        Sent::Queued(seq)
     }
 
-    /// Sends one datagram to a destination that is over its share, unless one is out already.
-    fn probe(&mut self, around: &Surroundings<'_>, index: usize, now: Instant) {
-        let lane = &mut self.lanes[index];
-        let (Some(shares), Some(front), Some(to)) =
-            (&mut self.shares, lane.queue.front(), &lane.to)
-        else {
-            return;
-        };
-        let pause = match &lane.probe {
-            Some(probe) if probe.again_at > now => return,
-            Some(probe) => (probe.pause * 2).min(PROBE.1),
-            None => PROBE.0,
-        };
-        let floor = shares.floor();
-        let fds: Vec<BorrowedFd<'_>> = front.fds.iter().map(AsFd::as_fd).collect();
-        if around.socket.send(&front.bytes, &fds, Some(to)).is_ok() {
-            shares.charge(to, front.bytes.len());
-            lane.probe = Some(Probe { floor, again_at: now + pause, pause });
-            lane.pop();
-            self.settled = true;
-        }
-    }
-
-    fn settle_probe(&mut self, around: &Surroundings<'_>, index: usize) {
-        let lane = &mut self.lanes[index];
-        if let (Some(shares), Some(probe), Some(to)) = (&mut self.shares, &lane.probe, &lane.to)
-            && shares.read_sum(around.socket) <= probe.floor
-        {
-            shares.release(to);
-            lane.probe = None;
-            lane.pause = Duration::ZERO;
-        }
-    }
-
-    fn wait_for(
-        &mut self,
-        around: &Surroundings<'_>,
-        index: usize,
-        blocked: Blocked,
-        now: Instant,
-    ) {
-        let (wait, pauses) = match blocked {
-            Blocked::Peer => (Wait::Writable, None),
-            Blocked::Share => (Wait::Share, Some(LOOK)),
-            Blocked::Short => (Wait::Retry, Some(RETRY)),
-            Blocked::Receiver => match self.receiver(around, index) {
-                Ok(socket) => (Wait::Receiver(socket), None),
-                // No descriptor left for it, or the receiver is gone or takes from others only:
-                // trying again tells.
-                Err(_) => (Wait::Retry, Some(LOOK)),
-            },
-        };
-        self.set_wait(around, index, wait);
-        let lane = &mut self.lanes[index];
-        lane.retry_at = pauses.map(|(first, longest)| {
-            lane.pause = (lane.pause * 2).clamp(first, longest);
-            now + lane.pause
-        });
-    }
-
-    /// An unnamed socket that is connected to the lane's receiver and polled for writing.
-    fn receiver(&self, around: &Surroundings<'_>, lane: usize) -> Result<Datagram, Errno> {
-        let socket = Datagram::new()?;
-        if let Some(to) = &self.lanes[lane].to {
-            socket.connect(to)?;
-        }
-        let token = Token::Receiver { channel: around.channel, lane };
-        around.poller.add(&socket, token, EventFlags::OUT)?;
-        Ok(socket)
-    }
-
-    fn set_wait(&mut self, around: &Surroundings<'_>, lane: usize, wait: Wait) {
-        let before = std::mem::replace(&mut self.lanes[lane].wait, wait);
-        if let Wait::Receiver(socket) = &before {
-            // Its close takes it out of the set anyhow, since nobody shares it.
-            let _ = around.poller.remove(socket);
-        }
-        self.writable_waits -= usize::from(matches!(before, Wait::Writable | Wait::Share));
-        let after = &self.lanes[lane].wait;
-        self.writable_waits += usize::from(matches!(after, Wait::Writable | Wait::Share));
-    }
-}
-
-impl Lane {
-    fn deadline(&self) -> Option<Instant> {
-        let expiry = self.queue.front().and_then(|message| message.deadline);
-        [expiry, self.retry_at].into_iter().flatten().min()
-    }
-
-    fn pop(&mut self) -> Option<Queued> {
-        let message = self.queue.pop_front()?;
+    fn settle(&mut self, index: usize) -> Option<Queued> {
+        let message = self.lanes[index].pop()?;
+        self.messages -= 1;
         self.bytes -= message.bytes.len();
         self.fds -= message.fds.len();
+        self.settled = true;
         Some(message)
     }
-}
 
-/// Hands one message to the kernel, if the destination's share allows it.
-fn attempt(
-    shares: &mut Option<Shares>,
-    socket: &Datagram,
-    bytes: &[u8],
-    fds: &[BorrowedFd<'_>],
-    to: Option<&Address>,
-) -> Result<(), Failure> {
-    let mut shares = shares.as_mut().zip(to);
-    if let Some((shares, to)) = &mut shares
-        && !shares.permits(socket, to, bytes.len())
-    {
-        return Err(Failure::Blocked(Blocked::Share));
-    }
-    match (socket.send(bytes, fds, to), shares) {
-        (Ok(()), None) => Ok(()),
-        (Ok(()), Some((shares, to))) => {
-            shares.charge(to, bytes.len());
-            Ok(())
+    fn set_wait(
+        &mut self,
+        around: &Surroundings<'_>,
+        index: usize,
+        wait: Wait,
+        pauses: Option<Pauses>,
+        now: Instant,
+    ) {
+        let lane = &mut self.lanes[index];
+        self.news_wanted -= usize::from(lane.news);
+        if let Wait::Receiver(socket) = lane.set_wait(wait, pauses, now) {
+            // Its close takes it out of the set only if no child of ours shares it.
+            let _ = around.poller.remove(&socket);
         }
-        (Err(Errno::AGAIN), shares) => Err(Failure::Blocked(match shares {
-            None => Blocked::Peer,
-            Some((shares, _)) => {
-                if shares.is_exhausted(socket) {
-                    Blocked::Share
-                } else {
-                    Blocked::Receiver
-                }
-            }
-        })),
-        (Err(errno), _) => Err(Failure::Refused(errno)),
+        self.news_wanted += usize::from(lane.news);
+        self.retime(index);
+    }
+
+    /// Writes a lane's deadline into the list.
+    fn retime(&mut self, index: usize) {
+        let lane = &mut self.lanes[index];
+        let deadline = lane.deadline();
+        if lane.timer == deadline {
+            return;
+        }
+        if let Some(at) = std::mem::replace(&mut lane.timer, deadline) {
+            self.timers.remove(&(at, index));
+        }
+        if let Some(at) = deadline {
+            self.timers.insert((at, index));
+        }
     }
 }

@@ -2,6 +2,11 @@
 //!
 //! Node's loop polls this one descriptor. So the sockets themselves are never put to non-blocking
 //! mode, which would change them for every process that shares them.
+//!
+//! A second instance inside it is for news: an unconnected socket is writable nearly always, but
+//! the kernel says so anew (edge-triggered) whenever one of its datagrams has been received, as
+//! long as those that have not fill at most a quarter of the send buffer. The same descriptor can't
+//! be polled for its level and for edges in one instance.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -19,6 +24,10 @@ pub(crate) enum Token {
     Channel(usize),
     /// The socket with which a channel's lane waits for its receiver.
     Receiver { channel: usize, lane: usize },
+    /// Somebody has received a datagram of this channel.
+    News(usize),
+    /// The instance for news.
+    Newsroom,
     /// The timer.
     Timer,
 }
@@ -31,6 +40,8 @@ impl Token {
     fn pack(self) -> u64 {
         match self {
             Self::Timer => 0,
+            Self::Newsroom => 1,
+            Self::News(channel) => 3 << KIND_SHIFT | channel as u64,
             Self::Channel(channel) => 1 << KIND_SHIFT | channel as u64,
             Self::Receiver { channel, lane } => {
                 2 << KIND_SHIFT | (lane as u64) << LANE_SHIFT | channel as u64
@@ -41,8 +52,10 @@ impl Token {
     fn unpack(data: u64) -> Self {
         let channel = (data & INDEX_MASK) as usize;
         match data >> KIND_SHIFT {
-            0 => Self::Timer,
+            0 if channel == 0 => Self::Timer,
+            0 => Self::Newsroom,
             1 => Self::Channel(channel),
+            3 => Self::News(channel),
             _ => Self::Receiver { channel, lane: (data >> LANE_SHIFT & INDEX_MASK) as usize },
         }
     }
@@ -62,6 +75,7 @@ const READY_MAX: usize = 64;
 
 pub(crate) struct Poller {
     epoll: OwnedFd,
+    news: OwnedFd,
     timer: OwnedFd,
     armed: Option<Instant>,
     events: Vec<epoll::Event>,
@@ -80,7 +94,14 @@ impl Poller {
             epoll::EventData::new_u64(Token::Timer.pack()),
             EventFlags::IN | EventFlags::ET,
         )?;
-        Ok(Self { epoll, timer, armed: None, events: Vec::with_capacity(READY_MAX) })
+        let news = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        epoll::add(
+            &epoll,
+            &news,
+            epoll::EventData::new_u64(Token::Newsroom.pack()),
+            EventFlags::IN,
+        )?;
+        Ok(Self { epoll, news, timer, armed: None, events: Vec::with_capacity(READY_MAX) })
     }
 
     pub(crate) fn add(&self, fd: impl AsFd, token: Token, flags: EventFlags) -> Result<(), Errno> {
@@ -100,22 +121,25 @@ impl Poller {
         epoll::delete(&self.epoll, fd)
     }
 
+    /// Asks for news of the datagrams that `socket` has sent to `channel`'s destinations.
+    pub(crate) fn watch(&self, socket: impl AsFd, channel: usize) -> Result<(), Errno> {
+        let data = epoll::EventData::new_u64(Token::News(channel).pack());
+        epoll::add(&self.news, socket, data, EventFlags::OUT | EventFlags::ET)
+    }
+
+    pub(crate) fn unwatch(&self, socket: impl AsFd) -> Result<(), Errno> {
+        epoll::delete(&self.news, socket)
+    }
+
     /// Appends what is ready now; waits for `timeout` at the most.
     pub(crate) fn wait(&mut self, timeout: Duration, ready: &mut Vec<Ready>) -> Result<(), Errno> {
-        let timeout = timespec(timeout);
-        self.events.clear();
-        match epoll::wait(
-            &self.epoll,
-            rustix::buffer::spare_capacity(&mut self.events),
-            Some(&timeout),
-        ) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno),
+        wait_on(&self.epoll, &mut self.events, timeout)?;
+        let before = ready.len();
+        ready.extend(self.events.iter().map(Ready::from));
+        if ready[before..].iter().any(|ready| ready.token == Token::Newsroom) {
+            wait_on(&self.news, &mut self.events, Duration::ZERO)?;
+            ready.extend(self.events.iter().map(Ready::from));
         }
-        ready.extend(self.events.iter().map(|event| {
-            let data = event.data;
-            Ready { token: Token::unpack(data.u64()), flags: event.flags }
-        }));
         Ok(())
     }
 
@@ -141,6 +165,26 @@ impl Poller {
 impl AsFd for Poller {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.epoll.as_fd()
+    }
+}
+
+impl From<&epoll::Event> for Ready {
+    fn from(event: &epoll::Event) -> Self {
+        let data = event.data;
+        Self { token: Token::unpack(data.u64()), flags: event.flags }
+    }
+}
+
+fn wait_on(
+    epoll: &OwnedFd,
+    events: &mut Vec<epoll::Event>,
+    timeout: Duration,
+) -> Result<(), Errno> {
+    let timeout = timespec(timeout);
+    events.clear();
+    match epoll::wait(epoll, rustix::buffer::spare_capacity(events), Some(&timeout)) {
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(errno) => Err(errno),
     }
 }
 

@@ -4,16 +4,17 @@
 //! over, and only then comes the next. Between two turns anything may happen to the channels.
 
 use std::collections::BTreeSet;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use fdwire_socket::{Address, Control, Errno};
 use slab::Slab;
 
 use crate::batch::{Batch, Event};
-use crate::channel::{Channel, Shared};
+use crate::channel::Channel;
+use crate::inbox::Shared;
 use crate::outbox::{SendError, Sent};
-use crate::poll::{Poller, Ready, Token};
+use crate::poll::{EventFlags, Poller, Ready, Token};
 
 /// The channels of one environment.
 pub struct Reactor {
@@ -21,9 +22,22 @@ pub struct Reactor {
     channels: Slab<Channel>,
     shared: Shared,
     ready: Vec<Ready>,
+    lone: Option<Lone>,
+    /// Whether `ready` holds nothing but an assumption.
+    assumed: bool,
     due: Vec<usize>,
     deadlines: BTreeSet<(Instant, usize)>,
 }
+
+/// The channel that alone was readable when the poller was last asked.
+struct Lone {
+    channel: usize,
+    /// How often it was assumed to be so since.
+    assumed: u32,
+}
+
+/// How often in a row that is assumed, before the poller is asked for the others again.
+const ASSUMED_MAX: u32 = 8;
 
 impl Reactor {
     /// A reactor without channels.
@@ -37,6 +51,8 @@ impl Reactor {
             channels: Slab::new(),
             shared: Shared { control: Control::new(), overflow: Vec::new(), received: Vec::new() },
             ready: Vec::new(),
+            lone: None,
+            assumed: false,
             due: Vec::new(),
             deadlines: BTreeSet::new(),
         })
@@ -52,10 +68,15 @@ impl Reactor {
         self.channels.get(index)
     }
 
+    /// Whether a channel has the descriptor with this number.
+    pub fn has_fd(&self, number: i32) -> bool {
+        self.channels.iter().any(|(_, channel)| channel.socket().as_fd().as_raw_fd() == number)
+    }
+
     /// Takes a channel out: dropped, it closes.
     pub fn remove(&mut self, index: usize) -> Option<Channel> {
         let mut channel = self.channels.try_remove(index)?;
-        channel.disarm(&self.poller);
+        channel.disarm(&self.poller, index);
         if let Some(at) = channel.scheduled.take() {
             self.deadlines.remove(&(at, index));
         }
@@ -102,7 +123,8 @@ impl Reactor {
         let channel = self.channels.get_mut(index).ok_or(SendError::Refused(Errno::BADF))?;
         let sent = channel.send(&self.poller, index, bytes, fds, to)?;
         if let Sent::Queued(_) = sent {
-            channel.arm(&self.poller, index).map_err(SendError::Refused)?;
+            // What can fail here is asking for messages, and whoever wants those has been told.
+            let _ = channel.arm(&self.poller, index);
             self.schedule(index);
         }
         Ok(sent)
@@ -115,6 +137,13 @@ impl Reactor {
         }
     }
 
+    /// Removes the paths that channels have bound; their sockets stay.
+    pub fn unlink_all(&mut self) {
+        for (_, channel) in &mut self.channels {
+            channel.unlink();
+        }
+    }
+
     /// Collects who has something to do; waits for `timeout` at the most.
     ///
     /// # Errors
@@ -122,7 +151,42 @@ impl Reactor {
     /// When the kernel can't say; nothing does that but a lack of memory.
     pub fn poll(&mut self, timeout: Duration) -> Result<(), Errno> {
         self.ready.clear();
+        // A loop that is woken for message after message is mostly woken by the same channel: to
+        // read from it right away costs one call less than to ask who it is.
+        if timeout.is_zero()
+            && let Some(lone) = &mut self.lone
+            && lone.assumed < ASSUMED_MAX
+        {
+            lone.assumed += 1;
+            let token = Token::Channel(lone.channel);
+            self.ready.push(Ready { token, flags: EventFlags::IN });
+            self.assumed = true;
+            return Ok(());
+        }
+        self.ask(timeout)
+    }
+
+    /// Works off the next readiness into `batch`; whose it was, or None when all is done.
+    pub fn turn(&mut self, batch: &mut Batch<'_>) -> Option<usize> {
+        let assumed = std::mem::take(&mut self.assumed);
+        let turn = self.next_turn(batch);
+        if assumed && batch.events.is_empty() {
+            // It was somebody else.
+            self.ask(Duration::ZERO).ok()?;
+            return self.next_turn(batch);
+        }
+        turn
+    }
+
+    fn ask(&mut self, timeout: Duration) -> Result<(), Errno> {
+        self.assumed = false;
         self.poller.wait(timeout, &mut self.ready)?;
+        self.lone = match self.ready[..] {
+            [Ready { token: Token::Channel(channel), flags }] if flags == EventFlags::IN => {
+                Some(Lone { channel, assumed: 0 })
+            }
+            _ => None,
+        };
         // Turns are taken from the end.
         self.ready.reverse();
         if self.ready.iter().any(|ready| ready.token == Token::Timer) {
@@ -131,15 +195,20 @@ impl Reactor {
         Ok(())
     }
 
-    /// Works off the next readiness into `batch`; whose it was, or None when all is done.
-    pub fn turn(&mut self, batch: &mut Batch<'_>) -> Option<usize> {
+    fn next_turn(&mut self, batch: &mut Batch<'_>) -> Option<usize> {
         while let Some(ready) = self.ready.pop() {
             match ready.token {
-                Token::Timer => {}
+                Token::Timer | Token::Newsroom => {}
                 Token::Channel(index) => {
                     if let Some(channel) = self.channels.get_mut(index) {
                         let shared = &mut self.shared;
                         channel.on_ready(&self.poller, index, ready.flags, shared, batch);
+                        return Some(self.after_turn(index, batch));
+                    }
+                }
+                Token::News(index) => {
+                    if let Some(channel) = self.channels.get_mut(index) {
+                        channel.on_news(&self.poller, index, batch);
                         return Some(self.after_turn(index, batch));
                     }
                 }
@@ -163,7 +232,9 @@ impl Reactor {
     fn with(&mut self, index: usize, change: impl FnOnce(&mut Channel)) -> Result<(), Errno> {
         let Some(channel) = self.channels.get_mut(index) else { return Ok(()) };
         change(channel);
-        channel.arm(&self.poller, index)
+        let armed = channel.arm(&self.poller, index);
+        self.schedule(index);
+        armed
     }
 
     fn after_turn(&mut self, index: usize, batch: &mut Batch<'_>) -> usize {

@@ -71,31 +71,24 @@ impl Environment {
         options: ChannelOptions,
     ) -> Result<Outcome> {
         self.open(|state| {
-            let unlink = match unlink.as_str() {
-                "always" => Unlink::Always,
-                "never" => Unlink::Never,
-                _ => Unlink::Stale,
-            };
             let address = parse(&address)?;
             let socket = Datagram::new().map_err(in_call("socket"))?;
-            if !address.is_path() {
-                socket.bind(&address).map_err(in_call("bind"))?;
-                return add(state, socket, None, &options);
-            }
-            match bind_path(&socket, &address, mode, unlink)? {
-                BindOutcome::Bound(bound) => add(state, socket, Some(bound), &options),
-                BindOutcome::Locked => Ok(Outcome::locked()),
+            match name(&socket, &address, mode, &unlink)? {
+                Naming::Named(bound) => add(state, socket, bound, &options),
+                Naming::Locked => Ok(Outcome::locked()),
             }
         })
     }
 
     /// A socket that is connected to an address and then bound: to `local`, empty for the kernel's
-    /// choice, absent to stay without a name.
+    /// choice, absent to stay without a name. `mode` and `unlink` are as in `bind`, for `local`.
     #[napi]
     pub fn connect(
         &self,
         address: Uint8Array,
         local: Option<Uint8Array>,
+        mode: u32,
+        unlink: String,
         options: ChannelOptions,
     ) -> Result<Outcome> {
         self.open(|state| {
@@ -104,10 +97,11 @@ impl Environment {
             let socket = Datagram::new().map_err(in_call("socket"))?;
             // The other way round a stranger's datagram would slip in between.
             socket.connect(&address).map_err(in_call("connect"))?;
-            if let Some(local) = local {
-                socket.bind(&local).map_err(in_call("bind"))?;
+            let Some(local) = local else { return add(state, socket, None, &options) };
+            match name(&socket, &local, mode, &unlink)? {
+                Naming::Named(bound) => add(state, socket, bound, &options),
+                Naming::Locked => Ok(Outcome::locked()),
             }
-            add(state, socket, None, &options)
         })
     }
 
@@ -225,6 +219,12 @@ impl Environment {
         self.with(|state| state.reactor.try_all());
     }
 
+    /// Removes the paths that channels have bound: at `process.exit` nothing else of native code runs.
+    #[napi]
+    pub fn unlink_all(&self) {
+        self.with(|state| state.reactor.unlink_all());
+    }
+
     /// A message of this turn that the slab was too small for.
     #[napi]
     pub fn take_large(&self, place: u32) -> Buffer {
@@ -234,9 +234,27 @@ impl Environment {
             .into()
     }
 
-    /// Takes ownership of a descriptor; an errno where it isn't open.
+    /// Who in this thread owns a descriptor already: `FdSet`, `channel`, or empty for nobody.
+    #[napi]
+    pub fn owner_of(&self, fd: i32) -> &'static str {
+        self.with(|state| {
+            if state.owned.has(fd) {
+                "FdSet"
+            } else if state.reactor.has_fd(fd) {
+                "channel"
+            } else {
+                ""
+            }
+        })
+        .unwrap_or_default()
+    }
+
+    /// Takes ownership of a descriptor; an errno where it isn't open, EBUSY where it is owned.
     #[napi]
     pub fn own_fd(&self, fd: i32) -> i32 {
+        if !self.owner_of(fd).is_empty() {
+            return Errno::BUSY.raw_os_error();
+        }
         let taken = take_over(fd);
         self.with(|state| taken.map(|owned| state.owned.insert(owned)))
             .map_or(0, |result| result.map_or_else(Errno::raw_os_error, |_number| 0))
@@ -285,6 +303,36 @@ pub struct SocketDescription {
     pub dgram: bool,
     /// Whether it accepts connections.
     pub listening: bool,
+}
+
+/// How an attempt to name a socket ended.
+enum Naming {
+    /// It has its name; where that is a path, dropping this removes it.
+    Named(Option<Bound>),
+    /// Somebody else is binding in the path's directory right now.
+    Locked,
+}
+
+/// Names a socket: by a path, an abstract name, or (empty) the kernel's choice.
+fn name(
+    socket: &Datagram,
+    address: &Address,
+    mode: u32,
+    unlink: &str,
+) -> std::result::Result<Naming, Failed> {
+    if !address.is_path() {
+        socket.bind(address).map_err(in_call("bind"))?;
+        return Ok(Naming::Named(None));
+    }
+    let unlink = match unlink {
+        "always" => Unlink::Always,
+        "never" => Unlink::Never,
+        _ => Unlink::Stale,
+    };
+    Ok(match bind_path(socket, address, mode, unlink)? {
+        BindOutcome::Bound(bound) => Naming::Named(Some(bound)),
+        BindOutcome::Locked => Naming::Locked,
+    })
 }
 
 fn add(

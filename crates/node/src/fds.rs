@@ -61,6 +61,12 @@ impl OwnedFds {
         number
     }
 
+    /// Whether this number is ours.
+    pub(crate) fn has(&self, number: i32) -> bool {
+        let at = usize::try_from(number).unwrap_or(usize::MAX);
+        self.by_number.get(at).is_some_and(Option::is_some)
+    }
+
     /// Gives one out; None if it isn't ours.
     pub(crate) fn take(&mut self, number: i32) -> Option<OwnedFd> {
         self.by_number.get_mut(usize::try_from(number).ok()?)?.take()

@@ -1,0 +1,181 @@
+//! What a channel receives: datagrams become messages in a slab, or are refused.
+
+use std::io::IoSliceMut;
+use std::os::fd::OwnedFd;
+
+use fdwire_socket::{Address, Control, Datagram, Errno};
+use fdwire_wire::{Protocol, jsoncomm};
+
+use crate::batch::{Arrival, Batch, Event, Payload, Refusal, Sender};
+use crate::channel::{Counters, Limits};
+
+/// Memory that the channels of an environment share while they read.
+pub(crate) struct Shared {
+    pub(crate) control: Control,
+    /// Where the rest of a datagram goes that is larger than the slab has room.
+    pub(crate) overflow: Vec<u8>,
+    pub(crate) received: Vec<OwnedFd>,
+}
+
+/// The receiving direction of a channel.
+pub(crate) struct Inbox {
+    protocol: Protocol,
+    connected: bool,
+    last_from: Address,
+    from: Address,
+    /// Received descriptors that nobody has taken or closed.
+    pub(crate) open_fds: usize,
+    /// Turns in a row that brought one message.
+    singles: u32,
+}
+
+/// After so many single messages in a row one is read at a time; what is behind it is still ready.
+const SINGLES: u32 = 4;
+
+/// Every so many single messages the whole queue is read all the same.
+const SINGLES_CHECK: u32 = 16;
+
+impl Inbox {
+    /// `connected`: all messages come from the peer.
+    pub(crate) fn new(protocol: Protocol, connected: bool) -> Self {
+        Self {
+            protocol,
+            connected,
+            last_from: Address::UNNAMED,
+            from: Address::UNNAMED,
+            open_fds: 0,
+            singles: 0,
+        }
+    }
+
+    /// Reads messages into `batch` until there are no more, or no room, or too many descriptors.
+    pub(crate) fn read(
+        &mut self,
+        socket: &Datagram,
+        limits: &Limits,
+        counters: &mut Counters,
+        shared: &mut Shared,
+        batch: &mut Batch<'_>,
+    ) {
+        let before = batch.events.len();
+        // Who gets single messages would only be told EAGAIN by a second call, mostly.
+        let one_only = self.singles >= SINGLES && !self.singles.is_multiple_of(SINGLES_CHECK);
+        self.read_some(socket, limits, counters, shared, batch, one_only);
+        let single = batch.events.len() == before + 1;
+        self.singles = if single { self.singles.wrapping_add(1) } else { 0 };
+    }
+
+    fn read_some(
+        &mut self,
+        socket: &Datagram,
+        limits: &Limits,
+        counters: &mut Counters,
+        shared: &mut Shared,
+        batch: &mut Batch<'_>,
+        one_only: bool,
+    ) {
+        while batch.has_room() {
+            if self.open_fds >= limits.max_open_fds {
+                batch.events.push(Event::FdsHeld);
+                return;
+            }
+            match self.read_one(socket, limits, counters, shared, batch) {
+                Ok(()) if one_only => return,
+                Ok(()) => {}
+                Err(Errno::AGAIN) => return,
+                // The peer has turned to somebody else with messages of ours unread. What it sent
+                // before is still here, and a datagram peer's end is no end of the channel.
+                Err(Errno::CONNRESET) => {}
+                Err(errno) => {
+                    batch.events.push(Event::Failed(errno, "recvmsg"));
+                    return;
+                }
+            }
+        }
+    }
+
+    fn read_one(
+        &mut self,
+        socket: &Datagram,
+        limits: &Limits,
+        counters: &mut Counters,
+        shared: &mut Shared,
+        batch: &mut Batch<'_>,
+    ) -> Result<(), Errno> {
+        let limit = limits.max_message;
+        let room = batch.room(limit);
+        let room_len = room.len();
+        let spill = limit - room_len;
+        if shared.overflow.len() < spill {
+            // As large as it can ever be needed, since the room shrinks with each message. Zeroed
+            // pages that nobody touches take no memory.
+            shared.overflow = vec![0; limit];
+        }
+        let mut buffers = [room, IoSliceMut::new(&mut shared.overflow[..spill])];
+        let used = if spill == 0 { &mut buffers[..1] } else { &mut buffers[..] };
+        let received =
+            socket.recv(used, &mut shared.control, &mut shared.received, &mut self.from)?;
+        let shown = received.len.min(room_len);
+        let verdict = if received.fds_truncated {
+            Err(Refusal::FdsTruncated)
+        } else if received.truncated {
+            Err(Refusal::TooLarge)
+        } else if shared.received.len() > limits.max_fds {
+            Err(Refusal::TooManyFds)
+        } else if received.len > room_len {
+            let mut bytes = batch.received(room_len).to_vec();
+            bytes.extend_from_slice(&shared.overflow[..received.len - room_len]);
+            // The pages that were touched go back to the system.
+            shared.overflow = Vec::new();
+            self.decode(&bytes).map(|payload| (payload, Some(bytes)))
+        } else {
+            self.decode(batch.received(received.len)).map(|payload| (payload, None))
+        };
+        let from = self.name_sender(batch);
+        let event = match verdict {
+            Ok((payload, large)) => {
+                let first = batch.fds.len();
+                batch.fds.append(&mut shared.received);
+                let fds = first..batch.fds.len();
+                self.open_fds += fds.len();
+                counters.received += 1;
+                counters.received_bytes += received.len as u64;
+                counters.received_fds += fds.len() as u64;
+                let arrival = Arrival { payload, fds, from };
+                match large {
+                    Some(bytes) => Event::Large(bytes, arrival),
+                    None => Event::Message(batch.keep(received.len), arrival),
+                }
+            }
+            Err(why) => {
+                shared.received.clear();
+                counters.refused += 1;
+                Event::Refused(why, batch.keep_sample(shown), from)
+            }
+        };
+        batch.events.push(event);
+        Ok(())
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Result<Payload, Refusal> {
+        match self.protocol {
+            Protocol::Jsoncomm => {
+                jsoncomm::decode(bytes).map(Payload::from).map_err(Refusal::Malformed)
+            }
+            Protocol::Raw => Ok(Payload::Bytes),
+        }
+    }
+
+    fn name_sender(&mut self, batch: &mut Batch<'_>) -> Sender {
+        if self.connected {
+            Sender::Peer
+        } else if self.from.is_unnamed() {
+            Sender::Unnamed
+        } else if self.from == self.last_from {
+            Sender::Same
+        } else {
+            self.last_from.clone_from(&self.from);
+            Sender::Name(batch.keep_name(self.from.as_bytes()))
+        }
+    }
+}

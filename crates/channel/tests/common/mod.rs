@@ -1,0 +1,250 @@
+//! What the tests of this crate share: a reactor with its memory, and names that nobody else has.
+#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
+
+use std::collections::HashMap;
+use std::io::IoSliceMut;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use fdwire_channel::{
+    Batch, Channel, Counters, Event, GivenUp, Limits, NAMES, Reactor, Refusal, SendError, Sender,
+    Sent,
+};
+use fdwire_socket::{Address, Control, Datagram, Errno};
+use fdwire_wire::Protocol;
+
+/// Longer than anything here takes, on a machine that does other things too.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+pub fn limits() -> Limits {
+    Limits {
+        max_message: 16 * 1024 * 1024,
+        max_fds: 253,
+        max_open_fds: 256,
+        max_queued: 256 * 1024 * 1024,
+        max_queued_fds: 1_024,
+        send_timeout: Some(Duration::from_secs(30)),
+    }
+}
+
+/// An abstract name.
+pub fn name() -> Address {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    Address::from_bytes(format!("\0fdw-channel-{}-{number}", std::process::id()).as_bytes())
+        .unwrap()
+}
+
+pub fn bound(name: &Address) -> Datagram {
+    let socket = Datagram::new().unwrap();
+    socket.bind(name).unwrap();
+    socket
+}
+
+/// A client in the usual way: connected, then named by the kernel; its name.
+pub fn client_of(server: &Address) -> (Datagram, Address) {
+    let socket = Datagram::new().unwrap();
+    socket.connect(server).unwrap();
+    socket.bind(&Address::UNNAMED).unwrap();
+    let name = socket.local_address().unwrap();
+    (socket, name)
+}
+
+/// The next message of a socket without a channel.
+pub fn recv(socket: &Datagram) -> Option<(Vec<u8>, Vec<OwnedFd>)> {
+    let mut bytes = vec![0; 300_000];
+    let (mut fds, mut from) = (Vec::new(), Address::UNNAMED);
+    let into = &mut [IoSliceMut::new(&mut bytes)];
+    match socket.recv(into, &mut Control::new(), &mut fds, &mut from) {
+        Ok(received) => {
+            bytes.truncate(received.len);
+            Some((bytes, fds))
+        }
+        Err(Errno::AGAIN) => None,
+        Err(errno) => panic!("{errno}"),
+    }
+}
+
+/// A message of `len` bytes that begins with its number.
+pub fn numbered(number: usize, len: usize) -> Vec<u8> {
+    let mut bytes = format!("{number} ").into_bytes();
+    bytes.resize(bytes.len().max(len), b'x');
+    bytes
+}
+
+pub fn number(bytes: &[u8]) -> usize {
+    let digits = bytes.iter().position(|&byte| byte == b' ').unwrap();
+    std::str::from_utf8(&bytes[..digits]).unwrap().parse().unwrap()
+}
+
+/// What happened, with the bytes it is about.
+#[derive(Debug)]
+pub enum Seen {
+    Message { channel: usize, bytes: Vec<u8>, fds: Vec<OwnedFd>, from: Option<Vec<u8>> },
+    Refused { channel: usize, why: Refusal, sample: Vec<u8> },
+    Drained { channel: usize, to: Option<Address> },
+    Undelivered { channel: usize, why: GivenUp, seq: u64, to: Option<Address> },
+    Progress,
+    FdsHeld,
+    Failed(Errno, &'static str),
+}
+
+pub struct World {
+    pub reactor: Reactor,
+    slab: Vec<u8>,
+    /// The last sender of each channel that had a name.
+    last: HashMap<usize, Vec<u8>>,
+    /// How often there was anything to do.
+    pub wakeups: usize,
+    /// The text of the last turn that could be joined.
+    pub joined: Option<Vec<u8>>,
+}
+
+impl World {
+    pub fn new() -> Self {
+        let slab = vec![0; 1024 * 1024 + NAMES];
+        let reactor = Reactor::new().unwrap();
+        Self { reactor, slab, last: HashMap::new(), wakeups: 0, joined: None }
+    }
+
+    pub fn add(&mut self, socket: Datagram, limits: Limits) -> usize {
+        let channel = Channel::new(socket, None, Protocol::Raw, limits).unwrap_or_else(|(e, _)| {
+            panic!("{e}");
+        });
+        self.reactor.add(channel)
+    }
+
+    pub fn add_json(&mut self, socket: Datagram, limits: Limits) -> usize {
+        let channel = Channel::new(socket, None, Protocol::Jsoncomm, limits);
+        self.reactor.add(channel.unwrap_or_else(|(errno, _)| panic!("{errno}")))
+    }
+
+    pub fn send(&mut self, channel: usize, bytes: &[u8], to: Option<&Address>) -> Sent {
+        self.reactor.send(channel, bytes, &[], to).unwrap()
+    }
+
+    pub fn try_send(
+        &mut self,
+        channel: usize,
+        bytes: &[u8],
+        fds: &[BorrowedFd<'_>],
+        to: Option<&Address>,
+    ) -> Result<Sent, SendError> {
+        self.reactor.send(channel, bytes, fds, to)
+    }
+
+    pub fn counters(&self, channel: usize) -> Counters {
+        self.reactor.channel(channel).unwrap().counters()
+    }
+
+    pub fn queued(&self, channel: usize) -> (usize, usize, usize) {
+        self.reactor.channel(channel).unwrap().queued()
+    }
+
+    /// Works off what is ready, after at most `timeout`.
+    pub fn work(&mut self, timeout: Duration) -> Vec<Seen> {
+        self.reactor.poll(timeout).unwrap();
+        let mut seen = Vec::new();
+        let mut any = false;
+        loop {
+            let mut batch = Batch::new(&mut self.slab, Vec::new(), Vec::new());
+            let Some(channel) = self.reactor.turn(&mut batch) else { break };
+            any = true;
+            tell(&batch, channel, &mut self.last, &mut seen);
+            if let Some(array) = batch.join() {
+                self.joined = Some(batch.bytes(array).to_vec());
+            }
+            let mut fds: Vec<_> = std::mem::take(&mut batch.fds);
+            // From the back, so that the places in front stay.
+            for (seen, arrival) in seen.iter_mut().rev().zip(batch.events.iter().rev()) {
+                if let (
+                    Seen::Message { fds: own, .. },
+                    Event::Message(_, arrival) | Event::Large(_, arrival),
+                ) = (seen, arrival)
+                {
+                    *own = fds.split_off(arrival.fds.start);
+                }
+            }
+            assert!(fds.is_empty());
+        }
+        self.wakeups += usize::from(any);
+        seen
+    }
+
+    /// Works until `done` says so.
+    ///
+    /// # Panics
+    ///
+    /// When that takes too long.
+    pub fn work_until(&mut self, mut done: impl FnMut(&mut Self, Vec<Seen>) -> bool) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let seen = self.work(Duration::from_millis(5));
+            if done(self, seen) {
+                return;
+            }
+            assert!(Instant::now() < end, "too slow");
+        }
+    }
+
+    /// How often there is something to do within `time`.
+    pub fn wakeups_in(&mut self, time: Duration) -> usize {
+        let (before, end) = (self.wakeups, Instant::now() + time);
+        while let Some(left) = end.checked_duration_since(Instant::now()) {
+            self.work(left);
+        }
+        self.wakeups - before
+    }
+}
+
+fn tell(
+    batch: &Batch<'_>,
+    channel: usize,
+    last: &mut HashMap<usize, Vec<u8>>,
+    seen: &mut Vec<Seen>,
+) {
+    for event in &batch.events {
+        seen.push(match event {
+            Event::Message(at, arrival) => {
+                let from = from(batch, &arrival.from, channel, last);
+                let bytes = batch.bytes(at.clone()).to_vec();
+                Seen::Message { channel, bytes, fds: Vec::new(), from }
+            }
+            Event::Large(bytes, arrival) => {
+                let from = from(batch, &arrival.from, channel, last);
+                Seen::Message { channel, bytes: bytes.clone(), fds: Vec::new(), from }
+            }
+            Event::Refused(why, sample, _) => {
+                let sample = batch.bytes(sample.clone()).to_vec();
+                Seen::Refused { channel, why: *why, sample }
+            }
+            Event::Drained(to) => Seen::Drained { channel, to: to.clone() },
+            Event::Undelivered(message) => Seen::Undelivered {
+                channel,
+                why: message.why,
+                seq: message.seq,
+                to: message.to.clone(),
+            },
+            Event::Progress => Seen::Progress,
+            Event::FdsHeld => Seen::FdsHeld,
+            Event::Failed(errno, syscall) => Seen::Failed(*errno, syscall),
+        });
+    }
+}
+
+fn from(
+    batch: &Batch<'_>,
+    sender: &Sender,
+    channel: usize,
+    last: &mut HashMap<usize, Vec<u8>>,
+) -> Option<Vec<u8>> {
+    match sender {
+        Sender::Peer | Sender::Unnamed => return None,
+        Sender::Same => {}
+        Sender::Name(at) => {
+            last.insert(channel, batch.bytes(at.clone()).to_vec());
+        }
+    }
+    last.get(&channel).cloned()
+}

@@ -1,0 +1,130 @@
+//! A message arrives whole, or is refused with everything it brought closed.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod common;
+
+use std::fs;
+use std::os::fd::AsFd;
+
+use common::{Seen, World, bound, limits, name};
+use fdwire_channel::{Limits, Refusal};
+use fdwire_socket::Datagram;
+use fdwire_wire::Malformed;
+
+fn open_fds() -> usize {
+    fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// What comes of messages with one descriptor each.
+fn receive(limits: Limits, messages: &[(&[u8], usize)]) -> Vec<Seen> {
+    let (socket, sender) = Datagram::pair().unwrap();
+    let mut world = World::new();
+    let channel = world.add_json(socket, limits);
+    for (bytes, fds) in messages {
+        sender.send(bytes, &vec![sender.as_fd(); *fds], None).unwrap();
+    }
+    world.reactor.want(channel, true).unwrap();
+    let mut all = Vec::new();
+    world.work_until(|_, seen| {
+        all.extend(seen);
+        all.len() == messages.len()
+    });
+    let counters = world.counters(channel);
+    assert_eq!(counters.received + counters.refused, messages.len() as u64);
+    let taken: usize = all
+        .iter()
+        .map(|seen| match seen {
+            Seen::Message { fds, .. } => fds.len(),
+            _ => 0,
+        })
+        .sum();
+    assert_eq!(world.reactor.channel(channel).unwrap().open_fds(), taken);
+    all
+}
+
+// One test in this binary counts descriptors, so there is only one.
+#[test]
+fn what_is_refused_is_named_and_leaves_no_descriptor() {
+    let before = open_fds();
+    let long = [b'7'; 101];
+    let all = receive(
+        Limits { max_message: 100, max_fds: 2, ..limits() },
+        &[
+            (b"1", 1),
+            (b"", 1),
+            (b"\"\xff\"", 2),
+            (&long, 1),
+            (b"[2]", 3),
+            (&long[..100], 2),
+            ("\"\u{e9}\"".as_bytes(), 0),
+        ],
+    );
+    let refused: Vec<_> = all
+        .iter()
+        .filter_map(|seen| match seen {
+            Seen::Refused { why, sample, .. } => Some((*why, sample.len())),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        refused,
+        [
+            (Refusal::Malformed(Malformed::Empty), 0),
+            (Refusal::Malformed(Malformed::NotUtf8), 3),
+            (Refusal::TooLarge, 32),
+            (Refusal::TooManyFds, 3),
+        ]
+    );
+    assert_eq!(all.iter().filter(|seen| matches!(seen, Seen::Message { .. })).count(), 3);
+    drop(all);
+    assert_eq!(open_fds(), before);
+
+    // 1,000 texts of any size, more than the slab holds, one of them too large for it.
+    let name = name();
+    let socket = bound(&name);
+    let sender = Datagram::new().unwrap();
+    sender.set_send_buffer(4 * 1024 * 1024).unwrap();
+    let largest = (sender.send_buffer().unwrap() - 32).min(1_500_000);
+    sender.connect(&name).unwrap();
+    let mut world = World::new();
+    let channel = world.add_json(socket, limits());
+    world.reactor.want(channel, true).unwrap();
+    let sizes: Vec<usize> =
+        (0..1_000).map(|n| if n == 700 { largest } else { 3 + n * 7_919 % 9_001 }).collect();
+    let (mut sent, mut got) = (0, 0);
+    world.work_until(|_, seen| {
+        for seen in seen {
+            let Seen::Message { bytes, from: None, .. } = seen else { panic!("{seen:?}") };
+            assert_eq!(bytes.len(), sizes[got]);
+            assert!(bytes[1..bytes.len() - 1].iter().all(|&byte| byte == b'a' + (got % 26) as u8));
+            got += 1;
+        }
+        while sent < sizes.len() {
+            let mut text = vec![b'a' + (sent % 26) as u8; sizes[sent]];
+            text[0] = b'"';
+            text[sizes[sent] - 1] = b'"';
+            if sender.send(&text, &[], None).is_err() {
+                break;
+            }
+            sent += 1;
+        }
+        got == sizes.len()
+    });
+
+    // Small texts come as one array, but not beside anything else.
+    let (socket, sender) = Datagram::pair().unwrap();
+    let channel = world.add_json(socket, limits());
+    for text in ["1", "[2]", "{\"a\":\"]\"}"] {
+        sender.send(text.as_bytes(), &[], None).unwrap();
+    }
+    world.joined = None;
+    world.reactor.want(channel, true).unwrap();
+    world.work_until(|_, seen| seen.len() == 3);
+    assert_eq!(world.joined.as_deref(), Some(&b"[1,[2],{\"a\":\"]\"}]"[..]));
+    world.joined = None;
+    for text in ["1", "2]", "3"] {
+        sender.send(text.as_bytes(), &[], None).unwrap();
+    }
+    world.work_until(|_, seen| seen.len() == 3);
+    assert_eq!(world.joined, None);
+}

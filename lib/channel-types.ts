@@ -1,0 +1,25 @@
+import type { Address } from './address.js'
+import type { FdwireError } from './errors.js'
+import type { FdSet } from './fdset.js'
+import type { From } from './message.js'
+import type { WaitOptions } from './options.js'
+import type { SendOptions } from './sender.js'
+
+/** The events of a channel, with their arguments. */
+export interface ChannelEvents<V> {
+  /** A message. */
+  message: [value: V, fds: FdSet, from: From]
+  /** A message that could not be delivered; its descriptors are closed. */
+  malformed: [error: FdwireError, from: From]
+  /** A queued message that was given up: the kernel refused it, or `sendTimeout` was up. */
+  undelivered: [error: Error, details: { to: Address | undefined }]
+  /** The queue of a destination is empty again after `send` gave false; `to` as in `send`. */
+  drain: [to: Address | undefined]
+  /** The channel can't go on; it closes by itself. */
+  error: [error: Error]
+  /** The last event, once. */
+  close: []
+}
+
+/** Options of `request`. */
+export interface RequestOptions extends SendOptions, WaitOptions {}

@@ -1,0 +1,157 @@
+// Are the documents true? Runs the programs in them, and looks up what they point to.
+//
+// A fence marked `js` is a whole program. On a page with a fence `js setup`, those marked `js part`
+// are parts of one: each is run behind the setup. What a program prints is held against its
+// comments `// → …`, in order; it must end by itself, with exit 0, and say nothing else.
+import { execFile } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { availableParallelism, tmpdir } from 'node:os'
+import { dirname, join, normalize } from 'node:path'
+import { globSync } from './files.mjs'
+
+process.chdir(new URL('..', import.meta.url).pathname)
+
+const PAGES = [
+  'README.md',
+  'ARCHITECTURE.md',
+  'CONTRIBUTING.md',
+  'SECURITY.md',
+  'CHANGELOG.md',
+  'bench/README.md',
+  ...globSync(['docs/']).filter(file => file.endsWith('.md')),
+]
+/** Folders whose files a document names in backticks. */
+const NAMED = /`((?:lib|crates|scripts|docs|bench|examples|vectors|__test__)\/[\w./-]+)`/g
+/** How long a program may take (ms). */
+const TIMEOUT = 30_000
+
+const pages = new Map(PAGES.map(page => [page, readPage(page)]))
+const problems = []
+const programs = [...pages].flatMap(([page, { fences }]) => programsOf(page, fences))
+
+for (const [page, { prose }] of pages) {
+  checkLinks(page, prose)
+  checkNames(page, prose)
+}
+// Inside the repository, so that `fdwire` is this package.
+const folder = 'target/docs'
+mkdirSync(folder, { recursive: true })
+const waiting = [...programs]
+await Promise.all(Array.from({ length: availableParallelism() }, runSome))
+rmSync(folder, { recursive: true })
+
+for (const problem of problems) console.error(problem)
+if (problems.length > 0) process.exit(1)
+console.log(
+  `${pages.size} documents are true: ${programs.length} programs run, every link leads on`,
+)
+
+/** A page's code, its text without the code, and the anchors of its headings. */
+function readPage(page) {
+  const fences = []
+  const prose = []
+  const anchors = new Set()
+  let fence
+  for (const [index, line] of readFileSync(page, 'utf8').split('\n').entries()) {
+    if (fence !== undefined) {
+      if (line.startsWith('```')) fence = undefined
+      else fence.code.push(line)
+    } else if (line.startsWith('```')) {
+      fence = { info: line.slice(3).trim(), line: index + 1, code: [] }
+      fences.push(fence)
+    } else {
+      prose.push({ line: index + 1, text: line })
+      const heading = /^#+ (.*)/.exec(line)
+      if (heading) anchors.add(anchorOf(heading[1]))
+    }
+  }
+  return { fences, prose, anchors }
+}
+
+/** GitHub's anchor of a heading. */
+function anchorOf(heading) {
+  return heading
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N} _-]/gu, '')
+    .replaceAll(' ', '-')
+}
+
+function programsOf(page, fences) {
+  const setup = fences.find(({ info }) => info === 'js setup')?.code.join('\n') ?? ''
+  return fences.flatMap(({ info, line, code }) => {
+    if (!info.startsWith('js') || info === 'json') return []
+    if (!['js', 'js setup', 'js part'].includes(info) || (info === 'js part' && setup === '')) {
+      problems.push(`${page}:${line}: a fence '${info}' is nothing that can be run`)
+      return []
+    }
+    const own = code.join('\n')
+    const source = info === 'js part' ? `${setup}\n{\n${own}\n}\n` : own
+    // Parts leave their channels open; the setup's `exit` belongs to the check.
+    const end = info === 'js' ? '' : '\nprocess.exit()\n'
+    return [
+      { place: `${page}:${line}`, source: hoistImports(source) + end, expected: printed(own) },
+    ]
+  })
+}
+
+/** Imports may stand in a part, where the reader needs them; in a block they may not. */
+function hoistImports(source) {
+  const isImport = line => line.startsWith('import ')
+  const lines = source.split('\n')
+  return [...new Set(lines.filter(isImport)), ...lines.filter(line => !isImport(line))].join('\n')
+}
+
+function printed(code) {
+  return [...code.matchAll(/\/\/ → (.*)$/gm)].map(([, text]) => text)
+}
+
+async function runSome() {
+  for (let program = waiting.shift(); program !== undefined; program = waiting.shift()) {
+    await run(program)
+  }
+}
+
+async function run({ place, source, expected }) {
+  const file = join(process.cwd(), folder, `${place.replaceAll(/[/:.]/g, '-')}.mjs`)
+  writeFileSync(file, source)
+  const cwd = mkdtempSync(join(tmpdir(), 'fdwire-docs-'))
+  const { error, stdout, stderr } = await new Promise(resolve => {
+    execFile(process.execPath, [file], { cwd, timeout: TIMEOUT }, (error, stdout, stderr) =>
+      resolve({ error, stdout, stderr }),
+    )
+  })
+  rmSync(cwd, { recursive: true })
+  if (error) problems.push(`${place}: ${error.killed ? 'does not end' : 'fails'}\n${stderr}`)
+  else if (stderr !== '') problems.push(`${place}: says on stderr\n${stderr}`)
+  const lines = stdout.split('\n').slice(0, -1)
+  if (!error && expected.length > 0 && lines.join('\n') !== expected.join('\n')) {
+    problems.push(`${place}: should print\n${expected.join('\n')}\nand prints\n${stdout}`)
+  }
+}
+
+function checkLinks(page, prose) {
+  for (const { line, text } of prose) {
+    for (const [, target] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (/^[a-z]+:/.test(target)) continue
+      const [path, anchor] = target.split('#')
+      const file = path === '' ? page : normalize(join(dirname(page), path))
+      if (!existsSync(file)) problems.push(`${page}:${line}: ${target} leads nowhere`)
+      else if (anchor && pages.has(file) && !pages.get(file).anchors.has(anchor)) {
+        problems.push(`${page}:${line}: ${file} has no heading #${anchor}`)
+      }
+    }
+  }
+}
+
+/** Files, npm scripts and the machine this was written on: named in running text. */
+function checkNames(page, prose) {
+  const { scripts } = JSON.parse(readFileSync('package.json', 'utf8'))
+  for (const { line, text } of prose) {
+    for (const [, file] of text.matchAll(NAMED)) {
+      if (!existsSync(file)) problems.push(`${page}:${line}: there is no ${file}`)
+    }
+    for (const [, script] of text.matchAll(/npm run ([\w:-]+)/g)) {
+      if (!(script in scripts)) problems.push(`${page}:${line}: there is no npm run ${script}`)
+    }
+  }
+}
