@@ -15,6 +15,10 @@ fn open_fds() -> usize {
     fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
+fn letter(number: usize) -> u8 {
+    b'a' + u8::try_from(number % 26).unwrap()
+}
+
 /// What comes of messages with one descriptor each.
 fn receive(limits: Limits, messages: &[(&[u8], usize)]) -> Vec<Seen> {
     let (socket, sender) = Datagram::pair().unwrap();
@@ -96,11 +100,11 @@ fn what_is_refused_is_named_and_leaves_no_descriptor() {
         for seen in seen {
             let Seen::Message { bytes, from: None, .. } = seen else { panic!("{seen:?}") };
             assert_eq!(bytes.len(), sizes[got]);
-            assert!(bytes[1..bytes.len() - 1].iter().all(|&byte| byte == b'a' + (got % 26) as u8));
+            assert!(bytes[1..bytes.len() - 1].iter().all(|&byte| byte == letter(got)));
             got += 1;
         }
         while sent < sizes.len() {
-            let mut text = vec![b'a' + (sent % 26) as u8; sizes[sent]];
+            let mut text = vec![letter(sent); sizes[sent]];
             text[0] = b'"';
             text[sizes[sent] - 1] = b'"';
             if sender.send(&text, &[], None).is_err() {
