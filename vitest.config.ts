@@ -3,7 +3,8 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     include: ['__test__/**/*.test.ts'],
-    // Descriptors are counted in a process of their own for each file.
+    // Descriptors are counted, in a process of its own for each file.
+    setupFiles: ['__test__/helpers/descriptors.ts'],
     pool: 'forks',
     execArgv: ['--expose-gc'],
     testTimeout: 30_000,

@@ -14,13 +14,13 @@ import {
   JSONCOMM,
   KERNEL_QUEUE,
   keep,
-  links,
   opened,
   take,
   turns,
   twoOf,
   withFd,
 } from './helpers/channels.js'
+import { links } from './helpers/descriptors.js'
 
 cleanUp()
 

@@ -1,18 +1,9 @@
 import { execFile } from 'node:child_process'
-import { closeSync, fstatSync, openSync, readdirSync } from 'node:fs'
+import { closeSync, fstatSync, openSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { FdSet, pair } from 'fdwire'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-
-const openFds = () => readdirSync('/proc/self/fd').length
-let before = 0
-beforeAll(() => {
-  before = openFds()
-})
-afterAll(() => {
-  expect(openFds()).toBe(before)
-})
+import { describe, expect, it } from 'vitest'
 
 const open = () => openSync('/dev/null', 'r')
 const isOpen = (fd: number) => {

@@ -2,17 +2,8 @@ import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import { adopt, type Channel, pair } from 'fdwire'
 import { describe, expect, it } from 'vitest'
-import {
-  cleanUp,
-  JSONCOMM,
-  keep,
-  links,
-  opened,
-  take,
-  turns,
-  twoOf,
-  withFd,
-} from './helpers/channels.js'
+import { cleanUp, JSONCOMM, keep, opened, take, turns, twoOf, withFd } from './helpers/channels.js'
+import { links } from './helpers/descriptors.js'
 
 cleanUp()
 
