@@ -11,7 +11,7 @@ use rustix::net::{
     sockopt,
 };
 
-use crate::{Address, Errno, sys};
+use crate::{Address, Control, Errno, sys};
 
 /// An `AF_UNIX` datagram socket.
 ///
@@ -43,12 +43,8 @@ impl Datagram {
     }
 
     /// Takes over a socket made elsewhere; see [`describe`](crate::describe) for what it must be.
-    ///
-    /// `SO_PASSPIDFD` is turned off for everybody who holds the socket: the pidfd that it puts beside
-    /// each message is a descriptor that nobody here would close.
     #[must_use]
     pub fn adopt(fd: OwnedFd) -> Self {
-        sys::refuse_pidfds(fd.as_fd());
         Self { fd }
     }
 
@@ -156,15 +152,17 @@ impl Datagram {
         from: &mut Address,
     ) -> Result<Received, Errno> {
         // Drained to its end below. Its Drop would walk the padding behind the messages again.
-        let mut control = ManuallyDrop::new(RecvAncillaryBuffer::new(&mut control.space));
+        let space = sys::as_uninit(&mut control.space);
+        let mut ancillary = ManuallyDrop::new(RecvAncillaryBuffer::new(space));
         let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-        let message = retry_on_intr(|| net::recvmsg(&self.fd, into, &mut control, flags))?;
-        for part in control.drain() {
-            // Anything else (credentials that an adopted socket asked for) holds no descriptor.
+        let message = retry_on_intr(|| net::recvmsg(&self.fd, into, &mut ancillary, flags))?;
+        for part in ancillary.drain() {
+            // Credentials, if the socket was asked for them, hold no descriptor.
             if let RecvAncillaryMessage::ScmRights(received) = part {
                 fds.extend(received);
             }
         }
+        control.settle();
         match &message.address {
             Some(sender) => from.assign(sys::sockaddr_bytes(sender)),
             None => from.assign(&[]),
@@ -226,26 +224,6 @@ pub struct Received {
     pub fds_truncated: bool,
 }
 
-/// The buffer that the kernel writes control messages into; one serves any number of receives.
-#[derive(Debug)]
-pub struct Control {
-    space: [MaybeUninit<u8>; RECV_SPACE],
-}
-
-impl Control {
-    /// Room for [`MAX_FDS`] descriptors, and for what an adopted socket may have asked for.
-    #[must_use]
-    pub fn new() -> Self {
-        Self { space: [const { MaybeUninit::uninit() }; RECV_SPACE] }
-    }
-}
-
-impl Default for Control {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 /// The most descriptors that one message carries (the kernel's `SCM_MAX_FD`).
 pub const MAX_FDS: usize = 253;
 
@@ -259,8 +237,5 @@ fn to_address(sockaddr: &SocketAddrAny) -> Result<Address, Errno> {
 }
 
 const SEND_SPACE: usize = rustix::cmsg_space!(ScmRights(MAX_FDS));
-/// The descriptors come last, so what is written before them (credentials, a security label,
-/// timestamps) must not take their room.
-const RECV_SPACE: usize = rustix::cmsg_space!(ScmRights(MAX_FDS), ScmCredentials(1)) + 512;
 /// Bytes; setsockopt reads an int.
 const SEND_BUFFER_MAX: usize = i32::MAX as usize;

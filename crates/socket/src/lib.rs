@@ -9,13 +9,15 @@
 
 mod address;
 mod bind;
+mod control;
 mod datagram;
 mod kind;
 mod sys;
 
 pub use address::{Address, AddressError};
 pub use bind::{BindError, BindOutcome, Bound, Unlink, bind_path};
-pub use datagram::{Control, Datagram, MAX_FDS, Received};
+pub use control::Control;
+pub use datagram::{Datagram, MAX_FDS, Received};
 pub use kind::{Description, Kind, describe, on_network_or_fuse};
 pub use rustix::io::Errno;
 pub use rustix::net::{AddressFamily, SocketType};

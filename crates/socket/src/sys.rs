@@ -1,8 +1,9 @@
-//! The only `unsafe` of this crate: four things that rustix has no safe call for.
+//! The only `unsafe` of this crate: what rustix has no safe call for.
 #![allow(unsafe_code)]
 
-use std::ffi::{c_int, c_void};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ffi::c_int;
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
 use std::slice;
 
 use rustix::ioctl::{Getter, Opcode, ioctl};
@@ -40,22 +41,21 @@ pub(crate) fn unsent(socket: BorrowedFd<'_>) -> Result<c_int, Errno> {
     unsafe { ioctl(socket, request) }
 }
 
-/// Stops the kernel from putting a pidfd beside each message; where it knows no such option there
-/// is nothing to stop.
-pub(crate) fn refuse_pidfds(socket: BorrowedFd<'_>) {
-    let off: c_int = 0;
-    // SAFETY: the pointer and the length describe `off`, which outlives the call and is only read.
-    unsafe {
-        setsockopt(socket.as_raw_fd(), SOL_SOCKET, SO_PASSPIDFD, (&raw const off).cast(), 4);
-    }
+/// A descriptor that the kernel has just installed for us; None for what is no number of one.
+pub(crate) fn received(fd: c_int) -> Option<OwnedFd> {
+    // SAFETY: it stood in a control message that carries a new descriptor, and nobody else takes it.
+    (fd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-unsafe extern "C" {
-    /// From the C library that std links anyway; rustix has no setsockopt by number.
-    fn setsockopt(fd: c_int, level: c_int, name: c_int, value: *const c_void, len: u32) -> c_int;
+/// A buffer as one that need not be initialised; only initialised bytes may be written to it.
+pub(crate) fn as_uninit(bytes: &mut [u8]) -> &mut [MaybeUninit<u8>] {
+    let (start, len) = (bytes.as_mut_ptr().cast(), bytes.len());
+    // SAFETY: the same memory with the same layout, borrowed from `bytes`. What writes to it is the
+    // kernel, through rustix's receive buffer, which writes nothing itself.
+    unsafe { slice::from_raw_parts_mut(start, len) }
 }
 
-// From asm-generic/socket.h and asm-generic/ioctls.h. These have numbers of their own.
+// From asm-generic/ioctls.h. These architectures have numbers of their own.
 #[cfg(any(
     target_arch = "mips",
     target_arch = "mips64",
@@ -63,7 +63,5 @@ unsafe extern "C" {
     target_arch = "powerpc64",
     target_arch = "sparc64"
 ))]
-compile_error!("add this architecture's SOL_SOCKET, SO_PASSPIDFD and SIOCOUTQ");
-const SOL_SOCKET: c_int = 1;
-const SO_PASSPIDFD: c_int = 76;
+compile_error!("add this architecture's SIOCOUTQ, and SOL_SOCKET in control.rs");
 const SIOCOUTQ: Opcode = 0x5411;
