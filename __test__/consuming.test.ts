@@ -229,6 +229,16 @@ describe('request', () => {
     expect(client.stats).toMatchObject({ lateReplies: 2, openFds: 0 })
   })
 
+  it('that was abandoned loses its place after sendTimeout: its reply may be lost', async () => {
+    const [client, server] = twoOf({ sendTimeout: 30 })
+    await expect(client.request(1, { timeout: 5 })).rejects.toEqual(coded('TIMEOUT'))
+    await expect(client.receive({ timeout: 50 })).rejects.toEqual(coded('TIMEOUT'))
+    const second = client.request(2)
+    server.send('re 2')
+    expect((await second).value).toBe('re 2')
+    expect(client.stats.lateReplies).toBe(0)
+  })
+
   it('whose reply is malformed rejects, and the next has its own', async () => {
     const [server, client] = await bytesTo()
     const to = server.localAddress as string

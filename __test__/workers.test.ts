@@ -43,7 +43,6 @@ describe('a worker thread', () => {
   it('that ends by itself closes what it had open', async () => {
     const before = await settled()
     const [worker, channel] = await start('ends')
-    channel.send('end')
     await once(worker, 'exit')
     channel.destroy()
     expect(await settled()).toEqual(before)

@@ -17,6 +17,7 @@ import { countReferenced, environment, register, release, unregister } from './n
 import {
   type CheckedOptions,
   checkCallOptions,
+  checkIsObject,
   checkTimeout,
   type Protocol,
   type SocketType,
@@ -148,6 +149,7 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
    */
   request(value: unknown, options: RequestOptions = {}): Promise<Message<V>> {
     try {
+      checkIsObject('request', options)
       const { timeout, signal, ...sending } = options
       const how = checkWait('request', { timeout, signal })
       this.#checkLive('request')

@@ -13,8 +13,11 @@ interface Waiter {
   seq: number
   /** Whether a malformed message is an answer too. */
   takesMalformed: boolean
-  /** Nobody waits any more: a request keeps its place, so that its late reply is not the next's. */
-  abandoned: boolean
+  /**
+   * Nobody waits any more: a request keeps its place, so that its late reply is not the next's.
+   * Until when (ms of performance.now), since a reply may have been lost; undefined: somebody waits.
+   */
+  keptUntil: number | undefined
   /** Takes timer and listener down. */
   cleanUp(): void
 }
@@ -38,12 +41,20 @@ export interface WaitFor {
 export class Consumers {
   readonly #waiters: Waiter[] = []
   readonly #changed: () => void
+  readonly #keep: number
   #waiting = 0
+  /** Places of requests that were given up, and when the first of them expires. */
+  #kept = 0
+  #expiry = Number.POSITIVE_INFINITY
   #late = 0
 
-  /** `changed` is called when somebody has stopped to wait. */
-  constructor(changed: () => void) {
+  /**
+   * `changed` is called when somebody has stopped to wait; `keep` is for how long the place of a
+   * request that was given up is kept (ms, 0: for ever).
+   */
+  constructor(changed: () => void, keep: number) {
     this.#changed = changed
+    this.#keep = keep === 0 ? Number.POSITIVE_INFINITY : keep
   }
 
   /** How many wait. */
@@ -66,10 +77,11 @@ export class Consumers {
         replyFrom: how.replyFrom,
         seq: how.seq ?? 0,
         takesMalformed: how.takesMalformed ?? how.replyFrom !== undefined,
-        abandoned: false,
+        keptUntil: undefined,
         cleanUp: nothing,
       }
       if (timeout > 0 || signal !== undefined) this.#bound(waiter, timeout, signal)
+      this.#dropExpired()
       this.#waiters.push(waiter)
       this.#waiting++
     })
@@ -77,6 +89,7 @@ export class Consumers {
 
   /** Gives an item to the first who accepts it; whether somebody did. */
   offer(item: Item): boolean {
+    this.#dropExpired()
     const waiters = this.#waiters
     for (let at = 0; at < waiters.length; at++) {
       const waiter = waiters[at] as Waiter
@@ -85,8 +98,9 @@ export class Consumers {
       if (!message && !waiter.takesMalformed) return false
       if (at === 0) waiters.shift()
       else waiters.splice(at, 1)
-      if (waiter.abandoned) {
+      if (waiter.keptUntil !== undefined) {
         this.#late++
+        this.#kept--
         if (message) item.fds.close()
         return true
       }
@@ -109,7 +123,10 @@ export class Consumers {
     const waiter = this.#waiters[at]
     if (waiter === undefined) return
     this.#waiters.splice(at, 1)
-    if (waiter.abandoned) return
+    if (waiter.keptUntil !== undefined) {
+      this.#kept--
+      return
+    }
     this.#settled(waiter)
     waiter.reject(error)
   }
@@ -128,12 +145,31 @@ export class Consumers {
   }
 
   #clear(settle: (waiter: Waiter) => void): boolean {
-    const waiting = this.#waiters.splice(0).filter(waiter => !waiter.abandoned)
+    const waiting = this.#waiters.splice(0).filter(waiter => waiter.keptUntil === undefined)
+    this.#kept = 0
     for (const waiter of waiting) {
       this.#settled(waiter)
       settle(waiter)
     }
     return waiting.length > 0
+  }
+
+  /** Forgets the places of requests whose replies will not come any more. */
+  #dropExpired(): void {
+    if (this.#kept === 0) return
+    const now = performance.now()
+    if (now < this.#expiry) return
+    this.#expiry = Number.POSITIVE_INFINITY
+    for (let at = this.#waiters.length - 1; at >= 0; at--) {
+      const { keptUntil } = this.#waiters[at] as Waiter
+      if (keptUntil === undefined) continue
+      if (keptUntil > now) {
+        this.#expiry = Math.min(this.#expiry, keptUntil)
+        continue
+      }
+      this.#waiters.splice(at, 1)
+      this.#kept--
+    }
   }
 
   #settled(waiter: Waiter): void {
@@ -145,7 +181,11 @@ export class Consumers {
     const giveUp = (error: unknown) => {
       this.#settled(waiter)
       if (waiter.replyFrom === undefined) this.#waiters.splice(this.#waiters.indexOf(waiter), 1)
-      else waiter.abandoned = true
+      else {
+        waiter.keptUntil = performance.now() + this.#keep
+        this.#expiry = Math.min(this.#expiry, waiter.keptUntil)
+        this.#kept++
+      }
       waiter.reject(error)
       this.#changed()
     }

@@ -42,7 +42,7 @@ export class Inbox {
   readonly #maxOpenFds: number
   readonly #note: NoteSender
   readonly #reader: Reader
-  readonly #consumers = new Consumers(() => this.updateWant())
+  readonly #consumers: Consumers
   /** What this turn has read and not handed out yet, and how far it came. */
   #fresh: Item[] = []
   #next = 0
@@ -59,6 +59,8 @@ export class Inbox {
   #wanted = false
   #scheduled = false
   #stopped = false
+  /** Reading has stopped at the limit of open descriptors, with messages that nobody has got yet. */
+  #held = false
   #warned = false
 
   constructor(
@@ -72,6 +74,7 @@ export class Inbox {
     this.#channel = channel
     this.#context = context
     this.#maxOpenFds = options.native.maxOpenFds
+    this.#consumers = new Consumers(() => this.updateWant(), options.native.sendTimeout)
     this.#note = note
     this.#reader = new Reader(owner)
   }
@@ -139,6 +142,7 @@ export class Inbox {
   /** Waits for a message. */
   wait(how: WaitFor): Promise<Message | null> {
     if (this.#keepMalformed && how.takesMalformed === false) this.#skipMalformed()
+    if (this.#held) this.warnHeld()
     const message = this.#consumers.wait(how)
     this.#offerKept()
     this.updateWant()
@@ -193,6 +197,7 @@ export class Inbox {
       this.#fresh = []
       this.#next = 0
     }
+    if (this.#held) this.warnHeld()
   }
 
   /** Has native code read if somebody wants messages, and hands out what was kept. */
@@ -211,8 +216,10 @@ export class Inbox {
 
   /** Says that reading has stopped at the limit of open descriptors, unless it goes on already. */
   warnHeld(): void {
+    // What was read ahead is nobody's fault: ask again when it has been handed out.
+    this.#held = this.unread > 0
     // What the turn has brought may be closed already.
-    if (this.#warned || (this.#stats()?.openFds ?? 0) < this.#maxOpenFds) return
+    if (this.#held || this.#warned || (this.#stats()?.openFds ?? 0) < this.#maxOpenFds) return
     this.#warned = true
     process.emitWarning(
       'A channel stopped reading: as many received descriptors as maxOpenFds allows are open',

@@ -176,11 +176,18 @@ export function checkOptions(opener: Opener, options: unknown): CheckedOptions {
 
 /** Checks the options of a call on a channel: none but `names` may be there. */
 export function checkCallOptions(call: string, options: object, names: readonly string[]): void {
+  checkIsObject(call, options)
   for (const name in options) {
     if (!names.includes(name) && (options as Record<string, unknown>)[name] !== undefined) {
       throw new TypeError(`${call} has no option ${name}, only ${names.join(', ')}`)
     }
   }
+}
+
+/** Checks that the options of a call are an object. */
+export function checkIsObject(call: string, options: unknown): void {
+  if (typeof options === 'object' && options !== null) return
+  throw new TypeError(`${call} takes its options as an object, not ${show(options)}`)
 }
 
 /** Checks a `timeout` option (ms). */

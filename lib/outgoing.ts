@@ -26,11 +26,14 @@ export type FdSource = number | { readonly fd: number } | Server | Socket | Dgra
 export function collectFds(fds: unknown, out: Int32Array): number {
   if (fds === undefined) return 0
   if (!Array.isArray(fds)) return fds instanceof FdSet ? ofSet(fds, out) : collectFrom(fds, out)
-  const count = fds.length
+  if (fds.length > out.length) throw tooMany(fds.length, out.length)
+  // An element may be a getter of the caller's, which may send on its own and use `out`.
+  const sources: unknown[] = [...fds]
+  const count = sources.length
   if (count > out.length) throw tooMany(count, out.length)
   for (let i = 0; i < count; i++) {
-    const fd = fds[i]
-    if (typeof fd !== 'number' || fd >>> 0 !== fd || fd > MAX_FD) return collectFrom(fds, out)
+    const fd = sources[i]
+    if (typeof fd !== 'number' || fd >>> 0 !== fd || fd > MAX_FD) return collectFrom(sources, out)
     out[i] = fd
   }
   return count

@@ -5,7 +5,7 @@ import { FdwireError, systemError } from './errors.js'
 import type { FdOwner, FdSet } from './fdset.js'
 import type { From } from './message.js'
 import { hot, table } from './native.js'
-import type { CheckedOptions } from './options.js'
+import { type CheckedOptions, checkIsObject } from './options.js'
 import { collectFds, type FdSource } from './outgoing.js'
 
 /** What goes with a message. */
@@ -29,6 +29,8 @@ export class Sender {
   readonly #connected: boolean
   readonly #fds: Int32Array
   readonly #relative = new Set<string>()
+  /** Relative paths that were sent to before a sender had that name: those are the caller's own. */
+  readonly #own = new Set<string>()
   #closed = false
 
   constructor(owner: FdOwner, options: CheckedOptions, connected: boolean) {
@@ -51,10 +53,12 @@ export class Sender {
 
   /** Sends values one by one, as fast as that goes; whether the kernel has them all. */
   sendAll(values: Iterable<unknown>, options: SendOptions | undefined): boolean {
-    if (options?.fds !== undefined) {
-      throw new TypeError('sendAll has no option fds: send the message that needs them by send')
+    if (options !== undefined) {
+      checkNames('sendAll', options)
+      if (options.fds !== undefined) {
+        throw new TypeError('sendAll has no option fds: send the message that needs them by send')
+      }
     }
-    if (options !== undefined) checkNames('sendAll', options)
     if (typeof values !== 'object' || values === null || !(Symbol.iterator in values)) {
       throw new TypeError('sendAll takes an array or another iterable of values')
     }
@@ -88,7 +92,8 @@ export class Sender {
   /** Remembers the name of a sender, if it is one that would mean something else here. */
   note(from: From): void {
     if (from === undefined || from === null || !isRelative(from)) return
-    if (this.#relative.size <= MAX_RELATIVE) this.#relative.add(printable(from))
+    const name = printable(from)
+    if (this.#relative.size <= MAX_RELATIVE && !this.#own.has(name)) this.#relative.add(name)
   }
 
   #hand(encoded: string | ArrayBufferView, fds: number, to: Address | undefined): number {
@@ -118,7 +123,10 @@ export class Sender {
       )
     }
     if (result === BAD_ADDRESS && to !== undefined) checkAddress(to, 'to')
-    return systemError(result, 'sendmsg', destOf(to))
+    const error = systemError(result, 'sendmsg', destOf(to))
+    if (to === undefined && !this.#connected)
+      error.message += ': this channel has no peer, say to whom by `to`'
+    return error
   }
 
   #destination({ to, allowRelative }: SendOptions): Address | undefined {
@@ -147,7 +155,11 @@ export class Sender {
   /** A relative name of a sender would lead to a stranger: it belongs to the sender's directory. */
   #refuseEcho(to: Address): void {
     const name = printable(to)
-    if (!this.#relative.has(name) && this.#relative.size <= MAX_RELATIVE) return
+    if (this.#own.has(name)) return
+    if (!this.#relative.has(name) && this.#relative.size <= MAX_RELATIVE) {
+      if (this.#own.size < MAX_RELATIVE) this.#own.add(name)
+      return
+    }
     throw new FdwireError(
       'ERR_FDWIRE_BAD_ADDRESS',
       `to is '${name}', a sender's relative path: it means another socket here (allowRelative)`,
@@ -168,6 +180,7 @@ function destOf(to: Address | undefined): { dest?: string | Buffer } {
 }
 
 function checkNames(call: string, options: SendOptions): void {
+  checkIsObject(call, options)
   for (const name in options) {
     if (name === 'fds' || name === 'to' || name === 'allowRelative') continue
     if ((options as Record<string, unknown>)[name] === undefined) continue

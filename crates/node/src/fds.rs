@@ -56,7 +56,9 @@ impl OwnedFds {
             if self.by_number.len() <= at {
                 self.by_number.resize_with(at + 1, || None);
             }
-            self.by_number[at] = Some(fd);
+            // Where one is here already, somebody has closed its number behind our back and the
+            // kernel has given it out again: the number is the new one's, and must stay open.
+            self.by_number[at].replace(fd).map(IntoRawFd::into_raw_fd);
         }
         number
     }
