@@ -60,38 +60,26 @@ impl Inbox {
         let before = batch.events.len();
         // Who gets single messages would only be told EAGAIN by a second call, mostly.
         let one_only = self.singles >= SINGLES && !self.singles.is_multiple_of(SINGLES_CHECK);
-        self.read_some(socket, limits, counters, shared, batch, one_only);
-        let single = batch.events.len() == before + 1;
-        self.singles = if single { self.singles.wrapping_add(1) } else { 0 };
-    }
-
-    fn read_some(
-        &mut self,
-        socket: &Datagram,
-        limits: &Limits,
-        counters: &mut Counters,
-        shared: &mut Shared,
-        batch: &mut Batch<'_>,
-        one_only: bool,
-    ) {
         while batch.has_room() {
             if self.open_fds >= limits.max_open_fds {
                 batch.events.push(Event::FdsHeld);
-                return;
+                break;
             }
             match self.read_one(socket, limits, counters, shared, batch) {
-                Ok(()) if one_only => return,
+                Ok(()) if one_only => break,
                 Ok(()) => {}
-                Err(Errno::AGAIN) => return,
+                Err(Errno::AGAIN) => break,
                 // The peer has turned to somebody else with messages of ours unread. What it sent
                 // before is still here, and a datagram peer's end is no end of the channel.
                 Err(Errno::CONNRESET) => {}
                 Err(errno) => {
                     batch.events.push(Event::Failed(errno, "recvmsg"));
-                    return;
+                    break;
                 }
             }
         }
+        let single = batch.events.len() == before + 1;
+        self.singles = if single { self.singles.wrapping_add(1) } else { 0 };
     }
 
     fn read_one(

@@ -12,6 +12,7 @@
 //! | `lane.rs` | one of these queues, and what it waits for |
 //! | `attempt.rs` | one message, handed to the kernel |
 //! | `share.rs` | how much of our send buffer each destination may hold |
+//! | `flight.rs` | who the datagrams in flight have been sent to |
 //! | `poll.rs` | epoll and the timer |
 
 #![forbid(unsafe_code)]
@@ -19,6 +20,7 @@
 mod attempt;
 mod batch;
 mod channel;
+mod flight;
 mod inbox;
 mod lane;
 mod outbox;

@@ -14,14 +14,14 @@
 //! Nothing tells how much a given destination holds: SIOCOUTQ gives the sum only, which is exact.
 //! What each one holds is therefore a belief:
 //!
-//! - A destination that stays over its share for some milliseconds is a suspect. The floor is what
-//!   the suspects are believed to hold, or the lowest sum between two probes if that is more.
-//! - Nobody else holds more than what the sum is above the floor. When the sum is at the floor, all
-//!   others have received everything.
-//! - A suspect is sent single probes at growing intervals, one suspect at a time. If the sum comes
-//!   back to the floor before, the probe was received, and so was, since datagrams to one
-//!   destination arrive in order, everything before it: it is no suspect any more. A fall of the sum
-//!   that a suspect could have caused makes its probe due at once.
+//! - What was sent last is received first: who reads does so soon, and what was sent long ago is
+//!   somebody's who doesn't (`flight.rs`).
+//! - The floor is the lowest sum of the last moments: about what those hold who don't read.
+//! - A destination that stays over its share for some milliseconds is a suspect. It is sent single
+//!   probes at growing intervals, one suspect at a time. If the sum comes back to the floor, the
+//!   probe was received, and so was, since datagrams to one destination arrive in order, everything
+//!   before it: it holds nothing then, and is no suspect any more. When the sum is lower than the
+//!   last probe found the floor, the next is due at once.
 //!
 //! A belief can be wrong when several destinations read at the same time. Too high, it costs a live
 //! destination the wait for a probe; too low, it gives a stuck one another sixteenth of what is
@@ -31,6 +31,8 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use fdwire_socket::{Address, Datagram, Errno};
+
+use crate::flight::Flight;
 
 /// What is asked for as send buffer of an unconnected socket (bytes). The kernel gives at most twice
 /// net.core.wmem_max, which is by default twice what a socket has.
@@ -49,20 +51,24 @@ const KEPT: usize = 32;
 const LINEAR: usize = 16_064;
 
 /// The first pause between probes, and how long one has to be received; each pause is four times the
-/// one before. There is no longest: what somebody stuck for ever is sent grows with the logarithm of
-/// the time.
+/// one before.
 pub(crate) const PROBE: Duration = Duration::from_millis(2);
+
+/// The longest pause, which is as good as none: what somebody stuck for ever is sent grows with the
+/// logarithm of the time.
+const PROBE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A moment of those whose lowest sum is the floor.
+const MOMENT: Duration = Duration::from_millis(50);
 
 /// Many more destinations than can hold a datagram of the largest buffer at the same time.
 const REMEMBERED: usize = 4_096;
 
 /// A destination that seems not to read.
 struct Suspect {
-    /// What it is believed to hold.
-    bytes: usize,
     probe_at: Instant,
     pause: Duration,
-    /// The sum at the last probe (bytes).
+    /// The floor at the last probe (bytes).
     mark: usize,
 }
 
@@ -79,17 +85,15 @@ struct Probe {
 pub(crate) struct Shares {
     buffer: usize,
     largest: usize,
-    /// Bytes sent to each that is no suspect since the sum was last at the floor.
-    fresh: HashMap<Address, usize>,
+    flight: Flight,
     suspects: HashMap<Address, Suspect>,
     probe: Option<Probe>,
     /// The sum at the last reading, and what was sent since (bytes).
     sum: usize,
     since: usize,
-    /// What those that don't read hold (bytes).
-    floor: usize,
-    /// The lowest sum since the last probe (bytes).
-    low: usize,
+    /// The lowest sums of this moment and of the one before (bytes).
+    lows: [usize; 2],
+    moment_ends: Instant,
 }
 
 impl Shares {
@@ -111,13 +115,13 @@ impl Shares {
         Ok(Self {
             buffer: socket.send_buffer()?,
             largest: before.saturating_sub(KEPT),
-            fresh: HashMap::new(),
+            flight: Flight::default(),
             suspects: HashMap::new(),
             probe: None,
             sum: 0,
             since: 0,
-            floor: 0,
-            low: 0,
+            lows: [0, 0],
+            moment_ends: Instant::now(),
         })
     }
 
@@ -140,28 +144,29 @@ impl Shares {
     /// Whether a datagram may go to `to` over its share, to see whether it reads: asked only when it
     /// has waited for [`PROBE`] or longer.
     pub(crate) fn permits_probe(&mut self, to: &Address, len: usize, now: Instant) -> bool {
-        let (out, cost) = (self.out(), cost(len));
-        let fits = self.leaves_reserve(cost);
-        if !self.suspects.contains_key(to) {
-            let bytes = self.held(to);
-            self.fresh.remove(to);
-            self.raise(to, bytes);
-            let suspect = Suspect { bytes, probe_at: now, pause: PROBE, mark: out };
-            self.suspects.insert(to.clone(), suspect);
-        }
-        let Some(suspect) = self.suspects.get_mut(to) else { return false };
-        let may_have_read = out + suspect.bytes / 2 < suspect.mark;
+        let (out, cost, floor) = (self.out(), cost(len), self.floor());
+        let suspect = match self.suspects.get_mut(to) {
+            Some(suspect) => suspect,
+            None => {
+                let suspect = Suspect { probe_at: now, pause: PROBE, mark: 0 };
+                self.suspects.entry(to.clone()).or_insert(suspect)
+            }
+        };
+        let due = suspect.probe_at <= now;
         // One at a time: the fall of the sum would not tell whose probe was received.
         let undecided = self.probe.as_ref().is_some_and(|probe| probe.until > now);
-        if !fits || undecided || (suspect.probe_at > now && !may_have_read) {
+        if !(due || out < suspect.mark) || undecided || !self.leaves_reserve(cost) {
             return false;
         }
-        suspect.pause *= 4;
+        let Some(suspect) = self.suspects.get_mut(to) else { return false };
+        if due {
+            suspect.pause = suspect.pause.saturating_mul(4).min(PROBE_MAX);
+        }
         suspect.probe_at = now + suspect.pause;
-        suspect.mark = out;
-        self.floor = self.floor.max(self.low).min(out);
-        self.low = out + cost;
-        self.probe = Some(Probe { to: to.clone(), target: self.floor, until: now + PROBE });
+        suspect.mark = floor;
+        self.probe = Some(Probe { to: to.clone(), target: floor, until: now + PROBE });
+        // It may stay out.
+        self.lows = self.lows.map(|low| low + cost);
         true
     }
 
@@ -169,19 +174,7 @@ impl Shares {
     pub(crate) fn charge(&mut self, to: &Address, len: usize) {
         let cost = cost(len);
         self.since += cost;
-        if !self.suspects.is_empty()
-            && let Some(suspect) = self.suspects.get_mut(to)
-        {
-            suspect.bytes += cost;
-            self.raise(to, cost);
-            return;
-        }
-        match self.fresh.get_mut(to) {
-            Some(bytes) => *bytes += cost,
-            None => {
-                self.fresh.insert(to.clone(), cost);
-            }
-        }
+        self.flight.push(to, cost);
     }
 
     /// Whether the kernel refuses datagrams because our own buffer is full.
@@ -195,34 +188,30 @@ impl Shares {
         // The reading can't fail on a socket that is open; if it did, the sum so far is the best.
         self.sum = socket.unsent().unwrap_or(self.sum + self.since);
         self.since = 0;
-        self.low = self.low.min(self.sum);
+        let now = Instant::now();
+        if now >= self.moment_ends {
+            let long_ago = now >= self.moment_ends + MOMENT;
+            self.lows = [self.sum, if long_ago { self.sum } else { self.lows[0] }];
+            self.moment_ends = now + MOMENT;
+        }
+        self.lows = self.lows.map(|low| low.min(self.sum));
         if let Some(probe) = self.probe.take_if(|probe| self.sum <= probe.target) {
             self.suspects.remove(&probe.to);
+            self.flight.take(&probe.to);
         }
-        if self.sum <= self.floor {
-            self.floor = self.sum;
-            self.fresh.clear();
-        }
-        if self.sum == 0 || self.fresh.len() + self.suspects.len() > REMEMBERED {
-            self.fresh.clear();
+        if self.sum == 0 || self.suspects.len() > REMEMBERED {
             self.suspects.clear();
             self.probe = None;
-            self.floor = 0;
         }
+        self.flight.land(self.sum);
     }
 
-    /// `suspect` is believed to hold so many bytes more.
-    fn raise(&mut self, suspect: &Address, bytes: usize) {
-        self.floor += bytes;
-        if let Some(probe) = &mut self.probe
-            && probe.to != *suspect
-        {
-            probe.target += bytes;
-        }
+    fn floor(&self) -> usize {
+        self.lows[0].min(self.lows[1])
     }
 
     fn fits(&self, to: &Address, cost: usize) -> bool {
-        let held = self.held(to);
+        let held = self.flight.to(to);
         let free = self.buffer.saturating_sub(self.out());
         held + cost <= free / SHARE || (held == 0 && self.leaves_reserve(cost))
     }
@@ -230,16 +219,6 @@ impl Shares {
     fn leaves_reserve(&self, cost: usize) -> bool {
         let out = self.out();
         out == 0 || out + cost <= self.buffer - self.buffer / RESERVE
-    }
-
-    fn held(&self, to: &Address) -> usize {
-        if !self.suspects.is_empty()
-            && let Some(suspect) = self.suspects.get(to)
-        {
-            return suspect.bytes.min(self.out());
-        }
-        let fresh = self.fresh.get(to).copied().unwrap_or(0);
-        fresh.min(self.out().saturating_sub(self.floor))
     }
 
     /// All that is out, at the most (bytes).

@@ -1,6 +1,7 @@
 //! What the tests of this crate share: a reactor with its memory, and names that nobody else has.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io::IoSliceMut;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -53,17 +54,18 @@ pub fn client_of(server: &Address) -> (Datagram, Address) {
 
 /// The next message of a socket without a channel.
 pub fn recv(socket: &Datagram) -> Option<(Vec<u8>, Vec<OwnedFd>)> {
-    let mut bytes = vec![0; 300_000];
-    let (mut fds, mut from) = (Vec::new(), Address::UNNAMED);
-    let into = &mut [IoSliceMut::new(&mut bytes)];
-    match socket.recv(into, &mut Control::new(), &mut fds, &mut from) {
-        Ok(received) => {
-            bytes.truncate(received.len);
-            Some((bytes, fds))
-        }
-        Err(Errno::AGAIN) => None,
-        Err(errno) => panic!("{errno}"),
+    thread_local! {
+        static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; 300_000]);
     }
+    let (mut fds, mut from) = (Vec::new(), Address::UNNAMED);
+    BUFFER.with_borrow_mut(|buffer| {
+        let into = &mut [IoSliceMut::new(buffer)];
+        match socket.recv(into, &mut Control::new(), &mut fds, &mut from) {
+            Ok(received) => Some((buffer[..received.len].to_vec(), fds)),
+            Err(Errno::AGAIN) => None,
+            Err(errno) => panic!("{errno}"),
+        }
+    })
 }
 
 /// A message of `len` bytes that begins with its number.
