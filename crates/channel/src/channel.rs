@@ -1,54 +1,17 @@
-//! One datagram channel: a socket, what is wanted of it, its limits and its counters.
+//! One datagram channel: a socket, what is wanted of it, and its two directions.
 
 use std::os::fd::BorrowedFd;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use fdwire_socket::{Address, Bound, Datagram, Errno};
 use fdwire_wire::Protocol;
 
 use crate::batch::{Batch, Event};
 use crate::inbox::{Inbox, Shared};
+use crate::limits::{Counters, Limits};
 use crate::outbox::{Outbox, SendError, Sent, Surroundings};
 use crate::poll::{EventFlags, Poller, Token};
 use crate::share::Shares;
-
-/// What a channel allows.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// The largest message that is received (bytes).
-    pub max_message: usize,
-    /// The most descriptors that one message may bring.
-    pub max_fds: usize,
-    /// The most received descriptors that nobody has taken or closed, before reading stops.
-    pub max_open_fds: usize,
-    /// The most that is queued for one destination (bytes).
-    pub max_queued: usize,
-    /// The most descriptors that are queued for one destination.
-    pub max_queued_fds: usize,
-    /// How long a message may wait in a queue (None: for ever).
-    pub send_timeout: Option<Duration>,
-}
-
-/// What a channel has done, since it was made.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Counters {
-    /// Messages that were received whole.
-    pub received: u64,
-    /// Their bytes.
-    pub received_bytes: u64,
-    /// Their descriptors.
-    pub received_fds: u64,
-    /// Messages that were refused.
-    pub refused: u64,
-    /// Messages that the kernel or a queue has taken.
-    pub sent: u64,
-    /// Their bytes.
-    pub sent_bytes: u64,
-    /// Their descriptors.
-    pub sent_fds: u64,
-    /// Messages that were queued and then given up.
-    pub undelivered: u64,
-}
 
 /// A datagram socket with the state of its two directions.
 pub struct Channel {

@@ -7,7 +7,7 @@ use fdwire_socket::{Address, Control, Datagram, Errno};
 use fdwire_wire::{Protocol, jsoncomm};
 
 use crate::batch::{Arrival, Batch, Event, Payload, Refusal, Sender};
-use crate::channel::{Counters, Limits};
+use crate::limits::{Counters, Limits};
 
 /// Memory that the channels of an environment share while they read.
 pub(crate) struct Shared {

@@ -5,7 +5,8 @@
 //! | file | what is in it |
 //! | --- | --- |
 //! | `reactor.rs` | all channels of an environment, and the turns in which they work |
-//! | `channel.rs` | one channel: its socket, its two directions, limits and counters |
+//! | `channel.rs` | one channel: its socket and its two directions |
+//! | `limits.rs` | what a channel allows, and what it counts |
 //! | `batch.rs` | what one turn hands over |
 //! | `inbox.rs` | datagrams become messages, or are refused |
 //! | `outbox.rs` | the queues of a channel, one for each destination |
@@ -23,6 +24,7 @@ mod channel;
 mod flight;
 mod inbox;
 mod lane;
+mod limits;
 mod outbox;
 mod poll;
 mod reactor;
@@ -32,6 +34,7 @@ pub use batch::{
     Arrival, Batch, Event, GivenUp, MAX_EVENTS, MAX_FDS, NAMES, Payload, ROOM, Refusal, Sender,
     Undelivered,
 };
-pub use channel::{Channel, Counters, Limits};
+pub use channel::Channel;
+pub use limits::{Counters, Limits};
 pub use outbox::{SendError, Sent};
 pub use reactor::Reactor;

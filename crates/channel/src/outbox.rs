@@ -23,8 +23,8 @@ use rustix::io::fcntl_dupfd_cloexec;
 use slab::Slab;
 
 use crate::attempt::{Failure, attempt};
-use crate::channel::Limits;
 use crate::lane::{LOOK, Lane, Pauses, Queued, Wait};
+use crate::limits::Limits;
 use crate::poll::Poller;
 use crate::share::Shares;
 
