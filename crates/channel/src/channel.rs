@@ -154,16 +154,25 @@ impl Channel {
         shared: &mut Shared,
         batch: &mut Batch<'_>,
     ) {
+        let wanted = self.desired();
         // An error is worked off as a refused message; left alone it would be reported for ever.
         if flags.intersects(EventFlags::OUT | EventFlags::ERR) {
             let (outbox, around) = self.outbox_and_around(poller, index);
             outbox.on_writable(&around, &mut batch.events);
             self.after_writing(batch);
         }
-        if self.desired().contains(EventFlags::IN) {
+        if wanted.contains(EventFlags::IN) {
+            let before = batch.events.len();
             self.inbox.read(&self.socket, &self.limits, &mut self.counters, shared, batch);
-        } else {
-            // Nobody wants what is there: stop asking for it, until somebody does.
+            // Somebody who has this socket too has shut it down, and all that was there is read: it
+            // would be readable for ever.
+            if flags.contains(EventFlags::RDHUP) && batch.events.len() == before {
+                batch.events.push(Event::Failed(Errno::SHUTDOWN, "recvmsg"));
+            }
+        }
+        // Something came that nobody wanted: stop asking for it, until somebody does. It is looked at
+        // as it was before, since who has just been told of an empty queue fills it again, mostly.
+        if wanted.is_empty() || !wanted.contains(flags & (EventFlags::IN | EventFlags::OUT)) {
             self.lower(poller, index);
         }
     }
@@ -280,7 +289,8 @@ impl Channel {
 
     fn desired(&self) -> EventFlags {
         let mut flags = EventFlags::empty();
-        flags.set(EventFlags::IN, self.wanted && self.inbox.open_fds < self.limits.max_open_fds);
+        let reads = self.wanted && self.inbox.open_fds < self.limits.max_open_fds;
+        flags.set(EventFlags::IN | EventFlags::RDHUP, reads);
         flags.set(EventFlags::OUT, self.outbox.wants_writable());
         flags
     }
