@@ -1,28 +1,12 @@
-import { closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs'
+import { closeSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { adopt, bind, type Channel, pair } from 'fdwire'
-import { afterEach, describe, expect, it } from 'vitest'
+import { bind } from 'fdwire'
+import { describe, expect, it } from 'vitest'
 import { directory, openFds, python, tidy } from './children/talk.js'
+import { badPeer, closeAll, nulls, open } from './helpers/bad-peer.js'
+import { JSONCOMM } from './helpers/channels.js'
 
 tidy()
-
-const JSONCOMM = { protocol: 'jsoncomm' } as const
-const RAW = { protocol: 'raw', type: 'dgram', maxFds: 253 } as const
-const open: Channel[] = []
-afterEach(async () => {
-  await Promise.all(open.splice(0).map(channel => channel.close()))
-})
-
-/** A channel, and an end that sends it any bytes. */
-function badPeer(options = {}): { bad: Channel<Buffer>; good: Channel } {
-  const [bad, other] = pair(RAW)
-  const good = adopt(other.detach(), { ...JSONCOMM, ...options })
-  open.push(bad as Channel, good)
-  return { bad, good }
-}
-
-const nulls = (count: number) => Array.from({ length: count }, () => openSync('/dev/null', 'r'))
-const closeAll = (fds: number[]) => fds.forEach(fd => void closeSync(fd))
 
 describe('what the caller does wrong is an error at the call, and nothing is sent', () => {
   const cycle: Record<string, unknown> = {}

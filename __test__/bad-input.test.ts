@@ -1,28 +1,10 @@
-import { closeSync, openSync } from 'node:fs'
 import { join } from 'node:path'
-import { adopt, type Channel, type FdwireError, pair } from 'fdwire'
-import { afterEach, describe, expect, it } from 'vitest'
+import type { FdwireError } from 'fdwire'
+import { describe, expect, it } from 'vitest'
 import { beside, directory, openFds, Peer, python, tidy } from './children/talk.js'
+import { badPeer, closeAll, nulls } from './helpers/bad-peer.js'
 
 tidy()
-
-const JSONCOMM = { protocol: 'jsoncomm' } as const
-const RAW = { protocol: 'raw', type: 'dgram', maxFds: 253 } as const
-const open: Channel[] = []
-afterEach(async () => {
-  await Promise.all(open.splice(0).map(channel => channel.close()))
-})
-
-/** A channel, and an end that sends it any bytes. */
-function badPeer(options = {}): { bad: Channel<Buffer>; good: Channel } {
-  const [bad, other] = pair(RAW)
-  const good = adopt(other.detach(), { ...JSONCOMM, ...options })
-  open.push(bad as Channel, good)
-  return { bad, good }
-}
-
-const nulls = (count: number) => Array.from({ length: count }, () => openSync('/dev/null', 'r'))
-const closeAll = (fds: number[]) => fds.forEach(fd => void closeSync(fd))
 
 describe('what a peer sends wrong is a malformed event that says so, and the next message arrives', () => {
   const cases: [string, Buffer, string, RegExp][] = [

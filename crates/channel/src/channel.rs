@@ -94,11 +94,6 @@ impl Channel {
         self.inbox.open_fds
     }
 
-    /// Whether everything that was sent is with the kernel.
-    pub fn is_flushed(&self) -> bool {
-        self.outbox.is_empty()
-    }
-
     /// The number of the oldest queued message, and of the next one to be queued.
     pub fn seqs(&self) -> (Option<u64>, u64) {
         self.outbox.seqs()

@@ -115,10 +115,6 @@ impl Outbox {
         (self.messages, self.bytes, self.fds)
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.lanes.is_empty()
-    }
-
     /// Messages that were queued and then given up, since the channel was made.
     pub(crate) fn given_up(&self) -> u64 {
         self.given_up
