@@ -24,11 +24,5 @@ pub fn decode(datagram: &[u8]) -> Result<Text, Malformed> {
     if datagram.is_empty() {
         return Err(Malformed::Empty);
     }
-    if datagram.is_ascii() {
-        return Ok(Text::Ascii);
-    }
-    match core::str::from_utf8(datagram) {
-        Ok(_) => Ok(Text::Utf8),
-        Err(_) => Err(Malformed::NotUtf8),
-    }
+    Text::of(datagram).ok_or(Malformed::NotUtf8)
 }

@@ -6,19 +6,27 @@
 //!
 //! | module | what it knows |
 //! | --- | --- |
+//! | [`codec`] | what a codec for streams must do, and the choice between them |
 //! | [`jsoncomm`] | one datagram, one JSON text |
+//! | [`length_prefixed`] | a length before each payload |
+//! | [`raw`] | no framing |
 //! | [`json`] | how far JSON must be understood to put texts together and to cut them apart |
 //! | [`Protocol`] | the list of protocols |
 
 #![no_std]
 #![forbid(unsafe_code)]
 
+extern crate alloc;
+
 use core::error::Error;
 use core::fmt;
 
+pub mod codec;
 pub mod json;
 pub mod jsoncomm;
+pub mod length_prefixed;
 mod protocol;
+pub mod raw;
 
 pub use protocol::Protocol;
 
@@ -31,6 +39,18 @@ pub enum Text {
     Utf8,
 }
 
+impl Text {
+    /// What `bytes` are; None where they aren't UTF-8.
+    #[inline]
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Option<Self> {
+        if bytes.is_ascii() {
+            return Some(Self::Ascii);
+        }
+        core::str::from_utf8(bytes).ok().map(|_| Self::Utf8)
+    }
+}
+
 /// Why a message can't be delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Malformed {
@@ -38,6 +58,10 @@ pub enum Malformed {
     Empty,
     /// Bytes that aren't UTF-8.
     NotUtf8,
+    /// Bytes that aren't base64.
+    NotBase64,
+    /// A frame in which the next one begins.
+    CutOff,
 }
 
 impl fmt::Display for Malformed {
@@ -45,6 +69,8 @@ impl fmt::Display for Malformed {
         f.write_str(match self {
             Self::Empty => "the message is empty",
             Self::NotUtf8 => "the message is not valid UTF-8",
+            Self::NotBase64 => "the message is not valid base64",
+            Self::CutOff => "the frame ends where the next one begins",
         })
     }
 }

@@ -5,13 +5,15 @@
 pub enum Protocol {
     /// One datagram, one JSON text.
     Jsoncomm,
-    /// The bytes as they come: one datagram, one message.
+    /// A length before each payload.
+    LengthPrefixed,
+    /// The bytes as they come: one datagram or chunk, one message.
     Raw,
 }
 
 impl Protocol {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Jsoncomm, Self::Raw];
+    pub const ALL: [Self; 3] = [Self::Jsoncomm, Self::LengthPrefixed, Self::Raw];
 
     /// The protocol of this name.
     pub fn from_name(name: &str) -> Option<Self> {
@@ -22,6 +24,7 @@ impl Protocol {
     pub fn name(self) -> &'static str {
         match self {
             Self::Jsoncomm => "jsoncomm",
+            Self::LengthPrefixed => "length_prefixed",
             Self::Raw => "raw",
         }
     }

@@ -1,0 +1,260 @@
+//! The contract of a codec for streams: bytes without borders to messages, and back.
+//!
+//! ```text
+//!  input  │ frame │ frame │ noise │ frame │ beginning of a fra │
+//!         └───────┘                       └────────────────────┘
+//!          decode: Message { consumed, payload }   decode: Incomplete, the input stays
+//! ```
+//!
+//! Laws, for any bytes and every codec, which `tests/laws` asks of each:
+//!
+//! - `0 < consumed <= input.len()`; with no input nothing is consumed.
+//! - The sequence of messages and of malformed frames is the same however the bytes are cut.
+//! - What `frame` makes of a payload decodes to that payload.
+//! - Time is linear in the bytes, also where they come one by one: a search remembers how far it got.
+//! - Nothing is reserved: a length is only compared with the limit.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use crate::{Malformed, Protocol, Text};
+use crate::{length_prefixed, raw};
+
+/// What a codec is to do.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// The largest payload (bytes); in a frame that is larger the stream is lost.
+    pub max_message: usize,
+    /// Whether payloads are text (JSON is), so that they must be UTF-8. stockings ignores it: there
+    /// each message says what it is.
+    pub text: bool,
+    /// uds_comms: to decode what the original decodes.
+    pub lenient: bool,
+    /// lines: what stands behind the last delimiter is a message too.
+    pub final_line: bool,
+}
+
+/// How a payload is to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A text.
+    Text(Text),
+    /// Bytes.
+    Bytes,
+}
+
+/// What stands at the beginning of the input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The beginning of a frame. It has `frame` bytes at least, which are more than there are.
+    Incomplete {
+        /// The length of the whole frame as far as it is known (bytes): exact where the header is
+        /// there, else one more than there are.
+        frame: usize,
+    },
+    /// A message.
+    Message {
+        /// The bytes of its frame.
+        consumed: usize,
+        /// Where the payload stands, within the frame. Bytes that must be decoded were decoded there.
+        payload: Range<usize>,
+        /// How it is to be read.
+        kind: Kind,
+    },
+    /// A frame without a message that can be delivered; the stream goes on behind it.
+    Malformed {
+        /// The bytes of the frame.
+        consumed: usize,
+        /// What is wrong.
+        why: Malformed,
+    },
+    /// Bytes outside of any frame, which the protocol passes over.
+    Noise {
+        /// How many.
+        consumed: usize,
+    },
+}
+
+/// Why nothing behind this point of the stream can be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// The frame is larger than the limit.
+    TooLarge,
+    /// The header is none of the protocol's.
+    BadHeader,
+}
+
+/// What the stream's end makes of the bytes that are left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// There was no frame under way.
+    Clean,
+    /// They are a message.
+    Message(Range<usize>, Kind),
+    /// They are a frame that can't be delivered.
+    Malformed(Malformed),
+    /// They are the beginning of a frame.
+    Cut {
+        /// Bytes that are missing to its end, at least; exact where the header was there.
+        missing: usize,
+    },
+}
+
+/// Why a payload can't be framed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unframeable {
+    /// It holds the delimiter.
+    Delimiter,
+    /// It is longer than the header can say.
+    TooLong,
+}
+
+/// How a payload travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// As it is, between these.
+    Around {
+        /// What stands before it.
+        head: Head,
+        /// What stands behind it.
+        tail: &'static [u8],
+    },
+    /// Transformed: [`Codec::encode`] writes the frame.
+    Transformed,
+}
+
+/// The bytes before a payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    bytes: [u8; HEAD],
+    len: u8,
+}
+
+/// The longest head that is sent (bytes).
+const HEAD: usize = 24;
+
+impl Head {
+    /// No bytes.
+    pub const EMPTY: Self = Self { bytes: [0; HEAD], len: 0 };
+
+    /// Appends one byte; past the longest head it is dropped.
+    pub(crate) fn push(&mut self, byte: u8) {
+        if let Some(place) = self.bytes.get_mut(usize::from(self.len)) {
+            *place = byte;
+            self.len += 1;
+        }
+    }
+
+    /// Appends bytes.
+    pub(crate) fn extend(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.push(*byte);
+        }
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+}
+
+/// The codec of one direction of one stream.
+///
+/// The input of `decode` is what was not consumed before, with more behind it: the same bytes, maybe
+/// elsewhere in memory. So a codec may remember how far it has looked.
+#[derive(Clone, Debug)]
+pub enum Codec {
+    /// A length before each payload.
+    LengthPrefixed(length_prefixed::Codec),
+    /// No framing.
+    Raw(raw::Codec),
+}
+
+impl Codec {
+    /// The codec of a protocol; None where it isn't for streams.
+    #[must_use]
+    pub fn new(protocol: Protocol, options: Options) -> Option<Self> {
+        match protocol {
+            Protocol::LengthPrefixed => {
+                Some(Self::LengthPrefixed(length_prefixed::Codec::new(options)))
+            }
+            Protocol::Raw => Some(Self::Raw(raw::Codec::new(options))),
+            Protocol::Jsoncomm => None,
+        }
+    }
+
+    /// What stands at the beginning of `input`, which isn't empty.
+    ///
+    /// # Errors
+    ///
+    /// When nothing behind this point can be trusted; the codec is not to be asked again.
+    pub fn decode(&mut self, input: &mut [u8]) -> Result<Step, Lost> {
+        match self {
+            Self::LengthPrefixed(codec) => codec.decode(input),
+            Self::Raw(codec) => codec.decode(input),
+        }
+    }
+
+    /// What the stream's end makes of `rest`, of which `decode` has said that it is incomplete.
+    pub fn end(&mut self, rest: &mut [u8]) -> End {
+        if rest.is_empty() {
+            return End::Clean;
+        }
+        match self {
+            Self::LengthPrefixed(codec) => codec.end(rest),
+            Self::Raw(codec) => codec.end(rest),
+        }
+    }
+
+    /// How a payload of these bytes travels.
+    ///
+    /// # Errors
+    ///
+    /// When the protocol can't carry it.
+    #[inline]
+    pub fn frame(&self, payload: &[u8], text: bool) -> Result<Frame, Unframeable> {
+        match self {
+            Self::LengthPrefixed(_) => length_prefixed::frame(payload.len()),
+            Self::Raw(_) => Ok(Frame::Around { head: Head::EMPTY, tail: b"" }),
+        }
+    }
+
+    /// Appends the frame of a payload to `out`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`frame`](Self::frame); nothing is appended then.
+    #[inline]
+    pub fn encode(
+        &self,
+        payload: &[u8],
+        text: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Unframeable> {
+        match self.frame(payload, text)? {
+            Frame::Around { head, tail } => {
+                out.reserve(head.as_bytes().len() + payload.len() + tail.len());
+                out.extend_from_slice(head.as_bytes());
+                out.extend_from_slice(payload);
+                out.extend_from_slice(tail);
+            }
+            Frame::Transformed => self.transform(payload, out),
+        }
+        Ok(())
+    }
+
+    fn transform(&self, _payload: &[u8], _out: &mut Vec<u8>) {
+        match self {
+            Self::LengthPrefixed(_) | Self::Raw(_) => {}
+        }
+    }
+}
+
+/// What a payload is, where text must be UTF-8.
+pub(crate) fn kind_of(payload: &[u8], text: bool) -> Result<Kind, Malformed> {
+    if !text {
+        return Ok(Kind::Bytes);
+    }
+    Text::of(payload).map(Kind::Text).ok_or(Malformed::NotUtf8)
+}
