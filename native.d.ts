@@ -9,6 +9,20 @@
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
+/** The codec of a protocol for streams, both ways. */
+export declare class Codec {
+  /** A codec by the options of a channel. */
+  constructor(options: ChannelOptions)
+  /** Decodes what was left and these bytes; of a stream that is lost nothing is left. */
+  push(chunk: Uint8Array): Decoded
+  /** What the end makes of the bytes that are left. */
+  end(): Decoded
+  /** The frame of a text; an error code of `send`, as a number, where there is none. */
+  encodeText(text: string): Buffer | number
+  /** The frame of bytes; as `encodeText`. */
+  encodeBytes(bytes: Uint8Array): Buffer | number
+}
+
 /** All channels of one thread, and what they share. */
 export declare class Environment {
   /**
@@ -20,32 +34,16 @@ export declare class Environment {
   hot(): object
   /** Whether the loop is kept alive. */
   setRef(referenced: boolean): void
-  /**
-   * A socket that is bound to an address: a path, an abstract name, or empty for the kernel's
-   * choice. `unlink` is `stale`, `always` or `never`.
-   */
-  bind(address: Uint8Array, mode: number, unlink: string, options: ChannelOptions): Outcome
-  /**
-   * A socket that is connected to an address and then bound: to `local`, empty for the kernel's
-   * choice, absent to stay without a name. `mode` and `unlink` are as in `bind`, for `local`.
-   */
-  connect(address: Uint8Array, local: Uint8Array | undefined | null, mode: number, unlink: string, options: ChannelOptions): Outcome
-  /** Two connected sockets. */
-  pair(options: ChannelOptions): Array<Outcome>
-  /** A channel over a socket that JavaScript gives away; where it fails nothing is taken. */
-  adopt(fd: number, options: ChannelOptions): Outcome
-  /** What a socket is: its family and type, and whether it listens; an errno where it is none. */
-  describe(fd: number): SocketDescription
-  /** Closes a channel, and removes its path where it bound one. */
+  /** Closes a channel or listener, and removes its path where it bound one. */
   close(channel: number): void
   /** Takes a channel's descriptor out; -1 where there is no such channel. */
   detach(channel: number): number
-  /** A channel's descriptor; -1 where there is no such channel. */
+  /** A channel's or listener's descriptor; -1 where there is none. */
   fd(channel: number): number
-  /** A channel's own name; empty where it has none. */
-  localAddress(channel: number): Buffer
-  /** The name of a channel's peer; empty where that has none, null where there is no peer. */
-  peerAddress(channel: number): Buffer | null
+  /** The name of a channel's or listener's socket; null where there is none. */
+  localAddress(channel: number): SocketName | null
+  /** The name of a channel's peer; null where there is no peer. */
+  peerAddress(channel: number): SocketName | null
   /** What a channel has done and has waiting. */
   stats(channel: number): ChannelStats | null
   /** The numbers of a channel's queued messages. */
@@ -66,6 +64,60 @@ export declare class Environment {
   kindOf(fd: number): string | number
   /** Whether a file lies on FUSE or a network file system. */
   isRemoteFile(fd: number): boolean
+  /**
+   * A datagram socket that is bound to an address: a path, an abstract name, or empty for the
+   * kernel's choice.
+   */
+  bind(address: Uint8Array, path: PathOptions, options: ChannelOptions): Outcome
+  /**
+   * A datagram socket that is connected to an address and then bound: to `local`, empty for the
+   * kernel's choice, absent to stay without a name. `path` is for `local`.
+   */
+  connectDatagram(address: Uint8Array, local: Uint8Array | undefined | null, path: PathOptions, options: ChannelOptions): Outcome
+  /** A stream that is connected to a Unix socket; EAGAIN where that has no room for it now. */
+  connectStream(address: Uint8Array, local: Uint8Array | undefined | null, options: ChannelOptions): Outcome
+  /** A stream that is connected to a TCP socket, or will be. */
+  connectTcp(host: string, port: number, tcp: TcpSettings, options: ChannelOptions): Outcome
+  /** Two connected sockets of a type. */
+  pair(type: 'dgram' | 'stream', options: ChannelOptions): Array<Outcome>
+  /** A channel over a datagram socket that JavaScript gives away; where it fails nothing is taken. */
+  adoptDatagram(fd: number, options: ChannelOptions): Outcome
+  /** A channel over a stream that JavaScript gives away; where it fails nothing is taken. */
+  adoptStream(fd: number, tcp: TcpSettings, options: ChannelOptions): Outcome
+  /** A channel without a socket, whose bytes JavaScript carries by `feed` and `fetch`. */
+  carry(options: ChannelOptions): Outcome
+  /** A listener at a Unix address: a path, an abstract name, or empty for the kernel's choice. */
+  listen(address: Uint8Array, backlog: number, path: PathOptions, options: ChannelOptions): Outcome
+  /** A listener at a TCP address. */
+  listenTcp(host: string, port: number, backlog: number, tcp: TcpSettings, options: ChannelOptions): Outcome
+  /** A listener over a listening socket that JavaScript gives away; where it fails nothing is taken. */
+  adoptListener(fd: number, options: ChannelOptions): Outcome
+  /** What a socket is: its family and type, and whether it listens; an errno where it is none. */
+  describe(fd: number): SocketDescription
+  /** How many connections a listener may accept from now on; an errno, or 0. */
+  allow(listener: number, connections: number): number
+  /** Sends what a stream has gathered. */
+  flush(channel: number): void
+  /** Shuts down the sending side of a stream as soon as all is sent. */
+  finish(channel: number): void
+  /** Drops what a stream brings from now on, until a record tells of its end; an errno, or 0. */
+  discard(channel: number): number
+  /** Drops what a stream has brought so far. */
+  discardNow(channel: number): void
+  /** Takes in bytes for a channel that was made by `carry`, or (absent) their end. */
+  feed(channel: number, bytes?: Uint8Array | undefined | null): void
+  /** A duplicate of a descriptor, close-on-exec; a negative errno where there is none. */
+  duplicate(fd: number): number
+  /** Closes a duplicate that nobody has got. */
+  closeDuplicate(fd: number): void
+  /** Takes in bytes that were read before the socket was adopted. */
+  unshift(channel: number, bytes: Uint8Array): void
+  /** Takes what a channel that was made by `carry` has to send; `settle` tells when that is sent. */
+  fetch(channel: number): Buffer
+  /** So many bytes of what was fetched have been taken. */
+  settle(channel: number, bytes: number): void
+  /** Who made the socket at the other end of a channel's; an errno, as a number, where nobody knows. */
+  peerCredentials(channel: number): PeerCredentials | number
 }
 
 /** What `send` gives where the destination is no address. */
@@ -81,12 +133,22 @@ export interface ChannelOptions {
   maxFds: number
   /** Received descriptors at which reading stops. */
   maxOpenFds: number
+  /** Unsent bytes of a stream above which `send` says so. */
+  highWaterMark: number
   /** Bytes, for each destination. */
   maxQueued: number
   /** Descriptors, for each destination. */
   maxQueuedFds: number
   /** Milliseconds; 0 for none. */
   sendTimeout: number
+  /** Whether payloads are text. */
+  text: boolean
+  /** Whether that is JSON. */
+  json: boolean
+  /** uds_comms: to decode what the original decodes. */
+  lenient: boolean
+  /** lines: what stands behind the last delimiter is a message too. */
+  finalLine: boolean
 }
 
 /** What a channel has done and has waiting. */
@@ -115,6 +177,21 @@ export interface ChannelStats {
   queuedFds: number
   /** Received descriptors that nobody has taken or closed. */
   openFds: number
+  /** Bytes of a stream outside of any frame. */
+  noise: number
+  /** Bytes of a stream that were read and are no message yet. */
+  inHand: number
+}
+
+/** What bytes have brought. */
+export interface Decoded {
+  /** The messages, and the first bytes of what is none, behind each other. */
+  bytes: Buffer
+  /**
+   * Four numbers for each: a `RecordKind` (Message, Refused, Lost, or Cut with the bytes that are
+   * missing as its length), where its bytes begin, how many they are, and a detail as in a record.
+   */
+  records: Int32Array
 }
 
 /** The first word of the descriptors that came with the messages of this turn. */
@@ -135,11 +212,22 @@ export declare const FROM_SAME: number
 /** The sender has no name. */
 export declare const FROM_UNNAMED: number
 
+/** What `send` gives where the message holds the protocol's delimiter. */
+export declare const HAS_DELIMITER: number
+
 /** Word 1: 1 where every joined message is ASCII. */
 export declare const JOINED_ASCII: number
 
 /** Word 0: where the array ends into which the messages of this turn were joined, or 0. */
 export declare const JOINED_END: number
+
+/** Why nothing more can be understood of a stream. */
+export declare enum LossReason {
+  /** A frame is larger than `maxMessage`. */
+  TooLarge = 0,
+  /** A header is none of the protocol's. */
+  BadHeader = 1,
+}
 
 /** A channel's index, or the system call that failed. */
 export interface Outcome {
@@ -149,6 +237,16 @@ export interface Outcome {
   errno: number
   /** The system call. */
   syscall: string
+  /** Whether the connection is yet to be made, of which a record tells. */
+  connecting: boolean
+}
+
+/** What becomes of the path that a socket is bound to. */
+export interface PathOptions {
+  /** Its permissions. */
+  mode: number
+  /** What happens to a socket that is there: `stale`, `always` or `never`. */
+  unlink: 'stale' | 'always' | 'never'
 }
 
 /** How the bytes of a message are to be read. */
@@ -159,6 +257,16 @@ export declare enum PayloadKind {
   Utf8 = 1,
   /** Bytes. */
   Bytes = 2,
+}
+
+/** A process, as it was when it made its socket. */
+export interface PeerCredentials {
+  /** Process id; 0 where it is in no name space that we see. */
+  pid: number
+  /** User id. */
+  uid: number
+  /** Group id. */
+  gid: number
 }
 
 /** What `send` gives where the destination's queue is full; other negative values are errnos. */
@@ -196,6 +304,19 @@ export declare enum RecordKind {
   FdsHeld = 6,
   /** The socket failed; place: the errno; the name: of the system call. */
   Failed = 7,
+  /** The connection is made. */
+  Connected = 8,
+  /** A listener has a connection; place: the channel's index. */
+  Accepted = 9,
+  /** The peer has ended. */
+  End = 10,
+  /** The peer has ended inside of a frame; place: the bytes that are missing at least. */
+  Cut = 11,
+  /**
+   * Nothing more can be understood of the stream, from these bytes in the slab on; detail: a
+   * `LossReason`.
+   */
+  Lost = 12,
 }
 
 /** The first word of the first record. */
@@ -207,12 +328,16 @@ export declare enum RefusalReason {
   Empty = 0,
   /** It is not valid UTF-8. */
   NotUtf8 = 1,
+  /** It is not valid base64. */
+  NotBase64 = 2,
+  /** The next frame begins in it. */
+  CutOff = 3,
   /** It is larger than `maxMessage`. */
-  TooLarge = 2,
+  TooLarge = 4,
   /** It came with more descriptors than `maxFds`. */
-  TooManyFds = 3,
+  TooManyFds = 5,
   /** The kernel could not install all its descriptors. */
-  FdsTruncated = 4,
+  FdsTruncated = 6,
 }
 
 /** Bytes of the slab. */
@@ -222,12 +347,22 @@ export declare const SLAB_BYTES: number
 export interface SocketDescription {
   /** 0, or why it can't be told. */
   errno: number
-  /** Whether it is a Unix socket. */
-  unix: boolean
-  /** Whether it is a datagram socket. */
-  dgram: boolean
+  /** The family. */
+  family: 'unix' | 'tcp' | 'other'
+  /** The type. */
+  type: 'stream' | 'seqpacket' | 'dgram' | 'other'
   /** Whether it accepts connections. */
   listening: boolean
+}
+
+/** The name of a socket. */
+export interface SocketName {
+  /** A Unix socket's, empty where it has none; absent for TCP. */
+  unix?: Buffer
+  /** A TCP socket's address; absent for Unix. */
+  host?: string
+  /** Its port. */
+  port?: number
 }
 
 /** Words of the table. */
@@ -235,3 +370,16 @@ export declare const TABLE_WORDS: number
 
 /** Word 2: how many messages of a failed or cut off `sendMany` were taken. */
 export declare const TAKEN: number
+
+/** What is set on TCP sockets; others don't look at it. */
+export interface TcpSettings {
+  /** Whether small messages are sent at once. */
+  noDelay: boolean
+  /** Seconds of idle before the first probe, 0 for the kernel's; absent for no probes. */
+  keepAlive?: number
+  /** Whether other sockets may listen on the same port. */
+  reusePort: boolean
+}
+
+/** What `send` gives where the message is longer than the protocol's header can say. */
+export declare const TOO_LONG: number

@@ -1,7 +1,9 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { ERROR_CODES } from 'fdwire'
 import { describe, expect, it } from 'vitest'
-import { checkOptions, type Opener, PROTOCOLS } from '../lib/options.js'
+import { OPENERS, OPTIONS, type OptionName, optionsOf, type Wanted } from '../lib/option-rules.js'
+import { checkOptions } from '../lib/options.js'
+import { PROTOCOL_NAMES, PROTOCOLS, rowOf } from '../lib/protocols.js'
 
 const root = new URL('..', import.meta.url)
 const read = (file: string): string => readFileSync(new URL(file, root), 'utf8')
@@ -11,7 +13,7 @@ const names = (folder: string, extension: string): string[] =>
     .map(file => file.slice(0, -extension.length))
     .sort()
 
-const protocols = Object.keys(PROTOCOLS).sort()
+const protocols: string[] = [...PROTOCOL_NAMES].sort()
 const packageJson = JSON.parse(read('package.json'))
 const api = read('docs/api.md')
 
@@ -25,15 +27,22 @@ describe('the protocols', () => {
     expect(all?.[2]?.match(/\w+(?=,|$)/g)?.sort()).toEqual(known.map(([, one]) => one).sort())
   })
 
-  it('have a page each, and a row of the API page that is right', () => {
+  it('have a page each', () => {
     expect(names('docs/protocols/', '.md')).toEqual(protocols)
+  })
+
+  it('have a row of the API page that is right', () => {
     const rows = tableUnder('## Protocols')
     expect(
       rows.map(([name]) => /^\[`(\w+)`\]\(protocols\/\1\.md\)$/.exec(name ?? '')?.[1]),
     ).toEqual(Object.keys(PROTOCOLS))
-    for (const [index, { types, encodings }] of Object.values(PROTOCOLS).entries()) {
-      expect(quoted(rows[index]?.[1])).toEqual(types)
-      expect(quoted(rows[index]?.[2])).toEqual(encodings)
+    for (const [index, name] of PROTOCOL_NAMES.entries()) {
+      const { types, encodings, options, empty } = rowOf(name)
+      const [, type, encoding, own, , emptyOne] = rows[index] ?? []
+      expect(quoted(type)).toEqual(types)
+      expect(quoted(encoding)).toEqual(encodings)
+      expect(own?.match(/\w+/g) ?? []).toEqual(options)
+      expect(emptyOne).toBe(empty)
     }
   })
 
@@ -45,7 +54,8 @@ describe('the protocols', () => {
     const strange = vectors.filter(file => !framed.some(name => `${file}_`.startsWith(`${name}_`)))
     expect(strange).toEqual([])
     const modules = [...read('crates/wire/src/lib.rs').matchAll(/^pub mod (\w+);/gm)]
-    expect(modules.map(([, name]) => name).filter(name => name !== 'json')).toEqual(framed)
+    const codecs = modules.map(([, name]) => name)
+    expect(framed.filter(name => !codecs.includes(name))).toEqual([])
   })
 
   it('give their names to the modules of the package', () => {
@@ -76,37 +86,52 @@ describe('the error codes', () => {
 })
 
 describe('the options', () => {
-  it('are all documented, with those who have them', () => {
-    const openers: Opener[] = ['bind', 'connect', 'pair', 'adopt']
-    const documented = new Map(tableUnder('## Options').map(([name, of]) => [code(name), of]))
-    const expected = new Map<string, Opener[]>()
-    for (const opener of openers) {
-      for (const name of optionsOf(opener)) {
-        expected.set(name, [...(expected.get(name) ?? []), opener])
-      }
+  const rows = tableUnder('## Options')
+  const documented = rows.map(([name]) => code(name))
+
+  it('are all documented, in their order, with those who have them', () => {
+    expect(documented).toEqual(Object.keys(OPTIONS))
+    for (const [name, of, only] of rows) {
+      expect([of, only], name).toEqual([functionsOf(code(name)), conditionOf(code(name))])
     }
-    expect([...documented.keys()].sort()).toEqual([...expected.keys()].sort())
-    for (const [name, of] of expected) {
-      const words = of.length === openers.length ? 'all' : of.map(one => `\`${one}\``).join(', ')
-      expect(documented.get(name), name).toBe(words)
+  })
+
+  it('are all to be had by somebody, and declared', () => {
+    const types = read('lib/option-types.ts')
+    for (const name of documented) {
+      expect(everyWish().some(wish => optionsOf(wish).some(one => one === name))).toBe(true)
+      expect(types).toMatch(new RegExp(`^  ${name}\\??: `, 'm'))
     }
   })
 
   it('have the defaults that the documents say', () => {
-    const { native, ...checked } = checkOptions('bind', { protocol: 'jsoncomm' })
-    const raw = checkOptions('bind', { protocol: 'raw', type: 'dgram' })
-    expect(raw.maxFds).toBe(0)
-    const source = /number\('highWaterMark', ([\d_]+)/.exec(read('lib/options.ts'))?.[1]
+    const { native, empty, ...checked } = checkOptions('bind', { protocol: 'jsoncomm' })
     const actual: Record<string, unknown> = {
       ...native,
       ...checked,
-      highWaterMark: Number(source?.replaceAll('_', '')),
+      allowEmpty: checkOptions('Codec', { protocol: 'stockings' }).empty === 'sent',
     }
-    const untold = ['protocol', 'type', 'encoding', 'localAddress', 'signal']
-    for (const [name, , , stated] of tableUnder('## Options')) {
+    const untold = ['protocol', 'type', 'encoding']
+    for (const [name, , , , stated = ''] of rows) {
       if (!untold.includes(code(name))) {
-        expect(meaningOf(stated as string), name).toBe(actual[code(name)])
+        expect(meaningOf(stated), name).toBe(actual[code(name)])
       }
+    }
+    const maxFds = rows.find(([name]) => code(name) === 'maxFds')?.[4]
+    const some = PROTOCOL_NAMES.filter(name => rowOf(name).maxFds > 0)
+    expect(maxFds).toBe(`${some.map(name => `${rowOf(name).maxFds} for \`${name}\``)}, else 0`)
+  })
+
+  it('have the same defaults in the comments of their types', () => {
+    const source = read('lib/option-types.ts')
+    // It has a meaning of its own for each function, and their comments say so.
+    const untold = ['timeout']
+    for (const [name, , , unit = '', stated = ''] of rows) {
+      const value = /^(?:\d[\w,]*(?: [KM]iB)?|true|false|'\w+')/.exec(stated)?.[0]
+      if (value === undefined || untold.includes(code(name))) continue
+      const comment = new RegExp(`/\\*\\*((?:(?!\\*/)[^])*)\\*/\n  ${code(name)}\\?: `).exec(source)
+      expect(comment?.[1], name).toContain(value)
+      if (unit === 'ms') expect(comment?.[1], name).toContain('(ms, ')
     }
   })
 })
@@ -153,21 +178,43 @@ function code(cell: string | undefined): string {
   return cell?.replaceAll('`', '') ?? ''
 }
 
-/** The options of a function, by what it says to one that it doesn't have. */
-function optionsOf(opener: Opener): string[] {
-  try {
-    checkOptions(opener, { protocol: 'jsoncomm', thisIsNone: true })
-  } catch (error) {
-    return / it has (.*)$/.exec((error as Error).message)?.[1]?.split(', ') ?? []
-  }
-  throw new Error(`${opener} took an option that does not exist`)
+/** Everything that can be asked for, possible or not. */
+function everyWish(): Wanted[] {
+  const targets = ['unix', 'tcp', 'fd'] as const
+  return OPENERS.flatMap(opener =>
+    PROTOCOL_NAMES.flatMap(protocol =>
+      PROTOCOLS[protocol].types.flatMap(type =>
+        targets.map(target => ({ opener, protocol, type, target })),
+      ),
+    ),
+  )
 }
 
-/** What a default in the documents means: `16 MiB`, `30,000`, `0o600`, `'stale'`, false. */
+/** The functions that have an option, as the documents say it. */
+function functionsOf(name: string): string {
+  const { of } = OPTIONS[name as OptionName]
+  const others = OPENERS.filter(opener => !of.some(one => one === opener))
+  if (others.length === 0) return 'all'
+  const named = others.length < 3 ? others : of
+  return `${others.length < 3 ? 'all but ' : ''}${named.map(one => `\`${one}\``).join(', ')}`
+}
+
+/** What else is needed to have an option, as the documents say it. */
+function conditionOf(name: string): string {
+  const rule = OPTIONS[name as OptionName]
+  if ('own' in rule) {
+    const owners = PROTOCOL_NAMES.filter(one => rowOf(one).options.some(own => own === name))
+    return owners.map(one => `\`${one}\``).join(', ')
+  }
+  if ('on' in rule) return rule.on.some(one => one === 'unix') ? 'Unix' : 'TCP'
+  return 'types' in rule ? rule.types.map(type => `\`'${type}'\``).join(', ') : ''
+}
+
+/** What a default in the documents means: `16 MiB`, `30,000`, `0o600`, `'stale'`, false, none. */
 function meaningOf(stated: string): unknown {
   const [, number, unit] = /^(0o\d+|[\d,]+)(?: (KiB|MiB))?/.exec(stated) ?? []
   if (number !== undefined) {
     return Number(number.replaceAll(',', '')) * (unit === 'MiB' ? 1 << 20 : unit ? 1 << 10 : 1)
   }
-  return stated === 'false' ? false : quoted(stated)[0]
+  return stated === 'false' || stated === 'true' ? stated === 'true' : quoted(stated)[0]
 }

@@ -1,234 +1,232 @@
-import { closeSync } from 'node:fs'
-import { adopt, bind, type Channel, connect, pair } from 'fdwire'
-import { Socket } from 'fdwire/jsoncomm'
-import { afterEach, describe, expect, it } from 'vitest'
-import { tidy } from './children/talk.js'
-
-tidy()
+import { describe, expect, it } from 'vitest'
+import { OPENERS, type Opener } from '../lib/option-rules.js'
+import { checkCodecOptions, checkOptions } from '../lib/options.js'
 
 const JSONCOMM = { protocol: 'jsoncomm' } as const
-const open: Channel[] = []
-afterEach(async () => {
-  await Promise.all(open.splice(0).map(channel => channel.close()))
-})
+const LINES = { protocol: 'lines' } as const
+const TCP = { host: 'localhost', port: 0 }
 
-/** Each function that makes a channel, on what it would succeed with but for its options. */
-const openers: [string, (options: never) => unknown][] = [
-  ['bind', options => bind('', options).then(keep)],
-  ['connect', options => bind('', JSONCOMM).then(keep).then(to(options)).then(keep)],
-  ['pair', options => pair(options).map(keep)],
-  ['adopt', adoptOne],
-]
-/** What `adopt` refuses is still ours to close. */
-function adoptOne(options: never): Channel {
-  const [a, b] = pair(JSONCOMM)
-  keep(b)
-  const fd = a.detach()
+/** What a function says to options that it refuses. */
+function refusal(opener: Opener, options: unknown, address?: unknown): Error {
   try {
-    return keep(adopt(fd, options))
-  } catch (error) {
-    closeSync(fd)
-    throw error
-  }
-}
-const keep = (channel: Channel) => {
-  open.push(channel)
-  return channel
-}
-const to = (options: never) => (server: Channel) => connect(server.localAddress as string, options)
-
-/** What an opener throws, at once or later. */
-async function refusal(opener: (options: never) => unknown, options: unknown): Promise<Error> {
-  try {
-    await opener(options as never)
+    checkOptions(opener, options, address)
   } catch (error) {
     return error as Error
   }
   throw new Error('it was accepted')
 }
 
-const accepts = async (opener: (options: never) => unknown, options: unknown) => {
-  await opener(options as never)
+/** Options that each function takes. */
+const SUITABLE: Record<Opener, object> = {
+  bind: JSONCOMM,
+  connect: JSONCOMM,
+  listen: LINES,
+  pair: JSONCOMM,
+  adopt: JSONCOMM,
+  over: LINES,
+  Codec: LINES,
 }
+const NUMBERS = ['maxMessage', 'maxFds', 'maxOpenFds', 'highWaterMark', 'maxQueued', 'maxQueuedFds']
 
-describe.each(openers)('%s', (name, opener) => {
-  it.each([undefined, null, 'jsoncomm', 3])('needs options: %o', async options => {
-    const error = await refusal(opener, options)
+describe.each(OPENERS)('%s', opener => {
+  const suitable = SUITABLE[opener]
+
+  it.each([undefined, null, 'jsoncomm', 3])('needs options: %o', options => {
+    const error = refusal(opener, options)
     expect(error).toBeInstanceOf(TypeError)
-    expect(error.message).toContain(`${name} needs options with a protocol`)
+    expect(error.message).toMatch(
+      new RegExp(`^${opener} needs options with a protocol, one of 'jsoncomm', .*, 'raw', not `),
+    )
   })
 
   it.each([undefined, null, 'nonsense', 'toString', '__proto__', 7])(
     'needs a protocol: %o',
-    async protocol => {
-      const error = await refusal(opener, { protocol })
+    protocol => {
+      const error = refusal(opener, { protocol })
       expect(error).toBeInstanceOf(TypeError)
-      expect(error.message).toMatch(/^protocol must be 'jsoncomm' or 'raw', not /)
+      expect(error.message).toMatch(/^protocol must be 'jsoncomm', '.*' or 'raw', not /)
     },
   )
 
-  it('names an option that does not exist, and those that do', async () => {
-    const error = await refusal(opener, { ...JSONCOMM, maxMesage: 3 })
-    expect(error).toBeInstanceOf(TypeError)
-    expect(error.message).toMatch(
-      new RegExp(`^${name} has no option maxMesage: it has .*maxMessage`),
-    )
-  })
-
-  it('finds one that is inherited, too', async () => {
-    const error = await refusal(opener, Object.assign(Object.create({ nonsense: 1 }), JSONCOMM))
-    expect(error.message).toContain(`${name} has no option nonsense`)
-  })
-
-  it.each([
-    'backlog',
-    'maxConnections',
-    'allowPeer',
-    'reusePort',
-    'noDelay',
-    'keepAlive',
-    'allowHalfOpen',
-  ])('says why %s is not for datagrams', async option => {
-    const error = await refusal(opener, { ...JSONCOMM, [option]: 1 })
-    expect(error).toBeInstanceOf(TypeError)
-    expect(error.message).toMatch(new RegExp(`^${name} has no option ${option}: .*datagram socket`))
-  })
-
-  it.each(['constructor', 'hasOwnProperty', 'toString'])('knows no option %s', async option => {
-    const error = await refusal(opener, { ...JSONCOMM, [option]: 1 })
-    expect(error).toBeInstanceOf(TypeError)
-    expect(error.message).toContain(`${name} has no option ${option}: it has `)
-  })
-
-  const NUMBERS = ['maxMessage', 'maxFds', 'maxOpenFds', 'highWaterMark', 'maxQueued']
-  it.each([...NUMBERS, 'maxQueuedFds', 'sendTimeout'])('checks the number %s', async option => {
-    for (const wrong of ['1', null, true, {}, [], 1n, () => 1, Symbol('x')]) {
-      const error = await refusal(opener, { ...JSONCOMM, [option]: wrong })
+  it.each(['maxMesage', 'constructor', 'hasOwnProperty', 'toString'])(
+    'names the option %s that does not exist, and those that do',
+    option => {
+      const error = refusal(opener, { ...suitable, [option]: 3 })
       expect(error).toBeInstanceOf(TypeError)
-      expect(error.message).toMatch(new RegExp(`^${option} must be a number, not \\S`))
+      expect(error.message).toMatch(
+        new RegExp(`^${opener} has no option ${option}: it has protocol, .*maxMessage, `),
+      )
+    },
+  )
+
+  it('finds one that is inherited, too', () => {
+    const { message } = refusal(opener, Object.assign(Object.create({ nonsense: 1 }), suitable))
+    expect(message).toContain(`${opener} has no option nonsense`)
+  })
+
+  it('takes undefined for absent, everywhere', () => {
+    const names = [...NUMBERS, 'type', 'encoding', 'mode', 'backlog', 'head', 'lenient', 'nonsense']
+    const none = Object.fromEntries(names.map(name => [name, undefined]))
+    expect(checkOptions(opener, { ...none, ...suitable })).toEqual(checkOptions(opener, suitable))
+  })
+})
+
+describe('numbers', () => {
+  const of: [string, Opener, object, unknown?][] = [
+    ...NUMBERS.map((name): [string, Opener, object] => [name, 'pair', JSONCOMM]),
+    ['sendTimeout', 'bind', JSONCOMM],
+    ['timeout', 'connect', LINES],
+    ['mode', 'listen', LINES],
+    ['backlog', 'listen', LINES],
+    ['maxConnections', 'listen', LINES],
+  ]
+  it.each(of)('%s', (name, opener, options) => {
+    for (const wrong of ['1', null, true, {}, [], 1n, () => 1, Symbol('x')]) {
+      const error = refusal(opener, { ...options, [name]: wrong })
+      expect(error).toBeInstanceOf(TypeError)
+      expect(error.message).toMatch(new RegExp(`^${name} must be a number, not \\S`))
     }
     for (const wrong of [-1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 31]) {
-      const error = await refusal(opener, { ...JSONCOMM, [option]: wrong })
+      const error = refusal(opener, { ...options, [name]: wrong })
       expect(error).toBeInstanceOf(RangeError)
       expect(error.message).toMatch(
-        new RegExp(`^${option} must be an integer from \\d+ to \\d+, not ${wrong}$`),
+        new RegExp(`^${name} must be an integer from \\d+ to \\d+, not ${wrong}$`),
       )
     }
   })
 
-  it('has limits that the kernel has', async () => {
-    await accepts(opener, { ...JSONCOMM, maxFds: 253 })
-    expect((await refusal(opener, { ...JSONCOMM, maxFds: 254 })).message).toContain('0 to 253')
-    expect(await refusal(opener, { ...JSONCOMM, maxMessage: 0 })).toBeInstanceOf(RangeError)
-    expect(await refusal(opener, { ...JSONCOMM, maxOpenFds: 0 })).toBeInstanceOf(RangeError)
-  })
-
-  it.each(['allowRelative', 'captureRejections'])('checks that %s is a boolean', async option => {
-    const error = await refusal(opener, { ...JSONCOMM, [option]: 1 })
-    expect(error).toEqual(new TypeError(`${option} must be true or false, not 1`))
-  })
-
-  it.each([
-    ['type', 'stream', "type of jsoncomm must be 'dgram', not 'stream'"],
-    ['type', null, "type of jsoncomm must be 'dgram', not null"],
-    ['encoding', 'buffer', "encoding of jsoncomm must be 'json', not 'buffer'"],
-    ['encoding', null, "encoding of jsoncomm must be 'json', not null"],
-  ])('checks %s: %o', async (option, value, message) => {
-    expect(await refusal(opener, { ...JSONCOMM, [option]: value })).toEqual(new TypeError(message))
-  })
-
-  it('of raw needs a type', async () => {
-    const error = await refusal(opener, { protocol: 'raw' })
-    expect(error).toEqual(new TypeError(`${name} of raw needs a type: 'dgram'`))
-    await accepts(opener, { protocol: 'raw', type: 'dgram', encoding: 'buffer' })
-  })
-
-  it('takes undefined for absent, everywhere', async () => {
-    const all = ['type', 'encoding', ...NUMBERS, 'maxQueuedFds', 'sendTimeout', 'allowRelative']
-    const others = ['captureRejections', 'mode', 'unlink', 'timeout', 'signal', 'localAddress', 'x']
-    const none = Object.fromEntries([...all, ...others].map(option => [option, undefined]))
-    await accepts(opener, { ...none, ...JSONCOMM })
+  it('have limits that the kernel has, and 0 where that has a meaning', () => {
+    expect(checkOptions('pair', { ...JSONCOMM, maxFds: 253 }).maxFds).toBe(253)
+    expect(refusal('pair', { ...JSONCOMM, maxFds: 254 }).message).toContain('0 to 253')
+    expect(refusal('listen', { ...LINES, mode: 0o1000 })).toBeInstanceOf(RangeError)
+    for (const name of ['maxMessage', 'maxOpenFds', 'backlog', 'maxConnections']) {
+      expect(refusal('listen', { ...LINES, [name]: 0 })).toBeInstanceOf(RangeError)
+    }
+    expect(checkOptions('connect', { ...LINES, timeout: 0 }).timeout).toBe(0)
+    expect(checkOptions('bind', { ...JSONCOMM, sendTimeout: 0 }).native.sendTimeout).toBe(0)
   })
 })
 
-describe('an option of another function', () => {
-  it.each([
-    ['pair', 'mode', 'bind and connect'],
-    ['adopt', 'unlink', 'bind and connect'],
-    ['bind', 'localAddress', 'connect'],
-    ['pair', 'timeout', 'bind and connect'],
-    ['adopt', 'signal', 'bind and connect'],
-  ])('%s has no option %s: %s has', async (name, option, owner) => {
-    const opener = new Map(openers).get(name) as (options: never) => unknown
-    const error = await refusal(opener, { ...JSONCOMM, [option]: 1 })
-    expect(error).toEqual(new TypeError(`${name} has no option ${option}: that is one of ${owner}`))
-  })
-})
-
-describe('the options of bind and connect', () => {
-  const [bindTo, connectTo] = openers.map(([, opener]) => opener) as [
-    (options: never) => unknown,
-    (options: never) => unknown,
+describe('other values', () => {
+  const FLAGS: [string, Opener, object, unknown?][] = [
+    ['allowRelative', 'bind', JSONCOMM],
+    ['allowHalfOpen', 'over', LINES],
+    ['captureRejections', 'listen', LINES],
+    ['noDelay', 'connect', LINES, TCP],
+    ['reusePort', 'listen', LINES, TCP],
+    ['lenient', 'pair', { protocol: 'uds_comms' }],
+    ['allowEmpty', 'Codec', { protocol: 'stockings' }],
+    ['finalLine', 'adopt', LINES],
   ]
+  it.each(FLAGS)('%s is a boolean', (name, opener, options, address) => {
+    for (const wrong of [1, null, 'yes']) {
+      const error = refusal(opener, { ...options, [name]: wrong }, address)
+      expect(error).toBeInstanceOf(TypeError)
+      expect(error.message).toMatch(new RegExp(`^${name} must be true or false, not `))
+    }
+    for (const right of [true, false]) checkOptions(opener, { ...options, [name]: right }, address)
+  })
 
-  it('timeout: 0 is none, a negative one is refused', async () => {
-    for (const opener of [bindTo, connectTo]) {
-      await accepts(opener, { ...JSONCOMM, timeout: 0 })
-      expect(await refusal(opener, { ...JSONCOMM, timeout: -1 })).toBeInstanceOf(RangeError)
+  const WRONG: [Opener, object, string][] = [
+    ['pair', { ...JSONCOMM, type: 'stream' }, "type of jsoncomm must be 'dgram', not 'stream'"],
+    ['pair', { ...JSONCOMM, type: null }, "type of jsoncomm must be 'dgram', not null"],
+    [
+      'pair',
+      { protocol: 'raw', type: 'tcp' },
+      "type of raw must be 'stream' or 'dgram', not 'tcp'",
+    ],
+    [
+      'pair',
+      { ...JSONCOMM, encoding: 'buffer' },
+      "encoding of jsoncomm must be 'json', not 'buffer'",
+    ],
+    ['pair', { ...JSONCOMM, encoding: null }, "encoding of jsoncomm must be 'json', not null"],
+    [
+      'over',
+      { ...LINES, encoding: 'utf8' },
+      "encoding of lines must be 'text', 'json' or 'buffer', not 'utf8'",
+    ],
+    ['listen', { ...LINES, unlink: true }, "unlink must be 'stale', 'always' or false, not true"],
+    ['listen', { ...LINES, unlink: null }, "unlink must be 'stale', 'always' or false, not null"],
+    ['connect', { ...LINES, signal: {} }, 'signal must be an AbortSignal'],
+    ['connect', { ...LINES, signal: null }, 'signal must be an AbortSignal'],
+    ['listen', { ...LINES, allowPeer: true }, 'allowPeer must be a function, not true'],
+    ['Codec', { ...LINES, onMalformed: null }, 'onMalformed must be a function, not null'],
+    ['adopt', { ...LINES, keepAlive: '1' }, "keepAlive must be true, false or a number, not '1'"],
+    [
+      'adopt',
+      { ...LINES, head: 'text' },
+      "head must be a Buffer or another ArrayBufferView, not 'text'",
+    ],
+  ]
+  it.each(WRONG)('%s of %o: %s', (opener, options, message) => {
+    expect(refusal(opener, options)).toEqual(new TypeError(message))
+  })
+
+  it('keepAlive is in seconds for the kernel', () => {
+    const checked = (keepAlive: unknown) =>
+      checkOptions('connect', { ...LINES, keepAlive }, TCP).keepAlive
+    expect([false, true, 1, 1_000, 1_001, 32_767_000].map(checked)).toEqual([
+      false,
+      0,
+      1,
+      1,
+      2,
+      32_767,
+    ])
+    for (const wrong of [0, -1, 1.5, 32_767_001, Number.NaN]) {
+      const error = refusal('connect', { ...LINES, keepAlive: wrong }, TCP)
+      expect(error).toEqual(
+        new RangeError(`keepAlive must be an integer from 1 to 32767000, not ${wrong}`),
+      )
     }
   })
 
-  it('signal is an AbortSignal', async () => {
-    for (const opener of [bindTo, connectTo]) {
-      await accepts(opener, { ...JSONCOMM, signal: new AbortController().signal })
-      for (const wrong of [null, {}, new AbortController()]) {
-        expect(await refusal(opener, { ...JSONCOMM, signal: wrong })).toBeInstanceOf(TypeError)
-      }
-    }
-  })
-
-  it('mode is nine bits, unlink one of three', async () => {
-    expect(await refusal(bindTo, { ...JSONCOMM, mode: 0o1000 })).toBeInstanceOf(RangeError)
-    expect(await refusal(bindTo, { ...JSONCOMM, mode: '0600' })).toBeInstanceOf(TypeError)
-    for (const wrong of [true, null, 'never', 0]) {
-      const { message } = await refusal(bindTo, { ...JSONCOMM, unlink: wrong })
-      expect(message).toMatch(/^unlink must be 'stale' or 'always' or false, not /)
-    }
-  })
-
-  it('localAddress is an address', async () => {
-    for (const wrong of [3, {}, true]) {
-      const { message } = await refusal(connectTo, { ...JSONCOMM, localAddress: wrong })
-      expect(message).toMatch(/^localAddress must be a path/)
-    }
+  it('head is the bytes of any view', () => {
+    const bytes = Buffer.from('xxhead')
+    const view = new DataView(bytes.buffer, bytes.byteOffset + 2, 4)
+    const { head } = checkOptions('adopt', { ...LINES, head: view })
+    expect(Buffer.from(head as Uint8Array).toString()).toBe('head')
   })
 })
 
-describe('an option of a call that does not exist is named', () => {
-  it('by send, sendAll, receive, request and close', async () => {
-    const [a] = pair(JSONCOMM).map(keep) as [Channel, Channel]
-    const wrong = { destination: '/x' } as never
-    expect(() => a.send(1, wrong)).toThrow(/^send has no option destination, only fds, to/)
-    expect(() => a.sendAll([1], wrong)).toThrow(/has no option destination/)
-    expect(() => a.sendAll([1], { fds: [] })).toThrow(/^sendAll has no option fds/)
-    await expect(a.receive(wrong)).rejects.toThrow(/^receive has no option destination/)
-    await expect(a.request(1, wrong)).rejects.toThrow(/has no option destination/)
-    expect(() => a.close(wrong)).toThrow(/^close has no option destination/)
-    for (const timeout of [-1, '5', Number.NaN, null]) {
-      await expect(a.receive({ timeout: timeout as never })).rejects.toThrow(/^timeout must be/)
-    }
-    expect(a.stats.sent).toBe(0)
+describe('what the protocol makes of the options', () => {
+  it('payloads are text where they are text or JSON', () => {
+    const text = (options: object) => checkOptions('pair', options).native.text
+    expect(text(LINES)).toBe(true)
+    expect(text({ ...LINES, encoding: 'json' })).toBe(true)
+    expect(text({ ...LINES, encoding: 'buffer' })).toBe(false)
+    expect(text({ protocol: 'stockings' })).toBe(false)
+    expect(text(JSONCOMM)).toBe(true)
   })
 
-  it('by send, recv and sendAndRecv of fdwire/jsoncomm', async () => {
-    const [a, b] = Socket.newPair()
-    const wrong = { to: '/x' } as never
-    await expect(a.send(1, wrong)).rejects.toThrow(/^send has no option to, only destination, fds$/)
-    await expect(a.sendAndRecv(1, wrong)).rejects.toThrow(
-      /^sendAndRecv has no option to, only dest/,
+  it('an empty message is sent, skipped or refused', () => {
+    const empty = (options: object) => checkOptions('pair', options).empty
+    expect(empty(LINES)).toBe('sent')
+    expect(empty({ protocol: 'uds_comms' })).toBe('refused')
+    expect(checkCodecOptions('uds_comms', {}).empty).toBe('sent')
+    expect(empty({ protocol: 'stockings' })).toBe('skipped')
+    expect(empty({ protocol: 'stockings', allowEmpty: true })).toBe('sent')
+    expect(empty({ protocol: 'raw' })).toBe('skipped')
+    expect(empty({ protocol: 'raw', type: 'dgram' })).toBe('sent')
+  })
+
+  it('nothing expires in the queue of a stream', () => {
+    expect(checkOptions('pair', LINES).native.sendTimeout).toBe(0)
+    expect(checkOptions('pair', JSONCOMM).native.sendTimeout).toBe(30_000)
+  })
+
+  it("a codec's protocol is its first argument", () => {
+    expect(checkCodecOptions('lines', { finalLine: true })).toMatchObject({
+      protocol: 'lines',
+      encoding: 'text',
+      native: { protocol: 'lines', finalLine: true },
+    })
+    expect(() => checkCodecOptions('lines', LINES)).toThrow(/^Codec has no option protocol: /)
+    expect(() => checkCodecOptions('nonsense', {})).toThrow(/^protocol must be /)
+    expect(() => checkCodecOptions('lines', null as never)).toThrow(/^Codec takes its options as/)
+    expect(() => checkCodecOptions('lines', Object.create({ nonsense: 1 }))).toThrow(
+      /^Codec has no option nonsense: it has protocol, encoding, finalLine, maxMessage, /,
     )
-    await expect(a.recv(wrong)).rejects.toThrow(/has no option to/)
-    expect(a.channel.stats.sent).toBe(0)
-    await Promise.all([a.close(), b.close()])
   })
 })

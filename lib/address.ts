@@ -1,5 +1,8 @@
 import { isUtf8 } from 'node:buffer'
+import type { SocketName } from '#native'
+import { integer, show } from './checks.js'
 import { FdwireError } from './errors.js'
+import { MAX_FD } from './fdset-entries.js'
 
 /**
  * The name of a Unix socket: a path, or an abstract name with its leading `'\0'`.
@@ -8,14 +11,70 @@ import { FdwireError } from './errors.js'
  */
 export type Address = string | Uint8Array
 
+/** The address of a TCP socket. */
+export interface TcpAddress {
+  /**
+   * A name or a number: `'localhost'` for this machine alone, `'::'` to listen on all interfaces.
+   *
+   * Required: who is to be reached over the network shall stand in the program.
+   */
+  host: string
+  /** The port (0 to 65,535); for `listen` 0 is one of the kernel's choice. */
+  port: number
+}
+
+/** A listening socket that this process was given, by its descriptor's number. */
+export interface ListenFd {
+  fd: number
+}
+
 /** The longest name that Linux takes (bytes; an abstract one's leading NUL counts). */
 export const MAX_ADDRESS = 108
 
-/** An address as the kernel is to get it. */
-export function encodeAddress(address: unknown, what: string): Uint8Array {
-  if (typeof address !== 'string' && !(address instanceof Uint8Array)) {
+/** Whether an address is meant for TCP: `checkTcp` says whether it is one. */
+export function isTcp(address: unknown): address is TcpAddress {
+  return isRecord(address) && ('host' in address || 'port' in address)
+}
+
+/** Whether `listen` is given a socket instead of an address: `checkListenFd` says whether it is one. */
+export function isListenFd(address: unknown): address is ListenFd {
+  return isRecord(address) && 'fd' in address && !isTcp(address)
+}
+
+/** Checks the address of a TCP socket; `leastPort` is 1 where one connects. */
+export function checkTcp(address: TcpAddress, what: string, leastPort: 0 | 1 = 0): TcpAddress {
+  checkKeys(address, what, ['host', 'port'])
+  const { host, port } = address
+  if (host === undefined || host === '') {
     throw new TypeError(
-      `${what} must be a path, '\\0' and an abstract name, or a Buffer, not ${typeName(address)}`,
+      `${what} needs a host: 'localhost' is this machine alone, '::' listens on all interfaces`,
+    )
+  }
+  if (typeof host !== 'string') throw new TypeError(`host must be a string, not ${show(host)}`)
+  if (!host.isWellFormed()) {
+    throw new FdwireError('ERR_FDWIRE_ILL_FORMED_TEXT', 'host has a lone surrogate')
+  }
+  if (host.includes('\0')) {
+    throw new FdwireError('ERR_FDWIRE_BAD_ADDRESS', 'host has a zero byte')
+  }
+  if (port === undefined) throw new TypeError(`${what} needs a port`)
+  return { host, port: integer('port', port, 0, leastPort, MAX_PORT) }
+}
+
+/** Checks what `listen` is given instead of an address; the descriptor's number. */
+export function checkListenFd(address: ListenFd): number {
+  checkKeys(address, 'The address', ['fd'])
+  const { fd } = address
+  if (fd === undefined) throw new TypeError('fd must be a number, not undefined')
+  return integer('fd', fd, 0, 0, MAX_FD)
+}
+
+/** A Unix address as the kernel is to get it; `orElse` is what else is taken there. */
+export function encodeAddress(address: unknown, what: string, orElse?: string): Uint8Array {
+  if (typeof address !== 'string' && !(address instanceof Uint8Array)) {
+    const buffer = orElse === undefined ? 'or a Buffer' : `a Buffer or ${orElse}`
+    throw new TypeError(
+      `${what} must be a path, '\\0' and an abstract name, ${buffer}, not ${typeName(address)}`,
     )
   }
   checkAddress(address, what)
@@ -69,12 +128,34 @@ export function printableAddress(address: Address): string {
 }
 
 const SLASH = 0x2f
+const MAX_PORT = 65_535
 
 function bytesOf(address: Address): Uint8Array {
   return typeof address === 'string' ? Buffer.from(address) : address
 }
 
+function isRecord(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !(value instanceof Uint8Array)
+}
+
+function checkKeys(address: object, what: string, names: readonly string[]): void {
+  for (const name in address) {
+    if (names.includes(name) || (address as Record<string, unknown>)[name] === undefined) continue
+    throw new TypeError(`${what} has no ${name}, only ${names.join(' and ')}`)
+  }
+}
+
 function typeName(value: unknown): string {
   if (value === null || value === undefined) return String(value)
   return typeof value === 'object' ? 'an object' : `a ${typeof value}`
+}
+
+/** A socket's name as native code gives it: null for none, undefined where there is no socket. */
+export function decodeName(
+  name: SocketName | null,
+): string | Buffer | TcpAddress | null | undefined {
+  if (name === null) return undefined
+  const { unix, host, port } = name
+  if (unix !== undefined) return decodeAddress(unix)
+  return host === undefined || port === undefined ? undefined : { host, port }
 }

@@ -15,6 +15,8 @@ export interface ChannelEvents<V> {
   undelivered: [error: Error, details: { to: Address | undefined }]
   /** The queue of a destination is empty again after `send` gave false; `to` as in `send`. */
   drain: [to: Address | undefined]
+  /** The peer has ended and everything it sent was delivered: streams and seqpacket only. */
+  end: []
   /** The channel can't go on; it closes by itself. */
   error: [error: Error]
   /** The last event, once. */

@@ -2,29 +2,33 @@ import { AsyncResource } from 'node:async_hooks'
 import { channel as diagnostics } from 'node:diagnostics_channel'
 import { captureRejectionSymbol } from 'node:events'
 import { RecordKind } from '#native'
-import { type Address, decodeAddress } from './address.js'
+import { type Address, decodeName, type TcpAddress } from './address.js'
 import type { ChannelEvents, RequestOptions } from './channel-types.js'
 import { checkWait, closedError } from './consumers.js'
 import { WatchedEmitter } from './emitter.js'
 import { Ending } from './ending.js'
-import { FdwireError, systemError } from './errors.js'
+import { FdwireError } from './errors.js'
 import type { FdOwner } from './fdset.js'
 import { Flushes } from './flushes.js'
 import { conflict, Inbox } from './inbox.js'
 import { Iteration } from './iteration.js'
 import type { Message } from './message.js'
-import { countReferenced, environment, register, release, unregister } from './native.js'
+import { countReferenced, environment, register } from './native.js'
 import {
   type CheckedOptions,
   checkCallOptions,
   checkIsObject,
   checkTimeout,
+  type Peer,
   type Protocol,
+  type Sendable,
   type SocketType,
   type WaitOptions,
 } from './options.js'
+import { peerOf } from './peer.js'
+import { type Port, SocketPort } from './port.js'
 import { Queue } from './queue.js'
-import type { Notice } from './records.js'
+import { errorOf, type Notice } from './records.js'
 import { Sender, type SendOptions, undeliveredError } from './sender.js'
 import { type ChannelStats, readStats } from './stats.js'
 
@@ -34,9 +38,10 @@ const CLOSE_TIMEOUT = 10_000
 const undeliveredChannel = diagnostics('fdwire:undelivered')
 
 /**
- * Messages with descriptors, both ways, over a datagram socket.
+ * Messages, and descriptors beside them, both ways over a socket.
  *
- * Made by `bind`, `connect`, `pair` and `adopt`. See docs/api.md for what it promises.
+ * Made by `connect`, `listen`, `bind`, `pair`, `adopt` and `over`. See docs/api.md for what it
+ * promises.
  */
 export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
   /** The framing. */
@@ -44,6 +49,9 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
   /** The socket's type. */
   readonly type: SocketType
   readonly #owner: FdOwner
+  readonly #port: Port
+  readonly #allowHalfOpen: boolean
+  readonly #onClosed: (() => void) | undefined
   readonly #context = new AsyncResource('FDWIRECHANNEL')
   readonly #inbox: Inbox
   readonly #sender: Sender
@@ -57,16 +65,29 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
   /** The socket is closed. */
   #closed = false
   #closing: Promise<void> | undefined
+  /** How the stream has ended, as long as messages stand before that. */
+  #last: { error: Error | undefined } | undefined
+  /** The peer has ended, and all was delivered. */
+  #ended = false
+  /** Our side is ended. */
+  #finished = false
+  /** `close()` waits for the peer's end. */
+  #whenGone: (() => void) | undefined
   #lastStats: ChannelStats | undefined
 
-  /** @internal Channels are made by `bind`, `connect`, `pair` and `adopt`. */
-  constructor(index: number, options: CheckedOptions) {
+  /** @internal Channels are made by `connect`, `listen` and the like; `port` carries the bytes. */
+  constructor(index: number, options: CheckedOptions, port?: Port, onClosed?: () => void) {
     super({ captureRejections: options.captureRejections })
     this.protocol = options.protocol
     this.type = options.type
+    this.#allowHalfOpen = options.allowHalfOpen
+    this.#onClosed = onClosed
     this.#owner = { index }
-    this.#sender = new Sender(this.#owner, options, environment.peerAddress(index) !== null)
-    this.#inbox = new Inbox(this.#owner, this, this.#context, options, from =>
+    const stream = options.type === 'stream'
+    this.#port = port ?? new SocketPort(index, stream)
+    const connected = stream || environment.peerAddress(index) !== null
+    this.#sender = new Sender(this.#owner, options, connected, this.#port.flushSoon)
+    this.#inbox = new Inbox(this.#owner, this.#port, this, this.#context, options, from =>
       this.#sender.note(from),
     )
     this.#flushes = new Flushes(this.#owner)
@@ -85,16 +106,24 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
   }
 
   /** The socket's own name: null where it has none, or is closed. */
-  get localAddress(): string | Buffer | null {
+  get localAddress(): string | Buffer | TcpAddress | null {
     const { index } = this.#owner
-    return index < 0 ? null : decodeAddress(environment.localAddress(index))
+    return (index < 0 ? undefined : decodeName(environment.localAddress(index))) ?? null
   }
 
   /** The peer's name: null where it has none, undefined where there is no peer, or it is closed. */
-  get remoteAddress(): string | Buffer | null | undefined {
+  get remoteAddress(): string | Buffer | TcpAddress | null | undefined {
     const { index } = this.#owner
-    const name = index < 0 ? null : environment.peerAddress(index)
-    return name === null ? undefined : decodeAddress(name)
+    return index < 0 ? undefined : decodeName(environment.peerAddress(index))
+  }
+
+  /**
+   * Who is at the other end: the process that made the socket there, as the kernel saw it then, or
+   * the address of a TCP socket. Undefined where nobody knows, or the channel is closed.
+   */
+  get peer(): Peer | undefined {
+    const { index } = this.#owner
+    return index < 0 ? undefined : peerOf(index)
   }
 
   /** What was done so far, and what waits. */
@@ -113,7 +142,7 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
    * ERR_FDWIRE_TOO_MANY_FDS, ERR_FDWIRE_QUEUE_FULL, ERR_FDWIRE_BAD_ADDRESS, ERR_FDWIRE_CLOSED, and
    * the kernel's on this message (ECONNREFUSED, EMSGSIZE, EBADF …).
    */
-  send(value: unknown, options?: SendOptions): boolean {
+  send(value: Sendable<V>, options?: SendOptions): boolean {
     return this.#sender.send(value, options) === 0
   }
 
@@ -124,7 +153,7 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
    * As `send`. For a value that can't be encoded `error.index` is its index, and none was sent; for
    * the kernel's errors and a full queue `error.sent` is how many were.
    */
-  sendAll(values: Iterable<unknown>, options?: SendOptions): boolean {
+  sendAll(values: Iterable<Sendable<V>>, options?: SendOptions): boolean {
     return this.#sender.sendAll(values, options)
   }
 
@@ -147,13 +176,16 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
    * # Errors
    * As `send` and `receive`; a malformed reply rejects, and so does an undelivered request.
    */
-  request(value: unknown, options: RequestOptions = {}): Promise<Message<V>> {
+  request(value: Sendable<V>, options: RequestOptions = {}): Promise<Message<V>> {
     try {
       checkIsObject('request', options)
       const { timeout, signal, ...sending } = options
       const how = checkWait('request', { timeout, signal })
       this.#checkLive('request')
-      const seq = this.#sender.send(value, sending, 'request')
+      if (this.#ended) throw closedError('request')
+      const sent = this.#sender.send(value, sending, 'request')
+      // A stream's number is a place in it, and no message of it is given up alone.
+      const seq = this.type === 'dgram' ? sent : 0
       const replyFrom = sending.to ?? null
       return this.#inbox.wait({ ...how, replyFrom, seq }) as Promise<Message<V>>
     } catch (error) {
@@ -169,7 +201,27 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
    */
   async flush(): Promise<void> {
     this.#checkLive('flush')
+    this.#port.flush()
     await this.#flushes.wait()
+  }
+
+  /**
+   * Ends our side when everything is sent; what the peer sends still comes.
+   *
+   * # Errors
+   * ERR_FDWIRE_CLOSED; a TypeError on a datagram socket, whose peer would not notice.
+   */
+  end(): this {
+    if (this.type === 'dgram') {
+      throw new TypeError('end: a datagram socket has no end that a peer would notice; use close()')
+    }
+    this.#checkOpen('end')
+    if (this.#finished) return this
+    this.#finished = true
+    this.#sender.close()
+    this.#port.finish()
+    if (this.#ended) this.#closeByItself()
+    return this
   }
 
   /**
@@ -190,7 +242,8 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
   destroy(error?: Error): this {
     if (this.#closed) return this
     const wasClosing = this.#closing !== undefined
-    unregister(this.#leave())
+    this.#leave()
+    this.#port.close()
     const flushed = this.#flushes.failAll(error ?? closedError('flush'))
     if (error === undefined) {
       this.#inbox.endAll()
@@ -247,16 +300,19 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
    */
   detach(): number {
     this.#checkOpen('detach')
-    const { queued, unread } = this.stats
+    if (this.fd < 0) throw new TypeError('detach: this channel has no socket of its own')
+    this.#port.flush()
+    const { queued, unread, inHand } = this.stats
     const { waiting } = this.#inbox
-    if (queued > 0 || unread > 0 || waiting > 0) {
+    if (queued > 0 || unread > 0 || inHand > 0 || waiting > 0) {
       throw new FdwireError(
         'ERR_FDWIRE_NOT_QUIET',
         `detach: ${queued} messages are queued, ${unread} were read and not taken, ` +
-          `${waiting} calls wait`,
+          `${inHand} bytes of the next one were read, ${waiting} calls wait`,
       )
     }
-    const fd = release(this.#leave())
+    this.#leave()
+    const fd = this.#port.release()
     this.#ending.end(this, this.#context)
     return fd
   }
@@ -308,12 +364,18 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
   async sendAndFlush(value: unknown, options: SendOptions = {}): Promise<void> {
     this.#checkLive('send')
     const seq = this.#sender.send(value, options)
-    if (seq > 0) await this.#flushes.waitFor(seq, options.to)
+    if (this.type !== 'dgram') await this.flush()
+    else if (seq > 0) await this.#flushes.waitFor(seq, options.to)
   }
 
   /** @internal Native code has `records` records for this channel. */
   onTurn(records: number): void {
     this.#context.runInAsyncScope(this.#turn, this, records)
+  }
+
+  /** @internal The inbox has handed out what was kept. */
+  onHandedOut(): void {
+    this.#tellLast()
   }
 
   protected override beforeListener(event: keyof ChannelEvents<V>): void {
@@ -333,27 +395,67 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
     this.#inbox.deliver()
     while (this.#notices.length > 0) this.#tell(this.#notices.shift() as Notice)
     this.#inbox.updateWant()
+    this.#tellLast()
   }
 
   /** Does what a record that is no message is about. */
-  #tell({ kind, name, errno, seq }: Notice): void {
+  #tell(notice: Notice): void {
+    const { kind, name } = notice
     switch (kind) {
       case RecordKind.Drained:
         this.#flushes.settleAll(name)
         if (!this.#stopped) this.emit('drain', name)
         break
       case RecordKind.Undelivered:
-        this.#reportUndelivered(errno, this.#flushes.wholeNumber(seq), name)
+        this.#reportUndelivered(notice.place, this.#flushes.wholeNumber(notice.detail), name)
         break
       case RecordKind.FdsHeld:
         this.#inbox.warnHeld()
         break
+      case RecordKind.End:
+      case RecordKind.Cut:
+      case RecordKind.Lost:
       case RecordKind.Failed:
-        this.destroy(systemError(errno, String(name)))
+        this.#endWith(errorOf(notice))
         break
       default:
         this.#flushes.settle()
     }
+  }
+
+  /** The stream has ended, by an error or well; what stands before that comes first. */
+  #endWith(error: Error | undefined): void {
+    this.#last ??= { error }
+    // Nothing more goes out then, whoever reads on.
+    if (error !== undefined) this.#flushes.failAll(error)
+    this.#whenGone?.()
+  }
+
+  /** Tells how the stream has ended, if nothing is left before that. */
+  #tellLast(): void {
+    if (this.#last === undefined || this.#ended || this.#stopped || this.#inbox.unread > 0) return
+    const { error } = this.#last
+    if (error !== undefined) {
+      this.destroy(error)
+      return
+    }
+    this.#ended = true
+    this.#inbox.endAll()
+    this.#context.runInAsyncScope(process.nextTick, process, () => {
+      if (this.#stopped) return
+      try {
+        this.emit('end')
+      } finally {
+        if (!this.#allowHalfOpen || this.#finished) this.#closeByItself()
+      }
+    })
+  }
+
+  #closeByItself(): void {
+    if (this.#closed) return
+    this.#closing ??= this.#close(CLOSE_TIMEOUT)
+    // That something of what was sent after the peer's end is lost is an error of the channel.
+    this.#closing.catch(() => {})
   }
 
   #reportUndelivered(errno: number, seq: number, to: Address | undefined): void {
@@ -367,9 +469,13 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
 
   #receive(options: WaitOptions, takesMalformed: boolean): Promise<Message<V> | null> {
     try {
-      this.#checkLive('receive')
+      this.#ending.check()
+      if (this.#ended) return Promise.resolve(null)
+      this.#checkOpen('receive')
       const how = checkWait('receive', options)
-      return this.#inbox.wait({ ...how, takesMalformed }) as Promise<Message<V> | null>
+      const message = this.#inbox.wait({ ...how, takesMalformed })
+      this.#tellLast()
+      return message as Promise<Message<V> | null>
     } catch (error) {
       return Promise.reject(error)
     }
@@ -395,25 +501,43 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
   async #close(timeout: number): Promise<void> {
     this.#stop()
     this.#inbox.endAll()
-    const late = await this.#flushes.isLate(timeout)
+    const began = performance.now()
+    const failed = this.#last?.error !== undefined
+    if (!failed) this.#port.flush()
+    let late = !failed && (await this.#flushes.isLate(timeout))
+    if (!failed && !late && !this.#closed) {
+      late = await this.#isShutLate(timeout === 0 ? 0 : timeout - (performance.now() - began))
+    }
     const unsent = this.stats.queuedBytes
     this.destroy()
     await this.#ending.wait()
     this.#ending.check()
     if (!late) return
-    const message = `close: ${unsent} bytes unsent in ${timeout} ms`
+    const message = `close: ${unsent} bytes unsent in ${timeout} ms, or the peer did not end`
     throw new FdwireError('ERR_FDWIRE_TIMEOUT', message, { unsent })
   }
 
-  /** Forgets the socket, which the caller closes or gives away; its index. */
-  #leave(): number {
-    const { index } = this.#owner
+  /** Ends both directions, as far as that is to be waited for; whether it took too long (ms). */
+  #isShutLate(timeout: number): Promise<boolean> {
+    return new Promise(resolve => {
+      const timer = timeout > 0 ? setTimeout(resolve, timeout, true).unref() : undefined
+      this.#whenGone = () => {
+        clearTimeout(timer)
+        resolve(false)
+      }
+      this.#port.shut(this.#last !== undefined, this.#whenGone)
+    })
+  }
+
+  /** Forgets the socket, which the caller closes or gives away. */
+  #leave(): void {
     this.#lastStats = this.stats
     this.#closed = true
     this.#stop()
     while (this.#notices.length > 0) this.#notices.shift()
     if (this.#referenced) countReferenced(-1)
     this.#owner.index = -1
-    return index
+    this.#whenGone?.()
+    this.#onClosed?.()
   }
 }

@@ -34,7 +34,7 @@ export const ERROR_CODES = {
   },
   ERR_FDWIRE_UNENCODABLE: {
     fault: 'caller',
-    meaning: 'The encoding cannot carry the value: JSON knows no BigInt, cycle or undefined.',
+    meaning: 'The protocol cannot carry the value: a BigInt in JSON, a line with a delimiter.',
   },
   ERR_FDWIRE_ILL_FORMED_TEXT: {
     fault: 'caller',
@@ -56,9 +56,25 @@ export const ERROR_CODES = {
     fault: 'peer',
     meaning: 'The text of the message is not JSON.',
   },
+  ERR_FDWIRE_NOT_BASE64: {
+    fault: 'peer',
+    meaning: 'The message is not base64 as the protocol encodes it.',
+  },
+  ERR_FDWIRE_FRAME_CUT_OFF: {
+    fault: 'peer',
+    meaning: 'The frame ends where the next one begins.',
+  },
+  ERR_FDWIRE_BAD_HEADER: {
+    fault: 'peer',
+    meaning: 'The header of a frame is none of the protocol: the stream cannot be understood.',
+  },
+  ERR_FDWIRE_CUT_SHORT: {
+    fault: 'peer',
+    meaning: 'The stream ended inside of a message, whose end is `missing` bytes away at least.',
+  },
   ERR_FDWIRE_MESSAGE_TOO_LARGE: {
     fault: 'peer',
-    meaning: 'The message has more bytes than `maxMessage`.',
+    meaning: 'The message has more bytes than `maxMessage`. Of a stream it is the end.',
   },
   ERR_FDWIRE_TOO_MANY_FDS: {
     fault: 'peer',

@@ -5,8 +5,9 @@ import { Consumers, type WaitFor } from './consumers.js'
 import { FdwireError, systemError } from './errors.js'
 import type { FdOwner } from './fdset.js'
 import { type From, type Item, isMessage, type Malformed, type Message } from './message.js'
-import { environment, hot } from './native.js'
+import { environment } from './native.js'
 import type { CheckedOptions } from './options.js'
+import type { Port } from './port.js'
 import { Queue } from './queue.js'
 import { beginTurn, endTurn, type Notice, Reader, type Refused, readNotice } from './records.js'
 
@@ -19,6 +20,8 @@ const malformedChannel = diagnostics('fdwire:malformed')
 export interface InboxChannel {
   emit<E extends 'message' | 'malformed'>(event: E, ...args: ChannelEvents<unknown>[E]): boolean
   destroy(error: Error): unknown
+  /** @internal What was kept has been handed out, maybe all of it. */
+  onHandedOut(): void
 }
 
 /** Who sent a message, which the sending half has to know. */
@@ -37,6 +40,7 @@ export type NoteSender = (from: From) => void
  */
 export class Inbox {
   readonly #owner: FdOwner
+  readonly #port: Port
   readonly #channel: InboxChannel
   readonly #context: AsyncResource
   readonly #maxOpenFds: number
@@ -65,18 +69,20 @@ export class Inbox {
 
   constructor(
     owner: FdOwner,
+    port: Port,
     channel: InboxChannel,
     context: AsyncResource,
     options: CheckedOptions,
     note: NoteSender,
   ) {
     this.#owner = owner
+    this.#port = port
     this.#channel = channel
     this.#context = context
     this.#maxOpenFds = options.native.maxOpenFds
     this.#consumers = new Consumers(() => this.updateWant(), options.native.sendTimeout)
     this.#note = note
-    this.#reader = new Reader(owner)
+    this.#reader = new Reader(owner, options.encoding === 'json')
   }
 
   /** Messages that could not be delivered. */
@@ -207,7 +213,7 @@ export class Inbox {
     if (wanted !== this.#wanted) {
       this.#wanted = wanted
       if (this.#owner.index >= 0) {
-        const result = hot.want(this.#owner.index, wanted ? 1 : 0)
+        const result = this.#port.want(wanted)
         if (result < 0) this.#channel.destroy(systemError(result, 'epoll_ctl'))
       }
     }
@@ -293,6 +299,7 @@ export class Inbox {
       } finally {
         // What is behind a listener that throws comes in the next tick.
         this.updateWant()
+        this.#channel.onHandedOut()
       }
     })
   }

@@ -1,10 +1,11 @@
 /** jsoncomm in the words of its original: JSON messages with descriptors between processes. */
 
-import type { Address } from './address.js'
+import { type Address, isTcp } from './address.js'
+import { adopt } from './adopt.js'
 import type { Channel } from './channel.js'
 import type { FdSet } from './fdset.js'
 import type { Message } from './message.js'
-import { adopt, bind, connect, pair } from './open.js'
+import { bind, connect, pair } from './open.js'
 import { checkCallOptions, type WaitOptions } from './options.js'
 import type { FdSource } from './outgoing.js'
 
@@ -137,6 +138,6 @@ export class Socket {
 
   #received({ value, fds, from }: Message): Received {
     const address = from === undefined ? this.channel.remoteAddress : from
-    return { payload: value, fds, address: address ?? null }
+    return { payload: value, fds, address: isTcp(address) ? null : (address ?? null) }
   }
 }

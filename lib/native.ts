@@ -31,6 +31,8 @@ interface Hot {
   sendBytes(channel: number, bytes: ArrayBufferView, fds: number, to?: string | Uint8Array): number
   /** Sends each element of a JSON array; how many were taken stands in the table. */
   sendMany(channel: number, array: string, to?: string | Uint8Array): number
+  /** Sends what streams have gathered. */
+  flush(): number
   /** Closes a descriptor of ours; `channel` is the one that it came by, or -1. */
   closeFd(channel: number, fd: number): number
   /** Gives a descriptor of ours away. */
@@ -54,6 +56,20 @@ export const environment = new addon.Environment(slab, table, (channel, records)
 
 /** The environment's hot functions. */
 export const hot = environment.hot() as Hot
+
+let flushing = false
+
+/** Has streams send what they have gathered, by the end of this tick. */
+export function flushSoon(): void {
+  if (flushing) return
+  flushing = true
+  process.nextTick(flush)
+}
+
+function flush(): void {
+  flushing = false
+  hot.flush()
+}
 
 /** Open channels that keep the process alive. */
 let referenced = 0

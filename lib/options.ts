@@ -1,184 +1,168 @@
-import type { ChannelOptions as NativeOptions } from '#native'
-import type { Address } from './address.js'
+import { type Address, isListenFd, isTcp } from './address.js'
+import { callback, flag, integer, oneOf, orElse, quote, show } from './checks.js'
+import {
+  checkNames,
+  checkOpener,
+  type Opener,
+  type Target,
+  type Wanted,
+  whyNoFds,
+} from './option-rules.js'
+import type { AllowPeer, Unlink } from './option-types.js'
+import {
+  type Empty,
+  type Encoding,
+  emptyOf,
+  PROTOCOL_NAMES,
+  type Protocol,
+  rowOf,
+  type SocketType,
+} from './protocols.js'
 
-/** The protocols, and what each is made for: their first type and encoding are the defaults. */
-export const PROTOCOLS = {
-  jsoncomm: { types: ['dgram'], encodings: ['json'], maxFds: 253 },
-  raw: { types: ['dgram'], encodings: ['buffer'], maxFds: 0 },
-} as const
+export type { Opener, Target } from './option-rules.js'
+export type * from './option-types.js'
+export * from './protocols.js'
 
-/** The name of a protocol: a framing, and nothing else. */
-export type Protocol = keyof typeof PROTOCOLS
-
-/** The type of a socket. */
-export type SocketType = 'dgram'
-
-/** What every function that makes a channel takes. */
-export interface ChannelOptions<P extends Protocol = Protocol> {
-  /** The framing. Required. */
-  protocol: P
-  /** The socket's type (the protocol's first; `raw` has no default yet). */
-  type?: SocketType | undefined
-  /** What a message is (the protocol's first). */
-  encoding?: (typeof PROTOCOLS)[P]['encodings'][number] | undefined
-  /** The largest message that is received (bytes, 16 MiB); a larger one is malformed. */
-  maxMessage?: number | undefined
-  /** The most descriptors of one message, either way (253 for jsoncomm, else 0). */
-  maxFds?: number | undefined
-  /** Received descriptors that nobody has taken or closed, at which reading stops (256). */
-  maxOpenFds?: number | undefined
-  /** Unsent bytes at which `send` returns false (64 KiB); datagrams do as soon as one is queued. */
-  highWaterMark?: number | undefined
-  /** The most that is queued for one destination (bytes, 32 MiB). */
-  maxQueued?: number | undefined
-  /** The most descriptors that are queued for one destination (1,024). */
-  maxQueuedFds?: number | undefined
-  /** How long a datagram may be queued (ms, 30,000; 0: for ever), before it is `'undelivered'`. */
-  sendTimeout?: number | undefined
-  /** Whether to send to relative paths that came as a sender's name (false). */
-  allowRelative?: boolean | undefined
-  /** Whether a listener's rejected promise destroys the channel (false), as for any EventEmitter. */
-  captureRejections?: boolean | undefined
-}
-
-/** What takes time can be bounded and given up. */
-export interface WaitOptions {
-  /** Time limit (ms, 0: none). */
-  timeout?: number | undefined
-  /** Gives up when it is aborted. */
-  signal?: AbortSignal | undefined
-}
-
-/** What becomes of a path that a socket is bound to. `timeout` (10,000) is for its directory's lock. */
-interface PathOptions extends WaitOptions {
-  /** The permissions of the path, whatever the umask (0o600). */
-  mode?: number | undefined
-  /**
-   * What happens to a socket that is at the path already: `'stale'` (default) removes it if nobody
-   * has it open, `'always'` removes it, `false` leaves it.
-   */
-  unlink?: 'stale' | 'always' | false | undefined
-}
-
-/** Options of `bind`. */
-export interface BindOptions<P extends Protocol = Protocol>
-  extends ChannelOptions<P>,
-    PathOptions {}
-
-/** Options of `connect`; those for a path are for `localAddress`, where that is one. */
-export interface ConnectOptions<P extends Protocol = Protocol>
-  extends ChannelOptions<P>,
-    PathOptions {
-  /** The own name: an address, null for none (the kernel's choice). */
-  localAddress?: Address | null | undefined
-}
-
-/** The functions that make a channel. */
-export type Opener = 'bind' | 'connect' | 'pair' | 'adopt'
-
-/** The options of a channel, checked and with their defaults. */
+/** The options of a channel, a listener or a codec, checked and with their defaults. */
 export interface CheckedOptions {
   protocol: Protocol
   type: SocketType
+  /** undefined where each message says itself what it is. */
+  encoding: Encoding | undefined
+  /** What becomes of an empty message that is to be sent. */
+  empty: Empty
+  /** What native code gets. */
   native: NativeOptions
+  /** 0 where no descriptor can travel. */
   maxFds: number
   allowRelative: boolean
+  allowHalfOpen: boolean
   captureRejections: boolean
+  /** Milliseconds; 0: none. */
   timeout: number
   signal: AbortSignal | undefined
   mode: number
-  unlink: 'stale' | 'always' | false
-  /** undefined: the kernel's choice. */
+  unlink: Unlink
+  /** undefined: what is usual for the type. */
   localAddress: Address | null | undefined
+  noDelay: boolean
+  /** Seconds of idle before the first probe, 0 for the kernel's; false: no probes. */
+  keepAlive: number | false
+  backlog: number
+  maxConnections: number
+  reusePort: boolean
+  /** undefined: everybody. */
+  allowPeer: AllowPeer | undefined
+  /** Bytes that were read already. */
+  head: Uint8Array | undefined
+  onMalformed: ((error: Error) => void) | undefined
 }
+
+/** What native code makes a channel or codec with. */
+export interface NativeOptions {
+  protocol: string
+  /** Bytes. */
+  maxMessage: number
+  /** Descriptors a message may bring. */
+  maxFds: number
+  /** Received descriptors at which reading stops. */
+  maxOpenFds: number
+  /** Unsent bytes at which a stream's `send` gives false. */
+  highWaterMark: number
+  /** Bytes; of datagrams for each destination. */
+  maxQueued: number
+  /** Descriptors; of datagrams for each destination. */
+  maxQueuedFds: number
+  /** Milliseconds; 0 for none, and where no message expires. */
+  sendTimeout: number
+  /** Whether payloads are text, which JSON is too; false where each message says what it is. */
+  text: boolean
+  /** Whether that is JSON. */
+  json: boolean
+  lenient: boolean
+  finalLine: boolean
+}
+
+type Given = Readonly<Record<string, unknown>>
 
 const DEFAULT_TIMEOUT = 10_000
-const MAX_U31 = 0x7fff_ffff
+const MIB = 1024 * 1024
+/** What the kernel takes as TCP_KEEPIDLE (s). */
+const MAX_KEEP_ALIVE = 32_767
 
-const COMMON = new Set([
-  'protocol',
-  'type',
-  'encoding',
-  'maxMessage',
-  'maxFds',
-  'maxOpenFds',
-  'highWaterMark',
-  'maxQueued',
-  'maxQueuedFds',
-  'sendTimeout',
-  'allowRelative',
-  'captureRejections',
-])
-
-const OWN: Record<Opener, ReadonlySet<string>> = {
-  bind: new Set(['mode', 'unlink', 'timeout', 'signal']),
-  connect: new Set(['localAddress', 'mode', 'unlink', 'timeout', 'signal']),
-  pair: new Set(),
-  adopt: new Set(),
-}
-
-const NO_CONNECTIONS = 'a datagram socket takes no connections'
-const NO_STREAM = 'that is for streams, and this is a datagram socket'
-
-/** Options that datagrams don't have, and why. */
-const ELSEWHERE: Readonly<Record<string, string>> = {
-  backlog: NO_CONNECTIONS,
-  maxConnections: NO_CONNECTIONS,
-  allowPeer: NO_CONNECTIONS,
-  reusePort: NO_CONNECTIONS,
-  noDelay: NO_STREAM,
-  keepAlive: NO_STREAM,
-  allowHalfOpen: NO_STREAM,
-}
-
-/** Checks the options of a function that makes a channel, and fills in the defaults. */
-export function checkOptions(opener: Opener, options: unknown): CheckedOptions {
+/**
+ * Checks the options of a function that makes a channel, a listener or a codec, and fills in the
+ * defaults.
+ *
+ * `address` is what `connect` and `listen` were given, wrong or not. Where they or `adopt` are given
+ * a socket instead, what that is made for is known later: call again then, with its `target`.
+ *
+ * # Errors
+ * TypeError, RangeError.
+ */
+export function checkOptions(
+  opener: Opener,
+  options: unknown,
+  address?: unknown,
+  target: Target = targetOf(opener, address),
+): CheckedOptions {
   if (typeof options !== 'object' || options === null) {
+    const names = PROTOCOL_NAMES.map(quote).join(', ')
     throw new TypeError(
-      `${opener} needs options with a protocol, one of ${list(PROTOCOLS)}, not ${show(options)}`,
+      `${opener} needs options with a protocol, one of ${names}, not ${show(options)}`,
     )
   }
-  const given = options as Record<string, unknown>
-  checkNames(opener, given)
-  const protocol = oneOf('protocol', given.protocol, Object.keys(PROTOCOLS)) as Protocol
-  const known = PROTOCOLS[protocol]
+  const given = options as Given
+  const protocol = oneOf('protocol', given.protocol, PROTOCOL_NAMES)
   const type = checkType(opener, protocol, given.type)
-  oneOf(`encoding of ${protocol}`, orElse(given.encoding, known.encodings[0]), known.encodings)
-  const number = (name: string, fallback: number, least: number, most = MAX_U31) =>
-    integer(name, given[name], fallback, least, most)
-  number('highWaterMark', 65_536, 0)
-  const maxFds = number('maxFds', known.maxFds, 0, 253)
+  const wanted = { opener, protocol, type, target }
+  checkOpener(wanted)
+  checkNames(given, wanted)
+  const encoding = checkEncoding(protocol, given.encoding)
+  const maxFds = checkMaxFds(protocol, given.maxFds, whyNoFds(wanted))
   return {
     protocol,
     type,
+    encoding,
+    empty: checkEmpty(wanted, given.allowEmpty),
+    native: checkNative(protocol, type, encoding, maxFds, given),
     maxFds,
-    native: {
-      protocol,
-      maxMessage: number('maxMessage', 16 * 1024 * 1024, 1),
-      maxFds,
-      maxOpenFds: number('maxOpenFds', 256, 1),
-      maxQueued: number('maxQueued', 32 * 1024 * 1024, 0),
-      maxQueuedFds: number('maxQueuedFds', 1_024, 0),
-      sendTimeout: number('sendTimeout', 30_000, 0),
-    },
     allowRelative: flag('allowRelative', given.allowRelative),
+    allowHalfOpen: flag('allowHalfOpen', given.allowHalfOpen),
     captureRejections: flag('captureRejections', given.captureRejections),
-    timeout: number('timeout', DEFAULT_TIMEOUT, 0),
+    timeout: checkTimeout(given.timeout, DEFAULT_TIMEOUT),
     signal: checkSignal(given.signal),
-    mode: number('mode', 0o600, 0, 0o777),
-    unlink: oneOf('unlink', orElse(given.unlink, 'stale'), ['stale', 'always', false]) as
-      | 'stale'
-      | 'always'
-      | false,
+    mode: integer('mode', given.mode, 0o600, 0, 0o777),
+    unlink: oneOf('unlink', orElse(given.unlink, 'stale'), ['stale', 'always', false] as const),
     localAddress: given.localAddress as Address | null | undefined,
+    noDelay: flag('noDelay', given.noDelay, true),
+    keepAlive: checkKeepAlive(given.keepAlive),
+    backlog: integer('backlog', given.backlog, 511, 1),
+    maxConnections: integer('maxConnections', given.maxConnections, 10_000, 1),
+    reusePort: flag('reusePort', given.reusePort),
+    allowPeer: callback('allowPeer', given.allowPeer),
+    head: checkHead(given.head),
+    onMalformed: callback('onMalformed', given.onMalformed),
   }
+}
+
+/** As `checkOptions`, for `new Codec(protocol, options)`, where the protocol is no option. */
+export function checkCodecOptions(protocol: unknown, options: object): CheckedOptions {
+  checkIsObject('Codec', options)
+  if ((options as Given).protocol !== undefined) {
+    throw new TypeError('Codec has no option protocol: that is its first argument')
+  }
+  return checkOptions(
+    'Codec',
+    Object.create(options, { protocol: { value: protocol, enumerable: true } }),
+  )
 }
 
 /** Checks the options of a call on a channel: none but `names` may be there. */
 export function checkCallOptions(call: string, options: object, names: readonly string[]): void {
   checkIsObject(call, options)
   for (const name in options) {
-    if (!names.includes(name) && (options as Record<string, unknown>)[name] !== undefined) {
+    if (!names.includes(name) && (options as Given)[name] !== undefined) {
       throw new TypeError(`${call} has no option ${name}, only ${names.join(', ')}`)
     }
   }
@@ -192,7 +176,7 @@ export function checkIsObject(call: string, options: unknown): void {
 
 /** Checks a `timeout` option (ms). */
 export function checkTimeout(timeout: unknown, fallback: number): number {
-  return integer('timeout', timeout, fallback, 0, MAX_U31)
+  return integer('timeout', timeout, fallback, 0)
 }
 
 /** Checks a `signal` option. */
@@ -201,68 +185,77 @@ export function checkSignal(signal: unknown): AbortSignal | undefined {
   throw new TypeError('signal must be an AbortSignal')
 }
 
-function checkNames(opener: Opener, given: Record<string, unknown>): void {
-  for (const name in given) {
-    if (given[name] === undefined || COMMON.has(name) || OWN[opener].has(name)) continue
-    const others = (Object.keys(OWN) as Opener[]).filter(other => OWN[other].has(name))
-    const known = `it has ${[...COMMON, ...OWN[opener]].join(', ')}`
-    const hint = others.length > 0 ? `that is one of ${others.join(' and ')}` : known
-    const why = Object.hasOwn(ELSEWHERE, name) ? ELSEWHERE[name] : hint
-    throw new TypeError(`${opener} has no option ${name}: ${why}`)
-  }
+function targetOf(opener: Opener, address: unknown): Target {
+  if (opener === 'adopt' || (opener === 'listen' && isListenFd(address))) return 'fd'
+  return isTcp(address) ? 'tcp' : 'unix'
 }
 
+/** The type of socket; where none is made it is no option, and only streams will do. */
 function checkType(opener: Opener, protocol: Protocol, type: unknown): SocketType {
-  if (type === undefined && protocol === 'raw') {
-    throw new TypeError(`${opener} of raw needs a type: 'dgram'`)
+  const { types } = rowOf(protocol)
+  const socketless = opener === 'over' || opener === 'Codec'
+  if (socketless && types.includes('stream')) return 'stream'
+  return oneOf(`type of ${protocol}`, socketless ? types[0] : orElse(type, types[0]), types)
+}
+
+function checkMaxFds(protocol: Protocol, given: unknown, none: string | undefined): number {
+  const maxFds = integer('maxFds', given, none ? 0 : rowOf(protocol).maxFds, 0, 253)
+  if (none === undefined || maxFds === 0) return maxFds
+  throw new TypeError(`maxFds must be 0 here, not ${maxFds}: ${none}`)
+}
+
+function checkEncoding(protocol: Protocol, given: unknown): Encoding | undefined {
+  const { encodings } = rowOf(protocol)
+  if (encodings.length === 0) return undefined
+  return oneOf(`encoding of ${protocol}`, orElse(given, encodings[0]), encodings)
+}
+
+/** A codec has no receiver who would wait in vain, so to it an empty frame is one like any other. */
+function checkEmpty({ opener, protocol, type }: Wanted, allowEmpty: unknown): Empty {
+  const empty = emptyOf(protocol, type)
+  if (flag('allowEmpty', allowEmpty) || (opener === 'Codec' && empty === 'refused')) return 'sent'
+  return empty
+}
+
+function checkNative(
+  protocol: Protocol,
+  type: SocketType,
+  encoding: Encoding | undefined,
+  maxFds: number,
+  given: Given,
+): NativeOptions {
+  const number = (name: string, fallback: number, least = 0) =>
+    integer(name, given[name], fallback, least)
+  return {
+    protocol,
+    maxMessage: number('maxMessage', 16 * MIB, 1),
+    maxFds,
+    maxOpenFds: number('maxOpenFds', 256, 1),
+    highWaterMark: number('highWaterMark', 65_536),
+    maxQueued: number('maxQueued', 32 * MIB),
+    maxQueuedFds: number('maxQueuedFds', 1_024),
+    sendTimeout: type === 'dgram' ? number('sendTimeout', 30_000) : 0,
+    text: encoding === 'text' || encoding === 'json',
+    json: encoding === 'json',
+    lenient: flag('lenient', given.lenient),
+    finalLine: flag('finalLine', given.finalLine),
   }
-  return oneOf(
-    `type of ${protocol}`,
-    orElse(type, 'dgram'),
-    PROTOCOLS[protocol].types,
-  ) as SocketType
 }
 
-function oneOf(name: string, value: unknown, allowed: readonly unknown[]): unknown {
-  if (allowed.includes(value)) return value
-  const names = allowed.map(one => (typeof one === 'string' ? `'${one}'` : String(one)))
-  throw new TypeError(`${name} must be ${names.join(' or ')}, not ${show(value)}`)
-}
-
-function integer(
-  name: string,
-  value: unknown,
-  fallback: number,
-  least: number,
-  most: number,
-): number {
-  if (value === undefined) return fallback
-  if (typeof value !== 'number') {
-    throw new TypeError(`${name} must be a number, not ${show(value)}`)
+/** What is given in ms the kernel takes in seconds. */
+function checkKeepAlive(given: unknown): number | false {
+  if (given === undefined || given === false) return false
+  if (given === true) return 0
+  if (typeof given !== 'number') {
+    throw new TypeError(`keepAlive must be true, false or a number, not ${show(given)}`)
   }
-  if (Number.isInteger(value) && value >= least && value <= most) return value
-  throw new RangeError(`${name} must be an integer from ${least} to ${most}, not ${value}`)
+  return Math.ceil(integer('keepAlive', given, 0, 1, MAX_KEEP_ALIVE * 1_000) / 1_000)
 }
 
-function flag(name: string, value: unknown): boolean {
-  if (value === undefined || typeof value === 'boolean') return value ?? false
-  throw new TypeError(`${name} must be true or false, not ${show(value)}`)
-}
-
-function show(value: unknown): string {
-  if (typeof value === 'string') return `'${value}'`
-  if (typeof value === 'object' && value !== null) return 'an object'
-  if (typeof value === 'function') return 'a function'
-  return typeof value === 'bigint' ? `${value}n` : String(value)
-}
-
-/** null is a value like any other, and none of the right ones: only undefined is absent. */
-function orElse(value: unknown, fallback: unknown): unknown {
-  return value === undefined ? fallback : value
-}
-
-function list(of: object): string {
-  return Object.keys(of)
-    .map(name => `'${name}'`)
-    .join(', ')
+function checkHead(head: unknown): Uint8Array | undefined {
+  if (head === undefined || head instanceof Uint8Array) return head
+  if (ArrayBuffer.isView(head)) {
+    return new Uint8Array(head.buffer, head.byteOffset, head.byteLength)
+  }
+  throw new TypeError(`head must be a Buffer or another ArrayBufferView, not ${show(head)}`)
 }

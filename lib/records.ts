@@ -6,6 +6,7 @@ import {
   FROM_UNNAMED,
   JOINED_ASCII,
   JOINED_END,
+  LossReason,
   PayloadKind,
   RECORD_WORDS,
   RECORDS,
@@ -13,7 +14,7 @@ import {
   RefusalReason,
 } from '#native'
 import { type Address, decodeAddress } from './address.js'
-import { type ErrorCode, FdwireError } from './errors.js'
+import { type ErrorCode, FdwireError, systemError } from './errors.js'
 import { adoptReceived, EMPTY_FD_SET, type FdOwner, type FdSet } from './fdset.js'
 import { type From, type Item, isMessage } from './message.js'
 import { environment, type Sliceable, slab, table } from './native.js'
@@ -31,9 +32,17 @@ const { Message, Large } = RecordKind
 const { Ascii, Bytes } = PayloadKind
 
 /** Why native code refused a message, by its number. */
-const REFUSALS: Record<RefusalReason, { code: ErrorCode; message: string }> = {
+export const REFUSALS: Record<RefusalReason, { code: ErrorCode; message: string }> = {
   [RefusalReason.Empty]: { code: 'ERR_FDWIRE_EMPTY_MESSAGE', message: 'The message is empty' },
   [RefusalReason.NotUtf8]: { code: 'ERR_FDWIRE_NOT_UTF8', message: 'The message is not UTF-8' },
+  [RefusalReason.NotBase64]: {
+    code: 'ERR_FDWIRE_NOT_BASE64',
+    message: 'The message is not base64 as the protocol encodes it',
+  },
+  [RefusalReason.CutOff]: {
+    code: 'ERR_FDWIRE_FRAME_CUT_OFF',
+    message: 'The frame ends where the next one begins',
+  },
   [RefusalReason.TooLarge]: {
     code: 'ERR_FDWIRE_MESSAGE_TOO_LARGE',
     message: 'The message has more bytes than maxMessage allows',
@@ -46,6 +55,44 @@ const REFUSALS: Record<RefusalReason, { code: ErrorCode; message: string }> = {
     code: 'ERR_FDWIRE_FDS_TRUNCATED',
     message: 'The kernel could not install all descriptors of the message (RLIMIT_NOFILE)',
   },
+}
+
+/** Why nothing more can be understood of a stream, by its number. */
+const LOSSES: Record<LossReason, { code: ErrorCode; message: string }> = {
+  [LossReason.TooLarge]: {
+    code: 'ERR_FDWIRE_MESSAGE_TOO_LARGE',
+    message: 'A message has more bytes than maxMessage allows: the stream can not go on',
+  },
+  [LossReason.BadHeader]: {
+    code: 'ERR_FDWIRE_BAD_HEADER',
+    message: 'The header of a frame is none of the protocol: the stream can not be understood',
+  },
+}
+
+/** The error that a notice of the channel's end tells; undefined for a good end. */
+export function errorOf({ kind, name, place, detail, sample }: Notice): Error | undefined {
+  switch (kind) {
+    case RecordKind.Failed:
+      return systemError(place, String(name))
+    case RecordKind.Cut:
+      return cutError(place)
+    case RecordKind.Lost:
+      return lossError(detail, sample)
+    default:
+      return undefined
+  }
+}
+
+/** The error of a stream of which nothing more can be understood. */
+export function lossError(reason: LossReason, sample: Uint8Array | undefined): FdwireError {
+  const { code, message } = LOSSES[reason]
+  return new FdwireError(code, message, sample === undefined ? {} : { sample })
+}
+
+/** The error of a stream that ended inside of a message, so many bytes before its end at least. */
+export function cutError(missing: number): FdwireError {
+  const message = `The stream ended inside of a message: ${missing} bytes or more are missing`
+  return new FdwireError('ERR_FDWIRE_CUT_SHORT', message, { missing })
 }
 
 /** Texts of one turn, parsed at once, by the number of their record; native says where it is exact. */
@@ -74,20 +121,26 @@ export interface Notice {
   kind: RecordKind
   /** A destination; of a failure, the system call's name. */
   name: Address | undefined
-  /** 0 where a message expired. */
-  errno: number
-  /** The low 31 bits of a queued message's number. */
-  seq: number
+  /** The errno, 0 where a message expired; of an accepted channel its index; of a cut, the bytes. */
+  place: number
+  /** The low 31 bits of a queued message's number; why a stream is lost. */
+  detail: number
+  /** The first bytes of what is lost. */
+  sample: Buffer | undefined
 }
 
 /** Reads record `index`, which is no message. */
 export function readNotice(index: number): Notice {
   const at = recordAt(index)
+  const lost = table[at] === RecordKind.Lost
+  const place = table[at + PLACE] as number
+  const length = table[at + LENGTH] as number
   return {
     kind: table[at] as RecordKind,
     name: nameAt(at) ?? undefined,
-    errno: table[at + PLACE] as number,
-    seq: table[at + DETAIL] as number,
+    place,
+    detail: table[at + DETAIL] as number,
+    sample: lost ? Buffer.from(slab.subarray(place, place + length)) : undefined,
   }
 }
 
@@ -115,10 +168,13 @@ export class Reader {
   /** What native code has counted as received, and is not. */
   readonly refused: Refused = { messages: 0, bytes: 0, fds: 0 }
   readonly #owner: FdOwner
+  readonly #json: boolean
   #from: From
 
-  constructor(owner: FdOwner) {
+  /** `json`: whether texts are JSON. */
+  constructor(owner: FdOwner, json: boolean) {
     this.#owner = owner
+    this.#json = json
   }
 
   /** The message of record `index`, or undefined where it tells of something else. */
@@ -130,7 +186,8 @@ export class Reader {
       const from = this.#sender(at)
       if (joined !== undefined) return { value: joined[index], fds, from }
       const count = fds.length
-      const item = kind === Message ? fromSlab(at, fds, from) : fromLarge(at, fds, from)
+      const json = this.#json
+      const item = kind === Message ? this.#fromSlab(at, fds, from) : fromLarge(at, json, fds, from)
       if (!isMessage(item)) this.#refuse(at, count)
       return item
     }
@@ -139,6 +196,17 @@ export class Reader {
     const place = table[at + PLACE] as number
     const sample = slab.subarray(place, place + (table[at + LENGTH] as number))
     return { error: new FdwireError(code, message, { sample }), from: this.#sender(at) }
+  }
+
+  #fromSlab(at: number, fds: FdSet, from: From): Item {
+    const start = table[at + PLACE] as number
+    const end = start + (table[at + LENGTH] as number)
+    const payload = table[at + DETAIL]
+    if (payload === Bytes) return { value: copyOut(start, end), fds, from }
+    const text = payload === Ascii ? slab.latin1Slice(start, end) : slab.utf8Slice(start, end)
+    return this.#json
+      ? parse(text, slab.subarray(start, end), fds, from)
+      : { value: text, fds, from }
   }
 
   #refuse(at: number, fds: number): void {
@@ -168,25 +236,17 @@ export class Reader {
   }
 }
 
-function fromSlab(at: number, fds: FdSet, from: From): Item {
-  const start = table[at + PLACE] as number
-  const end = start + (table[at + LENGTH] as number)
+function fromLarge(at: number, json: boolean, fds: FdSet, from: From): Item {
+  const memory = environment.takeLarge(table[at + PLACE] as number) as Sliceable
+  const begin = memory.length - (table[at + LENGTH] as number)
   const payload = table[at + DETAIL]
-  if (payload === Bytes) return { value: copyOut(start, end), fds, from }
-  const text = payload === Ascii ? slab.latin1Slice(start, end) : slab.utf8Slice(start, end)
-  try {
-    return { value: JSON.parse(text), fds, from }
-  } catch (cause) {
-    return notJson(slab.subarray(start, end), cause, fds, from)
-  }
+  if (payload === Bytes) return { value: memory.subarray(begin), fds, from }
+  const text = payload === Ascii ? memory.latin1Slice(begin) : memory.utf8Slice(begin)
+  return json ? parse(text, memory.subarray(begin), fds, from) : { value: text, fds, from }
 }
 
-function fromLarge(at: number, fds: FdSet, from: From): Item {
-  const bytes = environment.takeLarge(table[at + PLACE] as number) as Sliceable
-  const payload = table[at + DETAIL]
-  if (payload === Bytes) return { value: bytes, fds, from }
+function parse(text: string, bytes: Uint8Array, fds: FdSet, from: From): Item {
   try {
-    const text = payload === Ascii ? bytes.latin1Slice() : bytes.utf8Slice()
     return { value: JSON.parse(text), fds, from }
   } catch (cause) {
     return notJson(bytes, cause, fds, from)

@@ -1,11 +1,12 @@
-import { BAD_ADDRESS, FDS_OUT, QUEUE_FULL, TAKEN } from '#native'
+import { BAD_ADDRESS, FDS_OUT, HAS_DELIMITER, QUEUE_FULL, TAKEN, TOO_LONG } from '#native'
 import { type Address, checkAddress, isRelative } from './address.js'
+import { show } from './checks.js'
 import { closedError } from './consumers.js'
 import { FdwireError, systemError } from './errors.js'
 import type { FdOwner, FdSet } from './fdset.js'
 import type { From } from './message.js'
 import { hot, table } from './native.js'
-import { type CheckedOptions, checkIsObject } from './options.js'
+import { type CheckedOptions, checkIsObject, type Encoding } from './options.js'
 import { collectFds, type FdSource } from './outgoing.js'
 
 /** What goes with a message. */
@@ -25,29 +26,39 @@ const MAX_RELATIVE = 1_024
 export class Sender {
   readonly #owner: FdOwner
   readonly #options: CheckedOptions
-  readonly #json: boolean
+  readonly #encode: Encode
+  readonly #encoding: Encoding | undefined
   readonly #connected: boolean
+  /** Has what is gathered go out soon. */
+  readonly #sent: () => void
   readonly #fds: Int32Array
   readonly #relative = new Set<string>()
   /** Relative paths that were sent to before a sender had that name: those are the caller's own. */
   readonly #own = new Set<string>()
   #closed = false
 
-  constructor(owner: FdOwner, options: CheckedOptions, connected: boolean) {
+  /** `sent` is called after a message was taken. */
+  constructor(owner: FdOwner, options: CheckedOptions, connected: boolean, sent: () => void) {
     this.#owner = owner
     this.#options = options
-    this.#json = options.protocol === 'jsoncomm'
+    this.#encoding = options.encoding
+    this.#encode = encoderOf(options.encoding)
     this.#connected = connected
+    this.#sent = sent
     this.#fds = table.subarray(FDS_OUT, FDS_OUT + options.maxFds)
   }
 
   /** Sends a value; 0 when the kernel has it, else the number under which it is queued. */
   send(value: unknown, options: SendOptions | undefined, call = 'send'): number {
-    const encoded = this.#json ? encodeJson(value) : encodeBytes(value)
-    if (options === undefined) return this.#check(this.#hand(encoded, 0, undefined), undefined)
+    const encoded = this.#encode(value)
+    if (options === undefined) {
+      if (isEmpty(encoded) && this.#skips(0)) return 0
+      return this.#check(this.#hand(encoded, 0, undefined), undefined)
+    }
     checkNames(call, options)
     const to = this.#destination(options)
     const fds = collectFds(options.fds, this.#fds)
+    if (isEmpty(encoded) && this.#skips(fds)) return 0
     return this.#check(this.#hand(encoded, fds, to), to)
   }
 
@@ -64,18 +75,23 @@ export class Sender {
     }
     const to = this.#destination(options ?? {})
     const list = Array.from(values)
-    const encoded = this.#json ? encodeList(list) : list.map(bytesAt)
+    const encoded =
+      this.#encoding === 'json'
+        ? encodeList(list)
+        : list.map((value, index) => at(index, () => this.#encode(value)))
     // Any of the values' own code may have closed it.
     if (this.#closed) throw closedError('sendAll')
     if (list.length === 0) return true
     if (typeof encoded === 'string') {
       const result = hot.sendMany(this.#owner.index, encoded, to)
+      this.#sent()
       if (result < 0) throw withSent(this.#error(result, to), table[TAKEN] as number)
       return result === 0
     }
     let sent = 0
     let queued = 0
     for (const one of encoded) {
+      if (isEmpty(one) && this.#skips(0)) continue
       const result = this.#hand(one, 0, to)
       if (result < 0) throw withSent(this.#error(result, to), sent)
       sent++
@@ -99,14 +115,29 @@ export class Sender {
   #hand(encoded: string | ArrayBufferView, fds: number, to: Address | undefined): number {
     if (this.#closed) throw closedError('send')
     const { index } = this.#owner
+    let result: number
     if (typeof encoded === 'string') {
-      return to === undefined
-        ? hot.sendText(index, encoded, fds)
-        : hot.sendText(index, encoded, fds, to)
+      result =
+        to === undefined ? hot.sendText(index, encoded, fds) : hot.sendText(index, encoded, fds, to)
+    } else {
+      result =
+        to === undefined
+          ? hot.sendBytes(index, encoded, fds)
+          : hot.sendBytes(index, encoded, fds, to)
     }
-    return to === undefined
-      ? hot.sendBytes(index, encoded, fds)
-      : hot.sendBytes(index, encoded, fds, to)
+    this.#sent()
+    return result
+  }
+
+  /** Whether an empty message is not sent at all; one that the protocol refuses throws. */
+  #skips(fds: number): boolean {
+    const { empty, protocol } = this.#options
+    if (empty === 'sent') return false
+    if (empty === 'refused' || fds > 0) {
+      throw new FdwireError('ERR_FDWIRE_UNENCODABLE', `${protocol} can't carry an empty message`)
+    }
+    if (this.#closed) throw closedError('send')
+    return true
   }
 
   #check(result: number, to: Address | undefined): number {
@@ -121,6 +152,9 @@ export class Sender {
         'ERR_FDWIRE_QUEUE_FULL',
         `The queue${of} is full (maxQueued, maxQueuedFds): wait for 'drain' when send gives false`,
       )
+    }
+    if (result === HAS_DELIMITER || result === TOO_LONG) {
+      return unframeable(result, this.#options.protocol)
     }
     if (result === BAD_ADDRESS && to !== undefined) checkAddress(to, 'to')
     const error = systemError(result, 'sendmsg', destOf(to))
@@ -190,6 +224,21 @@ function checkNames(call: string, options: SendOptions): void {
   }
 }
 
+/** The error of a message that a protocol can't carry, by what native code says. */
+export function unframeable(result: number, protocol: string): FdwireError {
+  const why = result === HAS_DELIMITER ? 'it holds the delimiter' : 'its length has no header'
+  const message = `${protocol} can't carry the message: ${why}`
+  return new FdwireError('ERR_FDWIRE_UNENCODABLE', message)
+}
+
+type Encode = (value: unknown) => string | ArrayBufferView
+
+/** What makes of a value what native code frames. */
+export function encoderOf(encoding: Encoding | undefined): Encode {
+  if (encoding === 'json') return encodeJson
+  return encoding === 'text' ? encodeText : encodeBytes
+}
+
 function encodeJson(value: unknown): string {
   let text: string | undefined
   try {
@@ -201,15 +250,22 @@ function encodeJson(value: unknown): string {
   return text
 }
 
-function encodeBytes(value: unknown): string | ArrayBufferView {
-  if (typeof value === 'string') {
-    if (value.isWellFormed()) return value
-    throw new FdwireError('ERR_FDWIRE_ILL_FORMED_TEXT', 'The text has a lone surrogate')
+function encodeText(value: unknown): string {
+  if (typeof value !== 'string') {
+    throw new TypeError(`A message of encoding text is a string, not ${show(value)}`)
   }
+  if (value.isWellFormed()) return value
+  throw new FdwireError('ERR_FDWIRE_ILL_FORMED_TEXT', 'The text has a lone surrogate')
+}
+
+function encodeBytes(value: unknown): string | ArrayBufferView {
+  if (typeof value === 'string') return encodeText(value)
   if (ArrayBuffer.isView(value)) return value
-  throw new TypeError(
-    'A message of encoding buffer is a Buffer, another ArrayBufferView or a string',
-  )
+  throw new TypeError('A message of bytes is a Buffer, another ArrayBufferView or a string')
+}
+
+function isEmpty(encoded: string | ArrayBufferView): boolean {
+  return typeof encoded === 'string' ? encoded.length === 0 : encoded.byteLength === 0
 }
 
 /** All values as one JSON array where its elements are what each alone gives, else one by one. */
@@ -222,10 +278,6 @@ function encodeList(list: unknown[]): string | string[] {
     }
   }
   return list.map((value, index) => at(index, () => encodeJson(value)))
-}
-
-function bytesAt(value: unknown, index: number): string | ArrayBufferView {
-  return at(index, () => encodeBytes(value))
 }
 
 function at<T>(index: number, encode: () => T): T {

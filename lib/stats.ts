@@ -9,6 +9,8 @@ export interface ChannelStats {
   receivedFds: number
   /** Messages that could not be delivered. */
   malformed: number
+  /** Bytes of a stream outside of any frame, which were passed over. */
+  noise: number
   /** Replies that came after their request had been given up. */
   lateReplies: number
   /** Messages that the kernel or a queue has taken, their bytes and descriptors. */
@@ -23,6 +25,8 @@ export interface ChannelStats {
   queuedFds: number
   /** Messages that were read and that nobody has taken yet. */
   unread: number
+  /** Bytes of a stream that were read and are no message yet. */
+  inHand: number
   /** Received descriptors that nobody has taken or closed. */
   openFds: number
 }
@@ -36,6 +40,7 @@ export function readStats(index: number, inbox: Inbox): ChannelStats {
     receivedBytes: counted.receivedBytes - refused.bytes,
     receivedFds: counted.receivedFds - refused.fds,
     malformed: inbox.malformed,
+    noise: counted.noise,
     lateReplies: inbox.lateReplies,
     sent: counted.sent,
     sentBytes: counted.sentBytes,
@@ -45,6 +50,7 @@ export function readStats(index: number, inbox: Inbox): ChannelStats {
     queuedBytes: counted.queuedBytes,
     queuedFds: counted.queuedFds,
     unread: inbox.unread,
+    inHand: counted.inHand,
     openFds: counted.openFds,
   }
 }

@@ -11,6 +11,7 @@ use std::ops::Range;
 use std::os::fd::OwnedFd;
 
 use fdwire_socket::{Address, Errno};
+use fdwire_wire::codec::{Kind, Lost};
 use fdwire_wire::{Malformed, Text, json};
 
 /// The room a turn needs at least for the next datagram (bytes): the largest that the kernel's
@@ -21,7 +22,7 @@ pub const ROOM: usize = 213_000;
 pub const NAMES: usize = 32 * 1024;
 
 /// The most events of one turn.
-pub const MAX_EVENTS: usize = 1_024;
+pub const MAX_EVENTS: usize = 4_096;
 
 /// The most descriptors of one turn.
 pub const MAX_FDS: usize = 2_048;
@@ -37,7 +38,7 @@ pub(crate) const SAMPLE: usize = 32;
 
 /// How the bytes of a message are to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Payload {
+pub enum Reading {
     /// A text, all of it below 0x80.
     Ascii,
     /// A text in UTF-8.
@@ -46,11 +47,20 @@ pub enum Payload {
     Bytes,
 }
 
-impl From<Text> for Payload {
+impl From<Text> for Reading {
     fn from(text: Text) -> Self {
         match text {
             Text::Ascii => Self::Ascii,
             Text::Utf8 => Self::Utf8,
+        }
+    }
+}
+
+impl From<Kind> for Reading {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Text(text) => text.into(),
+            Kind::Bytes => Self::Bytes,
         }
     }
 }
@@ -85,7 +95,7 @@ pub enum Sender {
 #[derive(Debug)]
 pub struct Arrival {
     /// How its bytes are to be read.
-    pub payload: Payload,
+    pub reading: Reading,
     /// Its descriptors, in the batch's list.
     pub fds: Range<usize>,
     /// Who sent it.
@@ -117,8 +127,8 @@ pub struct Undelivered {
 pub enum Event {
     /// A message stands here in the slab.
     Message(Range<usize>, Arrival),
-    /// A message that is too large for the slab stands in memory of its own.
-    Large(Vec<u8>, Arrival),
+    /// A message that is too large for the slab stands here in memory of its own.
+    Large(Vec<u8>, Range<usize>, Arrival),
     /// A message was refused; its first bytes stand here in the slab.
     Refused(Refusal, Range<usize>, Sender),
     /// The queue for a destination (None: the peer) is empty again.
@@ -129,6 +139,16 @@ pub enum Event {
     Progress,
     /// Reading stopped: the channel's limit of open descriptors is reached.
     FdsHeld,
+    /// The connection is made.
+    Connected,
+    /// A listener has a connection: the channel with this index.
+    Accepted(usize),
+    /// The peer has ended, and all that it sent was told.
+    End,
+    /// The peer has ended inside of a frame, to whose end this many bytes are missing at least.
+    Cut(usize),
+    /// Nothing more can be understood of the stream; the bytes where that is stand here in the slab.
+    Lost(Lost, Range<usize>),
     /// The socket can't be used any more: this call failed.
     Failed(Errno, &'static str),
 }
@@ -138,6 +158,8 @@ pub struct Batch<'a> {
     slab: &'a mut [u8],
     used: usize,
     names: usize,
+    /// Whether the texts are JSON, so that they may be joined.
+    pub(crate) json: bool,
     /// What happened, in order.
     pub events: Vec<Event>,
     /// The descriptors of the messages, in order.
@@ -151,7 +173,7 @@ impl<'a> Batch<'a> {
         events.clear();
         fds.clear();
         let names = slab.len().saturating_sub(NAMES);
-        Self { slab, used: 1, names, events, fds }
+        Self { slab, used: 1, names, json: false, events, fds }
     }
 
     /// Turns a batch of small texts into one JSON array, where that is exact; the array's place.
@@ -160,11 +182,11 @@ impl<'a> Batch<'a> {
     /// so if the array parses and has as many elements as there were messages, each is its own.
     pub fn join(&mut self) -> Option<Range<usize>> {
         let texts = self.events.len();
-        if texts < 2 || self.used > texts * JOIN_BELOW {
+        if !self.json || texts < 2 || self.used > texts * JOIN_BELOW {
             return None;
         }
         let joinable = self.events.iter().all(|event| match event {
-            Event::Message(at, Arrival { payload: Payload::Ascii | Payload::Utf8, .. }) => {
+            Event::Message(at, Arrival { reading: Reading::Ascii | Reading::Utf8, .. }) => {
                 json::is_closed(&self.slab[at.clone()])
             }
             _ => false,
@@ -172,14 +194,17 @@ impl<'a> Batch<'a> {
         if !joinable {
             return None;
         }
+        // What stands between them was framing: a comma, and blanks.
+        let (mut end, mut border) = (0, b'[');
         for event in &self.events {
             if let Event::Message(at, _) = event {
-                self.slab[at.start - 1] = b',';
+                self.slab[end..at.start].fill(b' ');
+                self.slab[end] = border;
+                (end, border) = (at.end, b',');
             }
         }
-        self.slab[0] = b'[';
-        self.slab[self.used - 1] = b']';
-        Some(0..self.used)
+        self.slab[end] = b']';
+        Some(0..end + 1)
     }
 
     /// The bytes at `range`.
@@ -189,10 +214,14 @@ impl<'a> Batch<'a> {
 
     /// Whether one more message of ordinary size fits.
     pub(crate) fn has_room(&self) -> bool {
-        self.used + ROOM <= self.slab.len() - NAMES
-            && self.names + NAME <= self.slab.len()
-            && self.names + SAMPLE + NAME <= self.slab.len()
-            && self.events.len() < MAX_EVENTS
+        self.used + ROOM <= self.slab.len() - NAMES && self.has_place()
+    }
+
+    /// Whether one more event can be told, with all that may come with it.
+    pub(crate) fn has_place(&self) -> bool {
+        self.names + SAMPLE + NAME <= self.slab.len()
+            // A stream's end takes two: what is left of it, and the end.
+            && self.events.len() + 2 <= MAX_EVENTS
             && self.fds.len() + fdwire_socket::MAX_FDS <= MAX_FDS
     }
 
@@ -202,6 +231,42 @@ impl<'a> Batch<'a> {
         let end = self.slab.len() - NAMES - 1;
         let end = end.min(self.used.saturating_add(limit));
         IoSliceMut::new(&mut self.slab[self.used..end])
+    }
+
+    /// The free part of the slab behind the first `kept` bytes of it.
+    pub(crate) fn room_behind(&mut self, kept: usize) -> &mut [u8] {
+        let end = self.slab.len() - NAMES - 1;
+        &mut self.slab[self.used + kept..end]
+    }
+
+    /// The bytes at `range` of the free part, which have been read into it.
+    pub(crate) fn unread(&mut self, range: Range<usize>) -> &mut [u8] {
+        &mut self.slab[self.used + range.start..self.used + range.end]
+    }
+
+    /// The place in the slab of `range` of the free part.
+    pub(crate) fn place(&self, range: &Range<usize>) -> Range<usize> {
+        self.used + range.start..self.used + range.end
+    }
+
+    /// The first `len` bytes of the free part hold messages now.
+    pub(crate) fn advance(&mut self, len: usize) {
+        self.used += len;
+    }
+
+    /// Keeps a copy of the first bytes of this place in the slab.
+    pub(crate) fn keep_sample_at(&mut self, at: Range<usize>) -> Range<usize> {
+        let len = at.len().min(SAMPLE);
+        let kept = self.names..self.names + len;
+        self.slab.copy_within(at.start..at.start + len, kept.start);
+        self.names = kept.end;
+        kept
+    }
+
+    /// Keeps a copy of the first of these bytes, which stand elsewhere.
+    pub(crate) fn keep_sample_of(&mut self, bytes: &[u8]) -> Range<usize> {
+        let shown = &bytes[..bytes.len().min(SAMPLE)];
+        self.keep_name(shown)
     }
 
     /// The first `len` bytes of the room, before they are kept.
@@ -226,10 +291,6 @@ impl<'a> Batch<'a> {
 
     /// Keeps a copy of the first bytes of the room, which the next message will overwrite.
     pub(crate) fn keep_sample(&mut self, len: usize) -> Range<usize> {
-        let len = len.min(SAMPLE);
-        let at = self.names..self.names + len;
-        self.slab.copy_within(self.used..self.used + len, at.start);
-        self.names = at.end;
-        at
+        self.keep_sample_at(self.used..self.used + len)
     }
 }

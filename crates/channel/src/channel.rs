@@ -1,115 +1,178 @@
-//! One datagram channel: a socket, what is wanted of it, and its two directions.
+//! One channel: what is wanted of it, what it allows and counts, and the socket that it works on.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
 use std::time::Instant;
 
-use fdwire_socket::{Address, Bound, Datagram, Errno};
+use fdwire_socket::{Address, Bound, Datagram, Errno, Stream};
 use fdwire_wire::Protocol;
 
 use crate::batch::{Batch, Event};
-use crate::inbox::{Inbox, Shared};
-use crate::limits::{Counters, Limits};
-use crate::outbox::{Outbox, SendError, Sent, Surroundings};
-use crate::poll::{EventFlags, Poller, Token};
-use crate::share::Shares;
+use crate::datagram::Datagrams;
+use crate::interest::Interest;
+use crate::limits::{Counters, Limits, Meter};
+use crate::poll::{EventFlags, Token};
+use crate::send::{SendError, Sent};
+use crate::stream::{Framing, Payload, Spare, Streams};
+use crate::{Shared, Site};
 
-/// A datagram socket with the state of its two directions.
+/// A socket with the state of its two directions.
 pub struct Channel {
-    limits: Limits,
-    connected: bool,
+    meter: Meter,
     wanted: bool,
     watched: bool,
-    inbox: Inbox,
-    outbox: Outbox,
-    counters: Counters,
-    armed: EventFlags,
-    /// Whether the poller tells when somebody has received a datagram of ours.
-    news: bool,
+    interest: Interest,
     /// When the reactor will call `on_time`.
     pub(crate) scheduled: Option<Instant>,
-    // The name is removed before the socket closes: whoever finds it finds a live socket.
-    bound: Option<Bound>,
-    socket: Datagram,
+    transport: Transport,
+}
+
+/// How messages travel.
+enum Transport {
+    Datagram(Box<Datagrams>),
+    Stream(Box<Streams>),
+}
+
+impl Transport {
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Datagram(datagrams) => Some(datagrams.socket.as_fd()),
+            Self::Stream(streams) => streams.socket.as_ref().map(AsFd::as_fd),
+        }
+    }
 }
 
 impl Channel {
-    /// A channel over `socket`, which was bound by `bound` where it has a path.
+    /// A channel over a datagram socket, which was bound by `bound` where it has a path.
     ///
     /// # Errors
     ///
     /// When the socket can't be asked what it is; it is given back.
-    pub fn new(
+    pub fn datagram(
         socket: Datagram,
         bound: Option<Bound>,
         protocol: Protocol,
         limits: Limits,
     ) -> Result<Self, (Errno, Datagram)> {
-        let asked = socket.peer_address().and_then(|peer| match peer {
-            Some(_) => Ok(None),
-            None => Shares::new(&socket).map(Some),
-        });
-        let shares = match asked {
-            Ok(shares) => shares,
-            Err(errno) => return Err((errno, socket)),
-        };
-        let connected = shares.is_none();
-        Ok(Self {
-            limits,
-            connected,
-            wanted: false,
-            watched: false,
-            inbox: Inbox::new(protocol, connected),
-            outbox: Outbox::new(shares),
-            counters: Counters::default(),
-            armed: EventFlags::empty(),
-            news: false,
-            scheduled: None,
-            bound,
-            socket,
-        })
+        let datagrams = Datagrams::new(socket, bound, protocol)?;
+        Ok(Self::new(Transport::Datagram(Box::new(datagrams)), limits))
     }
 
-    /// The socket.
-    pub fn socket(&self) -> &Datagram {
-        &self.socket
+    /// A channel over a stream; `connecting`: it tells by an event when it is connected.
+    ///
+    /// Without a socket the bytes come by [`feed`](crate::Reactor::feed) and go by
+    /// [`fetch`](crate::Reactor::fetch).
+    pub(crate) fn stream(
+        socket: Option<Stream>,
+        connecting: bool,
+        framing: Framing,
+        limits: Limits,
+        spare: Rc<Spare>,
+    ) -> Self {
+        let streams = Streams::new(socket, connecting, framing, spare);
+        Self::new(Transport::Stream(Box::new(streams)), limits)
+    }
+
+    fn new(transport: Transport, limits: Limits) -> Self {
+        Self {
+            meter: Meter::new(limits),
+            wanted: false,
+            watched: false,
+            interest: Interest::NONE,
+            scheduled: None,
+            transport,
+        }
+    }
+
+    /// The socket's descriptor, where there is a socket.
+    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.transport.fd()
     }
 
     /// Whether the socket has one peer, so that messages go to nobody else.
     pub fn connected(&self) -> bool {
-        self.connected
+        match &self.transport {
+            Transport::Datagram(datagrams) => datagrams.connected,
+            Transport::Stream(_) => true,
+        }
+    }
+
+    /// The socket, where it is a stream.
+    pub fn stream_socket(&self) -> Option<&Stream> {
+        match &self.transport {
+            Transport::Stream(streams) => streams.socket.as_ref(),
+            Transport::Datagram(_) => None,
+        }
+    }
+
+    /// The socket, where it is for datagrams.
+    pub fn datagram_socket(&self) -> Option<&Datagram> {
+        match &self.transport {
+            Transport::Datagram(datagrams) => Some(&datagrams.socket),
+            Transport::Stream(_) => None,
+        }
     }
 
     /// What was done so far.
     pub fn counters(&self) -> Counters {
-        Counters { undelivered: self.outbox.given_up(), ..self.counters }
+        let undelivered = match &self.transport {
+            Transport::Datagram(datagrams) => datagrams.outbox.given_up(),
+            Transport::Stream(_) => 0,
+        };
+        Counters { undelivered, ..self.meter.counters }
     }
 
     /// Messages, bytes and descriptors that are queued.
     pub fn queued(&self) -> (usize, usize, usize) {
-        self.outbox.queued()
+        match &self.transport {
+            Transport::Datagram(datagrams) => datagrams.outbox.queued(),
+            Transport::Stream(streams) => streams.outbox.queued(),
+        }
     }
 
     /// Received descriptors that nobody has taken or closed.
     pub fn open_fds(&self) -> usize {
-        self.inbox.open_fds
+        self.meter.open_fds
     }
 
-    /// The number of the oldest queued message, and of the next one to be queued.
-    pub fn seqs(&self) -> (Option<u64>, u64) {
-        self.outbox.seqs()
-    }
-
-    /// Gives the socket away; its name, if it has one, stays.
-    pub fn into_socket(mut self) -> Datagram {
-        if let Some(bound) = self.bound.take() {
-            bound.keep();
+    /// Bytes that were read and are no message yet.
+    pub fn in_hand(&self) -> usize {
+        match &self.transport {
+            Transport::Datagram(_) => 0,
+            Transport::Stream(streams) => streams.in_hand(),
         }
-        self.socket
+    }
+
+    /// The number of the oldest queued message, and of the next one to be queued; of a stream, the
+    /// places of the first byte that is queued and of the next.
+    pub fn seqs(&self) -> (Option<u64>, u64) {
+        match &self.transport {
+            Transport::Datagram(datagrams) => datagrams.outbox.seqs(),
+            Transport::Stream(streams) => streams.outbox.seqs(),
+        }
+    }
+
+    /// Gives the descriptor away; its name, if it has one, stays.
+    pub fn into_fd(self) -> Option<OwnedFd> {
+        match self.transport {
+            Transport::Datagram(datagrams) => Some(datagrams.into_socket().into_fd()),
+            Transport::Stream(streams) => streams.socket.map(Stream::into_fd),
+        }
+    }
+
+    /// Gives the socket away, where it is a stream.
+    pub(crate) fn into_stream(self) -> Option<Stream> {
+        match self.transport {
+            Transport::Stream(streams) => streams.socket,
+            Transport::Datagram(_) => None,
+        }
     }
 
     /// Removes the name now, if it is a path that we bound; the socket stays.
     pub(crate) fn unlink(&mut self) {
-        self.bound = None;
+        if let Transport::Datagram(datagrams) = &mut self.transport {
+            datagrams.unlink();
+        }
     }
 
     pub(crate) fn want(&mut self, wanted: bool) {
@@ -121,187 +184,195 @@ impl Channel {
     }
 
     pub(crate) fn released(&mut self, fds: usize) {
-        self.inbox.open_fds = self.inbox.open_fds.saturating_sub(fds);
+        self.meter.open_fds = self.meter.open_fds.saturating_sub(fds);
     }
 
+    /// Sends a message; whether the reactor has to flush it later.
     pub(crate) fn send(
         &mut self,
-        poller: &Poller,
-        index: usize,
-        bytes: &[u8],
+        site: Site<'_>,
+        payload: Payload<'_>,
+        text: bool,
         fds: &[BorrowedFd<'_>],
         to: Option<&Address>,
-    ) -> Result<Sent, SendError> {
-        let (outbox, around) = self.outbox_and_around(poller, index);
-        let sent = outbox.send(&around, bytes, fds, to)?;
-        self.counters.sent += 1;
-        self.counters.sent_bytes += bytes.len() as u64;
-        self.counters.sent_fds += fds.len() as u64;
-        Ok(sent)
+    ) -> Result<(Sent, bool), SendError> {
+        let len = payload.bytes().len();
+        let (sent, unlisted) = match &mut self.transport {
+            Transport::Datagram(datagrams) => {
+                let bytes = payload.bytes();
+                (datagrams.send(site, &self.meter.limits, bytes, fds, to)?, false)
+            }
+            Transport::Stream(streams) => {
+                let sent = streams.send(&self.meter.limits, payload, text, fds)?;
+                let unlisted = streams.outbox.is_due() && !streams.listed;
+                streams.listed |= unlisted;
+                (sent, unlisted)
+            }
+        };
+        self.meter.sent(len, fds.len());
+        Ok((sent, unlisted))
+    }
+
+    /// Works on the stream, where it is one.
+    pub(crate) fn with_stream<T>(
+        &mut self,
+        work: impl FnOnce(&mut Streams, &mut Meter) -> T,
+    ) -> Option<T> {
+        match &mut self.transport {
+            Transport::Stream(streams) => Some(work(streams, &mut self.meter)),
+            Transport::Datagram(_) => None,
+        }
     }
 
     /// Works off a readiness of the socket.
     pub(crate) fn on_ready(
         &mut self,
-        poller: &Poller,
-        index: usize,
+        site: Site<'_>,
         flags: EventFlags,
         shared: &mut Shared,
         batch: &mut Batch<'_>,
     ) {
-        let wanted = self.desired();
-        // An error is worked off as a refused message; left alone it would be reported for ever.
-        if flags.intersects(EventFlags::OUT | EventFlags::ERR) {
-            let (outbox, around) = self.outbox_and_around(poller, index);
-            outbox.on_writable(&around, &mut batch.events);
-            self.after_writing(batch);
-        }
-        if wanted.contains(EventFlags::IN) {
-            let before = batch.events.len();
-            self.inbox.read(&self.socket, &self.limits, &mut self.counters, shared, batch);
-            // Somebody who has this socket too has shut it down, and all that was there is read: it
-            // would be readable for ever.
-            if flags.contains(EventFlags::RDHUP) && batch.events.len() == before {
-                batch.events.push(Event::Failed(Errno::SHUTDOWN, "recvmsg"));
+        let (desired, reads) = (self.desired(), self.reads());
+        let meter = &mut self.meter;
+        match &mut self.transport {
+            Transport::Datagram(datagrams) => {
+                datagrams.on_ready(site, flags, reads, meter, shared, batch);
             }
+            Transport::Stream(streams) => streams.on_ready(flags, reads, meter, shared, batch),
         }
+        self.after_writing(batch);
         // Something came that nobody wanted: stop asking for it, until somebody does. It is looked at
         // as it was before, since who has just been told of an empty queue fills it again, mostly.
-        if wanted.is_empty() || !wanted.contains(flags & (EventFlags::IN | EventFlags::OUT)) {
-            self.lower(poller, index);
+        let came = flags & (EventFlags::IN | EventFlags::RDHUP);
+        let told = came | flags & EventFlags::OUT;
+        let now = self.desired();
+        // An end that was just read would be reported for ever.
+        if desired.is_empty() || !desired.contains(told) || now.is_empty() || !now.contains(came) {
+            self.lower(site);
         }
     }
 
     /// Works off the news that somebody has received a datagram.
-    pub(crate) fn on_news(&mut self, poller: &Poller, index: usize, batch: &mut Batch<'_>) {
-        if self.outbox.wants_news() {
-            let (outbox, around) = self.outbox_and_around(poller, index);
-            outbox.on_news(&around, &mut batch.events);
-            self.after_writing(batch);
-        } else {
-            // Nobody waits for it: stop asking, until somebody does.
-            self.stop_news(poller);
+    pub(crate) fn on_news(&mut self, site: Site<'_>, batch: &mut Batch<'_>) {
+        if let Transport::Datagram(datagrams) = &mut self.transport {
+            datagrams.on_news(site, &self.meter.limits, batch);
         }
+        self.after_writing(batch);
     }
 
-    pub(crate) fn on_receiver(
-        &mut self,
-        poller: &Poller,
-        index: usize,
-        lane: usize,
-        batch: &mut Batch<'_>,
-    ) {
-        let (outbox, around) = self.outbox_and_around(poller, index);
-        outbox.on_receiver(&around, lane, &mut batch.events);
+    pub(crate) fn on_receiver(&mut self, site: Site<'_>, lane: usize, batch: &mut Batch<'_>) {
+        if let Transport::Datagram(datagrams) = &mut self.transport {
+            datagrams.on_receiver(site, &self.meter.limits, lane, batch);
+        }
         self.after_writing(batch);
     }
 
     pub(crate) fn on_time(
         &mut self,
-        poller: &Poller,
-        index: usize,
+        site: Site<'_>,
         now: Instant,
+        shared: &mut Shared,
         batch: &mut Batch<'_>,
     ) {
-        let (outbox, around) = self.outbox_and_around(poller, index);
-        outbox.on_time(&around, now, &mut batch.events);
+        let reads = self.reads();
+        let meter = &mut self.meter;
+        match &mut self.transport {
+            Transport::Datagram(datagrams) => datagrams.on_time(site, &meter.limits, now, batch),
+            Transport::Stream(streams) => {
+                streams.on_time(now, meter, batch);
+                if reads && streams.is_due() {
+                    streams.read(meter, shared, batch);
+                }
+            }
+        }
         self.after_writing(batch);
     }
 
     /// One non-blocking attempt for everything that is queued.
-    pub(crate) fn try_all(&mut self, poller: &Poller, index: usize) {
-        let (outbox, around) = self.outbox_and_around(poller, index);
-        outbox.try_all(&around, &mut Vec::new());
+    pub(crate) fn try_all(&mut self, site: Site<'_>) {
+        match &mut self.transport {
+            Transport::Datagram(datagrams) => datagrams.try_all(site, &self.meter.limits),
+            Transport::Stream(streams) => streams.flush(),
+        }
+    }
+
+    /// Whether there is something to tell without a readiness, and somebody wants it.
+    pub(crate) fn is_due(&self) -> bool {
+        match &self.transport {
+            Transport::Datagram(_) => false,
+            Transport::Stream(streams) => self.reads() && streams.is_due(),
+        }
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.outbox.deadline()
+        match &self.transport {
+            Transport::Datagram(datagrams) => datagrams.outbox.deadline(),
+            Transport::Stream(_) if self.is_due() => Some(Instant::now()),
+            Transport::Stream(streams) => streams.outbox.deadline(),
+        }
     }
 
     /// Asks the poller for what is wanted and not asked for yet.
-    ///
-    /// What is not wanted any more stays asked for until it comes: a consumer that takes one
-    /// message after the other would else cost two system calls for each.
-    pub(crate) fn arm(&mut self, poller: &Poller, index: usize) -> Result<(), Errno> {
-        if self.outbox.wants_news() && !self.news {
-            // Where it fails there are the pauses.
-            self.news = poller.watch(&self.socket, index).is_ok();
+    pub(crate) fn arm(&mut self, site: Site<'_>) -> Result<(), Errno> {
+        if let Transport::Datagram(datagrams) = &mut self.transport {
+            datagrams.watch_news(site);
         }
-        let asked = self.raise(poller, index);
-        if asked.is_err() && self.outbox.wants_writable() {
+        let asked = self.raise(site);
+        if asked.is_err()
+            && let Transport::Datagram(datagrams) = &mut self.transport
+            && datagrams.outbox.wants_writable()
+        {
             // A queued message is taken, come what may.
-            self.outbox.without_polling(Instant::now());
-            return self.raise(poller, index);
+            datagrams.outbox.without_polling(Instant::now());
+            return self.raise(site);
         }
         asked
     }
 
-    fn raise(&mut self, poller: &Poller, index: usize) -> Result<(), Errno> {
-        let desired = self.desired();
-        if self.armed.contains(desired) {
-            return Ok(());
-        }
-        self.set_armed(poller, index, self.armed | desired)
-    }
-
-    /// Asks the poller for nothing but what is wanted.
-    fn lower(&mut self, poller: &Poller, index: usize) {
-        let desired = self.desired();
-        if self.armed != desired {
-            // With nothing wanted the socket leaves the set: an end or error would be reported
-            // always. A socket that is in the set can be changed and removed.
-            let _ = self.set_armed(poller, index, desired);
-        }
-    }
-
-    fn set_armed(&mut self, poller: &Poller, index: usize, flags: EventFlags) -> Result<(), Errno> {
-        let token = Token::Channel(index);
-        match (self.armed.is_empty(), flags.is_empty()) {
-            (true, _) => poller.add(&self.socket, token, flags)?,
-            (false, true) => poller.remove(&self.socket)?,
-            (false, false) => poller.modify(&self.socket, token, flags)?,
-        }
-        self.armed = flags;
-        Ok(())
-    }
-
-    fn stop_news(&mut self, poller: &Poller) {
-        if std::mem::take(&mut self.news) {
-            let _ = poller.unwatch(&self.socket);
-        }
-    }
-
     /// Leaves the poller's sets.
-    pub(crate) fn disarm(&mut self, poller: &Poller, index: usize) {
-        if !self.armed.is_empty() {
-            let _ = poller.remove(&self.socket);
-            self.armed = EventFlags::empty();
+    pub(crate) fn disarm(&mut self, site: Site<'_>) {
+        let Self { transport, interest, meter, .. } = self;
+        if let Some(fd) = transport.fd() {
+            interest.clear(site.poller, fd);
         }
-        self.stop_news(poller);
-        let (outbox, around) = self.outbox_and_around(poller, index);
-        outbox.disarm(&around);
+        if let Transport::Datagram(datagrams) = transport {
+            datagrams.disarm(site, &meter.limits);
+        }
+    }
+
+    fn raise(&mut self, site: Site<'_>) -> Result<(), Errno> {
+        let (desired, token) = (self.desired(), Token::Channel(site.index));
+        let Self { transport, interest, .. } = self;
+        transport.fd().map_or(Ok(()), |fd| interest.raise(site.poller, fd, token, desired))
+    }
+
+    fn lower(&mut self, site: Site<'_>) {
+        let (desired, token) = (self.desired(), Token::Channel(site.index));
+        let Self { transport, interest, .. } = self;
+        if let Some(fd) = transport.fd() {
+            interest.lower(site.poller, fd, token, desired);
+        }
+    }
+
+    fn reads(&self) -> bool {
+        self.wanted && !self.meter.holds_fds()
     }
 
     fn desired(&self) -> EventFlags {
-        let mut flags = EventFlags::empty();
-        let reads = self.wanted && self.inbox.open_fds < self.limits.max_open_fds;
-        flags.set(EventFlags::IN | EventFlags::RDHUP, reads);
-        flags.set(EventFlags::OUT, self.outbox.wants_writable());
-        flags
-    }
-
-    fn after_writing(&mut self, batch: &mut Batch<'_>) {
-        if self.outbox.take_settled() && self.watched {
-            batch.events.push(Event::Progress);
+        let reads = self.reads();
+        match &self.transport {
+            Transport::Datagram(datagrams) => datagrams.desired(reads),
+            Transport::Stream(streams) => streams.desired(reads),
         }
     }
 
-    fn outbox_and_around<'a>(
-        &'a mut self,
-        poller: &'a Poller,
-        channel: usize,
-    ) -> (&'a mut Outbox, Surroundings<'a>) {
-        let around = Surroundings { socket: &self.socket, poller, channel, limits: &self.limits };
-        (&mut self.outbox, around)
+    fn after_writing(&mut self, batch: &mut Batch<'_>) {
+        let settled = match &mut self.transport {
+            Transport::Datagram(datagrams) => datagrams.outbox.take_settled(),
+            Transport::Stream(streams) => streams.outbox.take_settled(),
+        };
+        if settled && self.watched {
+            batch.events.push(Event::Progress);
+        }
     }
 }

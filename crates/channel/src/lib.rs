@@ -5,36 +5,55 @@
 //! | file | what is in it |
 //! | --- | --- |
 //! | `reactor.rs` | all channels of an environment, and the turns in which they work |
-//! | `channel.rs` | one channel: its socket and its two directions |
+//! | `channel.rs` | one channel: what is wanted of it, and the socket that it works on |
+//! | `datagram.rs` | a datagram socket with its two directions |
+//! | `stream.rs` | a stream with its two directions |
+//! | `listener.rs` | a socket that accepts connections |
+//! | `send.rs` | what becomes of a message that is sent |
 //! | `limits.rs` | what a channel allows, and what it counts |
 //! | `batch.rs` | what one turn hands over |
-//! | `inbox.rs` | datagrams become messages, or are refused |
-//! | `outbox.rs` | the queues of a channel, one for each destination |
-//! | `lane.rs` | one of these queues, and what it waits for |
-//! | `attempt.rs` | one message, handed to the kernel |
-//! | `share.rs` | how much of our send buffer each destination may hold |
-//! | `flight.rs` | who the datagrams in flight have been sent to |
+//! | `interest.rs` | what the poller has been asked for on one descriptor |
 //! | `poll.rs` | epoll and the timer |
 
 #![forbid(unsafe_code)]
 
-mod attempt;
 mod batch;
 mod channel;
-mod flight;
-mod inbox;
-mod lane;
+mod datagram;
+mod interest;
 mod limits;
-mod outbox;
+mod listener;
 mod poll;
 mod reactor;
-mod share;
+mod send;
+mod stream;
+
+use std::os::fd::OwnedFd;
+
+use fdwire_socket::Control;
 
 pub use batch::{
-    Arrival, Batch, Event, GivenUp, MAX_EVENTS, MAX_FDS, NAMES, Payload, ROOM, Refusal, Sender,
+    Arrival, Batch, Event, GivenUp, MAX_EVENTS, MAX_FDS, NAMES, ROOM, Reading, Refusal, Sender,
     Undelivered,
 };
 pub use channel::Channel;
 pub use limits::{Counters, Limits};
-pub use outbox::{SendError, Sent};
+pub use listener::Listening;
 pub use reactor::Reactor;
+pub use send::{SendError, Sent};
+pub use stream::{Framing, Payload};
+
+/// Memory that the channels of an environment share while they read.
+struct Shared {
+    control: Control,
+    /// Where the rest of a datagram goes that is larger than the slab has room.
+    overflow: Vec<u8>,
+    received: Vec<OwnedFd>,
+}
+
+/// Where a channel is.
+#[derive(Clone, Copy)]
+struct Site<'a> {
+    poller: &'a poll::Poller,
+    index: usize,
+}

@@ -11,6 +11,8 @@ pub struct Limits {
     pub max_fds: usize,
     /// The most received descriptors that nobody has taken or closed, before reading stops.
     pub max_open_fds: usize,
+    /// Unsent bytes of a stream above which `send` says so.
+    pub high_water_mark: usize,
     /// The most that is queued for one destination (bytes).
     pub max_queued: usize,
     /// The most descriptors that are queued for one destination.
@@ -30,6 +32,8 @@ pub struct Counters {
     pub received_fds: u64,
     /// Messages that were refused.
     pub refused: u64,
+    /// Bytes of a stream outside of any frame.
+    pub noise: u64,
     /// Messages that the kernel or a queue has taken.
     pub sent: u64,
     /// Their bytes.
@@ -38,4 +42,38 @@ pub struct Counters {
     pub sent_fds: u64,
     /// Messages that were queued and then given up.
     pub undelivered: u64,
+}
+
+/// What both directions of a channel look at.
+pub(crate) struct Meter {
+    pub(crate) limits: Limits,
+    pub(crate) counters: Counters,
+    /// Received descriptors that nobody has taken or closed.
+    pub(crate) open_fds: usize,
+}
+
+impl Meter {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self { limits, counters: Counters::default(), open_fds: 0 }
+    }
+
+    /// Whether as many received descriptors are open as the limit allows.
+    pub(crate) fn holds_fds(&self) -> bool {
+        self.open_fds >= self.limits.max_open_fds
+    }
+
+    /// Counts a message that was received whole.
+    pub(crate) fn received(&mut self, bytes: usize, fds: usize) {
+        self.open_fds += fds;
+        self.counters.received += 1;
+        self.counters.received_bytes += bytes as u64;
+        self.counters.received_fds += fds as u64;
+    }
+
+    /// Counts a message that the kernel or a queue has taken.
+    pub(crate) fn sent(&mut self, bytes: usize, fds: usize) {
+        self.counters.sent += 1;
+        self.counters.sent_bytes += bytes as u64;
+        self.counters.sent_fds += fds as u64;
+    }
 }

@@ -49,6 +49,15 @@ impl Token {
         }
     }
 
+    /// Whose it is; of the poller's own none that a channel has.
+    pub(crate) fn index(self) -> usize {
+        match self {
+            Self::Timer | Self::Newsroom => usize::MAX,
+            Self::Channel(index) | Self::News(index) => index,
+            Self::Receiver { channel, .. } => channel,
+        }
+    }
+
     fn unpack(data: u64) -> Self {
         let channel = (data & INDEX_MASK) as usize;
         match data >> KIND_SHIFT {

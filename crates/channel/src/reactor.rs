@@ -5,28 +5,42 @@
 
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use fdwire_socket::{Address, Control, Errno};
+use fdwire_socket::{Address, Control, Errno, Stream};
 use slab::Slab;
 
 use crate::batch::{Batch, Event};
 use crate::channel::Channel;
-use crate::inbox::Shared;
-use crate::outbox::{SendError, Sent};
+use crate::limits::Limits;
+use crate::listener::{ACCEPTS, Listening};
 use crate::poll::{EventFlags, Poller, Ready, Token};
+use crate::send::{SendError, Sent};
+use crate::stream::{Framing, Payload, Spare};
+use crate::{Shared, Site};
 
 /// The channels of one environment.
 pub struct Reactor {
     poller: Poller,
-    channels: Slab<Channel>,
+    entries: Slab<Entry>,
     shared: Shared,
+    spare: Rc<Spare>,
     ready: Vec<Ready>,
     lone: Option<Lone>,
     /// Whether `ready` holds nothing but an assumption.
     assumed: bool,
     due: Vec<usize>,
     deadlines: BTreeSet<(Instant, usize)>,
+    /// Streams that have something to send which nobody has tried to.
+    unflushed: Vec<usize>,
+    /// Channels that were accepted and are not polled for their end yet.
+    accepted: Vec<usize>,
+}
+
+enum Entry {
+    Channel(Box<Channel>),
+    Listening(Box<Listening>),
 }
 
 /// The channel that alone was readable when the poller was last asked.
@@ -48,39 +62,115 @@ impl Reactor {
     pub fn new() -> Result<Self, Errno> {
         Ok(Self {
             poller: Poller::new()?,
-            channels: Slab::new(),
+            entries: Slab::new(),
             shared: Shared { control: Control::new(), overflow: Vec::new(), received: Vec::new() },
+            spare: Rc::default(),
             ready: Vec::new(),
             lone: None,
             assumed: false,
             due: Vec::new(),
             deadlines: BTreeSet::new(),
+            unflushed: Vec::new(),
+            accepted: Vec::new(),
         })
     }
 
     /// Takes a channel in; its index.
     pub fn add(&mut self, channel: Channel) -> usize {
-        self.channels.insert(channel)
+        self.entries.insert(Entry::Channel(Box::new(channel)))
+    }
+
+    /// Takes a stream in, and watches for its end; `connecting`: for its beginning.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel can't poll one more descriptor; the stream is given back.
+    pub fn add_stream(
+        &mut self,
+        socket: Stream,
+        connecting: bool,
+        framing: Framing,
+        limits: Limits,
+    ) -> Result<usize, (Errno, Stream)> {
+        let index = self.insert_stream(Some(socket), connecting, framing, limits);
+        let Err(errno) = self.arm(index) else { return Ok(index) };
+        let socket = self.remove(index).and_then(Channel::into_stream);
+        socket.map_or(Ok(index), |socket| Err((errno, socket)))
+    }
+
+    /// Takes in a stream without a socket, whose bytes come and go by [`feed`](Self::feed) and
+    /// [`fetch`](Self::fetch).
+    pub fn add_carried(&mut self, framing: Framing, limits: Limits) -> usize {
+        self.insert_stream(None, false, framing, limits)
+    }
+
+    /// Takes a listener in; its index, which is none of a channel.
+    pub fn add_listener(&mut self, listening: Listening) -> usize {
+        self.entries.insert(Entry::Listening(Box::new(listening)))
     }
 
     /// The channel at `index`.
     pub fn channel(&self, index: usize) -> Option<&Channel> {
-        self.channels.get(index)
+        match self.entries.get(index)? {
+            Entry::Channel(channel) => Some(channel),
+            Entry::Listening(_) => None,
+        }
     }
 
-    /// Whether a channel has the descriptor with this number.
+    /// The listener at `index`.
+    pub fn listener(&self, index: usize) -> Option<&Listening> {
+        match self.entries.get(index)? {
+            Entry::Listening(listening) => Some(listening),
+            Entry::Channel(_) => None,
+        }
+    }
+
+    /// Whether a channel or listener has the descriptor with this number.
     pub fn has_fd(&self, number: i32) -> bool {
-        self.channels.iter().any(|(_, channel)| channel.socket().as_fd().as_raw_fd() == number)
+        self.entries.iter().any(|(_, entry)| {
+            let fd = match entry {
+                Entry::Channel(channel) => channel.fd(),
+                Entry::Listening(listening) => Some(listening.fd()),
+            };
+            fd.is_some_and(|fd| fd.as_raw_fd() == number)
+        })
     }
 
     /// Takes a channel out: dropped, it closes.
     pub fn remove(&mut self, index: usize) -> Option<Channel> {
-        let mut channel = self.channels.try_remove(index)?;
-        channel.disarm(&self.poller, index);
+        let (poller, entries) = (&self.poller, &mut self.entries);
+        let Some(Entry::Channel(channel)) = entries.get_mut(index) else { return None };
+        channel.disarm(Site { poller, index });
         if let Some(at) = channel.scheduled.take() {
             self.deadlines.remove(&(at, index));
         }
-        Some(channel)
+        match entries.remove(index) {
+            Entry::Channel(channel) => Some(*channel),
+            Entry::Listening(_) => None,
+        }
+    }
+
+    /// Takes a listener out: dropped, it closes.
+    pub fn remove_listener(&mut self, index: usize) -> Option<Listening> {
+        match self.entries.get_mut(index)? {
+            Entry::Listening(listening) => listening.disarm(&self.poller),
+            Entry::Channel(_) => return None,
+        }
+        match self.entries.remove(index) {
+            Entry::Listening(listening) => Some(*listening),
+            Entry::Channel(_) => None,
+        }
+    }
+
+    /// How many connections a listener may accept from now on.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel can't poll one more descriptor.
+    pub fn allow(&mut self, index: usize, connections: usize) -> Result<(), Errno> {
+        let Some(Entry::Listening(listening)) = self.entries.get_mut(index) else { return Ok(()) };
+        listening.allowed = connections;
+        listening.arm(&self.poller, index)
     }
 
     /// Whether somebody wants messages of this channel.
@@ -94,7 +184,7 @@ impl Reactor {
 
     /// Whether somebody waits for queued messages to be settled.
     pub fn watch(&mut self, index: usize, watched: bool) {
-        if let Some(channel) = self.channels.get_mut(index) {
+        if let Some(channel) = self.channel_mut(index) {
             channel.watch(watched);
         }
     }
@@ -110,37 +200,121 @@ impl Reactor {
 
     /// Sends a message to the peer, or to `to` on a channel without one.
     ///
+    /// On a stream small messages wait for [`flush`](Self::flush), or until there is more than the
+    /// high-water mark. `text` is what the payload is, where the protocol tells.
+    ///
     /// # Errors
     ///
     /// When the message was not taken; nothing of it is queued then.
     pub fn send(
         &mut self,
         index: usize,
-        bytes: &[u8],
+        payload: Payload<'_>,
+        text: bool,
         fds: &[BorrowedFd<'_>],
         to: Option<&Address>,
     ) -> Result<Sent, SendError> {
-        let channel = self.channels.get_mut(index).ok_or(SendError::Refused(Errno::BADF))?;
-        let sent = channel.send(&self.poller, index, bytes, fds, to)?;
+        let site = Site { poller: &self.poller, index };
+        let Some(Entry::Channel(channel)) = self.entries.get_mut(index) else {
+            return Err(SendError::Refused(Errno::BADF));
+        };
+        let (sent, unlisted) = channel.send(site, payload, text, fds, to)?;
+        if unlisted {
+            self.unflushed.push(index);
+        }
         if let Sent::Queued(_) = sent {
             // What can fail here is asking for messages, and whoever wants those has been told.
-            let _ = channel.arm(&self.poller, index);
+            let _ = channel.arm(site);
             self.schedule(index);
         }
         Ok(sent)
     }
 
-    /// One non-blocking attempt for everything that is queued anywhere.
-    pub fn try_all(&mut self) {
-        for (index, channel) in &mut self.channels {
-            channel.try_all(&self.poller, index);
+    /// Sends what streams have gathered.
+    pub fn flush(&mut self) {
+        while let Some(index) = self.unflushed.pop() {
+            self.flush_one(index);
         }
     }
 
-    /// Removes the paths that channels have bound; their sockets stay.
+    /// Sends what one stream has gathered.
+    pub fn flush_one(&mut self, index: usize) {
+        // Where the poller fails nothing is lost: the next flush tries again.
+        let _ = self.with(index, |channel| {
+            channel.with_stream(|stream, _| stream.flush());
+        });
+    }
+
+    /// Shuts down the sending side of a stream as soon as all is sent.
+    pub fn finish(&mut self, index: usize) {
+        let _ = self.with(index, |channel| {
+            channel.with_stream(|stream, _| stream.finish());
+        });
+    }
+
+    /// Drops what a stream brings from now on; an event tells of its end.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel can't poll one more descriptor.
+    pub fn discard(&mut self, index: usize) -> Result<(), Errno> {
+        self.with(index, |channel| {
+            channel.with_stream(|stream, _| stream.discard());
+        })
+    }
+
+    /// Drops what a stream has brought so far.
+    pub fn discard_now(&mut self, index: usize) {
+        if let Some(Entry::Channel(channel)) = self.entries.get_mut(index) {
+            channel.with_stream(|stream, _| stream.discard_now(&mut self.shared));
+        }
+    }
+
+    /// Takes in bytes of a stream without a socket; None: its end.
+    pub fn feed(&mut self, index: usize, bytes: Option<&[u8]>) {
+        if let Some(channel) = self.channel_mut(index) {
+            channel.with_stream(|stream, _| stream.feed(bytes));
+            if channel.is_due() {
+                self.due.push(index);
+            }
+        }
+    }
+
+    /// Takes what a stream without a socket has to send.
+    pub fn fetch(&mut self, index: usize) -> Vec<u8> {
+        let fetched = self.channel_mut(index).and_then(|channel| {
+            channel.with_stream(|stream, _| {
+                stream.listed = false;
+                stream.outbox.fetch()
+            })
+        });
+        fetched.unwrap_or_default()
+    }
+
+    /// So many bytes of those that were fetched have been taken.
+    pub fn settle_fetched(&mut self, index: usize, bytes: usize) {
+        if let Some(channel) = self.channel_mut(index) {
+            channel.with_stream(|stream, _| stream.outbox.settle_fetched(bytes));
+            self.due.push(index);
+        }
+    }
+
+    /// One non-blocking attempt for everything that is queued anywhere.
+    pub fn try_all(&mut self) {
+        for (index, entry) in &mut self.entries {
+            if let Entry::Channel(channel) = entry {
+                channel.try_all(Site { poller: &self.poller, index });
+            }
+        }
+    }
+
+    /// Removes the paths that channels and listeners have bound; their sockets stay.
     pub fn unlink_all(&mut self) {
-        for (_, channel) in &mut self.channels {
-            channel.unlink();
+        for (_, entry) in &mut self.entries {
+            match entry {
+                Entry::Channel(channel) => channel.unlink(),
+                Entry::Listening(listening) => listening.unlink(),
+            }
         }
     }
 
@@ -197,59 +371,116 @@ impl Reactor {
 
     fn next_turn(&mut self, batch: &mut Batch<'_>) -> Option<usize> {
         while let Some(ready) = self.ready.pop() {
-            match ready.token {
-                Token::Timer | Token::Newsroom => {}
-                Token::Channel(index) => {
-                    if let Some(channel) = self.channels.get_mut(index) {
-                        let shared = &mut self.shared;
-                        channel.on_ready(&self.poller, index, ready.flags, shared, batch);
-                        return Some(self.after_turn(index, batch));
-                    }
-                }
-                Token::News(index) => {
-                    if let Some(channel) = self.channels.get_mut(index) {
-                        channel.on_news(&self.poller, index, batch);
-                        return Some(self.after_turn(index, batch));
-                    }
-                }
-                Token::Receiver { channel: index, lane } => {
-                    if let Some(channel) = self.channels.get_mut(index) {
-                        channel.on_receiver(&self.poller, index, lane, batch);
-                        return Some(self.after_turn(index, batch));
-                    }
-                }
+            if self.work(ready, batch) {
+                return Some(self.after_turn(ready.token.index(), batch));
             }
         }
         while let Some(index) = self.due.pop() {
-            if let Some(channel) = self.channels.get_mut(index) {
-                channel.on_time(&self.poller, index, Instant::now(), batch);
+            let site = Site { poller: &self.poller, index };
+            if let Some(Entry::Channel(channel)) = self.entries.get_mut(index) {
+                channel.on_time(site, Instant::now(), &mut self.shared, batch);
                 return Some(self.after_turn(index, batch));
             }
         }
+        self.arm_accepted();
         None
     }
 
+    /// Works off one readiness; whether somebody was there for it.
+    fn work(&mut self, ready: Ready, batch: &mut Batch<'_>) -> bool {
+        let index = ready.token.index();
+        let site = Site { poller: &self.poller, index };
+        match (self.entries.get_mut(index), ready.token) {
+            (None, _) | (_, Token::Timer | Token::Newsroom) => return false,
+            (Some(Entry::Channel(channel)), Token::Channel(_)) => {
+                channel.on_ready(site, ready.flags, &mut self.shared, batch);
+            }
+            (Some(Entry::Channel(channel)), Token::News(_)) => channel.on_news(site, batch),
+            (Some(Entry::Channel(channel)), Token::Receiver { lane, .. }) => {
+                channel.on_receiver(site, lane, batch);
+            }
+            (Some(Entry::Listening(_)), _) => self.accept(index, batch),
+        }
+        true
+    }
+
+    fn accept(&mut self, index: usize, batch: &mut Batch<'_>) {
+        for _ in 0..ACCEPTS {
+            let Some(Entry::Listening(listening)) = self.entries.get_mut(index) else { return };
+            let socket = match listening.accept() {
+                Ok(None) => return,
+                Ok(Some(socket)) => socket,
+                Err(errno) => {
+                    // Whoever listens says when to try again.
+                    listening.allowed = 0;
+                    batch.events.push(Event::Failed(errno, "accept4"));
+                    return;
+                }
+            };
+            let (framing, limits) = (listening.framing.clone(), listening.limits.clone());
+            let channel = self.insert_stream(Some(socket), false, framing, limits);
+            self.accepted.push(channel);
+            batch.events.push(Event::Accepted(channel));
+        }
+    }
+
+    /// Who is told of a connection mostly wants its messages at once: it is polled for both, once.
+    fn arm_accepted(&mut self) {
+        while let Some(index) = self.accepted.pop() {
+            // Without being polled its end is noticed when somebody reads.
+            let _ = self.arm(index);
+        }
+    }
+
+    fn insert_stream(
+        &mut self,
+        socket: Option<Stream>,
+        connecting: bool,
+        framing: Framing,
+        limits: Limits,
+    ) -> usize {
+        self.add(Channel::stream(socket, connecting, framing, limits, Rc::clone(&self.spare)))
+    }
+
+    fn channel_mut(&mut self, index: usize) -> Option<&mut Channel> {
+        match self.entries.get_mut(index)? {
+            Entry::Channel(channel) => Some(channel),
+            Entry::Listening(_) => None,
+        }
+    }
+
+    fn arm(&mut self, index: usize) -> Result<(), Errno> {
+        match self.entries.get_mut(index) {
+            Some(Entry::Channel(channel)) => channel.arm(Site { poller: &self.poller, index }),
+            Some(Entry::Listening(listening)) => listening.arm(&self.poller, index),
+            None => Ok(()),
+        }
+    }
+
     fn with(&mut self, index: usize, change: impl FnOnce(&mut Channel)) -> Result<(), Errno> {
-        let Some(channel) = self.channels.get_mut(index) else { return Ok(()) };
+        let Some(channel) = self.channel_mut(index) else { return Ok(()) };
         change(channel);
-        let armed = channel.arm(&self.poller, index);
+        let armed = self.arm(index);
         self.schedule(index);
         armed
     }
 
     fn after_turn(&mut self, index: usize, batch: &mut Batch<'_>) -> usize {
-        if let Some(channel) = self.channels.get_mut(index)
-            && let Err(errno) = channel.arm(&self.poller, index)
-        {
+        if let Err(errno) = self.arm(index) {
             batch.events.push(Event::Failed(errno, "epoll_ctl"));
         }
-        self.schedule(index);
+        if self.channel(index).is_some_and(Channel::is_due) {
+            // The turn was full: the next one goes on.
+            self.due.push(index);
+        } else {
+            self.schedule(index);
+        }
         index
     }
 
     /// Sees to it that the channel's next deadline is met.
     fn schedule(&mut self, index: usize) {
-        let Some(channel) = self.channels.get_mut(index) else { return };
+        let Some(channel) = self.channel_mut(index) else { return };
         let Some(deadline) = channel.deadline() else { return };
         // An earlier one stands: it finds nothing to do, and then this one is scheduled.
         if channel.scheduled.is_some_and(|at| at <= deadline) {
@@ -277,7 +508,7 @@ impl Reactor {
                 break;
             }
             self.deadlines.pop_first();
-            if let Some(channel) = self.channels.get_mut(index) {
+            if let Some(Entry::Channel(channel)) = self.entries.get_mut(index) {
                 channel.scheduled = None;
                 self.due.push(index);
             }

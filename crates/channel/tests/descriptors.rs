@@ -130,7 +130,8 @@ fn no_descriptor_is_left_open() {
 
     // Descriptors that can't be received: the message is refused, and what came of it is closed.
     world.reactor.want(channel, true).unwrap();
-    let to = world.reactor.channel(channel).unwrap().socket().local_address().unwrap();
+    let to =
+        world.reactor.channel(channel).unwrap().datagram_socket().unwrap().local_address().unwrap();
     let now = open_fds();
     let refused = with_few(3, || {
         receiver.send(b"many", &[fd; 10], Some(&to)).unwrap();

@@ -126,7 +126,7 @@ impl Play {
                 }
                 // Nobody has the name.
                 Err(SendError::Refused(_)) => return,
-                Err(SendError::QueueFull) => panic!("the limit is far"),
+                Err(error) => panic!("the limit is far: {error:?}"),
             }
         }
     }

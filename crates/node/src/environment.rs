@@ -4,26 +4,22 @@ use std::os::fd::{AsFd, AsRawFd, IntoRawFd};
 use std::rc::Rc;
 
 use fdwire_channel::Channel;
-use fdwire_socket::{
-    Address, AddressFamily, BindOutcome, Bound, Datagram, Errno, Kind, SocketType, Unlink,
-    bind_path, describe, on_network_or_fuse,
-};
-use fdwire_wire::Protocol;
-use napi::bindgen_prelude::{Buffer, Env, JsObjectValue, Object, Uint8Array, Unknown};
+use fdwire_socket::{Address, Errno, Kind, Name, on_network_or_fuse};
+use napi::bindgen_prelude::{Buffer, Env, JsObjectValue, Object, Unknown};
 use napi::{Error, Result, Status};
 use napi_derive::napi;
 
 use crate::fds::{lend, take_over};
 use crate::hot;
 use crate::memory::Memory;
-use crate::outcome::{ChannelOptions, ChannelStats, Failed, Outcome, QueueNumbers, in_call};
+use crate::outcome::{ChannelStats, QueueNumbers, SocketName};
 use crate::state::State;
 use crate::turn::Inner;
 
 /// All channels of one thread, and what they share.
 #[napi]
 pub struct Environment {
-    inner: Rc<Inner>,
+    pub(crate) inner: Rc<Inner>,
 }
 
 #[napi]
@@ -60,145 +56,73 @@ impl Environment {
         self.inner.set_ref(referenced);
     }
 
-    /// A socket that is bound to an address: a path, an abstract name, or empty for the kernel's
-    /// choice. `unlink` is `stale`, `always` or `never`.
-    #[napi]
-    pub fn bind(
-        &self,
-        address: Uint8Array,
-        mode: u32,
-        unlink: String,
-        options: ChannelOptions,
-    ) -> Result<Outcome> {
-        self.open(|state| {
-            let address = parse(&address)?;
-            let socket = Datagram::new().map_err(in_call("socket"))?;
-            match name(&socket, &address, mode, &unlink)? {
-                Naming::Named(bound) => add(state, socket, bound, &options),
-                Naming::Locked => Ok(Outcome::locked()),
-            }
-        })
-    }
-
-    /// A socket that is connected to an address and then bound: to `local`, empty for the kernel's
-    /// choice, absent to stay without a name. `mode` and `unlink` are as in `bind`, for `local`.
-    #[napi]
-    pub fn connect(
-        &self,
-        address: Uint8Array,
-        local: Option<Uint8Array>,
-        mode: u32,
-        unlink: String,
-        options: ChannelOptions,
-    ) -> Result<Outcome> {
-        self.open(|state| {
-            let address = parse(&address)?;
-            let local = local.as_ref().map(|local| parse(local)).transpose()?;
-            let socket = Datagram::new().map_err(in_call("socket"))?;
-            // The other way round a stranger's datagram would slip in between.
-            socket.connect(&address).map_err(in_call("connect"))?;
-            let Some(local) = local else { return add(state, socket, None, &options) };
-            match name(&socket, &local, mode, &unlink)? {
-                Naming::Named(bound) => add(state, socket, bound, &options),
-                Naming::Locked => Ok(Outcome::locked()),
-            }
-        })
-    }
-
-    /// Two connected sockets.
-    #[napi]
-    pub fn pair(&self, options: ChannelOptions) -> Result<Vec<Outcome>> {
-        let mut second = Outcome::locked();
-        let first = self.open(|state| {
-            let (a, b) = Datagram::pair().map_err(in_call("socketpair"))?;
-            let first = add(state, a, None, &options)?;
-            second = add(state, b, None, &options)?;
-            Ok(first)
-        })?;
-        Ok(vec![first, second])
-    }
-
-    /// A channel over a socket that JavaScript gives away; where it fails nothing is taken.
-    #[napi]
-    pub fn adopt(&self, fd: i32, options: ChannelOptions) -> Result<Outcome> {
-        self.open(|state| {
-            let owned = take_over(fd).map_err(in_call("adopt"))?;
-            let socket = Datagram::adopt(owned);
-            let channel = match channel(socket, None, &options) {
-                Ok(channel) => channel,
-                Err((errno, socket)) => {
-                    let _number = socket.into_fd().into_raw_fd();
-                    return Err(Failed(errno, "adopt"));
-                }
-            };
-            Ok(Outcome::channel(state.reactor.add(channel)))
-        })
-    }
-
-    /// What a socket is: its family and type, and whether it listens; an errno where it is none.
-    #[napi]
-    pub fn describe(&self, fd: i32) -> SocketDescription {
-        match lend(fd).and_then(describe) {
-            Ok(found) => SocketDescription {
-                errno: 0,
-                unix: found.domain == AddressFamily::UNIX,
-                dgram: found.kind == SocketType::DGRAM,
-                listening: found.listening,
-            },
-            Err(errno) => SocketDescription {
-                errno: errno.raw_os_error(),
-                unix: false,
-                dgram: false,
-                listening: false,
-            },
-        }
-    }
-
-    /// Closes a channel, and removes its path where it bound one.
+    /// Closes a channel or listener, and removes its path where it bound one.
     #[napi]
     pub fn close(&self, channel: i32) {
-        self.with(|state| drop(state.remove(index(channel))));
+        self.with(|state| {
+            drop(state.remove(index(channel)));
+            drop(state.reactor.remove_listener(index(channel)));
+        });
     }
 
     /// Takes a channel's descriptor out; -1 where there is no such channel.
     #[napi]
     pub fn detach(&self, channel: i32) -> i32 {
-        self.with(|state| state.remove(index(channel)))
+        self.with(|state| state.remove(index(channel)).and_then(Channel::into_fd))
             .flatten()
-            .map_or(-1, |channel| channel.into_socket().into_fd().into_raw_fd())
+            .map_or(-1, IntoRawFd::into_raw_fd)
     }
 
-    /// A channel's descriptor; -1 where there is no such channel.
+    /// A channel's or listener's descriptor; -1 where there is none.
     #[napi]
     pub fn fd(&self, channel: i32) -> i32 {
-        self.ask(channel, |channel| channel.socket().as_fd().as_raw_fd()).unwrap_or(-1)
-    }
-
-    /// A channel's own name; empty where it has none.
-    #[napi]
-    pub fn local_address(&self, channel: i32) -> Buffer {
-        let address = self.ask(channel, |channel| channel.socket().local_address().ok()).flatten();
-        address.map_or_else(Vec::new, |address| address.as_bytes().to_vec()).into()
-    }
-
-    /// The name of a channel's peer; empty where that has none, null where there is no peer.
-    #[napi]
-    pub fn peer_address(&self, channel: i32) -> Option<Buffer> {
-        self.ask(channel, |channel| {
-            let peer = channel.socket().peer_address().ok().flatten();
-            channel
-                .connected()
-                .then(|| peer.map_or_else(Vec::new, |address| address.as_bytes().to_vec()).into())
+        self.with(|state| {
+            let (reactor, at) = (&state.reactor, index(channel));
+            let channel = reactor.channel(at).and_then(Channel::fd);
+            let fd = channel.or_else(|| Some(reactor.listener(at)?.socket().as_fd()));
+            fd.map(|fd| fd.as_raw_fd())
         })
         .flatten()
+        .unwrap_or(-1)
+    }
+
+    /// The name of a channel's or listener's socket; null where there is none.
+    #[napi]
+    pub fn local_address(&self, channel: i32) -> Option<SocketName> {
+        self.with(|state| {
+            let (reactor, at) = (&state.reactor, index(channel));
+            match (reactor.channel(at), reactor.listener(at)) {
+                (Some(channel), _) => match channel.datagram_socket() {
+                    Some(socket) => socket.local_address().ok().map(Name::Unix),
+                    None => channel.stream_socket()?.local_name().ok(),
+                },
+                (None, Some(listener)) => listener.socket().local_name().ok(),
+                (None, None) => None,
+            }
+        })
+        .flatten()
+        .map(SocketName::from)
+    }
+
+    /// The name of a channel's peer; null where there is no peer.
+    #[napi]
+    pub fn peer_address(&self, channel: i32) -> Option<SocketName> {
+        self.ask(channel, |channel| match channel.datagram_socket() {
+            Some(socket) if channel.connected() => {
+                let peer = socket.peer_address().ok().flatten();
+                Some(Name::Unix(peer.unwrap_or(Address::UNNAMED)))
+            }
+            Some(_) => None,
+            None => channel.stream_socket()?.peer_name().ok(),
+        })
+        .flatten()
+        .map(SocketName::from)
     }
 
     /// What a channel has done and has waiting.
     #[napi]
     pub fn stats(&self, channel: i32) -> Option<ChannelStats> {
-        self.ask(channel, |channel| {
-            ChannelStats::new(channel.counters(), channel.queued(), channel.open_fds())
-        })
+        self.ask(channel, ChannelStats::of)
     }
 
     /// The numbers of a channel's queued messages.
@@ -275,92 +199,15 @@ impl Environment {
         lend(fd).and_then(on_network_or_fuse).unwrap_or(false)
     }
 
-    fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> Option<T> {
+    pub(crate) fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> Option<T> {
         self.inner.state.borrow_mut().as_mut().map(work)
     }
 
     fn ask<T>(&self, channel: i32, question: impl FnOnce(&Channel) -> T) -> Option<T> {
         self.with(|state| state.reactor.channel(index(channel)).map(question)).flatten()
     }
-
-    fn open(
-        &self,
-        work: impl FnOnce(&mut State) -> std::result::Result<Outcome, Failed>,
-    ) -> Result<Outcome> {
-        let outcome = self.with(|state| work(state).unwrap_or_else(Outcome::from));
-        outcome.ok_or_else(|| Error::new(Status::Closing, "the environment has ended"))
-    }
 }
 
-/// What a socket is.
-#[napi(object)]
-pub struct SocketDescription {
-    /// 0, or why it can't be told.
-    pub errno: i32,
-    /// Whether it is a Unix socket.
-    pub unix: bool,
-    /// Whether it is a datagram socket.
-    pub dgram: bool,
-    /// Whether it accepts connections.
-    pub listening: bool,
-}
-
-/// How an attempt to name a socket ended.
-enum Naming {
-    /// It has its name; where that is a path, dropping this removes it.
-    Named(Option<Bound>),
-    /// Somebody else is binding in the path's directory right now.
-    Locked,
-}
-
-/// Names a socket: by a path, an abstract name, or (empty) the kernel's choice.
-fn name(
-    socket: &Datagram,
-    address: &Address,
-    mode: u32,
-    unlink: &str,
-) -> std::result::Result<Naming, Failed> {
-    if !address.is_path() {
-        socket.bind(address).map_err(in_call("bind"))?;
-        return Ok(Naming::Named(None));
-    }
-    let unlink = match unlink {
-        "always" => Unlink::Always,
-        "never" => Unlink::Never,
-        _ => Unlink::Stale,
-    };
-    Ok(match bind_path(socket, address, mode, unlink)? {
-        BindOutcome::Bound(bound) => Naming::Named(Some(bound)),
-        BindOutcome::Locked => Naming::Locked,
-    })
-}
-
-fn add(
-    state: &mut State,
-    socket: Datagram,
-    bound: Option<Bound>,
-    options: &ChannelOptions,
-) -> std::result::Result<Outcome, Failed> {
-    let channel =
-        channel(socket, bound, options).map_err(|(errno, _socket)| Failed(errno, "getsockopt"))?;
-    Ok(Outcome::channel(state.reactor.add(channel)))
-}
-
-fn channel(
-    socket: Datagram,
-    bound: Option<Bound>,
-    options: &ChannelOptions,
-) -> std::result::Result<Channel, (Errno, Datagram)> {
-    let Some(protocol) = Protocol::from_name(&options.protocol) else {
-        return Err((Errno::PROTONOSUPPORT, socket));
-    };
-    Channel::new(socket, bound, protocol, options.limits())
-}
-
-fn parse(name: &[u8]) -> std::result::Result<Address, Failed> {
-    Address::from_bytes(name).map_err(|_| Failed(Errno::INVAL, "bind"))
-}
-
-fn index(channel: i32) -> usize {
+pub(crate) fn index(channel: i32) -> usize {
     usize::try_from(channel).unwrap_or(usize::MAX)
 }

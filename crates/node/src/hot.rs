@@ -10,24 +10,26 @@ use std::os::fd::IntoRawFd;
 use std::ptr;
 use std::rc::Rc;
 
-use fdwire_channel::{SendError, Sent};
+use fdwire_channel::{Payload, SendError, Sent};
 use fdwire_socket::{Address, Errno};
+use fdwire_wire::codec::Unframeable;
 use fdwire_wire::json;
 use napi::sys;
 
 use crate::fds::{close, lend};
 use crate::state::State;
-use crate::table::{BAD_ADDRESS, FDS_OUT, FDS_OUT_MAX, QUEUE_FULL, TAKEN};
+use crate::table::{BAD_ADDRESS, FDS_OUT, FDS_OUT_MAX, HAS_DELIMITER, QUEUE_FULL, TAKEN, TOO_LONG};
 use crate::turn::{Inner, bind_function};
 
 /// What a callback of napi is.
 type Callback = unsafe extern "C" fn(sys::napi_env, sys::napi_callback_info) -> sys::napi_value;
 
 /// The hot functions, by name.
-const FUNCTIONS: [(&str, Callback); 6] = [
+const FUNCTIONS: [(&str, Callback); 7] = [
     ("sendText", send_text),
     ("sendBytes", send_bytes),
     ("sendMany", send_many),
+    ("flush", flush),
     ("closeFd", close_fd),
     ("takeFd", take_fd),
     ("want", want),
@@ -61,8 +63,8 @@ unsafe extern "C" fn send_text(
     let call = unsafe { Call::<4>::new(env, info) };
     call.number(|call, state| {
         let text = call.text(1, &mut state.scratch).ok_or(Errno::INVAL.raw_os_error())?;
-        let scratch = std::mem::take(&mut state.scratch);
-        let result = send(call, state, &scratch[..text], 3);
+        let mut scratch = std::mem::take(&mut state.scratch);
+        let result = send(call, state, Payload::Offered(&mut scratch, text), true);
         state.scratch = if scratch.len() > SCRATCH_MAX { Vec::new() } else { scratch };
         result
     })
@@ -77,7 +79,7 @@ unsafe extern "C" fn send_bytes(
     let call = unsafe { Call::<4>::new(env, info) };
     call.number(|call, state| {
         let bytes = call.bytes(1).ok_or(Errno::INVAL.raw_os_error())?;
-        send(call, state, bytes, 3)
+        send(call, state, Payload::Borrowed(bytes), false)
     })
 }
 
@@ -95,7 +97,8 @@ unsafe extern "C" fn send_many(
         let scratch = std::mem::take(&mut state.scratch);
         let (mut taken, mut last) = (0, Ok(Sent::Now));
         for element in json::elements(&scratch[..text]) {
-            match state.reactor.send(call.channel(), element, &[], to.as_ref()) {
+            let payload = Payload::Borrowed(element);
+            match state.reactor.send(call.channel(), payload, true, &[], to.as_ref()) {
                 Ok(Sent::Now) => {}
                 queued_or_failed => last = queued_or_failed,
             }
@@ -107,6 +110,16 @@ unsafe extern "C" fn send_many(
         state.memory.table()[TAKEN as usize] = taken;
         state.scratch = if scratch.len() > SCRATCH_MAX { Vec::new() } else { scratch };
         outcome(last)
+    })
+}
+
+/// `flush()`: sends what streams have gathered.
+unsafe extern "C" fn flush(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    // SAFETY: called by napi.
+    let call = unsafe { Call::<1>::new(env, info) };
+    call.number(|_, state| {
+        state.reactor.flush();
+        Ok(0.0)
     })
 }
 
@@ -154,16 +167,16 @@ fn release<const N: usize>(call: &Call<N>, state: &mut State) -> Result<f64, i32
     Ok(0.0)
 }
 
-/// Sends with the descriptors that stand in the table; `to` is the argument at that place.
-fn send(call: &Call<4>, state: &mut State, bytes: &[u8], to: usize) -> Result<f64, i32> {
-    let to = call.address(to)?;
+/// Sends with the descriptors that stand in the table; the last argument is where to.
+fn send(call: &Call<4>, state: &mut State, payload: Payload<'_>, text: bool) -> Result<f64, i32> {
+    let to = call.address(3)?;
     let count = usize::try_from(call.integer(2)).unwrap_or(0).min(FDS_OUT_MAX as usize);
     let fds = state.memory.table()[FDS_OUT as usize..][..count]
         .iter()
         .map(|&number| lend(number))
         .collect::<Result<Vec<_>, _>>()
         .map_err(Errno::raw_os_error)?;
-    outcome(state.reactor.send(call.channel(), bytes, &fds, to.as_ref()))
+    outcome(state.reactor.send(call.channel(), payload, text, &fds, to.as_ref()))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "2^53 messages take longer than a process lives")]
@@ -173,6 +186,8 @@ fn outcome(sent: Result<Sent, SendError>) -> Result<f64, i32> {
         Ok(Sent::Queued(seq)) => Ok(seq as f64),
         Err(SendError::Refused(errno)) => Err(errno.raw_os_error()),
         Err(SendError::QueueFull) => Err(-QUEUE_FULL),
+        Err(SendError::Unframeable(Unframeable::Delimiter)) => Err(-HAS_DELIMITER),
+        Err(SendError::Unframeable(Unframeable::TooLong)) => Err(-TOO_LONG),
     }
 }
 

@@ -3,6 +3,9 @@
 //! | file | what is in it | unsafe |
 //! | --- | --- | --- |
 //! | `environment.rs` | the class that JavaScript makes once a thread; everything that isn't hot | |
+//! | `opening.rs` | how channels and listeners are made | |
+//! | `streams.rs` | what is done with streams and listeners beside sending and receiving | |
+//! | `codec.rs` | a codec alone: bytes to messages, without a channel | |
 //! | `outcome.rs` | how results and options cross | |
 //! | `state.rs` | what an environment owns; the records of a turn | |
 //! | `fds.rs` | descriptors that JavaScript knows by number | yes |
@@ -12,11 +15,14 @@
 //! | `turn.rs` | the way from the loop into JavaScript, and the environment's end | yes |
 
 // Public are the modules that say something to JavaScript: napi exports from them.
+pub mod codec;
 pub mod environment;
 mod fds;
 mod hot;
 mod memory;
+pub mod opening;
 pub mod outcome;
 mod state;
+pub mod streams;
 pub mod table;
 mod turn;

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use fdwire_channel::{Counters, Limits};
-use fdwire_socket::{BindError, Errno};
+use fdwire_channel::{Channel, Framing, Limits};
+use fdwire_socket::{BindError, Errno, Name};
+use fdwire_wire::Protocol;
+use fdwire_wire::codec::{self, Codec};
+use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
 
 /// A channel's index, or the system call that failed.
@@ -15,16 +18,18 @@ pub struct Outcome {
     pub errno: i32,
     /// The system call.
     pub syscall: String,
+    /// Whether the connection is yet to be made, of which a record tells.
+    pub connecting: bool,
 }
 
 impl Outcome {
     pub(crate) fn channel(index: usize) -> Self {
         let channel = i32::try_from(index).unwrap_or(i32::MAX);
-        Self { channel, errno: 0, syscall: String::new() }
+        Self { channel, ..Self::locked() }
     }
 
     pub(crate) fn locked() -> Self {
-        Self { channel: -1, errno: 0, syscall: String::new() }
+        Self { channel: -1, errno: 0, syscall: String::new(), connecting: false }
     }
 }
 
@@ -39,7 +44,7 @@ impl From<BindError> for Failed {
 
 impl From<Failed> for Outcome {
     fn from(Failed(errno, syscall): Failed) -> Self {
-        Self { channel: -1, errno: errno.raw_os_error(), syscall: syscall.into() }
+        Self { errno: errno.raw_os_error(), syscall: syscall.into(), ..Self::locked() }
     }
 }
 
@@ -59,12 +64,22 @@ pub struct ChannelOptions {
     pub max_fds: u32,
     /// Received descriptors at which reading stops.
     pub max_open_fds: u32,
+    /// Unsent bytes of a stream above which `send` says so.
+    pub high_water_mark: u32,
     /// Bytes, for each destination.
     pub max_queued: u32,
     /// Descriptors, for each destination.
     pub max_queued_fds: u32,
     /// Milliseconds; 0 for none.
     pub send_timeout: u32,
+    /// Whether payloads are text.
+    pub text: bool,
+    /// Whether that is JSON.
+    pub json: bool,
+    /// uds_comms: to decode what the original decodes.
+    pub lenient: bool,
+    /// lines: what stands behind the last delimiter is a message too.
+    pub final_line: bool,
 }
 
 impl ChannelOptions {
@@ -74,10 +89,27 @@ impl ChannelOptions {
             max_message: self.max_message as usize,
             max_fds: self.max_fds as usize,
             max_open_fds: self.max_open_fds as usize,
+            high_water_mark: self.high_water_mark as usize,
             max_queued: self.max_queued as usize,
             max_queued_fds: self.max_queued_fds as usize,
             send_timeout: (!timeout.is_zero()).then_some(timeout),
         }
+    }
+
+    pub(crate) fn protocol(&self) -> Result<Protocol, Failed> {
+        Protocol::from_name(&self.protocol).ok_or(Failed(Errno::PROTONOSUPPORT, "protocol"))
+    }
+
+    pub(crate) fn framing(&self) -> Result<Framing, Failed> {
+        let options = codec::Options {
+            max_message: self.max_message as usize,
+            text: self.text,
+            lenient: self.lenient,
+            final_line: self.final_line,
+        };
+        let codec = Codec::new(self.protocol()?, options);
+        let codec = codec.ok_or(Failed(Errno::PROTONOSUPPORT, "protocol"))?;
+        Ok(Framing { codec, text: self.text, json: self.json })
     }
 }
 
@@ -108,6 +140,10 @@ pub struct ChannelStats {
     pub queued_fds: f64,
     /// Received descriptors that nobody has taken or closed.
     pub open_fds: f64,
+    /// Bytes of a stream outside of any frame.
+    pub noise: f64,
+    /// Bytes of a stream that were read and are no message yet.
+    pub in_hand: f64,
 }
 
 /// The numbers of queued messages.
@@ -122,11 +158,9 @@ pub struct QueueNumbers {
 
 #[expect(clippy::cast_precision_loss, reason = "counts below 2^53")]
 impl ChannelStats {
-    pub(crate) fn new(
-        done: Counters,
-        (queued, queued_bytes, queued_fds): (usize, usize, usize),
-        open_fds: usize,
-    ) -> Self {
+    pub(crate) fn of(channel: &Channel) -> Self {
+        let done = channel.counters();
+        let (queued, queued_bytes, queued_fds) = channel.queued();
         Self {
             received: done.received as f64,
             received_bytes: done.received_bytes as f64,
@@ -139,7 +173,9 @@ impl ChannelStats {
             queued: queued as f64,
             queued_bytes: queued_bytes as f64,
             queued_fds: queued_fds as f64,
-            open_fds: open_fds as f64,
+            open_fds: channel.open_fds() as f64,
+            noise: done.noise as f64,
+            in_hand: channel.in_hand() as f64,
         }
     }
 }
@@ -148,5 +184,31 @@ impl ChannelStats {
 impl QueueNumbers {
     pub(crate) fn new((oldest, next): (Option<u64>, u64)) -> Self {
         Self { oldest: oldest.unwrap_or(0) as f64, next: next as f64 }
+    }
+}
+
+/// The name of a socket.
+#[napi(object)]
+pub struct SocketName {
+    /// A Unix socket's, empty where it has none; absent for TCP.
+    pub unix: Option<Buffer>,
+    /// A TCP socket's address; absent for Unix.
+    pub host: Option<String>,
+    /// Its port.
+    pub port: Option<u16>,
+}
+
+impl From<Name> for SocketName {
+    fn from(name: Name) -> Self {
+        match name {
+            Name::Unix(address) => {
+                Self { unix: Some(address.as_bytes().to_vec().into()), host: None, port: None }
+            }
+            Name::Inet(address) => Self {
+                unix: None,
+                host: Some(address.ip().to_string()),
+                port: Some(address.port()),
+            },
+        }
     }
 }

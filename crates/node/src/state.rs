@@ -3,16 +3,17 @@
 use std::os::fd::OwnedFd;
 
 use fdwire_channel::{
-    Arrival, Batch, Channel, Event, GivenUp, MAX_EVENTS, NAMES, Payload, Reactor, Refusal, Sender,
+    Arrival, Batch, Channel, Event, GivenUp, MAX_EVENTS, NAMES, Reactor, Reading, Refusal, Sender,
 };
 use fdwire_socket::{Address, Errno};
 use fdwire_wire::Malformed;
+use fdwire_wire::codec::Lost;
 
 use crate::fds::OwnedFds;
 use crate::memory::Memory;
 use crate::table::{
-    BATCH_BYTES, FDS_IN, FROM_PEER, FROM_SAME, FROM_UNNAMED, JOINED_ASCII, JOINED_END, PayloadKind,
-    RECORD_WORDS, RECORDS, RecordKind, RefusalReason,
+    BATCH_BYTES, FDS_IN, FROM_PEER, FROM_SAME, FROM_UNNAMED, JOINED_ASCII, JOINED_END, LossReason,
+    PayloadKind, RECORD_WORDS, RECORDS, RecordKind, RefusalReason,
 };
 
 /// The state of one environment.
@@ -110,7 +111,7 @@ impl State {
 
     fn close_untold(&mut self, turn: &mut Turn) {
         for event in turn.events.drain(turn.told..) {
-            if let Event::Message(_, arrival) | Event::Large(_, arrival) = event {
+            if let Event::Message(_, arrival) | Event::Large(_, _, arrival) = event {
                 for at in arrival.fds {
                     let number = self.memory.table()[FDS_IN as usize + at];
                     drop(self.owned.take(number));
@@ -124,9 +125,10 @@ impl State {
             Event::Message(at, arrival) => {
                 message(RecordKind::Message, word(at.start), at.len(), arrival)
             }
-            Event::Large(bytes, arrival) => {
-                let record =
-                    message(RecordKind::Large, word(self.large.len()), bytes.len(), arrival);
+            Event::Large(bytes, at, arrival) => {
+                let record = message(RecordKind::Large, word(self.large.len()), at.len(), arrival);
+                // The message is what stands at its end.
+                bytes.truncate(at.end);
                 self.large.push(std::mem::take(bytes));
                 record
             }
@@ -151,6 +153,16 @@ impl State {
             }
             Event::Progress => [RecordKind::Progress as i32, 0, 0, 0, 0, 0, 0, 0],
             Event::FdsHeld => [RecordKind::FdsHeld as i32, 0, 0, 0, 0, 0, 0, 0],
+            Event::Connected => [RecordKind::Connected as i32, 0, 0, 0, 0, 0, 0, 0],
+            Event::Accepted(channel) => {
+                [RecordKind::Accepted as i32, word(*channel), 0, 0, 0, 0, 0, 0]
+            }
+            Event::End => [RecordKind::End as i32, 0, 0, 0, 0, 0, 0, 0],
+            Event::Cut(missing) => [RecordKind::Cut as i32, word(*missing), 0, 0, 0, 0, 0, 0],
+            Event::Lost(why, sample) => {
+                let (place, len) = (word(sample.start), word(sample.len()));
+                [RecordKind::Lost as i32, place, len, 0, 0, 0, 0, loss_reason(*why) as i32]
+            }
             Event::Failed(errno, syscall) => {
                 let (name, name_len) = self.keep(syscall.as_bytes(), names);
                 let errno = errno.raw_os_error();
@@ -185,11 +197,7 @@ pub(crate) fn low_31_bits(seq: u64) -> i32 {
 
 fn message(kind: RecordKind, place: i32, len: usize, arrival: &Arrival) -> Record {
     let (name, name_len) = sender(&arrival.from);
-    let payload = match arrival.payload {
-        Payload::Ascii => PayloadKind::Ascii,
-        Payload::Utf8 => PayloadKind::Utf8,
-        Payload::Bytes => PayloadKind::Bytes,
-    };
+    let payload = payload_kind(arrival.reading);
     let (first, fds) = (word(arrival.fds.start), word(arrival.fds.len()));
     [kind as i32, place, word(len), first, fds, name, name_len, payload as i32]
 }
@@ -205,16 +213,42 @@ fn sender(from: &Sender) -> (i32, i32) {
 
 fn reason(why: Refusal) -> RefusalReason {
     match why {
-        Refusal::Malformed(Malformed::Empty) => RefusalReason::Empty,
-        Refusal::Malformed(Malformed::NotUtf8) => RefusalReason::NotUtf8,
+        Refusal::Malformed(why) => malformed_reason(why),
         Refusal::TooLarge => RefusalReason::TooLarge,
         Refusal::TooManyFds => RefusalReason::TooManyFds,
         Refusal::FdsTruncated => RefusalReason::FdsTruncated,
     }
 }
 
+/// How the bytes of a message are to be read.
+pub(crate) fn payload_kind(reading: Reading) -> PayloadKind {
+    match reading {
+        Reading::Ascii => PayloadKind::Ascii,
+        Reading::Utf8 => PayloadKind::Utf8,
+        Reading::Bytes => PayloadKind::Bytes,
+    }
+}
+
+/// Why a stream is lost.
+pub(crate) fn loss_reason(why: Lost) -> LossReason {
+    match why {
+        Lost::TooLarge => LossReason::TooLarge,
+        Lost::BadHeader => LossReason::BadHeader,
+    }
+}
+
+/// Why a message is malformed.
+pub(crate) fn malformed_reason(why: Malformed) -> RefusalReason {
+    match why {
+        Malformed::Empty => RefusalReason::Empty,
+        Malformed::NotUtf8 => RefusalReason::NotUtf8,
+        Malformed::NotBase64 => RefusalReason::NotBase64,
+        Malformed::CutOff => RefusalReason::CutOff,
+    }
+}
+
 fn is_ascii(event: &Event) -> bool {
-    matches!(event, Event::Message(_, Arrival { payload: Payload::Ascii, .. }))
+    matches!(event, Event::Message(_, Arrival { reading: Reading::Ascii, .. }))
 }
 
 /// A place or length in the slab, or a count of records: all far below 2^31. A large message's

@@ -78,6 +78,27 @@ pub enum RecordKind {
     FdsHeld,
     /// The socket failed; place: the errno; the name: of the system call.
     Failed,
+    /// The connection is made.
+    Connected,
+    /// A listener has a connection; place: the channel's index.
+    Accepted,
+    /// The peer has ended.
+    End,
+    /// The peer has ended inside of a frame; place: the bytes that are missing at least.
+    Cut,
+    /// Nothing more can be understood of the stream, from these bytes in the slab on; detail: a
+    /// `LossReason`.
+    Lost,
+}
+
+/// Why nothing more can be understood of a stream.
+#[napi]
+#[derive(Clone, Copy)]
+pub enum LossReason {
+    /// A frame is larger than `maxMessage`.
+    TooLarge,
+    /// A header is none of the protocol's.
+    BadHeader,
 }
 
 /// How the bytes of a message are to be read.
@@ -100,6 +121,10 @@ pub enum RefusalReason {
     Empty,
     /// It is not valid UTF-8.
     NotUtf8,
+    /// It is not valid base64.
+    NotBase64,
+    /// The next frame begins in it.
+    CutOff,
     /// It is larger than `maxMessage`.
     TooLarge,
     /// It came with more descriptors than `maxFds`.
@@ -127,3 +152,11 @@ pub const QUEUE_FULL: i32 = -10_000;
 /// What `send` gives where the destination is no address.
 #[napi]
 pub const BAD_ADDRESS: i32 = -10_001;
+
+/// What `send` gives where the message holds the protocol's delimiter.
+#[napi]
+pub const HAS_DELIMITER: i32 = -10_002;
+
+/// What `send` gives where the message is longer than the protocol's header can say.
+#[napi]
+pub const TOO_LONG: i32 = -10_003;

@@ -101,6 +101,15 @@ impl Inner {
         self.turning.set(false);
     }
 
+    /// Lets the channels work that have something to do without a readiness, if none works already:
+    /// then their turn comes after its.
+    pub(crate) fn work_off(&self) {
+        if !self.turning.replace(true) {
+            while self.take_turn() {}
+            self.turning.set(false);
+        }
+    }
+
     /// One channel's turn; whether there may be more.
     fn take_turn(&self) -> bool {
         let turn = self.state.borrow_mut().as_mut().and_then(State::turn);

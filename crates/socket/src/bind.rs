@@ -2,9 +2,10 @@
 
 use std::ffi::CString;
 use std::fmt;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{self, AtFlags, FileType, FlockOperation, Mode, OFlags, Stat};
+use rustix::net;
 
 use crate::{Address, Datagram, Errno};
 
@@ -68,6 +69,17 @@ pub fn bind_path(
     mode: u32,
     unlink: Unlink,
 ) -> Result<BindOutcome, BindError> {
+    bind_socket(socket.as_fd(), path, mode, unlink, |_| Ok(()))
+}
+
+/// As [`bind_path`] for any Unix socket; `begin` makes it live, before anybody may take it for stale.
+pub(crate) fn bind_socket(
+    socket: BorrowedFd<'_>,
+    path: &Address,
+    mode: u32,
+    unlink: Unlink,
+    begin: impl FnOnce(BorrowedFd<'_>) -> Result<(), BindError>,
+) -> Result<BindOutcome, BindError> {
     let mode = Mode::from_raw_mode(mode) & PERMISSIONS;
     let (dir, name) = split(path)?;
     let dir = open_directory(&dir)?;
@@ -79,15 +91,19 @@ pub fn bind_path(
     make_room(&dir, &name, path, if lock.is_some() { unlink } else { Unlink::Never })?;
     // The inode gets `mode & !umask` in the moment it appears: never more than was asked for.
     fs::fchmod(socket, mode).map_err(in_call("fchmod"))?;
-    socket.bind(path).map_err(in_call("bind"))?;
+    net::bind(socket, path).map_err(in_call("bind"))?;
     let stat = fs::statat(&dir, &name, AtFlags::SYMLINK_NOFOLLOW).map_err(in_call("lstat"))?;
     // The path led to a directory twice. Had it been moved in between, this is not what we bound.
     if !is_socket(&stat) || lstat(path).map(|at_path| inode(&at_path)) != Ok(inode(&stat)) {
         return Err(in_call("bind")(Errno::STALE));
     }
+    // Whoever finds it finds it with its mode, and live.
+    if let Err(error) = set_mode(&dir, &name, &stat, mode).and_then(|()| begin(socket)) {
+        let _ = fs::unlinkat(&dir, &name, AtFlags::empty());
+        return Err(error);
+    }
     drop(lock);
     let bound = Bound { dir, name, inode: inode(&stat), kept: false };
-    bound.set_mode(&stat, mode)?;
     Ok(BindOutcome::Bound(bound))
 }
 
@@ -114,26 +130,6 @@ impl Bound {
     /// Leaves the name to whoever has the socket from now on.
     pub fn keep(mut self) {
         self.kept = true;
-    }
-
-    /// Gives the inode the bits that the umask took away.
-    fn set_mode(&self, stat: &Stat, mode: Mode) -> Result<(), BindError> {
-        if Mode::from_raw_mode(stat.st_mode) & PERMISSIONS == mode {
-            return Ok(());
-        }
-        // fchmodat would follow a symbolic link that somebody put there just now, so take hold of the
-        // inode and go through /proc, which leads to it and nowhere else.
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let node = fs::openat(&self.dir, &self.name, flags, NO_MODE).map_err(in_call("open"))?;
-        if inode(&fs::fstat(&node).map_err(in_call("fstat"))?) != self.inode {
-            return Err(in_call("bind")(Errno::STALE));
-        }
-        match fs::chmod(format!("/proc/self/fd/{}", node.as_raw_fd()), mode) {
-            // There is no /proc here.
-            Err(Errno::NOENT) => fs::chmodat(&self.dir, &self.name, mode, AtFlags::empty()),
-            done => done,
-        }
-        .map_err(in_call("chmod"))
     }
 }
 
@@ -206,6 +202,26 @@ fn is_stale(path: &Address) -> Result<bool, BindError> {
     Ok(probe.connect(path) == Err(Errno::CONNREFUSED))
 }
 
+/// Gives the inode the bits that the umask took away.
+fn set_mode(dir: &OwnedFd, name: &CString, stat: &Stat, mode: Mode) -> Result<(), BindError> {
+    if Mode::from_raw_mode(stat.st_mode) & PERMISSIONS == mode {
+        return Ok(());
+    }
+    // fchmodat would follow a symbolic link that somebody put there just now, so take hold of the
+    // inode and go through /proc, which leads to it and nowhere else.
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let node = fs::openat(dir, name, flags, NO_MODE).map_err(in_call("open"))?;
+    if inode(&fs::fstat(&node).map_err(in_call("fstat"))?) != inode(stat) {
+        return Err(in_call("bind")(Errno::STALE));
+    }
+    match fs::chmod(format!("/proc/self/fd/{}", node.as_raw_fd()), mode) {
+        // There is no /proc here.
+        Err(Errno::NOENT) => fs::chmodat(dir, name, mode, AtFlags::empty()),
+        done => done,
+    }
+    .map_err(in_call("chmod"))
+}
+
 /// Opens a directory to lock it and to reach names in it; one that we may not read only for the
 /// latter.
 fn open_directory(dir: &CString) -> Result<OwnedFd, BindError> {
@@ -248,7 +264,7 @@ fn inode(stat: &Stat) -> Inode {
     (stat.st_dev, stat.st_ino)
 }
 
-fn in_call(syscall: &'static str) -> impl Fn(Errno) -> BindError {
+pub(crate) fn in_call(syscall: &'static str) -> impl Fn(Errno) -> BindError {
     move |errno| BindError { errno, syscall }
 }
 

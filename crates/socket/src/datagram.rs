@@ -151,27 +151,12 @@ impl Datagram {
         fds: &mut Vec<OwnedFd>,
         from: &mut Address,
     ) -> Result<Received, Errno> {
-        // Drained to its end below. Its Drop would walk the padding behind the messages again.
-        let space = sys::as_uninit(&mut control.space);
-        let mut ancillary = ManuallyDrop::new(RecvAncillaryBuffer::new(space));
-        let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-        let message = retry_on_intr(|| net::recvmsg(&self.fd, into, &mut ancillary, flags))?;
-        for part in ancillary.drain() {
-            // Credentials, if the socket was asked for them, hold no descriptor.
-            if let RecvAncillaryMessage::ScmRights(received) = part {
-                fds.extend(received);
-            }
-        }
-        control.settle();
-        match &message.address {
+        let (received, sender) = receive(&self.fd, into, control, fds)?;
+        match &sender {
             Some(sender) => from.assign(sys::sockaddr_bytes(sender)),
             None => from.assign(&[]),
         };
-        Ok(Received {
-            len: message.bytes,
-            truncated: message.flags.contains(ReturnFlags::TRUNC),
-            fds_truncated: message.flags.contains(ReturnFlags::CTRUNC),
-        })
+        Ok(received)
     }
 
     /// The send buffer's size in bytes as the kernel counts it: twice what was asked for (212,992).
@@ -212,7 +197,34 @@ impl AsFd for Datagram {
     }
 }
 
-/// What [`Datagram::recv`] found out about a message.
+/// Receives from a socket of any type, with the sender's name where the type has one.
+pub(crate) fn receive(
+    fd: &OwnedFd,
+    into: &mut [IoSliceMut<'_>],
+    control: &mut Control,
+    fds: &mut Vec<OwnedFd>,
+) -> Result<(Received, Option<SocketAddrAny>), Errno> {
+    // Drained to its end below. Its Drop would walk the padding behind the messages again.
+    let space = sys::as_uninit(&mut control.space);
+    let mut ancillary = ManuallyDrop::new(RecvAncillaryBuffer::new(space));
+    let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+    let message = retry_on_intr(|| net::recvmsg(fd, into, &mut ancillary, flags))?;
+    for part in ancillary.drain() {
+        // Credentials, if the socket was asked for them, hold no descriptor.
+        if let RecvAncillaryMessage::ScmRights(received) = part {
+            fds.extend(received);
+        }
+    }
+    control.settle();
+    let received = Received {
+        len: message.bytes,
+        truncated: message.flags.contains(ReturnFlags::TRUNC),
+        fds_truncated: message.flags.contains(ReturnFlags::CTRUNC),
+    };
+    Ok((received, message.address))
+}
+
+/// What a receiving call found out about a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Received {
     /// Bytes written into the buffers; an empty message has none.
@@ -236,6 +248,7 @@ fn to_address(sockaddr: &SocketAddrAny) -> Result<Address, Errno> {
     }
 }
 
-const SEND_SPACE: usize = rustix::cmsg_space!(ScmRights(MAX_FDS));
+/// Room for the descriptors of one message.
+pub(crate) const SEND_SPACE: usize = rustix::cmsg_space!(ScmRights(MAX_FDS));
 /// Bytes; setsockopt reads an int.
 const SEND_BUFFER_MAX: usize = i32::MAX as usize;

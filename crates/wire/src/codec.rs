@@ -18,7 +18,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::{Malformed, Protocol, Text};
-use crate::{length_prefixed, raw};
+use crate::{length_prefixed, lines, msg_channel, raw, stockings, uds_comms};
 
 /// What a codec is to do.
 #[derive(Clone, Copy, Debug)]
@@ -167,21 +167,31 @@ impl Head {
 pub enum Codec {
     /// A length before each payload.
     LengthPrefixed(length_prefixed::Codec),
+    /// A line feed behind each payload.
+    Lines(lines::Codec),
+    /// A header line before each payload.
+    MsgChannel(msg_channel::Codec),
     /// No framing.
     Raw(raw::Codec),
+    /// A type and a length before each payload.
+    Stockings(stockings::Codec),
+    /// Base64 between two signs.
+    UdsComms(uds_comms::Codec),
 }
 
 impl Codec {
     /// The codec of a protocol; None where it isn't for streams.
     #[must_use]
     pub fn new(protocol: Protocol, options: Options) -> Option<Self> {
-        match protocol {
-            Protocol::LengthPrefixed => {
-                Some(Self::LengthPrefixed(length_prefixed::Codec::new(options)))
-            }
-            Protocol::Raw => Some(Self::Raw(raw::Codec::new(options))),
-            Protocol::Jsoncomm => None,
-        }
+        Some(match protocol {
+            Protocol::Jsoncomm => return None,
+            Protocol::LengthPrefixed => Self::LengthPrefixed(length_prefixed::Codec::new(options)),
+            Protocol::Lines => Self::Lines(lines::Codec::new(options)),
+            Protocol::MsgChannel => Self::MsgChannel(msg_channel::Codec::new(options)),
+            Protocol::Raw => Self::Raw(raw::Codec::new(options)),
+            Protocol::Stockings => Self::Stockings(stockings::Codec::new(options)),
+            Protocol::UdsComms => Self::UdsComms(uds_comms::Codec::new(options)),
+        })
     }
 
     /// What stands at the beginning of `input`, which isn't empty.
@@ -192,7 +202,11 @@ impl Codec {
     pub fn decode(&mut self, input: &mut [u8]) -> Result<Step, Lost> {
         match self {
             Self::LengthPrefixed(codec) => codec.decode(input),
+            Self::Lines(codec) => codec.decode(input),
+            Self::MsgChannel(codec) => codec.decode(input),
             Self::Raw(codec) => codec.decode(input),
+            Self::Stockings(codec) => codec.decode(input),
+            Self::UdsComms(codec) => codec.decode(input),
         }
     }
 
@@ -203,7 +217,11 @@ impl Codec {
         }
         match self {
             Self::LengthPrefixed(codec) => codec.end(rest),
+            Self::Lines(codec) => codec.end(rest),
+            Self::MsgChannel(codec) => codec.end(rest),
             Self::Raw(codec) => codec.end(rest),
+            Self::Stockings(codec) => codec.end(rest),
+            Self::UdsComms(codec) => codec.end(rest),
         }
     }
 
@@ -216,7 +234,11 @@ impl Codec {
     pub fn frame(&self, payload: &[u8], text: bool) -> Result<Frame, Unframeable> {
         match self {
             Self::LengthPrefixed(_) => length_prefixed::frame(payload.len()),
+            Self::Lines(_) => lines::frame(payload),
+            Self::MsgChannel(_) => msg_channel::frame(payload.len()),
             Self::Raw(_) => Ok(Frame::Around { head: Head::EMPTY, tail: b"" }),
+            Self::Stockings(_) => stockings::frame(payload.len(), text),
+            Self::UdsComms(_) => Ok(Frame::Transformed),
         }
     }
 
@@ -226,12 +248,7 @@ impl Codec {
     ///
     /// Those of [`frame`](Self::frame); nothing is appended then.
     #[inline]
-    pub fn encode(
-        &self,
-        payload: &[u8],
-        text: bool,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Unframeable> {
+    pub fn encode(&self, payload: &[u8], text: bool, out: &mut Vec<u8>) -> Result<(), Unframeable> {
         match self.frame(payload, text)? {
             Frame::Around { head, tail } => {
                 out.reserve(head.as_bytes().len() + payload.len() + tail.len());
@@ -239,15 +256,10 @@ impl Codec {
                 out.extend_from_slice(payload);
                 out.extend_from_slice(tail);
             }
-            Frame::Transformed => self.transform(payload, out),
+            // Of one protocol only, as yet.
+            Frame::Transformed => uds_comms::encode(payload, out),
         }
         Ok(())
-    }
-
-    fn transform(&self, _payload: &[u8], _out: &mut Vec<u8>) {
-        match self {
-            Self::LengthPrefixed(_) | Self::Raw(_) => {}
-        }
     }
 }
 

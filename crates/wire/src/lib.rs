@@ -9,7 +9,11 @@
 //! | [`codec`] | what a codec for streams must do, and the choice between them |
 //! | [`jsoncomm`] | one datagram, one JSON text |
 //! | [`length_prefixed`] | a length before each payload |
+//! | [`lines`] | a line feed behind each payload |
+//! | [`msg_channel`] | a header line before each payload |
 //! | [`raw`] | no framing |
+//! | [`stockings`] | a type and a length before each payload |
+//! | [`uds_comms`] | base64 between two signs |
 //! | [`json`] | how far JSON must be understood to put texts together and to cut them apart |
 //! | [`Protocol`] | the list of protocols |
 
@@ -25,8 +29,12 @@ pub mod codec;
 pub mod json;
 pub mod jsoncomm;
 pub mod length_prefixed;
+pub mod lines;
+pub mod msg_channel;
 mod protocol;
 pub mod raw;
+pub mod stockings;
+pub mod uds_comms;
 
 pub use protocol::Protocol;
 

@@ -7,13 +7,29 @@ pub enum Protocol {
     Jsoncomm,
     /// A length before each payload.
     LengthPrefixed,
+    /// A line feed behind each payload.
+    Lines,
+    /// A header line before each payload.
+    MsgChannel,
     /// The bytes as they come: one datagram or chunk, one message.
     Raw,
+    /// A type and a length before each payload.
+    Stockings,
+    /// Base64 between two signs.
+    UdsComms,
 }
 
 impl Protocol {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Jsoncomm, Self::LengthPrefixed, Self::Raw];
+    pub const ALL: [Self; 7] = [
+        Self::Jsoncomm,
+        Self::LengthPrefixed,
+        Self::Lines,
+        Self::MsgChannel,
+        Self::Raw,
+        Self::Stockings,
+        Self::UdsComms,
+    ];
 
     /// The protocol of this name.
     pub fn from_name(name: &str) -> Option<Self> {
@@ -25,7 +41,11 @@ impl Protocol {
         match self {
             Self::Jsoncomm => "jsoncomm",
             Self::LengthPrefixed => "length_prefixed",
+            Self::Lines => "lines",
+            Self::MsgChannel => "msg_channel",
             Self::Raw => "raw",
+            Self::Stockings => "stockings",
+            Self::UdsComms => "uds_comms",
         }
     }
 }

@@ -9,11 +9,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use fdwire_channel::{
-    Batch, Channel, Counters, Event, GivenUp, Limits, NAMES, Reactor, Refusal, SendError, Sender,
-    Sent,
+    Batch, Channel, Counters, Event, Framing, GivenUp, Limits, NAMES, Payload, Reactor, Refusal,
+    SendError, Sender, Sent,
 };
-use fdwire_socket::{Address, Control, Datagram, Errno};
+use fdwire_socket::{Address, Control, Datagram, Errno, Stream};
 use fdwire_wire::Protocol;
+use fdwire_wire::codec::{self, Codec, Lost};
 
 /// Longer than anything here takes, on a machine that does other things too.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -23,10 +24,18 @@ pub fn limits() -> Limits {
         max_message: 16 * 1024 * 1024,
         max_fds: 253,
         max_open_fds: 256,
+        high_water_mark: 64 * 1024,
         max_queued: 256 * 1024 * 1024,
         max_queued_fds: 1_024,
         send_timeout: Some(Duration::from_secs(30)),
     }
+}
+
+/// The framing of a protocol, whose messages are bytes.
+pub fn framing(protocol: Protocol, limits: &Limits) -> Framing {
+    let max_message = limits.max_message;
+    let options = codec::Options { max_message, text: false, lenient: false, final_line: false };
+    Framing { codec: Codec::new(protocol, options).unwrap(), text: false, json: false }
 }
 
 /// An abstract name.
@@ -89,6 +98,11 @@ pub enum Seen {
     Undelivered { channel: usize, why: GivenUp, seq: u64, to: Option<Address> },
     Progress,
     FdsHeld,
+    Connected { channel: usize },
+    Accepted { listener: usize, channel: usize },
+    End { channel: usize },
+    Cut { channel: usize, missing: usize },
+    Lost { channel: usize, why: Lost, sample: Vec<u8> },
     Failed(Errno, &'static str),
 }
 
@@ -111,19 +125,24 @@ impl World {
     }
 
     pub fn add(&mut self, socket: Datagram, limits: Limits) -> usize {
-        let channel = Channel::new(socket, None, Protocol::Raw, limits).unwrap_or_else(|(e, _)| {
-            panic!("{e}");
-        });
-        self.reactor.add(channel)
-    }
-
-    pub fn add_json(&mut self, socket: Datagram, limits: Limits) -> usize {
-        let channel = Channel::new(socket, None, Protocol::Jsoncomm, limits);
+        let channel = Channel::datagram(socket, None, Protocol::Raw, limits);
         self.reactor.add(channel.unwrap_or_else(|(errno, _)| panic!("{errno}")))
     }
 
+    pub fn add_json(&mut self, socket: Datagram, limits: Limits) -> usize {
+        let channel = Channel::datagram(socket, None, Protocol::Jsoncomm, limits);
+        self.reactor.add(channel.unwrap_or_else(|(errno, _)| panic!("{errno}")))
+    }
+
+    /// A channel over a stream of this protocol, whose messages are bytes.
+    pub fn add_stream(&mut self, socket: Stream, protocol: Protocol, limits: Limits) -> usize {
+        let framing = framing(protocol, &limits);
+        let added = self.reactor.add_stream(socket, false, framing, limits);
+        added.unwrap_or_else(|(errno, _)| panic!("{errno}"))
+    }
+
     pub fn send(&mut self, channel: usize, bytes: &[u8], to: Option<&Address>) -> Sent {
-        self.reactor.send(channel, bytes, &[], to).unwrap()
+        self.reactor.send(channel, Payload::Borrowed(bytes), false, &[], to).unwrap()
     }
 
     pub fn try_send(
@@ -133,7 +152,7 @@ impl World {
         fds: &[BorrowedFd<'_>],
         to: Option<&Address>,
     ) -> Result<Sent, SendError> {
-        self.reactor.send(channel, bytes, fds, to)
+        self.reactor.send(channel, Payload::Borrowed(bytes), false, fds, to)
     }
 
     pub fn counters(&self, channel: usize) -> Counters {
@@ -162,7 +181,7 @@ impl World {
             for (seen, arrival) in seen.iter_mut().rev().zip(batch.events.iter().rev()) {
                 if let (
                     Seen::Message { fds: own, .. },
-                    Event::Message(_, arrival) | Event::Large(_, arrival),
+                    Event::Message(_, arrival) | Event::Large(_, _, arrival),
                 ) = (seen, arrival)
                 {
                     *own = fds.split_off(arrival.fds.start);
@@ -213,9 +232,9 @@ fn tell(
                 let bytes = batch.bytes(at.clone()).to_vec();
                 Seen::Message { channel, bytes, fds: Vec::new(), from }
             }
-            Event::Large(bytes, arrival) => {
+            Event::Large(bytes, at, arrival) => {
                 let from = from(batch, &arrival.from, channel, last);
-                Seen::Message { channel, bytes: bytes.clone(), fds: Vec::new(), from }
+                Seen::Message { channel, bytes: bytes[at.clone()].to_vec(), fds: Vec::new(), from }
             }
             Event::Refused(why, sample, _) => {
                 let sample = batch.bytes(sample.clone()).to_vec();
@@ -230,6 +249,13 @@ fn tell(
             },
             Event::Progress => Seen::Progress,
             Event::FdsHeld => Seen::FdsHeld,
+            Event::Connected => Seen::Connected { channel },
+            Event::Accepted(accepted) => Seen::Accepted { listener: channel, channel: *accepted },
+            Event::End => Seen::End { channel },
+            Event::Cut(missing) => Seen::Cut { channel, missing: *missing },
+            Event::Lost(why, sample) => {
+                Seen::Lost { channel, why: *why, sample: batch.bytes(sample.clone()).to_vec() }
+            }
             Event::Failed(errno, syscall) => Seen::Failed(*errno, syscall),
         });
     }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use fdwire_socket::{Address, Datagram, Errno};
 
-use crate::share::Shares;
+use super::share::Shares;
 
 /// Why a message could not be handed over now.
 #[derive(Clone, Copy)]

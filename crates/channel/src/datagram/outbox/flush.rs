@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use fdwire_socket::{Datagram, Errno};
 
 use super::{Outbox, Surroundings};
-use crate::attempt::{Blocked, Failure, attempt, probe};
 use crate::batch::{Event, GivenUp, Undelivered};
-use crate::lane::{LOOK, Lane, RETRY, Wait};
+use crate::datagram::attempt::{Blocked, Failure, attempt, probe};
+use crate::datagram::lane::{LOOK, Lane, RETRY, Wait};
+use crate::datagram::share::PROBE;
 use crate::poll::{EventFlags, Token};
-use crate::share::PROBE;
 
 /// What a lane settles in one go: messages, and bytes. Then others have their turn.
 const BURST: (usize, usize) = (128, 1024 * 1024);
@@ -191,8 +191,8 @@ impl Outbox {
         if let Some(to) = &self.lanes[lane].to {
             socket.connect(to)?;
         }
-        let token = Token::Receiver { channel: around.channel, lane };
-        around.poller.add(&socket, token, EventFlags::OUT)?;
+        let token = Token::Receiver { channel: around.site.index, lane };
+        around.site.poller.add(&socket, token, EventFlags::OUT)?;
         Ok(socket)
     }
 }

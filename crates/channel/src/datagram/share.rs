@@ -32,7 +32,7 @@ use std::time::{Duration, Instant};
 
 use fdwire_socket::{Address, Datagram, Errno};
 
-use crate::flight::Flight;
+use super::flight::Flight;
 
 /// What is asked for as send buffer of an unconnected socket (bytes). The kernel gives at most twice
 /// net.core.wmem_max, which is by default twice what a socket has.

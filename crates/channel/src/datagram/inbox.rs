@@ -1,21 +1,13 @@
 //! What a channel receives: datagrams become messages in a slab, or are refused.
 
 use std::io::IoSliceMut;
-use std::os::fd::OwnedFd;
 
-use fdwire_socket::{Address, Control, Datagram, Errno};
+use fdwire_socket::{Address, Datagram, Errno};
 use fdwire_wire::{Protocol, jsoncomm};
 
-use crate::batch::{Arrival, Batch, Event, Payload, Refusal, Sender};
-use crate::limits::{Counters, Limits};
-
-/// Memory that the channels of an environment share while they read.
-pub(crate) struct Shared {
-    pub(crate) control: Control,
-    /// Where the rest of a datagram goes that is larger than the slab has room.
-    pub(crate) overflow: Vec<u8>,
-    pub(crate) received: Vec<OwnedFd>,
-}
+use crate::Shared;
+use crate::batch::{Arrival, Batch, Event, Reading, Refusal, Sender};
+use crate::limits::Meter;
 
 /// The receiving direction of a channel.
 pub(crate) struct Inbox {
@@ -23,8 +15,6 @@ pub(crate) struct Inbox {
     connected: bool,
     last_from: Address,
     from: Address,
-    /// Received descriptors that nobody has taken or closed.
-    pub(crate) open_fds: usize,
     /// Turns in a row that brought one message.
     singles: u32,
 }
@@ -43,7 +33,6 @@ impl Inbox {
             connected,
             last_from: Address::UNNAMED,
             from: Address::UNNAMED,
-            open_fds: 0,
             singles: 0,
         }
     }
@@ -52,20 +41,20 @@ impl Inbox {
     pub(crate) fn read(
         &mut self,
         socket: &Datagram,
-        limits: &Limits,
-        counters: &mut Counters,
+        meter: &mut Meter,
         shared: &mut Shared,
         batch: &mut Batch<'_>,
     ) {
         let before = batch.events.len();
+        batch.json |= self.protocol == Protocol::Jsoncomm;
         // Who gets single messages would only be told EAGAIN by a second call, mostly.
         let one_only = self.singles >= SINGLES && !self.singles.is_multiple_of(SINGLES_CHECK);
         while batch.has_room() {
-            if self.open_fds >= limits.max_open_fds {
+            if meter.holds_fds() {
                 batch.events.push(Event::FdsHeld);
                 break;
             }
-            match self.read_one(socket, limits, counters, shared, batch) {
+            match self.read_one(socket, meter, shared, batch) {
                 Ok(()) if one_only => break,
                 Ok(()) => {}
                 Err(Errno::AGAIN) => break,
@@ -85,12 +74,11 @@ impl Inbox {
     fn read_one(
         &mut self,
         socket: &Datagram,
-        limits: &Limits,
-        counters: &mut Counters,
+        meter: &mut Meter,
         shared: &mut Shared,
         batch: &mut Batch<'_>,
     ) -> Result<(), Errno> {
-        let limit = limits.max_message;
+        let limit = meter.limits.max_message;
         let room = batch.room(limit);
         let room_len = room.len();
         let spill = limit - room_len;
@@ -108,36 +96,36 @@ impl Inbox {
             Err(Refusal::FdsTruncated)
         } else if received.truncated {
             Err(Refusal::TooLarge)
-        } else if shared.received.len() > limits.max_fds {
+        } else if shared.received.len() > meter.limits.max_fds {
             Err(Refusal::TooManyFds)
         } else if received.len > room_len {
             let mut bytes = batch.received(room_len).to_vec();
             bytes.extend_from_slice(&shared.overflow[..received.len - room_len]);
             // The pages that were touched go back to the system.
             shared.overflow = Vec::new();
-            self.decode(&bytes).map(|payload| (payload, Some(bytes)))
+            self.decode(&bytes).map(|reading| (reading, Some(bytes)))
         } else {
-            self.decode(batch.received(received.len)).map(|payload| (payload, None))
+            self.decode(batch.received(received.len)).map(|reading| (reading, None))
         };
         let from = self.name_sender(batch);
         let event = match verdict {
-            Ok((payload, large)) => {
+            Ok((reading, large)) => {
                 let first = batch.fds.len();
                 batch.fds.append(&mut shared.received);
                 let fds = first..batch.fds.len();
-                self.open_fds += fds.len();
-                counters.received += 1;
-                counters.received_bytes += received.len as u64;
-                counters.received_fds += fds.len() as u64;
-                let arrival = Arrival { payload, fds, from };
+                meter.received(received.len, fds.len());
+                let arrival = Arrival { reading, fds, from };
                 match large {
-                    Some(bytes) => Event::Large(bytes, arrival),
+                    Some(bytes) => {
+                        let whole = 0..bytes.len();
+                        Event::Large(bytes, whole, arrival)
+                    }
                     None => Event::Message(batch.keep(received.len), arrival),
                 }
             }
             Err(why) => {
                 shared.received.clear();
-                counters.refused += 1;
+                meter.counters.refused += 1;
                 Event::Refused(why, batch.keep_sample(shown), from)
             }
         };
@@ -145,12 +133,12 @@ impl Inbox {
         Ok(())
     }
 
-    fn decode(&self, bytes: &[u8]) -> Result<Payload, Refusal> {
+    fn decode(&self, bytes: &[u8]) -> Result<Reading, Refusal> {
         match self.protocol {
             Protocol::Jsoncomm => {
-                jsoncomm::decode(bytes).map(Payload::from).map_err(Refusal::Malformed)
+                jsoncomm::decode(bytes).map(Reading::from).map_err(Refusal::Malformed)
             }
-            Protocol::Raw => Ok(Payload::Bytes),
+            _ => Ok(Reading::Bytes),
         }
     }
 

@@ -15,39 +15,18 @@
 mod flush;
 
 use std::collections::{BTreeSet, HashMap};
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
-use fdwire_socket::{Address, Datagram, Errno};
-use rustix::io::fcntl_dupfd_cloexec;
+use fdwire_socket::{Address, Datagram};
 use slab::Slab;
 
-use crate::attempt::{Failure, attempt};
-use crate::lane::{LOOK, Lane, Pauses, Queued, Wait};
+use super::attempt::{Failure, attempt};
+use super::lane::{LOOK, Lane, Pauses, Queued, Wait};
+use super::share::Shares;
+use crate::Site;
 use crate::limits::Limits;
-use crate::poll::Poller;
-use crate::share::Shares;
-
-/// Duplicates of descriptors stay clear of standard input, output and error.
-const LOWEST_DUPLICATE: i32 = 3;
-
-/// What became of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sent {
-    /// The kernel has it.
-    Now,
-    /// It is queued, under this number.
-    Queued(u64),
-}
-
-/// Why a message was not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SendError {
-    /// The kernel refused it.
-    Refused(Errno),
-    /// The destination's queue is full.
-    QueueFull,
-}
+use crate::send::{SendError, Sent, duplicate};
 
 /// The queues of one channel.
 pub(crate) struct Outbox {
@@ -71,8 +50,7 @@ pub(crate) struct Outbox {
 /// What an outbox needs of its channel while it works.
 pub(crate) struct Surroundings<'a> {
     pub(crate) socket: &'a Datagram,
-    pub(crate) poller: &'a Poller,
-    pub(crate) channel: usize,
+    pub(crate) site: Site<'a>,
     pub(crate) limits: &'a Limits,
 }
 
@@ -166,7 +144,7 @@ impl Outbox {
     pub(crate) fn disarm(&mut self, around: &Surroundings<'_>) {
         for (_, lane) in &mut self.lanes {
             if let Wait::Receiver(socket) = std::mem::replace(&mut lane.wait, Wait::Pause) {
-                let _ = around.poller.remove(&socket);
+                let _ = around.site.poller.remove(&socket);
             }
         }
     }
@@ -216,11 +194,7 @@ impl Outbox {
         bytes: &[u8],
         fds: &[BorrowedFd<'_>],
     ) -> Result<Queued, SendError> {
-        let fds = fds
-            .iter()
-            .map(|fd| fcntl_dupfd_cloexec(fd, LOWEST_DUPLICATE))
-            .collect::<Result<Vec<OwnedFd>, Errno>>()
-            .map_err(SendError::Refused)?;
+        let fds = duplicate(fds)?;
         self.seq += 1;
         let deadline = around.limits.send_timeout.map(|timeout| Instant::now() + timeout);
         Ok(Queued { seq: self.seq, bytes: bytes.into(), fds, deadline })
@@ -256,7 +230,7 @@ impl Outbox {
         self.news_wanted -= usize::from(lane.news);
         if let Wait::Receiver(socket) = lane.set_wait(wait, pauses, now) {
             // Its close takes it out of the set only if no child of ours shares it.
-            let _ = around.poller.remove(&socket);
+            let _ = around.site.poller.remove(&socket);
         }
         self.news_wanted += usize::from(lane.news);
         self.retime(index);

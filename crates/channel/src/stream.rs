@@ -1,0 +1,294 @@
+//! A stream with its two directions: a socket's, or one whose bytes somebody else carries.
+//!
+//! | file | what is in it |
+//! | --- | --- |
+//! | `inbox.rs` | bytes become messages, or are refused |
+//! | `outbox.rs` | framed messages, until the kernel takes them |
+
+mod inbox;
+mod outbox;
+
+use std::io::IoSliceMut;
+use std::os::fd::BorrowedFd;
+use std::rc::Rc;
+use std::time::Instant;
+
+use fdwire_socket::{Errno, Stream};
+use fdwire_wire::codec::Codec;
+
+use crate::Shared;
+use crate::batch::{Batch, Event};
+use crate::limits::{Limits, Meter};
+use crate::poll::EventFlags;
+use crate::send::{SendError, Sent};
+use inbox::Inbox;
+use outbox::Outbox;
+pub use outbox::Payload;
+pub(crate) use outbox::Spare;
+
+/// Reads of one turn whose bytes are dropped, at the most.
+const DISCARDS: usize = 16;
+
+/// What a stream's messages are.
+#[derive(Clone, Debug)]
+pub struct Framing {
+    /// The codec of its protocol.
+    pub codec: Codec,
+    /// Whether payloads are text.
+    pub text: bool,
+    /// Whether that is JSON.
+    pub json: bool,
+}
+
+pub(crate) struct Streams {
+    inbox: Inbox,
+    pub(crate) outbox: Outbox,
+    /// None: JavaScript carries the bytes.
+    pub(crate) socket: Option<Stream>,
+    state: State,
+    /// Whether the peer is known to have ended, with something unread before that.
+    gone: bool,
+    /// Whether our side is to be shut down when the queue is empty.
+    finishing: bool,
+    /// Why nothing can be sent any more.
+    broken: Option<Errno>,
+    /// Whether the reactor has it in its list of those to flush.
+    pub(crate) listed: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Connecting,
+    Open,
+    /// What comes is dropped.
+    Discarding,
+}
+
+impl Streams {
+    pub(crate) fn new(
+        socket: Option<Stream>,
+        connecting: bool,
+        framing: Framing,
+        spare: Rc<Spare>,
+    ) -> Self {
+        Self {
+            inbox: Inbox::new(framing.codec, framing.text, framing.json),
+            outbox: Outbox::new(spare),
+            socket,
+            state: if connecting { State::Connecting } else { State::Open },
+            gone: false,
+            finishing: false,
+            broken: None,
+            listed: false,
+        }
+    }
+
+    /// Bytes in hand that are no message yet.
+    pub(crate) fn in_hand(&self) -> usize {
+        self.inbox.in_hand()
+    }
+
+    pub(crate) fn desired(&self, reads: bool) -> EventFlags {
+        let mut flags = EventFlags::empty();
+        let reads = reads || self.state == State::Discarding;
+        let open = !self.inbox.ended();
+        flags.set(EventFlags::IN, reads && open);
+        // Its end is noticed though nobody reads.
+        flags.set(EventFlags::RDHUP, open && (reads || !self.gone));
+        let writes = self.outbox.wants_writable() || self.broken.is_some();
+        flags.set(EventFlags::OUT, writes || self.state == State::Connecting);
+        flags
+    }
+
+    pub(crate) fn send(
+        &mut self,
+        limits: &Limits,
+        payload: Payload<'_>,
+        text: bool,
+        fds: &[BorrowedFd<'_>],
+    ) -> Result<Sent, SendError> {
+        let codec = self.inbox.codec();
+        let socket = self.socket.as_ref();
+        self.outbox.send(socket, codec, limits, payload, text, fds)
+    }
+
+    /// Sends what is queued, as far as it goes.
+    pub(crate) fn flush(&mut self) {
+        self.listed = false;
+        if self.broken.is_none() {
+            self.outbox.flush_quietly(self.socket.as_ref());
+            self.finish_if_due();
+        }
+    }
+
+    /// Shuts our side down when the queue is empty.
+    pub(crate) fn finish(&mut self) {
+        self.finishing = true;
+        self.flush();
+    }
+
+    /// Drops what comes from now on.
+    pub(crate) fn discard(&mut self) {
+        self.state = State::Discarding;
+    }
+
+    /// Drops what is there, so that closing is no reset for the peer.
+    pub(crate) fn discard_now(&self, shared: &mut Shared) {
+        let Some(socket) = &self.socket else { return };
+        let mut memory = vec![0; 64 * 1024];
+        for _ in 0..DISCARDS {
+            let into = &mut [IoSliceMut::new(&mut memory)];
+            let received = socket.recv(into, &mut shared.control, &mut shared.received);
+            shared.received.clear();
+            if !received.is_ok_and(|received| received.len > 0) {
+                return;
+            }
+        }
+    }
+
+    /// Works off a readiness of the socket; `reads`: whether messages are wanted.
+    pub(crate) fn on_ready(
+        &mut self,
+        flags: EventFlags,
+        reads: bool,
+        meter: &mut Meter,
+        shared: &mut Shared,
+        batch: &mut Batch<'_>,
+    ) {
+        if self.state == State::Connecting {
+            return self.on_connected(flags, batch);
+        }
+        let before = batch.events.len();
+        let gone = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
+        if self.state == State::Discarding {
+            self.read_and_drop(shared, batch);
+        } else if reads {
+            self.read(meter, shared, batch);
+        } else if gone && !self.inbox.ended() {
+            self.on_gone(meter, batch);
+        }
+        let came = batch.events.len() > before;
+        if flags.contains(EventFlags::OUT) || self.broken.is_some() {
+            self.on_writable(meter, batch);
+        }
+        // What the peer sent before it went comes first, if somebody wants it.
+        if let Some(errno) = self.broken
+            && (!reads || !came || self.inbox.ended())
+        {
+            batch.events.push(Event::Failed(errno, "sendmsg"));
+        }
+    }
+
+    /// Reads what there is.
+    pub(crate) fn read(&mut self, meter: &mut Meter, shared: &mut Shared, batch: &mut Batch<'_>) {
+        if let Some(socket) = &self.socket {
+            self.inbox.read(socket, meter, shared, batch);
+        } else {
+            self.inbox.decode(meter, batch);
+            if self.gone && !self.inbox.has_undecoded() && !self.inbox.ended() {
+                self.inbox.end(meter, batch);
+            }
+        }
+    }
+
+    /// Whether there is something to tell without a readiness.
+    pub(crate) fn is_due(&self) -> bool {
+        let ends = self.socket.is_none() && self.gone && !self.inbox.ended();
+        self.inbox.has_undecoded() || ends
+    }
+
+    /// Tries again, where it is time.
+    pub(crate) fn on_time(&mut self, now: Instant, meter: &mut Meter, batch: &mut Batch<'_>) {
+        if self.outbox.deadline().is_some_and(|at| at <= now) {
+            self.on_writable(meter, batch);
+        } else {
+            self.after_writing(meter, batch);
+        }
+    }
+
+    /// Takes bytes in that JavaScript carries; None: there are no more.
+    pub(crate) fn feed(&mut self, bytes: Option<&[u8]>) {
+        match bytes {
+            Some(bytes) => self.inbox.feed(bytes),
+            None => self.gone = true,
+        }
+    }
+
+    fn on_connected(&mut self, flags: EventFlags, batch: &mut Batch<'_>) {
+        let Some(socket) = &self.socket else { return };
+        if !flags.intersects(EventFlags::OUT | EventFlags::ERR | EventFlags::HUP) {
+            return;
+        }
+        match socket.take_error().and_then(|()| socket.connected()) {
+            Ok(()) => {
+                self.state = State::Open;
+                batch.events.push(Event::Connected);
+            }
+            Err(errno) => batch.events.push(Event::Failed(errno, "connect")),
+        }
+    }
+
+    /// The peer has ended or failed, and nobody reads.
+    fn on_gone(&mut self, meter: &mut Meter, batch: &mut Batch<'_>) {
+        let Some(socket) = &self.socket else { return };
+        if self.inbox.in_hand() == 0 {
+            match socket.at_end() {
+                Ok(true) => return self.inbox.end(meter, batch),
+                Ok(false) => {}
+                Err(errno) => return batch.events.push(Event::Failed(errno, "recvmsg")),
+            }
+        }
+        // Messages stand before its end: it will be read when they are wanted.
+        self.gone = true;
+    }
+
+    fn on_writable(&mut self, meter: &mut Meter, batch: &mut Batch<'_>) {
+        if self.broken.is_some() {
+            return;
+        }
+        if let Some(socket) = &self.socket
+            && let Err(errno) = self.outbox.flush(socket)
+        {
+            self.broken = Some(errno);
+            return;
+        }
+        self.finish_if_due();
+        self.after_writing(meter, batch);
+    }
+
+    fn after_writing(&mut self, meter: &Meter, batch: &mut Batch<'_>) {
+        if self.outbox.take_drained(&meter.limits) {
+            batch.events.push(Event::Drained(None));
+        }
+    }
+
+    fn finish_if_due(&mut self) {
+        if self.finishing
+            && self.outbox.is_empty()
+            && let Some(socket) = &self.socket
+        {
+            self.finishing = false;
+            // A peer that is gone already needs no telling.
+            let _ = socket.shutdown_send();
+        }
+    }
+
+    fn read_and_drop(&mut self, shared: &mut Shared, batch: &mut Batch<'_>) {
+        let Some(socket) = &self.socket else { return };
+        for _ in 0..DISCARDS {
+            let into = &mut [IoSliceMut::new(batch.room_behind(0))];
+            let received = socket.recv(into, &mut shared.control, &mut shared.received);
+            shared.received.clear();
+            match received {
+                Ok(received) if received.len > 0 => {}
+                Err(Errno::AGAIN) => return,
+                // Its end, or an error, which is one too.
+                _ => {
+                    self.inbox.drop_rest();
+                    batch.events.push(Event::End);
+                    return;
+                }
+            }
+        }
+    }
+}

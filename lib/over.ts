@@ -1,0 +1,123 @@
+import type { Duplex } from 'node:stream'
+import { Channel } from './channel.js'
+import { show } from './checks.js'
+import { environment, hot, unregister } from './native.js'
+import {
+  checkOptions,
+  type DefaultEncodingOf,
+  type EncodingOf,
+  type OverOptions,
+  type Protocol,
+  type ValueOf,
+} from './options.js'
+import type { Port } from './port.js'
+
+/**
+ * Makes a channel over any Duplex stream: TLS, a pipe, the standard streams of a child.
+ *
+ * The codecs and the channel are the same as over a socket; no descriptors go beside the bytes. The
+ * stream is the channel's from then on: it ends it and destroys it. An error of the stream is the
+ * channel's.
+ *
+ * # Errors
+ * TypeError for what is no Duplex of bytes, or is used already.
+ */
+export function over<P extends Protocol, E extends EncodingOf<P> = DefaultEncodingOf<P>>(
+  duplex: Duplex,
+  options: OverOptions<P, E>,
+): Channel<ValueOf<P, E>> {
+  const checked = checkOptions('over', options)
+  checkDuplex(duplex)
+  const { channel: index } = environment.carry(checked.native)
+  const port = new DuplexPort(duplex, index)
+  const channel = new Channel<ValueOf<P, E>>(index, checked, port)
+  port.start(channel)
+  return channel
+}
+
+function checkDuplex(duplex: unknown): asserts duplex is Duplex {
+  const stream = duplex as Partial<Duplex> | null | undefined
+  if (typeof stream?.write !== 'function' || typeof stream.on !== 'function' || !stream.readable) {
+    throw new TypeError(
+      `over takes a Duplex stream that can be read and written, not ${show(duplex)}`,
+    )
+  }
+  if (!stream.writable) throw new TypeError('over: the stream can not be written')
+  if (stream.readableObjectMode || stream.writableObjectMode) {
+    throw new TypeError('over: the stream is one of objects, and not of bytes')
+  }
+  if (stream.readableEncoding) {
+    throw new TypeError(`over: the stream gives text (setEncoding), and not bytes`)
+  }
+}
+
+/** A Duplex stream that carries a channel's bytes. */
+class DuplexPort implements Port {
+  readonly #duplex: Duplex
+  readonly #index: number
+  #flushing = false
+  #closed = false
+  readonly flushSoon = () => {
+    if (this.#flushing) return
+    this.#flushing = true
+    process.nextTick(() => this.flush())
+  }
+
+  constructor(duplex: Duplex, index: number) {
+    this.#duplex = duplex
+    this.#index = index
+  }
+
+  start(channel: Channel): void {
+    const duplex = this.#duplex
+    duplex.pause()
+    duplex.on('data', (chunk: Buffer) => {
+      if (!this.#closed) environment.feed(this.#index, chunk)
+    })
+    // Without an end of its own the stream was cut, which the codec finds out.
+    const end = () => {
+      if (!this.#closed) environment.feed(this.#index)
+    }
+    duplex.on('end', end)
+    duplex.on('close', end)
+    duplex.on('error', error => channel.destroy(error))
+  }
+
+  want(wanted: boolean): number {
+    hot.want(this.#index, wanted ? 1 : 0)
+    if (wanted) this.#duplex.resume()
+    else this.#duplex.pause()
+    return 0
+  }
+
+  flush(): void {
+    this.#flushing = false
+    if (this.#closed) return
+    const bytes = environment.fetch(this.#index)
+    if (bytes.length === 0) return
+    this.#duplex.write(bytes, error => {
+      if (!error && !this.#closed) environment.settle(this.#index, bytes.length)
+    })
+  }
+
+  finish(): void {
+    this.flush()
+    this.#duplex.end()
+  }
+
+  shut(_peerEnded: boolean, done: () => void): void {
+    // Its readable side must be read to its end, or it may never close.
+    this.#duplex.resume()
+    this.#duplex.end(() => done())
+  }
+
+  close(): void {
+    this.#closed = true
+    unregister(this.#index)
+    this.#duplex.destroy()
+  }
+
+  release(): number {
+    return -1
+  }
+}
