@@ -6,7 +6,7 @@
 //!          decode: Message { consumed, payload }   decode: Incomplete, the input stays
 //! ```
 //!
-//! Laws, for any bytes and every codec, which `tests/laws` asks of each:
+//! Laws, for any bytes and every codec, which `tests/streams` asks of each:
 //!
 //! - `0 < consumed <= input.len()`; with no input nothing is consumed.
 //! - The sequence of messages and of malformed frames is the same however the bytes are cut.
@@ -18,7 +18,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::{Malformed, Protocol, Text};
-use crate::{length_prefixed, lines, msg_channel, raw, stockings, uds_comms};
+use crate::{length_prefixed, lines, msg_channel, raw, socket_protocol, stockings, uds_comms};
 
 /// What a codec is to do.
 #[derive(Clone, Copy, Debug)]
@@ -138,21 +138,24 @@ impl Head {
     pub const EMPTY: Self = Self { bytes: [0; HEAD], len: 0 };
 
     /// Appends one byte; past the longest head it is dropped.
+    #[inline]
     pub(crate) fn push(&mut self, byte: u8) {
-        if let Some(place) = self.bytes.get_mut(usize::from(self.len)) {
-            *place = byte;
-            self.len += 1;
-        }
+        self.extend(&[byte]);
     }
 
-    /// Appends bytes.
+    /// Appends bytes; past the longest head they are dropped.
+    #[inline]
     pub(crate) fn extend(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.push(*byte);
+        let from = usize::from(self.len);
+        let to = from + bytes.len();
+        if let Some(place) = self.bytes.get_mut(from..to) {
+            place.copy_from_slice(bytes);
+            self.len = u8::try_from(to).unwrap_or(self.len);
         }
     }
 
     /// The bytes.
+    #[inline]
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
@@ -173,6 +176,8 @@ pub enum Codec {
     MsgChannel(msg_channel::Codec),
     /// No framing.
     Raw(raw::Codec),
+    /// Between two signs, with escapes.
+    SocketProtocol(socket_protocol::Codec),
     /// A type and a length before each payload.
     Stockings(stockings::Codec),
     /// Base64 between two signs.
@@ -189,6 +194,7 @@ impl Codec {
             Protocol::Lines => Self::Lines(lines::Codec::new(options)),
             Protocol::MsgChannel => Self::MsgChannel(msg_channel::Codec::new(options)),
             Protocol::Raw => Self::Raw(raw::Codec::new(options)),
+            Protocol::SocketProtocol => Self::SocketProtocol(socket_protocol::Codec::new(options)),
             Protocol::Stockings => Self::Stockings(stockings::Codec::new(options)),
             Protocol::UdsComms => Self::UdsComms(uds_comms::Codec::new(options)),
         })
@@ -205,6 +211,7 @@ impl Codec {
             Self::Lines(codec) => codec.decode(input),
             Self::MsgChannel(codec) => codec.decode(input),
             Self::Raw(codec) => codec.decode(input),
+            Self::SocketProtocol(codec) => codec.decode(input),
             Self::Stockings(codec) => codec.decode(input),
             Self::UdsComms(codec) => codec.decode(input),
         }
@@ -220,6 +227,7 @@ impl Codec {
             Self::Lines(codec) => codec.end(rest),
             Self::MsgChannel(codec) => codec.end(rest),
             Self::Raw(codec) => codec.end(rest),
+            Self::SocketProtocol(codec) => codec.end(rest),
             Self::Stockings(codec) => codec.end(rest),
             Self::UdsComms(codec) => codec.end(rest),
         }
@@ -237,6 +245,7 @@ impl Codec {
             Self::Lines(_) => lines::frame(payload),
             Self::MsgChannel(_) => msg_channel::frame(payload.len()),
             Self::Raw(_) => Ok(Frame::Around { head: Head::EMPTY, tail: b"" }),
+            Self::SocketProtocol(_) => Ok(socket_protocol::frame(payload)),
             Self::Stockings(_) => stockings::frame(payload.len(), text),
             Self::UdsComms(_) => Ok(Frame::Transformed),
         }
@@ -251,15 +260,30 @@ impl Codec {
     pub fn encode(&self, payload: &[u8], text: bool, out: &mut Vec<u8>) -> Result<(), Unframeable> {
         match self.frame(payload, text)? {
             Frame::Around { head, tail } => {
-                out.reserve(head.as_bytes().len() + payload.len() + tail.len());
-                out.extend_from_slice(head.as_bytes());
+                out.reserve(HEAD + payload.len() + tail.len());
+                let end = out.len() + usize::from(head.len);
+                // A copy of a length that is known is a few instructions, and no call.
+                out.extend_from_slice(&head.bytes);
+                out.truncate(end);
                 out.extend_from_slice(payload);
                 out.extend_from_slice(tail);
             }
-            // Of one protocol only, as yet.
-            Frame::Transformed => uds_comms::encode(payload, out),
+            Frame::Transformed => self.transform(payload, out),
         }
         Ok(())
+    }
+
+    fn transform(&self, payload: &[u8], out: &mut Vec<u8>) {
+        match self {
+            Self::SocketProtocol(_) => socket_protocol::encode(payload, out),
+            Self::UdsComms(_) => uds_comms::encode(payload, out),
+            // These frame what they carry as it is.
+            Self::LengthPrefixed(_)
+            | Self::Lines(_)
+            | Self::MsgChannel(_)
+            | Self::Raw(_)
+            | Self::Stockings(_) => {}
+        }
     }
 }
 

@@ -22,6 +22,7 @@ impl Codec {
         Self { options }
     }
 
+    #[inline]
     pub(crate) fn decode(&mut self, input: &mut [u8]) -> Result<Step, Lost> {
         let Some((head, behind)) = input.split_first_chunk::<HEADER>() else {
             return Ok(Step::Incomplete { frame: HEADER.max(input.len() + 1) });
@@ -30,7 +31,7 @@ impl Codec {
         if length > self.options.max_message {
             return Err(Lost::TooLarge);
         }
-        let consumed = HEADER + length;
+        let consumed = HEADER.saturating_add(length);
         let Some(payload) = behind.get(..length) else {
             return Ok(Step::Incomplete { frame: consumed });
         };
@@ -48,6 +49,7 @@ impl Codec {
     }
 }
 
+#[inline]
 pub(crate) fn frame(length: usize) -> Result<Frame, Unframeable> {
     let length = u32::try_from(length).map_err(|_| Unframeable::TooLong)?;
     let mut head = Head::EMPTY;

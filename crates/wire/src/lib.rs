@@ -12,6 +12,7 @@
 //! | [`lines`] | a line feed behind each payload |
 //! | [`msg_channel`] | a header line before each payload |
 //! | [`raw`] | no framing |
+//! | [`socket_protocol`] | a body between two signs, with escapes; what is in the body |
 //! | [`stockings`] | a type and a length before each payload |
 //! | [`uds_comms`] | base64 between two signs |
 //! | [`json`] | how far JSON must be understood to put texts together and to cut them apart |
@@ -33,6 +34,7 @@ pub mod lines;
 pub mod msg_channel;
 mod protocol;
 pub mod raw;
+pub mod socket_protocol;
 pub mod stockings;
 pub mod uds_comms;
 
@@ -70,6 +72,8 @@ pub enum Malformed {
     NotBase64,
     /// A frame in which the next one begins.
     CutOff,
+    /// A frame with an escape that the protocol doesn't know.
+    BadEscape,
 }
 
 impl fmt::Display for Malformed {
@@ -79,6 +83,7 @@ impl fmt::Display for Malformed {
             Self::NotUtf8 => "the message is not valid UTF-8",
             Self::NotBase64 => "the message is not valid base64",
             Self::CutOff => "the frame ends where the next one begins",
+            Self::BadEscape => "the frame has an escape that is none",
         })
     }
 }

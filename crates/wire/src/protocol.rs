@@ -13,6 +13,8 @@ pub enum Protocol {
     MsgChannel,
     /// The bytes as they come: one datagram or chunk, one message.
     Raw,
+    /// Services: a body between two signs with escapes, or alone as a datagram.
+    SocketProtocol,
     /// A type and a length before each payload.
     Stockings,
     /// Base64 between two signs.
@@ -21,12 +23,13 @@ pub enum Protocol {
 
 impl Protocol {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Jsoncomm,
         Self::LengthPrefixed,
         Self::Lines,
         Self::MsgChannel,
         Self::Raw,
+        Self::SocketProtocol,
         Self::Stockings,
         Self::UdsComms,
     ];
@@ -44,6 +47,7 @@ impl Protocol {
             Self::Lines => "lines",
             Self::MsgChannel => "msg_channel",
             Self::Raw => "raw",
+            Self::SocketProtocol => "socket_protocol",
             Self::Stockings => "stockings",
             Self::UdsComms => "uds_comms",
         }

@@ -14,7 +14,7 @@ impl Codec {
     }
 
     pub(crate) fn decode(&mut self, input: &mut [u8]) -> Result<Step, Lost> {
-        let consumed = input.len().min(self.options.max_message);
+        let consumed = input.len().min(self.options.max_message.max(1));
         Ok(match kind_of(&input[..consumed], self.options.text) {
             Ok(kind) => Step::Message { consumed, payload: 0..consumed, kind },
             Err(why) => Step::Malformed { consumed, why },

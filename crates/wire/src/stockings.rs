@@ -33,7 +33,7 @@ impl Codec {
         let Some((header, length)) = self.header(input)? else {
             return Ok(Step::Incomplete { frame: input.len() + 1 });
         };
-        let consumed = header + length;
+        let consumed = header.saturating_add(length);
         let Some(payload) = input.get(header..consumed) else {
             return Ok(Step::Incomplete { frame: consumed });
         };

@@ -27,6 +27,8 @@ use crate::codec::{End, Lost, Options, Step, kind_of};
 #[derive(Clone, Debug)]
 pub struct Codec {
     lenient: bool,
+    /// The largest message (bytes).
+    max_message: usize,
     /// The longest frame (bytes): that of the largest message.
     longest: usize,
     /// How far the input has been searched.
@@ -36,7 +38,8 @@ pub struct Codec {
 impl Codec {
     pub(crate) fn new(options: Options) -> Self {
         let longest = options.max_message.div_ceil(3).saturating_mul(4).saturating_add(2);
-        Self { lenient: options.lenient, longest, searched: 0 }
+        let Options { max_message, lenient, .. } = options;
+        Self { lenient, max_message, longest, searched: 0 }
     }
 
     #[inline]
@@ -51,7 +54,8 @@ impl Codec {
         let behind = input.get(from..).unwrap_or_default();
         let found = if self.lenient { memchr(END, behind) } else { memchr2(END, BEGIN, behind) };
         let found = found.map(|at| from + at);
-        if found.map_or(input.len(), |at| at + 1) > self.longest {
+        // Where no sign was found the frame has at least one byte more than there are.
+        if found.unwrap_or(input.len()) >= self.longest {
             return Err(Lost::TooLarge);
         }
         let Some(end) = found else {
@@ -63,6 +67,8 @@ impl Codec {
         }
         let consumed = end + 1;
         Ok(match self.decode_in_place(&mut input[1..end]) {
+            // The longest frame has room for two bytes more than the largest message.
+            Ok(length) if length > self.max_message => return Err(Lost::TooLarge),
             Ok(length) => match kind_of(&input[1..=length], true) {
                 Ok(kind) => Step::Message { consumed, payload: 1..1 + length, kind },
                 Err(why) => Step::Malformed { consumed, why },
@@ -72,9 +78,10 @@ impl Codec {
     }
 
     pub(crate) fn end(&mut self, rest: &mut [u8]) -> End {
-        // Of what is missing only this is sure: the last group of four, and the dollar sign.
+        // Of what is missing only this is sure: the last group of four, and the dollar sign. Where bytes
+        // may have to be passed over nobody knows what belongs to a group.
         let begun = (rest.len() - 1) % 4;
-        End::Cut { missing: if begun == 0 { 1 } else { 5 - begun } }
+        End::Cut { missing: if self.lenient || begun == 0 { 1 } else { 5 - begun } }
     }
 
     /// Decodes base64 where it stands; how many bytes it is then.

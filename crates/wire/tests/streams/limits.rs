@@ -1,0 +1,83 @@
+//! A length is compared with the limit, and nothing else is done for it.
+
+use fdwire_wire::Protocol;
+use fdwire_wire::codec::Lost;
+
+use crate::harness::{Given, Subject};
+
+fn lost(why: Lost) -> Given {
+    Given { lost: Some(why), ..Given::default() }
+}
+
+fn cut(missing: usize) -> Given {
+    Given { missing: Some(missing), ..Given::default() }
+}
+
+#[test]
+fn a_message_at_the_limit_comes_and_one_above_it_is_the_end() {
+    for subject in Subject::framed() {
+        for limit in [1, 2, 3, 4, 5, 6, 63, 64, 255, 300] {
+            let limited = subject.limited(limit);
+            let good = subject.frame(&vec![b'x'; limit], true);
+            let large = subject.frame(&vec![b'x'; limit + 1], true);
+            assert_eq!(limited.whole(&good).items.len(), 1, "{limited:?}");
+            assert_eq!(limited.whole(&large), lost(Lost::TooLarge), "{limited:?}");
+            let both = limited.one_by_one(&[good, large].concat());
+            assert_eq!((both.items.len(), both.lost), (1, Some(Lost::TooLarge)), "{limited:?}");
+        }
+    }
+}
+
+#[test]
+fn a_length_above_the_limit_is_told_before_the_body_comes() {
+    for protocol in [Protocol::LengthPrefixed, Protocol::MsgChannel, Protocol::Stockings] {
+        let subject = Subject::new(protocol, true);
+        for length in [11, 100, 70_000] {
+            let frame = subject.frame(&vec![b'x'; length], true);
+            let header = &frame[..frame.len() - length];
+            assert_eq!(subject.limited(length).whole(header), cut(length), "{subject:?}");
+            assert_eq!(subject.limited(length - 1).whole(header), lost(Lost::TooLarge));
+        }
+    }
+    // Where the end must be searched for, it is told with the first byte too many.
+    let lines = Subject::new(Protocol::Lines, true).limited(3);
+    assert_eq!(lines.whole(b"abc"), cut(1));
+    assert_eq!(lines.whole(b"abcd"), lost(Lost::TooLarge));
+    let uds_comms = Subject::new(Protocol::UdsComms, true).limited(3);
+    assert_eq!(uds_comms.whole(b"%YWJj"), cut(1));
+    assert_eq!(uds_comms.whole(b"%YWJjY"), lost(Lost::TooLarge));
+}
+
+#[test]
+fn a_base64_frame_as_long_as_one_at_the_limit_may_hold_too_much() {
+    for limit in [1, 2] {
+        let subject = Subject::new(Protocol::UdsComms, true).limited(limit);
+        assert_eq!(subject.whole(b"%YWJj$"), lost(Lost::TooLarge), "{limit}");
+        assert_eq!(subject.whole(b"%YQ==$").items.len(), 1, "{limit}");
+    }
+}
+
+#[test]
+fn lengths_of_2_to_the_63_and_more_neither_overflow_nor_reserve() {
+    let stockings = Subject::new(Protocol::Stockings, true);
+    let headers: [&[u8]; 4] = [
+        b"\0\0\0\0\0\0\0\0\0\x82",
+        b"\x3f\x7f\x7f\x7f\x7f\x7f\x7f\x7f\x7f\x83",
+        b"\0\0\0\0\0\0\0\0\0\x84",
+        &[[0x7f; 15].as_slice(), &[0xff]].concat(),
+    ];
+    for header in headers {
+        assert_eq!(stockings.whole(header), lost(Lost::TooLarge), "{header:02x?}");
+    }
+    // Without a limit: 2^63, and 2^64 - 1, with whose header no sum has room; 2^64 is none.
+    let all = stockings.limited(usize::MAX);
+    assert_eq!(all.whole(headers[0]), cut(1 << 63));
+    assert_eq!(all.whole(headers[1]), cut(usize::MAX - headers[1].len()));
+    assert_eq!(all.whole(headers[2]), lost(Lost::TooLarge));
+    assert_eq!(all.whole(headers[3]), lost(Lost::TooLarge));
+    let length_prefixed = Subject::new(Protocol::LengthPrefixed, false).limited(usize::MAX);
+    assert_eq!(length_prefixed.whole(b"\xff\xff\xff\xff"), cut(0xffff_ffff));
+    let msg_channel = Subject::new(Protocol::MsgChannel, false).limited(usize::MAX);
+    assert_eq!(msg_channel.whole(b"\r\nMSG 9999999999\r\n"), cut(9_999_999_999));
+    assert_eq!(msg_channel.whole(b"\r\nMSG 9223372036854775808\r\n"), lost(Lost::BadHeader));
+}

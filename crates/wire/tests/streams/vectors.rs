@@ -1,0 +1,151 @@
+//! Every codec against the bytes of `vectors/`: whole, cut at every byte, and byte by byte.
+
+use fdwire_wire::codec::{Lost, Unframeable};
+use fdwire_wire::{Malformed, Protocol};
+use serde_json::Value as Json;
+
+use crate::harness::{Given, Subject, Value};
+
+const VECTORS: [(Protocol, &str); 5] = [
+    (Protocol::LengthPrefixed, include_str!("../../../../vectors/length_prefixed.json")),
+    (Protocol::Lines, include_str!("../../../../vectors/lines.json")),
+    (Protocol::MsgChannel, include_str!("../../../../vectors/msg_channel.json")),
+    (Protocol::Stockings, include_str!("../../../../vectors/stockings.json")),
+    (Protocol::UdsComms, include_str!("../../../../vectors/uds_comms.json")),
+];
+
+/// The rows of a section of every protocol.
+fn rows(section: &str) -> Vec<(Protocol, Json)> {
+    let mut all = Vec::new();
+    for (protocol, text) in VECTORS {
+        let vectors: Json = serde_json::from_str(text).expect("the vectors are JSON");
+        let rows = vectors[section].as_array().expect("a section is an array");
+        assert!(rows.len() > 10, "{section} of {}", protocol.name());
+        all.extend(rows.iter().map(|row| (protocol, row.clone())));
+    }
+    all
+}
+
+/// Parts of hex, each `hex` or `hex*times`, with blanks between them.
+pub(crate) fn unhex(json: &Json) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for part in json.as_str().expect("hex is a string").split(' ') {
+        let (hex, times) = part.split_once('*').unwrap_or((part, "1"));
+        let digits = hex.as_bytes().chunks(2).map(|pair| str::from_utf8(pair).expect("ASCII"));
+        let some: Vec<u8> = digits.map(|pair| u8::from_str_radix(pair, 16).expect("hex")).collect();
+        bytes.extend(some.repeat(times.parse().expect("a number")));
+    }
+    bytes
+}
+
+fn value(row: &Json) -> Value {
+    match row["text"].as_str() {
+        Some(text) => Value::Text(text.repeat(small(&row["repeat"]).unwrap_or(1))),
+        None => Value::Bytes(unhex(&row["bytes"])),
+    }
+}
+
+fn small(json: &Json) -> Option<usize> {
+    json.as_u64().map(|number| number.try_into().expect("a small number"))
+}
+
+/// The protocol with a row's options; `allowEmpty` is not the codec's.
+fn subject(protocol: Protocol, row: &Json) -> Subject {
+    let options = &row["options"];
+    let text = match options["encoding"].as_str() {
+        Some(encoding) => encoding != "buffer",
+        None => matches!(protocol, Protocol::Lines | Protocol::UdsComms),
+    };
+    let mut subject = Subject::new(protocol, text);
+    subject.options.lenient = options["lenient"] == true;
+    subject.options.final_line = options["finalLine"] == true;
+    small(&options["maxMessage"]).map_or(subject, |limit| subject.limited(limit))
+}
+
+fn malformed(code: &str) -> Malformed {
+    match code {
+        "ERR_FDWIRE_NOT_UTF8" => Malformed::NotUtf8,
+        "ERR_FDWIRE_NOT_BASE64" => Malformed::NotBase64,
+        "ERR_FDWIRE_FRAME_CUT_OFF" => Malformed::CutOff,
+        _ => panic!("unknown code {code}"),
+    }
+}
+
+fn expected(row: &Json) -> Given {
+    let gives = row["gives"].as_array().expect("an array").iter();
+    Given {
+        items: gives
+            .map(|item| {
+                item["malformed"]
+                    .as_str()
+                    .map_or_else(|| Ok(value(item)), |code| Err(malformed(code)))
+            })
+            .collect(),
+        noise: small(&row["noise"]).unwrap_or(0),
+        lost: row["lost"].as_str().map(|code| match code {
+            "ERR_FDWIRE_MESSAGE_TOO_LARGE" => Lost::TooLarge,
+            "ERR_FDWIRE_BAD_HEADER" => Lost::BadHeader,
+            _ => panic!("unknown code {code}"),
+        }),
+        missing: small(&row["missing"]),
+    }
+}
+
+/// Where to cut: everywhere, of long streams near their ends and here and there.
+fn cuts(length: usize) -> impl Iterator<Item = usize> {
+    (0..=length).filter(move |at| length < 500 || *at < 40 || length - at < 40 || at % 9001 == 0)
+}
+
+#[test]
+fn a_frame_is_what_the_vectors_say() {
+    for (protocol, row) in rows("encode") {
+        let subject = subject(protocol, &row);
+        let value = value(&row);
+        let mut frame = Vec::new();
+        let result = subject.codec().encode(value.bytes(), value.is_text(), &mut frame);
+        if row["refused"].is_string() {
+            assert_eq!(row["refused"], "ERR_FDWIRE_UNENCODABLE");
+            assert_eq!(result, Err(Unframeable::Delimiter), "{row}");
+        } else {
+            assert!(frame == unhex(&row["wire"]), "{row}");
+        }
+    }
+}
+
+#[test]
+fn a_frame_of_the_vectors_is_its_message_however_it_is_cut() {
+    for (protocol, row) in rows("encode") {
+        if row["refused"].is_string() {
+            continue;
+        }
+        let subject = subject(protocol, &row);
+        let frame = unhex(&row["wire"]);
+        let expected = Given { items: vec![Ok(value(&row))], ..Given::default() };
+        assert!(subject.whole(&frame) == expected, "{row}");
+        assert!(subject.one_by_one(&frame) == expected, "{row}, byte by byte");
+        if frame.len() < 100_000 {
+            for at in cuts(frame.len()) {
+                let (head, tail) = frame.split_at(at);
+                assert!(subject.decode([head, tail]) == expected, "{row}, cut at {at}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stream_gives_what_the_vectors_say_however_it_is_cut() {
+    for (protocol, row) in rows("decode") {
+        let subject = subject(protocol, &row);
+        let expected = expected(&row);
+        let chunks: Vec<_> =
+            row["chunks"].as_array().expect("an array").iter().map(unhex).collect();
+        assert_eq!(subject.decode(chunks.iter().map(Vec::as_slice)), expected, "{row}");
+        let bytes = chunks.concat();
+        assert_eq!(subject.whole(&bytes), expected, "{row}, whole");
+        assert_eq!(subject.one_by_one(&bytes), expected, "{row}, byte by byte");
+        for at in cuts(bytes.len()) {
+            let (head, tail) = bytes.split_at(at);
+            assert_eq!(subject.decode([head, tail]), expected, "{row}, cut at {at}");
+        }
+    }
+}
