@@ -96,6 +96,8 @@ export declare class Environment {
   describe(fd: number): SocketDescription
   /** How many connections a listener may accept from now on; an errno, or 0. */
   allow(listener: number, connections: number): number
+  /** Whether a stream's protocol can carry these bytes: 0, or the error code of `send`. */
+  checkFrame(channel: number, payload: Uint8Array): number
   /** Sends what a stream has gathered. */
   flush(channel: number): void
   /** Shuts down the sending side of a stream as soon as all is sent. */
@@ -215,11 +217,11 @@ export declare const FROM_UNNAMED: number
 /** What `send` gives where the message holds the protocol's delimiter. */
 export declare const HAS_DELIMITER: number
 
-/** Word 1: 1 where every joined message is ASCII. */
-export declare const JOINED_ASCII: number
-
-/** Word 0: where the array ends into which the messages of this turn were joined, or 0. */
-export declare const JOINED_END: number
+/**
+ * The detail of a message is its payload, and this many times how many messages from it on are
+ * joined into one JSON array: from the byte before the first to the one behind the last.
+ */
+export declare const JOINED: number
 
 /** Why nothing more can be understood of a stream. */
 export declare enum LossReason {
@@ -280,6 +282,9 @@ export interface QueueNumbers {
   next: number
 }
 
+/** Takes a body apart: of `struct_json`, or else of `pure_json`. null where it is too short. */
+export declare function readSocketProtocol(isStruct: boolean, bytes: Uint8Array): SocketProtocolBody | null
+
 /**
  * Words of a record: kind, place, length, first descriptor, descriptors, name's place or one of the
  * `FROM_` values, name's length, detail (payload, reason, errno or number).
@@ -332,12 +337,14 @@ export declare enum RefusalReason {
   NotBase64 = 2,
   /** The next frame begins in it. */
   CutOff = 3,
+  /** It has an escape that is none. */
+  BadEscape = 4,
   /** It is larger than `maxMessage`. */
-  TooLarge = 4,
+  TooLarge = 5,
   /** It came with more descriptors than `maxFds`. */
-  TooManyFds = 5,
+  TooManyFds = 6,
   /** The kernel could not install all its descriptors. */
-  FdsTruncated = 6,
+  FdsTruncated = 7,
 }
 
 /** Bytes of the slab. */
@@ -365,10 +372,24 @@ export interface SocketName {
   port?: number
 }
 
+/** A body that was taken apart. */
+export interface SocketProtocolBody {
+  /** Whether the checksum is right. */
+  isSound: boolean
+  /** The object of `pure_json`, the data of `struct_json`; null where it isn't UTF-8. */
+  json?: string
+  /** `struct_json`: what came of it. */
+  status?: number
+  /** `struct_json`: the service. */
+  serviceId?: number
+  /** `struct_json`: the datum of the service. */
+  dataId?: number
+}
+
 /** Words of the table. */
 export declare const TABLE_WORDS: number
 
-/** Word 2: how many messages of a failed or cut off `sendMany` were taken. */
+/** Word 0: how many messages of a failed or cut off `sendMany` were taken. */
 export declare const TAKEN: number
 
 /** What is set on TCP sockets; others don't look at it. */
@@ -383,3 +404,9 @@ export interface TcpSettings {
 
 /** What `send` gives where the message is longer than the protocol's header can say. */
 export declare const TOO_LONG: number
+
+/** The body of `pure_json` that carries an object. */
+export declare function writePureJson(json: string): Buffer
+
+/** The body of `struct_json` that carries data. */
+export declare function writeStructJson(status: number, serviceId: number, dataId: number, json: string): Buffer

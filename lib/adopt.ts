@@ -137,7 +137,11 @@ function adoptSocket<V>(socket: Socket, options: object, checked: CheckedOptions
 /** What Node has read from a socket, and nobody has taken. */
 function takeAll(socket: Socket): Buffer[] {
   const chunks: Buffer[] = []
+  // What the channel gets is not also theirs.
+  const listeners = socket.rawListeners('data') as ((chunk: Buffer) => void)[]
+  socket.removeAllListeners('data')
   for (let chunk = socket.read(); chunk !== null; chunk = socket.read()) chunks.push(chunk)
+  for (const listener of listeners) socket.on('data', listener)
   return chunks
 }
 

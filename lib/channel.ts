@@ -19,6 +19,7 @@ import {
   checkCallOptions,
   checkIsObject,
   checkTimeout,
+  type Encoding,
   type Peer,
   type Protocol,
   type Sendable,
@@ -48,9 +49,12 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
   readonly protocol: Protocol
   /** The socket's type. */
   readonly type: SocketType
+  /** @internal What a message is. */
+  readonly encoding: Encoding | undefined
   readonly #owner: FdOwner
   readonly #port: Port
   readonly #allowHalfOpen: boolean
+  readonly #capturesRejections: boolean
   readonly #onClosed: (() => void) | undefined
   readonly #context = new AsyncResource('FDWIRECHANNEL')
   readonly #inbox: Inbox
@@ -66,7 +70,7 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
   #closed = false
   #closing: Promise<void> | undefined
   /** How the stream has ended, as long as messages stand before that. */
-  #last: { error: Error | undefined } | undefined
+  #last: { error: Error | undefined; heard: boolean } | undefined
   /** The peer has ended, and all was delivered. */
   #ended = false
   /** Our side is ended. */
@@ -80,7 +84,9 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
     super({ captureRejections: options.captureRejections })
     this.protocol = options.protocol
     this.type = options.type
+    this.encoding = options.encoding
     this.#allowHalfOpen = options.allowHalfOpen
+    this.#capturesRejections = options.captureRejections
     this.#onClosed = onClosed
     this.#owner = { index }
     const stream = options.type === 'stream'
@@ -240,20 +246,7 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
 
   /** Closes at once, and drops what is queued. With an error, that is why: see `'error'`. */
   destroy(error?: Error): this {
-    if (this.#closed) return this
-    const wasClosing = this.#closing !== undefined
-    this.#leave()
-    this.#port.close()
-    const flushed = this.#flushes.failAll(error ?? closedError('flush'))
-    if (error === undefined) {
-      this.#inbox.endAll()
-      this.#ending.end(this, this.#context)
-      return this
-    }
-    // Somebody must hear of it: who waits, who listens, or else the process.
-    const heard = this.#inbox.failAll(error) || flushed || wasClosing
-    const later = this.#inbox.iterating && 'later'
-    this.#ending.fail(this, this.#context, error, heard || later)
+    this.#destroy(error, this.#closing !== undefined)
     return this
   }
 
@@ -385,11 +378,13 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
   }
 
   protected override listenersChanged(): void {
-    this.#inbox.listening = this.listenerCount('message') > 0
+    const listeners = this.rawListeners('message')
+    const lone = listeners.length === 1 && !this.#capturesRejections ? listeners[0] : undefined
+    this.#inbox.setListeners(listeners.length, lone)
   }
 
   #turn(records: number): void {
-    if (records > 0) this.#inbox.read(records, this.#notices)
+    this.#inbox.read(records, this.#notices)
     if (this.#notices.length > 0) this.#flushes.beginTurn()
     // Where something throws, native code comes back for the rest.
     this.#inbox.deliver()
@@ -416,7 +411,7 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
       case RecordKind.Cut:
       case RecordKind.Lost:
       case RecordKind.Failed:
-        this.#endWith(errorOf(notice))
+        this.#endWith(errorOf(notice, this.protocol !== 'socket_protocol'))
         break
       default:
         this.#flushes.settle()
@@ -425,20 +420,22 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
 
   /** The stream has ended, by an error or well; what stands before that comes first. */
   #endWith(error: Error | undefined): void {
-    this.#last ??= { error }
     // Nothing more goes out then, whoever reads on.
-    if (error !== undefined) this.#flushes.failAll(error)
+    const heard = error !== undefined && this.#flushes.failAll(error)
+    // An end is none where something could not be sent any more.
+    if (this.#last?.error === undefined) this.#last = { error, heard }
     this.#whenGone?.()
   }
 
   /** Tells how the stream has ended, if nothing is left before that. */
   #tellLast(): void {
-    if (this.#last === undefined || this.#ended || this.#stopped || this.#inbox.unread > 0) return
-    const { error } = this.#last
+    if (this.#last === undefined || this.#stopped || this.#inbox.unread > 0) return
+    const { error, heard } = this.#last
     if (error !== undefined) {
-      this.destroy(error)
+      this.#destroy(error, heard)
       return
     }
+    if (this.#ended) return
     this.#ended = true
     this.#inbox.endAll()
     this.#context.runInAsyncScope(process.nextTick, process, () => {
@@ -451,10 +448,27 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
     })
   }
 
+  /** `heard`: a promise has taken the error, or will. */
+  #destroy(error: Error | undefined, heard: boolean): void {
+    if (this.#closed) return
+    this.#leave()
+    this.#port.close()
+    const flushed = this.#flushes.failAll(error ?? closedError('flush'))
+    if (error === undefined) {
+      this.#inbox.endAll()
+      this.#ending.end(this, this.#context)
+      return
+    }
+    // Somebody must hear of it: who waits, who listens, or else the process.
+    const taken = this.#inbox.failAll(error) || flushed || heard
+    const later = this.#inbox.iterating && 'later'
+    this.#ending.fail(this, this.#context, error, taken || later)
+  }
+
   #closeByItself(): void {
     if (this.#closed) return
-    this.#closing ??= this.#close(CLOSE_TIMEOUT)
-    // That something of what was sent after the peer's end is lost is an error of the channel.
+    this.#closing ??= this.#close(CLOSE_TIMEOUT, true)
+    // That something of what was sent is lost after a good end is told to who asks: flush, close.
     this.#closing.catch(() => {})
   }
 
@@ -498,7 +512,8 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
     this.#inbox.stop()
   }
 
-  async #close(timeout: number): Promise<void> {
+  /** `byItself`: at the peer's end, which is the last event before `'close'`. */
+  async #close(timeout: number, byItself = false): Promise<void> {
     this.#stop()
     this.#inbox.endAll()
     const began = performance.now()
@@ -509,9 +524,11 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
       late = await this.#isShutLate(timeout === 0 ? 0 : timeout - (performance.now() - began))
     }
     const unsent = this.stats.queuedBytes
-    this.destroy()
+    const lost = unsent > 0 ? this.#last?.error : undefined
+    this.#destroy(byItself ? undefined : lost, true)
     await this.#ending.wait()
     this.#ending.check()
+    if (lost !== undefined) throw lost
     if (!late) return
     const message = `close: ${unsent} bytes unsent in ${timeout} ms, or the peer did not end`
     throw new FdwireError('ERR_FDWIRE_TIMEOUT', message, { unsent })

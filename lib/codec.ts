@@ -13,7 +13,8 @@ import {
   type ValueOf,
 } from './options.js'
 import { cutError, lossError, REFUSALS } from './records.js'
-import { encoderOf, unframeable } from './sender.js'
+import { asBytes, encoderOf, unframeable } from './sender.js'
+import { decodeBody, formOf } from './socket_protocol/body.js'
 
 /** Numbers of a record: see crates/node/src/codec.rs. */
 const WORDS = 4
@@ -103,9 +104,10 @@ export class Codec<P extends Protocol = Protocol, E extends EncodingOf<P> = Defa
       if (kind === RecordKind.Message) this.#readMessage(memory, start, end, detail, values)
       else if (kind === RecordKind.Refused) {
         const { code, message } = REFUSALS[detail as keyof typeof REFUSALS]
-        this.#report(new FdwireError(code, message, { sample: bytes.subarray(start, end) }))
+        const options = this.#isSampled ? { sample: bytes.subarray(start, end) } : {}
+        this.#report(new FdwireError(code, message, options), values.length)
       } else if (kind === RecordKind.Lost) {
-        this.#error = lossError(detail, bytes.subarray(start, end))
+        this.#error = lossError(detail, this.#isSampled ? bytes.subarray(start, end) : undefined)
       } else this.#error = cutError(end - start)
     }
     return values as ValueOf<P, E>[]
@@ -118,6 +120,15 @@ export class Codec<P extends Protocol = Protocol, E extends EncodingOf<P> = Defa
     payload: PayloadKind,
     values: unknown[],
   ): void {
+    const form = formOf(this.#options.encoding)
+    if (form !== undefined) {
+      try {
+        values.push(decodeBody(form, memory.subarray(start, end)))
+      } catch (error) {
+        this.#report(error as FdwireError, values.length)
+      }
+      return
+    }
     if (payload === PayloadKind.Bytes) {
       values.push(Buffer.from(memory.subarray(start, end)))
       return
@@ -133,16 +144,18 @@ export class Codec<P extends Protocol = Protocol, E extends EncodingOf<P> = Defa
     } catch (cause) {
       const message = `The message is not JSON: ${(cause as Error).message}`
       const sample = memory.subarray(start, end)
-      this.#report(new FdwireError('ERR_FDWIRE_NOT_JSON', message, { cause, sample }))
+      const error = new FdwireError('ERR_FDWIRE_NOT_JSON', message, { cause, sample })
+      this.#report(error, values.length)
     }
   }
 
-  #report(error: FdwireError): void {
-    this.#options.onMalformed?.(error)
+  /** What can hold a key is never shown. */
+  get #isSampled(): boolean {
+    return this.protocol !== 'socket_protocol'
   }
-}
 
-function asBytes(view: ArrayBufferView): Uint8Array {
-  if (view instanceof Uint8Array) return view
-  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength)
+  /** `before` messages of the chunk stand before what could not be delivered. */
+  #report(error: FdwireError, before: number): void {
+    this.#options.onMalformed?.(error, before)
+  }
 }

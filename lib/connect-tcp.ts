@@ -103,7 +103,7 @@ function connected(
         for (let index = 0; index < records; index++) {
           const notice = readNotice(index)
           const made = notice.kind === RecordKind.Connected
-          settle(() => resolve(made ? null : errorOf(notice)))
+          settle(() => resolve(made ? null : errorOf(notice, true)))
         }
       },
     })

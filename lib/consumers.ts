@@ -57,6 +57,11 @@ export class Consumers {
     this.#keep = keep === 0 ? Number.POSITIVE_INFINITY : keep
   }
 
+  /** Whether nobody waits, and no place of a request is kept. */
+  get isIdle(): boolean {
+    return this.#waiters.length === 0
+  }
+
   /** How many wait. */
   get waiting(): number {
     return this.#waiting

@@ -20,6 +20,10 @@ export const ERROR_CODES = {
     fault: 'system',
     meaning: 'The time given by `timeout` was up before the operation was done.',
   },
+  ERR_FDWIRE_HANDSHAKE: {
+    fault: 'peer',
+    meaning: 'The handshake of the protocol failed.',
+  },
   ERR_FDWIRE_CONSUMER_CONFLICT: {
     fault: 'caller',
     meaning: 'Two iterators, or an iterator and a listener, want the same messages.',
@@ -63,6 +67,26 @@ export const ERROR_CODES = {
   ERR_FDWIRE_FRAME_CUT_OFF: {
     fault: 'peer',
     meaning: 'The frame ends where the next one begins.',
+  },
+  ERR_FDWIRE_BAD_ESCAPE: {
+    fault: 'peer',
+    meaning: 'The frame has an escape that is none.',
+  },
+  ERR_FDWIRE_BAD_CHECKSUM: {
+    fault: 'peer',
+    meaning: 'The checksum of the message is wrong.',
+  },
+  ERR_FDWIRE_BAD_BODY: {
+    fault: 'peer',
+    meaning: 'The message lacks parts that the protocol asks for, or they are of the wrong kind.',
+  },
+  ERR_FDWIRE_STATUS: {
+    fault: 'peer',
+    meaning: 'The call was answered with another status than `STATUS_OKAY`.',
+  },
+  ERR_FDWIRE_SID_EXISTS: {
+    fault: 'caller',
+    meaning: 'There is a service with that id already.',
   },
   ERR_FDWIRE_BAD_HEADER: {
     fault: 'peer',

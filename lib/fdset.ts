@@ -234,7 +234,7 @@ export class FdSet implements Iterable<number> {
       const entry = entries[i] as number
       if (entry === GONE) continue
       entries[i] = GONE
-      const result = native.closeFd(this.#owner.index, numberOf(entry))
+      const result = native.closeFd(this.#owner.index, numberOf(entry)) ?? 0
       if (result < 0 && failed === 0) failed = result
     }
     if (failed !== 0) throw systemError(failed, 'close')

@@ -3,13 +3,22 @@ import { channel as diagnostics } from 'node:diagnostics_channel'
 import type { ChannelEvents } from './channel-types.js'
 import { Consumers, type WaitFor } from './consumers.js'
 import { FdwireError, systemError } from './errors.js'
-import type { FdOwner } from './fdset.js'
+import { EMPTY_FD_SET, type FdOwner } from './fdset.js'
 import { type From, type Item, isMessage, type Malformed, type Message } from './message.js'
 import { environment } from './native.js'
 import type { CheckedOptions } from './options.js'
 import type { Port } from './port.js'
 import { Queue } from './queue.js'
-import { beginTurn, endTurn, type Notice, Reader, type Refused, readNotice } from './records.js'
+import {
+  beginTurn,
+  countMessages,
+  endTurn,
+  type Notice,
+  OTHER,
+  Reader,
+  type Refused,
+  readNotice,
+} from './records.js'
 
 /** What is kept for nobody, before reading for a `request()` stops (bytes). */
 const MAX_KEPT = 32 * 1024 * 1024
@@ -23,6 +32,10 @@ export interface InboxChannel {
   /** @internal What was kept has been handed out, maybe all of it. */
   onHandedOut(): void
 }
+
+/** A listener as EventEmitter keeps it: one that was added by `once` removes itself when called. */
+// biome-ignore lint/complexity/noBannedTypes: that is what `rawListeners` gives
+export type Listener = Function
 
 /** Who sent a message, which the sending half has to know. */
 export type NoteSender = (from: From) => void
@@ -50,6 +63,11 @@ export class Inbox {
   /** What this turn has read and not handed out yet, and how far it came. */
   #fresh: Item[] = []
   #next = 0
+  /** The records of this turn, and how many of them have been worked on. */
+  #records = 0
+  #record = 0
+  /** The only `'message'` listener, where nothing else is to be done than to call it. */
+  #lone: Listener | undefined
   /** What was read before, when nobody wanted it. */
   readonly #kept = new Queue<Item>()
   /** What had been received (bytes) when the oldest of these came. */
@@ -82,7 +100,7 @@ export class Inbox {
     this.#maxOpenFds = options.native.maxOpenFds
     this.#consumers = new Consumers(() => this.updateWant(), options.native.sendTimeout)
     this.#note = note
-    this.#reader = new Reader(owner, options.encoding === 'json')
+    this.#reader = new Reader(owner, options)
   }
 
   /** Messages that could not be delivered. */
@@ -102,7 +120,8 @@ export class Inbox {
 
   /** Messages that were read and that nobody has taken yet. */
   get unread(): number {
-    return this.#kept.length + this.#fresh.length - this.#next
+    const told = this.#kept.length + this.#fresh.length - this.#next
+    return told + countMessages(this.#record, this.#records)
   }
 
   /** Calls that wait. */
@@ -119,9 +138,10 @@ export class Inbox {
     this.updateWant()
   }
 
-  /** Whether there are `'message'` listeners. */
-  set listening(listening: boolean) {
-    this.#listening = listening
+  /** The `'message'` listeners have changed; `lone` is the only one, if it can be called directly. */
+  setListeners(count: number, lone: Listener | undefined): void {
+    this.#listening = count > 0
+    this.#lone = lone
     this.updateWant()
   }
 
@@ -171,13 +191,20 @@ export class Inbox {
   }
 
   /**
-   * Reads the records of a turn; those that are no messages are pushed to `notices`.
+   * Works on the records of a turn; those that are no messages are pushed to `notices`.
    *
-   * All are read before the first is delivered: no descriptor depends on what a listener does.
+   * Messages without descriptors go straight to a lone listener, as long as nobody else wants them.
+   * All others are read before the first is delivered: no descriptor depends on what a listener does.
    */
   read(records: number, notices: Queue<Notice>): void {
-    beginTurn(records)
-    for (let index = 0; index < records; index++) {
+    if (records > 0) {
+      beginTurn(records)
+      this.#records = records
+      this.#record = 0
+    }
+    this.#deliverDirectly()
+    while (this.#record < this.#records) {
+      const index = this.#record++
       const item = this.#reader.read(index)
       if (item === undefined) {
         notices.push(readNotice(index))
@@ -185,9 +212,35 @@ export class Inbox {
       }
       if (item.from !== undefined) this.#note(item.from)
       if (!isMessage(item)) this.#malformed++
-      this.#fresh.push(item)
+      // A listener that was called directly may have closed the channel.
+      if (!this.#stopped) this.#fresh.push(item)
+      else if (isMessage(item)) item.fds.close()
     }
     endTurn()
+  }
+
+  /** Where the listener throws, native code calls again, and the next record is the next. */
+  #deliverDirectly(): void {
+    const channel = this.#channel
+    while (this.#record < this.#records) {
+      const listener = this.#lone
+      if (listener === undefined || !this.#isDirect()) return
+      const value = this.#reader.readValue(this.#record)
+      if (value === OTHER) return
+      this.#record++
+      listener.call(channel, value, EMPTY_FD_SET, undefined)
+    }
+  }
+
+  /** Whether the next message is for the listeners, and nothing stands before it. */
+  #isDirect(): boolean {
+    return (
+      !this.#paused &&
+      !this.#stopped &&
+      this.#consumers.isIdle &&
+      this.#kept.length === 0 &&
+      this.#next === this.#fresh.length
+    )
   }
 
   /** Hands out what was kept and what is fresh. Where a listener throws, the rest keeps its place. */

@@ -192,6 +192,8 @@ export class Listener<C extends Channel = Channel>
       this.#open--
       this.#update()
     }) as C
+    // What becomes of it before anybody has seen it is nobody's error.
+    channel.on('error', ignore)
     const { allowPeer } = this.#options
     if (allowPeer === undefined) {
       this.#kept.push(channel)
@@ -214,10 +216,14 @@ export class Listener<C extends Channel = Channel>
   /** Gives connections to who wants them. Where a listener throws, the rest keeps its place. */
   #handOut(): void {
     while (this.#kept.length > 0 && !this.closed) {
+      if (this.#waiting.length === 0 && this.listenerCount('connection') === 0) return
+      const channel = this.#kept.shift() as C
+      // It came to its end meanwhile.
+      if (channel.closed) continue
+      channel.off('error', ignore)
       const waiter = this.#waiting.shift()
-      if (waiter !== undefined) waiter.resolve({ done: false, value: this.#kept.shift() as C })
-      else if (this.listenerCount('connection') === 0) return
-      else this.emit('connection', this.#kept.shift() as C)
+      if (waiter !== undefined) waiter.resolve({ done: false, value: channel })
+      else this.emit('connection', channel)
     }
   }
 
@@ -291,3 +297,5 @@ export class Listener<C extends Channel = Channel>
     }
   }
 }
+
+function ignore(): void {}

@@ -25,21 +25,27 @@ markAsUntransferable(table.buffer)
 
 /** The functions that are called for each message: raw, since a class method costs ten times more. */
 interface Hot {
-  /** Sends a text. 0: the kernel has it; above: the number it is queued under; below: an errno. */
-  sendText(channel: number, text: string, fds: number, to?: string | Uint8Array): number
+  /**
+   * Sends a text. Undefined: the kernel has it, or less waits than the high-water mark; above 0: the
+   * number it is queued under; below: an errno.
+   */
+  sendText(channel: number, text: string, fds?: number, to?: string | Uint8Array): Result
   /** Sends bytes. */
-  sendBytes(channel: number, bytes: ArrayBufferView, fds: number, to?: string | Uint8Array): number
+  sendBytes(channel: number, bytes: ArrayBufferView, fds?: number, to?: string | Uint8Array): Result
   /** Sends each element of a JSON array; how many were taken stands in the table. */
-  sendMany(channel: number, array: string, to?: string | Uint8Array): number
+  sendMany(channel: number, array: string, to?: string | Uint8Array): Result
   /** Sends what streams have gathered. */
-  flush(): number
+  flush(): Result
   /** Closes a descriptor of ours; `channel` is the one that it came by, or -1. */
-  closeFd(channel: number, fd: number): number
+  closeFd(channel: number, fd: number): Result
   /** Gives a descriptor of ours away. */
-  takeFd(channel: number, fd: number): number
+  takeFd(channel: number, fd: number): Result
   /** Whether somebody wants messages of a channel (0 or 1). */
-  want(channel: number, wanted: number): number
+  want(channel: number, wanted: number): Result
 }
+
+/** Undefined where all is well, else a number that says what is not. */
+type Result = number | undefined
 
 /** What a channel of the environment's table must be able to do. */
 export interface Receiver {

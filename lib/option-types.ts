@@ -20,8 +20,11 @@ export interface CodecOptions<
   P extends Protocol = Protocol,
   E extends EncodingOf<P> = EncodingOf<P>,
 > extends FramingOptions<P, E> {
-  /** Called with what could not be decoded; the messages behind it follow. */
-  onMalformed?: ((error: Error) => void) | undefined
+  /**
+   * Called with what could not be decoded, and how many messages of the same chunk stand before it;
+   * the messages behind it follow.
+   */
+  onMalformed?: ((error: Error, before: number) => void) | undefined
 }
 
 /** Options of `over`. */

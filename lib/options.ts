@@ -55,7 +55,7 @@ export interface CheckedOptions {
   allowPeer: AllowPeer | undefined
   /** Bytes that were read already. */
   head: Uint8Array | undefined
-  onMalformed: ((error: Error) => void) | undefined
+  onMalformed: ((error: Error, before: number) => void) | undefined
 }
 
 /** What native code makes a channel or codec with. */

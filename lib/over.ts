@@ -1,3 +1,4 @@
+import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { Channel } from './channel.js'
 import { show } from './checks.js'
@@ -57,6 +58,10 @@ class DuplexPort implements Port {
   readonly #index: number
   #flushing = false
   #closed = false
+  /** What comes is dropped. */
+  #discarding = false
+  /** The stream carries nothing any more. */
+  #fail: (error?: Error | null) => void = () => {}
   readonly flushSoon = () => {
     if (this.#flushing) return
     this.#flushing = true
@@ -70,17 +75,24 @@ class DuplexPort implements Port {
 
   start(channel: Channel): void {
     const duplex = this.#duplex
+    this.#fail = error => channel.destroy(duplex.errored ?? error ?? cutOff())
+    // When our side ends is for the channel to say: something may be queued.
+    duplex.allowHalfOpen = true
     duplex.pause()
     duplex.on('data', (chunk: Buffer) => {
-      if (!this.#closed) environment.feed(this.#index, chunk)
+      if (!this.#closed && !this.#discarding) environment.feed(this.#index, chunk)
     })
     // Without an end of its own the stream was cut, which the codec finds out.
     const end = () => {
       if (!this.#closed) environment.feed(this.#index)
     }
     duplex.on('end', end)
-    duplex.on('close', end)
-    duplex.on('error', error => channel.destroy(error))
+    duplex.on('close', () => {
+      end()
+      const unsent = this.#closed ? 0 : (environment.stats(this.#index)?.queuedBytes ?? 0)
+      if (unsent > 0) this.#fail()
+    })
+    duplex.on('error', this.#fail)
   }
 
   want(wanted: boolean): number {
@@ -96,7 +108,10 @@ class DuplexPort implements Port {
     const bytes = environment.fetch(this.#index)
     if (bytes.length === 0) return
     this.#duplex.write(bytes, error => {
-      if (!error && !this.#closed) environment.settle(this.#index, bytes.length)
+      if (this.#closed) return
+      // A net.Socket that is destroyed says that it has written.
+      if (error || this.#duplex.destroyed) this.#fail(error)
+      else environment.settle(this.#index, bytes.length)
     })
   }
 
@@ -105,10 +120,18 @@ class DuplexPort implements Port {
     this.#duplex.end()
   }
 
-  shut(_peerEnded: boolean, done: () => void): void {
-    // Its readable side must be read to its end, or it may never close.
-    this.#duplex.resume()
-    this.#duplex.end(() => done())
+  shut(peerEnded: boolean, done: () => void): void {
+    const duplex = this.#duplex
+    this.#discarding = true
+    // What is unread when a socket closes would be a reset for the peer.
+    let waitsFor = peerEnded || duplex.readableEnded || !isOverTcp(duplex) ? 1 : 2
+    const isOver = () => {
+      if (--waitsFor === 0) done()
+    }
+    if (waitsFor === 2) duplex.once('end', isOver)
+    duplex.once('close', done)
+    duplex.resume()
+    duplex.end(isOver)
   }
 
   close(): void {
@@ -120,4 +143,15 @@ class DuplexPort implements Port {
   release(): number {
     return -1
   }
+}
+
+/** Whether a stream's bytes go over TCP, under TLS or not. */
+function isOverTcp(duplex: Duplex): boolean {
+  return duplex instanceof Socket && duplex.remoteFamily !== undefined
+}
+
+/** The error of a stream that was destroyed without one, as Node has it. */
+function cutOff(): Error {
+  const error = new Error('The stream was destroyed before all was sent')
+  return Object.assign(error, { code: 'ERR_STREAM_PREMATURE_CLOSE' })
 }

@@ -33,7 +33,7 @@ export class SocketPort implements Port {
   }
 
   want(wanted: boolean): number {
-    return hot.want(this.#index, wanted ? 1 : 0)
+    return hot.want(this.#index, wanted ? 1 : 0) ?? 0
   }
 
   flush(): void {

@@ -1,8 +1,11 @@
+import type { Form } from './socket_protocol/body.js'
+import type { Fields } from './socket_protocol/data-storage.js'
+
 /** The type of a socket: bytes without borders, records over a connection, or datagrams. */
 export type SocketType = 'stream' | 'seqpacket' | 'dgram'
 
-/** What a message is: a JSON value, a string, or a Buffer. */
-export type Encoding = 'json' | 'text' | 'buffer'
+/** What a message is: a JSON value, a string, a Buffer, or a message of socket_protocol. */
+export type Encoding = 'json' | 'text' | 'buffer' | Form
 
 /** The options that only some protocols have. */
 export type OwnOption = 'lenient' | 'allowEmpty' | 'finalLine'
@@ -21,6 +24,8 @@ interface Row {
   maxFds: number
   options: readonly OwnOption[]
   empty: Empty
+  /** Whether there is a delimiter, which no message may hold. */
+  delimited?: true
 }
 
 /**
@@ -63,6 +68,14 @@ export const PROTOCOLS = {
     encodings: ['text', 'json', 'buffer'],
     maxFds: 0,
     options: ['finalLine'],
+    empty: 'sent',
+    delimited: true,
+  },
+  socket_protocol: {
+    types: ['stream', 'dgram'],
+    encodings: ['pure_json', 'struct_json', 'buffer'],
+    maxFds: 0,
+    options: [],
     empty: 'sent',
   },
   raw: {
@@ -113,6 +126,8 @@ interface Values {
   json: any
   text: string
   buffer: Buffer
+  pure_json: Fields
+  struct_json: Fields
 }
 
 /** What the messages are where the protocol has no encodings. */

@@ -1,6 +1,9 @@
+/** What an empty list has, of which there are many. */
+const NONE: never[] = Object.freeze([]) as unknown as never[]
+
 /** A first-in first-out list whose `shift` takes constant time. */
 export class Queue<T> {
-  #items: (T | undefined)[] = []
+  #items: (T | undefined)[] = NONE
   #head = 0
 
   get length(): number {
@@ -8,7 +11,8 @@ export class Queue<T> {
   }
 
   push(item: T): void {
-    this.#items.push(item)
+    if (this.#items === NONE) this.#items = [item]
+    else this.#items.push(item)
   }
 
   /** The first item, which stays. */
@@ -17,11 +21,12 @@ export class Queue<T> {
   }
 
   shift(): T | undefined {
+    if (this.#items.length === 0) return undefined
     const item = this.#items[this.#head]
     this.#items[this.#head] = undefined
     this.#head++
     if (this.#head >= this.#items.length) {
-      this.#items = []
+      this.#items = NONE
       this.#head = 0
     } else if (this.#head > 1_024 && this.#head * 2 > this.#items.length) {
       this.#items = this.#items.slice(this.#head)

@@ -1,11 +1,9 @@
-import { markAsUntransferable } from 'node:worker_threads'
 import {
   FDS_IN,
   FROM_PEER,
   FROM_SAME,
   FROM_UNNAMED,
-  JOINED_ASCII,
-  JOINED_END,
+  JOINED,
   LossReason,
   PayloadKind,
   RECORD_WORDS,
@@ -18,6 +16,9 @@ import { type ErrorCode, FdwireError, systemError } from './errors.js'
 import { adoptReceived, EMPTY_FD_SET, type FdOwner, type FdSet } from './fdset.js'
 import { type From, type Item, isMessage } from './message.js'
 import { environment, type Sliceable, slab, table } from './native.js'
+import type { CheckedOptions } from './options.js'
+import { alignedBytes, asciiText, beginRuns, copiedBytes, endRuns } from './runs.js'
+import { decodeBody, type Form, formOf } from './socket_protocol/body.js'
 
 // Place of a record's words: see crates/node/src/table.rs.
 const PLACE = 1
@@ -27,6 +28,9 @@ const FDS = 4
 const NAME = 5
 const NAME_LENGTH = 6
 const DETAIL = 7
+
+/** A division by JOINED. */
+const JOINED_SHIFT = Math.log2(JOINED)
 
 const { Message, Large } = RecordKind
 const { Ascii, Bytes } = PayloadKind
@@ -42,6 +46,10 @@ export const REFUSALS: Record<RefusalReason, { code: ErrorCode; message: string 
   [RefusalReason.CutOff]: {
     code: 'ERR_FDWIRE_FRAME_CUT_OFF',
     message: 'The frame ends where the next one begins',
+  },
+  [RefusalReason.BadEscape]: {
+    code: 'ERR_FDWIRE_BAD_ESCAPE',
+    message: 'The frame has an escape that is none',
   },
   [RefusalReason.TooLarge]: {
     code: 'ERR_FDWIRE_MESSAGE_TOO_LARGE',
@@ -69,15 +77,19 @@ const LOSSES: Record<LossReason, { code: ErrorCode; message: string }> = {
   },
 }
 
-/** The error that a notice of the channel's end tells; undefined for a good end. */
-export function errorOf({ kind, name, place, detail, sample }: Notice): Error | undefined {
+/**
+ * The error that a notice of the channel's end tells, with its sample unless that may hold a key;
+ * undefined for a good end.
+ */
+export function errorOf(notice: Notice, isSampled = true): Error | undefined {
+  const { kind, name, place, detail } = notice
   switch (kind) {
     case RecordKind.Failed:
       return systemError(place, String(name))
     case RecordKind.Cut:
       return cutError(place)
     case RecordKind.Lost:
-      return lossError(detail, sample)
+      return lossError(detail, isSampled ? notice.sample : undefined)
     default:
       return undefined
   }
@@ -95,25 +107,53 @@ export function cutError(missing: number): FdwireError {
   return new FdwireError('ERR_FDWIRE_CUT_SHORT', message, { missing })
 }
 
-/** Texts of one turn, parsed at once, by the number of their record; native says where it is exact. */
-let joined: unknown[] | undefined
+/** Texts that were parsed at once, from this record on; native says where that is exact. */
+let joined: unknown[] = []
+let joinedFirst = 0
+let joinedEnd = 0
 
 /** Prepares to read the records of a turn, of which there are `count`. */
 export function beginTurn(count: number): void {
-  const end = table[JOINED_END] as number
-  if (end === 0) return
-  const text = table[JOINED_ASCII] === 1 ? slab.latin1Slice(0, end) : slab.utf8Slice(0, end)
-  try {
-    const values: unknown = JSON.parse(text)
-    if (Array.isArray(values) && values.length === count) joined = values
-  } catch {
-    // One of them is no JSON: each is parsed alone then, so that this one alone is reported.
-  }
+  beginRuns(count)
+  joinedEnd = 0
 }
 
 /** Lets go of what was read, which is the messages' now. */
 export function endTurn(): void {
-  joined = undefined
+  joined = []
+  joinedEnd = 0
+  endRuns()
+}
+
+/** Parses the `count` texts from record `index` on at once; whether that went well. */
+function parseJoined(index: number, count: number): boolean {
+  const at = recordAt(index)
+  const last = recordAt(index + count - 1)
+  const start = (table[at + PLACE] as number) - 1
+  const end = (table[last + PLACE] as number) + (table[last + LENGTH] as number) + 1
+  const ascii = ((table[at + DETAIL] as number) & (JOINED - 1)) === Ascii
+  const text = ascii ? slab.latin1Slice(start, end) : slab.utf8Slice(start, end)
+  try {
+    const values: unknown = JSON.parse(text)
+    if (!Array.isArray(values) || values.length !== count) return false
+    joined = values
+    joinedFirst = index
+    joinedEnd = index + count
+    return true
+  } catch {
+    // One of them is no JSON: each is parsed alone then, so that this one alone is reported.
+    return false
+  }
+}
+
+/** How many messages there are from record `first` to the one before `end`. */
+export function countMessages(first: number, end: number): number {
+  let messages = 0
+  for (let index = first; index < end; index++) {
+    const kind = table[recordAt(index)]
+    if (kind === Message || kind === Large) messages++
+  }
+  return messages
 }
 
 /** What a record that is no message tells. */
@@ -156,6 +196,9 @@ function nameAt(at: number): string | Buffer | null | undefined {
   return decodeAddress(slab.subarray(name, name + (table[at + NAME_LENGTH] as number)))
 }
 
+/** What `readValue` gives for a record that it is not for. */
+export const OTHER = Symbol('other')
+
 /** Messages that only JavaScript found to be malformed, their bytes and descriptors. */
 export interface Refused {
   messages: number
@@ -169,12 +212,44 @@ export class Reader {
   readonly refused: Refused = { messages: 0, bytes: 0, fds: 0 }
   readonly #owner: FdOwner
   readonly #json: boolean
+  readonly #bytes: (index: number, start: number, end: number) => Buffer
+  readonly #form: Form | undefined
+  /** What can hold a key is never shown. */
+  readonly #isSampled: boolean
   #from: From
 
-  /** `json`: whether texts are JSON. */
-  constructor(owner: FdOwner, json: boolean) {
+  constructor(owner: FdOwner, { protocol, encoding, type }: CheckedOptions) {
     this.#owner = owner
-    this.#json = json
+    // What frames a message of a stream puts it anywhere.
+    this.#bytes = type === 'stream' ? copiedBytes : (_index, start, end) => alignedBytes(start, end)
+    this.#json = encoding === 'json'
+    this.#form = formOf(encoding)
+    this.#isSampled = protocol !== 'socket_protocol'
+  }
+
+  /**
+   * The value of record `index` where that is a message of the one peer without descriptors, and in
+   * the slab; else OTHER, and it is for `read`.
+   */
+  readValue(index: number): unknown {
+    const at = recordAt(index)
+    if (table[at] !== Message || table[at + FDS] !== 0 || table[at + NAME] !== FROM_PEER)
+      return OTHER
+    if (index < joinedEnd) return joined[index - joinedFirst]
+    const detail = table[at + DETAIL] as number
+    if (detail >= JOINED && parseJoined(index, detail >> JOINED_SHIFT)) return joined[0]
+    if (this.#form !== undefined) return OTHER
+    const start = table[at + PLACE] as number
+    const end = start + (table[at + LENGTH] as number)
+    const payload = detail & (JOINED - 1)
+    if (payload === Bytes) return this.#bytes(index, start, end)
+    const text = payload === Ascii ? asciiText(index, start, end) : slab.utf8Slice(start, end)
+    if (!this.#json) return text
+    try {
+      return JSON.parse(text)
+    } catch {
+      return OTHER
+    }
   }
 
   /** The message of record `index`, or undefined where it tells of something else. */
@@ -184,10 +259,13 @@ export class Reader {
     if (kind === Message || kind === Large) {
       const fds = this.#fds(at)
       const from = this.#sender(at)
-      if (joined !== undefined) return { value: joined[index], fds, from }
+      const detail = table[at + DETAIL] as number
+      const parsed =
+        index < joinedEnd || (detail >= JOINED && parseJoined(index, detail >> JOINED_SHIFT))
+      if (parsed) return { value: joined[index - joinedFirst], fds, from }
       const count = fds.length
-      const json = this.#json
-      const item = kind === Message ? this.#fromSlab(at, fds, from) : fromLarge(at, json, fds, from)
+      const item =
+        kind === Message ? this.#fromSlab(index, at, fds, from) : this.#fromLarge(at, fds, from)
       if (!isMessage(item)) this.#refuse(at, count)
       return item
     }
@@ -195,18 +273,32 @@ export class Reader {
     const { code, message } = REFUSALS[table[at + DETAIL] as RefusalReason]
     const place = table[at + PLACE] as number
     const sample = slab.subarray(place, place + (table[at + LENGTH] as number))
-    return { error: new FdwireError(code, message, { sample }), from: this.#sender(at) }
+    const options = this.#isSampled ? { sample } : {}
+    return { error: new FdwireError(code, message, options), from: this.#sender(at) }
   }
 
-  #fromSlab(at: number, fds: FdSet, from: From): Item {
+  #fromSlab(index: number, at: number, fds: FdSet, from: From): Item {
     const start = table[at + PLACE] as number
     const end = start + (table[at + LENGTH] as number)
-    const payload = table[at + DETAIL]
-    if (payload === Bytes) return { value: copyOut(start, end), fds, from }
-    const text = payload === Ascii ? slab.latin1Slice(start, end) : slab.utf8Slice(start, end)
+    const payload = (table[at + DETAIL] as number) & (JOINED - 1)
+    if (this.#form !== undefined) {
+      return parseBody(this.#form, slab.subarray(start, end), fds, from)
+    }
+    if (payload === Bytes) return { value: this.#bytes(index, start, end), fds, from }
+    const text = payload === Ascii ? asciiText(index, start, end) : slab.utf8Slice(start, end)
     return this.#json
       ? parse(text, slab.subarray(start, end), fds, from)
       : { value: text, fds, from }
+  }
+
+  #fromLarge(at: number, fds: FdSet, from: From): Item {
+    const memory = environment.takeLarge(table[at + PLACE] as number) as Sliceable
+    const begin = memory.length - (table[at + LENGTH] as number)
+    const payload = (table[at + DETAIL] as number) & (JOINED - 1)
+    if (this.#form !== undefined) return parseBody(this.#form, memory.subarray(begin), fds, from)
+    if (payload === Bytes) return { value: memory.subarray(begin), fds, from }
+    const text = payload === Ascii ? memory.latin1Slice(begin) : memory.utf8Slice(begin)
+    return this.#json ? parse(text, memory.subarray(begin), fds, from) : { value: text, fds, from }
   }
 
   #refuse(at: number, fds: number): void {
@@ -236,13 +328,13 @@ export class Reader {
   }
 }
 
-function fromLarge(at: number, json: boolean, fds: FdSet, from: From): Item {
-  const memory = environment.takeLarge(table[at + PLACE] as number) as Sliceable
-  const begin = memory.length - (table[at + LENGTH] as number)
-  const payload = table[at + DETAIL]
-  if (payload === Bytes) return { value: memory.subarray(begin), fds, from }
-  const text = payload === Ascii ? memory.latin1Slice(begin) : memory.utf8Slice(begin)
-  return json ? parse(text, memory.subarray(begin), fds, from) : { value: text, fds, from }
+function parseBody(form: Form, bytes: Uint8Array, fds: FdSet, from: From): Item {
+  try {
+    return { value: decodeBody(form, bytes), fds, from }
+  } catch (error) {
+    fds.close()
+    return { error: error as FdwireError, from }
+  }
 }
 
 function parse(text: string, bytes: Uint8Array, fds: FdSet, from: From): Item {
@@ -257,25 +349,4 @@ function notJson(sample: Uint8Array, cause: unknown, fds: FdSet, from: From): It
   fds.close()
   const message = `The message is not JSON: ${(cause as Error).message}`
   return { error: new FdwireError('ERR_FDWIRE_NOT_JSON', message, { cause, sample }), from }
-}
-
-/** Buffers that are given out are pieces of this: never written again, and not transferable. */
-let chunk = Buffer.alloc(0)
-let used = 0
-const CHUNK = 64 * 1024
-
-/** A Buffer with a copy of bytes of the slab. */
-function copyOut(start: number, end: number): Buffer {
-  const length = end - start
-  if (length > CHUNK / 4) return Buffer.from(slab.subarray(start, end))
-  if (used + length > chunk.length) {
-    chunk = Buffer.allocUnsafeSlow(CHUNK)
-    markAsUntransferable(chunk.buffer)
-    used = 0
-  }
-  const at = used
-  slab.copy(chunk, at, start, end)
-  // Each begins at a multiple of eight, so that typed arrays can be laid over it.
-  used = (at + length + 7) & ~7
-  return chunk.subarray(at, at + length)
 }

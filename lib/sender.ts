@@ -5,9 +5,10 @@ import { closedError } from './consumers.js'
 import { FdwireError, systemError } from './errors.js'
 import type { FdOwner, FdSet } from './fdset.js'
 import type { From } from './message.js'
-import { hot, table } from './native.js'
-import { type CheckedOptions, checkIsObject, type Encoding } from './options.js'
+import { environment, hot, table } from './native.js'
+import { type CheckedOptions, checkIsObject, type Encoding, rowOf } from './options.js'
 import { collectFds, type FdSource } from './outgoing.js'
+import { encodeMessage, formOf } from './socket_protocol/body.js'
 
 /** What goes with a message. */
 export interface SendOptions {
@@ -29,12 +30,14 @@ export class Sender {
   readonly #encode: Encode
   readonly #encoding: Encoding | undefined
   readonly #connected: boolean
+  /** Whether the protocol has a delimiter, which no message may hold. */
+  readonly #delimited: boolean
   /** Has what is gathered go out soon. */
   readonly #sent: () => void
-  readonly #fds: Int32Array
-  readonly #relative = new Set<string>()
+  /** Relative names of senders; made when there is one, since most channels never see any. */
+  #relative: Set<string> | undefined
   /** Relative paths that were sent to before a sender had that name: those are the caller's own. */
-  readonly #own = new Set<string>()
+  #own: Set<string> | undefined
   #closed = false
 
   /** `sent` is called after a message was taken. */
@@ -44,8 +47,8 @@ export class Sender {
     this.#encoding = options.encoding
     this.#encode = encoderOf(options.encoding)
     this.#connected = connected
+    this.#delimited = rowOf(options.protocol).delimited === true
     this.#sent = sent
-    this.#fds = table.subarray(FDS_OUT, FDS_OUT + options.maxFds)
   }
 
   /** Sends a value; 0 when the kernel has it, else the number under which it is queued. */
@@ -57,7 +60,7 @@ export class Sender {
     }
     checkNames(call, options)
     const to = this.#destination(options)
-    const fds = collectFds(options.fds, this.#fds)
+    const fds = collectFds(options.fds, roomFor(this.#options.maxFds))
     if (isEmpty(encoded) && this.#skips(fds)) return 0
     return this.#check(this.#hand(encoded, fds, to), to)
   }
@@ -78,16 +81,20 @@ export class Sender {
     const encoded =
       this.#encoding === 'json'
         ? encodeList(list)
-        : list.map((value, index) => at(index, () => this.#encode(value)))
+        : list.map((value, index) => at(index, () => this.#encodeFor(value)))
     // Any of the values' own code may have closed it.
     if (this.#closed) throw closedError('sendAll')
     if (list.length === 0) return true
     if (typeof encoded === 'string') {
-      const result = hot.sendMany(this.#owner.index, encoded, to)
+      const result = hot.sendMany(this.#owner.index, encoded, to) ?? 0
       this.#sent()
       if (result < 0) throw withSent(this.#error(result, to), table[TAKEN] as number)
       return result === 0
     }
+    // Nothing of the batch goes out where one of it can't.
+    encoded.forEach((one, index) => {
+      at(index, () => this.#checkFrame(one))
+    })
     let sent = 0
     let queued = 0
     for (const one of encoded) {
@@ -109,24 +116,36 @@ export class Sender {
   note(from: From): void {
     if (from === undefined || from === null || !isRelative(from)) return
     const name = printable(from)
-    if (this.#relative.size <= MAX_RELATIVE && !this.#own.has(name)) this.#relative.add(name)
+    this.#relative ??= new Set()
+    if (this.#relative.size <= MAX_RELATIVE && !this.#own?.has(name)) this.#relative.add(name)
   }
 
   #hand(encoded: string | ArrayBufferView, fds: number, to: Address | undefined): number {
     if (this.#closed) throw closedError('send')
     const { index } = this.#owner
-    let result: number
-    if (typeof encoded === 'string') {
-      result =
-        to === undefined ? hot.sendText(index, encoded, fds) : hot.sendText(index, encoded, fds, to)
-    } else {
-      result =
-        to === undefined
-          ? hot.sendBytes(index, encoded, fds)
-          : hot.sendBytes(index, encoded, fds, to)
-    }
+    const send = typeof encoded === 'string' ? hot.sendText : hot.sendBytes
+    let result: number | undefined
+    if (to !== undefined) result = send(index, encoded as never, fds, to)
+    else if (fds > 0) result = send(index, encoded as never, fds)
+    else result = send(index, encoded as never)
     this.#sent()
-    return result
+    return result ?? 0
+  }
+
+  /** Encodes a value of a batch, none of which goes out where one is refused. */
+  #encodeFor(value: unknown): string | ArrayBufferView {
+    const encoded = this.#encode(value)
+    if (isEmpty(encoded)) this.#skips(0)
+    return encoded
+  }
+
+  /** Throws for what the protocol can't carry. */
+  #checkFrame(encoded: string | ArrayBufferView): void {
+    if (isEmpty(encoded)) this.#skips(0)
+    if (!this.#delimited) return
+    const bytes = typeof encoded === 'string' ? Buffer.from(encoded) : asBytes(encoded)
+    const result = environment.checkFrame(this.#owner.index, bytes)
+    if (result < 0) throw unframeable(result, this.#options.protocol)
   }
 
   /** Whether an empty message is not sent at all; one that the protocol refuses throws. */
@@ -189,8 +208,10 @@ export class Sender {
   /** A relative name of a sender would lead to a stranger: it belongs to the sender's directory. */
   #refuseEcho(to: Address): void {
     const name = printable(to)
-    if (this.#own.has(name)) return
-    if (!this.#relative.has(name) && this.#relative.size <= MAX_RELATIVE) {
+    if (this.#own?.has(name)) return
+    const known = this.#relative
+    if (known === undefined || (!known.has(name) && known.size <= MAX_RELATIVE)) {
+      this.#own ??= new Set()
       if (this.#own.size < MAX_RELATIVE) this.#own.add(name)
       return
     }
@@ -231,11 +252,25 @@ export function unframeable(result: number, protocol: string): FdwireError {
   return new FdwireError('ERR_FDWIRE_UNENCODABLE', message)
 }
 
+const rooms = new Map<number, Int32Array>()
+
+/** The place in the table for at most so many descriptors. */
+function roomFor(fds: number): Int32Array {
+  let room = rooms.get(fds)
+  if (room === undefined) {
+    room = table.subarray(FDS_OUT, FDS_OUT + fds)
+    rooms.set(fds, room)
+  }
+  return room
+}
+
 type Encode = (value: unknown) => string | ArrayBufferView
 
 /** What makes of a value what native code frames. */
 export function encoderOf(encoding: Encoding | undefined): Encode {
   if (encoding === 'json') return encodeJson
+  const form = formOf(encoding)
+  if (form !== undefined) return value => encodeMessage(form, value)
   return encoding === 'text' ? encodeText : encodeBytes
 }
 
@@ -262,6 +297,12 @@ function encodeBytes(value: unknown): string | ArrayBufferView {
   if (typeof value === 'string') return encodeText(value)
   if (ArrayBuffer.isView(value)) return value
   throw new TypeError('A message of bytes is a Buffer, another ArrayBufferView or a string')
+}
+
+/** The bytes of any view. */
+export function asBytes(view: ArrayBufferView): Uint8Array {
+  if (view instanceof Uint8Array) return view
+  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength)
 }
 
 function isEmpty(encoded: string | ArrayBufferView): boolean {

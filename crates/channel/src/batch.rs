@@ -96,6 +96,8 @@ pub enum Sender {
 pub struct Arrival {
     /// How its bytes are to be read.
     pub reading: Reading,
+    /// How many messages from this one on are joined into one JSON array; 0 for none.
+    pub joined: usize,
     /// Its descriptors, in the batch's list.
     pub fds: Range<usize>,
     /// Who sent it.
@@ -176,35 +178,56 @@ impl<'a> Batch<'a> {
         Self { slab, used: 1, names, json: false, events, fds }
     }
 
-    /// Turns a batch of small texts into one JSON array, where that is exact; the array's place.
+    /// Turns runs of small texts into JSON arrays, where that is exact: the first message of each says
+    /// how many are `joined`, and its array goes from the byte before it to the one behind the last.
     ///
     /// A text that closes all its strings and brackets can't change the meaning of its neighbours,
     /// so if the array parses and has as many elements as there were messages, each is its own.
-    pub fn join(&mut self) -> Option<Range<usize>> {
+    pub fn join(&mut self) {
         let texts = self.events.len();
         if !self.json || texts < 2 || self.used > texts * JOIN_BELOW {
-            return None;
+            return;
         }
-        let joinable = self.events.iter().all(|event| match event {
-            Event::Message(at, Arrival { reading: Reading::Ascii | Reading::Utf8, .. }) => {
-                json::is_closed(&self.slab[at.clone()])
+        let mut first = 0;
+        while first < texts {
+            let run = self.joinable(first);
+            if run >= 2 {
+                self.join_run(first, run);
+            }
+            // Two arrays beside each other would need two bytes between them.
+            first += run + 1;
+        }
+    }
+
+    /// How many texts from `first` on can be read and joined in the same way.
+    fn joinable(&self, first: usize) -> usize {
+        let mut reading = None;
+        let joinable = self.events[first..].iter().take_while(|event| match event {
+            Event::Message(at, arrival) => {
+                *reading.get_or_insert(arrival.reading) == arrival.reading
+                    && arrival.reading != Reading::Bytes
+                    && json::is_closed(&self.slab[at.clone()])
             }
             _ => false,
         });
-        if !joinable {
-            return None;
-        }
-        // What stands between them was framing: a comma, and blanks.
-        let (mut end, mut border) = (0, b'[');
-        for event in &self.events {
-            if let Event::Message(at, _) = event {
-                self.slab[end..at.start].fill(b' ');
-                self.slab[end] = border;
-                (end, border) = (at.end, b',');
+        joinable.count()
+    }
+
+    fn join_run(&mut self, first: usize, run: usize) {
+        let (mut end, mut border) = (None, b'[');
+        for event in &mut self.events[first..first + run] {
+            if let Event::Message(at, arrival) = event {
+                // What stands between them was framing: a comma, and blanks.
+                let gap = end.unwrap_or(at.start - 1)..at.start;
+                self.slab[gap.clone()].fill(b' ');
+                self.slab[gap.start] = border;
+                arrival.joined = if end.is_none() { run } else { 0 };
+                (end, border) = (Some(at.end), b',');
             }
         }
-        self.slab[end] = b']';
-        Some(0..end + 1)
+        if let Some(end) = end {
+            self.slab[end] = b']';
+        }
     }
 
     /// The bytes at `range`.

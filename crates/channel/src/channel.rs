@@ -204,13 +204,32 @@ impl Channel {
             }
             Transport::Stream(streams) => {
                 let sent = streams.send(&self.meter.limits, payload, text, fds)?;
-                let unlisted = streams.outbox.is_due() && !streams.listed;
-                streams.listed |= unlisted;
-                (sent, unlisted)
+                (sent, streams.list())
             }
         };
         self.meter.sent(len, fds.len());
         Ok((sent, unlisted))
+    }
+
+    /// Lets `write` write a text into the outbox of a stream: it gets the memory and how many bytes of
+    /// it to leave free, and says how many it has written. As `send`; None where that was nothing.
+    #[inline]
+    pub(crate) fn send_written(
+        &mut self,
+        write: impl FnOnce(&mut Vec<u8>, usize) -> Option<usize>,
+    ) -> Option<Result<(Sent, bool), SendError>> {
+        let Transport::Stream(streams) = &mut self.transport else { return None };
+        let limits = &self.meter.limits;
+        let (memory, headroom) = streams.open(limits)?;
+        let start = memory.len();
+        let len = write(memory, headroom)?;
+        let sent = match streams.close(limits, start) {
+            Ok(sent) => sent,
+            Err(error) => return Some(Err(error)),
+        };
+        let unlisted = streams.list();
+        self.meter.sent(len, 0);
+        Some(Ok((sent, unlisted)))
     }
 
     /// Works on the stream, where it is one.
@@ -280,7 +299,7 @@ impl Channel {
             Transport::Datagram(datagrams) => datagrams.on_time(site, &meter.limits, now, batch),
             Transport::Stream(streams) => {
                 streams.on_time(now, meter, batch);
-                if reads && streams.is_due() {
+                if streams.is_due(reads) {
                     streams.read(meter, shared, batch);
                 }
             }
@@ -300,7 +319,7 @@ impl Channel {
     pub(crate) fn is_due(&self) -> bool {
         match &self.transport {
             Transport::Datagram(_) => false,
-            Transport::Stream(streams) => self.reads() && streams.is_due(),
+            Transport::Stream(streams) => streams.is_due(self.reads()),
         }
     }
 

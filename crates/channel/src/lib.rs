@@ -5,6 +5,7 @@
 //! | file | what is in it |
 //! | --- | --- |
 //! | `reactor.rs` | all channels of an environment, and the turns in which they work |
+//! | `reactor/` | what it does with streams and listeners besides |
 //! | `channel.rs` | one channel: what is wanted of it, and the socket that it works on |
 //! | `datagram.rs` | a datagram socket with its two directions |
 //! | `stream.rs` | a stream with its two directions |
@@ -41,7 +42,7 @@ pub use limits::{Counters, Limits};
 pub use listener::Listening;
 pub use reactor::Reactor;
 pub use send::{SendError, Sent};
-pub use stream::{Framing, Payload};
+pub use stream::{DIRECT, Framing, Payload};
 
 /// Memory that the channels of an environment share while they read.
 struct Shared {

@@ -3,21 +3,23 @@
 //! A turn belongs to one channel: its readiness is worked off into a batch, the batch is handed
 //! over, and only then comes the next. Between two turns anything may happen to the channels.
 
+mod listeners;
+mod streams;
+
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use fdwire_socket::{Address, Control, Errno, Stream};
+use fdwire_socket::{Address, Control, Errno};
 use slab::Slab;
 
 use crate::batch::{Batch, Event};
 use crate::channel::Channel;
-use crate::limits::Limits;
-use crate::listener::{ACCEPTS, Listening};
+use crate::listener::Listening;
 use crate::poll::{EventFlags, Poller, Ready, Token};
 use crate::send::{SendError, Sent};
-use crate::stream::{Framing, Payload, Spare};
+use crate::stream::{Payload, Spare};
 use crate::{Shared, Site};
 
 /// The channels of one environment.
@@ -80,48 +82,11 @@ impl Reactor {
         self.entries.insert(Entry::Channel(Box::new(channel)))
     }
 
-    /// Takes a stream in, and watches for its end; `connecting`: for its beginning.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel can't poll one more descriptor; the stream is given back.
-    pub fn add_stream(
-        &mut self,
-        socket: Stream,
-        connecting: bool,
-        framing: Framing,
-        limits: Limits,
-    ) -> Result<usize, (Errno, Stream)> {
-        let index = self.insert_stream(Some(socket), connecting, framing, limits);
-        let Err(errno) = self.arm(index) else { return Ok(index) };
-        let socket = self.remove(index).and_then(Channel::into_stream);
-        socket.map_or(Ok(index), |socket| Err((errno, socket)))
-    }
-
-    /// Takes in a stream without a socket, whose bytes come and go by [`feed`](Self::feed) and
-    /// [`fetch`](Self::fetch).
-    pub fn add_carried(&mut self, framing: Framing, limits: Limits) -> usize {
-        self.insert_stream(None, false, framing, limits)
-    }
-
-    /// Takes a listener in; its index, which is none of a channel.
-    pub fn add_listener(&mut self, listening: Listening) -> usize {
-        self.entries.insert(Entry::Listening(Box::new(listening)))
-    }
-
     /// The channel at `index`.
     pub fn channel(&self, index: usize) -> Option<&Channel> {
         match self.entries.get(index)? {
             Entry::Channel(channel) => Some(channel),
             Entry::Listening(_) => None,
-        }
-    }
-
-    /// The listener at `index`.
-    pub fn listener(&self, index: usize) -> Option<&Listening> {
-        match self.entries.get(index)? {
-            Entry::Listening(listening) => Some(listening),
-            Entry::Channel(_) => None,
         }
     }
 
@@ -148,29 +113,6 @@ impl Reactor {
             Entry::Channel(channel) => Some(*channel),
             Entry::Listening(_) => None,
         }
-    }
-
-    /// Takes a listener out: dropped, it closes.
-    pub fn remove_listener(&mut self, index: usize) -> Option<Listening> {
-        match self.entries.get_mut(index)? {
-            Entry::Listening(listening) => listening.disarm(&self.poller),
-            Entry::Channel(_) => return None,
-        }
-        match self.entries.remove(index) {
-            Entry::Listening(listening) => Some(*listening),
-            Entry::Channel(_) => None,
-        }
-    }
-
-    /// How many connections a listener may accept from now on.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel can't poll one more descriptor.
-    pub fn allow(&mut self, index: usize, connections: usize) -> Result<(), Errno> {
-        let Some(Entry::Listening(listening)) = self.entries.get_mut(index) else { return Ok(()) };
-        listening.allowed = connections;
-        listening.arm(&self.poller, index)
     }
 
     /// Whether somebody wants messages of this channel.
@@ -219,83 +161,19 @@ impl Reactor {
             return Err(SendError::Refused(Errno::BADF));
         };
         let (sent, unlisted) = channel.send(site, payload, text, fds, to)?;
+        self.after_send(index, sent, unlisted);
+        Ok(sent)
+    }
+
+    #[inline]
+    fn after_send(&mut self, index: usize, sent: Sent, unlisted: bool) {
         if unlisted {
             self.unflushed.push(index);
         }
         if let Sent::Queued(_) = sent {
             // What can fail here is asking for messages, and whoever wants those has been told.
-            let _ = channel.arm(site);
+            let _ = self.arm(index);
             self.schedule(index);
-        }
-        Ok(sent)
-    }
-
-    /// Sends what streams have gathered.
-    pub fn flush(&mut self) {
-        while let Some(index) = self.unflushed.pop() {
-            self.flush_one(index);
-        }
-    }
-
-    /// Sends what one stream has gathered.
-    pub fn flush_one(&mut self, index: usize) {
-        // Where the poller fails nothing is lost: the next flush tries again.
-        let _ = self.with(index, |channel| {
-            channel.with_stream(|stream, _| stream.flush());
-        });
-    }
-
-    /// Shuts down the sending side of a stream as soon as all is sent.
-    pub fn finish(&mut self, index: usize) {
-        let _ = self.with(index, |channel| {
-            channel.with_stream(|stream, _| stream.finish());
-        });
-    }
-
-    /// Drops what a stream brings from now on; an event tells of its end.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel can't poll one more descriptor.
-    pub fn discard(&mut self, index: usize) -> Result<(), Errno> {
-        self.with(index, |channel| {
-            channel.with_stream(|stream, _| stream.discard());
-        })
-    }
-
-    /// Drops what a stream has brought so far.
-    pub fn discard_now(&mut self, index: usize) {
-        if let Some(Entry::Channel(channel)) = self.entries.get_mut(index) {
-            channel.with_stream(|stream, _| stream.discard_now(&mut self.shared));
-        }
-    }
-
-    /// Takes in bytes of a stream without a socket; None: its end.
-    pub fn feed(&mut self, index: usize, bytes: Option<&[u8]>) {
-        if let Some(channel) = self.channel_mut(index) {
-            channel.with_stream(|stream, _| stream.feed(bytes));
-            if channel.is_due() {
-                self.due.push(index);
-            }
-        }
-    }
-
-    /// Takes what a stream without a socket has to send.
-    pub fn fetch(&mut self, index: usize) -> Vec<u8> {
-        let fetched = self.channel_mut(index).and_then(|channel| {
-            channel.with_stream(|stream, _| {
-                stream.listed = false;
-                stream.outbox.fetch()
-            })
-        });
-        fetched.unwrap_or_default()
-    }
-
-    /// So many bytes of those that were fetched have been taken.
-    pub fn settle_fetched(&mut self, index: usize, bytes: usize) {
-        if let Some(channel) = self.channel_mut(index) {
-            channel.with_stream(|stream, _| stream.outbox.settle_fetched(bytes));
-            self.due.push(index);
         }
     }
 
@@ -404,42 +282,12 @@ impl Reactor {
         true
     }
 
-    fn accept(&mut self, index: usize, batch: &mut Batch<'_>) {
-        for _ in 0..ACCEPTS {
-            let Some(Entry::Listening(listening)) = self.entries.get_mut(index) else { return };
-            let socket = match listening.accept() {
-                Ok(None) => return,
-                Ok(Some(socket)) => socket,
-                Err(errno) => {
-                    // Whoever listens says when to try again.
-                    listening.allowed = 0;
-                    batch.events.push(Event::Failed(errno, "accept4"));
-                    return;
-                }
-            };
-            let (framing, limits) = (listening.framing.clone(), listening.limits.clone());
-            let channel = self.insert_stream(Some(socket), false, framing, limits);
-            self.accepted.push(channel);
-            batch.events.push(Event::Accepted(channel));
-        }
-    }
-
     /// Who is told of a connection mostly wants its messages at once: it is polled for both, once.
     fn arm_accepted(&mut self) {
         while let Some(index) = self.accepted.pop() {
             // Without being polled its end is noticed when somebody reads.
             let _ = self.arm(index);
         }
-    }
-
-    fn insert_stream(
-        &mut self,
-        socket: Option<Stream>,
-        connecting: bool,
-        framing: Framing,
-        limits: Limits,
-    ) -> usize {
-        self.add(Channel::stream(socket, connecting, framing, limits, Rc::clone(&self.spare)))
     }
 
     fn channel_mut(&mut self, index: usize) -> Option<&mut Channel> {

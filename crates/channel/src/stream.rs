@@ -3,10 +3,14 @@
 //! | file | what is in it |
 //! | --- | --- |
 //! | `inbox.rs` | bytes become messages, or are refused |
+//! | `arrival.rs` | messages with their descriptors, told or refused |
 //! | `outbox.rs` | framed messages, until the kernel takes them |
+//! | `segment.rs` | the memory of that |
 
+mod arrival;
 mod inbox;
 mod outbox;
+mod segment;
 
 use std::io::IoSliceMut;
 use std::os::fd::BorrowedFd;
@@ -14,7 +18,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use fdwire_socket::{Errno, Stream};
-use fdwire_wire::codec::Codec;
+use fdwire_wire::codec::{Codec, Unframeable};
 
 use crate::Shared;
 use crate::batch::{Batch, Event};
@@ -22,12 +26,16 @@ use crate::limits::{Limits, Meter};
 use crate::poll::EventFlags;
 use crate::send::{SendError, Sent};
 use inbox::Inbox;
+pub use outbox::DIRECT;
 use outbox::Outbox;
-pub use outbox::Payload;
-pub(crate) use outbox::Spare;
+pub use segment::Payload;
+pub(crate) use segment::Spare;
 
 /// Reads of one turn whose bytes are dropped, at the most.
 const DISCARDS: usize = 16;
+
+/// Turns in which what a peer that has gone had sent is read, though nobody wants it yet.
+const LAST_TURNS: u32 = 64;
 
 /// What a stream's messages are.
 #[derive(Clone, Debug)]
@@ -52,6 +60,10 @@ pub(crate) struct Streams {
     finishing: bool,
     /// Why nothing can be sent any more.
     broken: Option<Errno>,
+    /// Turns that have read since.
+    last_turns: u32,
+    /// Whether that has been told: the socket is not looked at any more.
+    failed: bool,
     /// Whether the reactor has it in its list of those to flush.
     pub(crate) listed: bool,
 }
@@ -79,6 +91,8 @@ impl Streams {
             gone: false,
             finishing: false,
             broken: None,
+            last_turns: 0,
+            failed: false,
             listed: false,
         }
     }
@@ -90,6 +104,9 @@ impl Streams {
 
     pub(crate) fn desired(&self, reads: bool) -> EventFlags {
         let mut flags = EventFlags::empty();
+        if self.failed {
+            return flags;
+        }
         let reads = reads || self.state == State::Discarding;
         let open = !self.inbox.ended();
         flags.set(EventFlags::IN, reads && open);
@@ -110,6 +127,32 @@ impl Streams {
         let codec = self.inbox.codec();
         let socket = self.socket.as_ref();
         self.outbox.send(socket, codec, limits, payload, text, fds)
+    }
+
+    /// Whether the protocol can carry a payload.
+    pub(crate) fn check_frame(&self, payload: &[u8]) -> Result<(), Unframeable> {
+        self.inbox.codec().frame(payload, true).map(drop)
+    }
+
+    /// Memory to write a small text into, and where; see the outbox.
+    #[inline]
+    pub(crate) fn open(&mut self, limits: &Limits) -> Option<(&mut Vec<u8>, usize)> {
+        let headroom = self.outbox.headroom();
+        self.outbox.open(limits).map(|memory| (memory, headroom))
+    }
+
+    /// Sends the text that was written there.
+    #[inline]
+    pub(crate) fn close(&mut self, limits: &Limits, start: usize) -> Result<Sent, SendError> {
+        self.outbox.close(self.socket.as_ref(), self.inbox.codec(), limits, start, true)
+    }
+
+    /// Whether the reactor is to put it into its list of those to flush.
+    #[inline]
+    pub(crate) fn list(&mut self) -> bool {
+        let unlisted = self.outbox.is_due() && !self.listed;
+        self.listed |= unlisted;
+        unlisted
     }
 
     /// Sends what is queued, as far as it goes.
@@ -159,6 +202,10 @@ impl Streams {
             return self.on_connected(flags, batch);
         }
         let before = batch.events.len();
+        // What the peer sent before it went comes first: a channel keeps that until it is wanted.
+        let was_broken = self.broken.is_some();
+        let reads = reads || (was_broken && self.last_turns < LAST_TURNS);
+        self.last_turns += u32::from(was_broken);
         let gone = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
         if self.state == State::Discarding {
             self.read_and_drop(shared, batch);
@@ -171,10 +218,11 @@ impl Streams {
         if flags.contains(EventFlags::OUT) || self.broken.is_some() {
             self.on_writable(meter, batch);
         }
-        // What the peer sent before it went comes first, if somebody wants it.
         if let Some(errno) = self.broken
+            && (was_broken || reads)
             && (!reads || !came || self.inbox.ended())
         {
+            self.failed = true;
             batch.events.push(Event::Failed(errno, "sendmsg"));
         }
     }
@@ -191,10 +239,13 @@ impl Streams {
         }
     }
 
-    /// Whether there is something to tell without a readiness.
-    pub(crate) fn is_due(&self) -> bool {
-        let ends = self.socket.is_none() && self.gone && !self.inbox.ended();
-        self.inbox.has_undecoded() || ends
+    /// Whether there is something to tell without a readiness; `reads`: messages are wanted.
+    pub(crate) fn is_due(&self, reads: bool) -> bool {
+        if self.inbox.has_undecoded() {
+            return reads;
+        }
+        // Its end is noticed though nobody reads.
+        self.socket.is_none() && self.gone && !self.inbox.ended()
     }
 
     /// Tries again, where it is time.
@@ -231,7 +282,8 @@ impl Streams {
     /// The peer has ended or failed, and nobody reads.
     fn on_gone(&mut self, meter: &mut Meter, batch: &mut Batch<'_>) {
         let Some(socket) = &self.socket else { return };
-        if self.inbox.in_hand() == 0 {
+        // The beginning of a message may be in hand, which is cut then.
+        if !self.inbox.has_undecoded() {
             match socket.at_end() {
                 Ok(true) => return self.inbox.end(meter, batch),
                 Ok(false) => {}

@@ -188,7 +188,9 @@ fn what_is_stuck_for_long_takes_no_more_and_more() {
         world.work(Duration::from_millis(10));
         live.send(&mut world, channel, 64);
         live.read(usize::MAX);
-        taken.push(world.reactor.channel(channel).unwrap().socket().unsent().unwrap());
+        taken.push(
+            world.reactor.channel(channel).unwrap().datagram_socket().unwrap().unsent().unwrap(),
+        );
     }
     let half = taken[taken.len() / 2];
     let last = taken[taken.len() - 1];

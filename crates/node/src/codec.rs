@@ -1,14 +1,14 @@
 //! A codec alone, for bytes that come and go some other way.
 
 use fdwire_channel::Reading;
-use fdwire_wire::codec::{self, End, Kind, Lost, Step, Unframeable};
+use fdwire_wire::codec::{self, End, Kind, Lost, Step};
 use napi::bindgen_prelude::{Buffer, Int32Array, Uint8Array};
 use napi::{Error, Result, Status};
 use napi_derive::napi;
 
-use crate::outcome::{ChannelOptions, Failed};
+use crate::outcome::{ChannelOptions, Failed, unframeable};
 use crate::state::{loss_reason, malformed_reason, payload_kind};
-use crate::table::{HAS_DELIMITER, RecordKind, TOO_LONG};
+use crate::table::RecordKind;
 
 /// The codec of a protocol for streams, both ways.
 #[napi]
@@ -109,8 +109,7 @@ impl Codec {
         let mut frame = Vec::new();
         match self.codec.encode(payload, text, &mut frame) {
             Ok(()) => napi::Either::A(frame.into()),
-            Err(Unframeable::Delimiter) => napi::Either::B(HAS_DELIMITER),
-            Err(Unframeable::TooLong) => napi::Either::B(TOO_LONG),
+            Err(why) => napi::Either::B(unframeable(why)),
         }
     }
 }

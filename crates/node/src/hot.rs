@@ -6,19 +6,20 @@
 //! what is wrong all the same is EINVAL.
 #![allow(unsafe_code)]
 
+use std::ffi::c_void;
 use std::os::fd::IntoRawFd;
 use std::ptr;
 use std::rc::Rc;
 
-use fdwire_channel::{Payload, SendError, Sent};
+use fdwire_channel::{DIRECT, Payload, SendError, Sent};
 use fdwire_socket::{Address, Errno};
-use fdwire_wire::codec::Unframeable;
 use fdwire_wire::json;
 use napi::sys;
 
 use crate::fds::{close, lend};
+use crate::outcome::unframeable;
 use crate::state::State;
-use crate::table::{BAD_ADDRESS, FDS_OUT, FDS_OUT_MAX, HAS_DELIMITER, QUEUE_FULL, TAKEN, TOO_LONG};
+use crate::table::{BAD_ADDRESS, FDS_OUT, FDS_OUT_MAX, QUEUE_FULL, TAKEN};
 use crate::turn::{Inner, bind_function};
 
 /// What a callback of napi is.
@@ -53,7 +54,7 @@ pub(crate) fn functions(inner: &Rc<Inner>) -> napi::Result<Vec<(&'static str, sy
         .collect()
 }
 
-/// `sendText(channel, text, fds, to?)`: 0 sent, above it the number of the queued message, below it
+/// `sendText(channel, text, fds?, to?)`: undefined where it is sent, above it the number of the queued message, below it
 /// an error.
 unsafe extern "C" fn send_text(
     env: sys::napi_env,
@@ -62,6 +63,13 @@ unsafe extern "C" fn send_text(
     // SAFETY: called by napi.
     let call = unsafe { Call::<4>::new(env, info) };
     call.number(|call, state| {
+        if call.count == 2
+            && let Some(sent) = state.reactor.send_written(call.channel(), |memory, headroom| {
+                call.append_text(1, memory, headroom)
+            })
+        {
+            return outcome(sent);
+        }
         let text = call.text(1, &mut state.scratch).ok_or(Errno::INVAL.raw_os_error())?;
         let mut scratch = std::mem::take(&mut state.scratch);
         let result = send(call, state, Payload::Offered(&mut scratch, text), true);
@@ -70,7 +78,7 @@ unsafe extern "C" fn send_text(
     })
 }
 
-/// `sendBytes(channel, bytes, fds, to?)`: as `sendText`.
+/// `sendBytes(channel, bytes, fds?, to?)`: as `sendText`.
 unsafe extern "C" fn send_bytes(
     env: sys::napi_env,
     info: sys::napi_callback_info,
@@ -169,6 +177,10 @@ fn release<const N: usize>(call: &Call<N>, state: &mut State) -> Result<f64, i32
 
 /// Sends with the descriptors that stand in the table; the last argument is where to.
 fn send(call: &Call<4>, state: &mut State, payload: Payload<'_>, text: bool) -> Result<f64, i32> {
+    if call.count <= 2 {
+        // Mostly.
+        return outcome(state.reactor.send(call.channel(), payload, text, &[], None));
+    }
     let to = call.address(3)?;
     let count = usize::try_from(call.integer(2)).unwrap_or(0).min(FDS_OUT_MAX as usize);
     let fds = state.memory.table()[FDS_OUT as usize..][..count]
@@ -186,8 +198,7 @@ fn outcome(sent: Result<Sent, SendError>) -> Result<f64, i32> {
         Ok(Sent::Queued(seq)) => Ok(seq as f64),
         Err(SendError::Refused(errno)) => Err(errno.raw_os_error()),
         Err(SendError::QueueFull) => Err(-QUEUE_FULL),
-        Err(SendError::Unframeable(Unframeable::Delimiter)) => Err(-HAS_DELIMITER),
-        Err(SendError::Unframeable(Unframeable::TooLong)) => Err(-TOO_LONG),
+        Err(SendError::Unframeable(why)) => Err(-unframeable(why)),
     }
 }
 
@@ -196,35 +207,36 @@ struct Call<const N: usize> {
     env: sys::napi_env,
     arguments: [sys::napi_value; N],
     count: usize,
-    inner: *const Inner,
+    data: *mut c_void,
 }
 
 impl<const N: usize> Call<N> {
     /// # Safety
     ///
     /// `env` and `info` are those of a callback that `bind_function` made.
+    #[inline]
     unsafe fn new(env: sys::napi_env, info: sys::napi_callback_info) -> Self {
-        let mut arguments = [ptr::null_mut(); N];
-        let mut count = N;
-        let mut data = ptr::null_mut();
+        let mut call =
+            Self { env, arguments: [ptr::null_mut(); N], count: N, data: ptr::null_mut() };
         // SAFETY: the caller's promise; the array has room for `count` values.
         unsafe {
             sys::napi_get_cb_info(
                 env,
                 info,
-                &raw mut count,
-                arguments.as_mut_ptr(),
+                &raw mut call.count,
+                call.arguments.as_mut_ptr(),
                 ptr::null_mut(),
-                &raw mut data,
+                &raw mut call.data,
             )
         };
-        Self { env, arguments, count, inner: data.cast::<Inner>().cast_const() }
+        call
     }
 
-    /// Runs `work` on the environment's state; its number, or its error below zero.
+    /// Runs `work` on the environment's state; its number, undefined for 0, or its error below zero.
+    #[inline]
     fn number(&self, work: impl FnOnce(&Self, &mut State) -> Result<f64, i32>) -> sys::napi_value {
         // SAFETY: `bind_function` made the data from an Rc that lives as long as JavaScript runs.
-        let inner = unsafe { &*self.inner };
+        let inner = unsafe { &*self.data.cast::<Inner>().cast_const() };
         let result = match inner.state.try_borrow_mut() {
             Ok(mut state) => match &mut *state {
                 Some(state) => work(self, state),
@@ -235,6 +247,10 @@ impl<const N: usize> Call<N> {
         };
         let number = result.unwrap_or_else(|errno| f64::from(-errno));
         let mut value = ptr::null_mut();
+        if number == 0.0 {
+            // What is usual costs no call.
+            return value;
+        }
         // SAFETY: the environment of this call.
         unsafe { sys::napi_create_double(self.env, number, &raw mut value) };
         value
@@ -276,6 +292,33 @@ impl<const N: usize> Call<N> {
         }
         scratch.resize(scratch.len().max(needed + UNCUT + 1), 0);
         self.write_text(at, scratch)
+    }
+
+    /// Appends `headroom` bytes and a short string argument to memory that has room for both; the
+    /// string's length. None where it is no string or longer, and the memory is as it was then.
+    #[inline]
+    fn append_text(&self, at: usize, memory: &mut Vec<u8>, headroom: usize) -> Option<usize> {
+        let begin = memory.len() + headroom;
+        let free = memory.spare_capacity_mut().get_mut(headroom..)?;
+        let room = free.len().min(DIRECT);
+        let mut written = 0;
+        // SAFETY: napi writes at most `room` bytes, which is how much is free.
+        let status = unsafe {
+            sys::napi_get_value_string_utf8(
+                self.env,
+                self.arguments[at],
+                free.as_mut_ptr().cast(),
+                room,
+                &raw mut written,
+            )
+        };
+        if status != sys::Status::napi_ok || written + UNCUT >= room {
+            return None;
+        }
+        memory.resize(begin, 0);
+        // SAFETY: napi has written these bytes, behind those that `resize` has.
+        unsafe { memory.set_len(begin + written) };
+        Some(written)
     }
 
     fn write_text(&self, at: usize, into: &mut [u8]) -> Option<usize> {

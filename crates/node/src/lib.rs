@@ -6,6 +6,7 @@
 //! | `opening.rs` | how channels and listeners are made | |
 //! | `streams.rs` | what is done with streams and listeners beside sending and receiving | |
 //! | `codec.rs` | a codec alone: bytes to messages, without a channel | |
+//! | `socket_protocol.rs` | bodies of socket_protocol: JSON, numbers and a checksum | |
 //! | `outcome.rs` | how results and options cross | |
 //! | `state.rs` | what an environment owns; the records of a turn | |
 //! | `fds.rs` | descriptors that JavaScript knows by number | yes |
@@ -22,6 +23,7 @@ mod hot;
 mod memory;
 pub mod opening;
 pub mod outcome;
+pub mod socket_protocol;
 mod state;
 pub mod streams;
 pub mod table;

@@ -5,9 +5,11 @@ use std::time::Duration;
 use fdwire_channel::{Channel, Framing, Limits};
 use fdwire_socket::{BindError, Errno, Name};
 use fdwire_wire::Protocol;
-use fdwire_wire::codec::{self, Codec};
+use fdwire_wire::codec::{self, Codec, Unframeable};
 use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
+
+use crate::table::{HAS_DELIMITER, TOO_LONG};
 
 /// A channel's index, or the system call that failed.
 #[napi(object)]
@@ -210,5 +212,13 @@ impl From<Name> for SocketName {
                 port: Some(address.port()),
             },
         }
+    }
+}
+
+/// The error code of what a protocol can't carry.
+pub(crate) fn unframeable(why: Unframeable) -> i32 {
+    match why {
+        Unframeable::Delimiter => HAS_DELIMITER,
+        Unframeable::TooLong => TOO_LONG,
     }
 }

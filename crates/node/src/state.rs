@@ -12,8 +12,8 @@ use fdwire_wire::codec::Lost;
 use crate::fds::OwnedFds;
 use crate::memory::Memory;
 use crate::table::{
-    BATCH_BYTES, FDS_IN, FROM_PEER, FROM_SAME, FROM_UNNAMED, JOINED_ASCII, JOINED_END, LossReason,
-    PayloadKind, RECORD_WORDS, RECORDS, RecordKind, RefusalReason,
+    BATCH_BYTES, FDS_IN, FROM_PEER, FROM_SAME, FROM_UNNAMED, JOINED, LossReason, PayloadKind,
+    RECORD_WORDS, RECORDS, RecordKind, RefusalReason,
 };
 
 /// The state of one environment.
@@ -61,11 +61,9 @@ impl State {
         let fds = std::mem::take(&mut self.fds);
         let mut batch = Batch::new(&mut self.memory.slab()[..BATCH_BYTES], events, fds);
         let channel = self.reactor.turn(&mut batch);
-        let joined = batch.join();
+        batch.join();
         let (events, mut fds) = (batch.events, batch.fds);
         let table = self.memory.table();
-        table[JOINED_END as usize] = joined.map_or(0, |array| word(array.end));
-        table[JOINED_ASCII as usize] = i32::from(events.iter().all(is_ascii));
         for (at, fd) in fds.drain(..).enumerate() {
             table[FDS_IN as usize + at] = self.owned.insert(fd);
         }
@@ -199,7 +197,8 @@ fn message(kind: RecordKind, place: i32, len: usize, arrival: &Arrival) -> Recor
     let (name, name_len) = sender(&arrival.from);
     let payload = payload_kind(arrival.reading);
     let (first, fds) = (word(arrival.fds.start), word(arrival.fds.len()));
-    [kind as i32, place, word(len), first, fds, name, name_len, payload as i32]
+    let detail = payload as i32 + word(arrival.joined) * JOINED;
+    [kind as i32, place, word(len), first, fds, name, name_len, detail]
 }
 
 fn sender(from: &Sender) -> (i32, i32) {
@@ -244,11 +243,8 @@ pub(crate) fn malformed_reason(why: Malformed) -> RefusalReason {
         Malformed::NotUtf8 => RefusalReason::NotUtf8,
         Malformed::NotBase64 => RefusalReason::NotBase64,
         Malformed::CutOff => RefusalReason::CutOff,
+        Malformed::BadEscape => RefusalReason::BadEscape,
     }
-}
-
-fn is_ascii(event: &Event) -> bool {
-    matches!(event, Event::Message(_, Arrival { reading: Reading::Ascii, .. }))
 }
 
 /// A place or length in the slab, or a count of records: all far below 2^31. A large message's

@@ -8,6 +8,7 @@ use napi_derive::napi;
 
 use crate::environment::{Environment, index};
 use crate::fds::{lend, take_over};
+use crate::outcome::unframeable;
 
 #[napi]
 impl Environment {
@@ -15,6 +16,15 @@ impl Environment {
     #[napi]
     pub fn allow(&self, listener: i32, connections: u32) -> i32 {
         self.tell(|state| state.reactor.allow(index(listener), connections as usize))
+    }
+
+    /// Whether a stream's protocol can carry these bytes: 0, or the error code of `send`.
+    #[napi]
+    pub fn check_frame(&self, channel: i32, payload: Uint8Array) -> i32 {
+        match self.with(|state| state.reactor.check_frame(index(channel), &payload)) {
+            Some(Err(why)) => unframeable(why),
+            _ => 0,
+        }
     }
 
     /// Sends what a stream has gathered.

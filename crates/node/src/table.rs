@@ -21,17 +21,9 @@ pub(crate) const BATCH_BYTES: usize = MESSAGES + NAMES;
 #[napi]
 pub const SLAB_BYTES: u32 = (BATCH_BYTES + NAMES) as u32;
 
-/// Word 0: where the array ends into which the messages of this turn were joined, or 0.
+/// Word 0: how many messages of a failed or cut off `sendMany` were taken.
 #[napi]
-pub const JOINED_END: u32 = 0;
-
-/// Word 1: 1 where every joined message is ASCII.
-#[napi]
-pub const JOINED_ASCII: u32 = 1;
-
-/// Word 2: how many messages of a failed or cut off `sendMany` were taken.
-#[napi]
-pub const TAKEN: u32 = 2;
+pub const TAKEN: u32 = 0;
 
 /// The first word of the first record.
 #[napi]
@@ -41,6 +33,11 @@ pub const RECORDS: u32 = 8;
 /// `FROM_` values, name's length, detail (payload, reason, errno or number).
 #[napi]
 pub const RECORD_WORDS: u32 = 8;
+
+/// The detail of a message is its payload, and this many times how many messages from it on are
+/// joined into one JSON array: from the byte before the first to the one behind the last.
+#[napi]
+pub const JOINED: i32 = 16;
 
 /// The first word of the descriptors that came with the messages of this turn.
 #[napi]
@@ -125,6 +122,8 @@ pub enum RefusalReason {
     NotBase64,
     /// The next frame begins in it.
     CutOff,
+    /// It has an escape that is none.
+    BadEscape,
     /// It is larger than `maxMessage`.
     TooLarge,
     /// It came with more descriptors than `maxFds`.

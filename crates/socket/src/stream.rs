@@ -195,6 +195,21 @@ impl Stream {
         retry_on_intr(|| net::sendmsg(&self.fd, bytes, &mut control, flags))
     }
 
+    /// Asks for a send buffer of so many bytes as the kernel counts them, if that is more than it has.
+    ///
+    /// The kernel gives at most twice `net.core.wmem_max`.
+    ///
+    /// # Errors
+    ///
+    /// None that a socket gives.
+    pub fn raise_send_buffer(&self, bytes: usize) -> Result<(), Errno> {
+        if sockopt::socket_send_buffer_size(&self.fd)? < bytes {
+            // The kernel doubles what it is given.
+            sockopt::set_socket_send_buffer_size(&self.fd, bytes / 2)?;
+        }
+        Ok(())
+    }
+
     /// Ends our side, for every process that has this socket.
     ///
     /// # Errors

@@ -114,7 +114,7 @@ impl Inbox {
                 batch.fds.append(&mut shared.received);
                 let fds = first..batch.fds.len();
                 meter.received(received.len, fds.len());
-                let arrival = Arrival { reading, fds, from };
+                let arrival = Arrival { reading, joined: 0, fds, from };
                 match large {
                     Some(bytes) => {
                         let whole = 0..bytes.len();

@@ -13,14 +13,14 @@
 
 use std::io::IoSliceMut;
 use std::ops::Range;
-use std::os::fd::OwnedFd;
 
 use fdwire_socket::{Errno, Stream};
-use fdwire_wire::codec::{Codec, End, Kind, Lost, Step};
+use fdwire_wire::codec::{Codec, End, Lost, Step};
 
 use crate::Shared;
-use crate::batch::{Arrival, Batch, Event, Refusal, Sender};
+use crate::batch::{Batch, Event, Refusal};
 use crate::limits::Meter;
+use crate::stream::arrival::{Large, Message, Received, push, refuse, sample_of};
 
 /// From this length on (bytes) a frame of bytes is read into memory of its own, which is what
 /// JavaScript gets.
@@ -47,20 +47,6 @@ pub(crate) struct Inbox {
     /// Descriptors of the frame that holds the last byte of an undecoded rest.
     last_fds: Received,
     ended: bool,
-}
-
-/// Descriptors that came with bytes.
-#[derive(Default)]
-struct Received {
-    fds: Vec<OwnedFd>,
-    truncated: bool,
-}
-
-impl Received {
-    fn append(&mut self, other: &mut Self) {
-        self.fds.append(&mut other.fds);
-        self.truncated |= std::mem::take(&mut other.truncated);
-    }
 }
 
 impl Inbox {
@@ -439,66 +425,4 @@ impl Inbox {
         self.drop_rest();
         batch.events.push(Event::Lost(why, sample));
     }
-}
-
-/// Where a message stands.
-enum Message {
-    Slab(Range<usize>),
-    Large(Large),
-}
-
-/// A frame in memory of its own.
-struct Large {
-    bytes: Vec<u8>,
-    payload: Range<usize>,
-}
-
-/// Tells a message, or that it is refused for its descriptors.
-#[inline]
-fn push(
-    message: Message,
-    kind: Kind,
-    received: &mut Received,
-    meter: &mut Meter,
-    batch: &mut Batch<'_>,
-) {
-    let first = batch.fds.len();
-    if !received.fds.is_empty() || received.truncated {
-        // With a limit of 0 what the kernel could not install was too many as well.
-        let too_many = received.fds.len() > meter.limits.max_fds || meter.limits.max_fds == 0;
-        if too_many || received.truncated {
-            received.fds.clear();
-            let why = if too_many { Refusal::TooManyFds } else { Refusal::FdsTruncated };
-            let sample = match &message {
-                Message::Slab(at) => batch.keep_sample_at(at.clone()),
-                Message::Large(large) => batch.keep_sample_of(&large.bytes[large.payload.clone()]),
-            };
-            refuse(why, sample, meter, batch);
-            return;
-        }
-        batch.fds.append(&mut received.fds);
-    }
-    let fds = first..batch.fds.len();
-    let arrival = Arrival { reading: kind.into(), fds: fds.clone(), from: Sender::Peer };
-    match message {
-        Message::Slab(at) => {
-            meter.received(at.len(), fds.len());
-            batch.events.push(Event::Message(at, arrival));
-        }
-        Message::Large(Large { bytes, payload }) => {
-            meter.received(payload.len(), fds.len());
-            batch.events.push(Event::Large(bytes, payload, arrival));
-        }
-    }
-}
-
-fn refuse(why: Refusal, sample: Range<usize>, meter: &mut Meter, batch: &mut Batch<'_>) {
-    meter.counters.refused += 1;
-    batch.events.push(Event::Refused(why, sample, Sender::Peer));
-}
-
-/// A copy of the first bytes of `range` of the free part.
-fn sample_of(batch: &mut Batch<'_>, range: Range<usize>) -> Range<usize> {
-    let at = batch.place(&range);
-    batch.keep_sample_at(at)
 }

@@ -11,10 +11,11 @@
 //! and nothing stands before or behind that in their sendmsg: a receiver gets them with the bytes that
 //! they were sent with, and must know whose they are.
 
-use std::cell::Cell;
+mod large;
+
 use std::collections::VecDeque;
 use std::io::IoSlice;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -22,7 +23,8 @@ use fdwire_socket::{Errno, Stream};
 use fdwire_wire::codec::{Codec, Frame};
 
 use crate::limits::Limits;
-use crate::send::{SendError, Sent, duplicate};
+use crate::send::{SendError, Sent};
+use crate::stream::segment::{Payload, SEGMENT, Segment, Spare};
 
 /// A payload from this length on (bytes) is not copied into a segment first.
 const LARGE: usize = 32 * 1024;
@@ -30,61 +32,18 @@ const LARGE: usize = 32 * 1024;
 /// More than the high-water mark goes out at once, and so does this (bytes).
 const FLUSH: usize = 128 * 1024;
 
-/// A segment that holds so much gets no more (bytes).
-const SEGMENT: usize = 64 * 1024;
+/// The longest text that is written into a segment at once (bytes).
+pub const DIRECT: usize = 4 * 1024;
+
+/// What a stream that has more to send than the kernel takes asks for as send buffer (bytes as the
+/// kernel counts them): two processes that take turns to fill and to empty a small one mostly wait.
+const BUFFER: usize = 512 * 1024;
 
 /// The most segments of one sendmsg.
 const VECTOR: usize = 16;
 
 /// The pauses after an error that passes: the first, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
-
-/// A payload on its way into the outbox.
-pub enum Payload<'a> {
-    /// The caller's.
-    Borrowed(&'a [u8]),
-    /// The first bytes of memory that the outbox may keep, if that saves it a copy.
-    Offered(&'a mut Vec<u8>, usize),
-}
-
-impl Payload<'_> {
-    /// The bytes.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Borrowed(bytes) => bytes,
-            Self::Offered(memory, len) => &memory[..*len],
-        }
-    }
-
-    fn into_owned(self) -> Vec<u8> {
-        match self {
-            Self::Borrowed(bytes) => bytes.to_vec(),
-            Self::Offered(memory, len) => {
-                let mut bytes = std::mem::take(memory);
-                bytes.truncate(len);
-                bytes
-            }
-        }
-    }
-}
-
-/// The memory of a segment that was sent: the streams of an environment share it.
-#[derive(Default)]
-pub(crate) struct Spare(Cell<Vec<u8>>);
-
-impl Spare {
-    fn take(&self) -> Vec<u8> {
-        self.0.take()
-    }
-
-    fn give(&self, mut memory: Vec<u8>) {
-        if memory.capacity() <= 2 * SEGMENT {
-            memory.clear();
-            self.0.set(memory);
-        }
-    }
-}
 
 /// The sending direction of a stream.
 pub(crate) struct Outbox {
@@ -94,8 +53,11 @@ pub(crate) struct Outbox {
     /// Bytes that it has.
     taken: u64,
     spare: Rc<Spare>,
+    headroom: usize,
     wait: Wait,
     pause: Duration,
+    /// Whether the send buffer was made larger.
+    raised: bool,
     /// A `send` has been told that there is more than the high-water mark.
     full: bool,
     /// Something was taken since the last question.
@@ -112,25 +74,6 @@ enum Wait {
     Until(Instant),
 }
 
-/// Frames that go out together.
-#[derive(Default)]
-struct Segment {
-    bytes: Vec<u8>,
-    /// How many of them the kernel has.
-    sent: usize,
-    messages: usize,
-    /// Descriptors that go with the first byte.
-    fds: Vec<OwnedFd>,
-    /// Whether it is one frame that has, or had, descriptors.
-    alone: bool,
-}
-
-impl Segment {
-    fn unsent(&self) -> &[u8] {
-        &self.bytes[self.sent..]
-    }
-}
-
 impl Outbox {
     pub(crate) fn new(spare: Rc<Spare>) -> Self {
         Self {
@@ -138,8 +81,10 @@ impl Outbox {
             bytes: 0,
             taken: 0,
             spare,
+            headroom: 0,
             wait: Wait::Nothing,
             pause: Duration::ZERO,
+            raised: false,
             full: false,
             settled: false,
         }
@@ -226,15 +171,64 @@ impl Outbox {
                 Frame::Transformed => self.append(codec, bytes, text)?,
             }
         }
-        let limit = limits.high_water_mark;
-        if self.bytes > limit.min(FLUSH) {
-            self.flush_quietly(socket);
+        Ok(self.after_send(socket, limits))
+    }
+
+    /// Memory to write a small text into, behind as many bytes as [`headroom`](Self::headroom) says;
+    /// there is room for [`DIRECT`] bytes. [`close`](Self::close) makes a frame of it.
+    ///
+    /// What is written elsewhere first is copied, and a processor that reads in large pieces what it
+    /// has just written in small ones has to wait for that.
+    pub(crate) fn open(&mut self, limits: &Limits) -> Option<&mut Vec<u8>> {
+        if self.bytes + DIRECT > limits.max_queued {
+            return None;
         }
-        if self.bytes <= limit {
-            return Ok(Sent::Now);
+        let room = self.headroom + DIRECT;
+        let last = self.open_segment()?;
+        last.bytes.reserve(room);
+        Some(&mut last.bytes)
+    }
+
+    /// How long the last head was: the next is mostly as long.
+    pub(crate) fn headroom(&self) -> usize {
+        self.headroom
+    }
+
+    /// Frames the payload that stands behind the headroom from `start` on in the memory of `open`.
+    pub(crate) fn close(
+        &mut self,
+        socket: Option<&Stream>,
+        codec: &Codec,
+        limits: &Limits,
+        start: usize,
+        text: bool,
+    ) -> Result<Sent, SendError> {
+        let guess = self.headroom;
+        let Some(last) = self.queue.back_mut() else { return Ok(Sent::Now) };
+        let (head, tail) = match codec.frame(&last.bytes[start + guess..], text) {
+            Ok(Frame::Around { head, tail }) => (head, tail),
+            Ok(Frame::Transformed) => {
+                let payload = last.bytes.split_off(start + guess);
+                last.bytes.truncate(start);
+                self.append(codec, &payload, text)?;
+                return Ok(self.after_send(socket, limits));
+            }
+            Err(why) => {
+                last.bytes.truncate(start);
+                return Err(SendError::Unframeable(why));
+            }
+        };
+        let head = head.as_bytes();
+        if head.len() == guess {
+            last.bytes[start..start + guess].copy_from_slice(head);
+        } else {
+            last.bytes.splice(start..start + guess, head.iter().copied());
+            self.headroom = head.len();
         }
-        self.full = true;
-        Ok(Sent::Queued(self.taken + self.bytes as u64))
+        last.bytes.extend_from_slice(tail);
+        last.messages += 1;
+        self.bytes += last.bytes.len() - start;
+        Ok(self.after_send(socket, limits))
     }
 
     /// Sends until nothing is left or the kernel takes no more.
@@ -252,6 +246,9 @@ impl Outbox {
             };
             match result {
                 Ok(sent) => self.settle(sent),
+                Err(Errno::AGAIN) if !std::mem::replace(&mut self.raised, true) => {
+                    let _ = socket.raise_send_buffer(BUFFER);
+                }
                 Err(errno) => return self.wait_after(errno),
             }
         }
@@ -280,110 +277,36 @@ impl Outbox {
     }
 
     fn append(&mut self, codec: &Codec, payload: &[u8], text: bool) -> Result<(), SendError> {
-        let open = self.queue.back().is_some_and(|last| !last.alone && last.bytes.len() < SEGMENT);
-        if !open {
+        let Some(last) = self.open_segment() else { return Ok(()) };
+        let before = last.bytes.len();
+        codec.encode(payload, text, &mut last.bytes).map_err(SendError::Unframeable)?;
+        last.messages += 1;
+        let len = last.bytes.len() - before;
+        self.bytes += len;
+        Ok(())
+    }
+
+    /// The segment for the next frame; it may stay empty.
+    fn open_segment(&mut self) -> Option<&mut Segment> {
+        if !self.queue.back().is_some_and(|last| !last.alone && last.bytes.len() < SEGMENT) {
             let bytes = self.spare.take();
             self.queue.push_back(Segment { bytes, ..Segment::default() });
         }
-        let Some(last) = self.queue.back_mut() else { return Ok(()) };
-        let before = last.bytes.len();
-        let encoded = codec.encode(payload, text, &mut last.bytes);
-        self.bytes += last.bytes.len() - before;
-        last.messages += 1;
-        if encoded.is_err() {
-            last.messages -= 1;
-            if !open {
-                self.queue.pop_back();
-            }
-        }
-        encoded.map_err(SendError::Unframeable)
+        self.queue.back_mut()
     }
 
-    /// Sends what waits and a frame behind it, and queues what the kernel doesn't take.
-    fn send_large(
-        &mut self,
-        socket: Option<&Stream>,
-        head: &[u8],
-        payload: Payload<'_>,
-        tail: &'static [u8],
-    ) {
-        let mut sent = 0;
-        if let Some(socket) = socket
-            && self.wait == Wait::Nothing
-            && self.queue.len() < VECTOR
-            && self.queue.iter().all(|segment| !segment.alone)
-        {
-            let waiting = self.queue.iter().map(|segment| IoSlice::new(segment.unsent()));
-            let frame = [head, payload.bytes(), tail].map(IoSlice::new);
-            let slices: Vec<_> = waiting.chain(frame).collect();
-            let before = self.bytes;
-            match socket.send(&slices, &[]) {
-                Ok(taken) => {
-                    self.settle(taken.min(before));
-                    sent = taken.saturating_sub(before);
-                    self.taken += sent as u64;
-                }
-                // What it is comes out again when the queue is sent.
-                Err(_) => self.wait = Wait::Writable,
-            }
+    /// Sends what is more than the high-water mark; whether more is left.
+    #[inline]
+    fn after_send(&mut self, socket: Option<&Stream>, limits: &Limits) -> Sent {
+        let limit = limits.high_water_mark;
+        if self.bytes > limit.min(FLUSH) {
+            self.flush_quietly(socket);
         }
-        self.push_unsent(head.to_vec(), sent);
-        let mut skipped = sent.saturating_sub(head.len());
-        let len = payload.bytes().len();
-        if skipped < len {
-            self.push_unsent(payload.into_owned(), skipped);
+        if self.bytes <= limit {
+            return Sent::Now;
         }
-        skipped = skipped.saturating_sub(len);
-        self.push_unsent(tail.to_vec(), skipped);
-        if let Some(last) = self.queue.back_mut() {
-            last.messages += 1;
-        }
-    }
-
-    /// Queues what is left of bytes of which so many are sent.
-    fn push_unsent(&mut self, bytes: Vec<u8>, sent: usize) {
-        if sent < bytes.len() {
-            self.bytes += bytes.len() - sent;
-            self.queue.push_back(Segment { bytes, sent, ..Segment::default() });
-        }
-    }
-
-    fn send_with_fds(
-        &mut self,
-        socket: Option<&Stream>,
-        codec: &Codec,
-        limits: &Limits,
-        payload: &[u8],
-        text: bool,
-        fds: &[BorrowedFd<'_>],
-    ) -> Result<(), SendError> {
-        let Some(socket) = socket else { return Err(SendError::Refused(Errno::OPNOTSUPP)) };
-        self.flush_quietly(Some(socket));
-        let mut bytes = Vec::with_capacity(payload.len() + 32);
-        codec.encode(payload, text, &mut bytes).map_err(SendError::Unframeable)?;
-        let len = bytes.len();
-        let mut sent = 0;
-        if self.bytes == 0 && self.wait == Wait::Nothing {
-            match socket.send(&[IoSlice::new(&bytes)], fds) {
-                Ok(taken) => sent = taken,
-                Err(errno @ (Errno::BADF | Errno::INVAL)) => return Err(SendError::Refused(errno)),
-                // Later it may go, or it will come out then that the stream is lost.
-                Err(_) => {}
-            }
-        }
-        self.taken += sent as u64;
-        if sent == len {
-            return Ok(());
-        }
-        let queued: usize = self.queue.iter().map(|segment| segment.fds.len()).sum();
-        let fds = if sent > 0 { Vec::new() } else { duplicate(fds)? };
-        if queued + fds.len() > limits.max_queued_fds {
-            return Err(SendError::QueueFull);
-        }
-        self.bytes += len - sent;
-        self.queue.push_back(Segment { bytes, sent, messages: 1, fds, alone: true });
-        self.flush_quietly(Some(socket));
-        Ok(())
+        self.full = true;
+        Sent::Queued(self.taken + self.bytes as u64)
     }
 
     /// Sends what goes; an error is told when the socket is found ready with it.

@@ -77,6 +77,12 @@ pub fn recv(socket: &Datagram) -> Option<(Vec<u8>, Vec<OwnedFd>)> {
     })
 }
 
+/// Reads what is there of a stream without a channel.
+pub fn read(stream: &Stream, into: &mut [u8]) -> usize {
+    let into = &mut [IoSliceMut::new(into)];
+    stream.recv(into, &mut Control::new(), &mut Vec::new()).unwrap().len
+}
+
 /// A message of `len` bytes that begins with its number.
 pub fn numbered(number: usize, len: usize) -> Vec<u8> {
     let mut bytes = format!("{number} ").into_bytes();
@@ -113,15 +119,15 @@ pub struct World {
     last: HashMap<usize, Vec<u8>>,
     /// How often there was anything to do.
     pub wakeups: usize,
-    /// The text of the last turn that could be joined.
-    pub joined: Option<Vec<u8>>,
+    /// The arrays of the last turns that could be joined.
+    pub joined: Vec<Vec<u8>>,
 }
 
 impl World {
     pub fn new() -> Self {
         let slab = vec![0; 1024 * 1024 + NAMES];
         let reactor = Reactor::new().unwrap();
-        Self { reactor, slab, last: HashMap::new(), wakeups: 0, joined: None }
+        Self { reactor, slab, last: HashMap::new(), wakeups: 0, joined: Vec::new() }
     }
 
     pub fn add(&mut self, socket: Datagram, limits: Limits) -> usize {
@@ -168,29 +174,40 @@ impl World {
         self.reactor.poll(timeout).unwrap();
         let mut seen = Vec::new();
         let mut any = false;
-        loop {
-            let mut batch = Batch::new(&mut self.slab, Vec::new(), Vec::new());
-            let Some(channel) = self.reactor.turn(&mut batch) else { break };
+        while let Some(turn) = self.turn() {
             any = true;
-            tell(&batch, channel, &mut self.last, &mut seen);
-            if let Some(array) = batch.join() {
-                self.joined = Some(batch.bytes(array).to_vec());
-            }
-            let mut fds: Vec<_> = std::mem::take(&mut batch.fds);
-            // From the back, so that the places in front stay.
-            for (seen, arrival) in seen.iter_mut().rev().zip(batch.events.iter().rev()) {
-                if let (
-                    Seen::Message { fds: own, .. },
-                    Event::Message(_, arrival) | Event::Large(_, _, arrival),
-                ) = (seen, arrival)
-                {
-                    *own = fds.split_off(arrival.fds.start);
-                }
-            }
-            assert!(fds.is_empty());
+            seen.extend(turn);
         }
         self.wakeups += usize::from(any);
         seen
+    }
+
+    /// Works off what has something to do already.
+    pub fn turns(&mut self) -> Vec<Seen> {
+        std::iter::from_fn(|| self.turn()).flatten().collect()
+    }
+
+    /// One turn, if somebody has something to do.
+    pub fn turn(&mut self) -> Option<Vec<Seen>> {
+        let mut seen = Vec::new();
+        let mut batch = Batch::new(&mut self.slab, Vec::new(), Vec::new());
+        let channel = self.reactor.turn(&mut batch)?;
+        tell(&batch, channel, &mut self.last, &mut seen);
+        batch.join();
+        self.joined.extend(arrays(&batch));
+        let mut fds: Vec<_> = std::mem::take(&mut batch.fds);
+        // From the back, so that the places in front stay.
+        for (seen, arrival) in seen.iter_mut().rev().zip(batch.events.iter().rev()) {
+            if let (
+                Seen::Message { fds: own, .. },
+                Event::Message(_, arrival) | Event::Large(_, _, arrival),
+            ) = (seen, arrival)
+            {
+                *own = fds.split_off(arrival.fds.start);
+            }
+        }
+        assert!(fds.is_empty());
+        Some(seen)
     }
 
     /// Works until `done` says so.
@@ -259,6 +276,19 @@ fn tell(
             Event::Failed(errno, syscall) => Seen::Failed(*errno, syscall),
         });
     }
+}
+
+/// The arrays into which messages were joined.
+fn arrays(batch: &Batch<'_>) -> Vec<Vec<u8>> {
+    let messages = batch.events.iter().enumerate().filter_map(|(at, event)| match event {
+        Event::Message(place, arrival) if arrival.joined > 0 => Some((at, place, arrival.joined)),
+        _ => None,
+    });
+    let array = |(at, place, joined): (usize, &std::ops::Range<usize>, usize)| {
+        let Event::Message(last, _) = &batch.events[at + joined - 1] else { panic!("a message") };
+        batch.bytes(place.start - 1..last.end + 1).to_vec()
+    };
+    messages.map(array).collect()
 }
 
 fn from(

@@ -1,0 +1,85 @@
+//! What has come on a stream: messages with their descriptors, told or refused.
+
+use std::ops::Range;
+use std::os::fd::OwnedFd;
+
+use fdwire_wire::codec::Kind;
+
+use crate::batch::{Arrival, Batch, Event, Refusal, Sender};
+use crate::limits::Meter;
+
+/// Descriptors that came with bytes.
+#[derive(Default)]
+pub(super) struct Received {
+    pub(super) fds: Vec<OwnedFd>,
+    pub(super) truncated: bool,
+}
+
+impl Received {
+    pub(super) fn append(&mut self, other: &mut Self) {
+        self.fds.append(&mut other.fds);
+        self.truncated |= std::mem::take(&mut other.truncated);
+    }
+}
+
+/// Where a message stands.
+pub(super) enum Message {
+    Slab(Range<usize>),
+    Large(Large),
+}
+
+/// A frame in memory of its own.
+pub(super) struct Large {
+    pub(super) bytes: Vec<u8>,
+    pub(super) payload: Range<usize>,
+}
+
+/// Tells a message, or that it is refused for its descriptors.
+#[inline]
+pub(super) fn push(
+    message: Message,
+    kind: Kind,
+    received: &mut Received,
+    meter: &mut Meter,
+    batch: &mut Batch<'_>,
+) {
+    let first = batch.fds.len();
+    if !received.fds.is_empty() || received.truncated {
+        // With a limit of 0 what the kernel could not install was too many as well.
+        let too_many = received.fds.len() > meter.limits.max_fds || meter.limits.max_fds == 0;
+        if too_many || received.truncated {
+            received.fds.clear();
+            let why = if too_many { Refusal::TooManyFds } else { Refusal::FdsTruncated };
+            let sample = match &message {
+                Message::Slab(at) => batch.keep_sample_at(at.clone()),
+                Message::Large(large) => batch.keep_sample_of(&large.bytes[large.payload.clone()]),
+            };
+            refuse(why, sample, meter, batch);
+            return;
+        }
+        batch.fds.append(&mut received.fds);
+    }
+    let fds = first..batch.fds.len();
+    let arrival = Arrival { reading: kind.into(), joined: 0, fds: fds.clone(), from: Sender::Peer };
+    match message {
+        Message::Slab(at) => {
+            meter.received(at.len(), fds.len());
+            batch.events.push(Event::Message(at, arrival));
+        }
+        Message::Large(Large { bytes, payload }) => {
+            meter.received(payload.len(), fds.len());
+            batch.events.push(Event::Large(bytes, payload, arrival));
+        }
+    }
+}
+
+pub(super) fn refuse(why: Refusal, sample: Range<usize>, meter: &mut Meter, batch: &mut Batch<'_>) {
+    meter.counters.refused += 1;
+    batch.events.push(Event::Refused(why, sample, Sender::Peer));
+}
+
+/// A copy of the first bytes of `range` of the free part.
+pub(super) fn sample_of(batch: &mut Batch<'_>, range: Range<usize>) -> Range<usize> {
+    let at = batch.place(&range);
+    batch.keep_sample_at(at)
+}

@@ -1,0 +1,101 @@
+//! Frames that don't gather: large ones, and those with descriptors.
+
+use std::io::IoSlice;
+use std::os::fd::BorrowedFd;
+
+use fdwire_socket::{Errno, Stream};
+use fdwire_wire::codec::Codec;
+
+use super::{Outbox, VECTOR, Wait};
+use crate::limits::Limits;
+use crate::send::{SendError, duplicate};
+use crate::stream::segment::{Payload, Segment};
+
+impl Outbox {
+    /// Sends what waits and a frame behind it, and queues what the kernel doesn't take.
+    pub(super) fn send_large(
+        &mut self,
+        socket: Option<&Stream>,
+        head: &[u8],
+        payload: Payload<'_>,
+        tail: &'static [u8],
+    ) {
+        let mut sent = 0;
+        if let Some(socket) = socket
+            && self.wait == Wait::Nothing
+            && self.queue.len() < VECTOR
+            && self.queue.iter().all(|segment| !segment.alone)
+        {
+            let waiting = self.queue.iter().map(|segment| IoSlice::new(segment.unsent()));
+            let frame = [head, payload.bytes(), tail].map(IoSlice::new);
+            let slices: Vec<_> = waiting.chain(frame).collect();
+            let before = self.bytes;
+            match socket.send(&slices, &[]) {
+                Ok(taken) => {
+                    self.settle(taken.min(before));
+                    sent = taken.saturating_sub(before);
+                    self.taken += sent as u64;
+                }
+                // What it is comes out again when the queue is sent.
+                Err(_) => self.wait = Wait::Writable,
+            }
+        }
+        self.push_unsent(head.to_vec(), sent);
+        let mut skipped = sent.saturating_sub(head.len());
+        let len = payload.bytes().len();
+        if skipped < len {
+            self.push_unsent(payload.into_owned(), skipped);
+        }
+        skipped = skipped.saturating_sub(len);
+        self.push_unsent(tail.to_vec(), skipped);
+        if let Some(last) = self.queue.back_mut() {
+            last.messages += 1;
+        }
+    }
+
+    /// Queues what is left of bytes of which so many are sent.
+    fn push_unsent(&mut self, bytes: Vec<u8>, sent: usize) {
+        if sent < bytes.len() {
+            self.bytes += bytes.len() - sent;
+            self.queue.push_back(Segment { bytes, sent, ..Segment::default() });
+        }
+    }
+
+    pub(super) fn send_with_fds(
+        &mut self,
+        socket: Option<&Stream>,
+        codec: &Codec,
+        limits: &Limits,
+        payload: &[u8],
+        text: bool,
+        fds: &[BorrowedFd<'_>],
+    ) -> Result<(), SendError> {
+        let Some(socket) = socket else { return Err(SendError::Refused(Errno::OPNOTSUPP)) };
+        self.flush_quietly(Some(socket));
+        let mut bytes = Vec::with_capacity(payload.len() + 32);
+        codec.encode(payload, text, &mut bytes).map_err(SendError::Unframeable)?;
+        let len = bytes.len();
+        let mut sent = 0;
+        if self.bytes == 0 && self.wait == Wait::Nothing {
+            match socket.send(&[IoSlice::new(&bytes)], fds) {
+                Ok(taken) => sent = taken,
+                Err(errno @ (Errno::BADF | Errno::INVAL)) => return Err(SendError::Refused(errno)),
+                // Later it may go, or it will come out then that the stream is lost.
+                Err(_) => {}
+            }
+        }
+        self.taken += sent as u64;
+        if sent == len {
+            return Ok(());
+        }
+        let queued: usize = self.queue.iter().map(|segment| segment.fds.len()).sum();
+        let fds = if sent > 0 { Vec::new() } else { duplicate(fds)? };
+        if queued + fds.len() > limits.max_queued_fds {
+            return Err(SendError::QueueFull);
+        }
+        self.bytes += len - sent;
+        self.queue.push_back(Segment { bytes, sent, messages: 1, fds, alone: true });
+        self.flush_quietly(Some(socket));
+        Ok(())
+    }
+}
