@@ -3,7 +3,7 @@ import { ERROR_CODES } from 'fdwire'
 import { describe, expect, it } from 'vitest'
 import { OPENERS, OPTIONS, type OptionName, optionsOf, type Wanted } from '../lib/option-rules.js'
 import { checkOptions } from '../lib/options.js'
-import { PROTOCOL_NAMES, PROTOCOLS, rowOf } from '../lib/protocols.js'
+import { PROTOCOL_NAMES, PROTOCOLS, type Protocol, rowOf } from '../lib/protocols.js'
 
 const root = new URL('..', import.meta.url)
 const read = (file: string): string => readFileSync(new URL(file, root), 'utf8')
@@ -46,16 +46,29 @@ describe('the protocols', () => {
     }
   })
 
-  it('have vectors and a codec of the same name, all but raw, which has no framing', () => {
+  it('have a codec of the same name', () => {
+    const modules = [...read('crates/wire/src/lib.rs').matchAll(/^pub mod (\w+);/gm)]
+    // Besides what all of them are made of.
+    const codecs = modules
+      .map(([, name]) => name)
+      .filter(name => name !== 'codec' && name !== 'json')
+    expect(codecs.sort()).toEqual(protocols)
+  })
+
+  it('have vectors of the same name, all but raw, which has no framing', () => {
     const framed = protocols.filter(name => name !== 'raw')
     // A protocol may have more vectors, named after it: jsoncomm_host.
     const vectors = names('vectors/', '.json')
     expect(framed.filter(name => !vectors.includes(name))).toEqual([])
     const strange = vectors.filter(file => !framed.some(name => `${file}_`.startsWith(`${name}_`)))
     expect(strange).toEqual([])
-    const modules = [...read('crates/wire/src/lib.rs').matchAll(/^pub mod (\w+);/gm)]
-    const codecs = modules.map(([, name]) => name)
-    expect(framed.filter(name => !codecs.includes(name))).toEqual([])
+  })
+
+  it('have streams in the corpus of the laws, where they frame streams', () => {
+    const streams = protocols.filter(
+      name => name !== 'raw' && rowOf(name as Protocol).types.some(type => type === 'stream'),
+    )
+    expect(readdirSync(new URL('fuzz/corpus/', root)).sort()).toEqual(streams)
   })
 
   it('give their names to the modules of the package', () => {

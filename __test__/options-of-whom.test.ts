@@ -55,7 +55,7 @@ describe('a function that can do nothing with this type of socket says what can'
       'over',
       JSONCOMM,
       undefined,
-      "over is for streams, and jsoncomm goes over a datagram socket: 'uds_comms', 'stockings', 'msg_channel', 'length_prefixed', 'lines' or 'raw' would do",
+      "over is for streams, and jsoncomm goes over a datagram socket: 'uds_comms', 'stockings', 'msg_channel', 'length_prefixed', 'lines', 'socket_protocol' or 'raw' would do",
     ],
   ]
   it.each(WRONG)('%s of %o at %o', (opener, options, address, message) => {

@@ -1,0 +1,126 @@
+"""An independent peer: uds_comms by nothing but Python's own socket and base64.
+
+Reads a request a line and answers it with a line. Raw bytes are in hex. It is the server or the
+client, and can break the protocol on purpose.
+"""
+
+import base64
+import json
+import os
+import signal
+import socket
+import sys
+
+listener = None
+sock = None
+rest = b""
+
+
+def encode(text):
+    return b"%" + base64.b64encode(text.encode()) + b"$"
+
+
+def receive():
+    """The next text, or None at the end. Reads little at a time, as the original does."""
+    global rest
+    while b"$" not in rest:
+        chunk = sock.recv(256 if len(rest) < 4096 else 65536)
+        if not chunk:
+            return None
+        rest += chunk
+    frame, rest = rest.split(b"$", 1)
+    if frame[:1] != b"%":
+        raise ValueError(f"no frame: {frame[:20]!r}")
+    return base64.b64decode(frame[1:], validate=True).decode()
+
+
+def op_listen(path, **_):
+    global listener
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(path)
+    listener.listen(1)
+    return {}
+
+
+def op_accept(**_):
+    """A client, and no handshake."""
+    global sock, rest
+    listener.settimeout(20)
+    sock, _peer = listener.accept()
+    sock.settimeout(20)
+    rest = b""
+    return {}
+
+
+def op_wait(**_):
+    op_accept()
+    while True:
+        text = receive()
+        if text is None:
+            return {"error": "the client has left"}
+        if text == "READY":
+            sock.sendall(encode("OK"))
+            return {}
+
+
+def op_open(path, **_):
+    """A connection, and no handshake."""
+    global sock, rest
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.settimeout(20)
+    sock.connect(path)
+    rest = b""
+    return {}
+
+
+def op_connect(path, **_):
+    op_open(path)
+    sock.sendall(encode("READY"))
+    return {} if receive() == "OK" else {"error": "handshake failed"}
+
+
+def op_send(texts=(), raw=None, split=0, **_):
+    """All of `texts` in one go, or raw bytes; where `split` is set, in pieces of so many bytes."""
+    data = b"".join(map(encode, texts)) if raw is None else bytes.fromhex(raw)
+    try:
+        if split == 0:
+            sock.sendall(data)
+        else:
+            for at in range(0, len(data), split):
+                sock.sendall(data[at : at + split])
+    except OSError as error:
+        return {"error": str(error)}
+    return {}
+
+
+def op_receive(count=1, **_):
+    return {"texts": [receive() for _ in range(count)]}
+
+
+def op_echo(count, **_):
+    for _ in range(count):
+        sock.sendall(encode(receive()))
+    return {}
+
+
+def op_raw(**_):
+    """What is there."""
+    return {"raw": sock.recv(65536).hex()}
+
+
+def op_close(**_):
+    sock.close()
+    return {}
+
+
+def op_kill(**_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+for line in sys.stdin:
+    request = json.loads(line)
+    try:
+        answer = globals()["op_" + request.pop("op")](**request)
+    except (OSError, ValueError) as error:
+        answer = {"error": repr(error)}
+    print(json.dumps(answer), flush=True)

@@ -1,0 +1,18 @@
+// JSON in the very bytes of Python's json.dumps(…, sort_keys=True, separators=(',', ':')).
+
+/** Keys are sorted, and whatever is not ASCII is escaped. */
+export function toJson(value) {
+  const text = JSON.stringify(value, (_key, part) => (isPlain(part) ? sorted(part) : part))
+  return text.replace(/[\u0080-\uffff]/g, escapeOf)
+}
+
+const isPlain = part => typeof part === 'object' && part !== null && !Array.isArray(part)
+
+const sorted = part =>
+  Object.fromEntries(
+    Object.keys(part)
+      .sort()
+      .map(key => [key, part[key]]),
+  )
+
+const escapeOf = unit => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`

@@ -1,0 +1,39 @@
+// Two processes talk over a path, by stockings: node examples/stockings-chat/main.mjs
+//
+//   main.mjs    is Ada: listens, starts the other one, and speaks first
+//   guest.mjs   is Grace: connects, answers, and hangs up
+//   chat.mjs    is what both are
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { listen } from 'fdwire'
+import { Chat } from './chat.mjs'
+
+const directory = mkdtempSync(join(tmpdir(), 'fdwire-chat-'))
+try {
+  const path = join(directory, 'chat.sock')
+  const listener = await listen(path, { protocol: 'stockings' })
+  const guest = fork(new URL('guest.mjs', import.meta.url), [path])
+  const ended = once(guest, 'exit')
+  // A guest that never comes shall not be waited for.
+  ended.then(() => listener.close())
+
+  for await (const channel of listener) {
+    const ada = new Chat(channel, 'Ada')
+    await ada.ready
+    const lines = ada[Symbol.asyncIterator]()
+    for (const text of ['Is anybody there?', 'What is the answer?', 'Goodbye']) {
+      ada.write(text)
+      console.log((await lines.next()).value)
+    }
+    // The guest hangs up.
+    if ((await lines.next()).done) console.log('The line is dead.')
+    await ada.close()
+  }
+  const [code] = await ended
+  process.exitCode = code ?? 1
+} finally {
+  rmSync(directory, { recursive: true })
+}

@@ -1,0 +1,28 @@
+// What both sides know of the device: its services, and what their data is.
+import {
+  defineService,
+  SID_EXECUTE_REQUEST,
+  SID_EXECUTE_RESPONSE,
+  SID_READ_REQUEST,
+  SID_READ_RESPONSE,
+  SID_WRITE_REQUEST,
+  SID_WRITE_RESPONSE,
+} from 'fdwire/socket_protocol'
+
+const read = defineService(SID_READ_REQUEST, SID_READ_RESPONSE, 'read data')
+const write = defineService(SID_WRITE_REQUEST, SID_WRITE_RESPONSE, 'write data')
+const execute = defineService(SID_EXECUTE_REQUEST, SID_EXECUTE_RESPONSE, 'execute')
+
+const isTarget = data => typeof data === 'number' && Number.isFinite(data)
+const isEntry = data => typeof data?.id === 'number' && isTarget(data.target)
+
+/** The temperature (°C). */
+export const temperature = read.datum(1, 'temperature')
+/** All entries of the schedule, in the order in which they came. */
+export const schedule = read.datum(2, 'schedule')
+/** The temperature to reach (°C); what is not to be had is refused. */
+export const target = write.datum(1, 'target', { isRequest: isTarget })
+/** Another entry of the schedule: { id, target }. One whose id is there already changes nothing. */
+export const entry = write.datum(2, 'entry', { isRequest: isEntry })
+/** Heats until the target is reached; how many steps that took. */
+export const heat = execute.datum(1, 'heat')
