@@ -74,20 +74,23 @@ export declare class Environment {
    * kernel's choice, absent to stay without a name. `path` is for `local`.
    */
   connectDatagram(address: Uint8Array, local: Uint8Array | undefined | null, path: PathOptions, options: ChannelOptions): Outcome
-  /** A stream that is connected to a Unix socket; EAGAIN where that has no room for it now. */
-  connectStream(address: Uint8Array, local: Uint8Array | undefined | null, options: ChannelOptions): Outcome
+  /**
+   * A stream or seqpacket socket that is connected to a Unix socket; EAGAIN where that has no room
+   * for it now.
+   */
+  connectUnix(type: 'stream' | 'seqpacket', address: Uint8Array, local: Uint8Array | undefined | null, options: ChannelOptions): Outcome
   /** A stream that is connected to a TCP socket, or will be. */
   connectTcp(host: string, port: number, tcp: TcpSettings, options: ChannelOptions): Outcome
   /** Two connected sockets of a type. */
-  pair(type: 'dgram' | 'stream', options: ChannelOptions): Array<Outcome>
-  /** A channel over a datagram socket that JavaScript gives away; where it fails nothing is taken. */
+  pair(type: 'dgram' | 'seqpacket' | 'stream', options: ChannelOptions): Array<Outcome>
+  /** A channel over a datagram or seqpacket socket that JavaScript gives away; where it fails nothing is taken. */
   adoptDatagram(fd: number, options: ChannelOptions): Outcome
   /** A channel over a stream that JavaScript gives away; where it fails nothing is taken. */
   adoptStream(fd: number, tcp: TcpSettings, options: ChannelOptions): Outcome
   /** A channel without a socket, whose bytes JavaScript carries by `feed` and `fetch`. */
   carry(options: ChannelOptions): Outcome
   /** A listener at a Unix address: a path, an abstract name, or empty for the kernel's choice. */
-  listen(address: Uint8Array, backlog: number, path: PathOptions, options: ChannelOptions): Outcome
+  listen(type: 'stream' | 'seqpacket', address: Uint8Array, backlog: number, path: PathOptions, options: ChannelOptions): Outcome
   /** A listener at a TCP address. */
   listenTcp(host: string, port: number, backlog: number, tcp: TcpSettings, options: ChannelOptions): Outcome
   /** A listener over a listening socket that JavaScript gives away; where it fails nothing is taken. */

@@ -13,13 +13,13 @@ describe('a function that can do nothing with this type of socket says what can'
       'listen',
       JSONCOMM,
       '/x',
-      'listen is for connections, and jsoncomm goes over a datagram socket, which has none: use bind',
+      "listen is for connections, and jsoncomm goes over a datagram socket, which has none: use bind, or type: 'seqpacket'",
     ],
     [
       'listen',
       { ...RAW, type: 'dgram' },
       '/x',
-      "listen is for connections, and raw goes over a datagram socket, which has none: use bind, or type: 'stream'",
+      "listen is for connections, and raw goes over a datagram socket, which has none: use bind, or type: 'stream' or 'seqpacket'",
     ],
     [
       'bind',

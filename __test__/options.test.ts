@@ -128,12 +128,20 @@ describe('other values', () => {
   })
 
   const WRONG: [Opener, object, string][] = [
-    ['pair', { ...JSONCOMM, type: 'stream' }, "type of jsoncomm must be 'dgram', not 'stream'"],
-    ['pair', { ...JSONCOMM, type: null }, "type of jsoncomm must be 'dgram', not null"],
+    [
+      'pair',
+      { ...JSONCOMM, type: 'stream' },
+      "type of jsoncomm must be 'dgram' or 'seqpacket', not 'stream'",
+    ],
+    [
+      'pair',
+      { ...JSONCOMM, type: null },
+      "type of jsoncomm must be 'dgram' or 'seqpacket', not null",
+    ],
     [
       'pair',
       { protocol: 'raw', type: 'tcp' },
-      "type of raw must be 'stream' or 'dgram', not 'tcp'",
+      "type of raw must be 'stream', 'seqpacket' or 'dgram', not 'tcp'",
     ],
     [
       'pair',

@@ -87,7 +87,7 @@ function adoptFd<V>(fd: number, options: object, { protocol, type }: CheckedOpti
   const checked = checkOptions('adopt', options, undefined, target)
   const { native, head } = checked
   const outcome =
-    type === 'dgram'
+    type !== 'stream'
       ? environment.adoptDatagram(fd, native)
       : environment.adoptStream(fd, tcpSettings(checked), native)
   const index = indexOf(outcome)

@@ -191,7 +191,7 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
       if (this.#ended) throw closedError('request')
       const sent = this.#sender.send(value, sending, 'request')
       // A stream's number is a place in it, and no message of it is given up alone.
-      const seq = this.type === 'dgram' ? sent : 0
+      const seq = this.type === 'stream' ? 0 : sent
       const replyFrom = sending.to ?? null
       return this.#inbox.wait({ ...how, replyFrom, seq }) as Promise<Message<V>>
     } catch (error) {
@@ -357,7 +357,7 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
   async sendAndFlush(value: unknown, options: SendOptions = {}): Promise<void> {
     this.#checkLive('send')
     const seq = this.#sender.send(value, options)
-    if (this.type !== 'dgram') await this.flush()
+    if (this.type === 'stream') await this.flush()
     else if (seq > 0) await this.#flushes.waitFor(seq, options.to)
   }
 

@@ -44,11 +44,12 @@ export async function listen<P extends Protocol, E extends EncodingOf<P> = Defau
 ): Promise<Listener<Channel<ValueOf<P, E>>>> {
   const checked = checkOptions('listen', options, address)
   if (checked.signal?.aborted) throw abortError(checked.signal)
-  if (isListenFd(address)) return listenOn(address, options)
+  if (isListenFd(address)) return listenOn(address, options, checked)
   if (isTcp(address)) return listenTcp(address, checked)
   const name = encodeAddress(address, 'The address', '{ host, port } or { fd }')
+  const type = checked.type as 'stream' | 'seqpacket'
   const outcome = await retry(checked, lockOn('listen', address), () =>
-    environment.listen(name, checked.backlog, pathOptions(checked), checked.native),
+    environment.listen(type, name, checked.backlog, pathOptions(checked), checked.native),
   )
   return new Listener(indexOf(outcome, address), checked)
 }
@@ -64,14 +65,19 @@ async function listenTcp<C extends Channel>(
   return new Listener(indexOf(outcome, `${host}:${port}`), checked)
 }
 
-function listenOn<C extends Channel>(address: ListenFd, options: object): Listener<C> {
+function listenOn<C extends Channel>(
+  address: ListenFd,
+  options: object,
+  asked: CheckedOptions,
+): Listener<C> {
   const fd = checkListenFd(address)
   checkDescriptor('listen', fd)
   checkUnowned('listen', fd)
+  const { protocol, type } = asked
   const target = describeSocket(
     fd,
-    'listen needs a listening stream socket',
-    found => found.type === 'stream' && found.listening,
+    `${protocol} over ${type} needs a listening ${type} socket`,
+    found => found.type === type && found.listening,
   )
   const checked = checkOptions('listen', options, address, target)
   return new Listener(indexOf(environment.adoptListener(fd, checked.native)), checked)

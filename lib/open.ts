@@ -62,7 +62,7 @@ export async function connect<P extends Protocol, E extends EncodingOf<P> = Defa
   }
   return checked.type === 'dgram'
     ? connectDatagram(address, name, checked)
-    : connectStream(address, name, checked)
+    : connectUnix(address, name, checked)
 }
 
 /**
@@ -75,7 +75,7 @@ export function pair<P extends Protocol, E extends EncodingOf<P> = DefaultEncodi
   options: ChannelOptions<P, E>,
 ): [Channel<ValueOf<P, E>>, Channel<ValueOf<P, E>>] {
   const checked = checkOptions('pair', options)
-  const outcomes = environment.pair(checked.type as 'dgram' | 'stream', checked.native)
+  const outcomes = environment.pair(checked.type, checked.native)
   const [first, second] = outcomes as [Outcome, Outcome]
   return [open(first, checked), open(second, checked)]
 }
@@ -113,7 +113,7 @@ async function connectDatagram<V>(
   return open(outcome, checked, isOwn ? localAddress || address : address)
 }
 
-async function connectStream<V>(
+async function connectUnix<V>(
   address: Address,
   name: Uint8Array,
   checked: CheckedOptions,
@@ -121,8 +121,9 @@ async function connectStream<V>(
   const { localAddress } = checked
   const local = localAddress ? encodeAddress(localAddress, 'localAddress') : null
   const full = `connect: the backlog of ${printableAddress(address)} was full`
+  const type = checked.type as 'stream' | 'seqpacket'
   const outcome = await retry(checked, full, () =>
-    environment.connectStream(name, local, checked.native),
+    environment.connectUnix(type, name, local, checked.native),
   )
   return open(outcome, checked, outcome.syscall === 'bind' ? (localAddress ?? address) : address)
 }

@@ -34,7 +34,13 @@ interface Row {
  * One without encodings says with each message what that is.
  */
 export const PROTOCOLS = {
-  jsoncomm: { types: ['dgram'], encodings: ['json'], maxFds: 253, options: [], empty: 'sent' },
+  jsoncomm: {
+    types: ['dgram', 'seqpacket'],
+    encodings: ['json'],
+    maxFds: 253,
+    options: [],
+    empty: 'sent',
+  },
   uds_comms: {
     types: ['stream'],
     encodings: ['text', 'json'],
@@ -72,14 +78,14 @@ export const PROTOCOLS = {
     delimited: true,
   },
   socket_protocol: {
-    types: ['stream', 'dgram'],
+    types: ['stream', 'seqpacket', 'dgram'],
     encodings: ['pure_json', 'struct_json', 'buffer'],
     maxFds: 0,
     options: [],
     empty: 'sent',
   },
   raw: {
-    types: ['stream', 'dgram'],
+    types: ['stream', 'seqpacket', 'dgram'],
     encodings: ['buffer'],
     maxFds: 0,
     options: [],

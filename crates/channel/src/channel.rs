@@ -232,6 +232,22 @@ impl Channel {
         Some(Ok((sent, unlisted)))
     }
 
+    /// Ends our side as soon as all is sent.
+    pub(crate) fn finish(&mut self) {
+        match &mut self.transport {
+            Transport::Datagram(datagrams) => datagrams.finish(),
+            Transport::Stream(streams) => streams.finish(),
+        }
+    }
+
+    /// Drops what is there, so that closing is no reset for the peer.
+    pub(crate) fn discard_now(&mut self, shared: &mut Shared) {
+        match &mut self.transport {
+            Transport::Datagram(datagrams) => datagrams.discard_now(shared),
+            Transport::Stream(streams) => streams.discard_now(shared),
+        }
+    }
+
     /// Works on the stream, where it is one.
     pub(crate) fn with_stream<T>(
         &mut self,

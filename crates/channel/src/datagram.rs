@@ -16,6 +16,7 @@ mod lane;
 mod outbox;
 mod share;
 
+use std::io::IoSliceMut;
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
@@ -31,12 +32,19 @@ use inbox::Inbox;
 use outbox::{Outbox, Surroundings};
 use share::Shares;
 
+/// Records that closing drops, at the most.
+const DISCARDS: usize = 1_024;
+
 pub(crate) struct Datagrams {
     inbox: Inbox,
     pub(crate) outbox: Outbox,
     pub(crate) connected: bool,
     /// Whether the poller tells when somebody has received a datagram of ours.
     news: bool,
+    /// Whether the peer of a seqpacket socket is known to have ended, with something unread before.
+    gone: bool,
+    /// Whether our side of it is to be shut down when the queue is empty.
+    finishing: bool,
     // The name is removed before the socket closes: whoever finds it finds a live socket.
     bound: Option<Bound>,
     pub(crate) socket: Datagram,
@@ -58,7 +66,16 @@ impl Datagrams {
         };
         let connected = shares.is_none();
         let (inbox, outbox) = (Inbox::new(protocol, connected), Outbox::new(shares));
-        Ok(Self { inbox, outbox, connected, news: false, bound, socket })
+        Ok(Self {
+            inbox,
+            outbox,
+            connected,
+            news: false,
+            gone: false,
+            finishing: false,
+            bound,
+            socket,
+        })
     }
 
     /// Gives the socket away; its name, if it has one, stays.
@@ -75,7 +92,11 @@ impl Datagrams {
 
     pub(crate) fn desired(&self, reads: bool) -> EventFlags {
         let mut flags = EventFlags::empty();
+        let reads = reads && !self.inbox.ended;
         flags.set(EventFlags::IN | EventFlags::RDHUP, reads);
+        // The end of a seqpacket socket is noticed though nobody reads.
+        let ends = self.socket.is_seqpacket() && !self.inbox.ended;
+        flags.set(EventFlags::RDHUP, reads || (ends && !self.gone));
         flags.set(EventFlags::OUT, self.outbox.wants_writable());
         flags
     }
@@ -106,15 +127,62 @@ impl Datagrams {
         if flags.intersects(EventFlags::OUT | EventFlags::ERR) {
             let (outbox, around) = self.outbox_and_around(site, &meter.limits);
             outbox.on_writable(&around, &mut batch.events);
+            self.finish_if_due();
+        }
+        let gone = EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR;
+        if !reads && self.socket.is_seqpacket() && flags.intersects(gone) {
+            self.on_gone(meter, shared, batch);
         }
         if reads {
             let before = batch.events.len();
             self.inbox.read(&self.socket, meter, shared, batch);
             // Somebody who has this socket too has shut it down, and all that was there is read: it
             // would be readable for ever.
-            if flags.contains(EventFlags::RDHUP) && batch.events.len() == before {
+            let shut = flags.contains(EventFlags::RDHUP) && !self.socket.is_seqpacket();
+            if shut && batch.events.len() == before {
                 batch.events.push(Event::Failed(Errno::SHUTDOWN, "recvmsg"));
             }
+        }
+    }
+
+    /// The peer has ended, and nobody reads: what is there may be the end itself.
+    fn on_gone(&mut self, meter: &mut Meter, shared: &mut Shared, batch: &mut Batch<'_>) {
+        match self.socket.is_blank() {
+            // An empty message is as blank; read, it is one that waits in JavaScript.
+            Ok(true) => self.inbox.read(&self.socket, meter, shared, batch),
+            // Messages stand before the end: it will be read when they are wanted.
+            _ => self.gone = true,
+        }
+    }
+
+    /// Drops the records that are there.
+    pub(crate) fn discard_now(&mut self, shared: &mut Shared) {
+        if !self.socket.is_seqpacket() {
+            return;
+        }
+        let (mut memory, mut from) = ([0; 64], Address::UNNAMED);
+        for _ in 0..DISCARDS {
+            let into = &mut [IoSliceMut::new(&mut memory)];
+            let Shared { control, received, .. } = shared;
+            let dropped = self.socket.recv(into, control, received, &mut from);
+            received.clear();
+            if !dropped.is_ok_and(|dropped| !dropped.end) {
+                return;
+            }
+        }
+    }
+
+    /// Shuts our side of a seqpacket socket down when the queue is empty.
+    pub(crate) fn finish(&mut self) {
+        self.finishing = true;
+        self.finish_if_due();
+    }
+
+    fn finish_if_due(&mut self) {
+        if self.finishing && self.outbox.queued().0 == 0 {
+            self.finishing = false;
+            // A peer that is gone already needs no telling.
+            let _ = self.socket.shutdown_send();
         }
     }
 

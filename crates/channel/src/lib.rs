@@ -39,7 +39,7 @@ pub use batch::{
 };
 pub use channel::Channel;
 pub use limits::{Counters, Limits};
-pub use listener::Listening;
+pub use listener::{Connection, Listening};
 pub use reactor::Reactor;
 pub use send::{SendError, Sent};
 pub use stream::{DIRECT, Framing, Payload};

@@ -2,7 +2,9 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use fdwire_socket::{Bound, Errno, Listener, Stream};
+use fdwire_socket::{Accepted, Bound, Errno, Listener};
+
+use fdwire_wire::Protocol;
 
 use crate::interest::Interest;
 use crate::limits::Limits;
@@ -12,11 +14,20 @@ use crate::stream::Framing;
 /// Connections that one turn accepts at the most.
 pub(crate) const ACCEPTS: usize = 64;
 
+/// What the messages of a listener's connections are.
+#[derive(Clone, Debug)]
+pub enum Connection {
+    /// Streams.
+    Stream(Framing),
+    /// Seqpacket sockets.
+    Seqpacket(Protocol),
+}
+
 /// A listening socket, and what its connections will be.
 pub struct Listening {
     /// How many connections may be accepted.
     pub(crate) allowed: usize,
-    pub(crate) framing: Framing,
+    pub(crate) connection: Connection,
     pub(crate) limits: Limits,
     interest: Interest,
     // The name is removed before the socket closes: whoever finds it finds a live socket.
@@ -27,8 +38,13 @@ pub struct Listening {
 impl Listening {
     /// A listener over `socket`, which was bound by `bound` where it has a path.
     #[must_use]
-    pub fn new(socket: Listener, bound: Option<Bound>, framing: Framing, limits: Limits) -> Self {
-        Self { allowed: 0, framing, limits, interest: Interest::NONE, bound, socket }
+    pub fn new(
+        socket: Listener,
+        bound: Option<Bound>,
+        connection: Connection,
+        limits: Limits,
+    ) -> Self {
+        Self { allowed: 0, connection, limits, interest: Interest::NONE, bound, socket }
     }
 
     /// The socket.
@@ -46,7 +62,7 @@ impl Listening {
     }
 
     /// The next connection; None when there is none, or none is wanted.
-    pub(crate) fn accept(&mut self) -> Result<Option<Stream>, Errno> {
+    pub(crate) fn accept(&mut self) -> Result<Option<Accepted>, Errno> {
         if self.allowed == 0 {
             return Ok(None);
         }

@@ -150,7 +150,9 @@ impl Streams {
     /// Whether the reactor is to put it into its list of those to flush.
     #[inline]
     pub(crate) fn list(&mut self) -> bool {
-        let unlisted = self.outbox.is_due() && !self.listed;
+        // Also where the kernel took only a part: what is left may be less than is told as queued, and
+        // the flush asks the poller for the rest.
+        let unlisted = !self.outbox.is_empty() && !self.listed;
         self.listed |= unlisted;
         unlisted
     }

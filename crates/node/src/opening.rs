@@ -5,7 +5,7 @@ use std::os::fd::IntoRawFd;
 use std::result;
 use std::time::Duration;
 
-use fdwire_channel::{Channel, Limits, Listening};
+use fdwire_channel::{Channel, Connection, Limits, Listening};
 use fdwire_socket::{
     Address, AddressFamily, BindOutcome, Bound, Connect, Datagram, Errno, ListenOutcome, Listener,
     Name, SocketType, Stream, TcpOptions, Unlink, bind_path, describe,
@@ -64,18 +64,28 @@ impl Environment {
         })
     }
 
-    /// A stream that is connected to a Unix socket; EAGAIN where that has no room for it now.
-    #[napi]
-    pub fn connect_stream(
+    /// A stream or seqpacket socket that is connected to a Unix socket; EAGAIN where that has no room
+    /// for it now.
+    #[napi(
+        ts_args_type = "type: 'stream' | 'seqpacket', address: Uint8Array, local: Uint8Array | undefined | null, options: ChannelOptions"
+    )]
+    pub fn connect_unix(
         &self,
+        r#type: String,
         address: Uint8Array,
         local: Option<Uint8Array>,
         options: ChannelOptions,
     ) -> Result<Outcome> {
         self.open(|state| {
-            let peer = Name::Unix(parse(&address)?);
-            let local = local.as_ref().map(|local| parse(local).map(Name::Unix)).transpose()?;
-            connect(state, &peer, local.as_ref(), TcpOptions::default(), &options)
+            let peer = parse(&address)?;
+            let local = local.as_ref().map(|local| parse(local)).transpose()?;
+            if r#type == "seqpacket" {
+                let connected = Datagram::connect_seqpacket(&peer, local.as_ref());
+                let socket = connected.map_err(|(errno, syscall)| Failed(errno, syscall))?;
+                return add_datagram(state, socket, None, &options);
+            }
+            let local = local.map(Name::Unix);
+            connect(state, &Name::Unix(peer), local.as_ref(), TcpOptions::default(), &options)
         })
     }
 
@@ -95,12 +105,14 @@ impl Environment {
     }
 
     /// Two connected sockets of a type.
-    #[napi(ts_args_type = "type: 'dgram' | 'stream', options: ChannelOptions")]
+    #[napi(ts_args_type = "type: 'dgram' | 'seqpacket' | 'stream', options: ChannelOptions")]
     pub fn pair(&self, r#type: String, options: ChannelOptions) -> Result<Vec<Outcome>> {
         let mut second = Outcome::locked();
         let first = self.open(|state| {
-            if r#type == "dgram" {
-                let (a, b) = Datagram::pair().map_err(in_call("socketpair"))?;
+            if r#type != "stream" {
+                let pair =
+                    if r#type == "dgram" { Datagram::pair } else { Datagram::seqpacket_pair };
+                let (a, b) = pair().map_err(in_call("socketpair"))?;
                 let first = add_datagram(state, a, None, &options)?;
                 second = add_datagram(state, b, None, &options)?;
                 return Ok(first);
@@ -113,13 +125,16 @@ impl Environment {
         Ok(vec![first, second])
     }
 
-    /// A channel over a datagram socket that JavaScript gives away; where it fails nothing is taken.
+    /// A channel over a datagram or seqpacket socket that JavaScript gives away; where it fails nothing is taken.
     #[napi]
     pub fn adopt_datagram(&self, fd: i32, options: ChannelOptions) -> Result<Outcome> {
         self.open(|state| {
             let protocol = options.protocol()?;
             let owned = take_over(fd).map_err(in_call("adopt"))?;
-            let socket = Datagram::adopt(owned);
+            let socket = Datagram::adopt(owned).map_err(|(errno, fd)| {
+                let _number = fd.into_raw_fd();
+                Failed(errno, "adopt")
+            })?;
             match Channel::datagram(socket, None, protocol, options.limits()) {
                 Ok(channel) => Ok(Outcome::channel(state.reactor.add(channel))),
                 Err((errno, socket)) => {
@@ -167,9 +182,12 @@ impl Environment {
     }
 
     /// A listener at a Unix address: a path, an abstract name, or empty for the kernel's choice.
-    #[napi]
+    #[napi(
+        ts_args_type = "type: 'stream' | 'seqpacket', address: Uint8Array, backlog: number, path: PathOptions, options: ChannelOptions"
+    )]
     pub fn listen(
         &self,
+        r#type: String,
         address: Uint8Array,
         backlog: i32,
         path: PathOptions,
@@ -177,13 +195,15 @@ impl Environment {
     ) -> Result<Outcome> {
         self.open(|state| {
             let address = parse(&address)?;
+            let seqpacket = r#type == "seqpacket";
+            let kind = if seqpacket { SocketType::SEQPACKET } else { SocketType::STREAM };
             if !address.is_path() {
                 let (name, tcp) = (Name::Unix(address), TcpOptions::default());
-                let socket = Listener::listen(&name, SocketType::STREAM, backlog, &tcp)?;
+                let socket = Listener::listen(&name, kind, backlog, &tcp)?;
                 return add_listener(state, socket, None, &options);
             }
             let (mode, unlink) = (path.mode, path.unlink());
-            match Listener::listen_path(&address, SocketType::STREAM, mode, unlink, backlog)? {
+            match Listener::listen_path(&address, kind, mode, unlink, backlog)? {
                 ListenOutcome::Listening(socket, bound) => {
                     add_listener(state, socket, Some(bound), &options)
                 }
@@ -213,14 +233,12 @@ impl Environment {
     #[napi]
     pub fn adopt_listener(&self, fd: i32, options: ChannelOptions) -> Result<Outcome> {
         self.open(|state| {
-            let framing = options.framing()?;
             let owned = take_over(fd).map_err(in_call("listen"))?;
             let socket = Listener::adopt(owned).map_err(|(errno, fd)| {
                 let _number = fd.into_raw_fd();
                 Failed(errno, "listen")
             })?;
-            let listening = Listening::new(socket, None, framing, options.limits());
-            Ok(Outcome::channel(state.reactor.add_listener(listening)))
+            add_listener(state, socket, None, &options)
         })
     }
 
@@ -385,7 +403,12 @@ fn add_listener(
     bound: Option<Bound>,
     options: &ChannelOptions,
 ) -> result::Result<Outcome, Failed> {
-    let listening = Listening::new(socket, bound, options.framing()?, options.limits());
+    let connection = if socket.is_seqpacket() {
+        Connection::Seqpacket(options.protocol()?)
+    } else {
+        Connection::Stream(options.framing()?)
+    };
+    let listening = Listening::new(socket, bound, connection, options.limits());
     Ok(Outcome::channel(state.reactor.add_listener(listening)))
 }
 

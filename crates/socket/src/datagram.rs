@@ -1,24 +1,33 @@
-//! The datagram socket: one message a call, whole or not at all.
+//! The sockets whose messages have borders: datagrams, and the records of seqpacket. One message a
+//! call, whole or not at all.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::retry_on_intr;
 use rustix::net::{
     self, AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
-    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrAny, SocketFlags, SocketType,
-    sockopt,
+    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, SocketAddrAny, SocketFlags,
+    SocketType, sockopt,
 };
 
 use crate::{Address, Control, Errno, sys};
 
-/// An `AF_UNIX` datagram socket.
+/// An `AF_UNIX` datagram or seqpacket socket.
 ///
 /// Its `O_NONBLOCK` is neither needed nor touched.
+///
+/// A seqpacket socket gives no byte for an empty record and at its peer's end; what tells them apart is
+/// that a record comes with its sender's credentials, if those are asked for (`SO_PASSCRED`). So they
+/// are, and [`into_fd`](Self::into_fd) leaves that as it was found.
 #[derive(Debug)]
 pub struct Datagram {
     fd: OwnedFd,
+    seqpacket: bool,
+    /// What `SO_PASSCRED` was.
+    passcred: bool,
 }
 
 impl Datagram {
@@ -29,7 +38,7 @@ impl Datagram {
     /// `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`.
     pub fn new() -> Result<Self, Errno> {
         net::socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None)
-            .map(|fd| Self { fd })
+            .map(Self::of_datagrams)
     }
 
     /// Makes two unnamed, close-on-exec sockets, each connected to the other.
@@ -39,19 +48,86 @@ impl Datagram {
     /// Those of [`new`](Self::new).
     pub fn pair() -> Result<(Self, Self), Errno> {
         net::socketpair(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None)
-            .map(|(a, b)| (Self { fd: a }, Self { fd: b }))
+            .map(|(a, b)| (Self::of_datagrams(a), Self::of_datagrams(b)))
+    }
+
+    /// Makes two unnamed, close-on-exec seqpacket sockets, each connected to the other.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`new`](Self::new).
+    pub fn seqpacket_pair() -> Result<(Self, Self), Errno> {
+        let flags = SocketFlags::CLOEXEC;
+        let (a, b) = net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+        let given_up = |(errno, _)| errno;
+        Ok((Self::of_records(a).map_err(given_up)?, Self::of_records(b).map_err(given_up)?))
+    }
+
+    /// Makes a seqpacket socket that is connected to `peer`, from `local` where that is given.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` when the backlog is full, `ECONNREFUSED`, `ENOENT`, `EPROTOTYPE` …; with the name of the
+    /// system call.
+    pub fn connect_seqpacket(
+        peer: &Address,
+        local: Option<&Address>,
+    ) -> Result<Self, (Errno, &'static str)> {
+        // connect(2) has no flag like MSG_DONTWAIT. Until it is done nobody else has the socket.
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let fd = net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
+            .map_err(|errno| (errno, "socket"))?;
+        if let Some(local) = local {
+            net::bind(&fd, local).map_err(|errno| (errno, "bind"))?;
+        }
+        net::connect(&fd, peer).map_err(|errno| (errno, "connect"))?;
+        fcntl_getfl(&fd)
+            .and_then(|flags| fcntl_setfl(&fd, flags - OFlags::NONBLOCK))
+            .map_err(|errno| (errno, "fcntl"))?;
+        // Asked for before, it would have given the socket a name.
+        Self::of_records(fd).map_err(|(errno, _)| (errno, "setsockopt"))
     }
 
     /// Takes over a socket made elsewhere; see [`describe`](crate::describe) for what it must be.
-    #[must_use]
-    pub fn adopt(fd: OwnedFd) -> Self {
-        Self { fd }
+    ///
+    /// # Errors
+    ///
+    /// When it can't be asked for its type; it is given back.
+    pub fn adopt(fd: OwnedFd) -> Result<Self, (Errno, OwnedFd)> {
+        match sockopt::socket_type(&fd) {
+            Ok(SocketType::SEQPACKET) => Self::of_records(fd),
+            Ok(_) => Ok(Self::of_datagrams(fd)),
+            Err(errno) => Err((errno, fd)),
+        }
     }
 
     /// Gives the descriptor away.
     #[must_use]
     pub fn into_fd(self) -> OwnedFd {
+        if self.seqpacket && !self.passcred {
+            // Nothing that fails here could be mended.
+            let _ = sockopt::set_socket_passcred(&self.fd, false);
+        }
         self.fd
+    }
+
+    /// Whether it is a seqpacket socket, whose peer has an end.
+    #[must_use]
+    pub fn is_seqpacket(&self) -> bool {
+        self.seqpacket
+    }
+
+    fn of_datagrams(fd: OwnedFd) -> Self {
+        Self { fd, seqpacket: false, passcred: false }
+    }
+
+    fn of_records(fd: OwnedFd) -> Result<Self, (Errno, OwnedFd)> {
+        let asked = sockopt::socket_passcred(&fd)
+            .and_then(|passcred| sockopt::set_socket_passcred(&fd, true).map(|()| passcred));
+        match asked {
+            Ok(passcred) => Ok(Self { fd, seqpacket: true, passcred }),
+            Err(errno) => Err((errno, fd)),
+        }
     }
 
     /// Gives the socket a name; [`Address::UNNAMED`] lets the kernel choose an abstract one.
@@ -151,12 +227,38 @@ impl Datagram {
         fds: &mut Vec<OwnedFd>,
         from: &mut Address,
     ) -> Result<Received, Errno> {
-        let (received, sender) = receive(&self.fd, into, control, fds)?;
+        let (mut received, sender) = receive(&self.fd, into, control, fds)?;
+        received.end &= self.seqpacket && received.len == 0;
         match &sender {
             Some(sender) => from.assign(sys::sockaddr_bytes(sender)),
             None => from.assign(&[]),
         };
         Ok(received)
+    }
+
+    /// Ends our side of a seqpacket socket, for every process that has it.
+    ///
+    /// # Errors
+    ///
+    /// `ENOTCONN`.
+    pub fn shutdown_send(&self) -> Result<(), Errno> {
+        net::shutdown(&self.fd, Shutdown::Write)
+    }
+
+    /// Whether nothing but an empty message or the end can be read now.
+    ///
+    /// # Errors
+    ///
+    /// `ECONNRESET` …
+    pub fn is_blank(&self) -> Result<bool, Errno> {
+        let mut byte = [0];
+        // Without room for control messages the kernel installs no descriptors.
+        let flags = RecvFlags::DONTWAIT | RecvFlags::PEEK;
+        match retry_on_intr(|| net::recv(&self.fd, &mut byte, flags)) {
+            Ok((len, _)) => Ok(len == 0),
+            Err(Errno::AGAIN) => Ok(false),
+            Err(errno) => Err(errno),
+        }
     }
 
     /// The send buffer's size in bytes as the kernel counts it: twice what was asked for (212,992).
@@ -209,8 +311,10 @@ pub(crate) fn receive(
     let mut ancillary = ManuallyDrop::new(RecvAncillaryBuffer::new(space));
     let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
     let message = retry_on_intr(|| net::recvmsg(fd, into, &mut ancillary, flags))?;
+    let mut end = true;
     for part in ancillary.drain() {
-        // Credentials, if the socket was asked for them, hold no descriptor.
+        // Whatever comes beside it, it is a message; only descriptors are to be taken out.
+        end = false;
         if let RecvAncillaryMessage::ScmRights(received) = part {
             fds.extend(received);
         }
@@ -220,6 +324,7 @@ pub(crate) fn receive(
         len: message.bytes,
         truncated: message.flags.contains(ReturnFlags::TRUNC),
         fds_truncated: message.flags.contains(ReturnFlags::CTRUNC),
+        end: end && message.bytes == 0,
     };
     Ok((received, message.address))
 }
@@ -234,6 +339,8 @@ pub struct Received {
     /// Descriptors are missing (`MSG_CTRUNC`): `RLIMIT_NOFILE` is reached, or a security module said
     /// no. Those that did arrive were appended and are the caller's to close.
     pub fds_truncated: bool,
+    /// It is no message, but the end of a seqpacket socket's peer.
+    pub end: bool,
 }
 
 /// The most descriptors that one message carries (the kernel's `SCM_MAX_FD`).

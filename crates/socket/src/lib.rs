@@ -23,7 +23,7 @@ pub use bind::{BindError, BindOutcome, Bound, Unlink, bind_path};
 pub use control::Control;
 pub use datagram::{Datagram, MAX_FDS, Received};
 pub use kind::{Description, Kind, describe, on_network_or_fuse};
-pub use listener::{ListenOutcome, Listener};
+pub use listener::{Accepted, ListenOutcome, Listener};
 pub use name::Name;
 pub use peer::{Credentials, peer_credentials};
 pub use rustix::io::Errno;

@@ -2,17 +2,32 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{OFlags, fcntl_getfl};
+use rustix::io::retry_on_intr;
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 
 use crate::bind::{BindError, BindOutcome, Bound, Unlink, bind_socket, in_call};
 use crate::stream::{family_of, set_tcp_options};
-use crate::{Address, Errno, Name, Stream, TcpOptions};
+use crate::{Address, Datagram, Errno, Name, Stream, TcpOptions};
 
-/// A listening stream socket.
+/// A listening stream or seqpacket socket.
 #[derive(Debug)]
 pub struct Listener {
     fd: OwnedFd,
     tcp: bool,
+    seqpacket: bool,
+    /// Whether `accept` would wait where nobody does.
+    waits: bool,
+}
+
+/// A connection.
+#[derive(Debug)]
+pub enum Accepted {
+    /// Of a stream.
+    Stream(Stream),
+    /// Of a seqpacket socket.
+    Seqpacket(Datagram),
 }
 
 /// How an attempt to listen at a path ended.
@@ -78,8 +93,14 @@ impl Listener {
     ///
     /// When it can't be asked for its family; it is given back.
     pub fn adopt(fd: OwnedFd) -> Result<Self, (Errno, OwnedFd)> {
-        match sockopt::socket_domain(&fd) {
-            Ok(domain) => Ok(Self { fd, tcp: domain != AddressFamily::UNIX }),
+        let asked = sockopt::socket_domain(&fd).and_then(|domain| {
+            let waits = !fcntl_getfl(&fd)?.contains(OFlags::NONBLOCK);
+            Ok((domain != AddressFamily::UNIX, sockopt::socket_type(&fd)?, waits))
+        });
+        match asked {
+            Ok((tcp, kind, waits)) => {
+                Ok(Self { fd, tcp, seqpacket: kind == SocketType::SEQPACKET, waits })
+            }
             Err(errno) => Err((errno, fd)),
         }
     }
@@ -90,13 +111,33 @@ impl Listener {
         self.fd
     }
 
+    /// Whether its connections are seqpacket sockets.
+    #[must_use]
+    pub fn is_seqpacket(&self) -> bool {
+        self.seqpacket
+    }
+
     /// Accepts one connection.
+    ///
+    /// An adopted socket may be in blocking mode, which belongs to all who have it and stays. It is
+    /// asked first whether somebody waits; if another process of those takes that connection in between,
+    /// this waits for the next.
     ///
     /// # Errors
     ///
     /// `EAGAIN` when nobody waits, `EMFILE`, `ENFILE`, `ECONNABORTED` …
-    pub fn accept(&self) -> Result<Stream, Errno> {
-        net::accept_with(&self.fd, SocketFlags::CLOEXEC).map(|fd| Stream::accepted(fd, self.tcp))
+    pub fn accept(&self) -> Result<Accepted, Errno> {
+        if self.waits {
+            let mut asked = [PollFd::new(&self.fd, PollFlags::IN)];
+            if retry_on_intr(|| poll(&mut asked, Some(&Timespec::default())))? == 0 {
+                return Err(Errno::AGAIN);
+            }
+        }
+        let fd = net::accept_with(&self.fd, SocketFlags::CLOEXEC)?;
+        if self.seqpacket {
+            return Datagram::adopt(fd).map(Accepted::Seqpacket).map_err(|(errno, _)| errno);
+        }
+        Ok(Accepted::Stream(Stream::accepted(fd, self.tcp)))
     }
 
     /// The name of this socket.
@@ -112,7 +153,8 @@ impl Listener {
         // Nobody else has it: accept4(2) has no flag like MSG_DONTWAIT.
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let fd = net::socket_with(family_of(name), kind, flags, None).map_err(in_call("socket"))?;
-        Ok(Self { fd, tcp: matches!(name, Name::Inet(_)) })
+        let tcp = matches!(name, Name::Inet(_));
+        Ok(Self { fd, tcp, seqpacket: kind == SocketType::SEQPACKET, waits: false })
     }
 }
 

@@ -166,7 +166,7 @@ impl Stream {
         {
             // Cheaper, and no descriptor can come.
             let (len, _) = retry_on_intr(|| net::recv(&self.fd, &mut **into, RecvFlags::DONTWAIT))?;
-            return Ok(Received { len, truncated: false, fds_truncated: false });
+            return Ok(Received { len, truncated: false, fds_truncated: false, end: len == 0 });
         }
         receive(&self.fd, into, control, fds).map(|(received, _)| received)
     }

@@ -70,7 +70,7 @@ fn sockets_are_told_apart() {
     assert_eq!(kind(pair(SocketType::SEQPACKET)), "unix-seqpacket");
     let seqpacket =
         socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None);
-    let seqpacket = Datagram::adopt(seqpacket.unwrap());
+    let seqpacket = Datagram::adopt(seqpacket.unwrap()).unwrap();
     seqpacket.bind(&common::address(&dir.join("seq"))).unwrap();
     listen(&seqpacket, 1).unwrap();
     assert_eq!(kind(&seqpacket), "socket");

@@ -17,6 +17,8 @@ pub(crate) struct Inbox {
     from: Address,
     /// Turns in a row that brought one message.
     singles: u32,
+    /// The peer of a seqpacket socket has ended.
+    pub(crate) ended: bool,
 }
 
 /// After so many single messages in a row one is read at a time; what is behind it is still ready.
@@ -34,6 +36,7 @@ impl Inbox {
             last_from: Address::UNNAMED,
             from: Address::UNNAMED,
             singles: 0,
+            ended: false,
         }
     }
 
@@ -49,7 +52,7 @@ impl Inbox {
         batch.json |= self.protocol == Protocol::Jsoncomm;
         // Who gets single messages would only be told EAGAIN by a second call, mostly.
         let one_only = self.singles >= SINGLES && !self.singles.is_multiple_of(SINGLES_CHECK);
-        while batch.has_room() {
+        while !self.ended && batch.has_room() {
             if meter.holds_fds() {
                 batch.events.push(Event::FdsHeld);
                 break;
@@ -58,8 +61,8 @@ impl Inbox {
                 Ok(()) if one_only => break,
                 Ok(()) => {}
                 Err(Errno::AGAIN) => break,
-                // The peer has turned to somebody else with messages of ours unread. What it sent
-                // before is still here, and a datagram peer's end is no end of the channel.
+                // The peer has turned to somebody else, or ended, with messages of ours unread. What
+                // it sent before is still here, and the end of a seqpacket socket comes behind that.
                 Err(Errno::CONNRESET) => {}
                 Err(errno) => {
                     batch.events.push(Event::Failed(errno, "recvmsg"));
@@ -91,6 +94,11 @@ impl Inbox {
         let used = if spill == 0 { &mut buffers[..1] } else { &mut buffers[..] };
         let received =
             socket.recv(used, &mut shared.control, &mut shared.received, &mut self.from)?;
+        if received.end {
+            self.ended = true;
+            batch.events.push(Event::End);
+            return Ok(());
+        }
         let shown = received.len.min(room_len);
         let verdict = if received.fds_truncated {
             Err(Refusal::FdsTruncated)

@@ -1,10 +1,11 @@
 //! What a reactor does with listeners.
 
-use fdwire_socket::Errno;
+use fdwire_socket::{Accepted, Errno};
 
 use super::{Entry, Reactor};
 use crate::batch::{Batch, Event};
-use crate::listener::{ACCEPTS, Listening};
+use crate::channel::Channel;
+use crate::listener::{ACCEPTS, Connection, Listening};
 
 impl Reactor {
     /// Takes a listener in; its index, which is none of a channel.
@@ -46,9 +47,9 @@ impl Reactor {
     pub(super) fn accept(&mut self, index: usize, batch: &mut Batch<'_>) {
         for _ in 0..ACCEPTS {
             let Some(Entry::Listening(listening)) = self.entries.get_mut(index) else { return };
-            let socket = match listening.accept() {
+            let accepted = match listening.accept() {
                 Ok(None) => return,
-                Ok(Some(socket)) => socket,
+                Ok(Some(accepted)) => accepted,
                 Err(errno) => {
                     // Whoever listens says when to try again.
                     listening.allowed = 0;
@@ -56,8 +57,22 @@ impl Reactor {
                     return;
                 }
             };
-            let (framing, limits) = (listening.framing.clone(), listening.limits.clone());
-            let channel = self.insert_stream(Some(socket), false, framing, limits);
+            let limits = listening.limits.clone();
+            let channel = match (accepted, &listening.connection) {
+                (Accepted::Stream(socket), Connection::Stream(framing)) => {
+                    let framing = framing.clone();
+                    self.insert_stream(Some(socket), false, framing, limits)
+                }
+                (Accepted::Seqpacket(socket), Connection::Seqpacket(protocol)) => {
+                    match Channel::datagram(socket, None, *protocol, limits) {
+                        Ok(channel) => self.add(channel),
+                        // It has gone again.
+                        Err(_) => continue,
+                    }
+                }
+                // The listener was made for the other type.
+                _ => continue,
+            };
             self.accepted.push(channel);
             batch.events.push(Event::Accepted(channel));
         }

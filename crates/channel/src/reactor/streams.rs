@@ -86,11 +86,9 @@ impl Reactor {
         });
     }
 
-    /// Shuts down the sending side of a stream as soon as all is sent.
+    /// Shuts down the sending side of a stream or seqpacket socket as soon as all is sent.
     pub fn finish(&mut self, index: usize) {
-        let _ = self.with(index, |channel| {
-            channel.with_stream(|stream, _| stream.finish());
-        });
+        let _ = self.with(index, Channel::finish);
     }
 
     /// Drops what a stream brings from now on; an event tells of its end.
@@ -104,10 +102,10 @@ impl Reactor {
         })
     }
 
-    /// Drops what a stream has brought so far.
+    /// Drops what the peer of a connection has sent so far.
     pub fn discard_now(&mut self, index: usize) {
         if let Some(Entry::Channel(channel)) = self.entries.get_mut(index) {
-            channel.with_stream(|stream, _| stream.discard_now(&mut self.shared));
+            channel.discard_now(&mut self.shared);
         }
     }
 
