@@ -223,7 +223,7 @@ describe('a server for many peers', () => {
 })
 
 describe('a channel', () => {
-  it.each(['stream', 'dgram'] as const)('of a pair over %s carries it', async type => {
+  it.each(['stream', 'seqpacket', 'dgram'] as const)('of a pair over %s carries it', async type => {
     const [a, b] = pair({ ...FRAMING, type })
     const device = keep(new sp.PureJsonProtocol(new sp.ChannelTransport(a, { isClient: true })))
     const server = echo(keep(new sp.PureJsonProtocol(new sp.ChannelTransport(b))))
