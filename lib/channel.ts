@@ -207,6 +207,8 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
    */
   async flush(): Promise<void> {
     this.#checkLive('flush')
+    // It has failed behind messages that nobody has taken: nothing more goes out.
+    if (this.#last?.error !== undefined) throw this.#last.error
     this.#port.flush()
     await this.#flushes.wait()
   }

@@ -1,3 +1,4 @@
+import type { ChannelOptions as NativeOptions } from '#native'
 import { type Address, isListenFd, isTcp } from './address.js'
 import { callback, flag, integer, oneOf, orElse, quote, show } from './checks.js'
 import {
@@ -56,31 +57,6 @@ export interface CheckedOptions {
   /** Bytes that were read already. */
   head: Uint8Array | undefined
   onMalformed: ((error: Error, before: number) => void) | undefined
-}
-
-/** What native code makes a channel or codec with. */
-export interface NativeOptions {
-  protocol: string
-  /** Bytes. */
-  maxMessage: number
-  /** Descriptors a message may bring. */
-  maxFds: number
-  /** Received descriptors at which reading stops. */
-  maxOpenFds: number
-  /** Unsent bytes at which a stream's `send` gives false. */
-  highWaterMark: number
-  /** Bytes; of datagrams for each destination. */
-  maxQueued: number
-  /** Descriptors; of datagrams for each destination. */
-  maxQueuedFds: number
-  /** Milliseconds; 0 for none, and where no message expires. */
-  sendTimeout: number
-  /** Whether payloads are text, which JSON is too; false where each message says what it is. */
-  text: boolean
-  /** Whether that is JSON. */
-  json: boolean
-  lenient: boolean
-  finalLine: boolean
 }
 
 type Given = Readonly<Record<string, unknown>>

@@ -287,6 +287,27 @@ impl Codec {
     }
 }
 
+/// What a frame is that says in a header of `header` bytes how long its payload is.
+#[inline]
+pub(crate) fn announced(input: &[u8], header: usize, length: usize, text: bool) -> Step {
+    let consumed = header.saturating_add(length);
+    let Some(payload) = input.get(header..consumed) else {
+        return Step::Incomplete { frame: consumed };
+    };
+    match kind_of(payload, text) {
+        Ok(kind) => Step::Message { consumed, payload: header..consumed, kind },
+        Err(why) => Step::Malformed { consumed, why },
+    }
+}
+
+/// What the end makes of `rest` bytes of which `step` is what they begin with.
+pub(crate) fn cut(step: Result<Step, Lost>, rest: usize) -> End {
+    match step {
+        Ok(Step::Incomplete { frame }) => End::Cut { missing: frame - rest },
+        _ => End::Clean,
+    }
+}
+
 /// What a payload is, where text must be UTF-8.
 pub(crate) fn kind_of(payload: &[u8], text: bool) -> Result<Kind, Malformed> {
     if !text {

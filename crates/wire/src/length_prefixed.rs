@@ -9,7 +9,7 @@
 //!
 //! What tokio-util's `LengthDelimitedCodec` and Erlang's `{packet, 4}` speak by default.
 
-use crate::codec::{End, Frame, Head, Lost, Options, Step, Unframeable, kind_of};
+use crate::codec::{End, Frame, Head, Lost, Options, Step, Unframeable, announced, cut};
 
 /// The decoder of one stream.
 #[derive(Clone, Debug)]
@@ -24,28 +24,18 @@ impl Codec {
 
     #[inline]
     pub(crate) fn decode(&mut self, input: &mut [u8]) -> Result<Step, Lost> {
-        let Some((head, behind)) = input.split_first_chunk::<HEADER>() else {
+        let Some(head) = input.first_chunk::<HEADER>() else {
             return Ok(Step::Incomplete { frame: HEADER.max(input.len() + 1) });
         };
         let length = usize::try_from(u32::from_be_bytes(*head)).map_err(|_| Lost::TooLarge)?;
         if length > self.options.max_message {
             return Err(Lost::TooLarge);
         }
-        let consumed = HEADER.saturating_add(length);
-        let Some(payload) = behind.get(..length) else {
-            return Ok(Step::Incomplete { frame: consumed });
-        };
-        Ok(match kind_of(payload, self.options.text) {
-            Ok(kind) => Step::Message { consumed, payload: HEADER..consumed, kind },
-            Err(why) => Step::Malformed { consumed, why },
-        })
+        Ok(announced(input, HEADER, length, self.options.text))
     }
 
     pub(crate) fn end(&mut self, rest: &mut [u8]) -> End {
-        match self.decode(rest) {
-            Ok(Step::Incomplete { frame }) => End::Cut { missing: frame - rest.len() },
-            _ => End::Clean,
-        }
+        cut(self.decode(rest), rest.len())
     }
 }
 

@@ -11,7 +11,7 @@
 //! The original takes more than it sends: any two bytes in front, a bare line feed, blanks, a sign.
 //! Here a byte that is none of the header's is the end: nothing behind it can be trusted.
 
-use crate::codec::{End, Frame, Head, Lost, Options, Step, Unframeable, kind_of};
+use crate::codec::{End, Frame, Head, Lost, Options, Step, Unframeable, announced, cut};
 
 /// The decoder of one stream.
 #[derive(Clone, Debug)]
@@ -29,21 +29,11 @@ impl Codec {
         let Some((header, length)) = self.header(input)? else {
             return Ok(Step::Incomplete { frame: SHORTEST.max(input.len() + 1) });
         };
-        let consumed = header.saturating_add(length);
-        let Some(payload) = input.get(header..consumed) else {
-            return Ok(Step::Incomplete { frame: consumed });
-        };
-        Ok(match kind_of(payload, self.options.text) {
-            Ok(kind) => Step::Message { consumed, payload: header..consumed, kind },
-            Err(why) => Step::Malformed { consumed, why },
-        })
+        Ok(announced(input, header, length, self.options.text))
     }
 
     pub(crate) fn end(&mut self, rest: &mut [u8]) -> End {
-        match self.decode(rest) {
-            Ok(Step::Incomplete { frame }) => End::Cut { missing: frame - rest.len() },
-            _ => End::Clean,
-        }
+        cut(self.decode(rest), rest.len())
     }
 
     /// The lengths of the header and of what it announces; None where it isn't whole.

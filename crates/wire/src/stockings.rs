@@ -15,7 +15,7 @@
 //! The original reads headers of any length. Up to 16 bytes are taken here, which says more than any
 //! length can be; a stream with a longer one can't be trusted.
 
-use crate::codec::{End, Frame, Head, Lost, Options, Step, Unframeable, kind_of};
+use crate::codec::{End, Frame, Head, Lost, Options, Step, Unframeable, announced, cut};
 
 /// The decoder of one stream.
 #[derive(Clone, Debug)]
@@ -33,21 +33,11 @@ impl Codec {
         let Some((header, length)) = self.header(input)? else {
             return Ok(Step::Incomplete { frame: input.len() + 1 });
         };
-        let consumed = header.saturating_add(length);
-        let Some(payload) = input.get(header..consumed) else {
-            return Ok(Step::Incomplete { frame: consumed });
-        };
-        Ok(match kind_of(payload, input[0] & BYTES == 0) {
-            Ok(kind) => Step::Message { consumed, payload: header..consumed, kind },
-            Err(why) => Step::Malformed { consumed, why },
-        })
+        Ok(announced(input, header, length, input[0] & BYTES == 0))
     }
 
     pub(crate) fn end(&mut self, rest: &mut [u8]) -> End {
-        match self.decode(rest) {
-            Ok(Step::Incomplete { frame }) => End::Cut { missing: frame - rest.len() },
-            _ => End::Clean,
-        }
+        cut(self.decode(rest), rest.len())
     }
 
     /// The lengths of the header and of what it announces; None where it isn't whole.
