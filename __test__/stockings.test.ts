@@ -646,6 +646,8 @@ describe('the original', () => {
       await listener.close()
     }
     const stocking = kept(ids ? new Greeting(channel, 'id2') : new Stocking(channel))
+    // Its handshake has a thread of its own, and may not have begun: until then it reads nothing.
+    if (!ids) await peer.ask({ op: 'ready' })
     return { peer, stocking }
   }
 
@@ -699,7 +701,7 @@ describe('the original', () => {
     const channel = await connect({ host: '127.0.0.1', port }, { ...STOCKINGS, allowEmpty: true })
     await peer.ask({ op: 'accept' })
     const stocking = kept(new Stocking(channel))
-    await stocking.ready
+    await Promise.all([stocking.ready, peer.ask({ op: 'ready' })])
     stocking.write('')
     stocking.write(Buffer.alloc(0))
     expect(await peer.ask({ op: 'read' })).toEqual(digest(''))
