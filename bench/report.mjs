@@ -10,50 +10,74 @@ export function spread(numbers) {
 }
 
 /**
+ * What counts of each kind of work, and what stands beside it.
+ * @typedef {import('./session.mjs').Result} Result
+ * @typedef {object} Column
+ * @property {string} unit
+ * @property {(result: Result) => number} of
+ * @property {(number: number) => string} show
+ * @type {{ [work in import('./scenario.mjs').Scenario['work']]: { main: Column, beside?: Column } }}
+ */
+const COLUMNS = {
+  oneway: { main: { unit: '1,000 msgs/s', of: r => r.rate, show: thousands } },
+  trips: {
+    main: { unit: 'p50, µs', of: r => r.p50 ?? Number.NaN, show: micros },
+    beside: { unit: 'p99, µs', of: r => r.p99 ?? Number.NaN, show: micros },
+  },
+  accept: { main: { unit: '1,000/s', of: r => r.rate, show: thousands } },
+  idle: { main: { unit: 'bytes', of: r => r.resident ?? Number.NaN, show: n => n.toFixed(0) } },
+  lone: {
+    main: { unit: 'µs a MiB', of: r => r.perMiB, show: micros },
+    beside: { unit: 'peak / size', of: r => r.peak ?? Number.NaN, show: times },
+  },
+}
+
+/**
  * @typedef {(import('./session.mjs').Result | undefined)[]} Rounds a run's result in each round
  * @typedef {{ rounds: Rounds, failed?: string | undefined }} Record
  */
 
 /**
  * What a scenario came to, as rows.
- * @param {import('./scenarios.mjs').Scenario} scenario
+ * @param {import('./scenario.mjs').Scenario} scenario
  * @param {Map<string, Record>} records by name of the run
  */
-export function summarize(scenario, records) {
-  const measure = scenario.trips
-    ? (/** @type {import('./session.mjs').Result} */ result) => result.p50 ?? Number.NaN
-    : (/** @type {import('./session.mjs').Result} */ result) => result.rate
+export function summarize({ title, work, ratios: wanted }, records) {
+  const { main, beside } = COLUMNS[work]
   const runs = [...records].map(([name, { rounds, failed }]) => {
     const results = rounds.filter(result => result !== undefined)
-    const p99 = scenario.trips ? spread(results.map(r => r.p99 ?? Number.NaN)).median : undefined
-    return { name, failed, p99, ...spread(results.map(measure)), rounds: results.length }
+    const second = beside ? spread(results.map(beside.of)).median : undefined
+    return { name, failed, beside: second, ...spread(results.map(main.of)), rounds: results.length }
   })
-  const ratios = scenario.ratios.map(({ of, to, least, most }) => {
+  const ratios = wanted.map(({ of, to, least, most }) => {
     const upper = records.get(of)?.rounds ?? []
-    const lower = records.get(to)?.rounds ?? []
+    const lower = (to && records.get(to)?.rounds) || []
     // Only a round's own two results are divided: what both suffered cancels out.
     const each = upper.flatMap((result, round) => {
+      if (!result) return []
+      if (!to) return [result.peak ?? Number.NaN]
       const other = lower[round]
-      return result && other ? [measure(result) / measure(other)] : []
+      return other ? [main.of(result) / main.of(other)] : []
     })
     const ratio = spread(each)
     const met = least ? ratio.median >= least : most ? ratio.median <= most : undefined
-    return { name: `${of} / ${to}`, target: { least, most }, met, ...ratio, rounds: each.length }
+    const name = to ? `${of} / ${to}` : `${of}, peak / size`
+    return { name, target: { least, most }, met, ...ratio, rounds: each.length }
   })
-  return { title: scenario.title, trips: scenario.trips, runs, ratios }
+  return { title, work, runs, ratios }
 }
 
 /** @param {ReturnType<typeof summarize>} summary */
-export function print({ title, trips, runs, ratios }) {
+export function print({ title, work, runs, ratios }) {
+  const { main, beside } = COLUMNS[work]
   const speed = runs.map(run => {
     if (run.rounds === 0) return [run.name, `unavailable: ${run.failed ?? 'not run'}`]
-    const [median, least, most] = [run.median, run.least, run.most].map(trips ? micros : thousands)
-    const p99 = trips ? [micros(run.p99 ?? Number.NaN)] : []
-    return [run.name, median, `${least} - ${most}`, ...p99, run.failed ? `! ${run.failed}` : '']
+    const [median, least, most] = [run.median, run.least, run.most].map(main.show)
+    const second = beside ? [beside.show(run.beside ?? Number.NaN)] : []
+    return [run.name, median, `${least} - ${most}`, ...second, run.failed ? `! ${run.failed}` : '']
   })
-  const unit = trips ? 'p50, µs' : '1,000 msgs/s'
   console.log(`\n## ${title}\n`)
-  table([['', unit, 'least - most', ...(trips ? ['p99, µs'] : []), ''], ...speed])
+  table([['', main.unit, 'least - most', ...(beside ? [beside.unit] : []), ''], ...speed])
 
   const rows = ratios.map(({ name, rounds, median, least, most, target, met }) => {
     const wanted = target.least ? `>= ${target.least}` : target.most ? `<= ${target.most}` : ''
@@ -80,10 +104,16 @@ function table(rows) {
 }
 
 /** @param {number} rate */
-const thousands = rate => (rate / 1000).toFixed(rate < 100_000 ? 1 : 0)
+function thousands(rate) {
+  return (rate / 1000).toFixed(rate < 100_000 ? 1 : 0)
+}
 
 /** @param {number} ns */
-const micros = ns => (ns / 1000).toFixed(1)
+function micros(ns) {
+  return (ns / 1000).toFixed(1)
+}
 
 /** @param {number} ratio */
-const times = ratio => `${ratio.toFixed(ratio < 10 ? 2 : 1)}x`
+function times(ratio) {
+  return `${ratio.toFixed(ratio < 10 ? 2 : 1)}x`
+}

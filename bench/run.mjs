@@ -91,7 +91,7 @@ function buildFloor() {
 
 /**
  * With a pattern that fits no title, the runs whose names it fits and those they are compared to.
- * @param {import('./scenarios.mjs').Scenario} scenario
+ * @param {import('./scenario.mjs').Scenario} scenario
  */
 function choose(scenario) {
   if (only.test(scenario.title)) return scenario
@@ -101,7 +101,7 @@ function choose(scenario) {
   return { ...scenario, runs, ratios }
 }
 
-/** @param {import('./scenarios.mjs').Scenario} scenario */
+/** @param {import('./scenario.mjs').Scenario} scenario */
 async function measure(scenario) {
   /** @type {Map<string, import('./report.mjs').Record>} */
   const records = new Map(scenario.runs.map(run => [run.name, { rounds: [] }]))

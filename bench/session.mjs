@@ -10,6 +10,9 @@ import { lastCore, watchOthers } from './machine.mjs'
 /** Batches before the counted one: short ones make Node look 2 to 3 times slower than it is. */
 const WARM_UP = 3
 
+/** Kinds of work whose client is always the floor, so that the server alone makes the difference. */
+const SERVED = ['accept', 'idle']
+
 /** ms until a run that got stuck is given up. */
 const TIMEOUT = 15_000
 
@@ -18,28 +21,44 @@ const TIMEOUT = 15_000
  * @property {number} rate messages in a second
  * @property {number} [p50] ns of a round trip
  * @property {number} [p99] ns
+ * @property {number} [resident] bytes of a connection that stays open
+ * @property {number} perMiB ns of a batch for each MiB of one message
+ * @property {number} [peak] memory of the end that takes more, as a multiple of the message's size
  * @property {number} others cores that others used meanwhile
  */
 
 /**
- * @param {import('./scenarios.mjs').Run} run
- * @param {import('./scenarios.mjs').Scenario} scenario
+ * @param {import('./scenario.mjs').Run} run
+ * @param {import('./scenario.mjs').Scenario} scenario
  * @param {{ floor: string, directory: string, file: string }} place
  * @returns {Promise<Result>}
  */
 export async function runOnce(run, scenario, { floor, directory, file }) {
   const path = `${directory}/socket`
+  const { work } = scenario
+  const batches = work === 'lone' ? 1 : WARM_UP + 1
+  const size = run.size ?? scenario.size
+  const served = SERVED.includes(work) && run.program !== 'floor'
   const command = [
-    ...(scenario.trips ? ['taskset', '-c', lastCore()] : []),
-    ...(run.program === 'floor' ? [floor] : [process.execPath, peer(run.program)]),
-    ...['role=send', `work=${scenario.trips ? 'trips' : 'oneway'}`, `topology=${run.topology}`],
-    ...[`how=${run.how}`, `path=${path}`, `file=${file}`, `size=${scenario.size}`],
-    ...[`fds=${scenario.fds}`, `count=${run.count}`, `batches=${WARM_UP + 1}`],
+    ...(work === 'trips' ? ['taskset', '-c', lastCore()] : []),
+    ...(served || run.program === 'floor' ? [floor] : [process.execPath, peer(run.program)]),
+    ...(served ? [`node=${process.execPath}`, `receiver=${peer(run.program)}`] : []),
+    ...['role=send', `work=${work}`, `topology=${run.topology}`, `how=${run.how}`],
+    ...[`path=${path}`, `file=${file}`, `size=${size}`, `fds=${scenario.fds}`],
+    ...[`count=${run.count}`, `batches=${batches}`],
   ]
   for (const name of [path, `${path}.back`]) rmSync(name, { force: true })
   const others = watchOthers()
-  const counted = await converse(command)
-  return { ...counted, rate: (run.count / counted.took) * 1e9, others: others() }
+  const { took, p50, p99, grown, peak: bytes } = judge(await converse(command, batches))
+  return {
+    rate: (run.count / took) * 1e9,
+    p50,
+    p99,
+    resident: grown / (run.count * WARM_UP),
+    perMiB: (took / size) * 2 ** 20,
+    peak: bytes / size,
+    others: others(),
+  }
 }
 
 /** @param {string} program */
@@ -47,8 +66,11 @@ function peer(program) {
   return fileURLToPath(new URL(`peers/${program}.mjs`, import.meta.url))
 }
 
-/** @param {string[]} command */
-async function converse([name, ...args]) {
+/**
+ * @param {string[]} command
+ * @param {number} batches
+ */
+async function converse([name, ...args], batches) {
   // A group of its own, so that a stuck receiver goes with its sender.
   const sender = spawn(name, args, { detached: true, stdio: ['pipe', 'pipe', 'pipe'] })
   const killGroup = () => {
@@ -79,10 +101,10 @@ async function converse([name, ...args]) {
   exited.catch(() => {})
 
   try {
-    const batches = await readBatches(sender)
+    const all = await readBatches(sender, batches)
     sender.stdin.end()
     await exited
-    return judge(batches)
+    return all
   } catch (error) {
     if (complaint) throw new Error(reasonIn(complaint))
     throw timedOut ? new Error(`no end after ${TIMEOUT} ms`) : error
@@ -97,8 +119,9 @@ async function converse([name, ...args]) {
 /**
  * Sends `go` for one batch after the other; gives what both ends said about each.
  * @param {import('node:child_process').ChildProcessWithoutNullStreams} sender
+ * @param {number} count
  */
-async function readBatches(sender) {
+async function readBatches(sender, count) {
   const batches = []
   let sent
   let done
@@ -110,7 +133,7 @@ async function readBatches(sender) {
     if (said.event !== 'ready' && !(sent && done)) continue
     if (sent && done) batches.push({ sent, done })
     sent = done = undefined
-    if (batches.length > WARM_UP) return batches
+    if (batches.length === count) return batches
     sender.stdin.write('go\n')
   }
   throw new Error(`it ended after ${batches.length} batches`)
@@ -125,10 +148,16 @@ function judge(batches) {
     const wrong = done.wrong + (sent.wrong ?? 0)
     if (wrong > 0) throw new Error(`${wrong} messages arrived wrong`)
   }
-  const first = batches[0].done.open
+  const first = batches[0].done
   const { sent, done } = batches[batches.length - 1]
-  if (done.open > first) throw new Error(`${done.open - first} descriptors stayed open`)
-  return { took: Number(BigInt(done.end) - BigInt(sent.start)), p50: sent.p50, p99: sent.p99 }
+  if (done.open > first.open) throw new Error(`${done.open - first.open} descriptors stayed open`)
+  return {
+    took: Number(BigInt(sent.end ?? done.end) - BigInt(sent.start)),
+    p50: sent.p50,
+    p99: sent.p99,
+    grown: done.resident - first.resident,
+    peak: Math.max(sent.peak, done.peak),
+  }
 }
 
 /** The line of a stack that says what happened. @param {string} complaint */

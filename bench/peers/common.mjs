@@ -10,6 +10,8 @@
  *     sender    {"event":"sent","start":"<ns>"}        once a batch, with p50 and p99 for trips
  *     receiver  {"event":"done","end":"<ns>",…}        once a batch, when the last message is there
  *
+ * Where the batch ends with the sender (it waits for echoes) its line has an `end` as well.
+ *
  * For each line on its stdin the sender sends one batch. Times are CLOCK_MONOTONIC in ns, which is
  * the same in both processes. `floor/src/main.rs` speaks this too.
  */
@@ -17,6 +19,7 @@
 import { spawn } from 'node:child_process'
 import { closeSync, fstatSync, openSync, readdirSync } from 'node:fs'
 import { createInterface } from 'node:readline'
+import { isLone, makeLone, peak, startPeak } from './lone.mjs'
 
 /** How many different messages there are; they are sent in a circle. */
 const RING = 64
@@ -43,11 +46,15 @@ function text(key) {
 
 export const options = {
   receives: text('role') === 'receive',
+  /** `oneway`, or what else a scenario measures: see `scenarios.mjs`. */
+  work: text('work'),
   /** Round trips instead of one way. */
   trips: text('work') === 'trips',
   /** An inherited socketpair instead of a path. */
   pair: text('topology') === 'pair',
-  /** What is sent and how, for peers with more than one way: `buffer`, `json`, `all`, … */
+  /** A stream to a path instead of datagrams. */
+  stream: text('topology') === 'stream',
+  /** What is sent and how, for peers with more than one way: `buffer`, `text`, `json`, `all`, … */
   how: given.get('how') ?? '',
   path: text('path'),
   /** The file whose descriptor is passed. */
@@ -62,8 +69,10 @@ export const options = {
 
 /** @typedef {{ seq: number, fds: number, name: string }} Value */
 
+const lone = options.work === 'lone'
+
 /** JSON texts of exactly `size` bytes, the same as `ring` in `floor/src/messages.rs`. */
-export const values = Array.from({ length: RING }, (_, i) => {
+export const values = Array.from({ length: lone ? 0 : RING }, (_, i) => {
   const value = { seq: 10 + i, fds: options.fds, name: i === NON_ASCII ? 'ü☃' : '' }
   const missing = options.size - Buffer.byteLength(JSON.stringify(value))
   value.name += String.fromCharCode(97 + (i % 26)).repeat(missing)
@@ -87,7 +96,17 @@ export function inodeOfFile() {
 
 /** @param {object} line */
 export function say(line) {
+  if (lone && 'event' in line && line.event === 'ready') startPeak()
   process.stdout.write(`${JSON.stringify(line)}\n`)
+}
+
+/** The ring in the form that `how` says, or the lone message. @returns {any[]} */
+export function messages() {
+  if (lone) {
+    startPeak()
+    return [makeLone(options.size, options.how)]
+  }
+  return { text: texts, buffer: buffers }[options.how] ?? values
 }
 
 /** Compares what arrives with what must have been sent, and says when a batch is complete. */
@@ -114,6 +133,19 @@ export class Tally {
     this.#count(buffer.equals(buffers[this.#taken % RING]))
   }
 
+  /** @param {string} text */
+  takeText(text) {
+    this.#count(text === texts[this.#taken % RING])
+  }
+
+  /** The one of the three above that `how` asks for. @returns {(message: any) => void} */
+  taker() {
+    if (lone) return message => this.#takeLone(message)
+    if (options.how === 'text') return text => this.takeText(text)
+    if (options.how === 'buffer') return buffer => this.takeBuffer(buffer)
+    return value => this.takeValue(value)
+  }
+
   /**
    * Before the value that they came with. Whoever received them closes them.
    * @param {number} length
@@ -128,6 +160,12 @@ export class Tally {
   /** What a sender of round trips has counted so far. */
   get wrong() {
     return this.#wrong
+  }
+
+  /** Looks at the message only after the clock and the memory. @param {any} message */
+  #takeLone(message) {
+    const said = { event: 'done', end: String(process.hrtime.bigint()), peak: peak(), open: 0 }
+    say({ ...said, wrong: isLone(message, options.size) ? 0 : 1 })
   }
 
   /** @param {boolean} right */
@@ -152,12 +190,14 @@ export class Tally {
  * Starts this program's receiver, with what it shall have beside stdin and stdout.
  * @param {import('node:child_process').StdioOptions & any[]} more
  * @param {string[]} extra arguments
+ * @param {'json' | 'advanced'} serialization of an `ipc` among them
  */
-export function startReceiver(more = [], extra = []) {
+export function startReceiver(more = [], extra = [], serialization = 'json') {
   const script = /** @type {string} */ (process.argv[1])
   const own = process.argv.slice(2).map(a => (a === 'role=send' ? 'role=receive' : a))
   const receiver = spawn(process.execPath, [script, ...own, ...extra], {
     stdio: ['ignore', 'inherit', 'inherit', ...more],
+    serialization,
   })
   receiver.once('exit', code => code && process.exit(code))
   return receiver
@@ -186,7 +226,7 @@ export function sendBatch(next) {
       let sent = 0
       const go = () => {
         while (sent < options.count) if (!next(sent++ % RING, go)) return
-        say({ event: 'sent', start })
+        say({ event: 'sent', start, ...(lone ? { peak: peak() } : {}) })
         resolve()
       }
       go()

@@ -1,9 +1,9 @@
 // @ts-check
-/** fdwire; `how` says what is sent: `buffer`, `json`, `all` (sendAll), `request`. */
+/** fdwire; `how` says what is sent: `buffer`, `text`, `json`, `all` (sendAll), `request`. */
 
-import { adopt, bind, connect, pair } from 'fdwire'
+import { adopt, bind, connect, listen, pair } from 'fdwire'
 import {
-  buffers,
+  messages,
   onGo,
   openFds,
   options,
@@ -12,26 +12,43 @@ import {
   startReceiver,
   Tally,
   Trips,
-  values,
 } from './common.mjs'
 
 /** @typedef {any} Channel @typedef {any} FdSet */
 
-const bytes = options.how === 'buffer'
-const protocol = bytes
-  ? { protocol: 'raw', type: 'dgram' }
-  : { protocol: 'jsoncomm', type: 'dgram' }
+const encoding = ['text', 'buffer'].includes(options.how) ? options.how : 'json'
+/** @type {any} */
+const protocol = options.stream
+  ? {
+      protocol: 'length_prefixed',
+      encoding,
+      maxFds: options.fds,
+      maxMessage: Math.max(options.size, 2 ** 24),
+    }
+  : { protocol: encoding === 'buffer' ? 'raw' : 'jsoncomm', type: 'dgram' }
 
 if (options.receives) await receive()
 else await send()
 
 async function receive() {
-  const channel = options.pair ? adopt(3, protocol) : await bind(options.path, protocol)
   const tally = new Tally()
-  listen(channel, tally, (value, fds, from) => {
-    if (options.trips) channel.send(value, options.pair ? { fds } : { fds, to: from })
-  })
+  if (options.stream) {
+    const listener = await listen(options.path, protocol)
+    listener.on('connection', channel => answer(channel, tally, fds => ({ fds })))
+  } else if (options.pair) answer(adopt(3, protocol), tally, fds => ({ fds }))
+  else answer(await bind(options.path, protocol), tally, (fds, from) => ({ fds, to: from }))
   say({ event: 'ready' })
+}
+
+/**
+ * @param {Channel} channel
+ * @param {Tally} tally
+ * @param {(fds: FdSet, from: any) => object} back options of an answer
+ */
+function answer(channel, tally, back) {
+  take(channel, tally, (value, fds, from) => {
+    if (options.trips) channel.send(value, back(fds, from))
+  })
 }
 
 async function send() {
@@ -39,7 +56,7 @@ async function send() {
   // The child has its copy when spawn returns; ours would keep the pair's other end open.
   const receiver = startReceiver(theirs ? [theirs.fd] : [])
   theirs?.destroy()
-  /** Connected when the first line says that the receiver has bound its path. */
+  /** Connected when the first line says that the receiver has bound its path. @type {Channel} */
   let channel = ours
   const prepare = options.trips ? trips : options.how === 'all' ? sendAll : sendOne
   /** @type {(() => Promise<void>) | undefined} */
@@ -54,11 +71,11 @@ async function send() {
 /** @param {Channel} channel */
 function sendOne(channel) {
   const fds = openFds()
-  const messages = bytes ? buffers : values
+  const ring = messages()
   // Most messages carry no options at all, so neither do these where they have no descriptors.
   const more = fds.length > 0 ? { fds } : undefined
   /** @param {number} index */
-  const one = index => channel.send(messages[index], more)
+  const one = index => channel.send(ring[index], more)
   return () => sendBatch((index, resume) => one(index) || !channel.once('drain', resume))
 }
 
@@ -67,29 +84,32 @@ function sendOne(channel) {
  * @param {Channel} channel
  */
 function sendAll(channel) {
+  const ring = messages()
   return () =>
     sendBatch((index, resume) => {
-      if (index % values.length !== 0) return true
-      return channel.sendAll(values) || !channel.once('drain', resume)
+      if (index % ring.length !== 0) return true
+      return channel.sendAll(ring) || !channel.once('drain', resume)
     })
 }
 
 /** @param {Channel} channel */
 function trips(channel) {
   const fds = openFds()
+  const ring = messages()
   const more = fds.length > 0 ? { fds } : undefined
   const tally = new Tally()
   if (options.how === 'request') {
     const trips = new Trips(async index => {
-      const reply = await channel.request(values[index], more)
-      take(tally, reply.value, reply.fds)
+      const reply = await channel.request(ring[index], more)
+      tally.takeFds(reply.fds.length, i => reply.fds.get(i))
+      tally.takeValue(reply.value)
       reply.fds.close()
       trips.answered()
     }, tally)
     return () => trips.run()
   }
-  const trips = new Trips(index => channel.send(values[index], more), tally)
-  listen(channel, tally, () => trips.answered())
+  const trips = new Trips(index => channel.send(ring[index], more), tally)
+  take(channel, tally, () => trips.answered())
   return () => trips.run()
 }
 
@@ -98,25 +118,16 @@ function trips(channel) {
  * @param {Tally} tally
  * @param {(value: any, fds: FdSet, from: any) => void} then
  */
-function listen(channel, tally, then) {
+function take(channel, tally, then) {
   const passes = options.fds > 0
+  const takeValue = tally.taker()
   channel.on(
     'message',
     (/** @type {any} */ value, /** @type {FdSet} */ fds, /** @type {any} */ from) => {
-      take(tally, value, fds)
+      tally.takeFds(fds.length, i => fds.get(i))
+      takeValue(value)
       then(value, fds, from)
       if (passes) fds.close()
     },
   )
-}
-
-/**
- * @param {Tally} tally
- * @param {any} value
- * @param {FdSet} fds
- */
-function take(tally, value, fds) {
-  tally.takeFds(fds.length, i => fds.get(i))
-  if (bytes) tally.takeBuffer(value)
-  else tally.takeValue(value)
 }

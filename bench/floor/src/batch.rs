@@ -5,7 +5,7 @@ use rustix::fs::fstat;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::Outcome;
-use crate::link::Link;
+use crate::link::Transport;
 
 /// Every how many messages the descriptors are looked at (bytes and numbers are compared always).
 const SAMPLE: usize = 64;
@@ -53,7 +53,7 @@ impl<'ring> Tally<'ring> {
 
 /// Round trips one after the other, each timed.
 pub(crate) fn trips(
-    link: &mut Link,
+    link: &mut impl Transport,
     ring: &[Vec<u8>],
     fds: &[BorrowedFd<'_>],
     count: usize,
@@ -65,6 +65,7 @@ pub(crate) fn trips(
     for i in 0..count {
         let before = monotonic_ns();
         link.send(&ring[i % ring.len()], fds, None)?;
+        link.flush()?;
         let (bytes, _) = link.receive(&mut back)?;
         took.push(monotonic_ns() - before);
         tally.take(bytes, &back)?;

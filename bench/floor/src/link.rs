@@ -10,7 +10,26 @@ use rustix::net::{
 };
 
 /// The most descriptors that a message of the benchmark carries.
-const MOST_FDS: usize = 4;
+pub(crate) const MOST_FDS: usize = 4;
+
+/// What carries messages between the two processes.
+pub(crate) trait Transport {
+    /// Sends one message, to `to` where the socket isn't connected; perhaps not before `flush`.
+    fn send(
+        &mut self,
+        bytes: &[u8],
+        fds: &[BorrowedFd<'_>],
+        to: Option<&SocketAddrAny>,
+    ) -> io::Result<()>;
+
+    /// Sends what is gathered.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Receives one message; its descriptors are appended to `fds`.
+    fn receive(&mut self, fds: &mut Vec<OwnedFd>) -> io::Result<(&[u8], Option<SocketAddrAny>)>;
+}
 
 /// A datagram socket with the buffers that `sendmsg` and `recvmsg` need.
 pub(crate) struct Link {
@@ -49,10 +68,11 @@ impl Link {
     pub(crate) fn new(socket: OwnedFd, fds: usize) -> Self {
         Self { socket, expects_fds: fds > 0, buffer: [0; 4096] }
     }
+}
 
-    /// Sends one message, to `to` where the socket isn't connected.
-    pub(crate) fn send(
-        &self,
+impl Transport for Link {
+    fn send(
+        &mut self,
         bytes: &[u8],
         fds: &[BorrowedFd<'_>],
         to: Option<&SocketAddrAny>,
@@ -80,11 +100,7 @@ impl Link {
         Ok(())
     }
 
-    /// Receives one message; its descriptors are appended to `fds`.
-    pub(crate) fn receive(
-        &mut self,
-        fds: &mut Vec<OwnedFd>,
-    ) -> io::Result<(&[u8], Option<SocketAddrAny>)> {
+    fn receive(&mut self, fds: &mut Vec<OwnedFd>) -> io::Result<(&[u8], Option<SocketAddrAny>)> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FDS))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let mut data = [IoSliceMut::new(&mut self.buffer)];

@@ -1,0 +1,77 @@
+use std::collections::HashMap;
+use std::env;
+
+use crate::Outcome;
+
+/// What this run sends, and how: one field for each argument.
+pub(crate) struct Options {
+    pub(crate) receives: bool,
+    pub(crate) work: Work,
+    pub(crate) topology: Topology,
+    pub(crate) path: String,
+    pub(crate) file: String,
+    pub(crate) size: usize,
+    pub(crate) fds: usize,
+    pub(crate) count: usize,
+    pub(crate) batches: usize,
+    /// A script that receives instead of us, and the `node` to run it.
+    pub(crate) receiver: Option<(String, String)>,
+}
+
+/// What a batch is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// Messages from the sender to the receiver.
+    OneWay,
+    /// Messages that come back, one after the other.
+    Trips,
+    /// Connections, each with one message that comes back.
+    Accept,
+    /// The same, and they stay open.
+    Idle,
+}
+
+/// What connects the two processes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Topology {
+    /// A datagram socket that the receiver bound and the sender connected to.
+    Path,
+    /// An inherited pair of datagram sockets.
+    Pair,
+    /// A stream from the sender to where the receiver listens.
+    Stream,
+}
+
+impl Options {
+    pub(crate) fn parse() -> Outcome<Self> {
+        let given: HashMap<String, String> = env::args()
+            .skip(1)
+            .filter_map(|a| a.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned())))
+            .collect();
+        let text = |key: &str| given.get(key).cloned().ok_or_else(|| format!("{key}= is missing"));
+        let number = |key: &str| -> Outcome<usize> { Ok(text(key)?.parse()?) };
+        Ok(Self {
+            receives: text("role")? == "receive",
+            work: match text("work")?.as_str() {
+                "oneway" => Work::OneWay,
+                "trips" => Work::Trips,
+                "accept" => Work::Accept,
+                "idle" => Work::Idle,
+                other => return Err(format!("no such work: {other}").into()),
+            },
+            topology: match text("topology")?.as_str() {
+                "path" => Topology::Path,
+                "pair" => Topology::Pair,
+                "stream" => Topology::Stream,
+                other => return Err(format!("no such topology: {other}").into()),
+            },
+            path: text("path")?,
+            file: text("file")?,
+            size: number("size")?,
+            fds: number("fds")?,
+            count: number("count")?,
+            batches: number("batches")?,
+            receiver: given.get("receiver").cloned().zip(given.get("node").cloned()),
+        })
+    }
+}

@@ -1,0 +1,80 @@
+// @ts-check
+/**
+ * The strongest thing that a JavaScript programmer can build on `node:net`: the `onread` option with
+ * a receive buffer of one's own, frames found by hand, sends gathered by hand into one write.
+ * `how`: `text`, `json`, `buffer`.
+ */
+
+import { connect, createServer, Socket } from 'node:net'
+import { Incoming, Outgoing } from './best-js-wire.mjs'
+import { messages, onGo, options, say, sendBatch, startReceiver, Tally, Trips } from './common.mjs'
+
+if (options.receives) receive()
+else await send()
+
+function receive() {
+  const take = new Tally().taker()
+  const server = createServer({ pauseOnConnect: true }, accepted => {
+    /** @type {Outgoing} */
+    let outgoing
+    const incoming = new Incoming(message => {
+      take(message)
+      if (options.trips) outgoing.send(message)
+    }, options.how)
+    outgoing = new Outgoing(withOwnBuffer(accepted, incoming), options.how)
+  })
+  server.listen(options.path, () => say({ event: 'ready' }))
+}
+
+/**
+ * What a server accepts can't be given `onread`, so a second Socket takes over its handle.
+ * @param {any} accepted
+ * @param {Incoming} incoming
+ */
+function withOwnBuffer(accepted, { onread }) {
+  /** @type {any} */
+  const taken = { handle: accepted._handle, onread }
+  accepted._handle = null
+  return new Socket(taken).resume()
+}
+
+async function send() {
+  const receiver = startReceiver()
+  /** @type {(() => Promise<void>) | undefined} */
+  let batch
+  await onGo(receiver, async () => {
+    batch ??= await (options.trips ? trips() : oneWay())
+    await batch()
+  })
+}
+
+async function oneWay() {
+  const ring = messages()
+  const outgoing = new Outgoing(await connected(new Incoming(() => {}, options.how)), options.how)
+  return () =>
+    sendBatch((index, resume) => {
+      const room = outgoing.send(ring[index])
+      if (!room) outgoing.onDrain(resume)
+      return room
+    })
+}
+
+async function trips() {
+  const ring = messages()
+  const tally = new Tally()
+  const take = tally.taker()
+  const incoming = new Incoming(message => {
+    take(message)
+    trips.answered()
+  }, options.how)
+  const outgoing = new Outgoing(await connected(incoming), options.how)
+  const trips = new Trips(index => void outgoing.send(ring[index]), tally)
+  return () => trips.run()
+}
+
+/** @param {Incoming} incoming @returns {Promise<Socket>} */
+function connected({ onread }) {
+  return new Promise(resolve => {
+    const socket = connect({ path: options.path, onread }, () => resolve(socket))
+  })
+}

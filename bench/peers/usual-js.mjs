@@ -1,0 +1,69 @@
+// @ts-check
+/**
+ * What people usually write: a Buffer and a write for each message, and on the other side what has
+ * come so far in a Buffer that grows by each chunk. `how`: `text`, `json`, `buffer`.
+ */
+
+import { connect, createServer } from 'node:net'
+import { messages, onGo, options, say, sendBatch, startReceiver, Tally } from './common.mjs'
+
+/** Bytes of the length in front of each message. */
+const HEAD = 4
+
+if (options.receives) receive()
+else await send()
+
+function receive() {
+  const take = new Tally().taker()
+  const server = createServer(socket => {
+    let pending = Buffer.alloc(0)
+    socket.on('data', chunk => {
+      pending = Buffer.concat([pending, chunk])
+      while (pending.length >= HEAD) {
+        const end = HEAD + pending.readUInt32BE(0)
+        if (pending.length < end) break
+        take(decode(pending.subarray(HEAD, end)))
+        pending = pending.subarray(end)
+      }
+    })
+  })
+  server.listen(options.path, () => say({ event: 'ready' }))
+}
+
+async function send() {
+  const receiver = startReceiver()
+  const ring = messages()
+  /** @type {import('node:net').Socket | undefined} */
+  let socket
+  await onGo(receiver, async () => {
+    socket ??= await connected()
+    const to = socket
+    await sendBatch((index, resume) => {
+      const body = encode(ring[index])
+      const head = Buffer.alloc(HEAD)
+      head.writeUInt32BE(body.length)
+      const room = to.write(Buffer.concat([head, body]))
+      if (!room) to.once('drain', resume)
+      return room
+    })
+  })
+}
+
+/** @returns {Promise<import('node:net').Socket>} */
+function connected() {
+  return new Promise(resolve => {
+    const socket = connect(options.path, () => resolve(socket))
+  })
+}
+
+/** @param {any} message */
+function encode(message) {
+  if (options.how === 'buffer') return message
+  return Buffer.from(options.how === 'text' ? message : JSON.stringify(message))
+}
+
+/** @param {Buffer} body */
+function decode(body) {
+  if (options.how === 'buffer') return body
+  return options.how === 'text' ? body.toString() : JSON.parse(body.toString())
+}
