@@ -273,6 +273,24 @@ describe('the queue', () => {
     expect(drained).toBe(1)
   })
 
+  it('send gives false where more than half of maxQueuedFds wait, and drain comes once, at half of that', async () => {
+    const [a, b] = streams({ ...FRAMES, maxFds: 4 })
+    let drained = 0
+    a.on('drain', () => {
+      expect(a.stats.queuedFds).toBeLessThanOrEqual(256)
+      drained++
+    })
+    let sent = 1
+    while (a.send('small', { fds: [0, 0, 0] })) sent++
+    expect(a.stats.queuedBytes).toBeLessThan(65_536)
+    expect(a.stats.queuedFds).toBe(513)
+    expect(a.send('small', { fds: [0] })).toBe(false)
+    for (let i = 0; i <= sent; i++) (await b.receive())?.fds.close()
+    await until(() => drained > 0)
+    await turns(3)
+    expect(drained).toBe(1)
+  })
+
   it('highWaterMark 0: true only for what the kernel has', async () => {
     const [a, b] = streams({ ...FRAMES, highWaterMark: 0 })
     expect(a.send('small')).toBe(true)

@@ -1,5 +1,5 @@
 // @ts-check
-/** Descriptors beside small messages, over datagrams and over a stream. */
+/** Descriptors beside small messages, over datagrams, seqpacket and a stream. */
 
 import { run } from './scenario.mjs'
 
@@ -7,6 +7,7 @@ import { run } from './scenario.mjs'
 export const passings = [
   passing(1, { raw: 48_000, fdwire: 36_000, usocket: 12_000, child: 1_200 }),
   passing(4, { raw: 36_000, fdwire: 24_000, usocket: 8_000, child: 300 }),
+  passing(16, { raw: 12_000, fdwire: 9_000, usocket: 4_000, child: 80 }),
 ]
 
 /**
@@ -23,9 +24,11 @@ function passing(fds, count) {
     runs: [
       run('raw path', 'floor', 'path', count.raw),
       run('raw pair', 'floor', 'pair', count.raw),
+      run('raw seqpacket', 'floor', 'seqpacket', count.raw),
       run('raw stream', 'floor', 'stream', count.raw),
       run('fdwire JSON path', 'fdwire', 'path', count.fdwire, 'json'),
       run('fdwire JSON pair', 'fdwire', 'pair', count.fdwire, 'json'),
+      run('fdwire JSON seqpacket', 'fdwire', 'seqpacket', count.fdwire, 'json'),
       run('fdwire JSON stream', 'fdwire', 'stream', count.fdwire, 'json'),
       run('usocket JSON stream', 'usocket', 'path', count.usocket),
       run('child_process handle', 'child-process', 'pair', count.child),
@@ -33,12 +36,15 @@ function passing(fds, count) {
     ratios: [
       { of: 'fdwire JSON path', to: 'raw path', least: 0.6 },
       { of: 'fdwire JSON pair', to: 'raw pair', least: 0.6 },
+      { of: 'fdwire JSON seqpacket', to: 'raw seqpacket', least: 0.6 },
       { of: 'fdwire JSON stream', to: 'raw stream', least: 0.6 },
       { of: 'fdwire JSON path', to: 'usocket JSON stream', least: 2.7 },
       { of: 'fdwire JSON pair', to: 'usocket JSON stream', least: 2.7 },
+      { of: 'fdwire JSON seqpacket', to: 'usocket JSON stream', least: 2.7 },
       { of: 'fdwire JSON stream', to: 'usocket JSON stream', least: 2.7 },
       { of: 'fdwire JSON path', to: 'child_process handle', least: 35 },
       { of: 'fdwire JSON pair', to: 'child_process handle', least: 35 },
+      { of: 'fdwire JSON seqpacket', to: 'child_process handle', least: 35 },
       { of: 'fdwire JSON stream', to: 'child_process handle', least: 35 },
       { of: 'usocket JSON stream', to: 'raw stream' },
       { of: 'child_process handle', to: 'raw pair' },

@@ -5,8 +5,8 @@
  * @typedef {object} Run
  * @property {string} name
  * @property {string} program a file of `peers/`, or `floor`
- * @property {'path' | 'pair' | 'stream'} topology a datagram socket that the receiver bound, an
- *   inherited pair of them, a stream to where the receiver listens
+ * @property {'path' | 'pair' | 'seqpacket' | 'stream'} topology a datagram socket that the receiver
+ *   bound, an inherited pair of them or of seqpacket sockets, a stream to where the receiver listens
  * @property {number} count messages a batch: 100 to 200 ms on the machine of the first figures
  * @property {string} [how] for peers with more than one way
  * @property {number} [size] bytes of a message, where it is not the scenario's

@@ -1,5 +1,6 @@
 import { Codec as NativeCodec, PayloadKind, RecordKind } from '#native'
 import { closedError } from './consumers.js'
+import { asBytes, encoderOf } from './encode.js'
 import { FdwireError } from './errors.js'
 import type { Sliceable } from './native.js'
 import {
@@ -13,7 +14,7 @@ import {
   type ValueOf,
 } from './options.js'
 import { cutError, lossError, REFUSALS } from './records.js'
-import { asBytes, encoderOf, unframeable } from './sender.js'
+import { unframeable } from './sender.js'
 import { decodeBody, formOf } from './socket_protocol/body.js'
 
 /** Numbers of a record: see crates/node/src/codec.rs. */

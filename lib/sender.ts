@@ -1,14 +1,13 @@
 import { BAD_ADDRESS, FDS_OUT, HAS_DELIMITER, QUEUE_FULL, TAKEN, TOO_LONG } from '#native'
 import { type Address, checkAddress, isRelative } from './address.js'
-import { show } from './checks.js'
 import { closedError } from './consumers.js'
+import { asBytes, at, type Encode, encodeArrays, encoderOf, isEmpty } from './encode.js'
 import { FdwireError, systemError } from './errors.js'
 import type { FdOwner, FdSet } from './fdset.js'
 import type { From } from './message.js'
 import { environment, hot, table } from './native.js'
 import { type CheckedOptions, checkIsObject, type Encoding, rowOf } from './options.js'
 import { collectFds, type FdSource } from './outgoing.js'
-import { encodeMessage, formOf } from './socket_protocol/body.js'
 
 /** What goes with a message. */
 export interface SendOptions {
@@ -78,19 +77,11 @@ export class Sender {
     }
     const to = this.#destination(options ?? {})
     const list = Array.from(values)
-    const encoded =
-      this.#encoding === 'json'
-        ? encodeList(list)
-        : list.map((value, index) => at(index, () => this.#encodeFor(value)))
+    const arrays = this.#encoding === 'json' ? encodeArrays(list) : undefined
+    const encoded = arrays ?? list.map((value, index) => at(index, () => this.#encodeFor(value)))
     // Any of the values' own code may have closed it.
     if (this.#closed) throw closedError('sendAll')
-    if (list.length === 0) return true
-    if (typeof encoded === 'string') {
-      const result = hot.sendMany(this.#owner.index, encoded, to) ?? 0
-      this.#sent()
-      if (result < 0) throw withSent(this.#error(result, to), table[TAKEN] as number)
-      return result === 0
-    }
+    if (arrays !== undefined) return this.#sendArrays(arrays, to)
     // Nothing of the batch goes out where one of it can't.
     encoded.forEach((one, index) => {
       at(index, () => this.#checkFrame(one))
@@ -130,6 +121,19 @@ export class Sender {
     else result = send(index, encoded as never)
     this.#sent()
     return result ?? 0
+  }
+
+  /** Sends the elements of JSON arrays. */
+  #sendArrays(arrays: string[], to: Address | undefined): boolean {
+    let sent = 0
+    let queued = 0
+    for (const array of arrays) {
+      queued = hot.sendMany(this.#owner.index, array, to) ?? 0
+      this.#sent()
+      sent += table[TAKEN] as number
+      if (queued < 0) throw withSent(this.#error(queued, to), sent)
+    }
+    return queued === 0
   }
 
   /** Encodes a value of a batch, none of which goes out where one is refused. */
@@ -262,84 +266,6 @@ function roomFor(fds: number): Int32Array {
     rooms.set(fds, room)
   }
   return room
-}
-
-type Encode = (value: unknown) => string | ArrayBufferView
-
-/** What makes of a value what native code frames. */
-export function encoderOf(encoding: Encoding | undefined): Encode {
-  if (encoding === 'json') return encodeJson
-  const form = formOf(encoding)
-  if (form !== undefined) return value => encodeMessage(form, value)
-  return encoding === 'text' ? encodeText : encodeBytes
-}
-
-function encodeJson(value: unknown): string {
-  let text: string | undefined
-  try {
-    text = JSON.stringify(value)
-  } catch (cause) {
-    throw unencodable((cause as Error).message, cause)
-  }
-  if (text === undefined) throw unencodable(`JSON has no ${typeof value}`)
-  return text
-}
-
-function encodeText(value: unknown): string {
-  if (typeof value !== 'string') {
-    throw new TypeError(`A message of encoding text is a string, not ${show(value)}`)
-  }
-  if (value.isWellFormed()) return value
-  throw new FdwireError('ERR_FDWIRE_ILL_FORMED_TEXT', 'The text has a lone surrogate')
-}
-
-function encodeBytes(value: unknown): string | ArrayBufferView {
-  if (typeof value === 'string') return encodeText(value)
-  if (ArrayBuffer.isView(value)) return value
-  throw new TypeError('A message of bytes is a Buffer, another ArrayBufferView or a string')
-}
-
-/** The bytes of any view. */
-export function asBytes(view: ArrayBufferView): Uint8Array {
-  if (view instanceof Uint8Array) return view
-  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength)
-}
-
-function isEmpty(encoded: string | ArrayBufferView): boolean {
-  return typeof encoded === 'string' ? encoded.length === 0 : encoded.byteLength === 0
-}
-
-/** All values as one JSON array where its elements are what each alone gives, else one by one. */
-function encodeList(list: unknown[]): string | string[] {
-  if (!('toJSON' in list) && list.every(isPlain)) {
-    try {
-      return JSON.stringify(list)
-    } catch {
-      // Which one it is comes out below.
-    }
-  }
-  return list.map((value, index) => at(index, () => encodeJson(value)))
-}
-
-function at<T>(index: number, encode: () => T): T {
-  try {
-    return encode()
-  } catch (error) {
-    throw Object.assign(error as Error, { index })
-  }
-}
-
-/** Whether a value gives the same text as an element of an array. */
-function isPlain(value: unknown): boolean {
-  const type = typeof value
-  if (type === 'undefined' || type === 'function' || type === 'symbol') return false
-  return value === null || typeof (value as { toJSON?: unknown }).toJSON !== 'function'
-}
-
-function unencodable(why: string, cause?: unknown): FdwireError {
-  return new FdwireError('ERR_FDWIRE_UNENCODABLE', `JSON can't carry this value: ${why}`, {
-    ...(cause === undefined ? {} : { cause }),
-  })
 }
 
 function withSent(error: Error, sent: number): Error {

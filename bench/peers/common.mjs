@@ -27,8 +27,18 @@ const RING = 64
 /** The one message that is not ASCII, so that nothing is decoded as latin1 by luck. */
 const NON_ASCII = 7
 
-/** Every how many messages the descriptors are looked at (contents and numbers: always). */
+/** Every how many messages the descriptors are looked at (their number: always). */
 const SAMPLE = 64
+
+/**
+ * Every how many messages bytes and texts are compared whole: doing that costs as much as receiving
+ * them. It shares no factor with RING, so that each place of it has its turn. Of all others the length,
+ * the number and some more places are compared.
+ */
+const WHOLE = 15
+
+/** Where the two digits of the number stand in a text. */
+const SEQ = 7
 
 const given = new Map(
   process.argv.slice(2).map(argument => {
@@ -51,7 +61,9 @@ export const options = {
   /** Round trips instead of one way. */
   trips: text('work') === 'trips',
   /** An inherited socketpair instead of a path. */
-  pair: text('topology') === 'pair',
+  pair: ['pair', 'seqpacket'].includes(text('topology')),
+  /** With the borders of datagrams, but connected. */
+  seqpacket: text('topology') === 'seqpacket',
   /** A stream to a path instead of datagrams. */
   stream: text('topology') === 'stream',
   /** What is sent and how, for peers with more than one way: `buffer`, `text`, `json`, `all`, … */
@@ -130,12 +142,32 @@ export class Tally {
 
   /** @param {Buffer} buffer */
   takeBuffer(buffer) {
-    this.#count(buffer.equals(buffers[this.#taken % RING]))
+    const expected = /** @type {Buffer} */ (buffers[this.#taken % RING])
+    const { length } = expected
+    const right =
+      this.#taken % WHOLE === 0
+        ? buffer.equals(expected)
+        : buffer.length === length &&
+          buffer[SEQ] === expected[SEQ] &&
+          buffer[SEQ + 1] === expected[SEQ + 1] &&
+          buffer[length >> 1] === expected[length >> 1] &&
+          buffer[length - 1] === expected[length - 1]
+    this.#count(right)
   }
 
   /** @param {string} text */
   takeText(text) {
-    this.#count(text === texts[this.#taken % RING])
+    const expected = /** @type {string} */ (texts[this.#taken % RING])
+    const { length } = expected
+    const right =
+      this.#taken % WHOLE === 0
+        ? text === expected
+        : text.length === length &&
+          text.charCodeAt(SEQ) === expected.charCodeAt(SEQ) &&
+          text.charCodeAt(SEQ + 1) === expected.charCodeAt(SEQ + 1) &&
+          text.charCodeAt(length >> 1) === expected.charCodeAt(length >> 1) &&
+          text.charCodeAt(length - 1) === expected.charCodeAt(length - 1)
+    this.#count(right)
   }
 
   /** The one of the three above that `how` asks for. @returns {(message: any) => void} */

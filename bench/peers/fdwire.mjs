@@ -25,7 +25,10 @@ const protocol = options.stream
       maxFds: options.fds,
       maxMessage: Math.max(options.size, 2 ** 24),
     }
-  : { protocol: encoding === 'buffer' ? 'raw' : 'jsoncomm', type: 'dgram' }
+  : {
+      protocol: encoding === 'buffer' ? 'raw' : 'jsoncomm',
+      type: options.seqpacket ? 'seqpacket' : 'dgram',
+    }
 
 if (options.receives) await receive()
 else await send()

@@ -10,7 +10,7 @@ use rustix::net::{
 };
 
 /// The most descriptors that a message of the benchmark carries.
-pub(crate) const MOST_FDS: usize = 4;
+pub(crate) const MOST_FDS: usize = 16;
 
 /// What carries messages between the two processes.
 pub(crate) trait Transport {
@@ -31,7 +31,7 @@ pub(crate) trait Transport {
     fn receive(&mut self, fds: &mut Vec<OwnedFd>) -> io::Result<(&[u8], Option<SocketAddrAny>)>;
 }
 
-/// A datagram socket with the buffers that `sendmsg` and `recvmsg` need.
+/// A socket for datagrams or records, with the buffers that `sendmsg` and `recvmsg` need.
 pub(crate) struct Link {
     socket: OwnedFd,
     expects_fds: bool,
@@ -54,8 +54,8 @@ pub(crate) fn connected(path: &str) -> io::Result<OwnedFd> {
 }
 
 /// Both ends of a socketpair.
-pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
-    socketpair(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None)
+pub(crate) fn pair(of: SocketType) -> io::Result<(OwnedFd, OwnedFd)> {
+    socketpair(AddressFamily::UNIX, of, SocketFlags::CLOEXEC, None)
 }
 
 fn dgram() -> io::Result<OwnedFd> {

@@ -22,6 +22,7 @@ use batch::{Tally, monotonic_ns};
 use link::{Link, Transport};
 use messages::ring;
 use options::{Options, Topology, Work};
+use rustix::net::SocketType;
 use stream::Stream;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -51,7 +52,7 @@ fn receive(options: &Options) -> Outcome<()> {
             ready();
             take_batches(&mut Link::new(socket, options.fds), options, &ring, &mut tally)
         }
-        Topology::Pair => {
+        Topology::Pair | Topology::Seqpacket => {
             // The sender hands its receiver the other end of the pair as stdin: the one inherited
             // descriptor that can be had without `unsafe`.
             let socket = stdin().as_fd().try_clone_to_owned()?;
@@ -87,13 +88,12 @@ fn take_batches(
 
 /// Starts the receiver, then sends a batch for each line on stdin.
 fn send(options: &Options) -> Outcome<()> {
-    let (ours, theirs) = match options.topology {
-        Topology::Pair => {
-            let (a, b) = link::pair()?;
-            (Some(a), Some(b))
-        }
-        Topology::Path | Topology::Stream => (None, None),
+    let pair_of = match options.topology {
+        Topology::Pair => Some(SocketType::DGRAM),
+        Topology::Seqpacket => Some(SocketType::SEQPACKET),
+        Topology::Path | Topology::Stream => None,
     };
+    let (ours, theirs) = pair_of.map(link::pair).transpose()?.unzip();
     let mut receiver = start_receiver(options, theirs)?;
     let mut lines = stdin().lines();
     let mut go = move || Ok(lines.next().transpose()?.is_some());

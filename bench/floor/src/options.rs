@@ -38,6 +38,8 @@ pub(crate) enum Topology {
     Path,
     /// An inherited pair of datagram sockets.
     Pair,
+    /// An inherited pair of seqpacket sockets.
+    Seqpacket,
     /// A stream from the sender to where the receiver listens.
     Stream,
 }
@@ -62,6 +64,7 @@ impl Options {
             topology: match text("topology")?.as_str() {
                 "path" => Topology::Path,
                 "pair" => Topology::Pair,
+                "seqpacket" => Topology::Seqpacket,
                 "stream" => Topology::Stream,
                 other => return Err(format!("no such topology: {other}").into()),
             },

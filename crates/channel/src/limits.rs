@@ -21,6 +21,13 @@ pub struct Limits {
     pub send_timeout: Option<Duration>,
 }
 
+impl Limits {
+    /// Queued descriptors of a stream above which `send` says so.
+    pub(crate) fn many_queued_fds(&self) -> usize {
+        self.max_queued_fds / 2
+    }
+}
+
 /// What a channel has done, since it was made.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counters {

@@ -50,6 +50,8 @@ pub(crate) struct Outbox {
     queue: VecDeque<Segment>,
     /// Bytes that the kernel hasn't taken.
     bytes: usize,
+    /// Descriptors that it hasn't.
+    fds: usize,
     /// Bytes that it has.
     taken: u64,
     spare: Rc<Spare>,
@@ -79,6 +81,7 @@ impl Outbox {
         Self {
             queue: VecDeque::new(),
             bytes: 0,
+            fds: 0,
             taken: 0,
             spare,
             headroom: 0,
@@ -93,8 +96,7 @@ impl Outbox {
     /// Messages, bytes and descriptors that are queued.
     pub(crate) fn queued(&self) -> (usize, usize, usize) {
         let messages = self.queue.iter().map(|segment| segment.messages).sum();
-        let fds = self.queue.iter().map(|segment| segment.fds.len()).sum();
-        (messages, self.bytes, fds)
+        (messages, self.bytes, self.fds)
     }
 
     /// The places in the stream, counted from 1, of the first byte that the kernel hasn't taken, and of
@@ -132,9 +134,11 @@ impl Outbox {
         std::mem::take(&mut self.settled)
     }
 
-    /// Whether no more than half of the high-water mark is left after a `send` that was told of more.
+    /// Whether no more than half of a high-water mark is left after a `send` that was told of more.
     pub(crate) fn take_drained(&mut self, limits: &Limits) -> bool {
-        let drained = self.full && self.bytes <= limits.high_water_mark / 2;
+        let drained = self.full
+            && self.bytes <= limits.high_water_mark / 2
+            && self.fds <= limits.many_queued_fds() / 2;
         self.full &= !drained;
         drained
     }
@@ -302,7 +306,7 @@ impl Outbox {
         if self.bytes > limit.min(FLUSH) {
             self.flush_quietly(socket);
         }
-        if self.bytes <= limit {
+        if self.bytes <= limit && self.fds <= limits.many_queued_fds() {
             return Sent::Now;
         }
         self.full = true;
@@ -326,6 +330,7 @@ impl Outbox {
         while let Some(front) = self.queue.front_mut() {
             if bytes > 0 {
                 // They went with the first byte.
+                self.fds -= front.fds.len();
                 front.fds.clear();
             }
             let part = bytes.min(front.unsent().len());

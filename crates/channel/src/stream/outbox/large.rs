@@ -88,12 +88,12 @@ impl Outbox {
         if sent == len {
             return Ok(());
         }
-        let queued: usize = self.queue.iter().map(|segment| segment.fds.len()).sum();
         let fds = if sent > 0 { Vec::new() } else { duplicate(fds)? };
-        if queued + fds.len() > limits.max_queued_fds {
+        if self.fds + fds.len() > limits.max_queued_fds {
             return Err(SendError::QueueFull);
         }
         self.bytes += len - sent;
+        self.fds += fds.len();
         self.queue.push_back(Segment { bytes, sent, messages: 1, fds, alone: true });
         self.flush_quietly(Some(socket));
         Ok(())
