@@ -22,7 +22,7 @@ export const ERROR_CODES = {
   },
   ERR_FDWIRE_HANDSHAKE: {
     fault: 'peer',
-    meaning: 'The handshake of the protocol failed.',
+    meaning: 'The handshake of the protocol failed, or is not complete yet.',
   },
   ERR_FDWIRE_CONSUMER_CONFLICT: {
     fault: 'caller',
