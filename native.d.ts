@@ -111,6 +111,8 @@ export declare class Environment {
   discardNow(channel: number): void
   /** Takes in bytes for a channel that was made by `carry`, or (absent) their end. */
   feed(channel: number, bytes?: Uint8Array | undefined | null): void
+  /** Whether a channel has more in hand than it told of in a turn, and somebody wants it. */
+  isDue(channel: number): boolean
   /** A duplicate of a descriptor, close-on-exec; a negative errno where there is none. */
   duplicate(fd: number): number
   /** Closes a duplicate that nobody has got. */

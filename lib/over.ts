@@ -58,6 +58,7 @@ class DuplexPort implements Port {
   readonly #index: number
   #flushing = false
   #closed = false
+  #wanted = false
   /** What comes is dropped. */
   #discarding = false
   /** The stream carries nothing any more. */
@@ -80,7 +81,12 @@ class DuplexPort implements Port {
     duplex.allowHalfOpen = true
     duplex.pause()
     duplex.on('data', (chunk: Buffer) => {
-      if (!this.#closed && !this.#discarding) environment.feed(this.#index, chunk)
+      if (this.#closed || this.#discarding) return
+      environment.feed(this.#index, chunk)
+      if (this.#isBehind()) {
+        duplex.pause()
+        this.#resumeSoon()
+      }
     })
     // Without an end of its own the stream was cut, which the codec finds out.
     const end = () => {
@@ -96,10 +102,25 @@ class DuplexPort implements Port {
   }
 
   want(wanted: boolean): number {
+    this.#wanted = wanted
     hot.want(this.#index, wanted ? 1 : 0)
-    if (wanted) this.#duplex.resume()
-    else this.#duplex.pause()
+    if (!wanted) this.#duplex.pause()
+    else if (this.#isBehind()) this.#resumeSoon()
+    else this.#duplex.resume()
     return 0
+  }
+
+  /** Whether there are messages in hand that somebody wants: more come only behind them. */
+  #isBehind(): boolean {
+    return !this.#closed && environment.isDue(this.#index)
+  }
+
+  #resumeSoon(): void {
+    setImmediate(() => {
+      if (!this.#wanted || this.#closed || this.#discarding) return
+      if (this.#isBehind()) this.#resumeSoon()
+      else this.#duplex.resume()
+    })
   }
 
   flush(): void {
@@ -123,6 +144,10 @@ class DuplexPort implements Port {
   shut(peerEnded: boolean, done: () => void): void {
     const duplex = this.#duplex
     this.#discarding = true
+    if (duplex.destroyed) {
+      done()
+      return
+    }
     // What is unread when a socket closes would be a reset for the peer.
     let waitsFor = peerEnded || duplex.readableEnded || !isOverTcp(duplex) ? 1 : 2
     const isOver = () => {

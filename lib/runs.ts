@@ -100,7 +100,8 @@ function endOfRun(
 /** Buffers that are given out are pieces of this: never written again, and not transferable. */
 let chunk = Buffer.alloc(0)
 let memory = chunk.buffer
-let used = CHUNK
+/** Bytes of it that are given out; where there is none yet, more than there can be. */
+let used = Number.POSITIVE_INFINITY
 
 /** What `chunk.subarray` makes, in half of its time. */
 const View = (Buffer as unknown as { [Symbol.species]: BufferView })[Symbol.species]

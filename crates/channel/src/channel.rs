@@ -332,7 +332,8 @@ impl Channel {
     }
 
     /// Whether there is something to tell without a readiness, and somebody wants it.
-    pub(crate) fn is_due(&self) -> bool {
+    #[must_use]
+    pub fn is_due(&self) -> bool {
         match &self.transport {
             Transport::Datagram(_) => false,
             Transport::Stream(streams) => streams.is_due(self.reads()),

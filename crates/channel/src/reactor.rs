@@ -317,12 +317,8 @@ impl Reactor {
         if let Err(errno) = self.arm(index) {
             batch.events.push(Event::Failed(errno, "epoll_ctl"));
         }
-        if self.channel(index).is_some_and(Channel::is_due) {
-            // The turn was full: the next one goes on.
-            self.due.push(index);
-        } else {
-            self.schedule(index);
-        }
+        // One whose turn was full goes on when the caller's loop has seen to everything else.
+        self.schedule(index);
         index
     }
 

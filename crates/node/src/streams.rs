@@ -58,6 +58,16 @@ impl Environment {
         self.inner.work_off();
     }
 
+    /// Whether a channel has more in hand than it told of in a turn, and somebody wants it.
+    #[napi]
+    pub fn is_due(&self, channel: i32) -> bool {
+        let due = |state: &mut crate::state::State| {
+            let channel = state.reactor.channel(index(channel));
+            channel.is_some_and(fdwire_channel::Channel::is_due)
+        };
+        self.with(due).unwrap_or(false)
+    }
+
     /// A duplicate of a descriptor, close-on-exec; a negative errno where there is none.
     #[napi]
     pub fn duplicate(&self, fd: i32) -> i32 {
