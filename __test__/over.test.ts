@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { Duplex, PassThrough, Writable } from 'node:stream'
+import { setTimeout as delay } from 'node:timers/promises'
 import { createServer, connect as dialTls, type TLSSocket } from 'node:tls'
 import { adopt, type Channel, Codec, over } from 'fdwire'
 import { describe, expect, it } from 'vitest'
@@ -155,6 +156,28 @@ describe.each(KINDS)('%s', (_, make) => {
     await closedOf(channel)
     expect(told).toEqual(['fatal', 'close'])
     stream.destroy()
+  })
+
+  it('closes at once where its own stream is destroyed by somebody else', async () => {
+    const [stream, other] = await make()
+    other.on('error', () => {})
+    stream.on('error', () => {})
+    const channel = on(stream, LINES)
+    const told: string[] = []
+    for (const event of ['end', 'error', 'close'] as const) {
+      channel.on(event, () => void told.push(event))
+    }
+    channel.on('message', () => {})
+    const closed = closedOf(channel)
+    stream.destroy()
+    // Long before the 10 s that close() waits for a peer.
+    await Promise.race([closed, delay(5_000, 'late', { ref: false })])
+    // What Duplex.from makes has an error where others have none.
+    expect([
+      ['end', 'close'],
+      ['error', 'close'],
+    ]).toContainEqual(told)
+    other.destroy()
   })
 
   it('a stream that is destroyed ends the channel, and fails what was unsent at once', async () => {
