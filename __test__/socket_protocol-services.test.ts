@@ -105,6 +105,12 @@ describe('what comes of a callback that', () => {
       },
     ],
     ['rejects', () => Promise.reject(new Error('no'))],
+    [
+      'throws what has no text',
+      () => {
+        throw Object.create(null)
+      },
+    ],
     ['returns nothing', () => undefined],
     ['returns a number', () => 0],
     ['returns an empty array', () => []],

@@ -135,14 +135,32 @@ describe('a client and a server', () => {
     expect(await device.reconnect()).toBe(true)
   })
 
-  it('refuse options and addresses that are none, at once or at the first attempt', async () => {
-    const make = (options: object) => () => new sp.SocketClient(path(), options)
+  it('refuse options and addresses that are none', async () => {
+    const make = (options: object | null) => () => new sp.SocketClient(path(), options as never)
     expect(make({ minDelay: 0 })).toThrow(RangeError)
     expect(make({ minDelay: 10, maxDelay: 5 })).toThrow(RangeError)
-    expect(make({ protocol: 'raw', nonsense: 1 })).toThrow(TypeError)
-    const nowhere = new sp.SocketClient('x'.repeat(200), FAST)
-    await expect(nowhere.reconnect()).rejects.toHaveProperty('code', 'ERR_FDWIRE_BAD_ADDRESS')
-    await nowhere.close()
+    for (const wrong of [
+      null,
+      { nonsense: 1 },
+      { protocol: 'socket_protocol' },
+      { encoding: 'buffer' },
+      { signal: AbortSignal.abort() },
+      { logger: {} },
+      { logger: null },
+    ]) {
+      expect(make(wrong)).toThrow(TypeError)
+    }
+    const to = (address: unknown) => () => new sp.SocketClient(address as string, FAST)
+    for (const wrong of [5, null, { host: 'x' }, { host: 'x', port: '1' }]) {
+      expect(to(wrong)).toThrow(TypeError)
+    }
+    const nowhere = expect.objectContaining({ code: 'ERR_FDWIRE_BAD_ADDRESS' })
+    for (const wrong of ['', 'x'.repeat(200)]) expect(to(wrong)).toThrow(nowhere)
+    for (const fixed of [{ protocol: 'socket_protocol' }, { encoding: 'buffer' }]) {
+      await expect(sp.SocketServer.listen(path(), fixed as never)).rejects.toThrow(TypeError)
+      const many = sp.ProtocolServer.listen(path(), () => ({}) as never, fixed as never)
+      await expect(many).rejects.toThrow(TypeError)
+    }
     await expect(sp.ProtocolServer.listen(path(), undefined as never)).rejects.toThrow(TypeError)
     await expect(sp.SocketServer.listen(path(), { nonsense: 1 } as never)).rejects.toThrow(
       TypeError,

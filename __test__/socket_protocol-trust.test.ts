@@ -52,6 +52,22 @@ describe('authentificate', () => {
     expect((await client.request(READ, 0, 'in')).getData()).toBe('in')
   })
 
+  it('heeds its own time limit and signal, also where it joins an attempt that has more time', async () => {
+    const link = new Link()
+    // Nobody answers there.
+    new RawPeer(link.server)
+    const client = new sp.PureJsonProtocol(link.client, { secret: SECRET, autoAuth: true })
+    link.up()
+    expect(await client.authentificate({ timeout: 20 })).toBe(false)
+    const stop = new AbortController()
+    const aborted = client.authentificate({ signal: stop.signal })
+    stop.abort('enough')
+    await expect(aborted).rejects.toMatchObject({ name: 'AbortError', cause: 'enough' })
+    // The attempt of autoAuth, which has 2,000 ms, goes on.
+    expect(client.authentificationState).toBe(sp.AUTH_STATE_SEED_REQUESTED)
+    await client.close()
+  })
+
   it('is false with another secret, and without one on either side', async () => {
     expect(await ends({ secret: 'other' }).client.authentificate()).toBe(false)
     expect(await ends({ secret: null }).client.authentificate()).toBe(false)

@@ -56,10 +56,7 @@ export async function connect<P extends Protocol, E extends EncodingOf<P> = Defa
 ): Promise<Channel<ValueOf<P, E>>> {
   const checked = checkOptions('connect', options, address)
   if (isTcp(address)) return new Channel(await connectTcp(address, checked), checked)
-  const name = encodeAddress(address, 'The address', '{ host, port }')
-  if (name.length === 0) {
-    throw new FdwireError('ERR_FDWIRE_BAD_ADDRESS', 'The address is empty: nobody has that name')
-  }
+  const name = encodePeer(address)
   return checked.type === 'dgram'
     ? connectDatagram(address, name, checked)
     : connectUnix(address, name, checked)
@@ -78,6 +75,13 @@ export function pair<P extends Protocol, E extends EncodingOf<P> = DefaultEncodi
   const outcomes = environment.pair(checked.type, checked.native)
   const [first, second] = outcomes as [Outcome, Outcome]
   return [open(first, checked), open(second, checked)]
+}
+
+/** The Unix address of a peer as the kernel is to get it. */
+export function encodePeer(address: unknown): Uint8Array {
+  const name = encodeAddress(address, 'The address', '{ host, port }')
+  if (name.length > 0) return name
+  throw new FdwireError('ERR_FDWIRE_BAD_ADDRESS', 'The address is empty: nobody has that name')
 }
 
 /** What becomes of a path, as native code gets it. */

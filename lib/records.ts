@@ -1,3 +1,4 @@
+import { constants } from 'node:buffer'
 import {
   FDS_IN,
   FROM_PEER,
@@ -297,7 +298,16 @@ export class Reader {
     const payload = (table[at + DETAIL] as number) & (JOINED - 1)
     if (this.#form !== undefined) return parseBody(this.#form, memory.subarray(begin), fds, from)
     if (payload === Bytes) return { value: memory.subarray(begin), fds, from }
-    const text = payload === Ascii ? memory.latin1Slice(begin) : memory.utf8Slice(begin)
+    let text: string
+    try {
+      text = payload === Ascii ? memory.latin1Slice(begin) : memory.utf8Slice(begin)
+    } catch (cause) {
+      fds.close()
+      const longest = constants.MAX_STRING_LENGTH
+      const message = `The text is longer than a string can be: ${longest} characters`
+      const options = this.#isSampled ? { cause, sample: memory.subarray(begin) } : { cause }
+      return { error: new FdwireError('ERR_FDWIRE_MESSAGE_TOO_LARGE', message, options), from }
+    }
     return this.#json ? parse(text, memory.subarray(begin), fds, from) : { value: text, fds, from }
   }
 

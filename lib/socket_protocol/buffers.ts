@@ -34,6 +34,7 @@ export class Buffers {
   readonly #waiters = new Map<string, Set<Waiter>>()
   #bytes = 0
   #waiting = 0
+  #ended = false
 
   /** `onDrop` is called with each message that nobody will get. */
   constructor(limits: BufferLimits, onDrop: (message: DataStorage) => void) {
@@ -87,14 +88,14 @@ export class Buffers {
       this.#remove(entry)
       return Promise.resolve(entry.message)
     }
+    if (this.#ended) return Promise.resolve(null)
     return new Promise((resolve, reject) => {
       const giveUp = (settle: () => void) => {
         this.#leave(key, waiter)
         settle()
       }
       const onAbort = () => giveUp(() => reject(abortError(signal as AbortSignal)))
-      // A time limit alone shall not keep the process alive.
-      const timer = timeout > 0 && setTimeout(giveUp, timeout, () => resolve(null)).unref()
+      const timer = timeout > 0 && setTimeout(giveUp, timeout, () => resolve(null))
       signal?.addEventListener('abort', onAbort, { once: true })
       const cleanUp = () => {
         if (timer) clearTimeout(timer)
@@ -114,6 +115,7 @@ export class Buffers {
 
   /** Tells everybody that nothing comes any more. */
   end(): void {
+    this.#ended = true
     for (const [key, waiters] of this.#waiters) {
       for (const waiter of [...waiters]) {
         this.#leave(key, waiter)

@@ -59,12 +59,11 @@ export class Gate {
         signal?.removeEventListener('abort', onAbort)
         settle()
       }
-      // A time limit alone shall not keep the process alive.
       const watch = () => {
         if (isOver()) finish(() => resolve(null))
-        else timer = setTimeout(watch, timeout).unref()
+        else timer = setTimeout(watch, timeout)
       }
-      if (timeout > 0) timer = setTimeout(watch, timeout).unref()
+      if (timeout > 0) timer = setTimeout(watch, timeout)
       const onAbort = () => finish(() => reject(abortError(signal as AbortSignal)))
       signal?.addEventListener('abort', onAbort, { once: true })
       const waiter = { isFree, run: () => finish(this.#closed ? () => resolve(null) : go) }

@@ -119,11 +119,20 @@ function checkName(name: unknown): string | null {
   throw new RangeError(`channelName must have 1 to ${MAX_NAME} characters, not ${name.length}`)
 }
 
-function checkLogger(logger: unknown): Logger {
+/** Checks a `logger` option. */
+export function checkLogger(logger: unknown): Logger {
   if (logger === undefined) return SILENT
   const missing = ['debug', 'info', 'warn', 'error'].find(
     name => typeof (logger as Record<string, unknown> | null)?.[name] !== 'function',
   )
   if (missing === undefined) return logger as Logger
   throw new TypeError(`logger must have the method ${missing}, as console has`)
+}
+
+/** Refuses the options of a channel that the classes here set themselves. */
+export function checkNotFixed(call: string, options: object, more: string[] = []): void {
+  for (const name of ['protocol', 'encoding', ...more]) {
+    if ((options as Record<string, unknown>)[name] === undefined) continue
+    throw new TypeError(`${call} has no option ${name}`)
+  }
 }

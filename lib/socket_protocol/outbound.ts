@@ -6,6 +6,7 @@ import type { Gate } from './gate.js'
 import type { Pending, Place } from './pending.js'
 import type { Services } from './services.js'
 import type { Transport } from './transport.js'
+import { stopwatch, type Wait, within } from './waiting.js'
 
 /** How long `request` waits for a connection where it has no time limit (ms): as long as `send`. */
 const CONNECTION_TIMEOUT = 2_000
@@ -15,13 +16,6 @@ const MAX_PLACES = 65_536
 
 /** How long a full queue is left alone (ms), unless something is known to have gone out of it. */
 const MOMENT = 50
-
-/** How long to wait for what. */
-export interface Wait {
-  /** In all (ms, 0: no limit). */
-  timeout: number
-  signal: AbortSignal | undefined
-}
 
 /** What a protocol object lends to who sends. */
 export interface OutboundHost {
@@ -57,21 +51,20 @@ export class Outbound {
     const { service_id, data_id } = fields
     const responseSid = this.#host.services.responseTo(service_id)
     const left = stopwatch(timeout)
-    const sent = this.#host.ready.pass(
-      async () => {
-        if (responseSid === undefined) return this.#transmit(fields, body, left())
-        // Its response has a place too, or it would be taken for that of a request behind it.
-        const run = this.#host.pending.addSent(responseSid, data_id)
-        try {
-          return await this.#transmit(fields, body, left())
-        } catch (error) {
-          this.#host.pending.withdraw(responseSid, data_id, run)
-          throw error
-        }
-      },
-      { timeout, signal },
-    )
-    return (await sent) ?? false
+    const transmit = async () => {
+      if (responseSid === undefined) return this.#transmit(fields, body, left())
+      // Its response has a place too, or it would be taken for that of a request behind it.
+      const run = this.#host.pending.addSent(responseSid, data_id)
+      try {
+        return await this.#transmit(fields, body, left())
+      } catch (error) {
+        this.#host.pending.withdraw(responseSid, data_id, run)
+        throw error
+      }
+    }
+    // What was given to the transport can't be taken back: it keeps its place, whoever gives up.
+    const pass = () => within(transmit(), { timeout: 0, signal }, false)
+    return (await this.#host.ready.pass(pass, { timeout, signal })) ?? false
   }
 
   /** Sends a request as soon as there is a connection, and waits for its response. */
@@ -165,7 +158,7 @@ export class Outbound {
       }
       const onAbort = () => giveUp(abortError(signal as AbortSignal))
       const late = () => giveUp(timeoutError('request: no response came', stated))
-      const timer = timeout > 0 && setTimeout(late, timeout).unref()
+      const timer = timeout > 0 && setTimeout(late, timeout)
       signal?.addEventListener('abort', onAbort, { once: true })
       this.#host.pending.add(responseSid, fields.data_id, place)
       // Where it is not known whether the peer gets it, a response may come: the place stays.
@@ -182,10 +175,4 @@ export class Outbound {
     this.#sent(fields)
     return await sending
   }
-}
-
-/** What is left of a time limit (ms): at least 1, or 0 for none. */
-export function stopwatch(timeout: number): () => number {
-  const deadline = performance.now() + timeout
-  return () => (timeout === 0 ? 0 : Math.max(1, Math.ceil(deadline - performance.now())))
 }

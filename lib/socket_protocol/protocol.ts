@@ -1,15 +1,21 @@
 import { EventEmitter } from 'node:events'
 import { abortError } from '../errors.js'
-import { checkCallOptions, checkSignal, checkTimeout, type WaitOptions } from '../options.js'
+import {
+  checkCallOptions,
+  checkIsObject,
+  checkSignal,
+  checkTimeout,
+  type WaitOptions,
+} from '../options.js'
 import type { Form } from './body.js'
 import { type AuthState, STATUS_OKAY } from './constants.js'
 import { checkId, type DataStorage } from './data-storage.js'
 import { answered, type Datum, type Serve, serving } from './definitions.js'
 import { checkProtocolOptions, type ProtocolOptions } from './options.js'
-import { stopwatch, type Wait } from './outbound.js'
 import { type Callback, isReserved, keyOf } from './services.js'
 import { type ProtocolEvents, type ProtocolStats, Session } from './session.js'
 import type { Transport } from './transport.js'
+import { stopwatch, type Wait, within } from './waiting.js'
 
 /** What `send` takes beside its data. */
 export interface SendOptions extends WaitOptions {
@@ -125,7 +131,11 @@ export abstract class Protocol extends EventEmitter<ProtocolEvents> {
     if (!this.#session.handshake.isNeeded) return false
     if (this.#session.handshake.isAccepted) return true
     const left = stopwatch(timeout)
-    const begin = () => this.#session.handshake.begin(left())
+    const begin = () => {
+      const wait = { timeout: left(), signal }
+      // An attempt may be under way that has more time, and it goes on where we give up.
+      return within(this.#session.handshake.begin(wait.timeout), wait, false)
+    }
     return (await this.#session.connected.pass(begin, { timeout, signal })) ?? false
   }
 
@@ -182,6 +192,7 @@ export abstract class Protocol extends EventEmitter<ProtocolEvents> {
     options: SendOptions = {},
   ): Promise<boolean> {
     checkIds(serviceId, dataId)
+    checkIsObject('send', options)
     const { status: given, ...rest } = options
     const status = given === undefined ? STATUS_OKAY : checkId('status', given)
     const wait = checkWait('send', rest, TIMEOUT, ['status'])

@@ -203,7 +203,7 @@ export class Session {
   /** A callback threw, or returned rubbish. */
   callbackFailed(error: unknown, message: DataStorage): void {
     const what = this.#describe(message.toJSON() as Fields)
-    this.log('error', `the callback failed: ${what}: ${String(error)}`)
+    this.log('error', `the callback failed: ${what}: ${textOf(error)}`)
   }
 
   /** The peer has gone too far: closes the connection. */
@@ -217,7 +217,7 @@ export class Session {
     try {
       await this.transport.reconnect()
     } catch (error) {
-      this.log('error', `reconnect: ${String(error)}`)
+      this.log('error', `reconnect: ${textOf(error)}`)
     }
   }
 
@@ -310,5 +310,14 @@ export class Session {
     const closed = this.transport.close?.()
     this.#disconnect()
     await closed
+  }
+}
+
+/** What was thrown as a text, whatever it is. */
+function textOf(thrown: unknown): string {
+  try {
+    return String(thrown)
+  } catch {
+    return 'something that is no text'
   }
 }

@@ -1,9 +1,10 @@
-import type { Address, TcpAddress } from '../address.js'
+import { type Address, checkTcp, isTcp, type TcpAddress } from '../address.js'
 import { integer } from '../checks.js'
-import { connect } from '../open.js'
-import { type ConnectOptions, checkOptions } from '../options.js'
+import { connect, encodePeer } from '../open.js'
+import { type ConnectOptions, checkIsObject, checkOptions } from '../options.js'
 import { Carrier } from './carrier.js'
-import { type Logger, SILENT } from './transport.js'
+import { checkLogger, checkNotFixed } from './options.js'
+import type { Logger } from './transport.js'
 
 /** Options of a {@link SocketClient}: those of `connect`, and how it comes back. */
 export interface SocketClientOptions
@@ -44,29 +45,28 @@ export class SocketClient extends Carrier {
    * Begins to connect.
    *
    * # Errors
-   * TypeError and RangeError for options that are wrong. An address that is none fails for good: see
-   * `reconnect`.
+   * TypeError and RangeError for options that are wrong, and for what is no address;
+   * ERR_FDWIRE_BAD_ADDRESS.
    */
   constructor(address: Address | TcpAddress, options: SocketClientOptions = {}) {
     super()
+    checkIsObject('SocketClient', options)
+    checkNotFixed('SocketClient', options, ['signal'])
     const { minDelay, maxDelay, maxAttempts, logger, ...connection } = options
     this.#address = address
     this.#minDelay = integer('minDelay', minDelay, 100, 1)
     this.#maxDelay = integer('maxDelay', maxDelay, 10_000, this.#minDelay)
     this.#maxAttempts = integer('maxAttempts', maxAttempts, 0, 0)
-    this.#logger = logger ?? SILENT
+    this.#logger = checkLogger(logger)
     this.#options = { ...connection, protocol: 'socket_protocol', encoding: 'buffer' }
     checkOptions('connect', this.#options, address)
+    if (isTcp(address)) checkTcp(address, 'The address', 1)
+    else encodePeer(address)
     // Callbacks are registered until then.
     this.#timer = setTimeout(() => this.#try(), 0)
   }
 
-  /**
-   * Ends the connection if there is one, and makes another now; whether that was made.
-   *
-   * # Errors
-   * ERR_FDWIRE_BAD_ADDRESS, and a TypeError for what is no address.
-   */
+  /** Ends the connection if there is one, and makes another now; whether that was made. */
   async reconnect(): Promise<boolean> {
     if (this.#closed) return false
     this.disconnect()
@@ -113,9 +113,6 @@ export class SocketClient extends Carrier {
       return this.isConnected()
     } catch (error) {
       if (this.#closed) return false
-      // No other attempt will be better: whoever waits hears of it, or the process.
-      if ((error as { fault?: string }).fault === 'caller' || error instanceof TypeError)
-        throw error
       this.#logger.warn(`socket_protocol: no connection: ${String(error)}`)
       this.#schedule()
       return false

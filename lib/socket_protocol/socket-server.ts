@@ -1,11 +1,13 @@
 import type { Address, ListenFd, TcpAddress } from '../address.js'
 import type { Channel } from '../channel.js'
+import { show } from '../checks.js'
 import { listen } from '../listen.js'
 import type { Listener } from '../listener.js'
 import type { ListenOptions } from '../options.js'
 import { Carrier } from './carrier.js'
 import { ChannelTransport } from './channel-transport.js'
-import type { Protocol } from './protocol.js'
+import { checkNotFixed } from './options.js'
+import { Protocol } from './protocol.js'
 
 /** Options of the servers: those of `listen`. */
 export type SocketServerOptions = Omit<
@@ -43,6 +45,7 @@ export class SocketServer extends Carrier {
     address: Address | TcpAddress | ListenFd,
     options: SocketServerOptions = {},
   ): Promise<SocketServer> {
+    checkNotFixed('SocketServer.listen', options)
     return new SocketServer(await listen(address, { ...options, ...FRAMING }))
   }
 
@@ -114,6 +117,7 @@ export class ProtocolServer {
     if (typeof make !== 'function') {
       throw new TypeError('ProtocolServer.listen takes a function that makes a protocol object')
     }
+    checkNotFixed('ProtocolServer.listen', options)
     return new ProtocolServer(await listen(address, { ...options, ...FRAMING }), make)
   }
 
@@ -152,7 +156,11 @@ export class ProtocolServer {
       protocol.close().catch(() => {})
     })
     try {
-      protocol = make(transport)
+      const made: unknown = make(transport)
+      if (!(made instanceof Protocol)) {
+        throw new TypeError(`make must return a protocol object, not ${show(made)}`)
+      }
+      protocol = made
     } catch (error) {
       channel.destroy()
       throw error
