@@ -8,12 +8,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::retry_on_intr;
 use rustix::net::{
-    self, AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
-    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, SocketAddrAny, SocketFlags,
-    SocketType, sockopt,
+    self, AddressFamily, RecvAncillaryBuffer, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, Shutdown, SocketAddrAny, SocketFlags, SocketType, sockopt,
 };
 
-use crate::{Address, Control, Errno, sys};
+use crate::pass::{PassPidfd, pidfds_off};
+use crate::{Address, Control, Credentials, Errno, sys};
 
 /// An `AF_UNIX` datagram or seqpacket socket.
 ///
@@ -26,8 +26,11 @@ use crate::{Address, Control, Errno, sys};
 pub struct Datagram {
     fd: OwnedFd,
     seqpacket: bool,
-    /// What `SO_PASSCRED` was.
-    passcred: bool,
+    /// Whether each message tells its sender's credentials.
+    credentials: bool,
+    /// What `SO_PASSCRED` was, where we have set it.
+    passcred: Option<bool>,
+    passpidfd: PassPidfd,
 }
 
 impl Datagram {
@@ -95,8 +98,14 @@ impl Datagram {
     /// When it can't be asked for its type; it is given back.
     pub fn adopt(fd: OwnedFd) -> Result<Self, (Errno, OwnedFd)> {
         match sockopt::socket_type(&fd) {
-            Ok(SocketType::SEQPACKET) => Self::of_records(fd),
-            Ok(_) => Ok(Self::of_datagrams(fd)),
+            Ok(kind) => {
+                let passpidfd = pidfds_off(fd.as_fd());
+                let socket = match kind {
+                    SocketType::SEQPACKET => Self::of_records(fd)?,
+                    _ => Self::of_datagrams(fd),
+                };
+                Ok(Self { passpidfd, ..socket })
+            }
             Err(errno) => Err((errno, fd)),
         }
     }
@@ -104,10 +113,11 @@ impl Datagram {
     /// Gives the descriptor away.
     #[must_use]
     pub fn into_fd(self) -> OwnedFd {
-        if self.seqpacket && !self.passcred {
+        if self.passcred == Some(false) {
             // Nothing that fails here could be mended.
             let _ = sockopt::set_socket_passcred(&self.fd, false);
         }
+        self.passpidfd.restore(self.fd.as_fd());
         self.fd
     }
 
@@ -117,17 +127,39 @@ impl Datagram {
         self.seqpacket
     }
 
+    /// Has each message tell who sent it (`SO_PASSCRED`); those that were sent before tell nobody.
+    ///
+    /// A socket without a name gets an abstract one when it connects or sends, from then on.
+    ///
+    /// # Errors
+    ///
+    /// None that a socket gives.
+    pub fn ask_credentials(&mut self) -> Result<(), Errno> {
+        self.pass_credentials()?;
+        self.credentials = true;
+        Ok(())
+    }
+
     fn of_datagrams(fd: OwnedFd) -> Self {
-        Self { fd, seqpacket: false, passcred: false }
+        let passpidfd = PassPidfd::default();
+        Self { fd, seqpacket: false, credentials: false, passcred: None, passpidfd }
     }
 
     fn of_records(fd: OwnedFd) -> Result<Self, (Errno, OwnedFd)> {
-        let asked = sockopt::socket_passcred(&fd)
-            .and_then(|passcred| sockopt::set_socket_passcred(&fd, true).map(|()| passcred));
-        match asked {
-            Ok(passcred) => Ok(Self { fd, seqpacket: true, passcred }),
-            Err(errno) => Err((errno, fd)),
+        let mut socket = Self { seqpacket: true, ..Self::of_datagrams(fd) };
+        match socket.pass_credentials() {
+            Ok(()) => Ok(socket),
+            Err(errno) => Err((errno, socket.fd)),
         }
+    }
+
+    fn pass_credentials(&mut self) -> Result<(), Errno> {
+        if self.passcred.is_none() {
+            let found = sockopt::socket_passcred(&self.fd)?;
+            sockopt::set_socket_passcred(&self.fd, true)?;
+            self.passcred = Some(found);
+        }
+        Ok(())
     }
 
     /// Gives the socket a name; [`Address::UNNAMED`] lets the kernel choose an abstract one.
@@ -229,6 +261,7 @@ impl Datagram {
     ) -> Result<Received, Errno> {
         let (mut received, sender) = receive(&self.fd, into, control, fds)?;
         received.end &= self.seqpacket && received.len == 0;
+        received.credentials = received.credentials.filter(|_| self.credentials);
         match &sender {
             Some(sender) => from.assign(sys::sockaddr_bytes(sender)),
             None => from.assign(&[]),
@@ -306,25 +339,19 @@ pub(crate) fn receive(
     control: &mut Control,
     fds: &mut Vec<OwnedFd>,
 ) -> Result<(Received, Option<SocketAddrAny>), Errno> {
-    // Drained to its end below. Its Drop would walk the padding behind the messages again.
+    // Read below, and not by rustix, whose Drop would.
     let space = sys::as_uninit(&mut control.space);
     let mut ancillary = ManuallyDrop::new(RecvAncillaryBuffer::new(space));
     let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
     let message = retry_on_intr(|| net::recvmsg(fd, into, &mut ancillary, flags))?;
-    let mut end = true;
-    for part in ancillary.drain() {
-        // Whatever comes beside it, it is a message; only descriptors are to be taken out.
-        end = false;
-        if let RecvAncillaryMessage::ScmRights(received) = part {
-            fds.extend(received);
-        }
-    }
-    control.settle();
+    let beside = control.take(fds);
     let received = Received {
         len: message.bytes,
         truncated: message.flags.contains(ReturnFlags::TRUNC),
         fds_truncated: message.flags.contains(ReturnFlags::CTRUNC),
-        end: end && message.bytes == 0,
+        // Whatever comes beside it, it is a message.
+        end: !beside.any && message.bytes == 0,
+        credentials: beside.credentials,
     };
     Ok((received, message.address))
 }
@@ -341,6 +368,8 @@ pub struct Received {
     pub fds_truncated: bool,
     /// It is no message, but the end of a seqpacket socket's peer.
     pub end: bool,
+    /// Who sent it, where that was asked for.
+    pub credentials: Option<Credentials>,
 }
 
 /// The most descriptors that one message carries (the kernel's `SCM_MAX_FD`).
