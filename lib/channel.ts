@@ -128,8 +128,7 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
    * the address of a TCP socket. Undefined where nobody knows, or the channel is closed.
    */
   get peer(): Peer | undefined {
-    const { index } = this.#owner
-    return index < 0 ? undefined : peerOf(index)
+    return peerOf(this.#owner)
   }
 
   /** What was done so far, and what waits. */

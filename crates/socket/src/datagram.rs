@@ -4,6 +4,7 @@
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::OnceLock;
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::retry_on_intr;
@@ -21,7 +22,7 @@ use crate::{Address, Control, Credentials, Errno, sys};
 ///
 /// A seqpacket socket gives no byte for an empty record and at its peer's end; what tells them apart is
 /// that a record comes with its sender's credentials, if those are asked for (`SO_PASSCRED`). So they
-/// are, and [`into_fd`](Self::into_fd) leaves that as it was found.
+/// are. [`into_fd`](Self::into_fd) leaves everything that was set as it was found.
 #[derive(Debug)]
 pub struct Datagram {
     fd: OwnedFd,
@@ -31,6 +32,8 @@ pub struct Datagram {
     /// What `SO_PASSCRED` was, where we have set it.
     passcred: Option<bool>,
     passpidfd: PassPidfd,
+    /// What the send buffer's size was, where we have set it.
+    send_buffer: OnceLock<usize>,
 }
 
 impl Datagram {
@@ -117,6 +120,9 @@ impl Datagram {
             // Nothing that fails here could be mended.
             let _ = sockopt::set_socket_passcred(&self.fd, false);
         }
+        if let Some(&bytes) = self.send_buffer.get() {
+            let _ = self.set_send_buffer(bytes);
+        }
         self.passpidfd.restore(self.fd.as_fd());
         self.fd
     }
@@ -141,8 +147,14 @@ impl Datagram {
     }
 
     fn of_datagrams(fd: OwnedFd) -> Self {
-        let passpidfd = PassPidfd::default();
-        Self { fd, seqpacket: false, credentials: false, passcred: None, passpidfd }
+        Self {
+            fd,
+            seqpacket: false,
+            credentials: false,
+            passcred: None,
+            passpidfd: PassPidfd::default(),
+            send_buffer: OnceLock::new(),
+        }
     }
 
     fn of_records(fd: OwnedFd) -> Result<Self, (Errno, OwnedFd)> {
@@ -311,6 +323,9 @@ impl Datagram {
     ///
     /// None that a socket gives.
     pub fn set_send_buffer(&self, bytes: usize) -> Result<(), Errno> {
+        if self.send_buffer.get().is_none() {
+            let _ = self.send_buffer.set(self.send_buffer()?);
+        }
         // The kernel doubles what it is given, and takes an int.
         sockopt::set_socket_send_buffer_size(&self.fd, (bytes / 2).min(SEND_BUFFER_MAX))
     }

@@ -3,6 +3,7 @@
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
@@ -24,6 +25,8 @@ pub struct Stream {
     fd: OwnedFd,
     tcp: bool,
     passpidfd: PassPidfd,
+    /// What the send buffer's size was, where we have raised it.
+    send_buffer: OnceLock<usize>,
 }
 
 /// A stream that was told to connect.
@@ -75,12 +78,17 @@ impl Stream {
 
     /// A socket of ours, or one that was accepted from a listener of this family.
     pub(crate) fn new(fd: OwnedFd, tcp: bool) -> Self {
-        Self { fd, tcp, passpidfd: PassPidfd::default() }
+        Self { fd, tcp, passpidfd: PassPidfd::default(), send_buffer: OnceLock::new() }
     }
 
-    /// Gives the descriptor away.
+    /// Gives the descriptor away, with everything that was set as it was found, but for what TCP can be
+    /// told, and a TCP socket's send buffer: the kernel doesn't see to its size any more.
     #[must_use]
     pub fn into_fd(self) -> OwnedFd {
+        if let Some(&bytes) = self.send_buffer.get().filter(|_| !self.tcp) {
+            // Nothing that fails here could be mended.
+            let _ = sockopt::set_socket_send_buffer_size(&self.fd, bytes / 2);
+        }
         self.passpidfd.restore(self.fd.as_fd());
         self.fd
     }
@@ -211,7 +219,9 @@ impl Stream {
     ///
     /// None that a socket gives.
     pub fn raise_send_buffer(&self, bytes: usize) -> Result<(), Errno> {
-        if sockopt::socket_send_buffer_size(&self.fd)? < bytes {
+        let found = sockopt::socket_send_buffer_size(&self.fd)?;
+        if found < bytes {
+            self.send_buffer.get_or_init(|| found);
             // The kernel doubles what it is given.
             sockopt::set_socket_send_buffer_size(&self.fd, bytes / 2)?;
         }
