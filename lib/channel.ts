@@ -305,6 +305,8 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
           `${inHand} bytes of the next one were read, ${waiting} calls wait`,
       )
     }
+    // What was waited for has just gone out.
+    this.#flushes.settle()
     this.#leave()
     const fd = this.#port.release()
     this.#ending.end(this, this.#context)
