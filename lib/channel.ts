@@ -290,7 +290,8 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
    * Gives up the channel and returns its descriptor, open, for another thread or process to adopt.
    *
    * # Errors
-   * ERR_FDWIRE_NOT_QUIET when something is queued, was read and not taken, or is waited for.
+   * ERR_FDWIRE_NOT_QUIET when something is queued, was read and not taken, is waited for, or is to be
+   * told in this turn.
    */
   detach(): number {
     this.#checkOpen('detach')
@@ -298,15 +299,16 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
     this.#port.flush()
     const { queued, unread, inHand } = this.stats
     const { waiting } = this.#inbox
-    if (queued > 0 || unread > 0 || inHand > 0 || waiting > 0) {
+    // What the kernel has said once it will not say again: that a message was given up, an error.
+    const untold = this.#notices.length + this.#inbox.untold
+    if (queued > 0 || unread > 0 || inHand > 0 || waiting > 0 || untold > 0) {
       throw new FdwireError(
         'ERR_FDWIRE_NOT_QUIET',
         `detach: ${queued} messages are queued, ${unread} were read and not taken, ` +
-          `${inHand} bytes of the next one were read, ${waiting} calls wait`,
+          `${inHand} bytes of the next one were read, ${waiting} calls wait, ` +
+          `${untold} events are to be told`,
       )
     }
-    // What was waited for has just gone out.
-    this.#flushes.settle()
     this.#leave()
     const fd = this.#port.release()
     this.#ending.end(this, this.#context)

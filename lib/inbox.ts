@@ -127,6 +127,11 @@ export class Inbox {
     return told + countMessages(this.#record, this.#records)
   }
 
+  /** Records of this turn that nobody has looked at, and that are no messages. */
+  get untold(): number {
+    return this.#records - this.#record - countMessages(this.#record, this.#records)
+  }
+
   /** Calls that wait. */
   get waiting(): number {
     return this.#consumers.waiting
