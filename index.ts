@@ -9,7 +9,7 @@ export type { DatagramOptions, Kind, ServerOptions, SocketOptions } from './lib/
 export type { ReadStreamOptions, WriteStreamOptions } from './lib/handoff-streams.js'
 export { listen } from './lib/listen.js'
 export type { Drop, Listener, ListenerEvents } from './lib/listener.js'
-export type { From, Message } from './lib/message.js'
+export type { Credentials, From, Message } from './lib/message.js'
 export { bind, connect, pair } from './lib/open.js'
 export type {
   AdoptOptions,
@@ -22,6 +22,7 @@ export type {
   ListenOptions,
   OverOptions,
   Peer,
+  PeerProcess,
   Protocol,
   Sendable,
   SocketType,

@@ -125,6 +125,11 @@ export declare class Environment {
   settle(channel: number, bytes: number): void
   /** Who made the socket at the other end of a channel's; an errno, as a number, where nobody knows. */
   peerCredentials(channel: number): PeerCredentials | number
+  /**
+   * A descriptor of the process at the other end, which is the channel's; a negative errno where there
+   * is none.
+   */
+  peerPidfd(channel: number): number
 }
 
 /** What `send` gives where the destination is no address. */
@@ -152,6 +157,8 @@ export interface ChannelOptions {
   text: boolean
   /** Whether that is JSON. */
   json: boolean
+  /** Datagrams: whether each message tells its sender's credentials. */
+  credentials: boolean
   /** uds_comms: to decode what the original decodes. */
   lenient: boolean
   /** lines: what stands behind the last delimiter is a message too. */
@@ -189,6 +196,12 @@ export interface ChannelStats {
   /** Bytes of a stream that were read and are no message yet. */
   inHand: number
 }
+
+/**
+ * The word of a name's length is that, and this many times the place in the slab of the sender's
+ * credentials (0 for none): pid, uid and gid, of 32 bits each, little-endian.
+ */
+export declare const CREDENTIALS: number
 
 /** What bytes have brought. */
 export interface Decoded {
@@ -292,7 +305,7 @@ export declare function readSocketProtocol(isStruct: boolean, bytes: Uint8Array)
 
 /**
  * Words of a record: kind, place, length, first descriptor, descriptors, name's place or one of the
- * `FROM_` values, name's length, detail (payload, reason, errno or number).
+ * `FROM_` values, name's length (see `CREDENTIALS`), detail (payload, reason, errno or number).
  */
 export declare const RECORD_WORDS: number
 

@@ -101,6 +101,14 @@ describe('an option that is not to be had says who has it', () => {
     ],
     ['connect', 'sendTimeout', LINES, '/x', 'that is for datagrams, and this is a stream'],
     ['over', 'allowRelative', LINES, undefined, 'that is for datagrams, and this is a stream'],
+    ['listen', 'credentials', LINES, '/x', 'that is for datagrams, and this is a stream'],
+    [
+      'pair',
+      'credentials',
+      { ...JSONCOMM, type: 'seqpacket' },
+      undefined,
+      'that is for datagrams, and this is a seqpacket socket',
+    ],
     ['adopt', 'head', JSONCOMM, 3, 'that is for streams, and this is a datagram socket'],
     ...['noDelay', 'keepAlive', 'allowHalfOpen'].map(
       (name): [Opener, string, object, string, string] => [

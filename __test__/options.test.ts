@@ -110,6 +110,7 @@ describe('numbers', () => {
 describe('other values', () => {
   const FLAGS: [string, Opener, object, unknown?][] = [
     ['allowRelative', 'bind', JSONCOMM],
+    ['credentials', 'adopt', JSONCOMM],
     ['allowHalfOpen', 'over', LINES],
     ['captureRejections', 'listen', LINES],
     ['noDelay', 'connect', LINES, TCP],

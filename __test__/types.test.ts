@@ -1,5 +1,6 @@
 import { describe, expectTypeOf, it } from 'vitest'
 import type {
+  AllowPeer,
   BindOptions,
   ChannelOptions,
   CodecOptions,
@@ -8,6 +9,7 @@ import type {
   EncodingOf,
   ListenOptions,
   OverOptions,
+  Peer,
   Protocol,
   Sendable,
   ValueOf,
@@ -79,6 +81,14 @@ describe('the types know', () => {
     connect({ encoding: 'json' })
     connect({ protocol: 'lines', type: 'stream', finalLine: true, lenient: undefined })
     codec('uds_comms', { lenient: true, onMalformed: error => void error.message })
+  })
+
+  it('who the peer may be, whatever it is asked for', () => {
+    const decide: AllowPeer = ({ uid, host }) => uid === 0 || host === '127.0.0.1'
+    expectTypeOf(decide).parameter(0).toEqualTypeOf<Peer>()
+    expectTypeOf<Peer['pidfd']>().toEqualTypeOf<number | undefined>()
+    const peer = { pid: 1, uid: 0, gid: 0, pidfd: undefined } satisfies Peer
+    expectTypeOf(peer).toExtend<Peer>()
   })
 
   it('which options a function has', () => {

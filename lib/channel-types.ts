@@ -1,14 +1,14 @@
 import type { Address } from './address.js'
 import type { FdwireError } from './errors.js'
 import type { FdSet } from './fdset.js'
-import type { From } from './message.js'
+import type { Credentials, From } from './message.js'
 import type { WaitOptions } from './options.js'
 import type { SendOptions } from './sender.js'
 
 /** The events of a channel, with their arguments. */
 export interface ChannelEvents<V> {
-  /** A message. */
-  message: [value: V, fds: FdSet, from: From]
+  /** A message; `credentials` only with the option of that name. */
+  message: [value: V, fds: FdSet, from: From, credentials?: Credentials]
   /** A message that could not be delivered; its descriptors are closed. */
   malformed: [error: FdwireError, from: From]
   /** A queued message that was given up: the kernel refused it, or `sendTimeout` was up. */

@@ -128,8 +128,7 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
    * the address of a TCP socket. Undefined where nobody knows, or the channel is closed.
    */
   get peer(): Peer | undefined {
-    const { index } = this.#owner
-    return index < 0 ? undefined : peerOf(index)
+    return peerOf(this.#owner)
   }
 
   /** What was done so far, and what waits. */
@@ -291,7 +290,8 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
    * Gives up the channel and returns its descriptor, open, for another thread or process to adopt.
    *
    * # Errors
-   * ERR_FDWIRE_NOT_QUIET when something is queued, was read and not taken, or is waited for.
+   * ERR_FDWIRE_NOT_QUIET when something is queued, was read and not taken, is waited for, or is to be
+   * told in this turn.
    */
   detach(): number {
     this.#checkOpen('detach')
@@ -299,11 +299,14 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
     this.#port.flush()
     const { queued, unread, inHand } = this.stats
     const { waiting } = this.#inbox
-    if (queued > 0 || unread > 0 || inHand > 0 || waiting > 0) {
+    // What the kernel has said once it will not say again: that a message was given up, an error.
+    const untold = this.#notices.length + this.#inbox.untold
+    if (queued > 0 || unread > 0 || inHand > 0 || waiting > 0 || untold > 0) {
       throw new FdwireError(
         'ERR_FDWIRE_NOT_QUIET',
         `detach: ${queued} messages are queued, ${unread} were read and not taken, ` +
-          `${inHand} bytes of the next one were read, ${waiting} calls wait`,
+          `${inHand} bytes of the next one were read, ${waiting} calls wait, ` +
+          `${untold} events are to be told`,
       )
     }
     this.#leave()

@@ -57,6 +57,8 @@ export class Inbox {
   readonly #channel: InboxChannel
   readonly #context: AsyncResource
   readonly #maxOpenFds: number
+  /** Whether a message tells its sender's credentials. */
+  readonly #credentials: boolean
   readonly #note: NoteSender
   readonly #reader: Reader
   readonly #consumers: Consumers
@@ -98,6 +100,7 @@ export class Inbox {
     this.#channel = channel
     this.#context = context
     this.#maxOpenFds = options.native.maxOpenFds
+    this.#credentials = options.native.credentials
     this.#consumers = new Consumers(() => this.updateWant(), options.native.sendTimeout)
     this.#note = note
     this.#reader = new Reader(owner, options)
@@ -124,6 +127,11 @@ export class Inbox {
     return told + countMessages(this.#record, this.#records)
   }
 
+  /** Records of this turn that nobody has looked at, and that are no messages. */
+  get untold(): number {
+    return this.#records - this.#record - countMessages(this.#record, this.#records)
+  }
+
   /** Calls that wait. */
   get waiting(): number {
     return this.#consumers.waiting
@@ -141,7 +149,7 @@ export class Inbox {
   /** The `'message'` listeners have changed; `lone` is the only one, if it can be called directly. */
   setListeners(count: number, lone: Listener | undefined): void {
     this.#listening = count > 0
-    this.#lone = lone
+    this.#lone = this.#credentials ? undefined : lone
     this.updateWant()
   }
 
@@ -247,7 +255,7 @@ export class Inbox {
   deliver(): void {
     while (this.#kept.length > 0 && this.#listening && !this.#paused) {
       const item = this.#kept.shift() as Item
-      if (isMessage(item)) this.#channel.emit('message', item.value, item.fds, item.from)
+      if (isMessage(item)) this.#emit(item)
       else this.#report(item)
     }
     // A listener may close the channel: then nothing is left here.
@@ -308,7 +316,7 @@ export class Inbox {
       if (this.#keepMalformed && !this.#consumers.isDue(item.from)) this.#keep(item)
       else this.#report(item)
     } else if (this.#listening && !this.#paused && this.#kept.length === 0) {
-      this.#channel.emit('message', item.value, item.fds, item.from)
+      this.#emit(item)
     } else {
       this.#keep(item)
     }
@@ -317,6 +325,11 @@ export class Inbox {
   #keep(item: Item): void {
     if (this.#kept.length === 0) this.#keptSince = undefined
     this.#kept.push(item)
+  }
+
+  #emit({ value, fds, from, credentials }: Message): void {
+    if (credentials === undefined) this.#channel.emit('message', value, fds, from)
+    else this.#channel.emit('message', value, fds, from, credentials)
   }
 
   #report({ error, from }: Malformed): void {

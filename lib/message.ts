@@ -9,6 +9,16 @@ import type { FdSet } from './fdset.js'
  */
 export type From = string | Buffer | null | undefined
 
+/** A process, by the kernel's word: who sent a message, or made the socket at the other end. */
+export interface Credentials {
+  /** Its process id; 0 where it has none in our pid name space. */
+  readonly pid: number
+  /** Its user id. */
+  readonly uid: number
+  /** Its group id. */
+  readonly gid: number
+}
+
 /** A message as `receive()` gives it. */
 export interface Message<V = unknown> {
   /** What was sent. */
@@ -17,6 +27,8 @@ export interface Message<V = unknown> {
   fds: FdSet
   /** Who sent it. */
   from: From
+  /** Which process sent it, when it did: only with the option `credentials`. */
+  credentials?: Credentials
 }
 
 /** What a turn brings, in its order: a message, or why one could not be delivered. */

@@ -56,6 +56,7 @@ export const OPTIONS = {
   maxQueuedFds: { of: SOCKETS, on: WITH_FDS },
   sendTimeout: { of: SOCKETS, types: DGRAM },
   allowRelative: { of: SOCKETS, types: DGRAM },
+  credentials: { of: SOCKETS, types: DGRAM },
   allowHalfOpen: { of: CHANNELS, types: CONNECTIONS },
   captureRejections: { of: CHANNELS },
   mode: { of: NAMED, on: ['unix'] },

@@ -1,4 +1,5 @@
 import type { Address, TcpAddress } from './address.js'
+import type { Credentials } from './message.js'
 import type { EncodingOf, OwnOptionOf, Protocol, TypeOf } from './protocols.js'
 
 /** What a codec is made with. */
@@ -59,6 +60,8 @@ export interface ChannelOptions<
   sendTimeout?: number | undefined
   /** Whether to send datagrams to relative paths that came as a sender's name (false). */
   allowRelative?: boolean | undefined
+  /** Whether each datagram tells who sent it, by the kernel's word (false). */
+  credentials?: boolean | undefined
 }
 
 /** What takes time can be bounded and given up. */
@@ -145,4 +148,18 @@ export interface ListenOptions<
 export type AllowPeer = (peer: Peer) => boolean
 
 /** Who is at the other end: what the kernel says of a process, or the address of a TCP socket. */
-export type Peer = { pid: number; uid: number; gid: number } | TcpAddress
+export type Peer = (PeerProcess & Without<TcpAddress>) | (TcpAddress & Without<PeerProcess>)
+
+/** The process at the other end, as the kernel saw it when it made its socket. */
+export interface PeerProcess extends Credentials {
+  /**
+   * A descriptor of the process (a pidfd), lent: the channel opens it when this is first looked at, and
+   * closes it when it closes. Undefined where the kernel gives none.
+   *
+   * It never means another process, as a pid does once that is given out again.
+   */
+  readonly pidfd: number | undefined
+}
+
+/** What lets the members of a union be asked for that only the other ones have. */
+type Without<T> = { readonly [K in keyof T]?: undefined }

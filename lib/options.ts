@@ -213,6 +213,7 @@ function checkNative(
     sendTimeout: type === 'dgram' ? number('sendTimeout', 30_000) : 0,
     text: encoding === 'text' || encoding === 'json',
     json: encoding === 'json',
+    credentials: flag('credentials', given.credentials),
     lenient: flag('lenient', given.lenient),
     finalLine: flag('finalLine', given.finalLine),
   }

@@ -1,5 +1,6 @@
 import { constants } from 'node:buffer'
 import {
+  CREDENTIALS,
   FDS_IN,
   FROM_PEER,
   FROM_SAME,
@@ -15,7 +16,7 @@ import {
 import { type Address, decodeAddress } from './address.js'
 import { type ErrorCode, FdwireError, systemError } from './errors.js'
 import { adoptReceived, EMPTY_FD_SET, type FdOwner, type FdSet } from './fdset.js'
-import { type From, type Item, isMessage } from './message.js'
+import { type Credentials, type From, type Item, isMessage } from './message.js'
 import { environment, type Sliceable, slab, table } from './native.js'
 import type { CheckedOptions } from './options.js'
 import { alignedBytes, asciiText, beginRuns, copiedBytes, endRuns } from './runs.js'
@@ -30,8 +31,9 @@ const NAME = 5
 const NAME_LENGTH = 6
 const DETAIL = 7
 
-/** A division by JOINED. */
+/** A division by JOINED, and one by CREDENTIALS. */
 const JOINED_SHIFT = Math.log2(JOINED)
+const CREDENTIALS_SHIFT = Math.log2(CREDENTIALS)
 
 const { Message, Large } = RecordKind
 const { Ascii, Bytes } = PayloadKind
@@ -194,7 +196,18 @@ function nameAt(at: number): string | Buffer | null | undefined {
   const name = table[at + NAME] as number
   if (name === FROM_PEER) return undefined
   if (name === FROM_UNNAMED) return null
-  return decodeAddress(slab.subarray(name, name + (table[at + NAME_LENGTH] as number)))
+  const length = (table[at + NAME_LENGTH] as number) & (CREDENTIALS - 1)
+  return decodeAddress(slab.subarray(name, name + length))
+}
+
+/** The credentials that came with the message of a record. */
+function credentialsAt(at: number): Credentials {
+  const place = (table[at + NAME_LENGTH] as number) >> CREDENTIALS_SHIFT
+  return {
+    pid: slab.readInt32LE(place),
+    uid: slab.readUInt32LE(place + 4),
+    gid: slab.readUInt32LE(place + 8),
+  }
 }
 
 /** What `readValue` gives for a record that it is not for. */
@@ -217,15 +230,17 @@ export class Reader {
   readonly #form: Form | undefined
   /** What can hold a key is never shown. */
   readonly #isSampled: boolean
+  readonly #credentials: boolean
   #from: From
 
-  constructor(owner: FdOwner, { protocol, encoding, type }: CheckedOptions) {
+  constructor(owner: FdOwner, { protocol, encoding, type, native }: CheckedOptions) {
     this.#owner = owner
     // What frames a message of a stream puts it anywhere.
     this.#bytes = type === 'stream' ? copiedBytes : (_index, start, end) => alignedBytes(start, end)
     this.#json = encoding === 'json'
     this.#form = formOf(encoding)
     this.#isSampled = protocol !== 'socket_protocol'
+    this.#credentials = native.credentials
   }
 
   /**
@@ -256,6 +271,14 @@ export class Reader {
   /** The message of record `index`, or undefined where it tells of something else. */
   read(index: number): Item | undefined {
     const at = recordAt(index)
+    const item = this.#read(index, at)
+    if (this.#credentials && item !== undefined && isMessage(item)) {
+      item.credentials = credentialsAt(at)
+    }
+    return item
+  }
+
+  #read(index: number, at: number): Item | undefined {
     const kind = table[at]
     if (kind === Message || kind === Large) {
       const fds = this.#fds(at)

@@ -31,10 +31,10 @@ const calls = {
   },
   /** The next message, and what this process has open once its descriptors are closed. */
   async receive() {
-    const { value, fds, from } = await channel.receive()
+    const { value, fds, from, credentials } = await channel.receive()
     const count = fds.length
     fds.close()
-    return { value, fds: count, from, open: openFds() }
+    return { value, fds: count, from, credentials, open: openFds() }
   },
   /** What comes until 'end' comes: values, and the codes of what was malformed. */
   async collect() {

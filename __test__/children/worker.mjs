@@ -64,6 +64,12 @@ const cases = {
     })
   },
 
+  /** Has a descriptor of its peer. */
+  looks() {
+    tell(channel.peer.pidfd ?? -1)
+    setInterval(() => {}, 1_000)
+  },
+
   async detaches() {
     await channel.receive()
     tell(channel.detach())

@@ -7,10 +7,11 @@
 //! ```
 
 use std::io::IoSliceMut;
+use std::num::NonZeroU32;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 
-use fdwire_socket::{Address, Errno};
+use fdwire_socket::{Address, Credentials, Errno};
 use fdwire_wire::codec::{Kind, Lost};
 use fdwire_wire::{Malformed, Text, json};
 
@@ -102,6 +103,8 @@ pub struct Arrival {
     pub fds: Range<usize>,
     /// Who sent it.
     pub from: Sender,
+    /// Where in the slab the sender's credentials stand, if the channel tells them.
+    pub credentials: Option<NonZeroU32>,
 }
 
 /// Why a queued message was given up.
@@ -242,7 +245,7 @@ impl<'a> Batch<'a> {
 
     /// Whether one more event can be told, with all that may come with it.
     pub(crate) fn has_place(&self) -> bool {
-        self.names + SAMPLE + NAME <= self.slab.len()
+        self.names + SAMPLE + NAME + Credentials::LEN <= self.slab.len()
             // A stream's end takes two: what is left of it, and the end.
             && self.events.len() + 2 <= MAX_EVENTS
             && self.fds.len() + fdwire_socket::MAX_FDS <= MAX_FDS
@@ -310,6 +313,12 @@ impl<'a> Batch<'a> {
         self.slab[at.clone()].copy_from_slice(name);
         self.names = at.end;
         at
+    }
+
+    /// Keeps the credentials of a sender; where they stand.
+    pub(crate) fn keep_credentials(&mut self, credentials: Credentials) -> Option<NonZeroU32> {
+        let at = self.keep_name(&credentials.to_bytes());
+        NonZeroU32::new(u32::try_from(at.start).ok()?)
     }
 
     /// Keeps a copy of the first bytes of the room, which the next message will overwrite.

@@ -1,10 +1,10 @@
 //! One channel: what is wanted of it, what it allows and counts, and the socket that it works on.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Instant;
 
-use fdwire_socket::{Address, Bound, Datagram, Errno, Stream};
+use fdwire_socket::{Address, Bound, Datagram, Errno, Stream, peer_pidfd};
 use fdwire_wire::Protocol;
 
 use crate::batch::{Batch, Event};
@@ -22,6 +22,8 @@ pub struct Channel {
     wanted: bool,
     watched: bool,
     interest: Interest,
+    /// The process at the other end, once somebody has asked for it.
+    pidfd: Option<OwnedFd>,
     /// When the reactor will call `on_time`.
     pub(crate) scheduled: Option<Instant>,
     transport: Transport,
@@ -79,6 +81,7 @@ impl Channel {
             wanted: false,
             watched: false,
             interest: Interest::NONE,
+            pidfd: None,
             scheduled: None,
             transport,
         }
@@ -87,6 +90,21 @@ impl Channel {
     /// The socket's descriptor, where there is a socket.
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.transport.fd()
+    }
+
+    /// Whether the descriptor with this number is the channel's.
+    pub(crate) fn owns(&self, number: i32) -> bool {
+        let pidfd = self.pidfd.as_ref().map(AsFd::as_fd);
+        self.fd().into_iter().chain(pidfd).any(|fd| fd.as_raw_fd() == number)
+    }
+
+    /// A descriptor of the process at the other end, which the channel keeps as long as it lives.
+    pub(crate) fn peer_pidfd(&mut self) -> Result<BorrowedFd<'_>, Errno> {
+        let opened = match self.pidfd.take() {
+            Some(pidfd) => pidfd,
+            None => peer_pidfd(self.fd().ok_or(Errno::NOTSOCK)?)?,
+        };
+        Ok(OwnedFd::as_fd(self.pidfd.insert(opened)))
     }
 
     /// Whether the socket has one peer, so that messages go to nobody else.

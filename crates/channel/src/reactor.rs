@@ -92,13 +92,20 @@ impl Reactor {
 
     /// Whether a channel or listener has the descriptor with this number.
     pub fn has_fd(&self, number: i32) -> bool {
-        self.entries.iter().any(|(_, entry)| {
-            let fd = match entry {
-                Entry::Channel(channel) => channel.fd(),
-                Entry::Listening(listening) => Some(listening.fd()),
-            };
-            fd.is_some_and(|fd| fd.as_raw_fd() == number)
+        self.entries.iter().any(|(_, entry)| match entry {
+            Entry::Channel(channel) => channel.owns(number),
+            Entry::Listening(listening) => listening.fd().as_raw_fd() == number,
         })
+    }
+
+    /// A descriptor of the process at the other end of a channel, which belongs to the channel.
+    ///
+    /// # Errors
+    ///
+    /// `BADF` where there is no such channel, and those of
+    /// [`peer_pidfd`](fdwire_socket::peer_pidfd).
+    pub fn peer_pidfd(&mut self, index: usize) -> Result<BorrowedFd<'_>, Errno> {
+        self.channel_mut(index).ok_or(Errno::BADF)?.peer_pidfd()
     }
 
     /// Takes a channel out: dropped, it closes.
@@ -109,6 +116,8 @@ impl Reactor {
         if let Some(at) = channel.scheduled.take() {
             self.deadlines.remove(&(at, index));
         }
+        // What is ready for it is nothing to the next one with this index.
+        self.ready.retain(|ready| ready.token.index() != index);
         match entries.remove(index) {
             Entry::Channel(channel) => Some(*channel),
             Entry::Listening(_) => None,

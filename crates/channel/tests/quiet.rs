@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use common::{Seen, World, limits, recv};
 use fdwire_channel::Sent;
-use fdwire_socket::{Datagram, Errno};
+use fdwire_socket::{Datagram, Errno, Stream};
+use fdwire_wire::Protocol;
 use rustix::net::{Shutdown, shutdown};
 
 const A_WHILE: Duration = Duration::from_millis(100);
@@ -43,4 +44,27 @@ fn a_socket_that_somebody_has_shut_down_fails_once_all_is_read() {
     });
     assert!(matches!(&all[0], Seen::Message { bytes, .. } if bytes == b"last"), "{all:?}");
     assert!(matches!(all[1], Seen::Failed(Errno::SHUTDOWN, "recvmsg")), "{all:?}");
+}
+
+#[test]
+fn what_was_ready_for_a_channel_that_has_gone_is_not_the_next_ones() {
+    let mut world = World::new();
+    let pairs = [Stream::pair().unwrap(), Stream::pair().unwrap()];
+    let channels = pairs.map(|(socket, peer)| {
+        let channel = world.add_stream(socket, Protocol::Lines, limits());
+        world.reactor.want(channel, true).unwrap();
+        // Its end is ready.
+        drop(peer);
+        channel
+    });
+    world.reactor.poll(Duration::ZERO).unwrap();
+    let first = world.turn().unwrap();
+    let Seen::End { channel: told } = first[0] else { panic!("{first:?}") };
+    let other = channels.into_iter().find(|&channel| channel != told).unwrap();
+    drop(world.reactor.remove(other));
+    let (socket, _peer) = Datagram::pair().unwrap();
+    let next = world.add(socket, limits());
+    assert_eq!(next, other);
+    world.reactor.want(next, true).unwrap();
+    assert!(world.turns().is_empty());
 }

@@ -32,7 +32,9 @@ impl Environment {
     ) -> Result<Outcome> {
         self.open(|state| {
             let address = parse(&address)?;
-            let socket = Datagram::new().map_err(in_call("socket"))?;
+            let mut socket = Datagram::new().map_err(in_call("socket"))?;
+            // The kernel notes who sends from now on, and nobody sends yet.
+            ask(&mut socket, &options)?;
             match name(&socket, &address, &path)? {
                 Naming::Named(bound) => add_datagram(state, socket, bound, &options),
                 Naming::Locked => Ok(Outcome::locked()),
@@ -53,9 +55,11 @@ impl Environment {
         self.open(|state| {
             let address = parse(&address)?;
             let local = local.as_ref().map(|local| parse(local)).transpose()?;
-            let socket = Datagram::new().map_err(in_call("socket"))?;
+            let mut socket = Datagram::new().map_err(in_call("socket"))?;
             // The other way round a stranger's datagram would slip in between.
             socket.connect(&address).map_err(in_call("connect"))?;
+            // Asked for before, it would have given the socket a name.
+            ask(&mut socket, &options)?;
             let Some(local) = local else { return add_datagram(state, socket, None, &options) };
             match name(&socket, &local, &path)? {
                 Naming::Named(bound) => add_datagram(state, socket, bound, &options),
@@ -112,7 +116,9 @@ impl Environment {
             if r#type != "stream" {
                 let pair =
                     if r#type == "dgram" { Datagram::pair } else { Datagram::seqpacket_pair };
-                let (a, b) = pair().map_err(in_call("socketpair"))?;
+                let (mut a, mut b) = pair().map_err(in_call("socketpair"))?;
+                ask(&mut a, &options)?;
+                ask(&mut b, &options)?;
                 let first = add_datagram(state, a, None, &options)?;
                 second = add_datagram(state, b, None, &options)?;
                 return Ok(first);
@@ -131,10 +137,14 @@ impl Environment {
         self.open(|state| {
             let protocol = options.protocol()?;
             let owned = take_over(fd).map_err(in_call("adopt"))?;
-            let socket = Datagram::adopt(owned).map_err(|(errno, fd)| {
+            let mut socket = Datagram::adopt(owned).map_err(|(errno, fd)| {
                 let _number = fd.into_raw_fd();
                 Failed(errno, "adopt")
             })?;
+            if let Err(failed) = ask(&mut socket, &options) {
+                let _number = socket.into_fd().into_raw_fd();
+                return Err(failed);
+            }
             match Channel::datagram(socket, None, protocol, options.limits()) {
                 Ok(channel) => Ok(Outcome::channel(state.reactor.add(channel))),
                 Err((errno, socket)) => {
@@ -359,6 +369,14 @@ fn name(
         BindOutcome::Bound(bound) => Naming::Named(Some(bound)),
         BindOutcome::Locked => Naming::Locked,
     })
+}
+
+/// Has each message tell who sent it, where that is an option.
+fn ask(socket: &mut Datagram, options: &ChannelOptions) -> result::Result<(), Failed> {
+    if options.credentials {
+        socket.ask_credentials().map_err(in_call("setsockopt"))?;
+    }
+    Ok(())
 }
 
 fn connect(

@@ -78,6 +78,8 @@ pub struct ChannelOptions {
     pub text: bool,
     /// Whether that is JSON.
     pub json: bool,
+    /// Datagrams: whether each message tells its sender's credentials.
+    pub credentials: bool,
     /// uds_comms: to decode what the original decodes.
     pub lenient: bool,
     /// lines: what stands behind the last delimiter is a message too.

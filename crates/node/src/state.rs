@@ -12,8 +12,8 @@ use fdwire_wire::codec::Lost;
 use crate::fds::OwnedFds;
 use crate::memory::Memory;
 use crate::table::{
-    BATCH_BYTES, FDS_IN, FROM_PEER, FROM_SAME, FROM_UNNAMED, JOINED, LossReason, PayloadKind,
-    RECORD_WORDS, RECORDS, RecordKind, RefusalReason,
+    BATCH_BYTES, CREDENTIALS, FDS_IN, FROM_PEER, FROM_SAME, FROM_UNNAMED, JOINED, LossReason,
+    PayloadKind, RECORD_WORDS, RECORDS, RecordKind, RefusalReason,
 };
 
 /// The state of one environment.
@@ -198,6 +198,8 @@ fn message(kind: RecordKind, place: i32, len: usize, arrival: &Arrival) -> Recor
     let payload = payload_kind(arrival.reading);
     let (first, fds) = (word(arrival.fds.start), word(arrival.fds.len()));
     let detail = payload as i32 + word(arrival.joined) * JOINED;
+    let credentials = arrival.credentials.map_or(0, |place| word(place.get() as usize));
+    let name_len = name_len + credentials * CREDENTIALS;
     [kind as i32, place, word(len), first, fds, name, name_len, detail]
 }
 

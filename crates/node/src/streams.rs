@@ -1,6 +1,6 @@
 //! What is done with streams and listeners beside sending and receiving.
 
-use std::os::fd::IntoRawFd;
+use std::os::fd::{AsRawFd, IntoRawFd};
 
 use fdwire_socket::{Credentials, Errno, peer_credentials};
 use napi::bindgen_prelude::{Buffer, Uint8Array};
@@ -111,6 +111,15 @@ impl Environment {
             Ok(Credentials { pid, uid, gid }) => napi::Either::A(PeerCredentials { pid, uid, gid }),
             Err(errno) => napi::Either::B(errno.raw_os_error()),
         }
+    }
+
+    /// A descriptor of the process at the other end, which is the channel's; a negative errno where there
+    /// is none.
+    #[napi]
+    pub fn peer_pidfd(&self, channel: i32) -> i32 {
+        let asked = self
+            .with(|state| state.reactor.peer_pidfd(index(channel)).map(|pidfd| pidfd.as_raw_fd()));
+        asked.unwrap_or(Err(Errno::BADF)).unwrap_or_else(|errno| -errno.raw_os_error())
     }
 
     fn tell(&self, work: impl FnOnce(&mut crate::state::State) -> Result<(), Errno>) -> i32 {

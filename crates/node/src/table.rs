@@ -30,7 +30,7 @@ pub const TAKEN: u32 = 0;
 pub const RECORDS: u32 = 8;
 
 /// Words of a record: kind, place, length, first descriptor, descriptors, name's place or one of the
-/// `FROM_` values, name's length, detail (payload, reason, errno or number).
+/// `FROM_` values, name's length (see `CREDENTIALS`), detail (payload, reason, errno or number).
 #[napi]
 pub const RECORD_WORDS: u32 = 8;
 
@@ -38,6 +38,11 @@ pub const RECORD_WORDS: u32 = 8;
 /// joined into one JSON array: from the byte before the first to the one behind the last.
 #[napi]
 pub const JOINED: i32 = 16;
+
+/// The word of a name's length is that, and this many times the place in the slab of the sender's
+/// credentials (0 for none): pid, uid and gid, of 32 bits each, little-endian.
+#[napi]
+pub const CREDENTIALS: i32 = 128;
 
 /// The first word of the descriptors that came with the messages of this turn.
 #[napi]

@@ -4,16 +4,17 @@
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::OnceLock;
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::retry_on_intr;
 use rustix::net::{
-    self, AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
-    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, SocketAddrAny, SocketFlags,
-    SocketType, sockopt,
+    self, AddressFamily, RecvAncillaryBuffer, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, Shutdown, SocketAddrAny, SocketFlags, SocketType, sockopt,
 };
 
-use crate::{Address, Control, Errno, sys};
+use crate::pass::{PassPidfd, pidfds_off};
+use crate::{Address, Control, Credentials, Errno, sys};
 
 /// An `AF_UNIX` datagram or seqpacket socket.
 ///
@@ -21,13 +22,18 @@ use crate::{Address, Control, Errno, sys};
 ///
 /// A seqpacket socket gives no byte for an empty record and at its peer's end; what tells them apart is
 /// that a record comes with its sender's credentials, if those are asked for (`SO_PASSCRED`). So they
-/// are, and [`into_fd`](Self::into_fd) leaves that as it was found.
+/// are. [`into_fd`](Self::into_fd) leaves everything that was set as it was found.
 #[derive(Debug)]
 pub struct Datagram {
     fd: OwnedFd,
     seqpacket: bool,
-    /// What `SO_PASSCRED` was.
-    passcred: bool,
+    /// Whether each message tells its sender's credentials.
+    credentials: bool,
+    /// What `SO_PASSCRED` was, where we have set it.
+    passcred: Option<bool>,
+    passpidfd: PassPidfd,
+    /// What the send buffer's size was, where we have set it.
+    send_buffer: OnceLock<usize>,
 }
 
 impl Datagram {
@@ -95,8 +101,14 @@ impl Datagram {
     /// When it can't be asked for its type; it is given back.
     pub fn adopt(fd: OwnedFd) -> Result<Self, (Errno, OwnedFd)> {
         match sockopt::socket_type(&fd) {
-            Ok(SocketType::SEQPACKET) => Self::of_records(fd),
-            Ok(_) => Ok(Self::of_datagrams(fd)),
+            Ok(kind) => {
+                let passpidfd = pidfds_off(fd.as_fd());
+                let socket = match kind {
+                    SocketType::SEQPACKET => Self::of_records(fd)?,
+                    _ => Self::of_datagrams(fd),
+                };
+                Ok(Self { passpidfd, ..socket })
+            }
             Err(errno) => Err((errno, fd)),
         }
     }
@@ -104,10 +116,14 @@ impl Datagram {
     /// Gives the descriptor away.
     #[must_use]
     pub fn into_fd(self) -> OwnedFd {
-        if self.seqpacket && !self.passcred {
+        if self.passcred == Some(false) {
             // Nothing that fails here could be mended.
             let _ = sockopt::set_socket_passcred(&self.fd, false);
         }
+        if let Some(&bytes) = self.send_buffer.get() {
+            let _ = self.set_send_buffer(bytes);
+        }
+        self.passpidfd.restore(self.fd.as_fd());
         self.fd
     }
 
@@ -117,17 +133,45 @@ impl Datagram {
         self.seqpacket
     }
 
+    /// Has each message tell who sent it (`SO_PASSCRED`); those that were sent before tell nobody.
+    ///
+    /// A socket without a name gets an abstract one when it connects or sends, from then on.
+    ///
+    /// # Errors
+    ///
+    /// None that a socket gives.
+    pub fn ask_credentials(&mut self) -> Result<(), Errno> {
+        self.pass_credentials()?;
+        self.credentials = true;
+        Ok(())
+    }
+
     fn of_datagrams(fd: OwnedFd) -> Self {
-        Self { fd, seqpacket: false, passcred: false }
+        Self {
+            fd,
+            seqpacket: false,
+            credentials: false,
+            passcred: None,
+            passpidfd: PassPidfd::default(),
+            send_buffer: OnceLock::new(),
+        }
     }
 
     fn of_records(fd: OwnedFd) -> Result<Self, (Errno, OwnedFd)> {
-        let asked = sockopt::socket_passcred(&fd)
-            .and_then(|passcred| sockopt::set_socket_passcred(&fd, true).map(|()| passcred));
-        match asked {
-            Ok(passcred) => Ok(Self { fd, seqpacket: true, passcred }),
-            Err(errno) => Err((errno, fd)),
+        let mut socket = Self { seqpacket: true, ..Self::of_datagrams(fd) };
+        match socket.pass_credentials() {
+            Ok(()) => Ok(socket),
+            Err(errno) => Err((errno, socket.fd)),
         }
+    }
+
+    fn pass_credentials(&mut self) -> Result<(), Errno> {
+        if self.passcred.is_none() {
+            let found = sockopt::socket_passcred(&self.fd)?;
+            sockopt::set_socket_passcred(&self.fd, true)?;
+            self.passcred = Some(found);
+        }
+        Ok(())
     }
 
     /// Gives the socket a name; [`Address::UNNAMED`] lets the kernel choose an abstract one.
@@ -229,6 +273,7 @@ impl Datagram {
     ) -> Result<Received, Errno> {
         let (mut received, sender) = receive(&self.fd, into, control, fds)?;
         received.end &= self.seqpacket && received.len == 0;
+        received.credentials = received.credentials.filter(|_| self.credentials);
         match &sender {
             Some(sender) => from.assign(sys::sockaddr_bytes(sender)),
             None => from.assign(&[]),
@@ -278,6 +323,9 @@ impl Datagram {
     ///
     /// None that a socket gives.
     pub fn set_send_buffer(&self, bytes: usize) -> Result<(), Errno> {
+        if self.send_buffer.get().is_none() {
+            let _ = self.send_buffer.set(self.send_buffer()?);
+        }
         // The kernel doubles what it is given, and takes an int.
         sockopt::set_socket_send_buffer_size(&self.fd, (bytes / 2).min(SEND_BUFFER_MAX))
     }
@@ -306,25 +354,19 @@ pub(crate) fn receive(
     control: &mut Control,
     fds: &mut Vec<OwnedFd>,
 ) -> Result<(Received, Option<SocketAddrAny>), Errno> {
-    // Drained to its end below. Its Drop would walk the padding behind the messages again.
+    // Read below, and not by rustix, whose Drop would.
     let space = sys::as_uninit(&mut control.space);
     let mut ancillary = ManuallyDrop::new(RecvAncillaryBuffer::new(space));
     let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
     let message = retry_on_intr(|| net::recvmsg(fd, into, &mut ancillary, flags))?;
-    let mut end = true;
-    for part in ancillary.drain() {
-        // Whatever comes beside it, it is a message; only descriptors are to be taken out.
-        end = false;
-        if let RecvAncillaryMessage::ScmRights(received) = part {
-            fds.extend(received);
-        }
-    }
-    control.settle();
+    let beside = control.take(fds);
     let received = Received {
         len: message.bytes,
         truncated: message.flags.contains(ReturnFlags::TRUNC),
         fds_truncated: message.flags.contains(ReturnFlags::CTRUNC),
-        end: end && message.bytes == 0,
+        // Whatever comes beside it, it is a message.
+        end: !beside.any && message.bytes == 0,
+        credentials: beside.credentials,
     };
     Ok((received, message.address))
 }
@@ -341,6 +383,8 @@ pub struct Received {
     pub fds_truncated: bool,
     /// It is no message, but the end of a seqpacket socket's peer.
     pub end: bool,
+    /// Who sent it, where that was asked for.
+    pub credentials: Option<Credentials>,
 }
 
 /// The most descriptors that one message carries (the kernel's `SCM_MAX_FD`).

@@ -137,7 +137,7 @@ impl Listener {
         if self.seqpacket {
             return Datagram::adopt(fd).map(Accepted::Seqpacket).map_err(|(errno, _)| errno);
         }
-        Ok(Accepted::Stream(Stream::accepted(fd, self.tcp)))
+        Ok(Accepted::Stream(Stream::new(fd, self.tcp)))
     }
 
     /// The name of this socket.

@@ -3,6 +3,7 @@
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
@@ -13,6 +14,7 @@ use rustix::net::{
 };
 
 use crate::datagram::{MAX_FDS, Received, SEND_SPACE, receive};
+use crate::pass::{PassPidfd, pidfds_off};
 use crate::{Address, Control, Errno, Name, sys};
 
 /// A stream socket that is connected, or about to be.
@@ -22,6 +24,9 @@ use crate::{Address, Control, Errno, Name, sys};
 pub struct Stream {
     fd: OwnedFd,
     tcp: bool,
+    passpidfd: PassPidfd,
+    /// What the send buffer's size was, where we have raised it.
+    send_buffer: OnceLock<usize>,
 }
 
 /// A stream that was told to connect.
@@ -52,7 +57,7 @@ impl Stream {
     /// `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`.
     pub fn pair() -> Result<(Self, Self), Errno> {
         net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
-            .map(|(a, b)| (Self { fd: a, tcp: false }, Self { fd: b, tcp: false }))
+            .map(|(a, b)| (Self::new(a, false), Self::new(b, false)))
     }
 
     /// Takes over a socket made elsewhere; see [`describe`](crate::describe) for what it must be.
@@ -62,19 +67,29 @@ impl Stream {
     /// When it can't be asked for its family; it is given back.
     pub fn adopt(fd: OwnedFd) -> Result<Self, (Errno, OwnedFd)> {
         match sockopt::socket_domain(&fd) {
-            Ok(domain) => Ok(Self { fd, tcp: domain != AddressFamily::UNIX }),
+            Ok(AddressFamily::UNIX) => {
+                let passpidfd = pidfds_off(fd.as_fd());
+                Ok(Self { passpidfd, ..Self::new(fd, false) })
+            }
+            Ok(_) => Ok(Self::new(fd, true)),
             Err(errno) => Err((errno, fd)),
         }
     }
 
-    /// A socket that was accepted from a listener of this family.
-    pub(crate) fn accepted(fd: OwnedFd, tcp: bool) -> Self {
-        Self { fd, tcp }
+    /// A socket of ours, or one that was accepted from a listener of this family.
+    pub(crate) fn new(fd: OwnedFd, tcp: bool) -> Self {
+        Self { fd, tcp, passpidfd: PassPidfd::default(), send_buffer: OnceLock::new() }
     }
 
-    /// Gives the descriptor away.
+    /// Gives the descriptor away, with everything that was set as it was found, but for what TCP can be
+    /// told, and a TCP socket's send buffer: the kernel doesn't see to its size any more.
     #[must_use]
     pub fn into_fd(self) -> OwnedFd {
+        if let Some(&bytes) = self.send_buffer.get().filter(|_| !self.tcp) {
+            // Nothing that fails here could be mended.
+            let _ = sockopt::set_socket_send_buffer_size(&self.fd, bytes / 2);
+        }
+        self.passpidfd.restore(self.fd.as_fd());
         self.fd
     }
 
@@ -102,7 +117,7 @@ impl Stream {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let fd = net::socket_with(family_of(peer), SocketType::STREAM, flags, None)
             .map_err(|errno| (errno, "socket"))?;
-        let stream = Self { fd, tcp: matches!(peer, Name::Inet(_)) };
+        let stream = Self::new(fd, matches!(peer, Name::Inet(_)));
         stream.set_options(options).map_err(|errno| (errno, "setsockopt"))?;
         if let Some(local) = local {
             local.bind(stream.as_fd()).map_err(|errno| (errno, "bind"))?;
@@ -166,7 +181,8 @@ impl Stream {
         {
             // Cheaper, and no descriptor can come.
             let (len, _) = retry_on_intr(|| net::recv(&self.fd, &mut **into, RecvFlags::DONTWAIT))?;
-            return Ok(Received { len, truncated: false, fds_truncated: false, end: len == 0 });
+            let (truncated, fds_truncated, credentials) = (false, false, None);
+            return Ok(Received { len, truncated, fds_truncated, end: len == 0, credentials });
         }
         receive(&self.fd, into, control, fds).map(|(received, _)| received)
     }
@@ -203,7 +219,9 @@ impl Stream {
     ///
     /// None that a socket gives.
     pub fn raise_send_buffer(&self, bytes: usize) -> Result<(), Errno> {
-        if sockopt::socket_send_buffer_size(&self.fd)? < bytes {
+        let found = sockopt::socket_send_buffer_size(&self.fd)?;
+        if found < bytes {
+            self.send_buffer.get_or_init(|| found);
             // The kernel doubles what it is given.
             sockopt::set_socket_send_buffer_size(&self.fd, bytes / 2)?;
         }

@@ -1,9 +1,10 @@
 //! The only `unsafe` of this crate: what rustix has no safe call for.
 #![allow(unsafe_code)]
 
-use std::ffi::c_int;
+use std::ffi::{c_int, c_void};
+use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::slice;
 
 use rustix::ioctl::{Getter, Opcode, ioctl};
@@ -41,9 +42,31 @@ pub(crate) fn unsent(socket: BorrowedFd<'_>) -> Result<c_int, Errno> {
     unsafe { ioctl(socket, request) }
 }
 
+/// An option of level `SOL_SOCKET` whose value are up to three ints; what is missing is zero.
+pub(crate) fn socket_option(socket: BorrowedFd<'_>, name: c_int) -> Result<[c_int; 3], Errno> {
+    let mut value = [0; 3];
+    let mut len = 3 * INT;
+    let place = (&raw mut value).cast();
+    // SAFETY: the kernel writes at most `len` bytes, which `value` has, and any bytes are ints.
+    let failed = unsafe { getsockopt(socket.as_raw_fd(), SOL_SOCKET, name, place, &raw mut len) };
+    if failed == 0 { Ok(value) } else { Err(last_error()) }
+}
+
+/// Sets an option of level `SOL_SOCKET` whose value is one int.
+pub(crate) fn set_socket_option(
+    socket: BorrowedFd<'_>,
+    name: c_int,
+    value: c_int,
+) -> Result<(), Errno> {
+    let place = (&raw const value).cast();
+    // SAFETY: the kernel reads the one int that `value` is.
+    let failed = unsafe { setsockopt(socket.as_raw_fd(), SOL_SOCKET, name, place, INT) };
+    if failed == 0 { Ok(()) } else { Err(last_error()) }
+}
+
 /// A descriptor that the kernel has just installed for us; None for what is no number of one.
 pub(crate) fn received(fd: c_int) -> Option<OwnedFd> {
-    // SAFETY: it stood in a control message that carries a new descriptor, and nobody else takes it.
+    // SAFETY: it stood where the kernel writes the number of a new descriptor, and nobody else takes it.
     (fd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
@@ -55,7 +78,32 @@ pub(crate) fn as_uninit(bytes: &mut [u8]) -> &mut [MaybeUninit<u8>] {
     unsafe { slice::from_raw_parts_mut(start, len) }
 }
 
-// From asm-generic/ioctls.h. These architectures have numbers of their own.
+fn last_error() -> Errno {
+    Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::INVAL)
+}
+
+// Of the C library that std is linked with anyway. rustix has no call for options that it doesn't know.
+unsafe extern "C" {
+    fn getsockopt(
+        socket: c_int,
+        level: c_int,
+        name: c_int,
+        value: *mut c_void,
+        len: *mut u32,
+    ) -> c_int;
+    fn setsockopt(
+        socket: c_int,
+        level: c_int,
+        name: c_int,
+        value: *const c_void,
+        len: u32,
+    ) -> c_int;
+}
+
+/// Bytes of an int.
+const INT: u32 = c_int::BITS / 8;
+
+// From asm-generic/ioctls.h and asm-generic/socket.h. These architectures have numbers of their own.
 #[cfg(any(
     target_arch = "mips",
     target_arch = "mips64",
@@ -63,5 +111,9 @@ pub(crate) fn as_uninit(bytes: &mut [u8]) -> &mut [MaybeUninit<u8>] {
     target_arch = "powerpc64",
     target_arch = "sparc64"
 ))]
-compile_error!("add this architecture's SIOCOUTQ, and SOL_SOCKET in control.rs");
+compile_error!("add this architecture's SIOCOUTQ and its socket options");
 const SIOCOUTQ: Opcode = 0x5411;
+pub(crate) const SOL_SOCKET: c_int = 1;
+pub(crate) const SO_PEERCRED: c_int = 17;
+pub(crate) const SO_PASSPIDFD: c_int = 76;
+pub(crate) const SO_PEERPIDFD: c_int = 77;

@@ -122,7 +122,9 @@ impl Inbox {
                 batch.fds.append(&mut shared.received);
                 let fds = first..batch.fds.len();
                 meter.received(received.len, fds.len());
-                let arrival = Arrival { reading, joined: 0, fds, from };
+                let credentials =
+                    received.credentials.and_then(|sender| batch.keep_credentials(sender));
+                let arrival = Arrival { reading, joined: 0, fds, from, credentials };
                 match large {
                     Some(bytes) => {
                         let whole = 0..bytes.len();

@@ -60,7 +60,13 @@ pub(super) fn push(
         batch.fds.append(&mut received.fds);
     }
     let fds = first..batch.fds.len();
-    let arrival = Arrival { reading: kind.into(), joined: 0, fds: fds.clone(), from: Sender::Peer };
+    let arrival = Arrival {
+        reading: kind.into(),
+        joined: 0,
+        fds: fds.clone(),
+        from: Sender::Peer,
+        credentials: None,
+    };
     match message {
         Message::Slab(at) => {
             meter.received(at.len(), fds.len());
