@@ -9,6 +9,7 @@ export type { DatagramOptions, Kind, ServerOptions, SocketOptions } from './lib/
 export type { ReadStreamOptions, WriteStreamOptions } from './lib/handoff-streams.js'
 export { listen } from './lib/listen.js'
 export type { Drop, Listener, ListenerEvents } from './lib/listener.js'
+export { createMemfd, type MemfdOptions, mapMemfd, sealMemfd } from './lib/memfd.js'
 export type { Credentials, From, Message } from './lib/message.js'
 export { bind, connect, pair } from './lib/open.js'
 export type {

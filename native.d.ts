@@ -65,6 +65,18 @@ export declare class Environment {
   /** Whether a file lies on FUSE or a network file system. */
   isRemoteFile(fd: number): boolean
   /**
+   * Makes a file in memory, of `bytes` or of so many zero bytes; its descriptor, which is
+   * JavaScript's, or a negative errno.
+   */
+  createMemfd(name: string, content: Uint8Array | number, sealed: boolean): number
+  /** Seals a file in memory; an errno, or 0. */
+  sealMemfd(fd: number): number
+  /**
+   * What is in a file in memory: the file itself where it is sealed, else a copy; an errno, as a
+   * number, where it is no such file.
+   */
+  mapMemfd(fd: number, longest: number): Buffer | number
+  /**
    * A datagram socket that is bound to an address: a path, an abstract name, or empty for the
    * kernel's choice.
    */
@@ -159,6 +171,8 @@ export interface ChannelOptions {
   json: boolean
   /** Datagrams: whether each message tells its sender's credentials. */
   credentials: boolean
+  /** jsoncomm: whether a message may be in a file in memory. */
+  memfd: boolean
   /** uds_comms: to decode what the original decodes. */
   lenient: boolean
   /** lines: what stands behind the last delimiter is a message too. */
@@ -248,6 +262,12 @@ export declare enum LossReason {
   /** A header is none of the protocol's. */
   BadHeader = 1,
 }
+
+/**
+ * What `send` gives where the message goes in a file, beside which there is no room for its
+ * descriptors.
+ */
+export declare const NO_ROOM_FOR_FILE: number
 
 /** A channel's index, or the system call that failed. */
 export interface Outcome {
@@ -363,6 +383,8 @@ export declare enum RefusalReason {
   TooManyFds = 6,
   /** The kernel could not install all its descriptors. */
   FdsTruncated = 7,
+  /** It should be in a file in memory, and is not. */
+  NoMemoryFile = 8,
 }
 
 /** Bytes of the slab. */

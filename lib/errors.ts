@@ -108,6 +108,10 @@ export const ERROR_CODES = {
     fault: 'system',
     meaning: 'The kernel could not install all descriptors of the message (RLIMIT_NOFILE).',
   },
+  ERR_FDWIRE_NO_MEMFD: {
+    fault: 'peer',
+    meaning: 'The message should be in a memfd, and its first descriptor is none, or was changed.',
+  },
   ERR_FDWIRE_UNDELIVERED: {
     fault: 'peer',
     meaning: 'The message waited longer than `sendTimeout` for its destination to read.',

@@ -47,6 +47,7 @@ export const OPTIONS = {
   lenient: { of: ALL, own: true },
   allowEmpty: { of: ALL, own: true },
   finalLine: { of: ALL, own: true },
+  memfd: { of: SOCKETS, own: true },
   maxMessage: { of: ALL },
   // Where no descriptor can travel it must be 0: see `whyNoFds`.
   maxFds: { of: ALL },

@@ -214,6 +214,7 @@ function checkNative(
     text: encoding === 'text' || encoding === 'json',
     json: encoding === 'json',
     credentials: flag('credentials', given.credentials),
+    memfd: flag('memfd', given.memfd, protocol === 'jsoncomm' && type === 'seqpacket'),
     lenient: flag('lenient', given.lenient),
     finalLine: flag('finalLine', given.finalLine),
   }

@@ -67,49 +67,53 @@ function collectFrom(fds: unknown, out: Int32Array): number {
   return numbers.length
 }
 
-function numberOf(source: unknown, index: number): number {
+/** The number of a descriptor; `what` it is called in errors, or its index in `fds`. */
+export function numberOf(source: unknown, what: string | number): number {
+  const name = typeof what === 'number' ? `fds[${what}]` : what
+
   if (typeof source === 'number') {
     if (isDescriptor(source)) return source
-    throw new RangeError(`fds[${index}] is ${source}, which no descriptor's number can be`)
+    throw new RangeError(`${name} is ${source}, which no descriptor's number can be`)
   }
   if (source instanceof Socket) {
     if ('encrypted' in source && source.encrypted) {
       throw new TypeError(
-        `fds[${index}] is a TLSSocket: its keys stay in this process, a receiver could not use it`,
+        `${name} is a TLSSocket: its keys stay in this process, a receiver could not use it`,
       )
     }
-    return fdOfHandle(source, index, 'net.Socket is not connected, or closed')
+    return fdOfHandle(source, what, 'net.Socket is not connected, or closed')
   }
   if (source instanceof Server) {
-    return fdOfHandle(source, index, 'net.Server is not listening')
+    return fdOfHandle(source, what, 'net.Server is not listening')
   }
   if (source instanceof DgramSocket) {
     const fd = dgramState(source).handle?.fd
     if (isDescriptor(fd)) return fd
-    throw gone(index, 'dgram.Socket is not bound, or closed')
+    throw gone(what, 'dgram.Socket is not bound, or closed')
   }
   if (typeof source === 'object' && source !== null && !(source instanceof FdSet)) {
     // A closed FileHandle's is -1, that of an fs stream not yet open or already closed is null.
     if ('fd' in source) {
       const { fd } = source
       if (isDescriptor(fd)) return fd
-      if (fd === -1 || fd === null) throw gone(index, 'file is not open')
+      if (fd === -1 || fd === null) throw gone(what, 'file is not open')
     }
   }
-  throw new TypeError(`fds[${index}] must be ${EXPECTED}, not ${describe(source)}`)
+  throw new TypeError(`${name} must be ${EXPECTED}, not ${describe(source)}`)
 }
 
 /** In a cluster's worker a server may listen through the primary: its handle then has no `fd`. */
-function fdOfHandle(source: Server | Socket, index: number, otherwise: string): number {
+function fdOfHandle(source: Server | Socket, what: string | number, otherwise: string): number {
   const fd = (source as { _handle?: { fd?: unknown } | null })._handle?.fd
   if (isDescriptor(fd)) return fd
-  throw gone(index, `${otherwise}, or has no descriptor in this process`)
+  throw gone(what, `${otherwise}, or has no descriptor in this process`)
 }
 
-function gone(index: number, why: string): FdwireError {
-  return new FdwireError('ERR_FDWIRE_FD_GONE', `fds[${index}] has no descriptor: the ${why}`, {
-    index,
-  })
+function gone(what: string | number, why: string): FdwireError {
+  const ofMany = typeof what === 'number'
+  const name = ofMany ? `fds[${what}]` : what
+  const message = `${name} has no descriptor: the ${why}`
+  return new FdwireError('ERR_FDWIRE_FD_GONE', message, ofMany ? { index: what } : {})
 }
 
 function isIterable(value: unknown): value is Iterable<unknown> {

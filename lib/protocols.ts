@@ -8,7 +8,7 @@ export type SocketType = 'stream' | 'seqpacket' | 'dgram'
 export type Encoding = 'json' | 'text' | 'buffer' | Form
 
 /** The options that only some protocols have. */
-export type OwnOption = 'lenient' | 'allowEmpty' | 'finalLine'
+export type OwnOption = 'lenient' | 'allowEmpty' | 'finalLine' | 'memfd'
 
 /**
  * What becomes of an empty message that is to be sent.
@@ -38,7 +38,7 @@ export const PROTOCOLS = {
     types: ['dgram', 'seqpacket'],
     encodings: ['json'],
     maxFds: 253,
-    options: [],
+    options: ['memfd'],
     empty: 'sent',
   },
   uds_comms: {

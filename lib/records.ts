@@ -66,6 +66,11 @@ export const REFUSALS: Record<RefusalReason, { code: ErrorCode; message: string 
     code: 'ERR_FDWIRE_FDS_TRUNCATED',
     message: 'The kernel could not install all descriptors of the message (RLIMIT_NOFILE)',
   },
+  [RefusalReason.NoMemoryFile]: {
+    code: 'ERR_FDWIRE_NO_MEMFD',
+    message:
+      'The message should be in a file in memory, and that is none, or was changed meanwhile',
+  },
 }
 
 /** Why nothing more can be understood of a stream, by its number. */

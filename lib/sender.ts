@@ -1,4 +1,12 @@
-import { BAD_ADDRESS, FDS_OUT, HAS_DELIMITER, QUEUE_FULL, TAKEN, TOO_LONG } from '#native'
+import {
+  BAD_ADDRESS,
+  FDS_OUT,
+  HAS_DELIMITER,
+  NO_ROOM_FOR_FILE,
+  QUEUE_FULL,
+  TAKEN,
+  TOO_LONG,
+} from '#native'
 import { type Address, checkAddress, isRelative } from './address.js'
 import { closedError } from './consumers.js'
 import { asBytes, at, type Encode, encodeArrays, encoderOf, isEmpty } from './encode.js'
@@ -175,6 +183,11 @@ export class Sender {
         'ERR_FDWIRE_QUEUE_FULL',
         `The queue${of} is full (maxQueued, maxQueuedFds): wait for 'drain' when send gives false`,
       )
+    }
+    if (result === NO_ROOM_FOR_FILE) {
+      const why =
+        'The message is so large that it goes in a memfd: beside that there is room for 252'
+      return new FdwireError('ERR_FDWIRE_TOO_MANY_FDS', `${why} descriptors`, { fault: 'caller' })
     }
     if (result === HAS_DELIMITER || result === TOO_LONG) {
       return unframeable(result, this.#options.protocol)

@@ -77,6 +77,8 @@ pub enum Refusal {
     TooManyFds,
     /// The kernel could not install all of its descriptors.
     FdsTruncated,
+    /// It should be in a file in memory, and what came is none, or was changed while it was read.
+    NoMemoryFile,
 }
 
 /// Who sent a message.

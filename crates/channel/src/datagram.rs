@@ -6,10 +6,12 @@
 //! | `outbox.rs` | the queues, one for each destination |
 //! | `lane.rs` | one of these queues, and what it waits for |
 //! | `attempt.rs` | one message, handed to the kernel |
+//! | `carried.rs` | messages that are too large go in a file |
 //! | `share.rs` | how much of our send buffer each destination may hold |
 //! | `flight.rs` | who the datagrams in flight have been sent to |
 
 mod attempt;
+mod carried;
 mod flight;
 mod inbox;
 mod lane;

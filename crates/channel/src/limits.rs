@@ -17,6 +17,8 @@ pub struct Limits {
     pub max_queued: usize,
     /// The most descriptors that are queued for one destination.
     pub max_queued_fds: usize,
+    /// Whether a jsoncomm message may be in a file in memory, either way.
+    pub memfd: bool,
     /// How long a message may wait in a queue (None: for ever).
     pub send_timeout: Option<Duration>,
 }

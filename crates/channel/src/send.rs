@@ -22,6 +22,8 @@ pub enum SendError {
     Refused(Errno),
     /// The destination's queue is full.
     QueueFull,
+    /// It goes in a file, and no descriptor has room beside that.
+    TooManyFds,
     /// The protocol can't carry it.
     Unframeable(Unframeable),
 }

@@ -19,7 +19,7 @@ use napi::sys;
 use crate::fds::{close, lend};
 use crate::outcome::unframeable;
 use crate::state::State;
-use crate::table::{BAD_ADDRESS, FDS_OUT, FDS_OUT_MAX, QUEUE_FULL, TAKEN};
+use crate::table::{BAD_ADDRESS, FDS_OUT, FDS_OUT_MAX, NO_ROOM_FOR_FILE, QUEUE_FULL, TAKEN};
 use crate::turn::{Inner, bind_function};
 
 /// What a callback of napi is.
@@ -198,6 +198,7 @@ fn outcome(sent: Result<Sent, SendError>) -> Result<f64, i32> {
         Ok(Sent::Queued(seq)) => Ok(seq as f64),
         Err(SendError::Refused(errno)) => Err(errno.raw_os_error()),
         Err(SendError::QueueFull) => Err(-QUEUE_FULL),
+        Err(SendError::TooManyFds) => Err(-NO_ROOM_FOR_FILE),
         Err(SendError::Unframeable(why)) => Err(-unframeable(why)),
     }
 }

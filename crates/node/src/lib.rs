@@ -9,6 +9,7 @@
 //! | `socket_protocol.rs` | bodies of socket_protocol: JSON, numbers and a checksum | |
 //! | `outcome.rs` | how results and options cross | |
 //! | `state.rs` | what an environment owns; the records of a turn | |
+//! | `memfd.rs` | files in memory | yes |
 //! | `fds.rs` | descriptors that JavaScript knows by number | yes |
 //! | `table.rs` | the layout of the memory that is shared with JavaScript | |
 //! | `memory.rs` | that memory | yes |
@@ -20,6 +21,7 @@ pub mod codec;
 pub mod environment;
 mod fds;
 mod hot;
+pub mod memfd;
 mod memory;
 pub mod opening;
 pub mod outcome;

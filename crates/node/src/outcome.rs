@@ -80,6 +80,8 @@ pub struct ChannelOptions {
     pub json: bool,
     /// Datagrams: whether each message tells its sender's credentials.
     pub credentials: bool,
+    /// jsoncomm: whether a message may be in a file in memory.
+    pub memfd: bool,
     /// uds_comms: to decode what the original decodes.
     pub lenient: bool,
     /// lines: what stands behind the last delimiter is a message too.
@@ -96,6 +98,7 @@ impl ChannelOptions {
             high_water_mark: self.high_water_mark as usize,
             max_queued: self.max_queued as usize,
             max_queued_fds: self.max_queued_fds as usize,
+            memfd: self.memfd,
             send_timeout: (!timeout.is_zero()).then_some(timeout),
         }
     }

@@ -218,6 +218,7 @@ fn reason(why: Refusal) -> RefusalReason {
         Refusal::TooLarge => RefusalReason::TooLarge,
         Refusal::TooManyFds => RefusalReason::TooManyFds,
         Refusal::FdsTruncated => RefusalReason::FdsTruncated,
+        Refusal::NoMemoryFile => RefusalReason::NoMemoryFile,
     }
 }
 

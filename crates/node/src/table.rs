@@ -135,6 +135,8 @@ pub enum RefusalReason {
     TooManyFds,
     /// The kernel could not install all its descriptors.
     FdsTruncated,
+    /// It should be in a file in memory, and is not.
+    NoMemoryFile,
 }
 
 /// The sender is the one peer.
@@ -152,6 +154,11 @@ pub const FROM_SAME: i32 = -3;
 /// What `send` gives where the destination's queue is full; other negative values are errnos.
 #[napi]
 pub const QUEUE_FULL: i32 = -10_000;
+
+/// What `send` gives where the message goes in a file, beside which there is no room for its
+/// descriptors.
+#[napi]
+pub const NO_ROOM_FOR_FILE: i32 = -10_004;
 
 /// What `send` gives where the destination is no address.
 #[napi]

@@ -306,6 +306,15 @@ impl Datagram {
         }
     }
 
+    /// The longest message that can be sent (bytes), without the kernel's having it in several pieces.
+    ///
+    /// # Errors
+    ///
+    /// None that a socket gives.
+    pub fn largest(&self) -> Result<usize, Errno> {
+        Ok(self.send_buffer()?.saturating_sub(KEPT))
+    }
+
     /// The send buffer's size in bytes as the kernel counts it: twice what was asked for (212,992).
     ///
     /// # Errors
@@ -399,6 +408,8 @@ fn to_address(sockaddr: &SocketAddrAny) -> Result<Address, Errno> {
     }
 }
 
+/// The kernel keeps this much of a send buffer to itself when it judges a message's size (bytes).
+const KEPT: usize = 32;
 /// Room for the descriptors of one message.
 pub(crate) const SEND_SPACE: usize = rustix::cmsg_space!(ScmRights(MAX_FDS));
 /// Bytes; setsockopt reads an int.

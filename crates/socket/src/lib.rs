@@ -5,7 +5,7 @@
 //! Nothing here waits: every send and every receive says `MSG_DONTWAIT`, whatever `O_NONBLOCK` says,
 //! since that flag belongs to the open file description and so to others too.
 //!
-//! `unsafe` stands in `sys.rs` and nowhere else.
+//! `unsafe` stands in `sys.rs` and `mapping.rs`, and nowhere else.
 
 mod address;
 mod bind;
@@ -13,6 +13,8 @@ mod control;
 mod datagram;
 mod kind;
 mod listener;
+mod mapping;
+mod memfd;
 mod name;
 mod pass;
 mod peer;
@@ -25,6 +27,8 @@ pub use control::Control;
 pub use datagram::{Datagram, MAX_FDS, Received};
 pub use kind::{Description, Kind, describe, on_network_or_fuse};
 pub use listener::{Accepted, ListenOutcome, Listener};
+pub use mapping::Mapping;
+pub use memfd::{MemoryFile, memfd, memfd_of, seal};
 pub use name::Name;
 pub use peer::{Credentials, peer_credentials, peer_pidfd};
 pub use rustix::io::Errno;

@@ -15,6 +15,12 @@
 
 use crate::{Malformed, Text};
 
+/// What stands in a datagram or record whose text is in a file: its descriptor is the first of those
+/// beside it. It is no JSON, so no message is taken for it.
+///
+/// The original sends so what is larger than `net.core.wmem_max`, and takes it at any size.
+pub const MARKER: &[u8] = b"<args-via-fd>";
+
 /// Checks what can be checked of a datagram without parsing it.
 ///
 /// # Errors

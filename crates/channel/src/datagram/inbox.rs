@@ -5,6 +5,7 @@ use std::io::IoSliceMut;
 use fdwire_socket::{Address, Datagram, Errno};
 use fdwire_wire::{Protocol, jsoncomm};
 
+use super::carried::take_out;
 use crate::Shared;
 use crate::batch::{Arrival, Batch, Event, Reading, Refusal, Sender};
 use crate::limits::Meter;
@@ -17,6 +18,8 @@ pub(crate) struct Inbox {
     from: Address,
     /// Turns in a row that brought one message.
     singles: u32,
+    /// The last message came in a file.
+    carried: bool,
     /// The peer of a seqpacket socket has ended.
     pub(crate) ended: bool,
 }
@@ -36,6 +39,7 @@ impl Inbox {
             last_from: Address::UNNAMED,
             from: Address::UNNAMED,
             singles: 0,
+            carried: false,
             ended: false,
         }
     }
@@ -58,7 +62,8 @@ impl Inbox {
                 break;
             }
             match self.read_one(socket, meter, shared, batch) {
-                Ok(()) if one_only => break,
+                // One that came in a file may be as large as all others of a turn together.
+                Ok(()) if one_only || std::mem::take(&mut self.carried) => break,
                 Ok(()) => {}
                 Err(Errno::AGAIN) => break,
                 // The peer has turned to somebody else, or ended, with messages of ours unread. What
@@ -100,12 +105,17 @@ impl Inbox {
             return Ok(());
         }
         let shown = received.len.min(room_len);
+        let carried = meter.limits.memfd && batch.received(shown) == jsoncomm::MARKER;
         let verdict = if received.fds_truncated {
             Err(Refusal::FdsTruncated)
         } else if received.truncated {
             Err(Refusal::TooLarge)
-        } else if shared.received.len() > meter.limits.max_fds {
+        } else if shared.received.len() > meter.limits.max_fds + usize::from(carried) {
             Err(Refusal::TooManyFds)
+        } else if carried {
+            self.carried = true;
+            take_out(&meter.limits, &mut shared.received)
+                .and_then(|bytes| self.decode(&bytes).map(|reading| (reading, Some(bytes))))
         } else if received.len > room_len {
             let mut bytes = batch.received(room_len).to_vec();
             bytes.extend_from_slice(&shared.overflow[..received.len - room_len]);
@@ -121,7 +131,8 @@ impl Inbox {
                 let first = batch.fds.len();
                 batch.fds.append(&mut shared.received);
                 let fds = first..batch.fds.len();
-                meter.received(received.len, fds.len());
+                let len = large.as_ref().map_or(received.len, Vec::len);
+                meter.received(len, fds.len());
                 let credentials =
                     received.credentials.and_then(|sender| batch.keep_credentials(sender));
                 let arrival = Arrival { reading, joined: 0, fds, from, credentials };

@@ -23,6 +23,8 @@ const NEWS: Duration = Duration::from_millis(16);
 pub(crate) struct Queued {
     pub(crate) seq: u64,
     pub(crate) bytes: Box<[u8]>,
+    /// Its length (bytes), though they may be in a file.
+    pub(crate) len: usize,
     pub(crate) fds: Vec<OwnedFd>,
     pub(crate) deadline: Option<Instant>,
 }
@@ -91,7 +93,7 @@ impl Lane {
 
     /// Appends a message.
     pub(crate) fn push(&mut self, message: Queued) {
-        self.bytes += message.bytes.len();
+        self.bytes += message.len;
         self.fds += message.fds.len();
         self.queue.push_back(message);
     }
@@ -99,7 +101,7 @@ impl Lane {
     /// Takes the oldest message out.
     pub(crate) fn pop(&mut self) -> Option<Queued> {
         let message = self.queue.pop_front()?;
-        self.bytes -= message.bytes.len();
+        self.bytes -= message.len;
         self.fds -= message.fds.len();
         Some(message)
     }

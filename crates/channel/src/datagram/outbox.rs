@@ -15,13 +15,15 @@
 mod flush;
 
 use std::collections::{BTreeSet, HashMap};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
 use fdwire_socket::{Address, Datagram};
+use fdwire_wire::jsoncomm;
 use slab::Slab;
 
 use super::attempt::{Failure, attempt};
+use super::carried::{file_of, is_for_file, may_be_for_file};
 use super::lane::{LOOK, Lane, Pauses, Queued, Wait};
 use super::share::Shares;
 use crate::Site;
@@ -124,16 +126,37 @@ impl Outbox {
             {
                 return Err(SendError::QueueFull);
             }
-            let message = self.message(around, bytes, fds)?;
+            let file = if self.is_too_large(around, bytes.len()) {
+                Some(file_of(bytes, fds.len())?)
+            } else {
+                None
+            };
+            let message = self.message(around, bytes, fds, file)?;
             return Ok(self.enqueue(lane, message));
         }
-        let blocked = match attempt(self.shares.as_mut(), around.socket, bytes, fds, to) {
-            Ok(()) => return Ok(Sent::Now),
-            Err(Failure::Blocked(blocked)) => blocked,
-            Err(Failure::Refused(errno)) => return Err(SendError::Refused(errno)),
+        let mut file = None;
+        let blocked = loop {
+            let shares = self.shares.as_mut();
+            let attempted = match &file {
+                None => attempt(shares, around.socket, bytes, fds, to),
+                Some(file) => {
+                    attempt(shares, around.socket, jsoncomm::MARKER, &behind(file, fds), to)
+                }
+            };
+            match attempted {
+                Ok(()) => return Ok(Sent::Now),
+                Err(Failure::Blocked(blocked)) => break blocked,
+                Err(Failure::Refused(errno))
+                    if file.is_none()
+                        && is_for_file(around.limits, bytes.len(), fds.len(), errno) =>
+                {
+                    file = Some(file_of(bytes, fds.len())?);
+                }
+                Err(Failure::Refused(errno)) => return Err(SendError::Refused(errno)),
+            }
         };
         // Whatever can fail comes before anything is queued.
-        let message = self.message(around, bytes, fds)?;
+        let message = self.message(around, bytes, fds, file)?;
         let lane = self.open_lane(to.cloned());
         let sent = self.enqueue(lane, message);
         self.wait_for(around, lane, blocked, Instant::now());
@@ -193,16 +216,28 @@ impl Outbox {
         around: &Surroundings<'_>,
         bytes: &[u8],
         fds: &[BorrowedFd<'_>],
+        file: Option<OwnedFd>,
     ) -> Result<Queued, SendError> {
-        let fds = duplicate(fds)?;
+        let mut fds = duplicate(fds)?;
+        let kept = if file.is_some() { jsoncomm::MARKER } else { bytes };
+        fds.splice(..0, file);
         self.seq += 1;
         let deadline = around.limits.send_timeout.map(|timeout| Instant::now() + timeout);
-        Ok(Queued { seq: self.seq, bytes: bytes.into(), fds, deadline })
+        Ok(Queued { seq: self.seq, bytes: kept.into(), len: bytes.len(), fds, deadline })
+    }
+
+    /// Whether the kernel will never take a message as it is, and it can go in a file.
+    fn is_too_large(&self, around: &Surroundings<'_>, len: usize) -> bool {
+        may_be_for_file(around.limits, len)
+            && match &self.shares {
+                Some(shares) => len > shares.largest(),
+                None => around.socket.largest().is_ok_and(|largest| len > largest),
+            }
     }
 
     fn enqueue(&mut self, lane: usize, message: Queued) -> Sent {
         self.messages += 1;
-        self.bytes += message.bytes.len();
+        self.bytes += message.len;
         self.fds += message.fds.len();
         let seq = message.seq;
         self.lanes[lane].push(message);
@@ -212,7 +247,7 @@ impl Outbox {
     fn settle(&mut self, index: usize) -> Option<Queued> {
         let message = self.lanes[index].pop()?;
         self.messages -= 1;
-        self.bytes -= message.bytes.len();
+        self.bytes -= message.len;
         self.fds -= message.fds.len();
         self.settled = true;
         Some(message)
@@ -250,4 +285,9 @@ impl Outbox {
             self.timers.insert((at, index));
         }
     }
+}
+
+/// A file, and a message's descriptors behind it.
+fn behind<'fd>(file: &'fd OwnedFd, fds: &[BorrowedFd<'fd>]) -> Vec<BorrowedFd<'fd>> {
+    std::iter::once(file.as_fd()).chain(fds.iter().copied()).collect()
 }

@@ -44,9 +44,6 @@ const SHARE: usize = 16;
 /// The part of the buffer that one large message leaves free.
 const RESERVE: usize = 8;
 
-/// The kernel keeps this much of a send buffer to itself when it judges a datagram's size (bytes).
-const KEPT: usize = 32;
-
 /// A datagram's bytes stand behind each other up to this length, and in pages beyond (bytes).
 const LINEAR: usize = 16_064;
 
@@ -103,7 +100,7 @@ impl Shares {
     ///
     /// When the socket can't be asked for its send buffer.
     pub(crate) fn new(socket: &Datagram) -> Result<Self, Errno> {
-        let before = socket.send_buffer()?;
+        let (before, largest) = (socket.send_buffer()?, socket.largest()?);
         // Where wmem_max is small, asking for more gives less: a socket that nobody needs shows it.
         let given = Datagram::new().and_then(|other| {
             other.set_send_buffer(BUFFER)?;
@@ -114,7 +111,7 @@ impl Shares {
         }
         Ok(Self {
             buffer: socket.send_buffer()?,
-            largest: before.saturating_sub(KEPT),
+            largest,
             flight: Flight::default(),
             suspects: HashMap::new(),
             probe: None,

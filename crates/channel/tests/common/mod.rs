@@ -27,6 +27,7 @@ pub fn limits() -> Limits {
         high_water_mark: 64 * 1024,
         max_queued: 256 * 1024 * 1024,
         max_queued_fds: 1_024,
+        memfd: false,
         send_timeout: Some(Duration::from_secs(30)),
     }
 }

@@ -4,10 +4,12 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use fdwire_socket::{Datagram, Errno};
+use fdwire_wire::jsoncomm;
 
 use super::{Outbox, Surroundings};
 use crate::batch::{Event, GivenUp, Undelivered};
 use crate::datagram::attempt::{Blocked, Failure, attempt, probe};
+use crate::datagram::carried::{file_of, is_for_file};
 use crate::datagram::lane::{LOOK, Lane, RETRY, Wait};
 use crate::datagram::share::PROBE;
 use crate::poll::{EventFlags, Token};
@@ -126,8 +128,44 @@ impl Outbox {
         events.push(Event::Drained(to));
     }
 
-    /// Hands the oldest message of a lane to the kernel.
+    /// Hands the oldest message of a lane to the kernel, in a file where it is too large.
     fn attempt_front(
+        &mut self,
+        around: &Surroundings<'_>,
+        index: usize,
+        now: Instant,
+    ) -> Result<(), Failure> {
+        match self.attempt_as_is(around, index, now) {
+            Err(Failure::Refused(errno)) if self.carry_front(around, index, errno) => {
+                self.attempt_as_is(around, index, now)
+            }
+            result => result,
+        }
+        .map_err(|failure| match failure {
+            // It may yet be taken: a caller who waits in line doesn't hear of this.
+            Failure::Refused(Errno::NOBUFS | Errno::TOOMANYREFS | Errno::NOMEM) => {
+                Failure::Blocked(Blocked::Short)
+            }
+            failure => failure,
+        })
+    }
+
+    /// Puts the oldest message of a lane in a file, if that helps against the kernel's refusal.
+    fn carry_front(&mut self, around: &Surroundings<'_>, index: usize, errno: Errno) -> bool {
+        let lane = &mut self.lanes[index];
+        let Some(front) = lane.queue.front_mut() else { return false };
+        if !is_for_file(around.limits, front.bytes.len(), front.fds.len(), errno) {
+            return false;
+        }
+        let Ok(file) = file_of(&front.bytes, front.fds.len()) else { return false };
+        front.bytes = jsoncomm::MARKER.into();
+        front.fds.insert(0, file);
+        lane.fds += 1;
+        self.fds += 1;
+        true
+    }
+
+    fn attempt_as_is(
         &mut self,
         around: &Surroundings<'_>,
         index: usize,
@@ -139,17 +177,10 @@ impl Outbox {
         let to = lane.to.as_ref();
         let mut shares = self.shares.as_mut();
         let bytes = &front.bytes;
-        let result = match attempt(shares.as_deref_mut(), around.socket, bytes, &fds, to) {
+        match attempt(shares.as_deref_mut(), around.socket, bytes, &fds, to) {
             // It may be about to read: only a longer wait makes a suspect.
             Err(Failure::Blocked(Blocked::Share)) if lane.pause >= PROBE => {
                 probe(shares, around.socket, bytes, &fds, to, now)
-            }
-            result => result,
-        };
-        match result {
-            // It may yet be taken: a caller who waits in line doesn't hear of this.
-            Err(Failure::Refused(Errno::NOBUFS | Errno::TOOMANYREFS | Errno::NOMEM)) => {
-                Err(Failure::Blocked(Blocked::Short))
             }
             result => result,
         }
