@@ -30,7 +30,7 @@ const cases = {
     let next = 0
     while (!stopped) {
       for (let i = 0; i < 20; i++) if (!channel.send(next++)) await once(channel, 'drain')
-      // As fast as it can, it would leave no moment in which a stream is between two messages.
+      // As fast as it can, it would take long to find a moment between two messages of a stream.
       await setTimeout(1)
     }
     channel.send({ count: next })

@@ -102,12 +102,12 @@ impl Datagram {
     pub fn adopt(fd: OwnedFd) -> Result<Self, (Errno, OwnedFd)> {
         match sockopt::socket_type(&fd) {
             Ok(kind) => {
-                let passpidfd = pidfds_off(fd.as_fd());
-                let socket = match kind {
+                let mut socket = match kind {
                     SocketType::SEQPACKET => Self::of_records(fd)?,
                     _ => Self::of_datagrams(fd),
                 };
-                Ok(Self { passpidfd, ..socket })
+                socket.passpidfd = pidfds_off(socket.fd.as_fd());
+                Ok(socket)
             }
             Err(errno) => Err((errno, fd)),
         }

@@ -1,4 +1,5 @@
 //! Who is at the other end, and who has sent a message.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 
