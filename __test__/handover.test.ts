@@ -120,6 +120,20 @@ it('requests that were sent all at once are all answered, by whomever', async ()
   expect(await client.ask()).toBe(String(successor.pid))
 })
 
+it('a request that waits for its turn is not forgotten when the answer before it goes out', async () => {
+  const server = await party('entangled')
+  const [client, other] = (await connect(2)) as [Client, Client]
+  client.write(request('/hold') + request('/next'))
+  // By the time that one connection's request is answered those of the other are read, and wait.
+  const released = other.ask('/release')
+  const successor = await serve()
+  expect(await released).toBe('released')
+  expect(await client.answer()).toBe('held')
+  expect(await client.answer()).toBe('next')
+  expect(await server.ended).toEqual([0, null])
+  expect(await client.ask()).toBe(String(successor.pid))
+})
+
 it('many successors that start at once take their turns', async () => {
   const first = await serve()
   const silent = await connect(3)
@@ -163,7 +177,6 @@ for (const [stage, got] of [
 
 it('a successor that hangs is told that the old server goes on', async () => {
   const server = await party('impatient')
-  port = Number(/\d+$/.exec(server.said)?.[0])
   const [client] = (await connect(1)) as [Client]
   const successor = await party('has-listener')
   expect(successor.said).toBe('got tcp-listener')
@@ -191,7 +204,6 @@ it('an old server that is killed in mid-handover leaves what has gone over', asy
 
 it('an old server that is killed when it is done leaves a whole one', async () => {
   const old = await party('has-done')
-  port = Number(/\d+$/.exec(old.said)?.[0])
   const successor = await serve()
   expect(await old.line()).toBe('done')
   await kill(old.child)
@@ -203,11 +215,7 @@ it('an old server that is killed when it is done leaves a whole one', async () =
 })
 
 /** Starts a server, or the successor of that which is there, and waits until it accepts. */
-async function serve() {
-  const started = await start(SERVER, ['0', control])
-  port = Number(/ (\d+)\.$/.exec(started.said)?.[1])
-  return started
-}
+const serve = () => start(SERVER, ['0', control])
 
 /** Starts one that stops where it is told to. */
 const party = (role: string) => start(PARTY, [role, control])
@@ -219,7 +227,9 @@ async function start(script: string, args: string[]) {
   const ended = once(child, 'exit')
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
   const line = async () => String((await lines.next()).value)
-  return { child, pid: child.pid as number, ended, line, said: await line() }
+  const said = await line()
+  port = Number(/ at (?:port )?(\d+)\.?$/.exec(said)?.[1] ?? port)
+  return { child, pid: child.pid as number, ended, line, said }
 }
 
 async function kill(child: ChildProcess) {

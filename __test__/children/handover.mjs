@@ -1,6 +1,7 @@
 // A party of a handover that stops at a certain point, and says so on a line: to be killed there.
 import { once } from 'node:events'
 import { createServer } from 'node:http'
+import { setImmediate, setTimeout } from 'node:timers/promises'
 import { connect, listen } from 'fdwire'
 import { serve } from '../../examples/handover/handover.mjs'
 
@@ -45,6 +46,27 @@ const roles = {
       say('done')
       await forEver()
     }
+  },
+  /** A server that ends a response when, in mid-handover, another one has just gone out. */
+  async entangled() {
+    let held
+    const answer = {
+      '/hold': response => {
+        held = response
+      },
+      async '/next'(response) {
+        await setTimeout(10)
+        response.end('next')
+      },
+      async '/release'(response) {
+        while (server.listening) await setImmediate()
+        response.once('finish', () => held.end('held'))
+        response.end('released')
+      },
+    }
+    const server = createServer(({ url }, response) => answer[url](response))
+    await serve(server, { address: { host: '127.0.0.1', port: 0 }, control })
+    say(`listens at ${server.address().port}`)
   },
   /** A server without patience. */
   async impatient() {
