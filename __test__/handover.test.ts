@@ -62,19 +62,22 @@ it('not one request fails while a server under load is replaced again and again'
   const failure = Promise.all(generators).then(() => new Promise<never>(() => {}))
 
   let handovers = 0
-  while (handovers < 6 || total('sent') < 10_000) {
-    // A request that is being answered, on a connection that goes over then.
-    const [busy] = (await connect(1)) as [Client]
-    const answer = busy.ask('/slow?ms=200')
-    const before = server
-    server = await Promise.race([serve(), failure])
-    expect(server.said).toMatch(/I took over/)
-    expect([String(before.pid), String(server.pid)]).toContain(await answer)
-    expect(await Promise.race([before.ended, failure])).toEqual([0, null])
-    expect(await busy.ask()).toBe(String(server.pid))
-    handovers++
+  try {
+    while (handovers < 6 || total('sent') < 10_000) {
+      // A request that is being answered, on a connection that goes over then.
+      const [busy] = (await connect(1)) as [Client]
+      const answer = busy.ask('/slow?ms=200')
+      const before = server
+      server = await Promise.race([serve(), failure])
+      expect(server.said).toMatch(/I took over/)
+      expect([String(before.pid), String(server.pid)]).toContain(await answer)
+      expect(await Promise.race([before.ended, failure])).toEqual([0, null])
+      expect(await busy.ask()).toBe(String(server.pid))
+      handovers++
+    }
+  } finally {
+    going = false
   }
-  going = false
   await Promise.all(generators)
 
   expect(total('failed')).toBe(0)
@@ -174,6 +177,20 @@ for (const [stage, got] of [
     for (const client of clients) expect(await client.ask()).toBe(String(next.pid))
   })
 }
+
+it('a successor without room for the connections ends, and the old server goes on', async () => {
+  const server = await serve()
+  const idle = await connect(60)
+  for (const client of idle) await client.ask()
+  const limited = ['-c', 'ulimit -n 50; exec "$0" "$@"', process.execPath, SERVER, '0', control]
+  const successor = spawn('sh', limited, { stdio: ['ignore', 'ignore', 'pipe'] })
+  children.push(successor)
+  const ended = once(successor, 'exit')
+  expect(await text(successor.stderr)).toContain('ERR_FDWIRE_FDS_TRUNCATED')
+  expect(await ended).toEqual([1, null])
+  for (const client of idle) expect(await client.ask()).toBe(String(server.pid))
+  expect(await ask(port)).toBe(String(server.pid))
+})
 
 it('a successor that hangs is told that the old server goes on', async () => {
   const server = await party('impatient')

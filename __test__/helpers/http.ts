@@ -22,10 +22,12 @@ export interface Load {
  * Has autocannon make `amount` requests over `connections` kept-alive connections.
  *
  * It is exact: a request whose connection was closed without an answer is sent and not succeeded.
+ * It is a devDependency, so that the test needs nothing that `npm install` doesn't bring.
  */
 export async function load(url: string, amount: number, connections: number): Promise<Load> {
-  const args = ['--json', '-L', '50', '-t', '20', '-a', String(amount), '-c', String(connections)]
-  const child = spawn(process.execPath, [AUTOCANNON, ...args, url], {
+  const args = ['--json', '-L', '50', '-t', '20', '-B', '10']
+  args.push('-a', String(amount), '-c', String(connections), url)
+  const child = spawn(process.execPath, [AUTOCANNON, ...args], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   const ended = once(child, 'close')

@@ -28,26 +28,27 @@ const OPTIONS = { protocol: 'jsoncomm', type: 'seqpacket' }
 /**
  * Serves: in the place of the process that has the control path, or as the first one.
  *
- * `server` is an `http.Server` that doesn't listen yet, `address` what its `listen` takes, and only
- * for the first process. `control` is the path where successors knock: whoever may connect to it gets
+ * `server` is an `http.Server` that doesn't listen yet, `address` the TCP address that its `listen`
+ * takes, and only for the first process. `control` is the path where successors knock: whoever may connect to it gets
  * all connections, so it is there for this user alone. `patience` (ms, 10,000) is how long the other
  * process may take for an answer before it counts as hung.
  *
  * Resolves as soon as the server accepts, with
  * - `inherited`: whether there was a process before this one;
- * - `ended`: a promise, resolved when a successor has everything, or after `close()`;
+ * - `ended`: a promise, resolved when a successor has everything, or after `close()`; it rejects
+ *   where this process could not take over everything, which had better end then;
  * - `close()`: ends the service, without a successor.
  */
 export async function serve(server, { address, control, patience = 10_000 }) {
   const connections = new Connections(server)
   const { desk, inherited } = await begin(server, connections, { address, control })
-  const closing = new AbortController()
+  const ended = waitForSuccessors(server, connections, desk, patience)
   return {
     inherited,
-    ended: waitForSuccessors(server, connections, desk, { patience, signal: closing.signal }),
+    ended,
     async close() {
-      closing.abort()
       await (await desk).close()
+      await ended // a handover that is under way comes to its end
       server.close()
     },
   }
@@ -68,6 +69,12 @@ async function begin(server, connections, { address, control }) {
     try {
       server.listen(address)
       await once(server, 'listening')
+      if (typeof server.address() === 'string') {
+        server.close()
+        throw new TypeError(
+          'address must be one of TCP: Node removes a path where it stops to listen',
+        )
+      }
     } catch (error) {
       await desk.close()
       throw error
@@ -127,9 +134,8 @@ function refused(why) {
 
 // ── The old process ──────────────────────────────────────────────────────────────────────────────
 
-async function waitForSuccessors(server, connections, coming, { patience, signal }) {
+async function waitForSuccessors(server, connections, coming, patience) {
   const desk = await coming
-  if (signal.aborted) return
   // It accepts one at a time: the others knock in vain, and then at the successor's desk.
   for await (const channel of desk) {
     const replaced = await handOver(channel, server, connections, patience)
@@ -158,7 +164,7 @@ async function handOver(channel, server, connections, patience) {
       say(channel, { go: true })
     }
     say(channel, { done: true })
-    expect(await hear(channel, patience), 'bound')
+    expect(await hear(channel), 'bound') // without a timeout: by now everything is the successor's
     return true
   } catch (error) {
     say(channel, { stop: error.message })
