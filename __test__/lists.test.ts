@@ -130,6 +130,8 @@ describe('the options', () => {
         expect(meaningOf(stated), name).toBe(actual[code(name)])
       }
     }
+    const records = { protocol: 'jsoncomm', type: 'seqpacket' }
+    expect(checkOptions('pair', records).native.memfd).toBe(true)
     const maxFds = rows.find(([name]) => code(name) === 'maxFds')?.[4]
     const some = PROTOCOL_NAMES.filter(name => rowOf(name).maxFds > 0)
     expect(maxFds).toBe(`${some.map(name => `${rowOf(name).maxFds} for \`${name}\``)}, else 0`)
@@ -229,5 +231,6 @@ function meaningOf(stated: string): unknown {
   if (number !== undefined) {
     return Number(number.replaceAll(',', '')) * (unit === 'MiB' ? 1 << 20 : unit ? 1 << 10 : 1)
   }
-  return stated === 'false' || stated === 'true' ? stated === 'true' : quoted(stated)[0]
+  const [truth] = /^(?:true|false)\b/.exec(stated) ?? []
+  return truth === undefined ? quoted(stated)[0] : truth === 'true'
 }

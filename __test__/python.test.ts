@@ -14,7 +14,8 @@ afterEach(async () => {
   await Promise.all(open.splice(0).map(channel => channel.close()))
 })
 
-const hex = (address: Address | null | undefined) => Buffer.from(address ?? '').toString('hex')
+const hex = (address: Channel['localAddress'] | Address | undefined) =>
+  Buffer.from((address ?? '') as string).toString('hex')
 const unhex = (name: string) => Buffer.from(name, 'hex').toString()
 const textsOf = (fds: FdSet) => Array.from({ length: fds.length }, (_, i) => contentsOf(fds.get(i)))
 const texts = (count: number) => Array.from({ length: count }, (_, i) => `file ${i} of ${count}`)

@@ -16,11 +16,14 @@ cleanUpStreams()
 
 const JSON_RECORDS = { protocol: 'jsoncomm', type: 'seqpacket' } as const
 const RECORDS = { protocol: 'raw', type: 'seqpacket' } as const
+/** What the peer in Python answers. */
+type Heard = { got: unknown; read: string[] }
 const python = process.env.PYTHON ?? 'python3'
 
 function two<O extends typeof JSON_RECORDS | typeof RECORDS>(options: O) {
   const [a, b] = pair(options as typeof JSON_RECORDS)
-  return [keep(a) as Channel, keep(b) as Channel] as const
+  type Two = Channel<O extends typeof RECORDS ? Buffer : unknown>
+  return [keep(a) as Two, keep(b) as Two] as const
 }
 
 describe('a seqpacket channel', () => {
@@ -170,12 +173,13 @@ while True:
     const child = spawn(python, ['-c', PEER, Buffer.from(name).toString('hex')], {
       stdio: ['ignore', 'inherit', 'inherit'],
     })
-    const [channel] = (await once(listener, 'connection')) as [Channel]
-    keep(channel)
+    const [channel] = (await once(listener, 'connection')) as [Channel<Heard>]
+    keep(channel as Channel)
     await withFd(
       async fd => {
         for (const count of [0, 1, 3, 16, 253]) {
-          const { value, fds } = await channel.request({ count }, { fds: Array(count).fill(fd) })
+          const asked = { count } as unknown as Heard
+          const { value, fds } = await channel.request(asked, { fds: Array(count).fill(fd) })
           expect(value.got).toEqual({ count })
           expect(new Set(value.read)).toEqual(new Set(count === 0 ? [] : ['a letter\n']))
           expect(fds.length).toBe(count)

@@ -50,7 +50,7 @@ export interface ChannelOptions<
 > extends OverOptions<P, E> {
   /** The socket's type (the protocol's first). */
   type?: TypeOf<P> | undefined
-  /** jsoncomm: whether what is too large for one record goes in a memfd (seqpacket: true, dgram: false). */
+  /** jsoncomm: whether what is too large for one record goes in a memfd (false, on seqpacket true). */
   memfd?: OwnOptionOf<P, 'memfd', boolean>
   /** The most descriptors of one message, either way (253 for jsoncomm, else 0); 0 over TCP. */
   maxFds?: number | undefined

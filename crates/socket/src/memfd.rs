@@ -47,6 +47,8 @@ pub fn memfd_of(name: &CStr, bytes: &[u8]) -> Result<OwnedFd, Errno> {
 /// `EINVAL` (no file in memory), `EPERM` (can't be sealed, or not any more), `EBUSY` (somebody has it
 /// mapped for writing).
 pub fn seal(file: BorrowedFd<'_>) -> Result<(), Errno> {
+    // What has no seals says EINVAL here; asked to add some it may say EPERM.
+    fs::fcntl_get_seals(file)?;
     fs::fcntl_add_seals(
         file,
         SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL,

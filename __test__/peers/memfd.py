@@ -1,0 +1,138 @@
+"""An independent peer: large jsoncomm messages in a memfd, by nothing but Python's own json and socket.
+
+Reads a request a line and answers it with a line. Texts are made on both sides from their size.
+"""
+
+import array
+import fcntl
+import hashlib
+import json
+import os
+import socket
+import sys
+import tempfile
+
+MARKER = b"<args-via-fd>"
+sock = None
+
+
+def text(size):
+    """JSON of `size` bytes, in which no two places look alike."""
+    line = "".join(chr(97 + i * i % 26) for i in range(4093))
+    return json.dumps((line * (size // len(line) + 1))[: size - 2]).encode()
+
+
+def file_with(word):
+    fd = os.memfd_create("peer")
+    os.write(fd, word.encode())
+    return fd
+
+
+def send(data, fds):
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+    try:
+        sock.sendmsg([data], rights)
+    finally:
+        for fd in fds:
+            os.close(fd)
+
+
+def op_open(path, kind, **_):
+    global sock
+    sock = socket.socket(socket.AF_UNIX, getattr(socket, kind))
+    sock.bind("")
+    sock.connect(path.replace("@", "\0"))
+    sock.settimeout(20)
+    return {}
+
+
+def op_send(size, words=(), carried=False, **_):
+    """As today's original: in a memfd that is rewound and not sealed, or as it is."""
+    fds = [file_with(word) for word in words]
+    data = text(size)
+    if carried:
+        fd = os.memfd_create("jsoncomm/payload")
+        while data:
+            data = data[os.write(fd, data) :]
+        os.lseek(fd, 0, os.SEEK_SET)
+        fds.insert(0, fd)
+        data = MARKER
+    send(data, fds)
+    return {}
+
+
+def op_recv(**_):
+    """As today's original: what the first descriptor holds from its offset on, or the record."""
+    data, fds, flags, _ = socket.recv_fds(sock, 1 << 22, 253)
+    answer = {"carried": data == MARKER, "cut": bool(flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC))}
+    if data == MARKER:
+        fd = fds.pop(0)
+        answer["seals"] = fcntl.fcntl(fd, 1034)  # F_GET_SEALS
+        answer["name"] = os.readlink("/proc/self/fd/%d" % fd)
+        with os.fdopen(fd, "rb") as file:
+            data = file.read()
+    answer["size"] = len(data)
+    answer["sha"] = hashlib.sha256(data).hexdigest()
+    answer["words"] = [os.pread(fd, 256, 0).decode() for fd in fds]
+    for fd in fds:
+        os.close(fd)
+    return answer
+
+
+def carrier(kind):
+    """Something that is not what the first descriptor should be."""
+    if kind == "a pipe":
+        reader, writer = os.pipe()
+        os.write(writer, b'"in a pipe"')
+        os.close(writer)
+        return reader
+    if kind == "a file on a disk":
+        file = tempfile.TemporaryFile(dir=os.path.dirname(os.path.abspath(__file__)))
+        file.write(b'"on a disk"')
+        file.flush()
+        return os.dup(file.fileno())
+    if kind == "a socket":
+        return os.dup(sock.fileno())
+    if kind == "a directory":
+        return os.open("/", os.O_RDONLY)
+    fd = os.memfd_create("peer")
+    if kind == "a memfd at its end":
+        os.write(fd, b'"behind us"')
+    elif kind == "a memfd that is open for writing only":
+        os.write(fd, b'"secret"')
+        only = os.open("/proc/self/fd/%d" % fd, os.O_WRONLY)
+        os.close(fd)
+        return only
+    elif kind == "a memfd of 1 TiB":
+        os.ftruncate(fd, 1 << 40)
+    elif kind == "a memfd that is no JSON":
+        os.pwrite(fd, b"{nonsense", 0)
+    elif kind == "a memfd that is not UTF-8":
+        os.pwrite(fd, b'"\xff"', 0)
+    return fd
+
+
+def op_hostile(kind, words=(), **_):
+    fds = [] if kind == "nothing" else [carrier(kind)]
+    send(MARKER, fds + [file_with(word) for word in words])
+    return {}
+
+
+def op_middle(**_):
+    """A memfd whose offset is behind what does not belong to the message."""
+    fd = os.memfd_create("peer")
+    os.write(fd, b"not this")
+    os.pwrite(fd, b'"but this"', 8)
+    send(MARKER, [os.dup(fd)])
+    where = os.lseek(fd, 0, os.SEEK_CUR)
+    os.close(fd)
+    return {"offset": where}
+
+
+def op_fds(**_):
+    return {"open": len(os.listdir("/proc/self/fd"))}
+
+
+for line in sys.stdin:
+    request = json.loads(line)
+    print(json.dumps(globals()["op_" + request.pop("op")](**request)), flush=True)
