@@ -125,6 +125,17 @@ describe('calls', () => {
     await socket.close()
   })
 
+  it('a signal that came between two calls is told during the second', async () => {
+    const [client, socket] = clientAndSocket()
+    await sendWithFd(socket, signalOf('early'))
+    const told: unknown[] = []
+    const call = client.call('m', [], { onSignal: value => told.push(value) })
+    await socket.send(reply('fine'))
+    expect([await call, told]).toEqual(['fine', ['early']])
+    expect(opened('/dev/full')).toBe(0)
+    await socket.close()
+  })
+
   it('descriptors of whatever is no reply are closed', async () => {
     const [client, socket] = clientAndSocket()
     for (const end of [reply(1), { type: 'reply', data: {} }, { type: 'reply', data: { x: 1 } }]) {

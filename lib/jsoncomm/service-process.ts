@@ -102,7 +102,8 @@ export class ServiceProcess {
   async tellEnd(patience: number): Promise<string> {
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<undefined>(resolve => {
-      timer = setTimeout(() => resolve(undefined), patience)
+      // What has come while this thread was busy comes before the time is up.
+      timer = setTimeout(() => setImmediate(resolve, undefined), patience)
     })
     const exit = await Promise.race([this.exited, late])
     clearTimeout(timer)
