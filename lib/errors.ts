@@ -84,6 +84,10 @@ export const ERROR_CODES = {
     fault: 'peer',
     meaning: 'The call was answered with another status than `STATUS_OKAY`.',
   },
+  ERR_FDWIRE_REMOTE: {
+    fault: 'peer',
+    meaning: 'The service answered the call with an exception.',
+  },
   ERR_FDWIRE_SID_EXISTS: {
     fault: 'caller',
     meaning: 'There is a service with that id already.',

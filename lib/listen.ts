@@ -65,7 +65,8 @@ async function listenTcp<C extends Channel>(
   return new Listener(indexOf(outcome, `${host}:${port}`), checked)
 }
 
-function listenOn<C extends Channel>(
+/** @internal Accepts connections on a listening socket that this process was given. */
+export function listenOn<C extends Channel>(
   address: ListenFd,
   options: object,
   asked: CheckedOptions,

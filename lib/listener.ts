@@ -3,9 +3,9 @@ import { captureRejectionSymbol } from 'node:events'
 import { RecordKind } from '#native'
 import { decodeName, type TcpAddress } from './address.js'
 import { Channel } from './channel.js'
-import { closedError } from './consumers.js'
+import { type checkWait, closedError, timeoutError } from './consumers.js'
 import { WatchedEmitter } from './emitter.js'
-import { systemError } from './errors.js'
+import { abortError, systemError } from './errors.js'
 import { conflict } from './inbox.js'
 import { countReferenced, environment, register, unregister } from './native.js'
 import type { CheckedOptions } from './options.js'
@@ -156,6 +156,42 @@ export class Listener<C extends Channel = Channel>
     else this.#fail(error)
   }
 
+  /**
+   * @internal The next connection, as an iterator's; null when the listener is closed meanwhile.
+   *
+   * One that was given up leaves the connection to the next, or in the backlog.
+   */
+  accept({ timeout, signal }: ReturnType<typeof checkWait>): Promise<C | null> {
+    return new Promise((resolve, reject) => {
+      const settle = () => {
+        clearTimeout(timer)
+        signal?.removeEventListener('abort', onAbort)
+      }
+      const giveUp = (error: Error) => {
+        settle()
+        this.#waiting.remove(waiter)
+        this.#update()
+        reject(error)
+      }
+      const onAbort = () => giveUp(abortError(signal as AbortSignal))
+      const late = () => giveUp(timeoutError('No connection came', timeout))
+      const waiter: Waiter<C> = {
+        resolve(result) {
+          settle()
+          resolve(result.done ? null : result.value)
+        },
+        reject(error) {
+          settle()
+          reject(error)
+        },
+      }
+      // The listener keeps the process alive, or not if it is unref'd: a time limit alone shall not.
+      const timer = timeout > 0 ? setTimeout(late, timeout).unref() : undefined
+      signal?.addEventListener('abort', onAbort, { once: true })
+      this.#wait(waiter)
+    })
+  }
+
   /** @internal Native code has `records` records for this listener. */
   onTurn(records: number): void {
     this.#context.runInAsyncScope(this.#turn, this, records)
@@ -228,17 +264,22 @@ export class Listener<C extends Channel = Channel>
   }
 
   #next(): Promise<IteratorResult<C, undefined>> {
-    if (this.#error !== undefined) return Promise.reject(this.#error)
-    if (this.closed) return Promise.resolve({ done: true, value: undefined })
-    if (this.listenerCount('connection') > 0) {
+    return new Promise((resolve, reject) => this.#wait({ resolve, reject }))
+  }
+
+  #wait(waiter: Waiter<C>): void {
+    if (this.#error !== undefined) {
+      waiter.reject(this.#error)
+    } else if (this.closed) {
+      waiter.resolve({ done: true, value: undefined })
+    } else if (this.listenerCount('connection') > 0) {
       const why = "a 'connection' listener takes the connections of this listener"
-      return Promise.reject(conflict(why))
-    }
-    return new Promise((resolve, reject) => {
-      this.#waiting.push({ resolve, reject })
+      waiter.reject(conflict(why))
+    } else {
+      this.#waiting.push(waiter)
       this.#handOut()
       this.#update()
-    })
+    }
   }
 
   /** Has native code accept as many connections as are wanted now; `again`: a turn is over. */

@@ -34,4 +34,11 @@ export class Queue<T> {
     }
     return item
   }
+
+  /** Takes an item out wherever it is, which takes as long as the list is. */
+  remove(item: T): void {
+    const items = this.#items.slice(this.#head).filter(other => other !== item)
+    this.#items = items.length === 0 ? NONE : items
+    this.#head = 0
+  }
 }

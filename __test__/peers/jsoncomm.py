@@ -43,6 +43,15 @@ def op_open(bind=None, connect=None, kind="SOCK_DGRAM", listen=False, **_):
     return {"name": hex_of(sock.getsockname() or None)}
 
 
+def op_accept(**_):
+    """The next connection, which is the socket from then on."""
+    global sock
+    held.append(sock)
+    sock, _address = sock.accept()
+    sock.settimeout(20)
+    return {}
+
+
 def op_send(value=None, raw=None, texts=(), to=None, **_):
     """A value by json.dumps, or raw bytes, with a memfd for each of `texts`."""
     data = json.dumps(value).encode() if raw is None else bytes.fromhex(raw)
@@ -62,6 +71,8 @@ def op_send(value=None, raw=None, texts=(), to=None, **_):
 def op_recv(**_):
     """One message: its value as json.loads has it, and what its descriptors' files hold."""
     data, fds, flags, addr = socket.recv_fds(sock, 1 << 20, 253)
+    if not data and not fds:
+        return {"end": True}
     texts = [os.pread(fd, 256, 0).decode() for fd in fds]
     for fd in fds:
         os.close(fd)
