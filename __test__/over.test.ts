@@ -249,6 +249,14 @@ describe('what is no stream of bytes', () => {
     ['one whose readable side is of objects', () => new PassThrough({ readableObjectMode: true })],
     ['one that gives text', () => new PassThrough().setEncoding('utf8')],
     ['one that was destroyed', () => new PassThrough().destroy()],
+    [
+      "a channel's",
+      () => {
+        const stream = new PassThrough()
+        on(stream, LINES)
+        return stream
+      },
+    ],
     ['one that was ended', () => new PassThrough().end()],
   ]
   it.each(things)('%s is refused', (_, make) => {

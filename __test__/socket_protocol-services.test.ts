@@ -129,6 +129,18 @@ describe('what comes of a callback that', () => {
     expect(parts(await client.request(READ, 1))).toEqual([0, 'fine'])
   })
 
+  it('throws an error about the data leaves none of it in the log', async () => {
+    const logger = notes()
+    const { client, server } = connected({ logger })
+    server.registerCallback(READ, 0, message => [0, JSON.parse(message.getData() as string)])
+    expect((await client.request(READ, 0, 'PASSWORD-123')).getStatus()).toBe(
+      sp.STATUS_CALLBACK_ERROR,
+    )
+    const [line] = logger.lines.filter(line => line.includes('the callback failed'))
+    expect(line).toMatch(/SyntaxError at JSON\.parse/)
+    expect(logger.lines.join()).not.toContain('PASSWORD')
+  })
+
   it('returns a status alone: there is no data', async () => {
     const { client, server } = connected()
     server.registerCallback(READ, 0, () => [sp.STATUS_OPERATION_NOT_PERMITTED])
@@ -271,7 +283,7 @@ describe('a message of no service', () => {
     })
     for (const data of [1, 2]) await client.send(99, 0, data)
     await expect.poll(() => seen).toEqual([1, 2])
-    expect(logger.lines.filter(line => line.includes('of the callback'))).toHaveLength(2)
+    expect(logger.lines.filter(line => line.includes('the callback failed'))).toHaveLength(2)
   })
 })
 

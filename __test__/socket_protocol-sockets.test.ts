@@ -66,6 +66,24 @@ describe('a client and a server', () => {
     }
   })
 
+  it('say why a connection did not end well', async () => {
+    const logger = notes()
+    const listening = await sp.ProtocolServer.listen(
+      path(),
+      transport => echo(new sp.PureJsonProtocol(transport, { logger })),
+      { maxMessage: 1_000 },
+    )
+    keep(listening)
+    const peer = await raw(listening.address as string)
+    await expect.poll(() => listening.protocols.size).toBe(1)
+    const [protocol] = listening.protocols
+    const why = once(protocol as sp.Protocol, 'disconnect')
+    peer.write(`:<${'x'.repeat(5_000)}`)
+    expect((await why)[0]).toHaveProperty('code', 'ERR_FDWIRE_MESSAGE_TOO_LARGE')
+    expect(logger.lines.join()).toContain('warn: socket_protocol: disconnected: A message has more')
+    peer.destroy()
+  })
+
   it('may begin in any order: the client comes when there is somebody', async () => {
     const where = path()
     const device = client(where)

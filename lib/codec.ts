@@ -157,6 +157,13 @@ export class Codec<P extends Protocol = Protocol, E extends EncodingOf<P> = Defa
 
   /** `before` messages of the chunk stand before what could not be delivered. */
   #report(error: FdwireError, before: number): void {
-    this.#options.onMalformed?.(error, before)
+    try {
+      this.#options.onMalformed?.(error, before)
+    } catch (thrown) {
+      // As of any listener: it loses nothing that stands before or behind it.
+      process.nextTick(() => {
+        throw thrown
+      })
+    }
   }
 }

@@ -29,12 +29,16 @@ export function over<P extends Protocol, E extends EncodingOf<P> = DefaultEncodi
 ): Channel<ValueOf<P, E>> {
   const checked = checkOptions('over', options)
   checkDuplex(duplex)
+  carried.add(duplex)
   const { channel: index } = environment.carry(checked.native)
   const port = new DuplexPort(duplex, index)
   const channel = new Channel<ValueOf<P, E>>(index, checked, port)
   port.start(channel)
   return channel
 }
+
+/** Streams that are a channel's. */
+const carried = new WeakSet<object>()
 
 function checkDuplex(duplex: unknown): asserts duplex is Duplex {
   const stream = duplex as Partial<Duplex> | null | undefined
@@ -43,6 +47,7 @@ function checkDuplex(duplex: unknown): asserts duplex is Duplex {
       `over takes a Duplex stream that can be read and written, not ${show(duplex)}`,
     )
   }
+  if (carried.has(stream)) throw new TypeError('over: the stream is that of a channel already')
   if (!stream.writable) throw new TypeError('over: the stream can not be written')
   if (stream.readableObjectMode || stream.writableObjectMode) {
     throw new TypeError('over: the stream is one of objects, and not of bytes')

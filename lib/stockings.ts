@@ -186,7 +186,7 @@ export class Stocking<R = Value> extends WatchedEmitter<StockingEvents> {
 
   /** Whether bytes wait to be sent. */
   writeDataQueued(): boolean {
-    return this.channel.stats.queuedBytes > 0
+    return !this.channel.closed && this.channel.stats.queuedBytes > 0
   }
 
   /**

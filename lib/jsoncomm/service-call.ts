@@ -1,10 +1,10 @@
 import type { checkWait } from '../consumers.js'
 import { timeoutError } from '../consumers.js'
+import { encoderOf } from '../encode.js'
 import { abortError, systemError } from '../errors.js'
 import { FdSet } from '../fdset.js'
 import { environment } from '../native.js'
 import { collectFds, type FdSource } from '../outgoing.js'
-import { encoderOf } from '../sender.js'
 
 // biome-ignore lint/suspicious/noExplicitAny: what JSON.parse gives
 type Json = any

@@ -25,7 +25,7 @@ export abstract class Carrier implements Transport {
   #isBroken = false
   #onBody: ((body: Uint8Array) => Promise<void> | undefined) | undefined
   #onConnect = () => {}
-  #onDisconnect = () => {}
+  #onDisconnect: (error?: Error) => void = () => {}
   #onMalformed: (error: FdwireError) => void = () => {}
 
   /** The channel of the connection; undefined where there is none. */
@@ -58,7 +58,7 @@ export abstract class Carrier implements Transport {
     this.#onConnect = callback
   }
 
-  registerDisconnectCallback(callback: () => void): void {
+  registerDisconnectCallback(callback: (error?: Error) => void): void {
     this.#onDisconnect = callback
   }
 
@@ -86,10 +86,9 @@ export abstract class Carrier implements Transport {
     this.#channel = channel
     this.#flushing = undefined
     this.#isBroken = false
-    const lost = () => this.#lose(channel)
-    channel.on('error', lost)
-    channel.on('end', lost)
-    channel.on('close', lost)
+    channel.on('error', error => this.#lose(channel, error))
+    channel.on('end', () => this.#lose(channel))
+    channel.on('close', () => this.#lose(channel))
     channel.on('malformed', error => {
       if (channel === this.#channel) this.#onMalformed(error as FdwireError)
     })
@@ -131,13 +130,13 @@ export abstract class Carrier implements Transport {
     })
   }
 
-  #lose(channel: Channel<Buffer>): void {
+  #lose(channel: Channel<Buffer>, error?: Error): void {
     // Nobody is to wait for what can't be sent any more.
     channel.close({ timeout: FAREWELL }).catch(() => {})
     if (channel !== this.#channel) return
     this.#channel = undefined
     this.#flushing = undefined
-    this.#onDisconnect()
+    this.#onDisconnect(error)
     this.lost()
   }
 

@@ -1,5 +1,6 @@
 import type { Channel } from '../channel.js'
 import { flag } from '../checks.js'
+import { checkCallOptions } from '../options.js'
 import { Carrier } from './carrier.js'
 
 /** Options of a {@link ChannelTransport}. */
@@ -26,6 +27,7 @@ export class ChannelTransport extends Carrier {
     onLost?: () => void,
   ) {
     super()
+    checkCallOptions('ChannelTransport', options, ['isClient'])
     this.IS_CLIENT = flag('isClient', options.isClient)
     if (channel.protocol !== 'socket_protocol' || channel.encoding !== 'buffer') {
       const what = `${channel.protocol} with encoding ${channel.encoding}`

@@ -25,8 +25,8 @@ import { type Logger, SILENT, type Transport } from './transport.js'
 export interface ProtocolEvents {
   /** There is a connection; with a secret it isn't trusted yet. */
   connect: []
-  /** There is none any more. */
-  disconnect: []
+  /** There is none any more; `error` is why, where it did not end well. */
+  disconnect: [error?: Error]
   /** The connection began or ceased to be trusted by a proof. */
   authentification: [isTrusted: boolean]
   /** Something came that is no message. */
@@ -118,7 +118,7 @@ export class Session {
     transport.registerCallback(body => this.#receive(body))
     transport.registerMalformedCallback?.(error => this.malformed(error))
     transport.registerConnectCallback(() => this.#connect())
-    transport.registerDisconnectCallback(() => this.#disconnect())
+    transport.registerDisconnectCallback(error => this.#disconnect(error))
     // One that is connected already tells nobody; whoever makes us registers callbacks until then.
     queueMicrotask(() => {
       if (transport.isConnected()) this.#connect()
@@ -203,7 +203,7 @@ export class Session {
   /** A callback threw, or returned rubbish. */
   callbackFailed(error: unknown, message: DataStorage): void {
     const what = this.#describe(message.toJSON() as Fields)
-    this.log('error', `the callback failed: ${what}: ${textOf(error)}`)
+    this.log('error', `the callback failed: ${what}: ${whatIs(error)}`)
   }
 
   /** The peer has gone too far: closes the connection. */
@@ -217,7 +217,7 @@ export class Session {
     try {
       await this.transport.reconnect()
     } catch (error) {
-      this.log('error', `reconnect: ${textOf(error)}`)
+      this.log('error', `reconnect: ${whatIs(error)}`)
     }
   }
 
@@ -246,10 +246,11 @@ export class Session {
     this.#emit('connect')
   }
 
-  #disconnect(): void {
+  #disconnect(error?: Error): void {
     if (!this.#isUp) return
     this.#isUp = false
-    this.log('info', 'disconnected')
+    if (error === undefined) this.log('info', 'disconnected')
+    else this.log('warn', `disconnected: ${error.message}`)
     this.inbound.reset()
     this.handshake.reset()
     this.name.reset()
@@ -257,7 +258,7 @@ export class Session {
     // A response that nobody took belongs to a request of this connection.
     this.buffers.dropWhere(message => this.services.isResponse(message.getServiceId(0)))
     this.#trustChanged()
-    this.#emit('disconnect')
+    this.#emit('disconnect', error)
   }
 
   #post(fields: Fields): void {
@@ -313,11 +314,15 @@ export class Session {
   }
 }
 
-/** What was thrown as a text, whatever it is. */
-function textOf(thrown: unknown): string {
+/** What was thrown and where, without its message: that may hold data. */
+function whatIs(thrown: unknown): string {
+  if (!(thrown instanceof Error)) return 'what was thrown is no Error'
   try {
-    return String(thrown)
+    const { name, message, stack = '' } = thrown
+    const behind = stack.slice(stack.lastIndexOf(message) + message.length)
+    const [where = ''] = /\bat .*/.exec(behind) ?? []
+    return `${name} ${where}`.trim()
   } catch {
-    return 'something that is no text'
+    return 'an Error that can not be read'
   }
 }

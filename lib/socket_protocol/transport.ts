@@ -22,8 +22,8 @@ export interface Transport {
   registerCallback(callback: (body: Uint8Array) => Promise<void> | undefined): void
   /** Registers who is told that there is a connection. */
   registerConnectCallback(callback: () => void): void
-  /** Registers who is told that there is none any more. */
-  registerDisconnectCallback(callback: () => void): void
+  /** Registers who is told that there is none any more, and by which error, where it was one. */
+  registerDisconnectCallback(callback: (error?: Error) => void): void
   /**
    * Sends a body: true when the kernel has it, false where that can't be said, and not within
    * `timeout` (ms, 0: no limit). It throws, or rejects, only if no byte went out.
