@@ -6,12 +6,12 @@ import { type Address, decodeName, type TcpAddress } from './address.js'
 import type { ChannelEvents, RequestOptions } from './channel-types.js'
 import { checkWait, closedError } from './consumers.js'
 import { WatchedEmitter } from './emitter.js'
-import { Ending } from './ending.js'
 import { FdwireError } from './errors.js'
 import type { FdOwner } from './fdset.js'
 import { Flushes } from './flushes.js'
 import { conflict, Inbox } from './inbox.js'
 import { Iteration } from './iteration.js'
+import { CLOSE_TIMEOUT, Lifetime } from './lifetime.js'
 import type { Message } from './message.js'
 import { countReferenced, environment, register } from './native.js'
 import {
@@ -33,9 +33,6 @@ import { errorOf, type Notice } from './records.js'
 import { Sender, type SendOptions, undeliveredError } from './sender.js'
 import { type ChannelStats, readStats } from './stats.js'
 
-/** How long `close()` tries to send what is queued (ms). */
-const CLOSE_TIMEOUT = 10_000
-
 const undeliveredChannel = diagnostics('fdwire:undelivered')
 
 /**
@@ -53,30 +50,16 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
   readonly encoding: Encoding | undefined
   readonly #owner: FdOwner
   readonly #port: Port
-  readonly #allowHalfOpen: boolean
   readonly #capturesRejections: boolean
   readonly #onClosed: (() => void) | undefined
   readonly #context = new AsyncResource('FDWIRECHANNEL')
   readonly #inbox: Inbox
   readonly #sender: Sender
   readonly #flushes: Flushes
-  readonly #ending = new Ending()
+  readonly #lifetime: Lifetime
   /** What is left to tell of records that are no messages. */
   readonly #notices = new Queue<Notice>()
   #referenced = true
-  /** Nothing is delivered and nothing can be sent any more. */
-  #stopped = false
-  /** The socket is closed. */
-  #closed = false
-  #closing: Promise<void> | undefined
-  /** How the stream has ended, as long as messages stand before that. */
-  #last: { error: Error | undefined; heard: boolean } | undefined
-  /** The peer has ended, and all was delivered. */
-  #ended = false
-  /** Our side is ended. */
-  #finished = false
-  /** `close()` waits for the peer's end. */
-  #whenGone: (() => void) | undefined
   #lastStats: ChannelStats | undefined
 
   /** @internal Channels are made by `connect`, `listen` and the like; `port` carries the bytes. */
@@ -85,9 +68,7 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
     this.protocol = options.protocol
     this.type = options.type
     this.encoding = options.encoding
-    this.#allowHalfOpen = options.allowHalfOpen
     this.#capturesRejections = options.captureRejections
-    this.#onClosed = onClosed
     this.#owner = { index }
     const stream = options.type === 'stream'
     this.#port = port ?? new SocketPort(index, stream)
@@ -97,6 +78,15 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
       this.#sender.note(from),
     )
     this.#flushes = new Flushes(this.#owner)
+    this.#onClosed = onClosed
+    this.#lifetime = new Lifetime(this, {
+      context: this.#context,
+      allowHalfOpen: options.allowHalfOpen,
+      port: this.#port,
+      sender: this.#sender,
+      inbox: this.#inbox,
+      flushes: this.#flushes,
+    })
     register(index, this)
     countReferenced(1)
   }
@@ -108,7 +98,7 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
 
   /** Whether the socket is closed. */
   get closed(): boolean {
-    return this.#closed
+    return this.#lifetime.closed
   }
 
   /** The socket's own name: null where it has none, or is closed. */
@@ -133,7 +123,7 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
 
   /** What was done so far, and what waits. */
   get stats(): ChannelStats {
-    return this.#lastStats ?? readStats(this.#owner.index, this.#inbox)
+    return this.keepStats()
   }
 
   /**
@@ -186,8 +176,8 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
       checkIsObject('request', options)
       const { timeout, signal, ...sending } = options
       const how = checkWait('request', { timeout, signal })
-      this.#checkLive('request')
-      if (this.#ended) throw closedError('request')
+      this.#lifetime.checkLive('request')
+      if (this.#lifetime.ended) throw closedError('request')
       const sent = this.#sender.send(value, sending, 'request')
       // A stream's number is a place in it, and no message of it is given up alone.
       const seq = this.type === 'stream' ? 0 : sent
@@ -205,9 +195,9 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
    * The reason, where one of these messages was given up.
    */
   async flush(): Promise<void> {
-    this.#checkLive('flush')
+    this.#lifetime.checkLive('flush')
     // It has failed behind messages that nobody has taken: nothing more goes out.
-    if (this.#last?.error !== undefined) throw this.#last.error
+    if (this.#lifetime.failure !== undefined) throw this.#lifetime.failure
     this.#port.flush()
     await this.#flushes.wait()
   }
@@ -222,12 +212,7 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
     if (this.type === 'dgram') {
       throw new TypeError('end: a datagram socket has no end that a peer would notice; use close()')
     }
-    this.#checkOpen('end')
-    if (this.#finished) return this
-    this.#finished = true
-    this.#sender.close()
-    this.#port.finish()
-    if (this.#ended) this.#closeByItself()
+    this.#lifetime.finish()
     return this
   }
 
@@ -240,27 +225,25 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
    */
   close(options: { timeout?: number | undefined } = {}): Promise<void> {
     checkCallOptions('close', options, ['timeout'])
-    const timeout = checkTimeout(options.timeout, CLOSE_TIMEOUT)
-    this.#closing ??= this.#closed ? this.#ending.wait() : this.#close(timeout)
-    return this.#closing
+    return this.#lifetime.close(checkTimeout(options.timeout, CLOSE_TIMEOUT))
   }
 
   /** Closes at once, and drops what is queued. With an error, that is why: see `'error'`. */
   destroy(error?: Error): this {
-    this.#destroy(error, this.#closing !== undefined)
+    this.#lifetime.destroy(error)
     return this
   }
 
   /** Holds `'message'` from the next message on; `receive()` and `request()` still take. */
   pause(): this {
-    this.#checkOpen('pause')
+    this.#lifetime.checkOpen('pause')
     this.#inbox.paused = true
     return this
   }
 
   /** Ends `pause()`. */
   resume(): this {
-    this.#checkOpen('resume')
+    this.#lifetime.checkOpen('resume')
     this.#inbox.paused = false
     return this
   }
@@ -272,7 +255,7 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
 
   /** Keeps the process alive as long as the channel is open: the default. */
   ref(): this {
-    if (this.#closed) throw closedError('ref')
+    if (this.closed) throw closedError('ref')
     if (!this.#referenced) countReferenced(1)
     this.#referenced = true
     return this
@@ -280,7 +263,7 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
 
   /** Lets the process end though the channel is open, even if something is queued. */
   unref(): this {
-    if (this.#closed) throw closedError('unref')
+    if (this.closed) throw closedError('unref')
     if (this.#referenced) countReferenced(-1)
     this.#referenced = false
     return this
@@ -294,7 +277,7 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
    * told in this turn.
    */
   detach(): number {
-    this.#checkOpen('detach')
+    this.#lifetime.checkOpen('detach')
     if (this.fd < 0) throw new TypeError('detach: this channel has no socket of its own')
     this.#port.flush()
     const { queued, unread, inHand } = this.stats
@@ -309,10 +292,7 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
           `${untold} events are to be told`,
       )
     }
-    this.#leave()
-    const fd = this.#port.release()
-    this.#ending.end(this, this.#context)
-    return fd
+    return this.#lifetime.moveOut()
   }
 
   /**
@@ -328,12 +308,12 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
       begin: () => this.#inbox.beginIterating(),
       next: async () => {
         // One that was closed is at its end; one that failed says so.
-        if (this.#ending.error === undefined && this.#stopped) return null
+        if (this.#lifetime.error === undefined && this.#lifetime.stopped) return null
         return this.#receive({}, false)
       },
       finish: () => {
         this.#inbox.endIterating()
-        return this.#ending.unheard()
+        return this.#lifetime.unheard()
       },
     })
   }
@@ -360,7 +340,7 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
 
   /** @internal Sends a message, and resolves when the kernel has it, whatever else is queued. */
   async sendAndFlush(value: unknown, options: SendOptions = {}): Promise<void> {
-    this.#checkLive('send')
+    this.#lifetime.checkLive('send')
     const seq = this.#sender.send(value, options)
     if (this.type === 'stream') await this.flush()
     else if (seq > 0) await this.#flushes.waitFor(seq, options.to)
@@ -373,7 +353,21 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
 
   /** @internal The inbox has handed out what was kept. */
   onHandedOut(): void {
-    this.#tellLast()
+    this.#lifetime.tellLast()
+  }
+
+  /** @internal What was done until the socket is closed is known for ever. */
+  keepStats(): ChannelStats {
+    if (this.#owner.index >= 0) this.#lastStats = readStats(this.#owner.index, this.#inbox)
+    return this.#lastStats as ChannelStats
+  }
+
+  /** @internal Forgets the socket, which is closed or given away then. */
+  forget(): void {
+    while (this.#notices.length > 0) this.#notices.shift()
+    if (this.#referenced) countReferenced(-1)
+    this.#owner.index = -1
+    this.#onClosed?.()
   }
 
   protected override beforeListener(event: keyof ChannelEvents<V>): void {
@@ -395,7 +389,7 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
     this.#inbox.deliver()
     while (this.#notices.length > 0) this.#tell(this.#notices.shift() as Notice)
     this.#inbox.updateWant()
-    this.#tellLast()
+    this.#lifetime.tellLast()
   }
 
   /** Does what a record that is no message is about. */
@@ -404,7 +398,7 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
     switch (kind) {
       case RecordKind.Drained:
         this.#flushes.settleAll(name)
-        if (!this.#stopped) this.emit('drain', name)
+        if (!this.#lifetime.stopped) this.emit('drain', name)
         break
       case RecordKind.Undelivered:
         this.#reportUndelivered(notice.place, this.#flushes.wholeNumber(notice.detail), name)
@@ -416,65 +410,11 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
       case RecordKind.Cut:
       case RecordKind.Lost:
       case RecordKind.Failed:
-        this.#endWith(errorOf(notice, this.protocol !== 'socket_protocol'))
+        this.#lifetime.endWith(errorOf(notice, this.protocol !== 'socket_protocol'))
         break
       default:
         this.#flushes.settle()
     }
-  }
-
-  /** The stream has ended, by an error or well; what stands before that comes first. */
-  #endWith(error: Error | undefined): void {
-    // Nothing more goes out then, whoever reads on.
-    const heard = error !== undefined && this.#flushes.failAll(error)
-    // An end is none where something could not be sent any more.
-    if (this.#last?.error === undefined) this.#last = { error, heard }
-    this.#whenGone?.()
-  }
-
-  /** Tells how the stream has ended, if nothing is left before that. */
-  #tellLast(): void {
-    if (this.#last === undefined || this.#stopped || this.#inbox.unread > 0) return
-    const { error, heard } = this.#last
-    if (error !== undefined) {
-      this.#destroy(error, heard)
-      return
-    }
-    if (this.#ended) return
-    this.#ended = true
-    this.#inbox.endAll()
-    this.#context.runInAsyncScope(process.nextTick, process, () => {
-      if (this.#stopped) return
-      try {
-        this.emit('end')
-      } finally {
-        if (!this.#allowHalfOpen || this.#finished) this.#closeByItself()
-      }
-    })
-  }
-
-  /** `heard`: a promise has taken the error, or will. */
-  #destroy(error: Error | undefined, heard: boolean): void {
-    if (this.#closed) return
-    this.#leave()
-    this.#port.close()
-    const flushed = this.#flushes.failAll(error ?? closedError('flush'))
-    if (error === undefined) {
-      this.#inbox.endAll()
-      this.#ending.end(this, this.#context)
-      return
-    }
-    // Somebody must hear of it: who waits, who listens, or else the process.
-    const taken = this.#inbox.failAll(error) || flushed || heard
-    const later = this.#inbox.iterating && 'later'
-    this.#ending.fail(this, this.#context, error, taken || later)
-  }
-
-  #closeByItself(): void {
-    if (this.#closed) return
-    this.#closing ??= this.#close(CLOSE_TIMEOUT, true)
-    // That something of what was sent is lost after a good end is told to who asks: flush, close.
-    this.#closing.catch(() => {})
   }
 
   #reportUndelivered(errno: number, seq: number, to: Address | undefined): void {
@@ -488,78 +428,15 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
 
   #receive(options: WaitOptions, takesMalformed: boolean): Promise<Message<V> | null> {
     try {
-      this.#ending.check()
-      if (this.#ended) return Promise.resolve(null)
-      this.#checkOpen('receive')
+      this.#lifetime.check()
+      if (this.#lifetime.ended) return Promise.resolve(null)
+      this.#lifetime.checkOpen('receive')
       const how = checkWait('receive', options)
       const message = this.#inbox.wait({ ...how, takesMalformed })
-      this.#tellLast()
+      this.#lifetime.tellLast()
       return message as Promise<Message<V> | null>
     } catch (error) {
       return Promise.reject(error)
     }
-  }
-
-  /** For calls that promise something: they hear why the channel has ended. */
-  #checkLive(call: string): void {
-    this.#ending.check()
-    this.#checkOpen(call)
-  }
-
-  #checkOpen(call: string): void {
-    if (this.#stopped) throw closedError(call)
-  }
-
-  /** From here on nothing is delivered and nothing can be sent; what is queued still goes out. */
-  #stop(): void {
-    this.#stopped = true
-    this.#sender.close()
-    this.#inbox.stop()
-  }
-
-  /** `byItself`: at the peer's end, which is the last event before `'close'`. */
-  async #close(timeout: number, byItself = false): Promise<void> {
-    this.#stop()
-    this.#inbox.endAll()
-    const began = performance.now()
-    const failed = this.#last?.error !== undefined
-    if (!failed) this.#port.flush()
-    let late = !failed && (await this.#flushes.isLate(timeout))
-    if (!failed && !late && !this.#closed) {
-      late = await this.#isShutLate(timeout === 0 ? 0 : timeout - (performance.now() - began))
-    }
-    const unsent = this.stats.queuedBytes
-    const lost = unsent > 0 ? this.#last?.error : undefined
-    this.#destroy(byItself ? undefined : lost, true)
-    await this.#ending.wait()
-    this.#ending.check()
-    if (lost !== undefined) throw lost
-    if (!late) return
-    const message = `close: ${unsent} bytes unsent in ${timeout} ms, or the peer did not end`
-    throw new FdwireError('ERR_FDWIRE_TIMEOUT', message, { unsent })
-  }
-
-  /** Ends both directions, as far as that is to be waited for; whether it took too long (ms). */
-  #isShutLate(timeout: number): Promise<boolean> {
-    return new Promise(resolve => {
-      const timer = timeout > 0 ? setTimeout(resolve, timeout, true).unref() : undefined
-      this.#whenGone = () => {
-        clearTimeout(timer)
-        resolve(false)
-      }
-      this.#port.shut(this.#last !== undefined, this.#whenGone)
-    })
-  }
-
-  /** Forgets the socket, which the caller closes or gives away. */
-  #leave(): void {
-    this.#lastStats = this.stats
-    this.#closed = true
-    this.#stop()
-    while (this.#notices.length > 0) this.#notices.shift()
-    if (this.#referenced) countReferenced(-1)
-    this.#owner.index = -1
-    this.#whenGone?.()
-    this.#onClosed?.()
   }
 }
