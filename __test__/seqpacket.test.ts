@@ -1,7 +1,10 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { adopt, type Channel, connect, pair } from 'fdwire'
 import { describe, expect, it } from 'vitest'
+import { directory, tidy } from './children/talk.js'
 import { cleanUp, coded, keep, opened, withFd } from './helpers/channels.js'
 import {
   abstractName,
@@ -11,6 +14,7 @@ import {
   listening,
 } from './helpers/streams.js'
 
+tidy()
 cleanUp()
 cleanUpStreams()
 
@@ -41,7 +45,7 @@ describe('a seqpacket channel', () => {
   })
 
   it('connects by a path and by an abstract name, both ways', async () => {
-    for (const name of [abstractName(), `${process.cwd()}/target/sq-${process.pid}.sock`]) {
+    for (const name of [abstractName(), join(directory(), 'socket')]) {
       const [client, server] = await connectedAt(name, JSON_RECORDS)
       server.on('message', value => server.send({ echo: value }))
       expect((await client.request([1, 'é'])).value).toEqual({ echo: [1, 'é'] })
@@ -145,7 +149,7 @@ describe('a seqpacket channel', () => {
   })
 
   it('is not to be connected to from a socket of another type', async () => {
-    const name = `${process.cwd()}/target/sq-${process.pid}.sock`
+    const name = join(directory(), 'socket')
     await listening(name, JSON_RECORDS)
     await expect(connect(name, { protocol: 'jsoncomm' })).rejects.toMatchObject({
       code: 'EPROTOTYPE',
@@ -175,27 +179,23 @@ while True:
     })
     const [channel] = (await once(listener, 'connection')) as [Channel<Heard>]
     keep(channel as Channel)
-    await withFd(
-      async fd => {
-        for (const count of [0, 1, 3, 16, 253]) {
-          const asked = { count } as unknown as Heard
-          const { value, fds } = await channel.request(asked, { fds: Array(count).fill(fd) })
-          expect(value.got).toEqual({ count })
-          expect(new Set(value.read)).toEqual(new Set(count === 0 ? [] : ['a letter\n']))
-          expect(fds.length).toBe(count)
-          fds.close()
-        }
-      },
-      await letter(),
-    )
+    await withFd(async fd => {
+      for (const count of [0, 1, 3, 16, 253]) {
+        const asked = { count } as unknown as Heard
+        const { value, fds } = await channel.request(asked, { fds: Array(count).fill(fd) })
+        expect(value.got).toEqual({ count })
+        expect(new Set(value.read)).toEqual(new Set(count === 0 ? [] : ['a letter\n']))
+        expect(fds.length).toBe(count)
+        fds.close()
+      }
+    }, letter())
     await Promise.all([channel.close(), once(child, 'exit')])
   })
 })
 
 /** A file with a line that the peer must find in it. */
-async function letter(): Promise<string> {
-  const { writeFile } = await import('node:fs/promises')
-  const path = `${process.cwd()}/target/sq-letter-${process.pid}`
-  await writeFile(path, 'a letter\n')
+function letter(): string {
+  const path = join(directory(), 'letter')
+  writeFileSync(path, 'a letter\n')
   return path
 }

@@ -1,0 +1,246 @@
+// A client of D-Bus, as far as it takes to pass descriptors: a protocol of one's own on `raw`.
+//
+// https://dbus.freedesktop.org/doc/dbus-specification.html
+//
+//   l type flags 1 │ body's length │ serial │ header fields … pad to 8 │ body
+//
+// `raw` gives the bytes as they come, and beside each chunk the descriptors that came with it. D-Bus says
+// by a header field how many of them are a message's, in order: so they wait in line, as the bytes do.
+import { EventEmitter } from 'node:events'
+import { connect, FdSet } from 'fdwire'
+
+const CALL = 1
+const RETURN = 2
+const ERROR = 3
+
+/** Header fields that are used here: their codes and types. */
+const FIELDS = {
+  path: [1, 'o'],
+  interface: [2, 's'],
+  member: [3, 's'],
+  error: [4, 's'],
+  replyTo: [5, 'u'],
+  destination: [6, 's'],
+  sender: [7, 's'],
+  signature: [8, 'g'],
+  fds: [9, 'u'],
+}
+
+/** The longest message of D-Bus (bytes). */
+const LONGEST = 128 * 1024 * 1024
+
+/** A connection to a bus. `'call'` (message): somebody calls a method of ours. */
+export class Bus extends EventEmitter {
+  #channel
+  #bytes = Buffer.alloc(0)
+  /** Numbers of descriptors that have come and that no message has claimed yet. */
+  #waiting = []
+  #serial = 0
+  #calls = new Map()
+  /** Our unique name on the bus. */
+  name = ''
+
+  /** Connects to the bus at a path, and says hello. */
+  static async connect(path) {
+    const bus = new Bus()
+    bus.#channel = await connect(path, { protocol: 'raw', type: 'stream', maxFds: 16 })
+    await bus.#authenticate()
+    bus.#channel.on('message', (chunk, fds) => bus.#take(chunk, fds))
+    bus.#channel.on('error', error => bus.emit('error', error))
+    bus.#channel.on('close', () => bus.#fail(new Error('The bus has closed the connection')))
+    const { body } = await bus.call('org.freedesktop.DBus', 'Hello')
+    bus.name = body[0]
+    return bus
+  }
+
+  /** Calls a method; the reply, whose descriptors are yours. */
+  call(destination, member, { path = '/', signature = '', body = [], fds = [], ...more } = {}) {
+    const { interface: of = destination } = more
+    const serial = this.#send(
+      CALL,
+      { path, interface: of, member, destination },
+      { signature, body, fds },
+    )
+    return new Promise((resolve, reject) => this.#calls.set(serial, { resolve, reject }))
+  }
+
+  /** Answers a call. */
+  reply({ sender, serial }, { signature = '', body = [], fds = [] } = {}) {
+    this.#send(RETURN, { destination: sender, replyTo: serial }, { signature, body, fds })
+  }
+
+  async close() {
+    await this.#channel.close()
+  }
+
+  /** The texts that begin a connection. The kernel tells the bus who we are. */
+  async #authenticate() {
+    const uid = Buffer.from(String(process.getuid())).toString('hex')
+    const say = (text, wanted) => this.#converse(text, wanted)
+    await say(`\0AUTH EXTERNAL ${uid}\r\n`, 'OK ')
+    await say('NEGOTIATE_UNIX_FD\r\n', 'AGREE_UNIX_FD')
+    this.#channel.send('BEGIN\r\n')
+  }
+
+  async #converse(text, wanted) {
+    this.#channel.send(text)
+    let answer = ''
+    while (!answer.endsWith('\r\n')) answer += (await this.#channel.receive()).value
+    if (!answer.startsWith(wanted)) throw new Error(`The bus says ${JSON.stringify(answer)}`)
+  }
+
+  #send(type, header, { signature, body, fds }) {
+    const serial = ++this.#serial
+    const content = new Writer()
+    for (const [i, kind] of [...signature].entries()) content.write(kind, body[i])
+    const fields = { ...header }
+    if (signature !== '') fields.signature = signature
+    if (fds.length > 0) fields.fds = fds.length
+    const list = new Writer()
+    for (const [name, value] of Object.entries(fields)) {
+      const [code, kind] = FIELDS[name]
+      list.align(8)
+      list.byte(code)
+      list.write('g', kind)
+      list.write(kind, value)
+    }
+    const head = new Writer()
+    for (const byte of [0x6c, type, 0, 1]) head.byte(byte)
+    for (const number of [content.length, serial, list.length]) head.write('u', number)
+    const message = Buffer.concat([head.bytes(), list.bytes(8), content.bytes()])
+    this.#channel.send(message, { fds })
+    return serial
+  }
+
+  #take(chunk, fds) {
+    for (let i = 0; i < fds.length; i++) this.#waiting.push(fds.take(i))
+    this.#bytes = Buffer.concat([this.#bytes, chunk])
+    for (let length = this.#whole(); length > 0; length = this.#whole()) {
+      const message = this.#bytes.subarray(0, length)
+      this.#bytes = this.#bytes.subarray(length)
+      this.#hear(message)
+    }
+  }
+
+  /** The length of the first message, where it is there whole; else 0. */
+  #whole() {
+    if (this.#bytes.length < 16) return 0
+    const head = 16 + this.#bytes.readUInt32LE(12)
+    const length = head + (-head & 7) + this.#bytes.readUInt32LE(4)
+    if (length > LONGEST || this.#bytes[0] !== 0x6c) {
+      this.#channel.destroy(new Error('The bus sends what is no message'))
+      return 0
+    }
+    return this.#bytes.length < length ? 0 : length
+  }
+
+  #hear(bytes) {
+    const fields = readFields(bytes)
+    const content = new Reader(bytes, bytes.length - bytes.readUInt32LE(4))
+    const body = [...(fields.signature ?? '')].map(kind => content.read(kind))
+    const fds = FdSet.from(this.#waiting.splice(0, fields.fds ?? 0))
+    const type = bytes[1]
+    const message = { ...fields, serial: bytes.readUInt32LE(8), body, fds }
+    const call = this.#calls.get(fields.replyTo)
+    if (type === CALL) this.emit('call', message)
+    else if (call === undefined) fds.close()
+    else {
+      this.#calls.delete(fields.replyTo)
+      if (type !== ERROR) call.resolve(message)
+      else call.reject(new Error(`${fields.error}: ${body[0] ?? ''}`))
+    }
+  }
+
+  #fail(error) {
+    for (const { reject } of this.#calls.values()) reject(error)
+    this.#calls.clear()
+    if (this.#waiting.length > 0) FdSet.from(this.#waiting.splice(0)).close()
+  }
+}
+
+function readFields(bytes) {
+  const names = Object.keys(FIELDS)
+  const reader = new Reader(bytes, 16)
+  const end = 16 + bytes.readUInt32LE(12)
+  const fields = {}
+  while (reader.at < end) {
+    reader.align(8)
+    const code = bytes[reader.at++]
+    const value = reader.read(reader.read('g'))
+    const name = names.find(name => FIELDS[name][0] === code)
+    if (name !== undefined) fields[name] = value
+  }
+  return fields
+}
+
+/** Writes values of the basic types that are used here: s, o, g, u, h. */
+class Writer {
+  #parts = []
+  length = 0
+
+  byte(value) {
+    this.#parts.push(Buffer.from([value]))
+    this.length++
+  }
+
+  align(to) {
+    this.#push(Buffer.alloc(-this.length & (to - 1)))
+  }
+
+  write(kind, value) {
+    if (kind !== 'g') this.align(4)
+    if (kind === 'u' || kind === 'h') this.#number(value)
+    else {
+      const text = Buffer.from(`${value}\0`)
+      if (kind === 'g') this.byte(text.length - 1)
+      else this.#number(text.length - 1)
+      this.#push(text)
+    }
+  }
+
+  bytes(alignment = 1) {
+    this.align(alignment)
+    return Buffer.concat(this.#parts)
+  }
+
+  #number(value) {
+    const number = Buffer.alloc(4)
+    number.writeUInt32LE(value)
+    this.#push(number)
+  }
+
+  #push(bytes) {
+    this.#parts.push(bytes)
+    this.length += bytes.length
+  }
+}
+
+/** Reads them again. */
+class Reader {
+  #bytes
+  at
+
+  constructor(bytes, at) {
+    this.#bytes = bytes
+    this.at = at
+  }
+
+  align(to) {
+    this.at += -this.at & (to - 1)
+  }
+
+  read(kind) {
+    if (!'sogu'.includes(kind) && kind !== 'h') throw new Error(`No type ${kind} is known here`)
+    if (kind !== 'g') this.align(4)
+    const number = kind === 'g' ? this.#bytes[this.at++] : this.#number()
+    if (kind === 'u' || kind === 'h') return number
+    const text = this.#bytes.toString('utf8', this.at, this.at + number)
+    this.at += number + 1
+    return text
+  }
+
+  #number() {
+    this.at += 4
+    return this.#bytes.readUInt32LE(this.at - 4)
+  }
+}
