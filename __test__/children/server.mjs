@@ -1,20 +1,21 @@
 // A process with a channel that does what it is told: one JSON text a line, one answer each.
-import { readdirSync, statSync } from 'node:fs'
+import { closeSync, openSync, readdirSync, statSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { adopt, bind, connect } from 'fdwire'
 
-const OPTIONS = { protocol: 'jsoncomm' }
 const openFds = () => readdirSync('/proc/self/fd').length
 const answer = value => process.stdout.write(`${JSON.stringify(value)}\n`)
 const failure = ({ name, code, message }) => ({ error: { name, code, message } })
 
 const setup = JSON.parse(process.argv[2])
+const OPTIONS = setup.options ?? { protocol: 'jsoncomm' }
 if (setup.chdir !== undefined) process.chdir(setup.chdir)
 if (setup.umask !== undefined) process.umask(setup.umask)
 if (setup.uid !== undefined) process.setuid(setup.uid)
 
 /** @type {import('fdwire').Channel} */
 let channel
+const opened = []
 
 const calls = {
   async bind({ path, options }) {
@@ -53,6 +54,35 @@ const calls = {
   },
   async send({ value, options }) {
     return { kernel: channel.send(value, options) }
+  },
+  /** Sends with a descriptor of a device so many times, and gives what waits now. */
+  async sendFds({ value, count }) {
+    const fd = openSync('/dev/null', 'r')
+    try {
+      return { kernel: channel.send(value, { fds: Array(count).fill(fd) }), ...channel.stats }
+    } finally {
+      closeSync(fd)
+    }
+  },
+  /** Opens until so many descriptors can be opened besides. */
+  async exhaust({ left }) {
+    try {
+      for (;;) opened.push(openSync('/dev/zero', 'r'))
+    } catch ({ code }) {
+      for (const fd of opened.splice(-left)) closeSync(fd)
+      return { code }
+    }
+  },
+  async relax() {
+    for (const fd of opened.splice(0)) closeSync(fd)
+    return {}
+  },
+  async stats() {
+    return { ...channel.stats, closed: channel.closed }
+  },
+  async flush() {
+    await channel.flush()
+    return channel.stats
   },
   async close() {
     await channel.close()

@@ -1,0 +1,100 @@
+"""A peer that sends and receives descriptors by nothing but Python's own socket.
+
+Its descriptor 3 is a socket of the type that its argument names. Reads a request a line and answers it
+with a line. On a stream a message stands behind its length in four bytes, big-endian.
+"""
+
+import array
+import json
+import os
+import socket
+import sys
+
+kind = sys.argv[1]
+sock = socket.socket(fileno=3)
+sock.settimeout(20)
+held = []
+
+
+def memfd(text):
+    fd = os.memfd_create("peer")
+    os.write(fd, text.encode())
+    return fd
+
+
+def what_is(fd):
+    """What tells a file from all others, and what it holds."""
+    return {"ino": os.fstat(fd).st_ino, "text": os.pread(fd, 256, 0).decode()}
+
+
+def framed(data):
+    return len(data).to_bytes(4, "big") + data if kind == "stream" else data
+
+
+def received(count):
+    """One message with socket.recv_fds, which on a stream needs as many calls as it takes."""
+    if kind != "stream":
+        data, fds, flags, _ = socket.recv_fds(sock, 1 << 20, count)
+        return data, fds, flags
+    data, fds, flags, wanted = b"", [], 0, 4
+    while len(data) < wanted:
+        more, some, now, _ = socket.recv_fds(sock, wanted - len(data), count)
+        if not more:
+            break
+        data, fds, flags = data + more, fds + list(some), flags | now
+        if len(data) == 4 and wanted == 4:
+            wanted += int.from_bytes(data, "big")
+    return data[4:], fds, flags
+
+
+def op_send(value=None, raw=None, texts=(), pieces=1, **_):
+    """Sends with socket.send_fds; a stream's message may go in pieces, descriptors with the first."""
+    data = framed(json.dumps(value).encode() if raw is None else bytes.fromhex(raw))
+    fds = [memfd(text) for text in texts]
+    inos = [os.fstat(fd).st_ino for fd in fds]
+    try:
+        step = -(-len(data) // pieces)
+        for at in range(0, max(len(data), 1), max(step, 1)):
+            socket.send_fds(sock, [data[at:at + step]], fds if at == 0 else [])
+        return {"inos": inos}
+    except OSError as error:
+        return {"error": error.errno}
+    finally:
+        for fd in fds:
+            os.close(fd)
+
+
+def op_recv(count=253, keep=False, **_):
+    """One message, and what its descriptors are, which are closed or kept."""
+    data, fds, flags = received(count)
+    files = [] if keep else [what_is(fd) for fd in fds]
+    if keep:
+        held.extend(fds)
+    else:
+        for fd in fds:
+            os.close(fd)
+    cut = bool(flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC))
+    value = json.loads(data) if data else None
+    return {"value": value, "files": files, "fds": len(fds), "cut": cut}
+
+
+def op_recvmsg(size, space=0, **_):
+    """One call of recvmsg with room for so many bytes, and for so many descriptors."""
+    data, control, flags, _ = sock.recvmsg(size, socket.CMSG_SPACE(4 * space) if space else 0)
+    fds = array.array("i")
+    for level, what, payload in control:
+        if (level, what) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            fds.frombytes(payload[:len(payload) - len(payload) % fds.itemsize])
+    for fd in fds:
+        os.close(fd)
+    return {"bytes": len(data), "fds": len(fds), "cut": bool(flags & socket.MSG_CTRUNC)}
+
+
+def op_open(**_):
+    """How many descriptors this process has."""
+    return {"open": len(os.listdir("/proc/self/fd")) - 1}
+
+
+for line in sys.stdin:
+    request = json.loads(line)
+    print(json.dumps(globals()["op_" + request["op"]](**request)), flush=True)
