@@ -53,9 +53,11 @@ fn fill(world: &mut World, channel: usize, to: Option<&Address>, queued: usize) 
 fn expiry(socket: Datagram, to: Option<&Address>) {
     let mut world = World::new();
     let channel = world.add(socket, impatient());
+    let mut filling = Duration::ZERO;
     for _ in 0..2 {
         let begin = Instant::now();
         let seqs = fill(&mut world, channel, to, 1_000);
+        filling += begin.elapsed();
         let all = given_up(&mut world, channel);
         let took = begin.elapsed();
         assert!(took >= Duration::from_millis(100), "{took:?}");
@@ -64,8 +66,10 @@ fn expiry(socket: Datagram, to: Option<&Address>) {
         assert!(all.is_sorted_by(|(_, one), (_, next)| one < next));
         assert_eq!(all.last().map(|(_, seq)| seq), seqs.last());
     }
-    // An expiry each, and now and then a look: no timer is left behind by the other messages.
-    assert!(world.wakeups < 100, "{}", world.wakeups);
+    // As often as there is something to expire, and now and then a look: no timer is left behind. What
+    // was queued in one moment expires in one, so on a busy machine it takes more of them.
+    let most = 100 + 20 * filling.as_millis();
+    assert!((world.wakeups as u128) < most, "{} in {filling:?}", world.wakeups);
 }
 
 #[test]
