@@ -72,8 +72,8 @@ export declare class Environment {
   /** Seals a file in memory; an errno, or 0. */
   sealMemfd(fd: number): number
   /**
-   * What is in a file in memory: the file itself where it is sealed, else a copy; an errno, as a
-   * number, where it is no such file.
+   * What is in a file in memory: the file itself where it is large and sealed, else a copy; an errno, as
+   * a number, where it is no such file.
    */
   mapMemfd(fd: number, longest: number): Buffer | number
   /**

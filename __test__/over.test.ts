@@ -235,7 +235,10 @@ describe('the standard streams of a child', () => {
     const stream = Duplex.from({ readable: child.stdout, writable: child.stdin })
     const channel = on(stream, LINES)
     expect((await channel.receive())?.value).toBe('one')
-    await expect(channel.receive()).rejects.toMatchObject({ code: 'ERR_FDWIRE_CUT_SHORT' })
+    // Which of the child's two streams ends first is for Node to say.
+    await expect(channel.receive()).rejects.toMatchObject({
+      code: expect.stringMatching(/^ERR_(?:FDWIRE_CUT_SHORT|STREAM_PREMATURE_CLOSE)$/),
+    })
     await closed
   })
 })

@@ -60,7 +60,8 @@ export function sealMemfd(fd: FdSource): void {
  *
  * Of a sealed one the Buffer is the file itself, so that nothing is copied; what you write to it
  * stays in this process. One that can still be changed is copied: nobody shall change bytes that
- * JavaScript has looked at. The descriptor stays yours, and may be closed.
+ * JavaScript has looked at. So is one of less than 64 KiB, and every one where 4,096 Buffers of this
+ * thread are files. The descriptor stays yours, and may be closed.
  *
  * # Errors
  * ERR_FDWIRE_FD_KIND for what is no file in memory, RangeError for one that no Buffer can hold;

@@ -138,6 +138,39 @@ fn a_channel_without_descriptors_refuses_the_message_and_closes_them() {
 }
 
 #[test]
+fn a_frame_that_never_ends_holds_no_more_than_a_message_may_have() {
+    let _alone = alone();
+    let file = numbered(1);
+    for (max_fds, held) in [(0, 0), (4, 3), (253, 253)] {
+        let mut world = World::new();
+        let (a, b) = Stream::pair().unwrap();
+        let receiver = world.add_stream(b, Protocol::Lines, Limits { max_fds, ..limits() });
+        world.reactor.want(receiver, true).unwrap();
+        let before = open_fds();
+        let mut send = |bytes: &[u8], count: usize| {
+            a.send(&[IoSlice::new(bytes)], &vec![file.as_fd(); count]).unwrap();
+            assert!(world.work(Duration::ZERO).is_empty());
+        };
+        send(b"x", held);
+        assert_eq!(open_fds() - before, held);
+        for _ in 0..5 {
+            send(b"x", 253);
+            // One too many: none of them can be delivered any more.
+            assert_eq!(open_fds(), before);
+        }
+        a.send(&[IoSlice::new(b"\nnext\n")], &[]).unwrap();
+        let seen = world.work(Duration::ZERO);
+        assert!(
+            matches!(
+                &seen[..],
+                [Seen::Refused { why: Refusal::TooManyFds, .. }, Seen::Message { .. }]
+            ),
+            "{seen:?}"
+        );
+    }
+}
+
+#[test]
 fn descriptors_of_what_is_malformed_cut_or_queued_are_closed() {
     let _alone = alone();
     let before = open_fds();

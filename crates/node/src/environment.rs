@@ -1,5 +1,6 @@
 //! The class that JavaScript makes once a thread: everything that isn't hot.
 
+use std::cell::Cell;
 use std::os::fd::{AsFd, AsRawFd, IntoRawFd};
 use std::rc::Rc;
 
@@ -20,6 +21,8 @@ use crate::turn::Inner;
 #[napi]
 pub struct Environment {
     pub(crate) inner: Rc<Inner>,
+    /// Files in memory that Buffers of this thread are.
+    pub(crate) mappings: Rc<Cell<usize>>,
 }
 
 #[napi]
@@ -37,7 +40,8 @@ impl Environment {
         let state = State::new(memory).map_err(|errno| {
             Error::new(Status::GenericFailure, format!("epoll_create1: {errno}"))
         })?;
-        Ok(Self { inner: Inner::start(env.raw(), state, dispatch)? })
+        let inner = Inner::start(env.raw(), state, dispatch)?;
+        Ok(Self { inner, mappings: Rc::default() })
     }
 
     /// The hot functions; `lib/native.ts` has their types.

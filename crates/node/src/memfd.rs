@@ -1,8 +1,10 @@
 //! Files in memory for JavaScript.
 #![allow(unsafe_code)]
 
+use std::cell::Cell;
 use std::ffi::CString;
 use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
+use std::rc::Rc;
 
 use fdwire_socket::{Errno, Mapping, MemoryFile, memfd, memfd_of, seal};
 use napi::Either;
@@ -11,6 +13,12 @@ use napi_derive::napi;
 
 use crate::environment::Environment;
 use crate::fds::lend;
+
+/// A file of fewer bytes is copied: that costs less than a mapping, of which a process has some 65,000.
+const MAPPED: u64 = 64 * 1024;
+
+/// The most mappings of one thread; beyond it files are copied.
+const MAPPINGS: usize = 4_096;
 
 #[napi]
 impl Environment {
@@ -43,8 +51,8 @@ impl Environment {
         lend(fd).and_then(seal).map_or_else(Errno::raw_os_error, |()| 0)
     }
 
-    /// What is in a file in memory: the file itself where it is sealed, else a copy; an errno, as a
-    /// number, where it is no such file.
+    /// What is in a file in memory: the file itself where it is large and sealed, else a copy; an errno, as
+    /// a number, where it is no such file.
     #[napi(ts_return_type = "Buffer | number")]
     pub fn map_memfd<'env>(
         &self,
@@ -63,14 +71,24 @@ impl Environment {
         if file.len() as f64 > longest {
             return Ok(Either::B(Errno::FBIG.raw_os_error()));
         }
-        match Mapping::of(fd) {
+        let mapped = if file.len() < MAPPED || self.mappings.get() >= MAPPINGS {
+            Ok(None)
+        } else {
+            Mapping::of(fd)
+        };
+        match mapped {
             Ok(Some(mapping)) => {
                 let (start, len) = (mapping.as_ptr(), mapping.len());
+                let count = Rc::clone(&self.mappings);
+                count.set(count.get() + 1);
+                let end = |_: Env, (mapping, count): (Mapping, Rc<Cell<usize>>)| {
+                    drop(mapping);
+                    count.set(count.get() - 1);
+                };
                 // SAFETY: the memory is mapped until the finalizer drops the mapping, nobody else has
                 // it, and nobody can change its file any more.
-                let buffer = unsafe {
-                    BufferSlice::from_external(env, start, len, mapping, |_, gone| drop(gone))
-                };
+                let buffer =
+                    unsafe { BufferSlice::from_external(env, start, len, (mapping, count), end) };
                 buffer.map(Either::A)
             }
             Ok(None) => match file.read() {

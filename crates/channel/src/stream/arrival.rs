@@ -8,17 +8,33 @@ use fdwire_wire::codec::Kind;
 use crate::batch::{Arrival, Batch, Event, Refusal, Sender};
 use crate::limits::Meter;
 
-/// Descriptors that came with bytes.
+/// Descriptors that came with bytes, as long as their message may be delivered.
 #[derive(Default)]
 pub(super) struct Received {
     pub(super) fds: Vec<OwnedFd>,
     pub(super) truncated: bool,
+    too_many: bool,
 }
 
 impl Received {
-    pub(super) fn append(&mut self, other: &mut Self) {
+    /// What a receiving call brought.
+    pub(super) fn new(fds: Vec<OwnedFd>, truncated: bool) -> Self {
+        Self { fds, truncated, too_many: false }
+    }
+
+    /// Adds what came later with the same message, of which `most` are allowed. More are closed at once:
+    /// a frame that never ends would hold them for ever.
+    pub(super) fn append(&mut self, other: &mut Self, most: usize) {
         self.fds.append(&mut other.fds);
         self.truncated |= std::mem::take(&mut other.truncated);
+        self.too_many |= std::mem::take(&mut other.too_many) || self.fds.len() > most;
+        if self.is_refused() {
+            self.fds.clear();
+        }
+    }
+
+    pub(super) fn is_refused(&self) -> bool {
+        self.truncated || self.too_many
     }
 }
 
@@ -44,9 +60,10 @@ pub(super) fn push(
     batch: &mut Batch<'_>,
 ) {
     let first = batch.fds.len();
-    if !received.fds.is_empty() || received.truncated {
+    if !received.fds.is_empty() || received.is_refused() {
         // With a limit of 0 what the kernel could not install was too many as well.
-        let too_many = received.fds.len() > meter.limits.max_fds || meter.limits.max_fds == 0;
+        let most = meter.limits.max_fds;
+        let too_many = received.too_many || received.fds.len() > most || most == 0;
         if too_many || received.truncated {
             received.fds.clear();
             let why = if too_many { Refusal::TooManyFds } else { Refusal::FdsTruncated };

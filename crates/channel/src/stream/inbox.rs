@@ -182,17 +182,15 @@ impl Inbox {
             self.end(meter, batch);
             return Ok(false);
         }
-        let mut fds = Received {
-            fds: std::mem::take(&mut shared.received),
-            truncated: received.fds_truncated,
-        };
+        let fds = std::mem::take(&mut shared.received);
+        let mut fds = Received::new(fds, received.fds_truncated);
         let len = kept + received.len;
         let mut first = None;
         if received.len < kept {
             self.rest.extend_from_slice(batch.unread(kept..len));
             match self.codec.decode(&mut self.rest) {
                 Ok(Step::Incomplete { frame }) => {
-                    self.fds.append(&mut fds);
+                    self.fds.append(&mut fds, meter.limits.max_fds);
                     self.make_room(frame);
                     return Ok(received.len == asked);
                 }
@@ -227,15 +225,14 @@ impl Inbox {
             self.end(meter, batch);
             return Ok(false);
         }
-        self.last_fds.append(&mut Received {
-            fds: std::mem::take(&mut shared.received),
-            truncated: received.fds_truncated,
-        });
+        let most = meter.limits.max_fds;
+        let fds = std::mem::take(&mut shared.received);
+        self.last_fds.append(&mut Received::new(fds, received.fds_truncated), most);
         let filled = filled + received.len;
         self.filled = Some(filled);
         match self.codec.decode(&mut self.rest[..filled]) {
             Ok(Step::Incomplete { frame }) => {
-                self.fds.append(&mut self.last_fds);
+                self.fds.append(&mut self.last_fds, meter.limits.max_fds);
                 if frame > self.rest.len() {
                     // How long it is will only be known at its end.
                     self.rest.resize(frame.max(2 * filled), 0);
@@ -247,7 +244,7 @@ impl Inbox {
                 self.rest = bytes[consumed..filled].to_vec();
                 self.undecoded = !self.rest.is_empty();
                 bytes.truncate(consumed);
-                let mut fds = self.claim(self.rest.is_empty());
+                let mut fds = self.claim(self.rest.is_empty(), meter);
                 push(Message::Large(Large { bytes, payload }), kind, &mut fds, meter, batch);
                 if self.undecoded {
                     self.decode_rest(meter, batch);
@@ -299,7 +296,7 @@ impl Inbox {
         let (consumed, message) = match step {
             Ok(Step::Incomplete { frame }) => {
                 self.undecoded = false;
-                self.fds.append(&mut self.last_fds);
+                self.fds.append(&mut self.last_fds, meter.limits.max_fds);
                 self.make_room(frame);
                 return;
             }
@@ -318,7 +315,7 @@ impl Inbox {
         let behind = self.rest.split_off(consumed);
         let bytes = std::mem::replace(&mut self.rest, behind);
         self.undecoded = !self.rest.is_empty();
-        let mut fds = self.claim(self.rest.is_empty());
+        let mut fds = self.claim(self.rest.is_empty(), meter);
         match message {
             Ok(Some((payload, kind))) => {
                 push(Message::Large(Large { bytes, payload }), kind, &mut fds, meter, batch);
@@ -354,12 +351,12 @@ impl Inbox {
                 Ok(Step::Message { consumed, payload, kind }) => {
                     let payload = batch.place(&(at + payload.start..at + payload.end));
                     at += consumed;
-                    let mut fds = self.claim(at == len && !more);
+                    let mut fds = self.claim(at == len && !more, meter);
                     push(Message::Slab(payload), kind, &mut fds, meter, batch);
                 }
                 Ok(Step::Incomplete { frame: least }) => {
                     if !more {
-                        self.fds.append(&mut self.last_fds);
+                        self.fds.append(&mut self.last_fds, meter.limits.max_fds);
                     }
                     frame = least;
                     break;
@@ -367,12 +364,12 @@ impl Inbox {
                 Ok(Step::Noise { consumed }) => {
                     meter.counters.noise += consumed as u64;
                     at += consumed;
-                    self.claim(at == len && !more);
+                    self.claim(at == len && !more, meter);
                 }
                 Ok(Step::Malformed { consumed, why }) => {
                     let sample = sample_of(batch, at..at + consumed);
                     at += consumed;
-                    self.claim(at == len && !more);
+                    self.claim(at == len && !more, meter);
                     refuse(Refusal::Malformed(why), sample, meter, batch);
                 }
                 Err(why) => {
@@ -390,10 +387,10 @@ impl Inbox {
     }
 
     /// The descriptors of the frame that begins the bytes in hand; `last`: it ends them too.
-    fn claim(&mut self, last: bool) -> Received {
+    fn claim(&mut self, last: bool, meter: &Meter) -> Received {
         let mut fds = std::mem::take(&mut self.fds);
         if last {
-            fds.append(&mut self.last_fds);
+            fds.append(&mut self.last_fds, meter.limits.max_fds);
         }
         fds
     }
