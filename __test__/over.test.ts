@@ -228,13 +228,14 @@ describe('the standard streams of a child', () => {
   })
 
   it('of a child that is killed are cut', async () => {
-    const child = spawn('sh', ['-c', 'printf "one\\ntw"; kill -9 $$'], {
+    const child = spawn('sh', ['-c', 'printf "one\\ntw"; read x; kill -9 $$'], {
       stdio: ['pipe', 'pipe', 'inherit'],
     })
     const closed = once(child, 'close')
     const stream = Duplex.from({ readable: child.stdout, writable: child.stdin })
     const channel = on(stream, LINES)
     expect((await channel.receive())?.value).toBe('one')
+    channel.send('now')
     // Which of the child's two streams ends first is for Node to say.
     await expect(channel.receive()).rejects.toMatchObject({
       code: expect.stringMatching(/^ERR_(?:FDWIRE_CUT_SHORT|STREAM_PREMATURE_CLOSE)$/),
