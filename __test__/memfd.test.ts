@@ -144,6 +144,26 @@ describe.each(['seqpacket', 'dgram'] as const)('large messages over %s', type =>
     expect([a.stats.queuedBytes, a.stats.queuedFds]).toEqual([0, 0])
   })
 
+  it('of which a peer that never reads gets no more than maxQueued, and then send gives false', async () => {
+    const options = { protocol: 'jsoncomm', type, memfd: true, maxQueued: 8 * MIB } as const
+    const [a, b] = pair(options).map(keep) as [Channel, Channel]
+    const piece = text(MIB)
+    let sent = 1
+    while (a.send(piece)) sent++
+    expect(sent).toBeLessThanOrEqual(9)
+    // More than that waits here, to the same limit.
+    expect(() => {
+      for (;;) {
+        a.send(piece)
+        sent++
+      }
+    }).toThrow(coded('QUEUE_FULL'))
+    expect(sent).toBeLessThanOrEqual(17)
+    for (let i = 0; i < sent; i++) expect((await b.receive())?.value === piece).toBe(true)
+    await a.flush()
+    expect(a.send(piece)).toBe(true)
+  })
+
   it('are malformed in anything but a file in memory, and the next message arrives', async () => {
     const { peer, channel } = await met(type)
     const kinds = {

@@ -21,6 +21,9 @@ export interface ExceptionData {
 /** Characters of an exception's text and backtrace each, where the whole was too large to be sent. */
 const MAX_TOLD = 2_000
 
+/** Characters of an exception that are told in any case. */
+const LONG = 65_536
+
 /** The request to call a method. */
 export function encodeMethod(name: string, args: unknown): object {
   checkCarried('args', args)
@@ -33,10 +36,10 @@ export function encodeReply(type: 'signal' | 'reply', reply: unknown = null): ob
   return { type, data: { reply } }
 }
 
-/** What somebody has thrown; `brief`: as much of it as surely fits a record. */
+/** What somebody has thrown; `brief`, or where it is long: as much of it as surely fits a record. */
 export function encodeException(error: unknown, brief = false): object {
   const data = exceptionOf(error)
-  if (brief) {
+  if (brief || data.name.length + data.value.length + data.backtrace.length > LONG) {
     data.name = data.name.slice(0, MAX_TOLD)
     data.value = data.value.slice(0, MAX_TOLD)
     data.backtrace = data.backtrace.slice(0, MAX_TOLD)

@@ -92,8 +92,8 @@ impl Environment {
                 buffer.map(Either::A)
             }
             Ok(None) => match file.read() {
-                Some(bytes) => BufferSlice::from_data(env, bytes).map(Either::A),
-                None => Ok(Either::B(Errno::IO.raw_os_error())),
+                Ok(bytes) => BufferSlice::from_data(env, bytes).map(Either::A),
+                Err(errno) => Ok(Either::B(errno.raw_os_error())),
             },
             Err(errno) => Ok(Either::B(errno.raw_os_error())),
         }

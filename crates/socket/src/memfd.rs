@@ -99,21 +99,25 @@ impl<'fd> MemoryFile<'fd> {
 
     /// Reads them; the offset stays where it is. Reserves that much.
     ///
-    /// None where it can't be read, or has become shorter meanwhile.
-    #[must_use]
-    pub fn read(&self) -> Option<Vec<u8>> {
-        let len = usize::try_from(self.len).ok()?;
+    /// # Errors
+    ///
+    /// `EACCES` (not open for reading), `EIO` (it has become shorter meanwhile), `ENOMEM`.
+    pub fn read(&self) -> Result<Vec<u8>, Errno> {
+        let len = usize::try_from(self.len).map_err(|_| Errno::NOMEM)?;
         let mut bytes = Vec::new();
-        bytes.try_reserve_exact(len).ok()?;
+        bytes.try_reserve_exact(len).map_err(|_| Errno::NOMEM)?;
         while bytes.len() < len {
             let at = self.offset + bytes.len() as u64;
-            let read = io::retry_on_intr(|| io::pread(self.fd, spare_capacity(&mut bytes), at));
-            if read.ok()? == 0 {
-                return None;
+            match io::retry_on_intr(|| io::pread(self.fd, spare_capacity(&mut bytes), at)) {
+                Ok(0) => return Err(Errno::IO),
+                Ok(_) => {}
+                // It is open, but not for reading.
+                Err(Errno::BADF) => return Err(Errno::ACCESS),
+                Err(errno) => return Err(errno),
             }
         }
         // It may have grown, and the memory may have room for more.
         bytes.truncate(len);
-        Some(bytes)
+        Ok(bytes)
     }
 }

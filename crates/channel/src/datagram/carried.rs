@@ -53,5 +53,5 @@ pub(super) fn take_out(limits: &Limits, fds: &mut Vec<OwnedFd>) -> Result<Vec<u8
     if file.len() > limits.max_message as u64 {
         return Err(Refusal::TooLarge);
     }
-    file.read().ok_or(Refusal::NoMemoryFile)
+    file.read().map_err(|_| Refusal::NoMemoryFile)
 }

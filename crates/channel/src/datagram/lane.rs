@@ -29,6 +29,13 @@ pub(crate) struct Queued {
     pub(crate) deadline: Option<Instant>,
 }
 
+impl Queued {
+    /// How many bytes it has in a file; None where they are here.
+    pub(crate) fn in_file(&self) -> Option<usize> {
+        (self.bytes.len() != self.len).then_some(self.len)
+    }
+}
+
 /// What a lane waits for; where it has a pause too, for whichever comes first.
 pub(crate) enum Wait {
     /// The channel's socket to be writable: that of a connected one is honest.

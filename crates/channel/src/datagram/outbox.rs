@@ -22,7 +22,7 @@ use fdwire_socket::{Address, Datagram};
 use fdwire_wire::jsoncomm;
 use slab::Slab;
 
-use super::attempt::{Failure, attempt};
+use super::attempt::{Blocked, Failure, attempt};
 use super::carried::{file_of, is_for_file, may_be_for_file};
 use super::lane::{LOOK, Lane, Pauses, Queued, Wait};
 use super::share::Shares;
@@ -43,6 +43,8 @@ pub(crate) struct Outbox {
     messages: usize,
     bytes: usize,
     fds: usize,
+    /// Bytes in files that have been sent to the peer, and may not have been read.
+    carried: usize,
     /// Lanes that want to hear that somebody has read.
     news_wanted: usize,
     settled: bool,
@@ -69,6 +71,7 @@ impl Outbox {
             messages: 0,
             bytes: 0,
             fds: 0,
+            carried: 0,
             news_wanted: 0,
             settled: false,
             given_up: 0,
@@ -136,6 +139,9 @@ impl Outbox {
         }
         let mut file = None;
         let blocked = loop {
+            if file.is_some() && !self.has_room_for_file(around, bytes.len()) {
+                break Blocked::Share;
+            }
             let shares = self.shares.as_mut();
             let attempted = match &file {
                 None => attempt(shares, around.socket, bytes, fds, to),
@@ -144,7 +150,10 @@ impl Outbox {
                 }
             };
             match attempted {
-                Ok(()) => return Ok(Sent::Now),
+                Ok(()) => {
+                    self.carried += if file.is_some() { bytes.len() } else { 0 };
+                    return Ok(Sent::Now);
+                }
                 Err(Failure::Blocked(blocked)) => break blocked,
                 Err(Failure::Refused(errno))
                     if file.is_none()
@@ -224,6 +233,20 @@ impl Outbox {
         self.seq += 1;
         let deadline = around.limits.send_timeout.map(|timeout| Instant::now() + timeout);
         Ok(Queued { seq: self.seq, bytes: kept.into(), len: bytes.len(), fds, deadline })
+    }
+
+    /// Whether one more file of so many bytes may be under way to the peer: the kernel counts a few bytes
+    /// of a message whose text is in a file, so its queue would hold any amount.
+    ///
+    /// Nothing tells how much of it each of many destinations has read; there their queues are short.
+    pub(super) fn has_room_for_file(&mut self, around: &Surroundings<'_>, len: usize) -> bool {
+        if self.shares.is_some() || self.carried == 0 {
+            return true;
+        }
+        if around.socket.unsent().is_ok_and(|unread| unread == 0) {
+            self.carried = 0;
+        }
+        self.carried == 0 || self.carried + len <= around.limits.max_queued
     }
 
     /// Whether the kernel will never take a message as it is, and it can go in a file.

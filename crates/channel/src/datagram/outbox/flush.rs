@@ -171,19 +171,30 @@ impl Outbox {
         index: usize,
         now: Instant,
     ) -> Result<(), Failure> {
+        let Some(front) = self.lanes[index].queue.front() else { return Ok(()) };
+        let in_file = front.in_file();
+        if let Some(len) = in_file
+            && !self.has_room_for_file(around, len)
+        {
+            return Err(Failure::Blocked(Blocked::Share));
+        }
         let lane = &self.lanes[index];
         let Some(front) = lane.queue.front() else { return Ok(()) };
         let fds: Vec<BorrowedFd<'_>> = front.fds.iter().map(AsFd::as_fd).collect();
         let to = lane.to.as_ref();
         let mut shares = self.shares.as_mut();
         let bytes = &front.bytes;
-        match attempt(shares.as_deref_mut(), around.socket, bytes, &fds, to) {
+        let result = match attempt(shares.as_deref_mut(), around.socket, bytes, &fds, to) {
             // It may be about to read: only a longer wait makes a suspect.
             Err(Failure::Blocked(Blocked::Share)) if lane.pause >= PROBE => {
                 probe(shares, around.socket, bytes, &fds, to, now)
             }
             result => result,
+        };
+        if result.is_ok() {
+            self.carried += in_file.unwrap_or(0);
         }
+        result
     }
 
     pub(super) fn wait_for(
