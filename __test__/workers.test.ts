@@ -4,6 +4,7 @@ import { adopt, type Channel, pair } from 'fdwire'
 import { describe, expect, it } from 'vitest'
 import { cleanUp, JSONCOMM, keep, opened, take, turns, twoOf, withFd } from './helpers/channels.js'
 import { links } from './helpers/descriptors.js'
+import { canary, ends, TRANSPORTS } from './helpers/rights.js'
 
 cleanUp()
 
@@ -27,6 +28,34 @@ async function settled(): Promise<string[]> {
   await turns(3)
   return links().sort()
 }
+
+describe.each(TRANSPORTS)('a worker thread with descriptors over %s', (_, options) => {
+  /** One end is the worker's; the other, and descriptors that it was sent. */
+  async function sentTo(name: string) {
+    const [a, b] = ends(options, options)
+    const worker = new Worker(FILE, { workerData: { name, fd: b.detach(), options } })
+    await once(worker, 'message')
+    const watched = canary()
+    flood(a, watched.fd)
+    watched.close()
+    return [worker, a, watched.gone] as const
+  }
+
+  it.each(['reads', 'keeps', 'busy', 'awaits', 'idle', 'queues', 'exits'])(
+    'ends with some undelivered or queued, which are nowhere then: it %s',
+    async name => {
+      const before = await settled()
+      const [worker, a, gone] = await sentTo(name)
+      a.on('error', () => {})
+      if (name !== 'idle') await once(worker, 'message')
+      if (name === 'exits') await once(worker, 'exit')
+      else await worker.terminate()
+      a.destroy()
+      await gone
+      expect(await settled()).toEqual(before)
+    },
+  )
+})
 
 describe('a worker thread', () => {
   it('has its own channels, which talk to those of the main thread', async () => {
