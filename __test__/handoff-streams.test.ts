@@ -19,8 +19,9 @@ import { join } from 'node:path'
 import { buffer, text } from 'node:stream/consumers'
 import { finished } from 'node:stream/promises'
 import tty from 'node:tty'
-import { FdSet, type FdSource, pair } from 'fdwire'
+import { FdSet } from 'fdwire'
 import { afterAll, describe, expect, it } from 'vitest'
+import { received } from './helpers/channels.js'
 import { links } from './helpers/descriptors.js'
 
 const dir = mkdtempSync(join(tmpdir(), 'fdwire-streams-'))
@@ -28,15 +29,6 @@ afterAll(() => rmSync(dir, { recursive: true }))
 
 const GONE = expect.objectContaining({ code: 'ERR_FDWIRE_FD_GONE' })
 const FD_KIND = expect.objectContaining({ code: 'ERR_FDWIRE_FD_KIND', fault: 'caller' })
-
-/** A set of descriptors that came in a message, as copies of these. */
-async function received(...fds: FdSource[]): Promise<FdSet> {
-  const [a, b] = pair({ protocol: 'jsoncomm' })
-  a.send('here', { fds })
-  const message = await b.receive()
-  await Promise.all([a.close(), b.close()])
-  return message?.fds as FdSet
-}
 
 let names = 0
 const path = () => join(dir, `${names++}`)

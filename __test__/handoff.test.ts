@@ -10,23 +10,15 @@ import { text } from 'node:stream/consumers'
 import { finished } from 'node:stream/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { FdSet, type FdSource, pair } from 'fdwire'
+import { FdSet, pair } from 'fdwire'
 import { afterAll, describe, expect, it } from 'vitest'
+import { received } from './helpers/channels.js'
 
 const dir = mkdtempSync(join(tmpdir(), 'fdwire-handoff-'))
 afterAll(() => rmSync(dir, { recursive: true }))
 
 const GONE = expect.objectContaining({ code: 'ERR_FDWIRE_FD_GONE' })
 const FD_KIND = expect.objectContaining({ code: 'ERR_FDWIRE_FD_KIND', fault: 'caller' })
-
-/** A set of descriptors that came in a message, as copies of these. */
-async function received(...fds: FdSource[]): Promise<FdSet> {
-  const [a, b] = pair({ protocol: 'jsoncomm' })
-  a.send('here', { fds })
-  const message = await b.receive()
-  await Promise.all([a.close(), b.close()])
-  return message?.fds as FdSet
-}
 
 let names = 0
 const path = () => join(dir, `${names++}`)

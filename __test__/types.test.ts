@@ -1,3 +1,4 @@
+import type { bind, Codec, over } from 'fdwire'
 import { describe, expectTypeOf, it } from 'vitest'
 import type {
   AllowPeer,
@@ -80,6 +81,10 @@ describe('the types know', () => {
     // @ts-expect-error it is required
     connect({ encoding: 'json' })
     connect({ protocol: 'lines', type: 'stream', finalLine: true, lenient: undefined })
+    expectTypeOf<'lines'>().not.toExtend<Parameters<typeof bind>[1]['protocol']>()
+    expectTypeOf<'raw'>().toExtend<Parameters<typeof bind>[1]['protocol']>()
+    expectTypeOf<'jsoncomm'>().not.toExtend<ConstructorParameters<typeof Codec>[0]>()
+    expectTypeOf<'jsoncomm'>().not.toExtend<Parameters<typeof over>[1]['protocol']>()
     codec('uds_comms', { lenient: true, onMalformed: error => void error.message })
   })
 

@@ -9,7 +9,7 @@ import {
   checkCodecOptions,
   type DefaultEncodingOf,
   type EncodingOf,
-  type Protocol,
+  type ProtocolOver,
   type Sendable,
   type ValueOf,
 } from './options.js'
@@ -25,7 +25,10 @@ const WORDS = 4
  *
  * For streams that come and go some other way; over a Node stream `over` does all of it.
  */
-export class Codec<P extends Protocol = Protocol, E extends EncodingOf<P> = DefaultEncodingOf<P>> {
+export class Codec<
+  P extends ProtocolOver<'stream'> = ProtocolOver<'stream'>,
+  E extends EncodingOf<P> = DefaultEncodingOf<P>,
+> {
   /** The framing. */
   readonly protocol: P
   readonly #options: CheckedOptions

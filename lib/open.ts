@@ -13,6 +13,7 @@ import {
   type DefaultEncodingOf,
   type EncodingOf,
   type Protocol,
+  type ProtocolOver,
   type ValueOf,
 } from './options.js'
 import { retry } from './retry.js'
@@ -27,10 +28,10 @@ import { retry } from './retry.js'
  * EADDRINUSE for a path that somebody has open, EEXIST for what is no socket, EACCES, ENOENT …;
  * ERR_FDWIRE_BAD_ADDRESS; ERR_FDWIRE_TIMEOUT when others hold the lock on the directory.
  */
-export async function bind<P extends Protocol, E extends EncodingOf<P> = DefaultEncodingOf<P>>(
-  address: Address,
-  options: BindOptions<P, E>,
-): Promise<Channel<ValueOf<P, E>>> {
+export async function bind<
+  P extends ProtocolOver<'dgram'>,
+  E extends EncodingOf<P> = DefaultEncodingOf<P>,
+>(address: Address, options: BindOptions<P, E>): Promise<Channel<ValueOf<P, E>>> {
   const checked = checkOptions('bind', options, address)
   const name = encodeAddress(address, 'The address')
   const outcome = await retry(checked, lockOn('bind', address), () =>

@@ -8,7 +8,7 @@ import {
   type DefaultEncodingOf,
   type EncodingOf,
   type OverOptions,
-  type Protocol,
+  type ProtocolOver,
   type ValueOf,
 } from './options.js'
 import type { Port } from './port.js'
@@ -23,10 +23,10 @@ import type { Port } from './port.js'
  * # Errors
  * TypeError for what is no Duplex of bytes, or is used already.
  */
-export function over<P extends Protocol, E extends EncodingOf<P> = DefaultEncodingOf<P>>(
-  duplex: Duplex,
-  options: OverOptions<P, E>,
-): Channel<ValueOf<P, E>> {
+export function over<
+  P extends ProtocolOver<'stream'>,
+  E extends EncodingOf<P> = DefaultEncodingOf<P>,
+>(duplex: Duplex, options: OverOptions<P, E>): Channel<ValueOf<P, E>> {
   const checked = checkOptions('over', options)
   checkDuplex(duplex)
   carried.add(duplex)

@@ -104,6 +104,11 @@ type Rows = typeof PROTOCOLS
 /** The types of socket that a protocol goes over. */
 export type TypeOf<P extends Protocol> = Rows[P]['types'][number]
 
+/** The protocols that go over sockets of a type. */
+export type ProtocolOver<T extends SocketType> = {
+  [P in Protocol]: T extends TypeOf<P> ? P : never
+}[Protocol]
+
 /** The encodings of a protocol; none where each message says itself what it is. */
 export type EncodingOf<P extends Protocol> = Rows[P]['encodings'][number]
 

@@ -1,6 +1,15 @@
 import { closeSync, fstatSync, openSync } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
-import { bind, type Channel, type ChannelOptions, connect, type Message, pair } from 'fdwire'
+import {
+  bind,
+  type Channel,
+  type ChannelOptions,
+  connect,
+  type FdSet,
+  type FdSource,
+  type Message,
+  pair,
+} from 'fdwire'
 import { afterEach, expect } from 'vitest'
 import { links } from './descriptors.js'
 
@@ -105,4 +114,13 @@ export function fill(channel: Channel, options?: { to: string }): number {
 /** An error of ours with this code. */
 export function coded(code: string) {
   return expect.objectContaining({ code: code.startsWith('E') ? code : `ERR_FDWIRE_${code}` })
+}
+
+/** A set of descriptors that came in a message, as copies of these. */
+export async function received(...fds: FdSource[]): Promise<FdSet> {
+  const [a, b] = pair({ protocol: 'jsoncomm' })
+  a.send('here', { fds })
+  const message = await b.receive()
+  await Promise.all([a.close(), b.close()])
+  return message?.fds as FdSet
 }

@@ -296,14 +296,7 @@ impl Datagram {
     ///
     /// `ECONNRESET` …
     pub fn is_blank(&self) -> Result<bool, Errno> {
-        let mut byte = [0];
-        // Without room for control messages the kernel installs no descriptors.
-        let flags = RecvFlags::DONTWAIT | RecvFlags::PEEK;
-        match retry_on_intr(|| net::recv(&self.fd, &mut byte, flags)) {
-            Ok((len, _)) => Ok(len == 0),
-            Err(Errno::AGAIN) => Ok(false),
-            Err(errno) => Err(errno),
-        }
+        no_byte_is_next(&self.fd)
     }
 
     /// The longest message that can be sent (bytes), without the kernel's having it in several pieces.
@@ -378,6 +371,18 @@ pub(crate) fn receive(
         credentials: beside.credentials,
     };
     Ok((received, message.address))
+}
+
+/// Whether something can be read now, and it has no byte. Nothing is taken.
+pub(crate) fn no_byte_is_next(fd: &OwnedFd) -> Result<bool, Errno> {
+    let mut byte = [0];
+    // Without room for control messages the kernel installs no descriptors.
+    let flags = RecvFlags::DONTWAIT | RecvFlags::PEEK;
+    match retry_on_intr(|| net::recv(fd, &mut byte, flags)) {
+        Ok((len, _)) => Ok(len == 0),
+        Err(Errno::AGAIN) => Ok(false),
+        Err(errno) => Err(errno),
+    }
 }
 
 /// What a receiving call found out about a message.

@@ -13,7 +13,7 @@ use rustix::net::{
     SocketFlags, SocketType, sockopt,
 };
 
-use crate::datagram::{MAX_FDS, Received, SEND_SPACE, receive};
+use crate::datagram::{MAX_FDS, Received, SEND_SPACE, no_byte_is_next, receive};
 use crate::pass::{PassPidfd, pidfds_off};
 use crate::{Address, Control, Errno, Name, sys};
 
@@ -243,14 +243,7 @@ impl Stream {
     ///
     /// `ECONNRESET` …
     pub fn at_end(&self) -> Result<bool, Errno> {
-        let mut byte = [0];
-        // Without room for control messages the kernel installs no descriptors.
-        let flags = RecvFlags::DONTWAIT | RecvFlags::PEEK;
-        match retry_on_intr(|| net::recv(&self.fd, &mut byte, flags)) {
-            Ok((len, _)) => Ok(len == 0),
-            Err(Errno::AGAIN) => Ok(false),
-            Err(errno) => Err(errno),
-        }
+        no_byte_is_next(&self.fd)
     }
 
     /// Bytes that the peer hasn't received, with the kernel's overhead (`SIOCOUTQ`).
