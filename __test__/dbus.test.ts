@@ -9,7 +9,11 @@ import { FdSet } from 'fdwire'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 // @ts-expect-error an example has no types
 import { Bus } from '../examples/dbus/bus.mjs'
+import { cleanUp } from './helpers/channels.js'
 import { links } from './helpers/descriptors.js'
+import { canary } from './helpers/rights.js'
+
+cleanUp()
 
 /** As a session bus, but nobody is kept from anything. */
 const config = (path: string) => `<!DOCTYPE busconfig PUBLIC
@@ -24,6 +28,7 @@ const config = (path: string) => `<!DOCTYPE busconfig PUBLIC
     <allow receive_sender="*"/>
     <allow own="*"/>
   </policy>
+  <limit name="max_message_unix_fds">253</limit>
 </busconfig>
 `
 
@@ -104,6 +109,26 @@ describe('two connections to a bus', () => {
     })
     await Promise.all(calls)
     await Promise.all([client.close(), service.close()])
+  })
+
+  it('leave none open that nobody takes, or that are more than is allowed', async () => {
+    const [client, service] = await Promise.all([
+      Bus.connect(path, { maxFds: 17 }),
+      Bus.connect(path),
+    ])
+    const watched = canary()
+    const message = { interface: 'org.example.Reader', signature: 'h', body: [0] }
+    const nobody = client.call(':1.9999', 'Take', { ...message, fds: [watched.fd] })
+    await expect(nobody).rejects.toThrow()
+    // The bytes of what is refused are lost, and a parser can't go on behind that.
+    const failed = once(service, 'error')
+    const fds = Array(17).fill(watched.fd)
+    const late = client.call(service.name, 'Take', { ...message, fds })
+    expect((await failed)[0]).toMatchObject({ code: 'ERR_FDWIRE_TOO_MANY_FDS' })
+    await expect(late).rejects.toThrow('NoReply')
+    watched.close()
+    await watched.gone
+    await client.close()
   })
 
   it('hear of an error', async () => {

@@ -186,6 +186,26 @@ describe('the set of a message', () => {
     await Promise.all([a.close(), b.close()])
   })
 
+  it('is counted by its channel until it is closed, also behind the close of that', async () => {
+    const [a, b] = pair({ protocol: 'jsoncomm' })
+    const fd = open()
+    for (let i = 0; i < 3; i++) a.send(1, { fds: [fd, fd, fd] })
+    closeSync(fd)
+    const message = await b.receive()
+    const fds = message?.fds as FdSet
+    // What nobody has got yet is closed with the channel.
+    expect([b.stats.unread, b.stats.openFds]).toEqual([2, 9])
+    closeSync(fds.take(0))
+    await b.close()
+    expect(b.stats.openFds).toBe(2)
+    closeSync(fds.take(1))
+    expect(b.stats.openFds).toBe(1)
+    fds.close()
+    fds.close()
+    expect(b.stats.openFds).toBe(0)
+    await a.close()
+  })
+
   it('outlives the channel it came by', async () => {
     const [a, b] = pair({ protocol: 'jsoncomm' })
     const fd = open()

@@ -69,7 +69,7 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
     this.type = options.type
     this.encoding = options.encoding
     this.#capturesRejections = options.captureRejections
-    this.#owner = { index }
+    this.#owner = { index, left: 0 }
     const stream = options.type === 'stream'
     this.#port = port ?? new SocketPort(index, stream)
     const connected = stream || environment.peerAddress(index) !== null
@@ -123,7 +123,9 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
 
   /** What was done so far, and what waits. */
   get stats(): ChannelStats {
-    return this.keepStats()
+    const stats = this.keepStats()
+    // What came by it may be closed later than the channel.
+    return this.#owner.index >= 0 ? stats : { ...stats, openFds: this.#owner.left }
   }
 
   /**
@@ -366,6 +368,8 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
   forget(): void {
     while (this.#notices.length > 0) this.#notices.shift()
     if (this.#referenced) countReferenced(-1)
+    // What nobody will get any more is closed by now.
+    this.#owner.left = readStats(this.#owner.index, this.#inbox).openFds
     this.#owner.index = -1
     this.#onClosed?.()
   }

@@ -9,6 +9,13 @@ import { native } from './native.js'
  */
 export interface FdOwner {
   index: number
+  /** Descriptors that nobody had taken or closed when the channel closed, less those since. */
+  left: number
+}
+
+/** Counts one that was taken or closed: while the channel lives native code does. */
+export function countGone(owner: FdOwner): void {
+  if (owner.index < 0) owner.left--
 }
 
 /** What is to be closed when a set is collected; it must not lead back to the set. */
@@ -71,6 +78,7 @@ function closeRemains({ entries, owner }: Remains): void {
     if (entry <= GONE) continue
     entries[i] = GONE
     native.closeFd(owner.index, entry)
+    countGone(owner)
     lost.closed++
   }
   // Sets are collected in crowds: count all of this one, then speak.

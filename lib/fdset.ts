@@ -2,7 +2,7 @@ import type { Socket as DgramSocket } from 'node:dgram'
 import type { Server, Socket } from 'node:net'
 import type { Readable, Writable } from 'node:stream'
 import { FdwireError, systemError } from './errors.js'
-import { type FdOwner, type Remains, watch } from './fdset-collected.js'
+import { countGone, type FdOwner, type Remains, watch } from './fdset-collected.js'
 import { type Entries, GONE, isDescriptor, isOpen, lent, numberOf } from './fdset-entries.js'
 import {
   type DatagramOptions,
@@ -23,7 +23,7 @@ import {
 import { native } from './native.js'
 
 const CLOSED: Entries = []
-const NO_CHANNEL: FdOwner = { index: -1 }
+const NO_CHANNEL: FdOwner = { index: -1, left: 0 }
 const INTERNAL = Symbol('fdwire internal')
 
 export type { FdOwner }
@@ -235,6 +235,7 @@ export class FdSet implements Iterable<number> {
       if (entry === GONE) continue
       entries[i] = GONE
       const result = native.closeFd(this.#owner.index, numberOf(entry)) ?? 0
+      countGone(this.#owner)
       if (result < 0 && failed === 0) failed = result
     }
     if (failed !== 0) throw systemError(failed, 'close')
@@ -267,6 +268,7 @@ export class FdSet implements Iterable<number> {
   #give(at: number, fd: number): void {
     this.#entries[at] = GONE
     native.takeFd(this.#owner.index, fd)
+    countGone(this.#owner)
   }
 
   #offer(index: number): Offer {

@@ -2,7 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { adopt } from 'fdwire'
 
-const channel = adopt(workerData.fd, { protocol: 'jsoncomm' })
+const channel = adopt(workerData.fd, workerData.options ?? { protocol: 'jsoncomm' })
 const tell = what => parentPort.postMessage(what)
 const sets = []
 

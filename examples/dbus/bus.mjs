@@ -40,12 +40,14 @@ export class Bus extends EventEmitter {
   /** Our unique name on the bus. */
   name = ''
 
-  /** Connects to the bus at a path, and says hello. */
-  static async connect(path) {
+  /** Connects to the bus at a path, and says hello; `maxFds`: the most beside a message (16). */
+  static async connect(path, { maxFds = 16 } = {}) {
     const bus = new Bus()
-    bus.#channel = await connect(path, { protocol: 'raw', type: 'stream', maxFds: 16 })
+    bus.#channel = await connect(path, { protocol: 'raw', type: 'stream', maxFds })
     await bus.#authenticate()
     bus.#channel.on('message', (chunk, fds) => bus.#take(chunk, fds))
+    // The bytes of a chunk that is refused are lost: nobody knows where the next message begins.
+    bus.#channel.on('malformed', error => bus.#channel.destroy(error))
     bus.#channel.on('error', error => bus.emit('error', error))
     bus.#channel.on('close', () => bus.#fail(new Error('The bus has closed the connection')))
     const { body } = await bus.call('org.freedesktop.DBus', 'Hello')
