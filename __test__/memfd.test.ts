@@ -270,10 +270,11 @@ describe('createMemfd', () => {
 })
 
 describe('mapMemfd', () => {
-  const maps = () =>
+  /** Mappings of files with a name: each test has its own, since what it leaves is collected some day. */
+  const maps = (name: string) =>
     readFileSync('/proc/self/maps', 'utf8')
       .split('\n')
-      .filter(line => line.includes('/memfd:shared')).length
+      .filter(line => line.includes(`/memfd:${name} `)).length
 
   it('shares 64 MiB with another process by sending one descriptor, and copies nothing', async () => {
     const code = `
@@ -308,9 +309,9 @@ describe('mapMemfd', () => {
   })
 
   it('is a file that nobody can change, or a copy of it; what is written stays here', () => {
-    using set = createMemfd(Buffer.alloc(65_536, 'shared'), { name: 'shared' })
+    using set = createMemfd(Buffer.alloc(65_536, 'shared'), { name: 'mapped' })
     const [one, other] = [mapMemfd(set.get(0)), mapMemfd(set.get(0))]
-    expect(maps()).toBe(2)
+    expect(maps('mapped')).toBe(2)
     one.write('mine..')
     const beginnings = [one, other].map(bytes => bytes.toString('utf8', 0, 6))
     expect([...beginnings, contentsOf(set.get(0)).slice(0, 6)]).toEqual([
@@ -318,31 +319,33 @@ describe('mapMemfd', () => {
       'shared',
       'shared',
     ])
-    using open = createMemfd(100, { name: 'shared' })
+    using open = createMemfd(100, { name: 'mapped' })
     const copy = mapMemfd(open.get(0))
-    expect([copy.length, maps()]).toEqual([100, 2])
-    using small = createMemfd(Buffer.alloc(65_535, 'small'), { name: 'shared' })
-    expect([mapMemfd(small.get(0)).length, maps()]).toEqual([65_535, 2])
+    expect([copy.length, maps('mapped')]).toEqual([100, 2])
+    using small = createMemfd(Buffer.alloc(65_535, 'small'), { name: 'mapped' })
+    expect([mapMemfd(small.get(0)).length, maps('mapped')]).toEqual([65_535, 2])
+    // Both have lived until here.
+    expect([one.length, other.length]).toEqual([65_536, 65_536])
   })
 
   it('lives on when the descriptor is closed, and goes when it is collected', async () => {
     const make = () => {
-      using set = createMemfd(Buffer.alloc(MIB, 'x'), { name: 'shared' })
+      using set = createMemfd(Buffer.alloc(MIB, 'x'), { name: 'collected' })
       return mapMemfd(set.get(0))
     }
-    const before = maps()
+    const before = maps('collected')
     expect(make()[MIB - 1]).toBe(120)
     await until(() => {
       globalThis.gc?.()
-      return maps() <= before
+      return maps('collected') <= before
     })
   })
 
   it('goes with its worker thread', async () => {
-    const before = maps()
+    const before = maps('worker')
     const code = `import { createMemfd, mapMemfd } from 'fdwire'
       import { parentPort } from 'node:worker_threads'
-      const set = createMemfd(Buffer.alloc(65536), { name: 'shared' })
+      const set = createMemfd(Buffer.alloc(65536), { name: 'worker' })
       globalThis.kept = mapMemfd(set.get(0))
       set.close()
       parentPort.postMessage(kept.length)
@@ -353,19 +356,19 @@ describe('mapMemfd', () => {
       ),
     )
     await once(worker, 'message')
-    expect(maps()).toBe(before + 1)
+    expect(maps('worker')).toBe(before + 1)
     await worker.terminate()
-    await until(() => maps() === before)
+    await until(() => maps('worker') === before)
   })
 
   it('copies where there are many already, so that the process does not run out of mappings', async () => {
-    using set = createMemfd(Buffer.alloc(65_536, 'x'), { name: 'shared' })
+    using set = createMemfd(Buffer.alloc(65_536, 'x'), { name: 'many' })
     const kept = Array.from({ length: 4_200 }, () => mapMemfd(set.get(0)))
-    expect(maps()).toBeLessThanOrEqual(4_096)
+    expect(maps('many')).toBeLessThanOrEqual(4_096)
     expect(kept.splice(0).every(bytes => bytes[65_535] === 120)).toBe(true)
     await until(() => {
       globalThis.gc?.()
-      return maps() < 10
+      return maps('many') < 10
     })
   })
 
