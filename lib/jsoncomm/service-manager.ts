@@ -9,7 +9,7 @@ export class ServiceManager {
   #stopping: Promise<void> | undefined
 
   /**
-   * Starts a service, whose `id` nobody else has.
+   * Starts a service, whose `id` none before has had, ended ones included.
    *
    * # Errors
    * Those of `ServiceClient.start`; TypeError for an `id` that is there already; ERR_FDWIRE_CLOSED

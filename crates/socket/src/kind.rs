@@ -1,5 +1,6 @@
 //! What a descriptor is: found out without reading from it, and without waking a file server.
 
+use std::fs::{read, read_to_string};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use rustix::fs::{self, AtFlags, FileType, OFlags, StatxFlags};
@@ -191,19 +192,61 @@ pub fn describe(fd: BorrowedFd<'_>) -> Result<Description, Errno> {
 
 /// Whether reading a file may wait for ever: somebody else serves its file system.
 ///
-/// On FUSE the question itself goes to that server (unless the mount is another user's), so don't
-/// ask it on a thread that must not wait.
+/// Where its mount is one that we see, nobody is asked. That of another mount name space tells its type
+/// only by `fstatfs`, which on FUSE goes to the very server (unless the mount is another user's).
 ///
 /// # Errors
 ///
 /// What `fstatfs` says: `ENOSYS` for a file system that has no answer, `EIO`, `ENOTCONN` (a FUSE
 /// server that died).
 pub fn on_network_or_fuse(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
+    if let Some(name) = file_system_of(fd) {
+        return Ok(name.starts_with("fuse") || NAMES_SERVED_BY_OTHERS.contains(&name.as_str()));
+    }
     // The type's width and sign differ between architectures, the numbers have 32 bits.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let magic = fs::fstatfs(fd.as_fd())?.f_type as u32;
     Ok(SERVED_BY_OTHERS.contains(&magic))
 }
+
+/// The type of a file's file system, by the list of mounts; see proc_pid_mountinfo(5).
+fn file_system_of(fd: BorrowedFd<'_>) -> Option<String> {
+    let info = read_to_string(format!("/proc/thread-self/fdinfo/{}", fd.as_raw_fd())).ok()?;
+    let id = info.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim();
+    // A path may be any bytes.
+    let mounts = read("/proc/thread-self/mountinfo").ok()?;
+    let mounts = String::from_utf8_lossy(&mounts);
+    let mount = mounts.lines().find(|line| line.split(' ').next() == Some(id))?;
+    mount.split_once(" - ")?.1.split(' ').next().map(str::to_owned)
+}
+
+/// The file systems below by their names in that list, beside those that begin with `fuse`.
+const NAMES_SERVED_BY_OTHERS: [&str; 24] = [
+    "virtiofs",
+    "nfs",
+    "nfs4",
+    "cifs",
+    "smb3",
+    "smbfs",
+    "9p",
+    "ceph",
+    "afs",
+    "kafs",
+    "coda",
+    "ncpfs",
+    "orangefs",
+    "ocfs2",
+    "gfs2",
+    "lustre",
+    "gpfs",
+    "panfs",
+    "beegfs",
+    "vboxsf",
+    "vmhgfs",
+    "prl_fs",
+    "acfs",
+    "glusterfs",
+];
 
 /// From linux/magic.h, and for those out of the tree from GNU stat's list of remote file systems.
 const SERVED_BY_OTHERS: [u32; 21] = [

@@ -68,8 +68,9 @@ impl<'fd> MemoryFile<'fd> {
     #[must_use]
     pub fn whole(fd: &'fd impl AsFd) -> Option<Self> {
         let fd = fd.as_fd();
-        let stat = fs::fstat(fd).ok()?;
+        // First, since it asks no file server: a silent one would keep whoever asks for the size.
         fs::fcntl_get_seals(fd).ok()?;
+        let stat = fs::fstat(fd).ok()?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return None;
         }

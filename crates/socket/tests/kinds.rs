@@ -106,5 +106,10 @@ fn a_socket_is_described_and_nothing_else_is() {
 fn local_files_are_on_no_network() {
     let memfd = memfd_create("x", MemfdFlags::CLOEXEC).unwrap();
     assert_eq!(on_network_or_fuse(memfd.as_fd()), Ok(false));
-    assert_eq!(on_network_or_fuse(File::open("/proc/version").unwrap().as_fd()), Ok(false));
+    for path in ["/proc/version", "/", "/dev/null"] {
+        assert_eq!(on_network_or_fuse(File::open(path).unwrap().as_fd()), Ok(false), "{path}");
+    }
+    // In no mount that anybody sees.
+    let (pipe, _) = rustix::pipe::pipe().unwrap();
+    assert_eq!(on_network_or_fuse(pipe.as_fd()), Ok(false));
 }

@@ -79,7 +79,10 @@ impl Outbox {
         if self.bytes == 0 && self.wait == Wait::Nothing {
             match socket.send(&[IoSlice::new(&bytes)], fds) {
                 Ok(taken) => sent = taken,
-                Err(errno @ (Errno::BADF | Errno::INVAL)) => return Err(SendError::Refused(errno)),
+                // Nothing of it is in the stream; with EPERM the receiver wants none (SO_PASSRIGHTS).
+                Err(errno @ (Errno::BADF | Errno::INVAL | Errno::PERM)) => {
+                    return Err(SendError::Refused(errno));
+                }
                 // Later it may go, or it will come out then that the stream is lost.
                 Err(_) => {}
             }
