@@ -14,7 +14,7 @@ use napi::bindgen_prelude::Uint8Array;
 use napi::{Error, Result, Status};
 use napi_derive::napi;
 
-use crate::environment::Environment;
+use crate::environment::{Environment, index};
 use crate::fds::{lend, take_over};
 use crate::outcome::{ChannelOptions, Failed, Outcome, in_call};
 use crate::state::State;
@@ -119,13 +119,20 @@ impl Environment {
                 let (mut a, mut b) = pair().map_err(in_call("socketpair"))?;
                 ask(&mut a, &options)?;
                 ask(&mut b, &options)?;
-                let first = add_datagram(state, a, None, &options)?;
-                second = add_datagram(state, b, None, &options)?;
-                return Ok(first);
+                // Adding a channel cannot fail, so both are made before either is added.
+                let (a, b) = (datagram(a, None, &options)?, datagram(b, None, &options)?);
+                second = add(state, b);
+                return Ok(add(state, a));
             }
             let (a, b) = Stream::pair().map_err(in_call("socketpair"))?;
             let first = add_stream(state, a, false, &options)?;
-            second = add_stream(state, b, false, &options)?;
+            match add_stream(state, b, false, &options) {
+                Ok(added) => second = added,
+                Err(failed) => {
+                    drop(state.remove(index(first.channel)));
+                    return Err(failed);
+                }
+            }
             Ok(first)
         })?;
         Ok(vec![first, second])
@@ -146,7 +153,7 @@ impl Environment {
                 return Err(failed);
             }
             match Channel::datagram(socket, None, protocol, options.limits()) {
-                Ok(channel) => Ok(Outcome::channel(state.reactor.add(channel))),
+                Ok(channel) => Ok(add(state, channel)),
                 Err((errno, socket)) => {
                     let _number = socket.into_fd().into_raw_fd();
                     Err(Failed(errno, "adopt"))
@@ -398,9 +405,20 @@ fn add_datagram(
     bound: Option<Bound>,
     options: &ChannelOptions,
 ) -> result::Result<Outcome, Failed> {
-    let channel = Channel::datagram(socket, bound, options.protocol()?, options.limits())
-        .map_err(|(errno, _socket)| Failed(errno, "getsockopt"))?;
-    Ok(Outcome::channel(state.reactor.add(channel)))
+    Ok(add(state, datagram(socket, bound, options)?))
+}
+
+fn datagram(
+    socket: Datagram,
+    bound: Option<Bound>,
+    options: &ChannelOptions,
+) -> result::Result<Channel, Failed> {
+    Channel::datagram(socket, bound, options.protocol()?, options.limits())
+        .map_err(|(errno, _socket)| Failed(errno, "getsockopt"))
+}
+
+fn add(state: &mut State, channel: Channel) -> Outcome {
+    Outcome::channel(state.reactor.add(channel))
 }
 
 fn add_stream(
