@@ -1,10 +1,12 @@
-//! What one turn of a channel hands over: messages in a slab, and what happened beside them.
+//! The result of one turn of a channel: messages in a slab, and the other events.
 //!
 //! ```text
-//! slab   | [ | message 0 | , | message 1 | , | message 2 | ] |   room   | names of senders |
-//!        ^ the bytes between the messages are ours: join() writes them, so that the whole
-//!          turn is one JSON array
+//! slab   | . | message 0 | . | message 1 | . | message 2 | . |   free   | names of senders |
 //! ```
+//!
+//! Layout guarantee: the messages lie in the slab in the order of their events, and at least one byte
+//! before and behind each of them belongs to no message, name or sample. The owner of the slab may
+//! overwrite these bytes, once the turn is over: the addon writes brackets and commas there.
 
 use std::io::IoSliceMut;
 use std::num::NonZeroU32;
@@ -12,8 +14,10 @@ use std::ops::Range;
 use std::os::fd::OwnedFd;
 
 use fdwire_socket::{Address, Credentials, Errno};
-use fdwire_wire::codec::{Kind, Lost};
-use fdwire_wire::{Malformed, Text, json};
+use fdwire_wire::Malformed;
+use fdwire_wire::codec::Lost;
+
+use crate::PayloadKind;
 
 /// The room a turn needs at least for the next datagram (bytes): the largest that the kernel's
 /// default send buffer lets through (212,960), rounded up.
@@ -28,43 +32,11 @@ pub const MAX_EVENTS: usize = 4_096;
 /// The most descriptors of one turn.
 pub const MAX_FDS: usize = 2_048;
 
-/// Batches whose messages are longer than this on average (bytes) gain nothing by joining.
-const JOIN_BELOW: usize = 128;
-
 /// The longest name of a sender (bytes).
 const NAME: usize = 108;
 
 /// How many bytes of a message that can't be delivered are shown.
 pub(crate) const SAMPLE: usize = 32;
-
-/// How the bytes of a message are to be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reading {
-    /// A text, all of it below 0x80.
-    Ascii,
-    /// A text in UTF-8.
-    Utf8,
-    /// Bytes.
-    Bytes,
-}
-
-impl From<Text> for Reading {
-    fn from(text: Text) -> Self {
-        match text {
-            Text::Ascii => Self::Ascii,
-            Text::Utf8 => Self::Utf8,
-        }
-    }
-}
-
-impl From<Kind> for Reading {
-    fn from(kind: Kind) -> Self {
-        match kind {
-            Kind::Text(text) => text.into(),
-            Kind::Bytes => Self::Bytes,
-        }
-    }
-}
 
 /// Why a message was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,53 +66,51 @@ pub enum Sender {
     Name(Range<usize>),
 }
 
-/// What is known of a message beside its bytes.
+/// A received message, beside its payload.
 #[derive(Debug)]
-pub struct Arrival {
-    /// How its bytes are to be read.
-    pub reading: Reading,
-    /// How many messages from this one on are joined into one JSON array; 0 for none.
-    pub joined: usize,
-    /// Its descriptors, in the batch's list.
+pub struct Message {
+    /// What the payload is.
+    pub kind: PayloadKind,
+    /// The indices of its descriptors in [`Batch::fds`].
     pub fds: Range<usize>,
     /// Who sent it.
     pub from: Sender,
-    /// Where in the slab the sender's credentials stand, if the channel tells them.
+    /// The place of the sender's credentials in the slab, if the channel receives them.
     pub credentials: Option<NonZeroU32>,
 }
 
-/// Why a queued message was given up.
+/// Why a queued message could not be delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GivenUp {
-    /// The kernel refused it.
+pub enum UndeliveredReason {
+    /// The kernel refused it with this error.
     Refused(Errno),
-    /// It waited for longer than the send timeout.
+    /// It was queued for longer than the send timeout.
     Expired,
 }
 
-/// A queued message that was given up.
+/// A queued message that could not be delivered.
 #[derive(Debug)]
 pub struct Undelivered {
     /// Why.
-    pub why: GivenUp,
+    pub reason: UndeliveredReason,
     /// The number under which it was queued.
     pub seq: u64,
-    /// Where it should have gone (None: to the peer).
+    /// Its destination; None for the peer.
     pub to: Option<Address>,
 }
 
 /// One thing that happened to a channel.
 #[derive(Debug)]
 pub enum Event {
-    /// A message stands here in the slab.
-    Message(Range<usize>, Arrival),
-    /// A message that is too large for the slab stands here in memory of its own.
-    Large(Vec<u8>, Range<usize>, Arrival),
+    /// A message whose payload is this range of the slab.
+    Message(Range<usize>, Message),
+    /// A message that is too large for the slab: its payload is this range of memory of its own.
+    Large(Vec<u8>, Range<usize>, Message),
     /// A message was refused; its first bytes stand here in the slab.
     Refused(Refusal, Range<usize>, Sender),
     /// The queue for a destination (None: the peer) is empty again.
     Drained(Option<Address>),
-    /// A queued message was given up.
+    /// A queued message could not be delivered.
     Undelivered(Undelivered),
     /// Queued messages were settled, and somebody waits for that.
     Progress,
@@ -165,8 +135,6 @@ pub struct Batch<'a> {
     slab: &'a mut [u8],
     used: usize,
     names: usize,
-    /// Whether the texts are JSON, so that they may be joined.
-    pub(crate) json: bool,
     /// What happened, in order.
     pub events: Vec<Event>,
     /// The descriptors of the messages, in order.
@@ -180,59 +148,12 @@ impl<'a> Batch<'a> {
         events.clear();
         fds.clear();
         let names = slab.len().saturating_sub(NAMES);
-        Self { slab, used: 1, names, json: false, events, fds }
+        Self { slab, used: 1, names, events, fds }
     }
 
-    /// Turns runs of small texts into JSON arrays, where that is exact: the first message of each says
-    /// how many are `joined`, and its array goes from the byte before it to the one behind the last.
-    ///
-    /// A text that closes all its strings and brackets can't change the meaning of its neighbours,
-    /// so if the array parses and has as many elements as there were messages, each is its own.
-    pub fn join(&mut self) {
-        let texts = self.events.len();
-        if !self.json || texts < 2 || self.used > texts * JOIN_BELOW {
-            return;
-        }
-        let mut first = 0;
-        while first < texts {
-            let run = self.joinable(first);
-            if run >= 2 {
-                self.join_run(first, run);
-            }
-            // Two arrays beside each other would need two bytes between them.
-            first += run + 1;
-        }
-    }
-
-    /// How many texts from `first` on can be read and joined in the same way.
-    fn joinable(&self, first: usize) -> usize {
-        let mut reading = None;
-        let joinable = self.events[first..].iter().take_while(|event| match event {
-            Event::Message(at, arrival) => {
-                *reading.get_or_insert(arrival.reading) == arrival.reading
-                    && arrival.reading != Reading::Bytes
-                    && json::is_closed(&self.slab[at.clone()])
-            }
-            _ => false,
-        });
-        joinable.count()
-    }
-
-    fn join_run(&mut self, first: usize, run: usize) {
-        let (mut end, mut border) = (None, b'[');
-        for event in &mut self.events[first..first + run] {
-            if let Event::Message(at, arrival) = event {
-                // What stands between them was framing: a comma, and blanks.
-                let gap = end.unwrap_or(at.start - 1)..at.start;
-                self.slab[gap.clone()].fill(b' ');
-                self.slab[gap.start] = border;
-                arrival.joined = if end.is_none() { run } else { 0 };
-                (end, border) = (Some(at.end), b',');
-            }
-        }
-        if let Some(end) = end {
-            self.slab[end] = b']';
-        }
+    /// The number of bytes from the beginning of the slab that hold messages.
+    pub fn used(&self) -> usize {
+        self.used
     }
 
     /// The bytes at `range`.
@@ -255,7 +176,7 @@ impl<'a> Batch<'a> {
 
     /// The free part of the slab, at most `limit` bytes of it.
     pub(crate) fn room(&mut self, limit: usize) -> IoSliceMut<'_> {
-        // One byte stays free behind the message, for the comma or bracket of `join`.
+        // The byte behind the message stays free.
         let end = self.slab.len() - NAMES - 1;
         let end = end.min(self.used.saturating_add(limit));
         IoSliceMut::new(&mut self.slab[self.used..end])

@@ -21,6 +21,8 @@ pub struct Channel {
     meter: Meter,
     wanted: bool,
     watched: bool,
+    /// Whether texts are JSON.
+    json: bool,
     interest: Interest,
     /// The process at the other end, once somebody has asked for it.
     pidfd: Option<OwnedFd>,
@@ -57,7 +59,8 @@ impl Channel {
         limits: Limits,
     ) -> Result<Self, (Errno, Datagram)> {
         let datagrams = Datagrams::new(socket, bound, protocol)?;
-        Ok(Self::new(Transport::Datagram(Box::new(datagrams)), limits))
+        let json = protocol == Protocol::Jsoncomm;
+        Ok(Self::new(Transport::Datagram(Box::new(datagrams)), json, limits))
     }
 
     /// A channel over a stream; `connecting`: it tells by an event when it is connected.
@@ -71,20 +74,27 @@ impl Channel {
         limits: Limits,
         spare: Rc<Spare>,
     ) -> Self {
+        let json = framing.json;
         let streams = Streams::new(socket, connecting, framing, spare);
-        Self::new(Transport::Stream(Box::new(streams)), limits)
+        Self::new(Transport::Stream(Box::new(streams)), json, limits)
     }
 
-    fn new(transport: Transport, limits: Limits) -> Self {
+    fn new(transport: Transport, json: bool, limits: Limits) -> Self {
         Self {
             meter: Meter::new(limits),
             wanted: false,
             watched: false,
+            json,
             interest: Interest::NONE,
             pidfd: None,
             scheduled: None,
             transport,
         }
+    }
+
+    /// Whether the texts that the channel receives are JSON.
+    pub fn receives_json(&self) -> bool {
+        self.json
     }
 
     /// The socket's descriptor, where there is a socket.
@@ -134,7 +144,7 @@ impl Channel {
     /// What was done so far.
     pub fn counters(&self) -> Counters {
         let undelivered = match &self.transport {
-            Transport::Datagram(datagrams) => datagrams.outbox.given_up(),
+            Transport::Datagram(datagrams) => datagrams.outbox.undelivered(),
             Transport::Stream(_) => 0,
         };
         Counters { undelivered, ..self.meter.counters }

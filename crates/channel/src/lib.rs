@@ -34,8 +34,8 @@ use std::os::fd::OwnedFd;
 use fdwire_socket::Control;
 
 pub use batch::{
-    Arrival, Batch, Event, GivenUp, MAX_EVENTS, MAX_FDS, NAMES, ROOM, Reading, Refusal, Sender,
-    Undelivered,
+    Batch, Event, MAX_EVENTS, MAX_FDS, Message, NAMES, ROOM, Refusal, Sender, Undelivered,
+    UndeliveredReason,
 };
 pub use channel::Channel;
 pub use limits::{Counters, Limits};
@@ -43,6 +43,9 @@ pub use listener::{Connection, Listening};
 pub use reactor::Reactor;
 pub use send::{SendError, Sent};
 pub use stream::{DIRECT, Framing, Payload};
+
+/// What a payload is: text, ASCII or not, or bytes.
+pub use fdwire_wire::codec::Kind as PayloadKind;
 
 /// Memory that the channels of an environment share while they read.
 struct Shared {

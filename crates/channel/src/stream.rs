@@ -3,12 +3,12 @@
 //! | file | what is in it |
 //! | --- | --- |
 //! | `inbox.rs` | bytes become messages, or are refused |
-//! | `arrival.rs` | messages with their descriptors, told or refused |
+//! | `message.rs` | messages with their descriptors, delivered or refused |
 //! | `outbox.rs` | framed messages, until the kernel takes them |
 //! | `segment.rs` | the memory of that |
 
-mod arrival;
 mod inbox;
+mod message;
 mod outbox;
 mod segment;
 
@@ -84,7 +84,7 @@ impl Streams {
         spare: Rc<Spare>,
     ) -> Self {
         Self {
-            inbox: Inbox::new(framing.codec, framing.text, framing.json),
+            inbox: Inbox::new(framing.codec, framing.text),
             outbox: Outbox::new(spare),
             socket,
             state: if connecting { State::Connecting } else { State::Open },

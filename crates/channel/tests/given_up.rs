@@ -6,7 +6,7 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::{Seen, World, bound, client_of, limits, name, number, numbered, recv};
-use fdwire_channel::{GivenUp, Limits, SendError, Sent};
+use fdwire_channel::{Limits, SendError, Sent, UndeliveredReason};
 use fdwire_socket::{Address, Datagram, Errno};
 
 fn impatient() -> Limits {
@@ -14,15 +14,15 @@ fn impatient() -> Limits {
 }
 
 /// Works until the queues are empty; what was given up, and that each queue was told empty once.
-fn given_up(world: &mut World, channel: usize) -> Vec<(GivenUp, u64)> {
+fn given_up(world: &mut World, channel: usize) -> Vec<(UndeliveredReason, u64)> {
     let before = world.counters(channel).undelivered;
     let (mut all, mut drained) = (Vec::new(), 0);
     world.work_until(|world, seen| {
         for seen in seen {
             match seen {
-                Seen::Undelivered { why, seq, .. } => {
+                Seen::Undelivered { reason, seq, .. } => {
                     assert_eq!(drained, 0, "the queue was told empty before its last message");
-                    all.push((why, seq));
+                    all.push((reason, seq));
                 }
                 Seen::Drained { .. } => drained += 1,
                 other => panic!("{other:?}"),
@@ -62,7 +62,10 @@ fn expiry(socket: Datagram, to: Option<&Address>) {
         let took = begin.elapsed();
         assert!(took >= Duration::from_millis(100), "{took:?}");
         // A few may have gone as probes.
-        assert!(all.len() > 900 && all.iter().all(|(why, _)| *why == GivenUp::Expired), "{all:?}");
+        assert!(
+            all.len() > 900 && all.iter().all(|(reason, _)| *reason == UndeliveredReason::Expired),
+            "{all:?}"
+        );
         assert!(all.is_sorted_by(|(_, one), (_, next)| one < next));
         assert_eq!(all.last().map(|(_, seq)| seq), seqs.last());
     }
@@ -100,7 +103,7 @@ fn death(socket: Datagram, receiver: Datagram, to: Option<&Address>) {
     drop(receiver);
     let all = given_up(&mut world, channel);
     let refused: Vec<_> =
-        seqs.iter().map(|&seq| (GivenUp::Refused(Errno::CONNREFUSED), seq)).collect();
+        seqs.iter().map(|&seq| (UndeliveredReason::Refused(Errno::CONNREFUSED), seq)).collect();
     assert_eq!(all, refused);
     assert!(world.wakeups < 30, "{}", world.wakeups);
     for _ in 0..3 {
@@ -171,7 +174,8 @@ fn a_receiver_that_takes_from_another_only_is_told_as_such() {
     // The kernel drops what waits in a socket that turns to somebody, or it is read: room either way.
     while recv(&receiver).is_some() {}
     let all = given_up(&mut world, channel);
-    let refused: Vec<_> = seqs.iter().map(|&seq| (GivenUp::Refused(Errno::PERM), seq)).collect();
+    let refused: Vec<_> =
+        seqs.iter().map(|&seq| (UndeliveredReason::Refused(Errno::PERM), seq)).collect();
     assert_eq!(all, refused);
 }
 

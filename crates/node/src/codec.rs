@@ -1,6 +1,5 @@
 //! A codec alone, for bytes that come and go some other way.
 
-use fdwire_channel::Reading;
 use fdwire_wire::codec::{self, End, Kind, Lost, Step};
 use napi::bindgen_prelude::{Buffer, Int32Array, Uint8Array};
 use napi::{Error, Result, Status};
@@ -122,7 +121,7 @@ struct Found {
 
 impl Found {
     fn message(&mut self, payload: &[u8], kind: Kind) {
-        self.add(RecordKind::Message, payload, payload_kind(Reading::from(kind)) as i32);
+        self.add(RecordKind::Message, payload, payload_kind(kind) as i32);
     }
 
     fn lost(&mut self, input: &[u8], why: Lost) {

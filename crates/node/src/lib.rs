@@ -9,6 +9,7 @@
 //! | `socket_protocol.rs` | bodies of socket_protocol: JSON, numbers and a checksum | |
 //! | `outcome.rs` | how results and options cross | |
 //! | `state.rs` | what an environment owns; the records of a turn | |
+//! | `join.rs` | joins small JSON messages in the slab | |
 //! | `memfd.rs` | files in memory | yes |
 //! | `fds.rs` | descriptors that JavaScript knows by number | yes |
 //! | `table.rs` | the layout of the memory that is shared with JavaScript | |
@@ -21,6 +22,7 @@ pub mod codec;
 pub mod environment;
 mod fds;
 mod hot;
+mod join;
 pub mod memfd;
 mod memory;
 pub mod opening;

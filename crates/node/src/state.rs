@@ -3,13 +3,14 @@
 use std::os::fd::OwnedFd;
 
 use fdwire_channel::{
-    Arrival, Batch, Channel, Event, GivenUp, MAX_EVENTS, NAMES, Reactor, Reading, Refusal, Sender,
+    Batch, Channel, Event, MAX_EVENTS, Message, NAMES, Reactor, Refusal, Sender, UndeliveredReason,
 };
 use fdwire_socket::{Address, Errno};
-use fdwire_wire::Malformed;
-use fdwire_wire::codec::Lost;
+use fdwire_wire::codec::{Kind, Lost};
+use fdwire_wire::{Malformed, Text};
 
 use crate::fds::OwnedFds;
+use crate::join::{Run, join};
 use crate::memory::Memory;
 use crate::table::{
     BATCH_BYTES, CREDENTIALS, FDS_IN, FROM_PEER, FROM_SAME, FROM_UNNAMED, JOINED, LossReason,
@@ -27,6 +28,8 @@ pub(crate) struct State {
     pub(crate) scratch: Vec<u8>,
     events: Vec<Event>,
     fds: Vec<OwnedFd>,
+    /// The memory of a turn's runs, between two turns.
+    runs: Vec<Run>,
     /// The channel whose turn is being told, until it closes.
     telling: Option<usize>,
 }
@@ -36,6 +39,8 @@ pub(crate) struct Turn {
     pub(crate) channel: usize,
     events: Vec<Event>,
     told: usize,
+    /// The messages that were joined, last run first.
+    runs: Vec<Run>,
 }
 
 /// A record, as words: see `table.rs`.
@@ -51,6 +56,7 @@ impl State {
             scratch: Vec::new(),
             events: Vec::new(),
             fds: Vec::new(),
+            runs: Vec::new(),
             telling: None,
         })
     }
@@ -61,7 +67,7 @@ impl State {
         let fds = std::mem::take(&mut self.fds);
         let mut batch = Batch::new(&mut self.memory.slab()[..BATCH_BYTES], events, fds);
         let channel = self.reactor.turn(&mut batch);
-        batch.join();
+        let used = batch.used();
         let (events, mut fds) = (batch.events, batch.fds);
         let table = self.memory.table();
         for (at, fd) in fds.drain(..).enumerate() {
@@ -73,8 +79,13 @@ impl State {
             self.events = events;
             return None;
         };
+        let mut runs = std::mem::take(&mut self.runs);
+        if self.reactor.channel(channel).is_some_and(Channel::receives_json) {
+            join(self.memory.slab(), used, &events, &mut runs);
+            runs.reverse();
+        }
         self.telling = Some(channel);
-        Some(Turn { channel, events, told: 0 })
+        Some(Turn { channel, events, told: 0, runs })
     }
 
     /// Takes a channel out. What is left of its turn goes to nobody: the index may be another's soon.
@@ -92,7 +103,8 @@ impl State {
         }
         while count < MAX_EVENTS && names + NAME_MAX <= BATCH_BYTES + NAMES {
             let Some(event) = turn.events.get_mut(turn.told) else { break };
-            let record = self.record(event, &mut names);
+            let joined = joined_at(turn.told, &mut turn.runs);
+            let record = self.record(event, joined, &mut names);
             let at = RECORDS as usize + count * RECORD_WORDS as usize;
             self.memory.table()[at..at + RECORD_WORDS as usize].copy_from_slice(&record);
             turn.told += 1;
@@ -105,12 +117,14 @@ impl State {
     pub(crate) fn recycle(&mut self, turn: Turn) {
         self.telling = None;
         self.events = turn.events;
+        self.runs = turn.runs;
+        self.runs.clear();
     }
 
     fn close_untold(&mut self, turn: &mut Turn) {
         for event in turn.events.drain(turn.told..) {
-            if let Event::Message(_, arrival) | Event::Large(_, _, arrival) = event {
-                for at in arrival.fds {
+            if let Event::Message(_, message) | Event::Large(_, _, message) = event {
+                for at in message.fds {
                     let number = self.memory.table()[FDS_IN as usize + at];
                     drop(self.owned.take(number));
                 }
@@ -118,13 +132,14 @@ impl State {
         }
     }
 
-    fn record(&mut self, event: &mut Event, names: &mut usize) -> Record {
+    fn record(&mut self, event: &mut Event, joined: usize, names: &mut usize) -> Record {
         match event {
-            Event::Message(at, arrival) => {
-                message(RecordKind::Message, word(at.start), at.len(), arrival)
+            Event::Message(at, message) => {
+                message_record(RecordKind::Message, word(at.start), at.len(), message, joined)
             }
-            Event::Large(bytes, at, arrival) => {
-                let record = message(RecordKind::Large, word(self.large.len()), at.len(), arrival);
+            Event::Large(bytes, at, message) => {
+                let place = word(self.large.len());
+                let record = message_record(RecordKind::Large, place, at.len(), message, 0);
                 // The message is what stands at its end.
                 bytes.truncate(at.end);
                 self.large.push(std::mem::take(bytes));
@@ -142,9 +157,9 @@ impl State {
             }
             Event::Undelivered(message) => {
                 let (name, name_len) = self.name(message.to.as_ref(), names);
-                let errno = match message.why {
-                    GivenUp::Refused(errno) => errno.raw_os_error(),
-                    GivenUp::Expired => 0,
+                let errno = match message.reason {
+                    UndeliveredReason::Refused(errno) => errno.raw_os_error(),
+                    UndeliveredReason::Expired => 0,
                 };
                 let seq = low_31_bits(message.seq);
                 [RecordKind::Undelivered as i32, errno, 0, 0, 0, name, name_len, seq]
@@ -193,12 +208,23 @@ pub(crate) fn low_31_bits(seq: u64) -> i32 {
     i32::try_from(seq & 0x7fff_ffff).unwrap_or(0)
 }
 
-fn message(kind: RecordKind, place: i32, len: usize, arrival: &Arrival) -> Record {
-    let (name, name_len) = sender(&arrival.from);
-    let payload = payload_kind(arrival.reading);
-    let (first, fds) = (word(arrival.fds.start), word(arrival.fds.len()));
-    let detail = payload as i32 + word(arrival.joined) * JOINED;
-    let credentials = arrival.credentials.map_or(0, |place| word(place.get() as usize));
+/// The number of messages that are joined from the event at `index` on; 0 for none.
+#[inline]
+fn joined_at(index: usize, runs: &mut Vec<Run>) -> usize {
+    runs.pop_if(|run| run.first == index).map_or(0, |run| run.len)
+}
+
+fn message_record(
+    kind: RecordKind,
+    place: i32,
+    len: usize,
+    message: &Message,
+    joined: usize,
+) -> Record {
+    let (name, name_len) = sender(&message.from);
+    let (first, fds) = (word(message.fds.start), word(message.fds.len()));
+    let detail = payload_kind(message.kind) as i32 + word(joined) * JOINED;
+    let credentials = message.credentials.map_or(0, |place| word(place.get() as usize));
     let name_len = name_len + credentials * CREDENTIALS;
     [kind as i32, place, word(len), first, fds, name, name_len, detail]
 }
@@ -222,12 +248,12 @@ fn reason(why: Refusal) -> RefusalReason {
     }
 }
 
-/// How the bytes of a message are to be read.
-pub(crate) fn payload_kind(reading: Reading) -> PayloadKind {
-    match reading {
-        Reading::Ascii => PayloadKind::Ascii,
-        Reading::Utf8 => PayloadKind::Utf8,
-        Reading::Bytes => PayloadKind::Bytes,
+/// The number by which JavaScript knows what a payload is.
+pub(crate) fn payload_kind(kind: Kind) -> PayloadKind {
+    match kind {
+        Kind::Text(Text::Ascii) => PayloadKind::Ascii,
+        Kind::Text(Text::Utf8) => PayloadKind::Utf8,
+        Kind::Bytes => PayloadKind::Bytes,
     }
 }
 

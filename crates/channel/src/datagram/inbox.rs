@@ -6,9 +6,9 @@ use fdwire_socket::{Address, Datagram, Errno};
 use fdwire_wire::{Protocol, jsoncomm};
 
 use super::carried::take_out;
-use crate::Shared;
-use crate::batch::{Arrival, Batch, Event, Reading, Refusal, Sender};
+use crate::batch::{Batch, Event, Message, Refusal, Sender};
 use crate::limits::Meter;
+use crate::{PayloadKind, Shared};
 
 /// The receiving direction of a channel.
 pub(crate) struct Inbox {
@@ -53,7 +53,6 @@ impl Inbox {
         batch: &mut Batch<'_>,
     ) {
         let before = batch.events.len();
-        batch.json |= self.protocol == Protocol::Jsoncomm;
         // Who gets single messages would only be told EAGAIN by a second call, mostly.
         let one_only = self.singles >= SINGLES && !self.singles.is_multiple_of(SINGLES_CHECK);
         while !self.ended && batch.has_room() {
@@ -115,19 +114,19 @@ impl Inbox {
         } else if carried {
             self.carried = true;
             take_out(&meter.limits, &mut shared.received)
-                .and_then(|bytes| self.decode(&bytes).map(|reading| (reading, Some(bytes))))
+                .and_then(|bytes| self.decode(&bytes).map(|kind| (kind, Some(bytes))))
         } else if received.len > room_len {
             let mut bytes = batch.received(room_len).to_vec();
             bytes.extend_from_slice(&shared.overflow[..received.len - room_len]);
             // The pages that were touched go back to the system.
             shared.overflow = Vec::new();
-            self.decode(&bytes).map(|reading| (reading, Some(bytes)))
+            self.decode(&bytes).map(|kind| (kind, Some(bytes)))
         } else {
-            self.decode(batch.received(received.len)).map(|reading| (reading, None))
+            self.decode(batch.received(received.len)).map(|kind| (kind, None))
         };
         let from = self.name_sender(batch);
         let event = match verdict {
-            Ok((reading, large)) => {
+            Ok((kind, large)) => {
                 let first = batch.fds.len();
                 batch.fds.append(&mut shared.received);
                 let fds = first..batch.fds.len();
@@ -135,13 +134,13 @@ impl Inbox {
                 meter.received(len, fds.len());
                 let credentials =
                     received.credentials.and_then(|sender| batch.keep_credentials(sender));
-                let arrival = Arrival { reading, joined: 0, fds, from, credentials };
+                let message = Message { kind, fds, from, credentials };
                 match large {
                     Some(bytes) => {
                         let whole = 0..bytes.len();
-                        Event::Large(bytes, whole, arrival)
+                        Event::Large(bytes, whole, message)
                     }
-                    None => Event::Message(batch.keep(received.len), arrival),
+                    None => Event::Message(batch.keep(received.len), message),
                 }
             }
             Err(why) => {
@@ -154,12 +153,12 @@ impl Inbox {
         Ok(())
     }
 
-    fn decode(&self, bytes: &[u8]) -> Result<Reading, Refusal> {
+    fn decode(&self, bytes: &[u8]) -> Result<PayloadKind, Refusal> {
         match self.protocol {
             Protocol::Jsoncomm => {
-                jsoncomm::decode(bytes).map(Reading::from).map_err(Refusal::Malformed)
+                jsoncomm::decode(bytes).map(PayloadKind::Text).map_err(Refusal::Malformed)
             }
-            _ => Ok(Reading::Bytes),
+            _ => Ok(PayloadKind::Bytes),
         }
     }
 

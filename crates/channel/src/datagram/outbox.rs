@@ -48,7 +48,7 @@ pub(crate) struct Outbox {
     /// Lanes that want to hear that somebody has read.
     news_wanted: usize,
     settled: bool,
-    given_up: u64,
+    undelivered: u64,
 }
 
 /// What an outbox needs of its channel while it works.
@@ -74,7 +74,7 @@ impl Outbox {
             carried: 0,
             news_wanted: 0,
             settled: false,
-            given_up: 0,
+            undelivered: 0,
         }
     }
 
@@ -98,9 +98,9 @@ impl Outbox {
         (self.messages, self.bytes, self.fds)
     }
 
-    /// Messages that were queued and then given up, since the channel was made.
-    pub(crate) fn given_up(&self) -> u64 {
-        self.given_up
+    /// Counts the queued messages that could not be delivered, since the channel was made.
+    pub(crate) fn undelivered(&self) -> u64 {
+        self.undelivered
     }
 
     /// The number of the oldest queued message, and of the next one to be queued.

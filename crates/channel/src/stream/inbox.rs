@@ -20,7 +20,7 @@ use fdwire_wire::codec::{Codec, End, Lost, Step};
 use crate::Shared;
 use crate::batch::{Batch, Event, Refusal};
 use crate::limits::Meter;
-use crate::stream::arrival::{Large, Message, Received, push, refuse, sample_of};
+use crate::stream::message::{Large, Place, Received, push, refuse, sample_of};
 
 /// From this length on (bytes) a frame of bytes is read into memory of its own, which is what
 /// JavaScript gets.
@@ -35,7 +35,6 @@ const REST_KEPT: usize = 4 * 1024;
 /// The receiving direction of a stream.
 pub(crate) struct Inbox {
     codec: Codec,
-    json: bool,
     own: usize,
     rest: Vec<u8>,
     /// How much of `rest` is filled, where that is memory of its frame's own.
@@ -50,11 +49,10 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
-    /// `text`: payloads are text; `json`: which is JSON.
-    pub(crate) fn new(codec: Codec, text: bool, json: bool) -> Self {
+    /// `text`: payloads are text.
+    pub(crate) fn new(codec: Codec, text: bool) -> Self {
         Self {
             codec,
-            json,
             own: if text { OWN_TEXT } else { OWN_BYTES },
             rest: Vec::new(),
             filled: None,
@@ -93,7 +91,6 @@ impl Inbox {
         shared: &mut Shared,
         batch: &mut Batch<'_>,
     ) {
-        batch.json |= self.json;
         if self.undecoded {
             self.decode_rest(meter, batch);
         }
@@ -128,7 +125,6 @@ impl Inbox {
 
     /// Decodes what is in hand.
     pub(crate) fn decode(&mut self, meter: &mut Meter, batch: &mut Batch<'_>) {
-        batch.json |= self.json;
         self.decode_rest(meter, batch);
     }
 
@@ -142,7 +138,7 @@ impl Inbox {
             End::Clean => {}
             End::Message(payload, kind) => {
                 let large = Large { bytes: rest, payload };
-                push(Message::Large(large), kind, &mut fds, meter, batch);
+                push(Place::Large(large), kind, &mut fds, meter, batch);
             }
             End::Malformed(why) => {
                 let sample = batch.keep_sample_of(&rest);
@@ -245,7 +241,7 @@ impl Inbox {
                 self.undecoded = !self.rest.is_empty();
                 bytes.truncate(consumed);
                 let mut fds = self.claim(self.rest.is_empty(), meter);
-                push(Message::Large(Large { bytes, payload }), kind, &mut fds, meter, batch);
+                push(Place::Large(Large { bytes, payload }), kind, &mut fds, meter, batch);
                 if self.undecoded {
                     self.decode_rest(meter, batch);
                 }
@@ -318,7 +314,7 @@ impl Inbox {
         let mut fds = self.claim(self.rest.is_empty(), meter);
         match message {
             Ok(Some((payload, kind))) => {
-                push(Message::Large(Large { bytes, payload }), kind, &mut fds, meter, batch);
+                push(Place::Large(Large { bytes, payload }), kind, &mut fds, meter, batch);
             }
             Ok(None) => {}
             Err(why) => {
@@ -352,7 +348,7 @@ impl Inbox {
                     let payload = batch.place(&(at + payload.start..at + payload.end));
                     at += consumed;
                     let mut fds = self.claim(at == len && !more, meter);
-                    push(Message::Slab(payload), kind, &mut fds, meter, batch);
+                    push(Place::Slab(payload), kind, &mut fds, meter, batch);
                 }
                 Ok(Step::Incomplete { frame: least }) => {
                     if !more {

@@ -1,11 +1,10 @@
-//! What has come on a stream: messages with their descriptors, told or refused.
+//! Messages of a stream with their descriptors, delivered or refused.
 
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 
-use fdwire_wire::codec::Kind;
-
-use crate::batch::{Arrival, Batch, Event, Refusal, Sender};
+use crate::PayloadKind;
+use crate::batch::{Batch, Event, Message, Refusal, Sender};
 use crate::limits::Meter;
 
 /// Descriptors that came with bytes, as long as their message may be delivered.
@@ -38,8 +37,8 @@ impl Received {
     }
 }
 
-/// Where a message stands.
-pub(super) enum Message {
+/// Where the payload of a message is.
+pub(super) enum Place {
     Slab(Range<usize>),
     Large(Large),
 }
@@ -53,8 +52,8 @@ pub(super) struct Large {
 /// Tells a message, or that it is refused for its descriptors.
 #[inline]
 pub(super) fn push(
-    message: Message,
-    kind: Kind,
+    place: Place,
+    kind: PayloadKind,
     received: &mut Received,
     meter: &mut Meter,
     batch: &mut Batch<'_>,
@@ -67,9 +66,9 @@ pub(super) fn push(
         if too_many || received.truncated {
             received.fds.clear();
             let why = if too_many { Refusal::TooManyFds } else { Refusal::FdsTruncated };
-            let sample = match &message {
-                Message::Slab(at) => batch.keep_sample_at(at.clone()),
-                Message::Large(large) => batch.keep_sample_of(&large.bytes[large.payload.clone()]),
+            let sample = match &place {
+                Place::Slab(at) => batch.keep_sample_at(at.clone()),
+                Place::Large(large) => batch.keep_sample_of(&large.bytes[large.payload.clone()]),
             };
             refuse(why, sample, meter, batch);
             return;
@@ -77,21 +76,15 @@ pub(super) fn push(
         batch.fds.append(&mut received.fds);
     }
     let fds = first..batch.fds.len();
-    let arrival = Arrival {
-        reading: kind.into(),
-        joined: 0,
-        fds: fds.clone(),
-        from: Sender::Peer,
-        credentials: None,
-    };
-    match message {
-        Message::Slab(at) => {
+    let message = Message { kind, fds: fds.clone(), from: Sender::Peer, credentials: None };
+    match place {
+        Place::Slab(at) => {
             meter.received(at.len(), fds.len());
-            batch.events.push(Event::Message(at, arrival));
+            batch.events.push(Event::Message(at, message));
         }
-        Message::Large(Large { bytes, payload }) => {
+        Place::Large(Large { bytes, payload }) => {
             meter.received(payload.len(), fds.len());
-            batch.events.push(Event::Large(bytes, payload, arrival));
+            batch.events.push(Event::Large(bytes, payload, message));
         }
     }
 }

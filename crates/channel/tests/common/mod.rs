@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use fdwire_channel::{
-    Batch, Channel, Counters, Event, Framing, GivenUp, Limits, NAMES, Payload, Reactor, Refusal,
-    SendError, Sender, Sent,
+    Batch, Channel, Counters, Event, Framing, Limits, NAMES, Payload, Reactor, Refusal, SendError,
+    Sender, Sent, UndeliveredReason,
 };
 use fdwire_socket::{Address, Control, Datagram, Errno, Stream};
 use fdwire_wire::Protocol;
@@ -102,7 +102,7 @@ pub enum Seen {
     Message { channel: usize, bytes: Vec<u8>, fds: Vec<OwnedFd>, from: Option<Vec<u8>> },
     Refused { channel: usize, why: Refusal, sample: Vec<u8> },
     Drained { channel: usize, to: Option<Address> },
-    Undelivered { channel: usize, why: GivenUp, seq: u64, to: Option<Address> },
+    Undelivered { channel: usize, reason: UndeliveredReason, seq: u64, to: Option<Address> },
     Progress,
     FdsHeld,
     Connected { channel: usize },
@@ -120,15 +120,13 @@ pub struct World {
     last: HashMap<usize, Vec<u8>>,
     /// How often there was anything to do.
     pub wakeups: usize,
-    /// The arrays of the last turns that could be joined.
-    pub joined: Vec<Vec<u8>>,
 }
 
 impl World {
     pub fn new() -> Self {
         let slab = vec![0; 1024 * 1024 + NAMES];
         let reactor = Reactor::new().unwrap();
-        Self { reactor, slab, last: HashMap::new(), wakeups: 0, joined: Vec::new() }
+        Self { reactor, slab, last: HashMap::new(), wakeups: 0 }
     }
 
     pub fn add(&mut self, socket: Datagram, limits: Limits) -> usize {
@@ -194,17 +192,16 @@ impl World {
         let mut batch = Batch::new(&mut self.slab, Vec::new(), Vec::new());
         let channel = self.reactor.turn(&mut batch)?;
         tell(&batch, channel, &mut self.last, &mut seen);
-        batch.join();
-        self.joined.extend(arrays(&batch));
+        assert_layout(&batch);
         let mut fds: Vec<_> = std::mem::take(&mut batch.fds);
         // From the back, so that the places in front stay.
-        for (seen, arrival) in seen.iter_mut().rev().zip(batch.events.iter().rev()) {
+        for (seen, event) in seen.iter_mut().rev().zip(batch.events.iter().rev()) {
             if let (
                 Seen::Message { fds: own, .. },
-                Event::Message(_, arrival) | Event::Large(_, _, arrival),
-            ) = (seen, arrival)
+                Event::Message(_, message) | Event::Large(_, _, message),
+            ) = (seen, event)
             {
-                *own = fds.split_off(arrival.fds.start);
+                *own = fds.split_off(message.fds.start);
             }
         }
         assert!(fds.is_empty());
@@ -245,13 +242,13 @@ fn tell(
 ) {
     for event in &batch.events {
         seen.push(match event {
-            Event::Message(at, arrival) => {
-                let from = from(batch, &arrival.from, channel, last);
+            Event::Message(at, message) => {
+                let from = from(batch, &message.from, channel, last);
                 let bytes = batch.bytes(at.clone()).to_vec();
                 Seen::Message { channel, bytes, fds: Vec::new(), from }
             }
-            Event::Large(bytes, at, arrival) => {
-                let from = from(batch, &arrival.from, channel, last);
+            Event::Large(bytes, at, message) => {
+                let from = from(batch, &message.from, channel, last);
                 Seen::Message { channel, bytes: bytes[at.clone()].to_vec(), fds: Vec::new(), from }
             }
             Event::Refused(why, sample, _) => {
@@ -261,7 +258,7 @@ fn tell(
             Event::Drained(to) => Seen::Drained { channel, to: to.clone() },
             Event::Undelivered(message) => Seen::Undelivered {
                 channel,
-                why: message.why,
+                reason: message.reason,
                 seq: message.seq,
                 to: message.to.clone(),
             },
@@ -279,17 +276,17 @@ fn tell(
     }
 }
 
-/// The arrays into which messages were joined.
-fn arrays(batch: &Batch<'_>) -> Vec<Vec<u8>> {
-    let messages = batch.events.iter().enumerate().filter_map(|(at, event)| match event {
-        Event::Message(place, arrival) if arrival.joined > 0 => Some((at, place, arrival.joined)),
-        _ => None,
-    });
-    let array = |(at, place, joined): (usize, &std::ops::Range<usize>, usize)| {
-        let Event::Message(last, _) = &batch.events[at + joined - 1] else { panic!("a message") };
-        batch.bytes(place.start - 1..last.end + 1).to_vec()
-    };
-    messages.map(array).collect()
+/// Checks that the bytes before and behind each message in the slab belong to no other message, and
+/// that the messages lie in order within the used part.
+fn assert_layout(batch: &Batch<'_>) {
+    let mut end = 0;
+    for event in &batch.events {
+        if let Event::Message(at, _) = event {
+            assert!(at.start > end, "{at:?} follows {end}");
+            end = at.end;
+        }
+    }
+    assert!(end <= batch.used(), "{end} of {}", batch.used());
 }
 
 fn from(

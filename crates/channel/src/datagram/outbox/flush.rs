@@ -7,7 +7,7 @@ use fdwire_socket::{Datagram, Errno};
 use fdwire_wire::jsoncomm;
 
 use super::{Outbox, Surroundings};
-use crate::batch::{Event, GivenUp, Undelivered};
+use crate::batch::{Event, Undelivered, UndeliveredReason};
 use crate::datagram::attempt::{Blocked, Failure, attempt, probe};
 use crate::datagram::carried::{file_of, is_for_file};
 use crate::datagram::lane::{LOOK, Lane, RETRY, Wait};
@@ -101,11 +101,11 @@ impl Outbox {
             messages -= 1;
             bytes = bytes.saturating_sub(front.bytes.len());
             let outcome = if front.deadline.is_some_and(|deadline| deadline <= now) {
-                Some(GivenUp::Expired)
+                Some(UndeliveredReason::Expired)
             } else {
                 match self.attempt_front(around, index, now) {
                     Ok(()) => None,
-                    Err(Failure::Refused(errno)) => Some(GivenUp::Refused(errno)),
+                    Err(Failure::Refused(errno)) => Some(UndeliveredReason::Refused(errno)),
                     Err(Failure::Blocked(blocked)) => {
                         self.wait_for(around, index, blocked, now);
                         return;
@@ -115,10 +115,10 @@ impl Outbox {
             let message = self.settle(index);
             let lane = &mut self.lanes[index];
             match (message, outcome) {
-                (Some(message), Some(why)) => {
-                    self.given_up += 1;
+                (Some(message), Some(reason)) => {
+                    self.undelivered += 1;
                     let to = lane.to.clone();
-                    events.push(Event::Undelivered(Undelivered { why, seq: message.seq, to }));
+                    events.push(Event::Undelivered(Undelivered { reason, seq: message.seq, to }));
                 }
                 // It reads: the next pause is short again.
                 _ => lane.pause = Duration::ZERO,

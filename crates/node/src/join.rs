@@ -1,0 +1,76 @@
+//! Joins runs of small JSON messages into JSON arrays, in place: JavaScript parses a run by one call.
+//!
+//! ```text
+//! slab   | [ | message 0 | , | message 1 | , | message 2 | ] | . | message 3 | . |
+//!        '---------------------- one run ----------------------'
+//! ```
+//!
+//! A [`Batch`](fdwire_channel::Batch) leaves the bytes between two messages of the slab, the byte before
+//! the first and the byte behind the last to its owner. The brackets and commas go there.
+
+use fdwire_channel::{Event, Message, PayloadKind};
+use fdwire_wire::json;
+
+/// A batch whose messages are longer than this on average (bytes) gains nothing by joining.
+const JOIN_BELOW: usize = 128;
+
+/// Consecutive messages that are one JSON array in the slab: from the byte before the first to the byte
+/// behind the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    /// The index of the first message among the events of the batch.
+    pub(crate) first: usize,
+    /// The number of messages, at least 2.
+    pub(crate) len: usize,
+}
+
+/// Joins what can be joined exactly among the messages of a batch whose texts are JSON, and appends the
+/// runs to `runs`. `used` is the number of bytes that the batch takes in the slab.
+///
+/// A text that closes all its strings and brackets cannot change the meaning of its neighbours. So if
+/// the array parses and has as many elements as the run has messages, each message is its own element;
+/// see [`json::is_closed`].
+pub(crate) fn join(slab: &mut [u8], used: usize, events: &[Event], runs: &mut Vec<Run>) {
+    if events.len() < 2 || used > events.len() * JOIN_BELOW {
+        return;
+    }
+    let mut first = 0;
+    while first < events.len() {
+        let len = joinable(slab, &events[first..]);
+        if len >= 2 {
+            write_array(slab, &events[first..first + len]);
+            runs.push(Run { first, len });
+        }
+        // The event behind a run stays single: two adjacent arrays need two bytes between them.
+        first += len + 1;
+    }
+}
+
+/// Counts the messages at the beginning of `events` that can be read and joined in the same way.
+fn joinable(slab: &[u8], events: &[Event]) -> usize {
+    let mut run_kind = None;
+    let is_joinable = |event: &&Event| match event {
+        Event::Message(at, Message { kind, .. }) => {
+            *run_kind.get_or_insert(*kind) == *kind
+                && *kind != PayloadKind::Bytes
+                && json::is_closed(&slab[at.clone()])
+        }
+        _ => false,
+    };
+    events.iter().take_while(is_joinable).count()
+}
+
+fn write_array(slab: &mut [u8], run: &[Event]) {
+    let (mut end, mut separator) = (None, b'[');
+    for event in run {
+        let Event::Message(at, _) = event else { continue };
+        // Between two messages of a stream lies their framing, which may be longer than a comma.
+        let gap = end.unwrap_or(at.start - 1)..at.start;
+        slab[gap.clone()].fill(b' ');
+        slab[gap.start] = separator;
+        (end, separator) = (Some(at.end), b',');
+    }
+    if let Some(end) = end {
+        slab[end] = b']';
+    }
+}
