@@ -4,7 +4,7 @@ export default defineConfig({
   test: {
     include: ['__test__/**/*.test.ts'],
     // Descriptors are counted, in a process of its own for each file.
-    setupFiles: ['__test__/helpers/descriptors.ts'],
+    setupFiles: ['__test__/support/descriptors.ts'],
     pool: 'forks',
     execArgv: ['--expose-gc'],
     testTimeout: 30_000,

@@ -1,0 +1,135 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { once } from 'node:events'
+import { bind, type Channel, pair } from 'fdwire'
+import { describe, expect, it } from 'vitest'
+import { bound, bytesTo, cleanUp, fill, JSONCOMM, keep, take, turns } from '../support/channels.js'
+
+cleanUp()
+
+const storage = new AsyncLocalStorage<string>()
+const pairIn = (context: string, options = {}) =>
+  storage.run(context, () => pair({ ...JSONCOMM, ...options })).map(one => keep(one)) as [
+    Channel,
+    Channel,
+  ]
+
+describe('the async context of a channel', () => {
+  it('is the one in which it was made, for each of several channels', async () => {
+    const [a, b] = pairIn('first')
+    const [c, d] = pairIn('second')
+    const seen: unknown[] = []
+    for (const channel of [b, d]) {
+      storage.run('where it listens', () => {
+        channel.on('message', value => seen.push([value, storage.getStore()]))
+      })
+    }
+    storage.run('where it sends', () => {
+      for (let i = 0; i < 3; i++) {
+        a.send('to b')
+        c.send('to d')
+      }
+    })
+    while (seen.length < 6) await turns(1)
+    const of = (value: string) => seen.filter(one => (one as [string, string])[0] === value)
+    expect(of('to b')).toEqual(Array(3).fill(['to b', 'first']))
+    expect(of('to d')).toEqual(Array(3).fill(['to d', 'second']))
+    expect(storage.getStore()).toBe(undefined)
+  })
+
+  it('is kept by what a listener starts', async () => {
+    const [a, b] = pairIn('made')
+    const done = new Promise(resolve => {
+      b.on('message', async () => {
+        await turns(2)
+        resolve(storage.getStore())
+      })
+    })
+    a.send(1)
+    expect(await done).toBe('made')
+  })
+
+  it('holds for messages that were kept, whoever resumes', async () => {
+    const [a, b] = pairIn('made')
+    a.send(1)
+    a.send(2)
+    await take(b, 1)
+    const store = new Promise(resolve => {
+      storage.run('elsewhere', () => b.on('message', () => resolve(storage.getStore())))
+    })
+    expect(await store).toBe('made')
+  })
+
+  it('holds for every event', async () => {
+    const stores: Record<string, unknown> = {}
+    const note = (channel: Channel, ...events: string[]) => {
+      for (const event of events) {
+        channel.on(event as 'close', () => {
+          stores[event] = storage.getStore()
+        })
+      }
+    }
+    const [sender, receiver] = await storage.run('made', bytesTo)
+    note(receiver, 'malformed')
+    sender.send('no')
+    sender.send('1')
+    await take(receiver, 1)
+    const [one, two] = await storage.run('made', async () => [
+      keep(await bind('', { ...JSONCOMM, sendTimeout: 20 })),
+      await bound(),
+    ])
+    note(one, 'undelivered', 'drain', 'error', 'close')
+    fill(one, { to: two.localAddress as string })
+    await once(one, 'drain')
+    one.destroy(new Error('fatal'))
+    await new Promise<void>(resolve => one.once('close', resolve))
+    const events = ['malformed', 'undelivered', 'drain', 'error', 'close']
+    expect(stores).toEqual(Object.fromEntries(events.map(event => [event, 'made'])))
+  })
+
+  it('is the caller’s own behind an await of receive or request', async () => {
+    const [a, b] = pairIn('made')
+    await storage.run('caller', async () => {
+      a.send(1)
+      await b.receive()
+      expect(storage.getStore()).toBe('caller')
+      const asked = b.request('?')
+      a.send(2)
+      await asked
+      expect(storage.getStore()).toBe('caller')
+    })
+  })
+})
+
+describe('captureRejections', () => {
+  it('has a rejecting listener destroy the channel, with its reason', async () => {
+    const [a, b] = pairIn('made', { captureRejections: true })
+    const fatal = new Error('mine')
+    const seen: unknown[] = []
+    b.on('message', async value => {
+      seen.push(value)
+      await turns(1)
+      throw fatal
+    })
+    const closed = new Promise<void>(resolve => b.once('close', resolve))
+    const failed = new Promise(resolve => b.once('error', resolve))
+    a.send(1)
+    a.send(2)
+    expect(await failed).toBe(fatal)
+    await closed
+    expect(seen).toEqual([1, 2])
+    await expect(b.receive()).rejects.toBe(fatal)
+  })
+
+  it('is off by default: the rejection is the process’s', async () => {
+    const [a, b] = pairIn('made')
+    const fatal = new Error('mine')
+    const listeners = process.listeners('unhandledRejection')
+    process.removeAllListeners('unhandledRejection')
+    const unhandled = once(process, 'unhandledRejection')
+    b.on('message', () => Promise.reject(fatal))
+    a.send(1)
+    expect((await unhandled)[0]).toBe(fatal)
+    for (const listener of listeners) process.on('unhandledRejection', listener)
+    expect(b.closed).toBe(false)
+  })
+})

@@ -1,0 +1,293 @@
+/** The original's own tests of its service protocol (osbuild's test_host.py), with every peer. */
+import { closeSync } from 'node:fs'
+import { FdwireError } from 'fdwire'
+import { type FdSet, RemoteError, ServiceClient } from 'fdwire/jsoncomm'
+import { describe, expect, it } from 'vitest'
+import { contentsOf, type Peer, tidy } from '../../support/processes.js'
+import {
+  cleanUpServices,
+  commandOf,
+  file,
+  kept,
+  type Language,
+  pythonClient,
+  started,
+} from '../../support/service.js'
+
+tidy()
+cleanUpServices()
+
+const textsOf = (fds: FdSet) => {
+  const texts = [...fds].map(contentsOf)
+  fds.close()
+  return texts
+}
+
+describe.each<Language>(['Node', 'Python'])('our client of a service in %s', language => {
+  it('basic: calls it, and ends it', async () => {
+    const [command, args] = commandOf(language)
+    const extra = ['--more', 'arguments']
+    const client = kept(
+      await ServiceClient.start(command, args, { id: 'the id', extra, stdout: 'ignore' }),
+    )
+    for (const value of [['an', 'argument'], [], null, { key: 'é 😀' }, 'text', 0]) {
+      expect(await client.call('echo', value)).toEqual(value)
+    }
+    expect(await client.call('echo')).toEqual([])
+    const about = await client.call('about')
+    expect(about).toMatchObject({ id: 'the id', stdin: '/dev/null', pid: client.child?.pid })
+    expect(about.argv.slice(-2)).toEqual(extra)
+    expect(client.id).toBe('the id')
+    expect(await client.stop()).toEqual({ code: 0, signal: null })
+    expect(await client.exited).toEqual({ code: 0, signal: null })
+  })
+
+  it.each([0, 1, 3, 100])('pass_fd: %i descriptors, both ways', async count => {
+    const client = await started(language)
+    const before = await client.call('open_fds')
+    const texts = Array.from({ length: count }, (_, i) => `descriptor ${i}`)
+    const mine = texts.map(file)
+    const call = client.callWithFds('swap', texts, { fds: mine })
+    // They are ours again at once.
+    for (const fd of mine) closeSync(fd)
+    const { value, fds } = await call
+    expect(value).toEqual(texts)
+    expect(textsOf(fds)).toEqual(texts)
+    // What comes with a reply that nobody wanted is closed: see the descriptors of this file.
+    expect(await client.call('swap', texts)).toEqual([])
+    expect(await client.call('open_fds')).toBe(before)
+  })
+
+  it('pass_fd_invalid: a bad descriptor of a reply is an exception, and no crash', async () => {
+    const client = await started(language)
+    const before = await client.call('open_fds')
+    await expect(client.call('bad_fd')).rejects.toBeInstanceOf(RemoteError)
+    expect(await client.call('open_fds')).toBe(before)
+  })
+
+  it('exception: comes with its name, its value and its backtrace', async () => {
+    const client = await started(language)
+    const error: RemoteError = await client.call('boom').catch(reason => reason)
+    expect(error).toBeInstanceOf(RemoteError)
+    expect(error).toBeInstanceOf(FdwireError)
+    expect([error.name, error.value, error.code, error.fault]).toEqual([
+      'ValueError',
+      'Remote Exception',
+      'ERR_FDWIRE_REMOTE',
+      'peer',
+    ])
+    expect(error.backtrace).toMatch(/service\.(py|mjs)/)
+    expect(error.message).toBe(`ValueError: Remote Exception\n ${error.backtrace}`)
+    expect(await client.call('echo', ['still there'])).toEqual(['still there'])
+  })
+
+  it('signals: come before the reply, each with its own descriptors', async () => {
+    const client = await started(language)
+    const told: unknown[] = []
+    const sets: FdSet[] = []
+    const onSignal = async (value: { text: string }, fds: FdSet) => {
+      told.push(value, [...fds].map(contentsOf))
+      sets.push(fds)
+      await new Promise(setImmediate)
+      // It is still there as long as the handler works.
+      expect(fds.length).toBe(value.text === undefined ? 0 : 1)
+    }
+    expect(await client.call('signals', ['one', 'two'], { onSignal })).toBe(2)
+    expect(told).toEqual([
+      { text: 'one' },
+      ['one'],
+      { text: 'two' },
+      ['two'],
+      'that should do it',
+      [],
+    ])
+    expect(sets.map(set => set.length)).toEqual([0, 0, 0])
+    // Without anybody who listens they are dropped, and their descriptors are closed.
+    expect(await client.call('signals', ['three'])).toBe(1)
+  })
+
+  it('a handler may keep what a signal brings', async () => {
+    const client = await started(language)
+    const taken: number[] = []
+    const onSignal = (_: unknown, fds: FdSet) => {
+      if (fds.length > 0) taken.push(fds.take(0))
+    }
+    await client.call('signals', ['kept'], { onSignal })
+    expect(taken.map(contentsOf)).toEqual(['kept'])
+    for (const fd of taken) closeSync(fd)
+  })
+
+  it('kill -9 in the middle of a call rejects that, and those behind it', async () => {
+    const client = await started(language)
+    const onSignal = () => client.child?.kill('SIGKILL')
+    const fd = file('waits in vain')
+    const calls = [
+      client.call('signal_and_hang', [], { onSignal }),
+      client.callWithFds('read', [], { fds: [fd] }),
+    ]
+    closeSync(fd)
+    const [first, second] = await Promise.all(calls.map(call => call.catch(error => error)))
+    expect(first).toMatchObject({ name: 'ProtocolError', code: 'ERR_FDWIRE_CLOSED', fault: 'peer' })
+    expect(first.message).toBe(
+      "message empty: the service has ended before it replied to 'signal_and_hang' (killed by SIGKILL)",
+    )
+    expect(second).toMatchObject({ name: 'ProtocolError', code: 'ERR_FDWIRE_CLOSED' })
+    expect(await client.stop()).toEqual({ code: null, signal: 'SIGKILL' })
+  })
+
+  it('an exit in the middle of a call says so', async () => {
+    const client = await started(language)
+    await expect(client.call('exit', [3])).rejects.toThrow(/'exit' \(exit code 3\)$/)
+    await expect(client.call('echo')).rejects.toThrow(/message empty: the service has ended/)
+    expect(await client.stop()).toEqual({ code: 3, signal: null })
+  })
+
+  it('SIGTERM and SIGINT do not end it, the end of the socket does', async () => {
+    const client = await started(language)
+    await client.call('echo')
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) client.child?.kill(signal)
+    expect(await client.call('echo', ['still there'])).toEqual(['still there'])
+    expect(await client.stop()).toEqual({ code: 0, signal: null })
+  })
+})
+
+describe('a client in Python of our service', () => {
+  const call = (peer: Peer, name: string, args?: unknown, texts: string[] = []) =>
+    peer.ask({ op: 'call', name, args, texts })
+  const raw = (peer: Peer, message: unknown, count = 0) =>
+    peer.ask({ op: 'raw', text: JSON.stringify(message), count })
+
+  it('basic: calls it, and ends it', async () => {
+    const peer = await pythonClient()
+    for (const value of [['an', 'argument'], [], null, { key: 'é 😀' }, 'text', 0]) {
+      expect(await raw(peer, { type: 'method', data: { name: 'echo', args: value } })).toEqual({
+        signals: [],
+        type: 'reply',
+        value: [value, []],
+        data: { reply: value },
+      })
+    }
+    expect((await call(peer, 'echo')).value).toEqual([[], []])
+    expect((await call(peer, 'about')).value[0]).toMatchObject({
+      id: 'uid',
+      argv: ['--more'],
+      stdin: '/dev/null',
+    })
+    expect((await call(peer, 'nothing')).data).toEqual({ reply: null })
+    expect(await peer.ask({ op: 'stop' })).toEqual({ code: 0 })
+  })
+
+  it.each([0, 1, 3, 100])('pass_fd: %i descriptors, both ways', async count => {
+    const peer = await pythonClient()
+    const { value: before } = await call(peer, 'open_fds')
+    const texts = Array.from({ length: count }, (_, i) => `descriptor ${i}`)
+    expect((await call(peer, 'swap', texts, texts)).value).toEqual([texts, texts])
+    expect((await call(peer, 'same_fds', [], texts)).value).toEqual([null, texts])
+    expect((await call(peer, 'lent_fds', [], texts)).value).toEqual([null, texts])
+    expect((await call(peer, 'file_handles', texts)).value).toEqual([null, texts.map(() => '')])
+    expect((await call(peer, 'open_fds')).value).toEqual(before)
+  })
+
+  it('what a dispatch has stolen it keeps', async () => {
+    const peer = await pythonClient()
+    expect((await call(peer, 'steal', [], ['stolen'])).value).toEqual([null, []])
+    expect((await call(peer, 'kept')).value).toEqual(['stolen', ['stolen']])
+  })
+
+  it('pass_fd_invalid, and whatever else can not be sent, is an exception', async () => {
+    const peer = await pythonClient()
+    const { value: before } = await call(peer, 'open_fds')
+    const told = async (name: string, args?: unknown) => {
+      const { type, data } = await call(peer, name, args)
+      expect(type).toBe('exception')
+      return [data.name, data.value]
+    }
+    expect(await told('bad_fd')).toEqual(['Error', expect.stringContaining('EBADF')])
+    expect(await told('bad_signal')).toEqual(['Error', expect.stringContaining('EBADF')])
+    expect(await told('unserialisable')).toEqual(['FdwireError', expect.stringContaining('BigInt')])
+    expect(await told('function')).toEqual(['FdwireError', expect.stringContaining('function')])
+    expect(await told('odd_fds')).toEqual(['TypeError', expect.stringContaining('fds of a reply')])
+    for (const rubbish of [null, 'text', {}, [], [1, [], 3], [1, 2]]) {
+      expect((await told('rubbish', [rubbish]))[0]).toBe('TypeError')
+    }
+    expect((await call(peer, 'open_fds')).value).toEqual(before)
+  })
+
+  it('exception: has a name, a value and a backtrace', async () => {
+    const peer = await pythonClient()
+    const { type, data } = await call(peer, 'boom')
+    expect([type, data.name, data.value]).toEqual(['exception', 'ValueError', 'Remote Exception'])
+    expect(data.backtrace).toMatch(/^ {4}at .*service\.mjs/)
+    expect((await call(peer, 'throw', ['a text'])).data).toEqual({
+      name: 'Error',
+      value: 'a text',
+      backtrace: '',
+    })
+    expect((await call(peer, 'nosuch')).data).toMatchObject({
+      name: 'ProtocolError',
+      value: 'Unknown method',
+    })
+    expect((await call(peer, 'echo', [1])).value).toEqual([[1], []])
+  })
+
+  it('signals on separate descriptors come before the reply', async () => {
+    const peer = await pythonClient()
+    expect(await call(peer, 'signals', ['one', 'two'])).toMatchObject({
+      signals: [
+        [{ text: 'one' }, ['one']],
+        [{ text: 'two' }, ['two']],
+        ['that should do it', []],
+      ],
+      value: [2, []],
+    })
+  })
+
+  it('a request that is none gets an exception, and its descriptors are closed', async () => {
+    const peer = await pythonClient()
+    const { value: before } = await call(peer, 'open_fds')
+    const told = async (message: unknown) => {
+      const { type, data } = await raw(peer, message, 3)
+      expect([type, data.name]).toEqual(['exception', 'ProtocolError'])
+      return data.value
+    }
+    expect(await told({ type: 'method' })).toBe("'data' field missing")
+    expect(await told({ type: '', data: { a: 1 } })).toBe("'type' field missing")
+    expect(await told({ type: 'method', data: {} })).toBe("'data' field missing")
+    expect(await told({ type: 'method', data: { args: [] } })).toBe("'name' field missing")
+    expect(await told({ type: 'method', data: { name: 5 } })).toBe("'name' field is no string")
+    expect(await told({ type: 'signal', data: { reply: 1 } })).toBe('unknown message type: signal')
+    expect(await told('text')).toBe('message is no object')
+    expect(await told(5)).toBe('message is no object')
+    expect(await told([1])).toBe('message is no object')
+    expect((await peer.ask({ op: 'raw', text: 'no json', count: 3 })).data).toMatchObject({
+      name: 'ProtocolError',
+      value: expect.stringContaining('JSON'),
+    })
+    expect((await call(peer, 'open_fds')).value).toEqual(before)
+  })
+
+  it.each(['null', 'false', '0', '""', '[]', '{}'])('%s ends it without a word', async text => {
+    const peer = await pythonClient()
+    await call(peer, 'echo')
+    expect(await peer.ask({ op: 'raw', text, count: 1 })).toEqual({ signals: [], end: true })
+    expect(await peer.ask({ op: 'stop' })).toEqual({ code: 0 })
+  })
+
+  it('kill -9 in the middle of a call is the end of the socket', async () => {
+    const peer = await pythonClient()
+    expect(await peer.ask({ op: 'call', name: 'signal_and_hang', kill: true })).toEqual({
+      signals: [['I am there', []]],
+      end: true,
+    })
+    expect(await peer.ask({ op: 'stop' })).toEqual({ code: -9 })
+  })
+
+  it('SIGTERM and SIGINT do not end it, the end of the socket does', async () => {
+    const peer = await pythonClient()
+    await call(peer, 'echo')
+    await peer.ask({ op: 'signal', number: 15 })
+    await peer.ask({ op: 'signal', number: 2 })
+    expect((await call(peer, 'echo', [1])).value).toEqual([[1], []])
+    expect(await peer.ask({ op: 'stop' })).toEqual({ code: 0 })
+  })
+})

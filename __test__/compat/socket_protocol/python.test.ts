@@ -1,0 +1,165 @@
+/** fdwire and a peer in Python that was written from docs/protocols/socket_protocol.md alone. */
+import { once } from 'node:events'
+import { join } from 'node:path'
+import * as sp from 'fdwire/socket_protocol'
+import { afterEach, describe, expect, it } from 'vitest'
+import { encodeBody } from '../../../lib/wire/encodings/socket_protocol.js'
+import { beside, directory, Peer, tidy } from '../../support/processes.js'
+
+const { SID_READ_REQUEST: READ, SID_WRITE_REQUEST: WRITE, SID_EXECUTE_REQUEST: EXECUTE } = sp
+const SECRET = Buffer.from('c0ffee00112233445566778899aabbccddeeff', 'hex')
+const VALUES = [
+  null,
+  0,
+  -1.5,
+  'é 😀 :<:=:>',
+  '\u0000',
+  { a: [true, { b: {} }] },
+  'x'.repeat(100_000),
+]
+const FORMS = {
+  pure_json: sp.PureJsonProtocol,
+  struct_json: sp.StructJsonProtocol,
+} as const
+type Form = keyof typeof FORMS
+const CASES = (['unix', 'tcp'] as const).flatMap(family =>
+  (Object.keys(FORMS) as Form[]).map(form => [family, form] as const),
+)
+
+const open: sp.Protocol[] = []
+afterEach(async () => {
+  await Promise.all(open.splice(0).map(protocol => protocol.close()))
+})
+
+// Behind the one above, so that it comes first: a peer that has ended keeps nobody waiting.
+tidy()
+
+function python(how: 'connect' | 'listen', where: string[], form: Form, secret: Buffer = SECRET) {
+  const args = ['-B', beside('support/peers/socket_protocol.py'), how, ...where, form]
+  return new Peer('python3', [...args, secret.toString('hex')])
+}
+const ask = async (peer: Peer, op: string, how: object = {}) =>
+  (await peer.ask({ op, ...how })).result
+const request = (peer: Peer, service_id: number, data_id: number, data: unknown = null) =>
+  ask(peer, 'request', { service_id, data_id, data })
+
+/** Our server, and Python's client. */
+async function ourServer(family: 'unix' | 'tcp', form: Form, secret: Buffer = SECRET) {
+  const transport = await sp.SocketServer.listen(
+    family === 'unix' ? join(directory(), 'socket') : { host: '127.0.0.1', port: 0 },
+  )
+  const server = new FORMS[form](transport, { secret: SECRET })
+  open.push(server)
+  server.registerCallback(READ, null, message => [0, message.getData()])
+  const address = transport.address as string | { host: string; port: number }
+  const where =
+    typeof address === 'string' ? ['unix', address] : ['tcp', address.host, String(address.port)]
+  const peer = python('connect', where, form, secret)
+  expect(await peer.line()).toEqual({ role: 'client' })
+  return { server, transport, peer }
+}
+
+/** Python's server, and our client. */
+async function theirServer(family: 'unix' | 'tcp', form: Form, options: sp.ProtocolOptions = {}) {
+  const where =
+    family === 'unix' ? ['unix', join(directory(), 'socket')] : ['tcp', '127.0.0.1', '0']
+  const peer = python('listen', where, form)
+  const { listens } = await peer.line()
+  const address = family === 'unix' ? listens : { host: listens[0], port: listens[1] }
+  const transport = new sp.SocketClient(address, { minDelay: 1 })
+  const client = new FORMS[form](transport, { secret: SECRET, channelName: 'ours', ...options })
+  open.push(client)
+  expect(await peer.line()).toEqual({ role: 'server' })
+  peer.say({ op: 'serve' })
+  return { client, peer }
+}
+
+describe.each(CASES)('over %s in %s', (family, form) => {
+  it("Python's client authenticates, asks and is asked", async () => {
+    const { server, peer } = await ourServer(family, form)
+    expect((await request(peer, READ, 0, 'early'))[0]).toBe(sp.STATUS_AUTH_REQUIRED)
+    expect(await ask(peer, 'authenticate')).toBe(true)
+    expect(server.checkAuthentificationState()).toBe(true)
+    expect(server.channelName).toBe('python')
+    for (const data of VALUES) expect(await request(peer, READ, 7, data)).toEqual([0, 11, 7, data])
+    const burst = Array.from({ length: 300 }, (_, n) => n)
+    expect(await ask(peer, 'burst', { service_id: READ, data_id: 1, data: burst })).toEqual(burst)
+    // Nobody serves this one: it waits for receive.
+    expect((await request(peer, EXECUTE, 5, 'do'))[0]).toBe(1)
+    expect((await server.receive(EXECUTE, 5))?.getData()).toBe('do')
+    peer.say({ op: 'serve' })
+    for (const data of VALUES) {
+      expect((await server.request(WRITE, 0, data)).getStatus()).toBe(0)
+      expect((await server.request(EXECUTE, 0)).getData()).toEqual(data)
+    }
+    // It trusts us by the answer to no proof of ours: it has given its own.
+    expect(await server.authentificate()).toBe(true)
+  })
+
+  it("Python's server believes our client, and serves it", async () => {
+    const { client, peer } = await theirServer(family, form, { autoAuth: true })
+    for (const data of VALUES) {
+      expect((await client.request(READ, 3, data)).getData()).toEqual(data)
+      expect(await client.send(WRITE, 0, data)).toBe(true)
+      expect((await client.request(EXECUTE, 0)).getData()).toEqual(data)
+    }
+    const all = await Promise.all(Array.from({ length: 300 }, (_, n) => client.request(READ, 0, n)))
+    expect(all.map(message => message.getData())).toEqual(all.map((_, n) => n))
+    expect((await client.request(WRITE, 9)).getStatus()).toBe(sp.STATUS_SERVICE_OR_DATA_UNKNOWN)
+    await client.close()
+    expect((await peer.line()).result).toBe('the end')
+    expect(await ask(peer, 'state')).toMatchObject({ name: 'ours', trusted: true })
+  })
+})
+
+describe('who does not know the secret', () => {
+  it('is refused by us, with wrong keys at the fifth for good', async () => {
+    const { transport, server, peer } = await ourServer('unix', 'pure_json', Buffer.from('other'))
+    for (let i = 1; i <= 5; i++) {
+      expect(await ask(peer, 'authenticate')).toBe(false)
+      expect(server.checkAuthentificationState()).toBe(false)
+    }
+    expect(await ask(peer, 'hear')).toBe(null)
+    await expect.poll(() => transport.isConnected()).toBe(false)
+  })
+
+  it('is refused by Python', async () => {
+    const { client } = await theirServer('unix', 'pure_json', { secret: 'other' })
+    expect(await client.authentificate()).toBe(false)
+    expect((await client.request(READ, 0)).getStatus()).toBe(sp.STATUS_AUTH_REQUIRED)
+  })
+})
+
+describe('what is damaged', () => {
+  it.each(Object.keys(FORMS) as Form[])(
+    'is told by both sides with status 5, in %s',
+    async form => {
+      const { server, peer } = await ourServer('unix', form)
+      expect(await ask(peer, 'authenticate')).toBe(true)
+      const body = encodeBody(form, { service_id: READ, data_id: 4, status: 0, data: 1 })
+      body[body.length - 1] = (body.at(-1) as number) ^ 1
+      const hex = Buffer.from(
+        `:<${body.toString('latin1').replaceAll(':', ':=')}:>`,
+        'latin1',
+      ).toString('hex')
+      await ask(peer, 'raw', { hex: `${Buffer.from('noise :<dropped:!').toString('hex')}${hex}` })
+      expect(await ask(peer, 'hear')).toEqual([sp.STATUS_CHECKSUM_ERROR, 11, 4, null])
+      expect(server.stats.malformed).toBe(2)
+      expect(await request(peer, READ, 4, 'sound')).toEqual([0, 11, 4, 'sound'])
+    },
+  )
+})
+
+describe('a connection that ends', () => {
+  it('is noticed, and the next one is not trusted', async () => {
+    const { server, transport, peer } = await ourServer('unix', 'pure_json')
+    expect(await ask(peer, 'authenticate')).toBe(true)
+    const gone = once(server, 'disconnect')
+    await peer.stop()
+    await gone
+    expect(server.checkAuthentificationState()).toBe(false)
+    const next = python('connect', ['unix', transport.address as string], 'pure_json')
+    await next.line()
+    expect((await request(next, READ, 0, 'in?'))[0]).toBe(sp.STATUS_AUTH_REQUIRED)
+  })
+})

@@ -1,0 +1,86 @@
+import { Codec, QUIT } from 'fdwire/uds_comms'
+import { describe, expect, it } from 'vitest'
+import { coded, turns } from '../../support/channels.js'
+import { frame, outcomes, TEXTS } from '../../support/uds_comms.js'
+
+describe('the codec', () => {
+  it('encodes the very bytes of the original', () => {
+    const codec = new Codec()
+    for (const text of ['', ...TEXTS]) expect(codec.encode(text).toString()).toBe(frame(text))
+    expect(codec.encode('').toString()).toBe('%$')
+    expect(codec.encode(QUIT).toString()).toBe('%UVVJVA==$')
+  })
+
+  it('refuses a lone surrogate, and what is no text', () => {
+    const codec = new Codec()
+    expect(() => codec.encode('a\ud800')).toThrow(coded('ILL_FORMED_TEXT'))
+    expect(() => codec.encode(1 as never)).toThrow(TypeError)
+    expect(() => new Codec({ mode: 1 } as never)).toThrow(TypeError)
+  })
+
+  it('takes bytes until a message stands, and keeps what is left over for the next call', async () => {
+    const codec = new Codec()
+    const chunks = ['noise%', 'aG', 'k=', '$%dHdv$%dGhy', null, '', 'ZWU=$', null]
+    const reads: (string | null)[] = []
+    const read = async () => {
+      const chunk = chunks.shift() as string | null
+      reads.push(chunk)
+      return chunk === null ? null : Buffer.from(chunk)
+    }
+    expect(await codec.receive(read)).toBe('hi')
+    expect(reads.length).toBe(4)
+    expect(await codec.receive(read)).toBe('two')
+    expect(reads.length).toBe(4)
+    // The end inside of a message, by null and by no bytes; a later call carries on.
+    expect([await codec.receive(read), await codec.receive(read)]).toEqual([null, null])
+    expect([await codec.receive(read), await codec.receive(read)]).toEqual(['three', null])
+  })
+
+  it('gives texts and errors in the order of the bytes, however they are cut', async () => {
+    const bytes = Buffer.from(`%bad$${frame('1')}x${frame('')}%aGV${frame('2')}%/w==$%//$`)
+    const wanted = ['NOT_BASE64', '1', '', 'FRAME_CUT_OFF', '2', 'NOT_UTF8', 'NOT_BASE64', null]
+    for (let size = 1; size <= bytes.length; size++) {
+      const codec = new Codec()
+      let at = 0
+      const read = () => {
+        at += size
+        return bytes.subarray(at - size, at)
+      }
+      expect(await outcomes({ receive: () => codec.receive(read) }, wanted.length)).toEqual(wanted)
+    }
+  })
+
+  it('decodes leniently what the original decodes', async () => {
+    const codec = new Codec({ lenient: true })
+    const chunks = ['%$%aGk=$%aG%k=$%aGVs%aGk=$%ab==cd==$', null]
+    const read = () => {
+      const chunk = chunks.shift()
+      return chunk ? Buffer.from(chunk) : null
+    }
+    const got = await outcomes({ receive: () => codec.receive(read) }, 5)
+    expect(got).toEqual(['hi', 'hi', 'helhi', 'i', null])
+  })
+
+  it('ends with a frame that is too long, behind what stands before it', async () => {
+    const codec = new Codec({ maxMessage: 3 })
+    const chunks = [`${frame('abc')}${frame('abcd')}${frame('abc')}`, frame('abc')]
+    const read = () => Buffer.from(chunks.shift() ?? '')
+    const got = await outcomes({ receive: () => codec.receive(read) }, 3)
+    expect(got).toEqual(['abc', 'MESSAGE_TOO_LARGE', 'MESSAGE_TOO_LARGE'])
+    expect(chunks.length).toBe(1)
+  })
+
+  it('has calls at once take turns, and hears what read throws', async () => {
+    const codec = new Codec()
+    const parts = ['%aG', 'k=$', '%dHdv$']
+    const read = async () => {
+      await turns(parts.length)
+      return Buffer.from(parts.shift() as string)
+    }
+    expect(await Promise.all([codec.receive(read), codec.receive(read)])).toEqual(['hi', 'two'])
+    const boom = new Error('boom')
+    await expect(codec.receive(() => Promise.reject(boom))).rejects.toBe(boom)
+    await expect(codec.receive(null as never)).rejects.toThrow(TypeError)
+    expect(await codec.receive(() => Buffer.from('%aGk=$'))).toBe('hi')
+  })
+})

@@ -1,0 +1,129 @@
+/** Whatever a descriptor is handed over to, the set gives it up once, and only where that works. */
+import dgram from 'node:dgram'
+import { once } from 'node:events'
+import { closeSync, openSync } from 'node:fs'
+import net from 'node:net'
+import { type Channel, type FdSet, type FdSource, pair } from 'fdwire'
+import { describe, expect, it } from 'vitest'
+import { cleanUp, coded, isOpen, keep, turns } from '../support/channels.js'
+import { afterwards, cleanUpStreams } from '../support/streams.js'
+
+cleanUp()
+cleanUpStreams()
+
+type Call = 'toSocket' | 'toServer' | 'toDatagram' | 'toReadStream' | 'toWriteStream'
+type Owner = net.Socket | net.Server | dgram.Socket
+
+/** Some socket or file of the kind that a call takes, which is closed after the test. */
+const SOURCES: Record<Call, () => Promise<FdSource>> = {
+  toSocket: async () => stream(),
+  toReadStream: async () => stream(),
+  toWriteStream: async () => file(),
+  async toServer() {
+    const server = net.createServer().listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    afterwards(() => server.close())
+    return server
+  },
+  async toDatagram() {
+    const socket = dgram.createSocket('udp4').bind(0, '127.0.0.1')
+    await once(socket, 'listening')
+    afterwards(() => socket.close())
+    return socket
+  },
+}
+
+/** An option that each refuses. */
+const WRONG: Record<Call, object> = {
+  toSocket: { signal: {} },
+  toServer: { backlog: -1 },
+  toDatagram: { lookup: 1 },
+  toReadStream: { encoding: 'klingon' },
+  toWriteStream: { start: -1 },
+}
+
+function stream(): number {
+  const [a, b] = pair({ protocol: 'raw' })
+  keep(b)
+  return keep(a).fd
+}
+
+function file(): number {
+  const fd = openSync('/dev/null', 'w')
+  afterwards(() => closeSync(fd))
+  return fd
+}
+
+/** Three of them in a message, and the channel that counts them. */
+async function received(call: Call): Promise<{ fds: FdSet; channel: Channel }> {
+  const [a, b] = pair({ protocol: 'jsoncomm' })
+  keep(a)
+  const source = await SOURCES[call]()
+  a.send(1, { fds: [source, source, source] })
+  const message = await keep(b).receive()
+  expect(b.stats.openFds).toBe(3)
+  return { fds: message?.fds as FdSet, channel: b as Channel }
+}
+
+/** What each is called with: /dev/null is no file, as it is neither read nor written by position. */
+const options = (call: Call) => (call === 'toWriteStream' ? { trust: true } : {})
+
+async function closed(owner: Owner) {
+  const ended = once(owner, 'close')
+  if ('destroy' in owner) owner.destroy()
+  else owner.close()
+  await ended
+}
+
+const CALLS = Object.keys(SOURCES) as Call[]
+
+describe.each(CALLS)('%s', call => {
+  it('takes the descriptor out of the set, which closes the others alone', async () => {
+    const { fds, channel } = await received(call)
+    const number = fds.get(1)
+    const owner = fds[call](1, options(call) as never) as Owner
+    expect(channel.stats.openFds).toBe(2)
+    for (const again of [() => fds.get(1), () => fds.take(1), () => fds.kind(1)]) {
+      expect(again).toThrow(coded('FD_GONE'))
+    }
+    expect(() => fds[call](1, options(call) as never)).toThrow(coded('FD_GONE'))
+    expect([fds.length, [...fds].length]).toEqual([3, 2])
+    fds.close()
+    expect([isOpen(number), channel.stats.openFds]).toEqual([true, 0])
+    await closed(owner)
+    expect(isOpen(number)).toBe(false)
+  })
+
+  it('leaves the number alone that somebody else has when Node has closed it', async () => {
+    const { fds } = await received(call)
+    const number = fds.get(0)
+    const owner = fds[call](0, options(call) as never) as Owner
+    await closed(owner)
+    const others: number[] = []
+    while (!others.includes(number)) others.push(openSync('/dev/null', 'r'))
+    fds.close()
+    await turns(2)
+    expect(others.every(isOpen)).toBe(true)
+    for (const fd of others) closeSync(fd)
+  })
+
+  it('leaves it with the set when it throws, as often as that is', async () => {
+    const { fds, channel } = await received(call)
+    const number = fds.get(0)
+    for (let i = 0; i < 3; i++) {
+      expect(() => fds[call](0, { ...options(call), ...WRONG[call] } as never)).toThrow()
+    }
+    const others = (['toServer', 'toDatagram'] as const).filter(other => other !== call)
+    for (const other of others) expect(() => fds[other](0)).toThrow(coded('FD_KIND'))
+    expect([isOpen(number), channel.stats.openFds, fds.get(0)]).toEqual([true, 3, number])
+    fds.close()
+    expect([isOpen(number), channel.stats.openFds]).toEqual([false, 0])
+  })
+
+  it('says EBADF for one that somebody closed behind the set’s back', async () => {
+    const { fds } = await received(call)
+    closeSync(fds.get(2))
+    expect(() => fds[call](2, options(call) as never)).toThrow(coded('EBADF'))
+    expect(() => fds.close()).toThrow(coded('EBADF'))
+  })
+})

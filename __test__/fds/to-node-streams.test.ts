@@ -1,0 +1,207 @@
+import { execFileSync, spawn } from 'node:child_process'
+import { lookup } from 'node:dns/promises'
+import { once } from 'node:events'
+import {
+  closeSync,
+  constants,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import net from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { buffer, text } from 'node:stream/consumers'
+import { finished } from 'node:stream/promises'
+import tty from 'node:tty'
+import { FdSet } from 'fdwire'
+import { afterAll, describe, expect, it } from 'vitest'
+import { received } from '../support/channels.js'
+import { links } from '../support/descriptors.js'
+
+const dir = mkdtempSync(join(tmpdir(), 'fdwire-streams-'))
+afterAll(() => rmSync(dir, { recursive: true }))
+
+const GONE = expect.objectContaining({ code: 'ERR_FDWIRE_FD_GONE' })
+const FD_KIND = expect.objectContaining({ code: 'ERR_FDWIRE_FD_KIND', fault: 'caller' })
+
+let names = 0
+const path = () => join(dir, `${names++}`)
+const file = (content: string) => {
+  const name = path()
+  writeFileSync(name, content)
+  return name
+}
+const fifo = () => {
+  const name = path()
+  execFileSync('mkfifo', [name])
+  return name
+}
+const gone = (...sockets: net.Socket[]) =>
+  Promise.all(
+    sockets.map(socket => {
+      const closed = once(socket, 'close')
+      socket.destroy()
+      return closed
+    }),
+  )
+
+describe('a file', () => {
+  it('is read from its beginning, and the shared offset stays where it was', async () => {
+    const fd = openSync(file('0123456789'), 'r')
+    readSync(fd, Buffer.alloc(3))
+    const fds = await received(fd, fd)
+    expect(await text(fds.toReadStream(0))).toBe('0123456789')
+    expect(await text(fds.toReadStream(1, { start: 2, end: 4, encoding: 'latin1' }))).toBe('234')
+    const next = Buffer.alloc(1)
+    readSync(fd, next)
+    expect(String(next)).toBe('3')
+    fds.close()
+    closeSync(fd)
+  })
+
+  it('is written from its beginning, and the shared offset stays where it was', async () => {
+    const name = file('0123456789')
+    const fd = openSync(name, 'r+')
+    const fds = await received(fd, fd)
+    await finished(fds.toWriteStream(0).end('AB'))
+    await finished(fds.toWriteStream(1, { start: 8 }).end('YZ'))
+    writeSync(fd, 'a')
+    expect(readFileSync(name, 'utf8')).toBe('aB234567YZ')
+    fds.close()
+    closeSync(fd)
+  })
+
+  it('that is not open for reading fails once Node has it, and is closed once', async () => {
+    const fd = openSync(file('x'), 'w')
+    const fds = await received(fd)
+    const stream = fds.toReadStream(0)
+    await expect(buffer(stream)).rejects.toMatchObject({ code: 'EBADF' })
+    await finished(stream).catch(() => {})
+    expect(() => fds.get(0)).toThrow(GONE)
+    fds.close()
+    closeSync(fd)
+  })
+
+  it('stays with the set when an option is wrong', async () => {
+    const fds = FdSet.from([openSync(file('x'), 'r')])
+    expect(() => fds.toReadStream(0, { start: 3, end: 1 })).toThrow(RangeError)
+    expect(() => fds.toReadStream(0, { start: -1 })).toThrow(RangeError)
+    expect(() => fds.toReadStream(0, { encoding: 'klingon' as BufferEncoding })).toThrow(TypeError)
+    expect(() => fds.toReadStream(0, { autoClose: false } as object)).toThrow(/'autoClose'/)
+    expect(() => fds.toWriteStream(0, { end: 1 } as object)).toThrow(/no option 'end'/)
+    expect(() => fds.toSocket(0)).toThrow(FD_KIND)
+    expect(await text(fds.toReadStream(0))).toBe('x')
+    fds.close()
+  })
+
+  it('closes when its signal is aborted', async () => {
+    const fds = FdSet.from([openSync(file('x'), 'r')])
+    const controller = new AbortController()
+    const stream = fds.toReadStream(0, { signal: controller.signal })
+    const ended = expect(finished(stream)).rejects.toMatchObject({ name: 'AbortError' })
+    controller.abort()
+    await ended
+    fds.close()
+  })
+})
+
+it('a memfd is read like a file', async () => {
+  const code = 'import os,sys; f=os.memfd_create("m"); os.write(f,b"memory"); print(f,flush=True)'
+  const python = spawn('python3', ['-c', `${code}; sys.stdin.read()`])
+  const number = String((await once(python.stdout, 'data'))[0]).trim()
+  const fds = FdSet.from([openSync(`/proc/${python.pid}/fd/${number}`, 'r')])
+  python.stdin.end()
+  await once(python, 'close')
+  expect(fds.kind(0)).toBe('memfd')
+  expect(await text(fds.toReadStream(0))).toBe('memory')
+  fds.close()
+})
+
+describe('pipes', () => {
+  it('become streams of one direction', async () => {
+    const name = fifo()
+    const reading = openSync(name, constants.O_RDONLY | constants.O_NONBLOCK)
+    const fds = FdSet.from([reading, openSync(name, 'w')])
+    const reader = fds.toReadStream(0)
+    const writer = fds.toWriteStream(1, { highWaterMark: 10 })
+    expect([reader, writer].every(stream => stream instanceof net.Socket)).toBe(true)
+    writer.end('through the pipe')
+    expect(await text(reader)).toBe('through the pipe')
+    await finished(writer)
+    fds.close()
+  })
+
+  it('that are silent stop neither fs nor dns', async () => {
+    const fds = FdSet.from(Array.from({ length: 8 }, () => openSync(fifo(), 'r+')))
+    const streams = [0, 1, 2, 3, 4, 5, 6, 7].map(i => fds.toReadStream(i).resume())
+    expect((await readFile(file('still here'))).toString()).toBe('still here')
+    expect(await lookup('localhost')).toHaveProperty('address')
+    await gone(...(streams as net.Socket[]))
+    fds.close()
+  })
+})
+
+describe('a terminal', () => {
+  const code = `
+import os, sys, tty
+master, slave = os.openpty()
+tty.setraw(slave)
+print(os.ttyname(slave), flush=True)
+sys.stdin.read(1)
+os.write(master, b"typed")
+sys.stdout.buffer.write(os.read(master, 100))
+sys.stdout.flush()
+sys.stdin.read()`
+
+  it('becomes the tty streams of Node, and no descriptor of it is left over', async () => {
+    const python = spawn('python3', ['-c', code])
+    const name = String((await once(python.stdout, 'data'))[0]).trim()
+    const open = () => openSync(name, constants.O_RDWR | constants.O_NOCTTY)
+    const fds = FdSet.from([open(), open()])
+    expect(fds.kind(0)).toBe('tty')
+    expect(() => fds.toReadStream(0, { highWaterMark: 1 })).toThrow(/no option 'highWaterMark'/)
+    const reader = fds.toReadStream(0, { encoding: 'utf8' })
+    const writer = fds.toWriteStream(1)
+    expect(reader).toBeInstanceOf(tty.ReadStream)
+    expect(writer).toBeInstanceOf(tty.WriteStream)
+    python.stdin.write('.')
+    expect((await once(reader, 'data'))[0]).toBe('typed')
+    writer.write('shown')
+    expect(String((await once(python.stdout, 'data'))[0])).toBe('shown')
+    await gone(reader as net.Socket, writer as net.Socket)
+    fds.close()
+    expect(links().filter(link => link === name)).toEqual([])
+    python.stdin.end()
+    await once(python, 'close')
+  })
+})
+
+describe('what may block the thread pool', () => {
+  it('is refused, unless the caller trusts it', async () => {
+    const fds = FdSet.from([
+      openSync('/', 'r'),
+      openSync('/dev/zero', 'r'),
+      openSync('/dev/null', 'w'),
+    ])
+    for (const i of [0, 1, 2]) {
+      expect(() => fds.toReadStream(i)).toThrow(FD_KIND)
+      expect(() => fds.toWriteStream(i)).toThrow(/trust: true/)
+    }
+    await expect(buffer(fds.toReadStream(0, { trust: true }))).rejects.toMatchObject({
+      code: 'EISDIR',
+    })
+    const zeros = fds.toReadStream(1, { trust: true, highWaterMark: 10 })
+    expect((await once(zeros, 'data'))[0]).toEqual(Buffer.alloc(10))
+    const closed = once(zeros, 'close')
+    zeros.destroy()
+    await closed
+    await finished(fds.toWriteStream(2, { trust: true }).end('nothing'))
+    fds.close()
+  })
+})

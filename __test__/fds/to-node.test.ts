@@ -1,0 +1,250 @@
+import { execFile } from 'node:child_process'
+import dgram from 'node:dgram'
+import { once } from 'node:events'
+import { closeSync, fstatSync, mkdtempSync, openSync, rmSync } from 'node:fs'
+import http from 'node:http'
+import net from 'node:net'
+import { networkInterfaces, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { finished } from 'node:stream/promises'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { FdSet, pair } from 'fdwire'
+import { afterAll, describe, expect, it } from 'vitest'
+import { received } from '../support/channels.js'
+
+const dir = mkdtempSync(join(tmpdir(), 'fdwire-handoff-'))
+afterAll(() => rmSync(dir, { recursive: true }))
+
+const GONE = expect.objectContaining({ code: 'ERR_FDWIRE_FD_GONE' })
+const FD_KIND = expect.objectContaining({ code: 'ERR_FDWIRE_FD_KIND', fault: 'caller' })
+
+let names = 0
+const path = () => join(dir, `${names++}`)
+const isClosed = (fd: number) => {
+  try {
+    fstatSync(fd)
+    return false
+  } catch {
+    return true
+  }
+}
+
+/** A connection within this process: both ends, and what closes all of it. */
+async function connection(where: net.ListenOptions) {
+  const server = net.createServer().listen(where)
+  await once(server, 'listening')
+  const address = server.address()
+  const client = net.connect(
+    typeof address === 'string' ? { path: address } : { port: (address as net.AddressInfo).port },
+  )
+  const [[served]] = await Promise.all([once(server, 'connection'), once(client, 'connect')])
+  return { client, served: served as net.Socket, server }
+}
+
+const gone = async (...closing: (net.Socket | net.Server | dgram.Socket)[]) => {
+  await Promise.all(
+    closing.map(one => {
+      const closed = once(one, 'close')
+      if (one instanceof net.Socket) one.destroy()
+      else one.close()
+      return closed
+    }),
+  )
+}
+
+describe.each([
+  ['Unix stream', () => ({ path: path() })],
+  ['TCP', () => ({ port: 0, host: '127.0.0.1' })],
+])('a connected %s socket', (_, where) => {
+  it('becomes a net.Socket that owns it', async () => {
+    const { client, served, server } = await connection(where())
+    const fds = await received(client)
+    const socket = fds.toSocket(0)
+    expect(() => fds.get(0)).toThrow(GONE)
+    fds.close()
+    socket.write('through the copy')
+    expect(String((await once(served, 'data'))[0])).toBe('through the copy')
+    served.write('and back')
+    expect(String((await once(socket, 'data'))[0])).toBe('and back')
+    await gone(client, served, socket, server)
+  })
+
+  it('becomes a stream of one direction', async () => {
+    const { client, served, server } = await connection(where())
+    const fds = await received(served, client)
+    await gone(client, served)
+    const reader = fds.toReadStream(0, { encoding: 'utf8' })
+    const writer = fds.toWriteStream(1)
+    writer.end('one way')
+    expect(await text(reader)).toBe('one way')
+    await finished(writer)
+    fds.close()
+    await gone(server)
+  })
+
+  it('is no server and no datagram socket, and stays with the set when asked to be', async () => {
+    const { client, served, server } = await connection(where())
+    using fds = await received(client)
+    expect(() => fds.toServer(0)).toThrow(FD_KIND)
+    expect(() => fds.toDatagram(0)).toThrow(/toSocket takes it/)
+    expect(fds.kind(0)).toMatch(/^(unix-stream|tcp-socket)$/)
+    await gone(client, served, server)
+  })
+
+  it('stays with the set when Node or we refuse an option', async () => {
+    const { client, served, server } = await connection(where())
+    const fds = await received(client)
+    const fd = fds.get(0)
+    expect(() => fds.toSocket(0, { highWaterMark: -1 })).toThrow(TypeError)
+    expect(() => fds.toSocket(0, { signal: {} as AbortSignal })).toThrow(TypeError)
+    expect(() => fds.toSocket(0, { fd: 1 } as object)).toThrow(/no option 'fd'/)
+    expect(() => fds.toReadStream(0, { start: 0 })).toThrow(/no option 'start'/)
+    expect(() => fds.toSocket(0, { signal: AbortSignal.abort() })).toThrow(
+      expect.objectContaining({ name: 'AbortError' }),
+    )
+    expect(isClosed(fd)).toBe(false)
+    fds.close()
+    expect(isClosed(fd)).toBe(true)
+    await gone(client, served, server)
+  })
+
+  it('is closed with its net.Socket when the signal is aborted', async () => {
+    const { client, served, server } = await connection(where())
+    const fds = await received(client)
+    const controller = new AbortController()
+    const socket = fds.toSocket(0, { signal: controller.signal })
+    const ended = expect(finished(socket)).rejects.toMatchObject({ name: 'AbortError' })
+    controller.abort()
+    await ended
+    await gone(client, served, server)
+  })
+})
+
+describe.each([
+  // An abstract name, since a path goes when the original closes.
+  ['Unix', () => ({ path: `\0fdwire-${process.pid}-${names++}` }), 'unix-listener'],
+  ['TCP', () => ({ port: 0, host: '127.0.0.1' }), 'tcp-listener'],
+])('a listening %s socket', (_, where, kind) => {
+  const listening = async () => {
+    const server = net.createServer().listen(where())
+    await once(server, 'listening')
+    const address = server.address()
+    const fds = await received(server)
+    const to = typeof address === 'string' ? { path: address } : (address as net.AddressInfo)
+    return { server, fds, connect: () => net.connect(to as net.NetConnectOpts) }
+  }
+
+  it('becomes a net.Server that listens', async () => {
+    const { server: original, fds, connect } = await listening()
+    expect(fds.kind(0)).toBe(kind)
+    await gone(original)
+    const server = fds.toServer(0, { backlog: 5 }, socket => socket.end('hi'))
+    expect(server.listening).toBe(true)
+    await once(server, 'listening')
+    expect(() => fds.get(0)).toThrow(GONE)
+    expect(await text(connect())).toBe('hi')
+    await gone(server)
+  })
+
+  it('goes to a server that exists, of any sort', async () => {
+    const { server: original, fds, connect } = await listening()
+    const server = http.createServer((_, response) => response.end('by http'))
+    await gone(original)
+    expect(fds.toServer(0, { server })).toBe(server)
+    const client = connect()
+    client.end('GET / HTTP/1.0\r\n\r\n')
+    expect(await text(client)).toMatch(/^HTTP\/1.1 200 OK.*by http$/s)
+    await gone(server)
+  })
+
+  it('stays with the set when the server or its options are wrong', async () => {
+    const { server, fds } = await listening()
+    expect(() => fds.toServer(0, { server })).toThrow(/listening already/)
+    expect(() => fds.toServer(0, { server: {} as net.Server })).toThrow(TypeError)
+    expect(() => fds.toServer(0, { backlog: -1 })).toThrow(RangeError)
+    expect(() => fds.toServer(0, { keepAliveInitialDelay: 'x' as never })).toThrow(TypeError)
+    expect(() => fds.toSocket(0)).toThrow(/toServer takes it/)
+    fds.close()
+    await gone(server)
+  })
+})
+
+it("a worker of node:cluster listens on its own descriptor, not on its primary's", async () => {
+  const child = fileURLToPath(new URL('../support/children/to-node-cluster.mjs', import.meta.url))
+  const { stdout } = await promisify(execFile)(process.execPath, [child])
+  expect(stdout).toBe('unix: from the worker\ntcp: from the worker\n')
+})
+
+const hasIPv6 = Object.values(networkInterfaces()).some(list =>
+  list?.some(({ family, internal }) => internal && family === 'IPv6'),
+)
+
+describe.each([
+  ['udp4', '127.0.0.1', true],
+  ['udp6', '::1', hasIPv6],
+] as const)('a %s socket', (type, host, possible) => {
+  const bound = async () => {
+    const socket = dgram.createSocket(type)
+    socket.bind(0, host)
+    await once(socket, 'listening')
+    return socket
+  }
+
+  it.runIf(possible)('becomes a dgram.Socket of its family that receives and sends', async () => {
+    const original = await bound()
+    const fds = await received(original)
+    const socket = fds.toDatagram(0)
+    expect(() => fds.get(0)).toThrow(GONE)
+    expect(socket.address()).toEqual(original.address())
+    await gone(original)
+    const other = await bound()
+    other.send('ping', socket.address().port, host)
+    const [ping, from] = await once(socket, 'message')
+    socket.send(`${ping} pong`, from.port, from.address)
+    expect(String((await once(other, 'message'))[0])).toBe('ping pong')
+    socket.connect(other.address().port, host)
+    await once(socket, 'connect')
+    socket.send('connected')
+    expect(String((await once(other, 'message'))[0])).toBe('connected')
+    await gone(socket, other)
+  })
+
+  it.runIf(possible)('stays with the set when an option is wrong', async () => {
+    const original = await bound()
+    const fds = await received(original)
+    expect(() => fds.toDatagram(0, { lookup: 1 as never })).toThrow(TypeError)
+    expect(() => fds.toDatagram(0, { recvBufferSize: -1 })).toThrow()
+    expect(() => fds.toDatagram(0, { port: 1 } as object)).toThrow(/no option 'port'/)
+    expect(() => fds.toSocket(0)).toThrow(/toDatagram takes it/)
+    expect(fds.kind(0)).toBe('udp-socket')
+    fds.close()
+    await gone(original)
+  })
+})
+
+it('a Unix datagram socket is sent on to adopt()', async () => {
+  const [a, b] = pair({ protocol: 'jsoncomm' })
+  using fds = await received(a)
+  expect(fds.kind(0)).toBe('unix-dgram')
+  expect(() => fds.toDatagram(0)).toThrow(/adopt\(\)/)
+  expect(() => fds.toReadStream(0)).toThrow(/adopt\(\)/)
+  await Promise.all([a.close(), b.close()])
+})
+
+it('an entry that is gone can be handed to nobody', () => {
+  const fds = FdSet.from([openSync('/dev/null', 'r')])
+  closeSync(fds.take(0))
+  for (const to of [
+    'toSocket',
+    'toServer',
+    'toDatagram',
+    'toReadStream',
+    'toWriteStream',
+  ] as const) {
+    expect(() => fds[to](0)).toThrow(GONE)
+    expect(() => fds[to](1)).toThrow(RangeError)
+  }
+  fds.close()
+})

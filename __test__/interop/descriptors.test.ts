@@ -1,0 +1,133 @@
+/** Python's socket.send_fds and recv_fds at the other end, over every type of socket. */
+import { closeSync, fstatSync, openSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { FdSet } from 'fdwire'
+import { describe, expect, it } from 'vitest'
+import { cleanUp, coded } from '../support/channels.js'
+import { contentsOf, directory, openFds, tidy } from '../support/processes.js'
+import { openOf, pythonPeer, TRANSPORTS, withPeer } from '../support/rights.js'
+
+cleanUp()
+tidy()
+
+const COUNTS = [0, 1, 3, 16, 253]
+const textsOf = (count: number) => Array.from({ length: count }, (_, i) => `file ${i} of ${count}`)
+const identity = (fd: number) => ({ ino: fstatSync(fd).ino, text: contentsOf(fd) })
+const identities = (fds: FdSet) => [...fds].map(identity)
+
+/** Files that hold these texts, open for reading. */
+function filesWith(contents: string[]): number[] {
+  const dir = directory()
+  return contents.map((text, i) => {
+    writeFileSync(join(dir, `${i}`), text)
+    return openSync(join(dir, `${i}`), 'r')
+  })
+}
+
+describe.each(TRANSPORTS)('over %s', (type, options) => {
+  const start = () => withPeer(options, pythonPeer(type))
+
+  it.each(COUNTS)('Python gets the very files that were sent: %i', async count => {
+    const { channel, peer } = start()
+    await peer.ask({ op: 'open' })
+    const before = openOf(peer.child.pid)
+    const fds = filesWith(textsOf(count))
+    const files = fds.map(identity)
+    const value = { count, text: 'é "\\ 😀' }
+    channel.send(value, { fds })
+    for (const fd of fds) closeSync(fd)
+    const got = await peer.ask({ op: 'recv' })
+    expect(got).toEqual({ value, files, fds: count, cut: false })
+    expect(files.map(({ text }) => text)).toEqual(textsOf(count))
+    expect([channel.stats.sentFds, openOf(peer.child.pid)]).toEqual([count, before])
+  })
+
+  it.each(COUNTS)('the very files that Python sent arrive: %i', async count => {
+    const { channel, peer } = start()
+    const before = openFds()
+    const value = { count, text: 'é "\\ 😀' }
+    const { inos } = await peer.ask({ op: 'send', value, texts: textsOf(count) })
+    const message = await channel.receive()
+    const fds = message?.fds as FdSet
+    expect(message?.value).toEqual(value)
+    const files = inos.map((ino: number, i: number) => ({ ino, text: textsOf(count)[i] }))
+    expect(identities(fds)).toEqual(files)
+    fds.close()
+    expect(openFds()).toBe(before)
+  })
+
+  it('all of that back to back, without waiting, each with its own', async () => {
+    const { channel, peer } = start()
+    const counts = [3, 0, 1, 0, 0, 16, 253, 1, 0]
+    for (const count of counts) {
+      const fds = filesWith(textsOf(count))
+      channel.send(count, { fds })
+      for (const fd of fds) closeSync(fd)
+    }
+    for (const count of counts) {
+      const { value, files, cut } = await peer.ask({ op: 'recv' })
+      expect([value, cut]).toEqual([count, false])
+      expect(files.map(({ text }: { text: string }) => text)).toEqual(textsOf(count))
+      peer.say({ op: 'send', value: count, texts: textsOf(count) })
+      expect(await peer.line()).toHaveProperty('inos')
+    }
+    for (const count of counts) {
+      const message = await channel.receive()
+      expect([message?.value, identities(message?.fds as FdSet).map(({ text }) => text)]).toEqual([
+        count,
+        textsOf(count),
+      ])
+      message?.fds.close()
+    }
+  })
+
+  it('254 are an error at the call, of which nothing goes out, and the next message arrives', async () => {
+    const { channel, peer } = start()
+    const fds = filesWith(['the one'])
+    const many = Array(254).fill(fds[0])
+    const before = openFds()
+    expect(() => channel.send('refused', { fds: many })).toThrow(coded('TOO_MANY_FDS'))
+    expect(() => channel.send('refused', { fds: new Set(many.keys()) })).toThrow(
+      coded('TOO_MANY_FDS'),
+    )
+    await expect(channel.request('refused', { fds: many })).rejects.toThrow(coded('TOO_MANY_FDS'))
+    expect([openFds(), channel.stats]).toMatchObject([before, { sent: 0, queued: 0, queuedFds: 0 }])
+    channel.send('sent', { fds: many.slice(1) })
+    const { value, files } = await peer.ask({ op: 'recv' })
+    expect([value, files.length]).toEqual(['sent', 253])
+    for (const fd of fds) closeSync(fd)
+  })
+
+  it('a receiver that wants fewer, or none, gets the bytes, and nothing stays open in it', async () => {
+    const { channel, peer } = start()
+    await peer.ask({ op: 'open' })
+    const before = openOf(peer.child.pid)
+    const fds = filesWith(textsOf(3))
+    for (const space of [0, 2]) {
+      channel.send('x', { fds })
+      const size = type === 'stream' ? 7 : 100
+      const got = await peer.ask({ op: 'recvmsg', size, space })
+      expect([got.bytes, got.fds, got.cut]).toEqual([type === 'stream' ? 7 : 3, space, true])
+    }
+    expect(openOf(peer.child.pid)).toBe(before)
+    for (const fd of fds) closeSync(fd)
+  })
+})
+
+it('a stream’s message that Python sends in pieces has the descriptors of its first', async () => {
+  const [, options] = TRANSPORTS[2] as (typeof TRANSPORTS)[0]
+  const { channel, peer } = withPeer(options, pythonPeer('stream'))
+  for (const pieces of [1, 2, 7, 100]) {
+    const value = 'x'.repeat(1_000 * pieces)
+    peer.say({ op: 'send', value, texts: textsOf(pieces % 5), pieces })
+    peer.say({ op: 'send', value: 'next' })
+    const message = await channel.receive()
+    expect(message?.value === value).toBe(true)
+    expect(identities(message?.fds as FdSet).map(({ text }) => text)).toEqual(textsOf(pieces % 5))
+    message?.fds.close()
+    const next = await channel.receive()
+    expect([next?.value, next?.fds.length]).toEqual(['next', 0])
+    await peer.line()
+    await peer.line()
+  }
+})

@@ -1,0 +1,250 @@
+import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, readSync, writeSync } from 'node:fs'
+import { Worker } from 'node:worker_threads'
+import { adopt, bind, type Channel, connect, type Message, pair } from 'fdwire'
+import { describe, expect, it } from 'vitest'
+import { cleanUp, coded, JSONCOMM, keep, turns, twoOf } from '../support/channels.js'
+import { beside, Peer, tidy } from '../support/processes.js'
+import { cleanUpStreams, FRAMES, LINES, overTcp, rawTo, streams } from '../support/streams.js'
+
+cleanUp()
+cleanUpStreams()
+tidy()
+
+const FILE = beside('support/children/transfer.mjs')
+const CONTROL = { protocol: 'length_prefixed', encoding: 'json', maxFds: 1 } as const
+
+const { takeUntilQuiet } = (await import('../support/children/transfer.mjs' as string)) as {
+  takeUntilQuiet(channel: Channel, count: number): Promise<Message[]>
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: any protocol and its options
+type Options = any
+
+/** How the two ends are connected, and the options of both. */
+const WAYS: [string, Options, (options: Options) => Promise<readonly [Channel, Channel]>][] = [
+  ['dgram', JSONCOMM, async () => twoOf()],
+  ['a bound dgram', JSONCOMM, dgramByName],
+  ['seqpacket', { ...JSONCOMM, type: 'seqpacket' }, async options => pair(options) as Pair],
+  ['a stream of lines', { ...LINES, encoding: 'json' }, async options => streams(options)],
+  ['a stream of frames', { ...FRAMES, encoding: 'json' }, async options => streams(options)],
+  ['TCP', { ...FRAMES, encoding: 'json' }, overTcp],
+]
+type Pair = [Channel, Channel]
+
+async function dgramByName(): Promise<Pair> {
+  const server = await bind('', JSONCOMM)
+  return [await connect(server.localAddress as string, JSONCOMM), server]
+}
+
+/** A process of children/moving.mjs with a descriptor. */
+function start(name: string, options: object, fd: number): Peer {
+  const stdio = ['ignore', 'pipe', 'pipe', fd] as const
+  return new Peer(process.execPath, [FILE, name, JSON.stringify(options)], { stdio: [...stdio] })
+}
+
+/** Has somebody else take messages of a socket; these, and the socket again. */
+type Mover = (fd: number, options: object) => Promise<{ values: unknown[]; fd: number }>
+
+const MOVERS: [string, Mover][] = [
+  [
+    'a worker thread',
+    async (fd, options) => {
+      const worker = new Worker(FILE, { workerData: { moving: { fd, options } } })
+      const [[taken]] = await Promise.all([once(worker, 'message'), once(worker, 'exit')])
+      return taken
+    },
+  ],
+  [
+    'another process, in a message',
+    async (fd, options) => {
+      const [control, theirs] = pair(CONTROL)
+      const process = start('takes', options, theirs.fd)
+      theirs.destroy()
+      control.send('take this', { fds: [fd] })
+      closeSync(fd)
+      const message = (await control.receive()) as Message<unknown[]>
+      control.destroy()
+      expect(await process.ended).toBe(0)
+      return { values: message.value, fd: message.fds.take(0) }
+    },
+  ],
+]
+
+describe.each(MOVERS)('a channel moves to %s and back', (_, moveTo) => {
+  it.each(WAYS)(
+    'while its peer goes on sending, and nothing is lost: %s',
+    async (_, options, make) => {
+      const [far, near] = await make(options)
+      const sending = far.detach()
+      const peer = start('numbers', options, sending)
+      closeSync(sending)
+
+      const before = await takeUntilQuiet(near, 100)
+      const there = await moveTo(near.detach(), options)
+      const back = keep(adopt(there.fd, options)) as Channel
+      const after: unknown[] = []
+      const { value, from } = (await back.receive()) as Message
+      after.push(value)
+      back.send('stop', from === undefined ? {} : { to: from as string })
+      let count: number | undefined
+      while (count === undefined) {
+        const { value } = (await back.receive()) as Message<number & { count?: number }>
+        count = value.count
+        if (count === undefined) after.push(value)
+      }
+      expect(await peer.ended).toBe(0)
+
+      expect(Math.min(before.length, there.values.length)).toBeGreaterThanOrEqual(100)
+      const values = [...before.map(message => message.value), ...there.values, ...after]
+      expect(values).toEqual(Array.from({ length: count }, (_, i) => i))
+    },
+  )
+})
+
+describe('a channel with half a message in hand', () => {
+  const HALVES: [string, Options, Buffer][] = [
+    ['lines', LINES, Buffer.from('message\n')],
+    ['frames', { ...FRAMES, encoding: 'text' }, Buffer.from('\0\0\0\x07message')],
+  ]
+  it.each(HALVES)(
+    'can not be detached, says so, and can when that is read: %s',
+    async (_, options, bytes) => {
+      for (let cut = 1; cut < bytes.length; cut++) {
+        const [raw, channel] = rawTo(options)
+        raw.send(Buffer.concat([bytes, bytes.subarray(0, cut)]))
+        expect((await channel.receive())?.value).toBe('message')
+        expect(channel.stats.inHand).toBe(cut)
+        expect(() => channel.detach()).toThrow(
+          expect.objectContaining({
+            code: 'ERR_FDWIRE_NOT_QUIET',
+            message: expect.stringContaining(`${cut} bytes of the next one were read`),
+          }),
+        )
+        const rest = takeUntilQuiet(channel, 1)
+        // Nothing is wrong with it: it goes on.
+        raw.send(bytes.subarray(cut))
+        expect((await rest).map(({ value }) => value)).toEqual(['message'])
+        raw.send(bytes)
+        const again = keep(adopt(channel.detach(), options)) as Channel
+        expect((await again.receive())?.value).toBe('message')
+      }
+    },
+  )
+})
+
+describe('a channel with something unsent', () => {
+  const MIB = 1024 * 1024
+
+  it.each(['dgram', 'seqpacket', 'stream'] as const)(
+    'can not be detached before flush resolves: %s',
+    async type => {
+      const [a, b] = pair({ protocol: 'raw', type }).map(keep) as [Channel, Channel]
+      const sent = 4 * MIB
+      for (let bytes = 0; bytes < sent; bytes += MIB / 16) a.send(Buffer.alloc(MIB / 16))
+      expect(a.stats.queued).toBeGreaterThan(0)
+      expect(() => a.detach()).toThrow(coded('NOT_QUIET'))
+      let received = 0
+      b.on('message', value => {
+        received += (value as Buffer).length
+      })
+      await a.flush()
+      closeSync(a.detach())
+      while (received < sent) await turns(1)
+    },
+  )
+
+  it.each([1, 2])('that has just gone out, before that is told: %i listeners', async listeners => {
+    const [a, b] = streams(LINES)
+    const fd = b.detach()
+    while (a.stats.queued === 0) {
+      a.send('x'.repeat(99))
+      await turns(1)
+    }
+    const told: unknown[] = []
+    // In the same turn of the channel as the last bytes go out; of several, with all of it read already.
+    for (let i = 0; i < listeners; i++) {
+      a.on('message', () => {
+        told.push('message')
+        expect(a.stats.queued).toBe(0)
+        expect(() => a.detach()).toThrow(coded('NOT_QUIET'))
+      })
+    }
+    const flushed = a.flush().then(() => told.push('flushed'))
+    readSync(fd, Buffer.alloc(MIB))
+    writeSync(fd, 'a message\n')
+    await flushed
+    expect(told).toEqual([...Array(listeners).fill('message'), 'flushed'])
+    closeSync(a.detach())
+    closeSync(fd)
+  })
+})
+
+describe('what a socket has been told', () => {
+  const SO_SNDBUF = 7
+  const SO_PASSCRED = 16
+  const SO_RCVLOWAT = 18
+  const SO_PASSPIDFD = 76
+  const NAMES = [SO_SNDBUF, SO_PASSCRED, SO_RCVLOWAT, SO_PASSPIDFD]
+
+  /** Runs Python with a socket as `s`; what it prints. */
+  function python(fd: number, code: string): string {
+    const begin = 'import socket; s = socket.socket(fileno=3)\n'
+    const args = ['-c', begin + code]
+    return String(execFileSync('python3', args, { stdio: ['ignore', 'pipe', 'inherit', fd] }))
+  }
+
+  /** The options that the kernel has, and whether a call waits. */
+  const toldOf = (fd: number) =>
+    python(
+      fd,
+      `import os
+def ask(option):
+    try:
+        return s.getsockopt(1, option)
+    except OSError:
+        return None
+print([*map(ask, ${JSON.stringify(NAMES)}), os.get_blocking(3)])`,
+    )
+
+  /** Says the opposite of what is so by default, as far as the kernel can. */
+  const tell = (fd: number) =>
+    python(
+      fd,
+      `import os
+for option in [${SO_PASSCRED}, ${SO_PASSPIDFD}]:
+    try:
+        s.setsockopt(1, option, 1)
+    except OSError:
+        pass
+os.set_blocking(3, False)`,
+    )
+
+  it.each(['dgram', 'seqpacket', 'stream'] as const)(
+    'is so again when a channel has had it: %s',
+    async type => {
+      const options = { protocol: 'raw', type } as const
+      const telling = type === 'dgram' ? { ...options, credentials: true } : options
+      for (const odd of [false, true]) {
+        const [a, b] = pair(options)
+        const [here, there] = [a.detach(), b.detach()]
+        if (odd) tell(here)
+        const found = toldOf(here)
+        const channel = keep(adopt(here, telling))
+        const other = keep(adopt(there, options))
+        for (let i = 0; i < 1_000; i++) channel.send(Buffer.alloc(1_000))
+        await turns(2)
+        // A stream asks for a larger send buffer, the others for credentials, and nobody for pidfds.
+        if (!odd || type === 'stream') expect(toldOf(channel.fd)).not.toBe(found)
+        other.on('message', () => {})
+        other.send('there')
+        await channel.receive()
+        await channel.flush()
+        const given = channel.detach()
+        expect(toldOf(given)).toBe(found)
+        closeSync(given)
+      }
+    },
+  )
+})

@@ -1,0 +1,241 @@
+import { describe, expect, it } from 'vitest'
+import { checkCodecOptions, checkOptions } from '../../lib/options/check.js'
+import { OPENERS, type Opener } from '../../lib/options/rules.js'
+
+const JSONCOMM = { protocol: 'jsoncomm' } as const
+const LINES = { protocol: 'lines' } as const
+const TCP = { host: 'localhost', port: 0 }
+
+/** What a function says to options that it refuses. */
+function refusal(opener: Opener, options: unknown, address?: unknown): Error {
+  try {
+    checkOptions(opener, options, address)
+  } catch (error) {
+    return error as Error
+  }
+  throw new Error('it was accepted')
+}
+
+/** Options that each function takes. */
+const SUITABLE: Record<Opener, object> = {
+  bind: JSONCOMM,
+  connect: JSONCOMM,
+  listen: LINES,
+  pair: JSONCOMM,
+  adopt: JSONCOMM,
+  over: LINES,
+  Codec: LINES,
+}
+const NUMBERS = ['maxMessage', 'maxFds', 'maxOpenFds', 'highWaterMark', 'maxQueued', 'maxQueuedFds']
+
+describe.each(OPENERS)('%s', opener => {
+  const suitable = SUITABLE[opener]
+
+  it.each([undefined, null, 'jsoncomm', 3])('needs options: %o', options => {
+    const error = refusal(opener, options)
+    expect(error).toBeInstanceOf(TypeError)
+    expect(error.message).toMatch(
+      new RegExp(`^${opener} needs options with a protocol, one of 'jsoncomm', .*, 'raw', not `),
+    )
+  })
+
+  it.each([undefined, null, 'nonsense', 'toString', '__proto__', 7])(
+    'needs a protocol: %o',
+    protocol => {
+      const error = refusal(opener, { protocol })
+      expect(error).toBeInstanceOf(TypeError)
+      expect(error.message).toMatch(/^protocol must be 'jsoncomm', '.*' or 'raw', not /)
+    },
+  )
+
+  it.each(['maxMesage', 'constructor', 'hasOwnProperty', 'toString'])(
+    'names the option %s that does not exist, and those that do',
+    option => {
+      const error = refusal(opener, { ...suitable, [option]: 3 })
+      expect(error).toBeInstanceOf(TypeError)
+      expect(error.message).toMatch(
+        new RegExp(`^${opener} has no option ${option}: it has protocol, .*maxMessage, `),
+      )
+    },
+  )
+
+  it('finds one that is inherited, too', () => {
+    const { message } = refusal(opener, Object.assign(Object.create({ nonsense: 1 }), suitable))
+    expect(message).toContain(`${opener} has no option nonsense`)
+  })
+
+  it('takes undefined for absent, everywhere', () => {
+    const names = [...NUMBERS, 'type', 'encoding', 'mode', 'backlog', 'head', 'lenient', 'nonsense']
+    const none = Object.fromEntries(names.map(name => [name, undefined]))
+    expect(checkOptions(opener, { ...none, ...suitable })).toEqual(checkOptions(opener, suitable))
+  })
+})
+
+describe('numbers', () => {
+  const of: [string, Opener, object, unknown?][] = [
+    ...NUMBERS.map((name): [string, Opener, object] => [name, 'pair', JSONCOMM]),
+    ['sendTimeout', 'bind', JSONCOMM],
+    ['timeout', 'connect', LINES],
+    ['mode', 'listen', LINES],
+    ['backlog', 'listen', LINES],
+    ['maxConnections', 'listen', LINES],
+  ]
+  it.each(of)('%s', (name, opener, options) => {
+    for (const wrong of ['1', null, true, {}, [], 1n, () => 1, Symbol('x')]) {
+      const error = refusal(opener, { ...options, [name]: wrong })
+      expect(error).toBeInstanceOf(TypeError)
+      expect(error.message).toMatch(new RegExp(`^${name} must be a number, not \\S`))
+    }
+    for (const wrong of [-1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 31]) {
+      const error = refusal(opener, { ...options, [name]: wrong })
+      expect(error).toBeInstanceOf(RangeError)
+      expect(error.message).toMatch(
+        new RegExp(`^${name} must be an integer from \\d+ to \\d+, not ${wrong}$`),
+      )
+    }
+  })
+
+  it('have limits that the kernel has, and 0 where that has a meaning', () => {
+    expect(checkOptions('pair', { ...JSONCOMM, maxFds: 253 }).maxFds).toBe(253)
+    expect(refusal('pair', { ...JSONCOMM, maxFds: 254 }).message).toContain('0 to 253')
+    expect(refusal('listen', { ...LINES, mode: 0o1000 })).toBeInstanceOf(RangeError)
+    for (const name of ['maxMessage', 'maxOpenFds', 'backlog', 'maxConnections']) {
+      expect(refusal('listen', { ...LINES, [name]: 0 })).toBeInstanceOf(RangeError)
+    }
+    expect(checkOptions('connect', { ...LINES, timeout: 0 }).timeout).toBe(0)
+    expect(checkOptions('bind', { ...JSONCOMM, sendTimeout: 0 }).native.sendTimeout).toBe(0)
+  })
+})
+
+describe('other values', () => {
+  const FLAGS: [string, Opener, object, unknown?][] = [
+    ['allowRelative', 'bind', JSONCOMM],
+    ['credentials', 'adopt', JSONCOMM],
+    ['allowHalfOpen', 'over', LINES],
+    ['captureRejections', 'listen', LINES],
+    ['noDelay', 'connect', LINES, TCP],
+    ['reusePort', 'listen', LINES, TCP],
+    ['lenient', 'pair', { protocol: 'uds_comms' }],
+    ['allowEmpty', 'Codec', { protocol: 'stockings' }],
+    ['finalLine', 'adopt', LINES],
+  ]
+  it.each(FLAGS)('%s is a boolean', (name, opener, options, address) => {
+    for (const wrong of [1, null, 'yes']) {
+      const error = refusal(opener, { ...options, [name]: wrong }, address)
+      expect(error).toBeInstanceOf(TypeError)
+      expect(error.message).toMatch(new RegExp(`^${name} must be true or false, not `))
+    }
+    for (const right of [true, false]) checkOptions(opener, { ...options, [name]: right }, address)
+  })
+
+  const WRONG: [Opener, object, string][] = [
+    [
+      'pair',
+      { ...JSONCOMM, type: 'stream' },
+      "type of jsoncomm must be 'dgram' or 'seqpacket', not 'stream'",
+    ],
+    [
+      'pair',
+      { ...JSONCOMM, type: null },
+      "type of jsoncomm must be 'dgram' or 'seqpacket', not null",
+    ],
+    [
+      'pair',
+      { protocol: 'raw', type: 'tcp' },
+      "type of raw must be 'stream', 'seqpacket' or 'dgram', not 'tcp'",
+    ],
+    [
+      'pair',
+      { ...JSONCOMM, encoding: 'buffer' },
+      "encoding of jsoncomm must be 'json', not 'buffer'",
+    ],
+    ['pair', { ...JSONCOMM, encoding: null }, "encoding of jsoncomm must be 'json', not null"],
+    [
+      'over',
+      { ...LINES, encoding: 'utf8' },
+      "encoding of lines must be 'text', 'json' or 'buffer', not 'utf8'",
+    ],
+    ['listen', { ...LINES, unlink: true }, "unlink must be 'stale', 'always' or false, not true"],
+    ['listen', { ...LINES, unlink: null }, "unlink must be 'stale', 'always' or false, not null"],
+    ['connect', { ...LINES, signal: {} }, 'signal must be an AbortSignal'],
+    ['connect', { ...LINES, signal: null }, 'signal must be an AbortSignal'],
+    ['listen', { ...LINES, allowPeer: true }, 'allowPeer must be a function, not true'],
+    ['Codec', { ...LINES, onMalformed: null }, 'onMalformed must be a function, not null'],
+    ['adopt', { ...LINES, keepAlive: '1' }, "keepAlive must be true, false or a number, not '1'"],
+    [
+      'adopt',
+      { ...LINES, head: 'text' },
+      "head must be a Buffer or another ArrayBufferView, not 'text'",
+    ],
+  ]
+  it.each(WRONG)('%s of %o: %s', (opener, options, message) => {
+    expect(refusal(opener, options)).toEqual(new TypeError(message))
+  })
+
+  it('keepAlive is in seconds for the kernel', () => {
+    const checked = (keepAlive: unknown) =>
+      checkOptions('connect', { ...LINES, keepAlive }, TCP).keepAlive
+    expect([false, true, 1, 1_000, 1_001, 32_767_000].map(checked)).toEqual([
+      false,
+      0,
+      1,
+      1,
+      2,
+      32_767,
+    ])
+    for (const wrong of [0, -1, 1.5, 32_767_001, Number.NaN]) {
+      const error = refusal('connect', { ...LINES, keepAlive: wrong }, TCP)
+      expect(error).toEqual(
+        new RangeError(`keepAlive must be an integer from 1 to 32767000, not ${wrong}`),
+      )
+    }
+  })
+
+  it('head is the bytes of any view', () => {
+    const bytes = Buffer.from('xxhead')
+    const view = new DataView(bytes.buffer, bytes.byteOffset + 2, 4)
+    const { head } = checkOptions('adopt', { ...LINES, head: view })
+    expect(Buffer.from(head as Uint8Array).toString()).toBe('head')
+  })
+})
+
+describe('what the protocol makes of the options', () => {
+  it('payloads are text where they are text or JSON', () => {
+    const text = (options: object) => checkOptions('pair', options).native.text
+    expect(text(LINES)).toBe(true)
+    expect(text({ ...LINES, encoding: 'json' })).toBe(true)
+    expect(text({ ...LINES, encoding: 'buffer' })).toBe(false)
+    expect(text({ protocol: 'stockings' })).toBe(false)
+    expect(text(JSONCOMM)).toBe(true)
+  })
+
+  it('an empty message is sent, skipped or refused', () => {
+    const empty = (options: object) => checkOptions('pair', options).empty
+    expect(empty(LINES)).toBe('sent')
+    expect(empty({ protocol: 'uds_comms' })).toBe('refused')
+    expect(checkCodecOptions('uds_comms', {}).empty).toBe('sent')
+    expect(empty({ protocol: 'stockings' })).toBe('skipped')
+    expect(empty({ protocol: 'stockings', allowEmpty: true })).toBe('sent')
+    expect(empty({ protocol: 'raw' })).toBe('skipped')
+    expect(empty({ protocol: 'raw', type: 'dgram' })).toBe('sent')
+  })
+
+  it('nothing expires in the queue of a stream', () => {
+    expect(checkOptions('pair', LINES).native.sendTimeout).toBe(0)
+    expect(checkOptions('pair', JSONCOMM).native.sendTimeout).toBe(30_000)
+  })
+
+  it("a codec's protocol is its first argument", () => {
+    expect(checkCodecOptions('lines', { finalLine: true })).toMatchObject({
+      protocol: 'lines',
+      encoding: 'text',
+      native: { protocol: 'lines', finalLine: true },
+    })
+    expect(() => checkCodecOptions('lines', LINES)).toThrow(/^Codec has no option protocol: /)
+    expect(() => checkCodecOptions('nonsense', {})).toThrow(/^protocol must be /)
+    expect(() => checkCodecOptions('lines', null as never)).toThrow(/^Codec takes its options as/)
+    expect(() => checkCodecOptions('lines', Object.create({ nonsense: 1 }))).toThrow(
+      /^Codec has no option nonsense: it has protocol, encoding, finalLine, maxMessage, /,
+    )
+  })
+})

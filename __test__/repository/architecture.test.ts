@@ -1,0 +1,53 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, normalize, relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, it } from 'vitest'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+
+/** The folders of `lib/`, lowest first: an import points to its own folder or to one before it. */
+const LAYERS = ['util', 'native', 'options', 'fds', 'wire', 'channel', 'open', 'compat']
+
+const files = (folder: string): string[] =>
+  readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
+    .filter(entry => entry.isFile() && entry.name.endsWith('.ts'))
+    .map(entry => relative(root, join(entry.parentPath, entry.name)))
+
+/** The files of the project that a file imports. */
+function importsOf(file: string): string[] {
+  const source = readFileSync(join(root, file), 'utf8')
+  const specifiers = [...source.matchAll(/\bfrom '(\.[^']+)'|\bimport\('(\.[^']+)'\)/g)]
+  return specifiers.map(([, first, second]) =>
+    normalize(join(dirname(file), (first ?? second) as string)),
+  )
+}
+
+const layerOf = (file: string): number => LAYERS.indexOf(file.split('/')[1] ?? '')
+
+describe('lib/', () => {
+  const sources = files('lib')
+
+  it('consists of one folder per layer', () => {
+    const folders = new Set(sources.map(file => file.split('/')[1]))
+    expect([...folders].sort()).toEqual([...LAYERS].sort())
+  })
+
+  it('imports only from the same layer or a lower one', () => {
+    const upward = sources.flatMap(file =>
+      importsOf(file)
+        .filter(target => layerOf(target) > layerOf(file))
+        .map(target => `${file} imports ${target}`),
+    )
+    expect(upward).toEqual([])
+  })
+
+  it('has compatibility modules that do not import one another', () => {
+    const module = (file: string) => file.split('/')[2]
+    const across = files('lib/compat').flatMap(file =>
+      importsOf(file)
+        .filter(target => target.startsWith('lib/compat/') && module(target) !== module(file))
+        .map(target => `${file} imports ${target}`),
+    )
+    expect(across).toEqual([])
+  })
+})

@@ -1,0 +1,103 @@
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { Worker } from 'node:worker_threads'
+import { describe, expect, it } from 'vitest'
+import { cleanUp, turns } from '../support/channels.js'
+import { links } from '../support/descriptors.js'
+import { beside, directory, Peer, tidy } from '../support/processes.js'
+import {
+  accepted,
+  all,
+  cleanUpStreams,
+  closedOf,
+  LINES,
+  listening,
+  overTcp,
+  streams,
+  takeValues,
+  until,
+} from '../support/streams.js'
+
+cleanUp()
+cleanUpStreams()
+tidy()
+
+const FILE = new URL('../support/children/worker-streams.mjs', import.meta.url)
+
+/** What is open once all that ends on its own has ended. */
+async function settled(): Promise<string[]> {
+  await turns(3)
+  return links().sort()
+}
+
+describe('a worker thread that is terminated', () => {
+  it.each(['queues', 'listens', 'waits', 'busy'])('leaves nothing open: it %s', async name => {
+    const before = await settled()
+    for (const connected of [async () => streams(LINES), () => overTcp(LINES)]) {
+      const [a, b] = await connected()
+      a.on('error', () => {})
+      const path = join(directory(), 's')
+      const worker = new Worker(FILE, { workerData: { name, fd: b.detach(), path } })
+      a.send('hello')
+      await once(worker, 'message')
+      await worker.terminate()
+      // The other end hears of it; the path goes with its listener.
+      expect(existsSync(path)).toBe(false)
+      a.on('message', () => {})
+      await closedOf(a)
+    }
+    expect(await settled()).toEqual(before)
+  })
+
+  it('twenty at once, while they talk', async () => {
+    const before = await settled()
+    await Promise.all(
+      Array.from({ length: 20 }, async () => {
+        const [a, b] = streams(LINES)
+        const worker = new Worker(FILE, { workerData: { name: 'echoes', fd: b.detach() } })
+        a.on('error', () => {})
+        let echoes = 0
+        a.on('message', () => {
+          echoes++
+          a.send('more')
+        })
+        for (let i = 0; i < 50; i++) a.send(`${i}`)
+        await until(() => echoes > 200)
+        await worker.terminate()
+        await closedOf(a)
+      }),
+    )
+    expect(await settled()).toEqual(before)
+  }, 60_000)
+})
+
+describe('what is unsent at the end', () => {
+  it('of a process is tried once', async () => {
+    for (const where of ['', { host: '127.0.0.1', port: 0 }]) {
+      const listener = await listening(where, { protocol: 'length_prefixed', encoding: 'text' })
+      const peer = new Peer(process.execPath, [
+        beside('support/children/streams.mjs'),
+        'exits',
+        JSON.stringify(listener.address),
+      ])
+      const channel = await accepted(listener)
+      expect(await all(channel)).toEqual(['gathered', 'and not written'])
+      expect(await peer.ended).toBe(0)
+    }
+  })
+
+  it('of a worker thread that exits is tried once', async () => {
+    const [a, b] = streams(LINES)
+    const worker = new Worker(FILE, { workerData: { name: 'exits', fd: b.detach() } })
+    const exited = once(worker, 'exit')
+    expect(await takeValues(a, 1)).toEqual(['last'])
+    await exited
+  })
+
+  it('close resolves when all is sent, and process.exit after that loses nothing', async () => {
+    const peer = new Peer(process.execPath, [beside('support/children/streams.mjs'), 'leaves'])
+    expect(await peer.line()).toBe('closed')
+    expect(await peer.ended).toBe(0)
+  })
+})

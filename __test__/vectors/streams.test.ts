@@ -1,0 +1,209 @@
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { Codec } from 'fdwire'
+import { describe, expect, it } from 'vitest'
+import { cleanUp } from '../support/channels.js'
+import { beside } from '../support/processes.js'
+import { closedOf, rawTo } from '../support/streams.js'
+
+cleanUp()
+
+const PROTOCOLS = ['uds_comms', 'stockings', 'msg_channel', 'length_prefixed', 'lines'] as const
+type Name = (typeof PROTOCOLS)[number]
+
+interface Value {
+  text?: string
+  bytes?: string
+  repeat?: number
+}
+interface EncodeRow extends Value {
+  options?: object
+  wire?: string
+  sha256?: string
+  refused?: string
+}
+interface DecodeRow {
+  case: string
+  chunks: string[]
+  options?: object
+  gives: (Value & { malformed?: string })[]
+  noise?: number
+  lost?: string
+  missing?: number
+}
+interface Vectors {
+  encode: EncodeRow[]
+  decode: DecodeRow[]
+  base64?: [string, string | null][]
+}
+
+const vectorsOf = (name: Name): Vectors =>
+  JSON.parse(readFileSync(beside(`../vectors/${name}.json`), 'utf8'))
+
+/** Parts of hex, each `hex` or `hex*times`, with blanks between them. */
+function unhex(parts: string): Buffer {
+  const decoded = parts.split(' ').map(part => {
+    const [hex = '', times = '1'] = part.split('*')
+    return Buffer.from(hex.repeat(Number(times)), 'hex')
+  })
+  return Buffer.concat(decoded)
+}
+
+function payloadOf({ text, bytes, repeat = 1 }: Value): string | Buffer {
+  return text === undefined ? unhex(bytes as string) : text.repeat(repeat)
+}
+
+/** What comes out of a stream, in order: values, the codes of malformed messages, and of the end. */
+interface Given {
+  items: unknown[]
+  end: string | undefined
+  missing: number | undefined
+}
+
+/** A value that two of are equal at once, however large they are. */
+function told(value: unknown): unknown {
+  if (Buffer.isBuffer(value)) return { bytes: value.toString('hex') }
+  return { text: value }
+}
+
+function expected({ gives, lost, missing }: DecodeRow): Given {
+  const items = gives.map(item => item.malformed ?? told(payloadOf(item)))
+  return { items, end: lost ?? (missing ? 'ERR_FDWIRE_CUT_SHORT' : undefined), missing }
+}
+
+function decode(name: Name, options: object | undefined, chunks: Buffer[]): Given {
+  let items: unknown[] = []
+  const codes: string[] = []
+  const onMalformed = (error: Error) => codes.push((error as NodeJS.ErrnoException).code as string)
+  const codec = new Codec(name, { ...options, onMalformed } as never)
+  let end: { code?: string; missing?: number } = {}
+  // Within a call the messages come behind what was malformed: that is their order where it matters.
+  const take = (values: unknown[]) => {
+    items = items.concat(codes.splice(0), values.map(told))
+  }
+  try {
+    for (const chunk of chunks) take(codec.push(chunk))
+    take(codec.end())
+  } catch (error) {
+    items = items.concat(codes.splice(0))
+    end = error as typeof end
+  }
+  return { items, end: end.code, missing: end.missing }
+}
+
+/** Without the order between messages and malformed ones, which one `push` doesn't tell. */
+function unordered({ items, ...rest }: Given): unknown {
+  const isCode = (item: unknown) => typeof item === 'string'
+  return { ...rest, codes: items.filter(isCode), values: items.filter(item => !isCode(item)) }
+}
+
+const oneByOne = (bytes: Buffer) => Array.from(bytes, (_, at) => bytes.subarray(at, at + 1))
+
+describe.each(PROTOCOLS)(
+  '%s: what is encoded is what the vectors say, and decodes to itself',
+  name => {
+    const { encode } = vectorsOf(name)
+    it('all of it', () => {
+      for (const { options, wire, sha256, refused, ...row } of encode) {
+        const codec = new Codec(name, { ...options } as never)
+        const value = payloadOf(row)
+        if (refused !== undefined) {
+          expect(() => codec.encode(value)).toThrow(expect.objectContaining({ code: refused }))
+          continue
+        }
+        const frame = codec.encode(value)
+        expect(frame.equals(unhex(wire as string)), JSON.stringify(row)).toBe(true)
+        if (sha256) expect(createHash('sha256').update(frame).digest('hex')).toBe(sha256)
+        const given = { items: [told(value)], end: undefined, missing: undefined }
+        expect(decode(name, options, [frame])).toEqual(given)
+        if (frame.length < 5_000) expect(decode(name, options, oneByOne(frame))).toEqual(given)
+      }
+    })
+  },
+)
+
+describe.each(PROTOCOLS)('%s: a stream gives what the vectors say', name => {
+  const { decode: rows } = vectorsOf(name)
+  it.each(rows)('$case', row => {
+    const chunks = row.chunks.map(unhex)
+    const bytes = Buffer.concat(chunks)
+    const all = expected(row)
+    expect(unordered(decode(name, row.options, chunks)), 'in its chunks').toEqual(unordered(all))
+    expect(unordered(decode(name, row.options, [bytes])), 'whole').toEqual(unordered(all))
+    if (bytes.length > 5_000) return
+    expect(decode(name, row.options, oneByOne(bytes)), 'byte by byte').toEqual(all)
+    for (let at = 0; at <= bytes.length; at++) {
+      if (at > 60 && at < bytes.length - 60) continue
+      const halves = [bytes.subarray(0, at), bytes.subarray(at)]
+      const cut = unordered(decode(name, row.options, halves))
+      expect(cut, `cut at ${at}`).toEqual(unordered(all))
+    }
+  })
+})
+
+describe.each(PROTOCOLS)('%s: a channel gives what the vectors say', name => {
+  const { decode: rows } = vectorsOf(name)
+  it.each(rows)('$case', async row => {
+    const [raw, channel] = rawTo({ protocol: name, type: 'stream', ...row.options })
+    const items: unknown[] = []
+    let end: { code?: string; missing?: number } = {}
+    channel.on('message', value => items.push(told(value)))
+    channel.on('malformed', error => items.push((error as { code?: string }).code))
+    channel.on('error', error => {
+      end = error as typeof end
+    })
+    // What comes behind the point where the stream is lost may find nobody.
+    raw.on('error', () => {})
+    for (const chunk of row.chunks) if (!raw.closed) raw.send(unhex(chunk))
+    const closed = closedOf(channel)
+    await raw.close().catch(() => {})
+    await closed
+    expect({ items, end: end.code, missing: end.missing }).toEqual(expected(row))
+    if (row.lost === undefined) expect(channel.stats.noise).toBe(row.noise ?? 0)
+  })
+})
+
+describe('uds_comms: base64', () => {
+  const { base64 = [] } = vectorsOf('uds_comms')
+  const isUtf8 = (bytes: Buffer) => Buffer.from(bytes.toString()).equals(bytes)
+  // A dollar sign, which no frame can hold, is a byte that is passed over like any other.
+  const frameOf = (hex: string) =>
+    Buffer.from(`%${Buffer.from(hex, 'hex').toString('latin1').replaceAll('$', '!')}$`, 'latin1')
+
+  it('is leniently what the original makes of it', () => {
+    expect(base64.length).toBe(798)
+    for (const [encoded, decoded] of base64) {
+      const bytes = Buffer.from(decoded ?? '', 'hex')
+      const good = isUtf8(bytes) ? told(bytes.toString()) : 'ERR_FDWIRE_NOT_UTF8'
+      const items = [decoded === null ? 'ERR_FDWIRE_NOT_BASE64' : good]
+      const given = decode('uds_comms', { lenient: true }, [frameOf(encoded)])
+      expect(given, encoded).toEqual({ items, end: undefined, missing: undefined })
+    }
+  })
+
+  it('is strictly what is encoded, and nothing else', () => {
+    for (const [encoded, decoded] of base64) {
+      const frame = frameOf(encoded)
+      if (frame.indexOf('%', 1) > 0) continue
+      const bytes = Buffer.from(decoded ?? '', 'hex')
+      const isCanonical = frame.equals(Buffer.from(`%${bytes.toString('base64')}$`))
+      const good = isUtf8(bytes) ? told(bytes.toString()) : 'ERR_FDWIRE_NOT_UTF8'
+      const { items } = decode('uds_comms', undefined, [frame])
+      expect(items, encoded).toEqual([isCanonical ? good : 'ERR_FDWIRE_NOT_BASE64'])
+    }
+  })
+})
+
+describe('what is not in the vectors', () => {
+  it('stockings: an empty message has no bytes, unless they are asked for', () => {
+    const codec = new Codec('stockings')
+    expect([codec.encode('').length, codec.encode(Buffer.alloc(0)).length]).toEqual([0, 0])
+  })
+
+  it.each(['uds_comms', 'stockings', 'lines'] as const)('%s: a lone surrogate is refused', name => {
+    const codec = new Codec(name)
+    expect(() => codec.encode('a\ud800')).toThrow(
+      expect.objectContaining({ code: 'ERR_FDWIRE_ILL_FORMED_TEXT' }),
+    )
+  })
+})

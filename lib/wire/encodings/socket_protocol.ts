@@ -1,0 +1,145 @@
+import * as addon from '#native'
+import {
+  checkId,
+  type Fields,
+  type Form,
+  type Ids,
+  isId,
+  type MessageFields,
+  STATUS_OKAY,
+} from '../../options/socket_protocol.js'
+import { show } from '../../util/checks.js'
+import { type ErrorCode, FdwireError } from '../../util/errors.js'
+
+/** The form of an encoding; undefined for one that isn't ours. */
+export function formOf(encoding: string | undefined): Form | undefined {
+  return encoding === 'pure_json' || encoding === 'struct_json' ? encoding : undefined
+}
+
+/**
+ * The body of whatever a channel was given to send: the fields of a message, or a `DataStorage`.
+ *
+ * # Errors
+ * Those of `encodeBody`; a TypeError or RangeError for ids that are none.
+ */
+export function encodeMessage(form: Form, value: unknown): Buffer {
+  if (typeof value !== 'object' || value === null) {
+    throw new TypeError(`A message is an object with service_id and data_id, not ${show(value)}`)
+  }
+  const fields = fieldsOf(value)
+  const { status = STATUS_OKAY, service_id, data_id, data = null } = fields
+  return encodeBody(form, {
+    status: checkId('status', status),
+    service_id: checkId('service_id', service_id),
+    data_id: checkId('data_id', data_id),
+    data,
+  })
+}
+
+/** The fields of a message, which may be an object that has them as its JSON, as a `DataStorage`. */
+function fieldsOf(value: object): MessageFields {
+  return 'toJSON' in value && typeof value.toJSON === 'function' ? value.toJSON() : value
+}
+
+/**
+ * The body of a message.
+ *
+ * # Errors
+ * ERR_FDWIRE_UNENCODABLE for data that JSON can't carry. The ids were checked before.
+ */
+export function encodeBody(form: Form, { status, service_id, data_id, data }: Fields): Buffer {
+  const json = stringify(data)
+  if (form === 'struct_json') return addon.writeStructJson(status, service_id, data_id, json)
+  const ids = `"data_id":${data_id},"service_id":${service_id},"status":${status}`
+  return addon.writePureJson(`{${ids},"data":${json}}`)
+}
+
+/**
+ * The message in a body.
+ *
+ * # Errors
+ * A {@link BodyError}, which has the ids where they can be read.
+ */
+export function decodeBody(form: Form, bytes: Uint8Array): Fields {
+  const body = addon.readSocketProtocol(form === 'struct_json', bytes)
+  if (body === null) {
+    throw new BodyError('ERR_FDWIRE_BAD_BODY', `The body is too short: ${bytes.length} bytes`)
+  }
+  const { json, isSound } = body
+  const header = body.status === undefined ? undefined : (idsOf(body) as Ids)
+  if (!isSound)
+    throw new BodyError('ERR_FDWIRE_BAD_CHECKSUM', 'The checksum is wrong', header ?? guess(json))
+  if (json === null || json === undefined) {
+    throw new BodyError('ERR_FDWIRE_NOT_UTF8', 'The text of the body is not UTF-8', header)
+  }
+  const value = parse(json, header)
+  if (header !== undefined) return { ...header, data: value }
+  const ids = idsIn(value)
+  if (ids === undefined) {
+    throw new BodyError(
+      'ERR_FDWIRE_BAD_BODY',
+      'The body is no object with status, service_id and data_id',
+    )
+  }
+  const { data } = value as { data?: unknown }
+  if (data === undefined) throw new BodyError('ERR_FDWIRE_BAD_BODY', 'The body has no data', ids)
+  return { ...ids, data }
+}
+
+/** The JSON of data; `undefined` has none, and a function neither. */
+function stringify(data: unknown): string {
+  let json: string | undefined
+  try {
+    json = JSON.stringify(data)
+  } catch (cause) {
+    throw unencodable(cause)
+  }
+  if (json === undefined) throw unencodable()
+  return json
+}
+
+function unencodable(cause?: unknown): FdwireError {
+  const options = cause === undefined ? {} : { cause }
+  return new FdwireError('ERR_FDWIRE_UNENCODABLE', 'JSON cannot carry the data', options)
+}
+
+/** The parser's own error would show a piece of the text, which may be a key: it is not the cause. */
+function parse(json: string, ids: Ids | undefined): unknown {
+  try {
+    return JSON.parse(json)
+  } catch {
+    throw new BodyError('ERR_FDWIRE_NOT_JSON', 'The text of the body is not JSON', ids)
+  }
+}
+
+/** What the numbers of a body with a wrong checksum seem to be. */
+function guess(json: string | null | undefined): Ids | undefined {
+  try {
+    return idsIn(JSON.parse(json as string))
+  } catch {
+    return undefined
+  }
+}
+
+function idsIn(value: unknown): Ids | undefined {
+  if (typeof value !== 'object' || value === null) return undefined
+  const { status, service_id, data_id } = value as Partial<Ids>
+  return isId(status) && isId(service_id) && isId(data_id)
+    ? { status, service_id, data_id }
+    : undefined
+}
+
+function idsOf({ status, serviceId, dataId }: addon.SocketProtocolBody) {
+  return { status, service_id: serviceId, data_id: dataId }
+}
+
+/** A body that is no message. There is no sample of it: the data may be a key. */
+export class BodyError extends FdwireError {
+  /** What its numbers are, where they can be read; with a wrong checksum they may be wrong too. */
+  declare readonly ids?: Ids
+
+  constructor(code: ErrorCode, message: string, ids?: Ids) {
+    super(code, message)
+    if (ids !== undefined) this.ids = ids
+  }
+}
