@@ -1,31 +1,32 @@
-//! jsoncomm: one datagram, or one seqpacket record, is one JSON text.
+//! jsoncomm: one JSON text per datagram or seqpacket record.
 //!
 //! ```text
-//!  datagram  ┌──────────────────────────────────────────────┐   control message, not seen here
+//!  datagram  ┌──────────────────────────────────────────────┐   control message, not handled here
 //!            │ 7b 22 66 64 22 3a 20 30 7d                   │   ┌────────────────────────────┐
 //!            │ {  "  f  d  "  :     0  }                    │ + │ SCM_RIGHTS: fd 0, fd 1 …   │
 //!            └──────────────────────────────────────────────┘   └────────────────────────────┘
-//!              no header, no length, no terminator: the kernel keeps the border of the message
+//!              no header, no length, no terminator: the kernel preserves message boundaries
 //! ```
 //!
-//! The original (osbuild's Python) sends ASCII with `\u` escapes; fdwire sends what
-//! `JSON.stringify` gives, in UTF-8. Both are valid for both. What is taken is narrower than what
-//! Python's `json.loads` takes: no UTF-16 or UTF-32, no byte order mark, no bare `NaN` or
-//! `Infinity`. The first is refused here, the others by `JSON.parse`, which reads the text anyway.
+//! The original (osbuild's Python) sends ASCII with `\u` escapes; fdwire sends the output of
+//! `JSON.stringify` in UTF-8. Each accepts the other's form. fdwire accepts less than Python's
+//! `json.loads`: no UTF-16 or UTF-32, no byte order mark, no bare `NaN` or `Infinity`. [`decode`]
+//! rejects other encodings than UTF-8; `JSON.parse`, which parses the text anyway, rejects the rest.
 
-use crate::{Malformed, Text};
+use crate::payload::{Malformed, Text};
 
-/// What stands in a datagram or record whose text is in a file: its descriptor is the first of those
-/// beside it. It is no JSON, so no message is taken for it.
+/// Contents of a datagram or record whose JSON text is in a file: the first descriptor in the control
+/// message refers to that file. The marker is not valid JSON, so it cannot be confused with a message.
 ///
-/// The original sends so what is larger than `net.core.wmem_max`, and takes it at any size.
+/// The original sends a message larger than `net.core.wmem_max` this way, and receives one of any
+/// size.
 pub const MARKER: &[u8] = b"<args-via-fd>";
 
-/// Checks what can be checked of a datagram without parsing it.
+/// Checks a datagram as far as possible without parsing it: a text that is not JSON passes.
 ///
 /// # Errors
-/// [`Malformed::Empty`] for a datagram of no bytes, [`Malformed::NotUtf8`] for one that isn't UTF-8.
-/// A datagram that is UTF-8 and no JSON passes.
+///
+/// [`Malformed::Empty`] for an empty datagram, [`Malformed::NotUtf8`] for one that is not UTF-8.
 pub fn decode(datagram: &[u8]) -> Result<Text, Malformed> {
     if datagram.is_empty() {
         return Err(Malformed::Empty);

@@ -1,4 +1,4 @@
-//! length_prefixed: the payload's length in bytes, as 32 bits big-endian, then the payload.
+//! length_prefixed: the payload's length in bytes as a 32-bit big-endian integer, then the payload.
 //!
 //! ```text
 //!  ┌─────────────┬───────────────────────────────┐
@@ -7,44 +7,48 @@
 //!  └─────────────┴───────────────────────────────┘
 //! ```
 //!
-//! What tokio-util's `LengthDelimitedCodec` and Erlang's `{packet, 4}` speak by default.
+//! The default of tokio-util's `LengthDelimitedCodec`, and Erlang's `{packet, 4}`.
 
-use crate::codec::{End, Frame, Head, Lost, Options, Step, Unframeable, announced, cut};
+use crate::contract::{
+    End, Frame, Head, Lost, Options, Step, StreamCodec, Unframeable, end_after,
+    length_prefixed_step,
+};
 
-/// The decoder of one stream.
+/// The codec of one stream.
 #[derive(Clone, Debug)]
 pub struct Codec {
     options: Options,
 }
 
-impl Codec {
-    pub(crate) fn new(options: Options) -> Self {
+impl StreamCodec for Codec {
+    fn new(options: Options) -> Self {
         Self { options }
     }
 
     #[inline]
-    pub(crate) fn decode(&mut self, input: &mut [u8]) -> Result<Step, Lost> {
-        let Some(head) = input.first_chunk::<HEADER>() else {
+    fn decode(&mut self, input: &mut [u8]) -> Result<Step, Lost> {
+        let Some(header) = input.first_chunk::<HEADER>() else {
             return Ok(Step::Incomplete { frame: HEADER.max(input.len() + 1) });
         };
-        let length = usize::try_from(u32::from_be_bytes(*head)).map_err(|_| Lost::TooLarge)?;
+        let length = usize::try_from(u32::from_be_bytes(*header)).map_err(|_| Lost::TooLarge)?;
         if length > self.options.max_message {
             return Err(Lost::TooLarge);
         }
-        Ok(announced(input, HEADER, length, self.options.text))
+        Ok(length_prefixed_step(input, HEADER, length, self.options.text))
     }
 
-    pub(crate) fn end(&mut self, rest: &mut [u8]) -> End {
-        cut(self.decode(rest), rest.len())
+    fn end(&mut self, rest: &mut [u8]) -> End {
+        end_after(self.decode(rest), rest.len())
+    }
+
+    #[inline]
+    fn frame(&self, payload: &[u8], _text: bool) -> Result<Frame, Unframeable> {
+        let length = u32::try_from(payload.len()).map_err(|_| Unframeable::TooLong)?;
+        let mut head = Head::EMPTY;
+        head.extend(&length.to_be_bytes());
+        Ok(Frame::Around { head, tail: b"" })
     }
 }
 
-#[inline]
-pub(crate) fn frame(length: usize) -> Result<Frame, Unframeable> {
-    let length = u32::try_from(length).map_err(|_| Unframeable::TooLong)?;
-    let mut head = Head::EMPTY;
-    head.extend(&length.to_be_bytes());
-    Ok(Frame::Around { head, tail: b"" })
-}
-
+/// Length of the header in bytes.
 const HEADER: usize = 4;

@@ -7,46 +7,44 @@
 //!  └────────────────────────┴────┘
 //! ```
 //!
-//! A carriage return before the line feed is a byte of the line. What stands behind the last line feed
-//! when the stream ends was cut, or (`final_line`) is a line too.
+//! A carriage return before the line feed belongs to the message. Bytes after the last line feed are
+//! an incomplete message when the stream ends; with `final_line` they are a message.
 
 use memchr::memchr;
 
-use crate::codec::{End, Frame, Head, Lost, Options, Step, Unframeable, kind_of};
+use crate::contract::{
+    End, Frame, Head, Lost, Options, Step, StreamCodec, Unframeable, complete_step, kind_of,
+};
 
-/// The decoder of one stream.
+/// The codec of one stream.
 #[derive(Clone, Debug)]
 pub struct Codec {
     options: Options,
-    /// How far the input has been searched.
+    /// Number of bytes at the start of the input that are known to contain no delimiter.
     searched: usize,
 }
 
-impl Codec {
-    pub(crate) fn new(options: Options) -> Self {
+impl StreamCodec for Codec {
+    fn new(options: Options) -> Self {
         Self { options, searched: 0 }
     }
 
     #[inline]
-    pub(crate) fn decode(&mut self, input: &mut [u8]) -> Result<Step, Lost> {
+    fn decode(&mut self, input: &mut [u8]) -> Result<Step, Lost> {
         let from = core::mem::take(&mut self.searched);
-        let found = memchr(DELIMITER, &input[from..]).map(|at| from + at);
-        let length = found.unwrap_or(input.len());
+        let delimiter = memchr(DELIMITER, &input[from..]).map(|at| from + at);
+        let length = delimiter.unwrap_or(input.len());
         if length > self.options.max_message {
             return Err(Lost::TooLarge);
         }
-        if found.is_none() {
+        if delimiter.is_none() {
             self.searched = length;
             return Ok(Step::Incomplete { frame: length + 1 });
         }
-        let consumed = length + 1;
-        Ok(match kind_of(&input[..length], self.options.text) {
-            Ok(kind) => Step::Message { consumed, payload: 0..length, kind },
-            Err(why) => Step::Malformed { consumed, why },
-        })
+        Ok(complete_step(&input[..length], 0, length + 1, self.options.text))
     }
 
-    pub(crate) fn end(&mut self, rest: &mut [u8]) -> End {
+    fn end(&mut self, rest: &mut [u8]) -> End {
         if !self.options.final_line {
             return End::Cut { missing: 1 };
         }
@@ -55,14 +53,14 @@ impl Codec {
             Err(why) => End::Malformed(why),
         }
     }
-}
 
-#[inline]
-pub(crate) fn frame(payload: &[u8]) -> Result<Frame, Unframeable> {
-    if memchr(DELIMITER, payload).is_some() {
-        return Err(Unframeable::Delimiter);
+    #[inline]
+    fn frame(&self, payload: &[u8], _text: bool) -> Result<Frame, Unframeable> {
+        if memchr(DELIMITER, payload).is_some() {
+            return Err(Unframeable::Delimiter);
+        }
+        Ok(Frame::Around { head: Head::EMPTY, tail: b"\n" })
     }
-    Ok(Frame::Around { head: Head::EMPTY, tail: b"\n" })
 }
 
 const DELIMITER: u8 = b'\n';

@@ -1,28 +1,28 @@
 //! The list of protocols.
 
-/// A framing, by the name that `protocol` has in JavaScript.
+/// A protocol; its name is the value of the JavaScript option `protocol`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// One datagram, one JSON text.
+    /// One JSON text per datagram.
     Jsoncomm,
     /// A length before each payload.
     LengthPrefixed,
-    /// A line feed behind each payload.
+    /// A line feed after each payload.
     Lines,
     /// A header line before each payload.
     MsgChannel,
-    /// The bytes as they come: one datagram or chunk, one message.
+    /// No framing: one message per datagram or chunk.
     Raw,
-    /// Services: a body between two signs with escapes, or alone as a datagram.
+    /// A body with a checksum: escaped between two delimiters, or alone in a datagram.
     SocketProtocol,
     /// A type and a length before each payload.
     Stockings,
-    /// Base64 between two signs.
+    /// Base64 between two delimiters.
     UdsComms,
 }
 
 impl Protocol {
-    /// All of them.
+    /// All protocols, sorted by name.
     pub const ALL: [Self; 8] = [
         Self::Jsoncomm,
         Self::LengthPrefixed,
@@ -34,12 +34,12 @@ impl Protocol {
         Self::UdsComms,
     ];
 
-    /// The protocol of this name.
+    /// Returns the protocol with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|protocol| protocol.name() == name)
     }
 
-    /// The name.
+    /// Returns the name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Jsoncomm => "jsoncomm",

@@ -1,27 +1,31 @@
-//! raw: no framing. On a stream each chunk that arrives is a message, as large as it came.
+//! raw: no framing. Each chunk of a stream is a message; a chunk larger than `max_message` is split.
 
-use crate::codec::{End, Lost, Options, Step, kind_of};
+use crate::contract::{
+    End, Frame, Head, Lost, Options, Step, StreamCodec, Unframeable, complete_step,
+};
 
-/// The decoder of one stream.
+/// The codec of one stream.
 #[derive(Clone, Debug)]
 pub struct Codec {
     options: Options,
 }
 
-impl Codec {
-    pub(crate) fn new(options: Options) -> Self {
+impl StreamCodec for Codec {
+    fn new(options: Options) -> Self {
         Self { options }
     }
 
-    pub(crate) fn decode(&mut self, input: &mut [u8]) -> Result<Step, Lost> {
+    fn decode(&mut self, input: &mut [u8]) -> Result<Step, Lost> {
         let consumed = input.len().min(self.options.max_message.max(1));
-        Ok(match kind_of(&input[..consumed], self.options.text) {
-            Ok(kind) => Step::Message { consumed, payload: 0..consumed, kind },
-            Err(why) => Step::Malformed { consumed, why },
-        })
+        Ok(complete_step(&input[..consumed], 0, consumed, self.options.text))
     }
 
-    pub(crate) fn end(&mut self, _rest: &mut [u8]) -> End {
+    fn end(&mut self, _rest: &mut [u8]) -> End {
         End::Clean
+    }
+
+    #[inline]
+    fn frame(&self, _payload: &[u8], _text: bool) -> Result<Frame, Unframeable> {
+        Ok(Frame::Around { head: Head::EMPTY, tail: b"" })
     }
 }

@@ -1,10 +1,10 @@
-//! stockings: a header of one byte or more with the payload's type and length, then the payload.
+//! stockings: a header of one or more bytes with the payload's type and length, then the payload.
 //!
 //! ```text
-//!              ┌─ 1: the last byte of the header
-//!              │ ┌─ 1: bytes, 0: text in UTF-8
-//!  first byte  S B l l l l l l    the low 6 bits of the length
-//!  others      S l l l l l l l    the next 7 bits each, low ones first
+//!              ┌─ 1: last byte of the header
+//!              │ ┌─ 1: bytes, 0: UTF-8 text
+//!  first byte  S B l l l l l l    the 6 lowest bits of the length
+//!  others      S l l l l l l l    the next 7 bits each, lowest first
 //!
 //!  ┌────┬───────┐    ┌───────┬──────────────┐
 //!  │ 82 │ 68 69 │    │ 2c 84 │ 300 bytes of │      0x2c + (0x04 << 6) = 300
@@ -12,40 +12,60 @@
 //!  └────┴───────┘    └───────┴──────────────┘
 //! ```
 //!
-//! The original reads headers of any length. Up to 16 bytes are taken here, which says more than any
-//! length can be; a stream with a longer one can't be trusted.
+//! The original accepts headers of any length. This codec accepts up to 16 bytes, which can express
+//! more than any length in use, and stops decoding at a longer header.
 
-use crate::codec::{End, Frame, Head, Lost, Options, Step, Unframeable, announced, cut};
+use crate::contract::{
+    End, Frame, Head, Lost, Options, Step, StreamCodec, Unframeable, end_after,
+    length_prefixed_step,
+};
 
-/// The decoder of one stream.
+/// The codec of one stream.
 #[derive(Clone, Debug)]
 pub struct Codec {
     options: Options,
 }
 
-impl Codec {
-    pub(crate) fn new(options: Options) -> Self {
+impl StreamCodec for Codec {
+    fn new(options: Options) -> Self {
         Self { options }
     }
 
     #[inline]
-    pub(crate) fn decode(&mut self, input: &mut [u8]) -> Result<Step, Lost> {
+    fn decode(&mut self, input: &mut [u8]) -> Result<Step, Lost> {
         let Some((header, length)) = self.header(input)? else {
             return Ok(Step::Incomplete { frame: input.len() + 1 });
         };
-        Ok(announced(input, header, length, input[0] & BYTES == 0))
+        Ok(length_prefixed_step(input, header, length, input[0] & BYTES == 0))
     }
 
-    pub(crate) fn end(&mut self, rest: &mut [u8]) -> End {
-        cut(self.decode(rest), rest.len())
+    fn end(&mut self, rest: &mut [u8]) -> End {
+        end_after(self.decode(rest), rest.len())
     }
 
-    /// The lengths of the header and of what it announces; None where it isn't whole.
+    #[inline]
+    fn frame(&self, payload: &[u8], text: bool) -> Result<Frame, Unframeable> {
+        let length = payload.len();
+        let mut head = Head::EMPTY;
+        let mut byte = low_bits(length, FIRST_BITS) | if text { 0 } else { BYTES };
+        let mut rest = length >> FIRST_BITS;
+        while rest > 0 {
+            head.push(byte);
+            byte = low_bits(rest, OTHER_BITS);
+            rest >>= OTHER_BITS;
+        }
+        head.push(byte | LAST);
+        Ok(Frame::Around { head, tail: b"" })
+    }
+}
+
+impl Codec {
+    /// Returns the header's length and the length that it announces, or None if it is incomplete.
     #[inline]
     fn header(&self, input: &[u8]) -> Result<Option<(usize, usize)>, Lost> {
-        // 6 + 15 * 7 bits.
+        // The longest header has 6 + 15 * 7 bits.
         let (mut length, mut shift) = (0_u128, 0);
-        for (at, byte) in input.iter().take(HEADER_MAX).enumerate() {
+        for (at, byte) in input.iter().take(MAX_HEADER).enumerate() {
             let bits = if at == 0 { FIRST_BITS } else { OTHER_BITS };
             length |= u128::from(byte & ((1 << bits) - 1)) << shift;
             shift += bits;
@@ -53,26 +73,12 @@ impl Codec {
                 return Err(Lost::TooLarge);
             }
             if byte & LAST != 0 {
-                // No more than the limit, which is a usize.
+                // The conversion succeeds, because the limit is a usize.
                 return Ok(usize::try_from(length).ok().map(|length| (at + 1, length)));
             }
         }
-        if input.len() < HEADER_MAX { Ok(None) } else { Err(Lost::BadHeader) }
+        if input.len() < MAX_HEADER { Ok(None) } else { Err(Lost::BadHeader) }
     }
-}
-
-#[inline]
-pub(crate) fn frame(length: usize, text: bool) -> Result<Frame, Unframeable> {
-    let mut head = Head::EMPTY;
-    let mut byte = low_bits(length, FIRST_BITS) | if text { 0 } else { BYTES };
-    let mut rest = length >> FIRST_BITS;
-    while rest > 0 {
-        head.push(byte);
-        byte = low_bits(rest, OTHER_BITS);
-        rest >>= OTHER_BITS;
-    }
-    head.push(byte | LAST);
-    Ok(Frame::Around { head, tail: b"" })
 }
 
 fn low_bits(value: usize, bits: u32) -> u8 {
@@ -83,4 +89,5 @@ const LAST: u8 = 0x80;
 const BYTES: u8 = 0x40;
 const FIRST_BITS: u32 = 6;
 const OTHER_BITS: u32 = 7;
-const HEADER_MAX: usize = 16;
+/// Length in bytes of the longest header that is accepted.
+const MAX_HEADER: usize = 16;

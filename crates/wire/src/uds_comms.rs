@@ -1,17 +1,17 @@
-//! uds_comms: text in base64 between a percent and a dollar sign.
+//! uds_comms: base64 of a text between a percent sign and a dollar sign.
 //!
 //! ```text
 //!  ┌────┬─────────────────────────────────────┬────┐
 //!  │ 25 │ 55 6b 56 42 52 46 6b 3d             │ 24 │
 //!  │ %  │ U  k  V  B  R  F  k  =  ("READY")   │ $  │
 //!  └────┴─────────────────────────────────────┴────┘
-//!         base64 of UTF-8, with padding, without line breaks
+//!         base64 of UTF-8, padded, without line breaks
 //! ```
 //!
-//! Bytes outside of a frame are noise. By default exactly what the original encodes is decoded, and a
-//! percent sign inside of a frame begins the next one. The lenient decoder takes what the original
-//! takes, which is Python's `base64.b64decode`: bytes that are none of the alphabet's are passed over,
-//! a percent sign among them, and so two frames can become one.
+//! Bytes between frames are noise. By default the codec accepts exactly what the original encodes, and
+//! a percent sign within a frame starts the next frame. The lenient decoder accepts what the original
+//! accepts, which is the input of Python's `base64.b64decode`. It skips bytes outside the base64
+//! alphabet, including percent signs, so two frames may decode as one.
 
 mod lenient;
 
@@ -20,71 +20,84 @@ use alloc::vec::Vec;
 use base64_simd::STANDARD;
 use memchr::{memchr, memchr2};
 
-use crate::Malformed;
-use crate::codec::{End, Lost, Options, Step, kind_of};
+use crate::contract::{End, Frame, Lost, Options, Step, StreamCodec, Unframeable, complete_step};
+use crate::payload::Malformed;
 
-/// The decoder of one stream.
+/// The codec of one stream.
 #[derive(Clone, Debug)]
 pub struct Codec {
     lenient: bool,
-    /// The largest message (bytes).
+    /// Largest message in bytes.
     max_message: usize,
-    /// The longest frame (bytes): that of the largest message.
-    longest: usize,
-    /// How far the input has been searched.
+    /// Length in bytes of the largest message's frame.
+    max_frame: usize,
+    /// Number of bytes at the start of the input that are known to contain no delimiter.
     searched: usize,
 }
 
-impl Codec {
-    pub(crate) fn new(options: Options) -> Self {
-        let longest = options.max_message.div_ceil(3).saturating_mul(4).saturating_add(2);
+impl StreamCodec for Codec {
+    fn new(options: Options) -> Self {
+        let max_frame = options.max_message.div_ceil(3).saturating_mul(4).saturating_add(2);
         let Options { max_message, lenient, .. } = options;
-        Self { lenient, max_message, longest, searched: 0 }
+        Self { lenient, max_message, max_frame, searched: 0 }
     }
 
     #[inline]
-    pub(crate) fn decode(&mut self, input: &mut [u8]) -> Result<Step, Lost> {
-        if input[0] != BEGIN {
-            let consumed = memchr(BEGIN, input).unwrap_or(input.len());
+    fn decode(&mut self, input: &mut [u8]) -> Result<Step, Lost> {
+        if input[0] != START {
+            let consumed = memchr(START, input).unwrap_or(input.len());
             return Ok(Step::Noise { consumed });
         }
-        // What the original takes for a frame's end never stands right behind its beginning.
+        // The original does not recognise an end sign directly after the start sign.
         let first = if self.lenient { 2 } else { 1 };
         let from = core::mem::take(&mut self.searched).max(first);
-        let behind = input.get(from..).unwrap_or_default();
-        let found = if self.lenient { memchr(END, behind) } else { memchr2(END, BEGIN, behind) };
+        let unsearched = input.get(from..).unwrap_or_default();
+        let found =
+            if self.lenient { memchr(END, unsearched) } else { memchr2(END, START, unsearched) };
         let found = found.map(|at| from + at);
-        // Where no sign was found the frame has at least one byte more than there are.
-        if found.unwrap_or(input.len()) >= self.longest {
+        // If no sign was found, the frame is at least one byte longer than the input.
+        if found.unwrap_or(input.len()) >= self.max_frame {
             return Err(Lost::TooLarge);
         }
         let Some(end) = found else {
             self.searched = input.len();
             return Ok(Step::Incomplete { frame: input.len() + 1 });
         };
-        if input[end] == BEGIN {
+        if input[end] == START {
             return Ok(Step::Malformed { consumed: end, why: Malformed::CutOff });
         }
         let consumed = end + 1;
-        Ok(match self.decode_in_place(&mut input[1..end]) {
+        match self.decode_in_place(&mut input[1..end]) {
             // The longest frame has room for two bytes more than the largest message.
-            Ok(length) if length > self.max_message => return Err(Lost::TooLarge),
-            Ok(length) => match kind_of(&input[1..=length], true) {
-                Ok(kind) => Step::Message { consumed, payload: 1..1 + length, kind },
-                Err(why) => Step::Malformed { consumed, why },
-            },
-            Err(why) => Step::Malformed { consumed, why },
-        })
+            Ok(length) if length > self.max_message => Err(Lost::TooLarge),
+            Ok(length) => Ok(complete_step(&input[1..=length], 1, consumed, true)),
+            Err(why) => Ok(Step::Malformed { consumed, why }),
+        }
     }
 
-    pub(crate) fn end(&mut self, rest: &mut [u8]) -> End {
-        // Of what is missing only this is sure: the last group of four, and the dollar sign. Where bytes
-        // may have to be passed over nobody knows what belongs to a group.
+    fn end(&mut self, rest: &mut [u8]) -> End {
+        // The end sign is missing, and so is the rest of an incomplete group of four. The lenient
+        // decoder skips bytes, so it cannot tell whether a group is complete.
         let begun = (rest.len() - 1) % 4;
         End::Cut { missing: if self.lenient || begun == 0 { 1 } else { 5 - begun } }
     }
 
-    /// Decodes base64 where it stands; how many bytes it is then.
+    #[inline]
+    fn frame(&self, _payload: &[u8], _text: bool) -> Result<Frame, Unframeable> {
+        Ok(Frame::Transformed)
+    }
+
+    fn encode_transformed(&self, payload: &[u8], out: &mut Vec<u8>) {
+        out.reserve(payload.len().div_ceil(3) * 4 + 2);
+        out.push(START);
+        STANDARD.encode_append(payload, out);
+        out.push(END);
+    }
+}
+
+impl Codec {
+    /// Decodes base64 in place and returns the number of decoded bytes.
+    #[inline]
     fn decode_in_place(&self, encoded: &mut [u8]) -> Result<usize, Malformed> {
         if self.lenient {
             return lenient::decode_in_place(encoded).ok_or(Malformed::NotBase64);
@@ -96,13 +109,5 @@ impl Codec {
     }
 }
 
-/// Appends the frame of a text.
-pub(crate) fn encode(payload: &[u8], out: &mut Vec<u8>) {
-    out.reserve(payload.len().div_ceil(3) * 4 + 2);
-    out.push(BEGIN);
-    STANDARD.encode_append(payload, out);
-    out.push(END);
-}
-
-const BEGIN: u8 = b'%';
+const START: u8 = b'%';
 const END: u8 = b'$';

@@ -1,4 +1,4 @@
-//! What is in a frame of socket_protocol: JSON and a checksum, with the three numbers in the JSON or
+//! The body of a socket_protocol frame: JSON and a checksum, with three numbers either in the JSON or
 //! before it.
 //!
 //! ```text
@@ -9,47 +9,47 @@
 //!               │ 00 00 00 00 │ 00 00 00 0a │ 00 00 00 01 │ 2…  │ CRC-32      │
 //!               │ status      │ service id  │ data id     │ data│             │
 //!               └─────────────┴─────────────┴─────────────┴─────┴─────────────┘
-//!                 32 bits, big-endian: the numbers as the checksum, which is over all before it
+//!                 32-bit big-endian integers; the checksum covers all bytes before it
 //! ```
 //!
-//! These bytes are fdwire's own, version 1: of the original only the documentation could be had, and
-//! it doesn't say them. The checksum is the CRC-32 of IEEE 802.3, that of zlib's `crc32`. It finds
-//! accidents, not attacks.
+//! This layout is fdwire's own, version 1: only the original's documentation is available, and it does
+//! not specify the bytes. The checksum is the CRC-32 of IEEE 802.3, as in zlib's `crc32`. It detects
+//! accidental changes, not attacks.
 
 use alloc::vec::Vec;
 
-/// The two forms of a body.
+/// The layout of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// One JSON object.
+    /// One JSON object, which contains the three numbers.
     PureJson,
     /// The three numbers, then the data as JSON.
     StructJson,
 }
 
-/// What a message is about.
+/// The three numbers of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ids {
-    /// What came of it.
+    /// The result of the operation.
     pub status: u32,
-    /// The service.
+    /// The service that the message concerns.
     pub service_id: u32,
-    /// The datum of the service.
+    /// The data item of that service.
     pub data_id: u32,
 }
 
-/// A body that was taken apart.
+/// The parts of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Body<'a> {
-    /// The numbers, where they stand before the JSON.
+    /// The numbers of a `struct_json` body.
     pub ids: Option<Ids>,
-    /// What should be JSON: the object, or the data.
+    /// The object (`pure_json`) or the data (`struct_json`); not yet parsed.
     pub json: &'a [u8],
-    /// Whether the checksum is right. Where it isn't, nothing else may be either.
+    /// Whether the checksum matches. If not, the other fields may be wrong.
     pub is_sound: bool,
 }
 
-/// Takes a body apart; None where it is too short for one.
+/// Splits a body into its parts; returns None if it is shorter than its fixed-size parts.
 #[must_use]
 pub fn read(form: Form, bytes: &[u8]) -> Option<Body<'_>> {
     let (checked, sum) = bytes.split_last_chunk::<CHECKSUM>()?;
@@ -63,8 +63,8 @@ pub fn read(form: Form, bytes: &[u8]) -> Option<Body<'_>> {
     }
 }
 
-/// Appends the body that carries `json` to `out`: `struct_json` where there are numbers for its
-/// header, else `pure_json`, whose JSON has them.
+/// Appends a body to `out`: `struct_json` if `ids` are given, otherwise `pure_json`, whose JSON
+/// contains the numbers.
 pub fn write(ids: Option<Ids>, json: &str, out: &mut Vec<u8>) {
     let from = out.len();
     out.reserve(HEADER + json.len() + CHECKSUM);
@@ -87,5 +87,7 @@ impl Ids {
     }
 }
 
+/// Length in bytes of the numbers before the data.
 const HEADER: usize = 12;
+/// Length of the checksum in bytes.
 const CHECKSUM: usize = 4;

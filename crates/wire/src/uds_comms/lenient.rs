@@ -1,10 +1,10 @@
-//! Base64 as Python's `base64.b64decode` takes it.
+//! Base64 as Python's `base64.b64decode` accepts it.
 
-/// Decodes base64 where it stands; how many bytes it is then, None where it can't be decoded.
+/// Decodes base64 in place; returns the number of decoded bytes, or None if the input is invalid.
 ///
-/// Bytes that are none of the alphabet's are passed over. Padding that completes a group of four ends
-/// the text, whatever stands behind it; other padding is passed over. Bits that are left over in the
-/// last group are dropped.
+/// Bytes outside the alphabet are skipped. Padding that completes a group of four ends the text, and
+/// everything after it is ignored; any other padding is skipped. Unused bits of the last group are
+/// ignored.
 pub(super) fn decode_in_place(bytes: &mut [u8]) -> Option<usize> {
     let (mut length, mut group, mut padding, mut left) = (0, 0, 0, 0);
     for at in 0..bytes.len() {
@@ -19,7 +19,7 @@ pub(super) fn decode_in_place(bytes: &mut [u8]) -> Option<usize> {
         }
         let Some(value) = value(bytes[at]) else { continue };
         padding = 0;
-        // Fewer bytes are written than were read.
+        // `length` stays below `at`, so no byte is overwritten before it is read.
         if group > 0 {
             let taken = 2 * group;
             bytes[length] = left << taken | value >> (6 - taken);
@@ -36,6 +36,7 @@ pub(super) fn decode_in_place(bytes: &mut [u8]) -> Option<usize> {
     (group == 0).then_some(length)
 }
 
+/// Returns the six bits that a byte of the alphabet stands for.
 fn value(byte: u8) -> Option<u8> {
     match byte {
         b'A'..=b'Z' => Some(byte - b'A'),
