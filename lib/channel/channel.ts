@@ -2,8 +2,8 @@ import { AsyncResource } from 'node:async_hooks'
 import { channel as diagnostics } from 'node:diagnostics_channel'
 import { captureRejectionSymbol } from 'node:events'
 import { RecordKind } from '#native'
-import type { FdOwner } from '../fds/fdset.js'
 import { countReferenced, environment, register } from '../native/environment.js'
+import { ChannelHandle } from '../native/handle.js'
 import { type Address, decodeName, type TcpAddress } from '../options/address.js'
 import {
   type CheckedOptions,
@@ -48,7 +48,7 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
   readonly type: SocketType
   /** @internal What a message is. */
   readonly encoding: Encoding | undefined
-  readonly #owner: FdOwner
+  readonly #owner: ChannelHandle
   readonly #port: Port
   readonly #capturesRejections: boolean
   readonly #onClosed: (() => void) | undefined
@@ -69,7 +69,7 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
     this.type = options.type
     this.encoding = options.encoding
     this.#capturesRejections = options.captureRejections
-    this.#owner = { index, left: 0 }
+    this.#owner = new ChannelHandle(index)
     const stream = options.type === 'stream'
     this.#port = port ?? new SocketPort(index, stream)
     const connected = stream || environment.peerAddress(index) !== null
@@ -125,7 +125,7 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
   get stats(): ChannelStats {
     const stats = this.keepStats()
     // What came by it may be closed later than the channel.
-    return this.#owner.index >= 0 ? stats : { ...stats, openFds: this.#owner.left }
+    return this.#owner.index >= 0 ? stats : { ...stats, openFds: this.#owner.openFds }
   }
 
   /**
@@ -369,8 +369,7 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
     while (this.#notices.length > 0) this.#notices.shift()
     if (this.#referenced) countReferenced(-1)
     // What nobody will get any more is closed by now.
-    this.#owner.left = readStats(this.#owner.index, this.#inbox).openFds
-    this.#owner.index = -1
+    this.#owner.leave()
     this.#onClosed?.()
   }
 

@@ -1,5 +1,5 @@
-import type { FdOwner } from '../fds/fdset.js'
 import { environment } from '../native/environment.js'
+import type { ChannelHandle } from '../native/handle.js'
 import { type Address, isSameAddress } from '../options/address.js'
 
 interface Flush {
@@ -16,13 +16,13 @@ interface Flush {
  * wait for one message, and `close()`.
  */
 export class Flushes {
-  readonly #owner: FdOwner
+  readonly #owner: ChannelHandle
   #waiting: Flush[] = []
   #whenEmpty: (() => void) | undefined
   /** The next message to be queued, when this turn began. */
   #turnBegan = 0
 
-  constructor(owner: FdOwner) {
+  constructor(owner: ChannelHandle) {
     this.#owner = owner
   }
 

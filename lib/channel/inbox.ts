@@ -1,7 +1,8 @@
 import type { AsyncResource } from 'node:async_hooks'
 import { channel as diagnostics } from 'node:diagnostics_channel'
-import { EMPTY_FD_SET, type FdOwner } from '../fds/fdset.js'
+import { EMPTY_FD_SET } from '../fds/fdset.js'
 import { environment } from '../native/environment.js'
+import type { ChannelHandle } from '../native/handle.js'
 import type { CheckedOptions } from '../options/check.js'
 import { conflict, systemError } from '../util/errors.js'
 import { Queue } from '../util/queue.js'
@@ -52,7 +53,7 @@ export type NoteSender = (from: From) => void
  * What is kept is older than all that is fresh, and goes to listeners before it.
  */
 export class Inbox {
-  readonly #owner: FdOwner
+  readonly #owner: ChannelHandle
   readonly #port: Port
   readonly #channel: InboxChannel
   readonly #context: AsyncResource
@@ -88,7 +89,7 @@ export class Inbox {
   #warned = false
 
   constructor(
-    owner: FdOwner,
+    owner: ChannelHandle,
     port: Port,
     channel: InboxChannel,
     context: AsyncResource,

@@ -1,11 +1,11 @@
-import type { FdOwner } from '../fds/fdset.js'
 import { environment } from '../native/environment.js'
+import type { ChannelHandle } from '../native/handle.js'
 import { decodeName, isTcp } from '../options/address.js'
 import type { Peer, PeerProcess } from '../options/check.js'
 import { systemError } from '../util/errors.js'
 
 /** Who is at the other end of a channel; undefined where nobody knows, or it is closed. */
-export function peerOf(owner: FdOwner): Peer | undefined {
+export function peerOf(owner: ChannelHandle): Peer | undefined {
   const { index } = owner
   if (index < 0) return undefined
   const address = decodeName(environment.peerAddress(index))
@@ -19,9 +19,9 @@ class Process implements PeerProcess {
   readonly pid: number
   readonly uid: number
   readonly gid: number
-  readonly #owner: FdOwner
+  readonly #owner: ChannelHandle
 
-  constructor(owner: FdOwner, { pid, uid, gid }: { pid: number; uid: number; gid: number }) {
+  constructor(owner: ChannelHandle, { pid, uid, gid }: { pid: number; uid: number; gid: number }) {
     this.pid = pid
     this.uid = uid
     this.gid = gid

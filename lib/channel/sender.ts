@@ -8,8 +8,9 @@ import {
   TOO_LONG,
 } from '#native'
 import { collectFds, type FdSource } from '../fds/borrow.js'
-import type { FdOwner, FdSet } from '../fds/fdset.js'
+import type { FdSet } from '../fds/fdset.js'
 import { environment, hot, table } from '../native/environment.js'
+import type { ChannelHandle } from '../native/handle.js'
 import { type Address, checkAddress, isRelative } from '../options/address.js'
 import { type CheckedOptions, checkIsObject, type Encoding, rowOf } from '../options/check.js'
 import { asBytes } from '../util/checks.js'
@@ -32,7 +33,7 @@ const MAX_RELATIVE = 1_024
 
 /** The sending half of a channel: values to bytes, and what the kernel said to them. */
 export class Sender {
-  readonly #owner: FdOwner
+  readonly #owner: ChannelHandle
   readonly #options: CheckedOptions
   readonly #encode: Encode
   readonly #encoding: Encoding | undefined
@@ -48,7 +49,7 @@ export class Sender {
   #closed = false
 
   /** `sent` is called after a message was taken. */
-  constructor(owner: FdOwner, options: CheckedOptions, connected: boolean, sent: () => void) {
+  constructor(owner: ChannelHandle, options: CheckedOptions, connected: boolean, sent: () => void) {
     this.#owner = owner
     this.#options = options
     this.#encoding = options.encoding

@@ -1,27 +1,12 @@
 import { setImmediate } from 'node:timers'
-import { native } from '../native/environment.js'
+import type { ChannelHandle } from '../native/handle.js'
 import { type Entries, GONE, isOpen } from './entries.js'
 import type { FdSet } from './fdset.js'
-
-/**
- * The channel a set's descriptors came by: its index in the environment's table of channels, or
- * -1 when it has closed since, or when they came by none.
- */
-export interface FdOwner {
-  index: number
-  /** Descriptors that nobody had taken or closed when the channel closed, less those since. */
-  left: number
-}
-
-/** Counts one that was taken or closed: while the channel lives native code does. */
-export function countGone(owner: FdOwner): void {
-  if (owner.index < 0) owner.left--
-}
 
 /** What is to be closed when a set is collected; it must not lead back to the set. */
 export interface Remains {
   entries: Entries
-  owner: FdOwner
+  handle: ChannelHandle
 }
 
 /** Sets that wait for the end of the turn, at most: they are kept alive until then. */
@@ -70,15 +55,14 @@ const lost = { closed: 0, left: 0 }
 let warned = false
 
 /** A set that was closed or emptied later has nothing left here: cheaper than to unregister it. */
-function closeRemains({ entries, owner }: Remains): void {
+function closeRemains({ entries, handle }: Remains): void {
   if (!entries.some(isOpen)) return
   for (let i = 0; i < entries.length; i++) {
     const entry = entries[i] as number
     if (entry < GONE) lost.left++
     if (entry <= GONE) continue
     entries[i] = GONE
-    native.closeFd(owner.index, entry)
-    countGone(owner)
+    handle.closeFd(entry)
     lost.closed++
   }
   // Sets are collected in crowds: count all of this one, then speak.

@@ -2,9 +2,10 @@ import type { Socket as DgramSocket } from 'node:dgram'
 import type { Server, Socket } from 'node:net'
 import type { Readable, Writable } from 'node:stream'
 import { native } from '../native/environment.js'
+import { type ChannelHandle, NO_CHANNEL } from '../native/handle.js'
 import { isDescriptor, type Kind } from '../util/descriptor.js'
 import { FdwireError, systemError } from '../util/errors.js'
-import { countGone, type FdOwner, type Remains, watch } from './collected.js'
+import { type Remains, watch } from './collected.js'
 import { type Entries, GONE, isOpen, lent, numberOf } from './entries.js'
 import {
   type DatagramOptions,
@@ -23,10 +24,7 @@ import {
 } from './to-node-streams.js'
 
 const CLOSED: Entries = []
-const NO_CHANNEL: FdOwner = { index: -1, left: 0 }
 const INTERNAL = Symbol('fdwire internal')
-
-export type { FdOwner }
 
 /** What a set still has to close, or undefined when that is nothing. */
 let remains: (set: FdSet) => Remains | undefined
@@ -56,13 +54,13 @@ export let borrow: (set: FdSet, out: Int32Array) => number
  */
 export class FdSet implements Iterable<number> {
   #entries: Entries
-  readonly #owner: FdOwner
+  readonly #handle: ChannelHandle
 
   /** @internal Sets come with messages; your own are made by {@link FdSet.from}. */
-  constructor(internal: symbol, entries: number[], owner: FdOwner) {
+  constructor(internal: symbol, entries: number[], handle: ChannelHandle) {
     if (internal !== INTERNAL) throw new TypeError('An FdSet is made by FdSet.from(fds)')
     this.#entries = entries
-    this.#owner = owner
+    this.#handle = handle
   }
 
   /**
@@ -84,7 +82,7 @@ export class FdSet implements Iterable<number> {
       try {
         native.ownFd(fd)
       } catch (error) {
-        for (const taken of numbers.slice(0, at)) native.takeFd(-1, taken)
+        for (const taken of numbers.slice(0, at)) NO_CHANNEL.takeFd(taken)
         throw error
       }
     })
@@ -234,8 +232,7 @@ export class FdSet implements Iterable<number> {
       const entry = entries[i] as number
       if (entry === GONE) continue
       entries[i] = GONE
-      const result = native.closeFd(this.#owner.index, numberOf(entry)) ?? 0
-      countGone(this.#owner)
+      const result = this.#handle.closeFd(numberOf(entry))
       if (result < 0 && failed === 0) failed = result
     }
     if (failed !== 0) throw systemError(failed, 'close')
@@ -267,8 +264,7 @@ export class FdSet implements Iterable<number> {
 
   #give(at: number, fd: number): void {
     this.#entries[at] = GONE
-    native.takeFd(this.#owner.index, fd)
-    countGone(this.#owner)
+    this.#handle.takeFd(fd)
   }
 
   #offer(index: number): Offer {
@@ -281,7 +277,7 @@ export class FdSet implements Iterable<number> {
   static {
     remains = set => {
       const entries = set.#entries
-      return entries.some(isOpen) ? { entries, owner: set.#owner } : undefined
+      return entries.some(isOpen) ? { entries, handle: set.#handle } : undefined
     }
     borrow = (set, out) => {
       const entries = set.#entries
@@ -301,9 +297,9 @@ export const EMPTY_FD_SET = new FdSet(INTERNAL, [], NO_CHANNEL)
 Object.freeze(EMPTY_FD_SET)
 
 /** @internal Makes the set of a received message; the list is the set's own from now on. */
-export function adoptReceived(numbers: number[], owner: FdOwner): FdSet {
+export function adoptReceived(numbers: number[], handle: ChannelHandle): FdSet {
   if (numbers.length === 0) return EMPTY_FD_SET
-  const set = new FdSet(INTERNAL, numbers, owner)
+  const set = new FdSet(INTERNAL, numbers, handle)
   watch(set, remains)
   return set
 }

@@ -111,8 +111,6 @@ process.on('exit', () => {
 
 /** What an FdSet needs of native code. */
 export const native = {
-  closeFd: hot.closeFd,
-  takeFd: hot.takeFd,
   ownFd(fd: number): void {
     const errno = environment.ownFd(fd)
     if (errno !== 0) throw systemError(errno, 'fcntl')

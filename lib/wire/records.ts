@@ -13,8 +13,9 @@ import {
   RecordKind,
   RefusalReason,
 } from '#native'
-import { adoptReceived, EMPTY_FD_SET, type FdOwner, type FdSet } from '../fds/fdset.js'
+import { adoptReceived, EMPTY_FD_SET, type FdSet } from '../fds/fdset.js'
 import { environment, type Sliceable, slab, table } from '../native/environment.js'
+import type { ChannelHandle } from '../native/handle.js'
 import { type Address, decodeAddress } from '../options/address.js'
 import type { CheckedOptions } from '../options/check.js'
 import type { Form } from '../options/socket_protocol.js'
@@ -231,7 +232,7 @@ export interface Refused {
 export class Reader {
   /** What native code has counted as received, and is not. */
   readonly refused: Refused = { messages: 0, bytes: 0, fds: 0 }
-  readonly #owner: FdOwner
+  readonly #owner: ChannelHandle
   readonly #json: boolean
   readonly #bytes: (index: number, start: number, end: number) => Buffer
   readonly #form: Form | undefined
@@ -240,7 +241,7 @@ export class Reader {
   readonly #credentials: boolean
   #from: From
 
-  constructor(owner: FdOwner, { protocol, encoding, type, native }: CheckedOptions) {
+  constructor(owner: ChannelHandle, { protocol, encoding, type, native }: CheckedOptions) {
     this.#owner = owner
     // What frames a message of a stream puts it anywhere.
     this.#bytes = type === 'stream' ? copiedBytes : (_index, start, end) => alignedBytes(start, end)

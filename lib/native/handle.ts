@@ -1,0 +1,175 @@
+import type { ChannelStats, PeerCredentials, QueueNumbers, SocketName } from '#native'
+import { environment, flushSoon, hot, release, unregister } from './environment.js'
+
+/**
+ * One channel of native code: every call that lib/ makes for a channel goes through its handle.
+ *
+ * A handle outlives its channel, since received descriptors refer to it. Once the channel is closed
+ * or detached, `index` is -1 and the calls that ask about the socket answer as if there were none.
+ *
+ * This class is for sockets. `over` extends it for channels whose bytes a Duplex stream carries.
+ */
+export class ChannelHandle {
+  /** The channel's index in the environment's table; -1 once it is closed or detached. */
+  index: number
+  /** Received descriptors that were open when the channel closed, less those closed since. */
+  #fdsLeft = 0
+
+  constructor(index: number) {
+    this.index = index
+  }
+
+  get isOpen(): boolean {
+    return this.index >= 0
+  }
+
+  /** The socket's descriptor; -1 where there is none. */
+  get fd(): number {
+    return this.index < 0 ? -1 : environment.fd(this.index)
+  }
+
+  /** The socket's own name; null where there is no socket. */
+  localName(): SocketName | null {
+    return this.index < 0 ? null : environment.localAddress(this.index)
+  }
+
+  /** The name of the socket at the other end; null where there is none. */
+  peerName(): SocketName | null {
+    return this.index < 0 ? null : environment.peerAddress(this.index)
+  }
+
+  /** The process that made the socket at the other end; a negative errno where it is unknown. */
+  peerCredentials(): PeerCredentials | number {
+    return environment.peerCredentials(this.index)
+  }
+
+  /** A pidfd of that process, which belongs to the channel; a negative errno where there is none. */
+  peerPidfd(): number {
+    return environment.peerPidfd(this.index)
+  }
+
+  /** What the channel has done and what it has queued. Its socket must be open. */
+  stats(): ChannelStats {
+    return environment.stats(this.index) as ChannelStats
+  }
+
+  /** Bytes that the kernel has not taken. */
+  get queuedBytes(): number {
+    return this.index < 0 ? 0 : this.stats().queuedBytes
+  }
+
+  /** Received descriptors that are neither taken nor closed. */
+  get openFds(): number {
+    return this.index < 0 ? this.#fdsLeft : this.stats().openFds
+  }
+
+  /** The numbers of the oldest queued message (0: the queue is empty) and of the next one. */
+  queueNumbers(): QueueNumbers {
+    return environment.queueNumbers(this.index)
+  }
+
+  /** Sets whether a record reports that queued messages have left the queue. */
+  watchQueue(watched: boolean): void {
+    if (this.index >= 0) environment.watch(this.index, watched)
+  }
+
+  /**
+   * Sends an encoded message, with as many descriptors of the shared table as `fds` says.
+   *
+   * Returns undefined when the kernel has it or no more than the high-water mark is queued, the
+   * positive number of a queued message, or a negative code.
+   */
+  send(
+    encoded: string | ArrayBufferView,
+    fds: number,
+    to: string | Uint8Array | undefined,
+  ): number | undefined {
+    const send = typeof encoded === 'string' ? hot.sendText : hot.sendBytes
+    if (to !== undefined) return send(this.index, encoded as never, fds, to)
+    if (fds > 0) return send(this.index, encoded as never, fds)
+    return send(this.index, encoded as never)
+  }
+
+  /** Sends each element of a JSON array; the shared table holds how many were taken. */
+  sendMany(array: string, to: string | Uint8Array | undefined): number | undefined {
+    return hot.sendMany(this.index, array, to)
+  }
+
+  /** Whether the protocol can frame these bytes: 0, or the negative code that `send` would return. */
+  checkFrame(bytes: Uint8Array): number {
+    return environment.checkFrame(this.index, bytes)
+  }
+
+  /** Sets whether messages are read from the socket; a negative errno where that fails, else 0. */
+  setReading(reading: boolean): number {
+    return hot.want(this.index, reading ? 1 : 0) ?? 0
+  }
+
+  /** Sends at the end of this tick what a stream has gathered. */
+  flushSoon(): void {
+    flushSoon()
+  }
+
+  /** Sends now what a stream has gathered. */
+  flush(): void {
+    environment.flush(this.index)
+  }
+
+  /** Half-closes the connection when everything is sent. */
+  finish(): void {
+    environment.finish(this.index)
+  }
+
+  /**
+   * Begins to close: half-closes the connection and discards what arrives.
+   *
+   * Calls `done` when there is nothing to wait for, possibly at once. The channel calls it itself
+   * when the peer ends the connection.
+   */
+  shutDown(peerEnded: boolean, done: () => void): void {
+    const { index } = this
+    if (peerEnded || environment.localAddress(index)?.host === undefined) {
+      // Closing a socket with unread input resets the connection: the peer would lose data.
+      environment.discardNow(index)
+      done()
+      return
+    }
+    environment.finish(index)
+    if (environment.discard(index) !== 0) done()
+  }
+
+  /** Closes the socket. The index may belong to another channel afterwards. */
+  close(): void {
+    const { index } = this
+    this.leave()
+    unregister(index)
+  }
+
+  /** Gives the socket's descriptor away, open. */
+  detach(): number {
+    const { index } = this
+    this.leave()
+    return release(index)
+  }
+
+  /** Closes a received descriptor; a negative errno where that fails, else 0. */
+  closeFd(fd: number): number {
+    if (this.index < 0) this.#fdsLeft--
+    return hot.closeFd(this.index, fd) ?? 0
+  }
+
+  /** Gives a received descriptor away. */
+  takeFd(fd: number): void {
+    if (this.index < 0) this.#fdsLeft--
+    hot.takeFd(this.index, fd)
+  }
+
+  /** Forgets the socket, which is closed or given away next. */
+  leave(): void {
+    this.#fdsLeft = this.openFds
+    this.index = -1
+  }
+}
+
+/** The handle of descriptors that came by no channel. */
+export const NO_CHANNEL = new ChannelHandle(-1)
