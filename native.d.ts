@@ -324,9 +324,36 @@ export interface QueueNumbers {
 export declare function readSocketProtocol(isStruct: boolean, bytes: Uint8Array): SocketProtocolBody | null
 
 /**
- * Words of a record: kind, place, length, first descriptor, descriptors, name's place or one of the
- * `FROM_` values, name's length (see `CREDENTIALS`), detail (payload, reason, errno or number).
+ * The word of a record that holds a `PayloadKind` (see `JOINED`), a `RefusalReason`, a `LossReason` or
+ * the number of a queued message, depending on its kind.
  */
+export declare const RECORD_DETAIL: number
+
+/** The word of a record that holds the number of its descriptors. */
+export declare const RECORD_FDS: number
+
+/** The word of a record that holds the position of its first descriptor, counted from `FDS_IN`. */
+export declare const RECORD_FIRST_FD: number
+
+/** The word of a record that holds its `RecordKind`. */
+export declare const RECORD_KIND: number
+
+/** The word of a record that holds the number of its bytes. */
+export declare const RECORD_LENGTH: number
+
+/** The word of a record that holds where a name begins in the slab, or one of the `FROM_` values. */
+export declare const RECORD_NAME: number
+
+/** The word of a record that holds the length of the name; see `CREDENTIALS`. */
+export declare const RECORD_NAME_LENGTH: number
+
+/**
+ * The word of a record that holds where its bytes begin in the slab, or a number that depends on its
+ * kind.
+ */
+export declare const RECORD_PLACE: number
+
+/** The number of words of a record. */
 export declare const RECORD_WORDS: number
 
 /** What a record tells. */

@@ -6,7 +6,7 @@ use napi::{Error, Result, Status};
 use napi_derive::napi;
 
 use crate::outcome::{ChannelOptions, Failed, unframeable};
-use crate::state::{loss_reason, malformed_reason, payload_kind};
+use crate::record::{loss_reason, malformed_reason, payload_kind};
 use crate::table::RecordKind;
 
 /// The codec of a protocol for streams, both ways.

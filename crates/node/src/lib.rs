@@ -9,6 +9,7 @@
 //! | `socket_protocol.rs` | bodies of socket_protocol: JSON, numbers and a checksum | |
 //! | `outcome.rs` | how results and options cross | |
 //! | `state.rs` | what an environment owns; the records of a turn | |
+//! | `record.rs` | encodes a record of the table | |
 //! | `join.rs` | joins small JSON messages in the slab | |
 //! | `memfd.rs` | files in memory | yes |
 //! | `fds.rs` | descriptors that JavaScript knows by number | yes |
@@ -27,6 +28,7 @@ pub mod memfd;
 mod memory;
 pub mod opening;
 pub mod outcome;
+mod record;
 pub mod socket_protocol;
 mod state;
 pub mod streams;

@@ -3,18 +3,17 @@
 use std::os::fd::OwnedFd;
 
 use fdwire_channel::{
-    Batch, Channel, Event, MAX_EVENTS, Message, NAMES, Reactor, Refusal, Sender, UndeliveredReason,
+    Batch, Channel, Event, MAX_EVENTS, Message, NAMES, Reactor, Sender, UndeliveredReason,
 };
 use fdwire_socket::{Address, Errno};
-use fdwire_wire::codec::{Kind, Lost};
-use fdwire_wire::{Malformed, Text};
 
 use crate::fds::OwnedFds;
 use crate::join::{Run, join};
 use crate::memory::Memory;
+use crate::record::{Record, loss_reason, payload_kind, refusal_reason, word};
 use crate::table::{
-    BATCH_BYTES, CREDENTIALS, FDS_IN, FROM_PEER, FROM_SAME, FROM_UNNAMED, JOINED, LossReason,
-    PayloadKind, RECORD_WORDS, RECORDS, RecordKind, RefusalReason,
+    BATCH_BYTES, CREDENTIALS, FDS_IN, FROM_PEER, FROM_SAME, FROM_UNNAMED, JOINED, RECORD_WORDS,
+    RECORDS, RecordKind,
 };
 
 /// The state of one environment.
@@ -42,9 +41,6 @@ pub(crate) struct Turn {
     /// The messages that were joined, last run first.
     runs: Vec<Run>,
 }
-
-/// A record, as words: see `table.rs`.
-type Record = [i32; RECORD_WORDS as usize];
 
 impl State {
     pub(crate) fn new(memory: Memory) -> Result<Self, Errno> {
@@ -106,7 +102,7 @@ impl State {
             let joined = joined_at(turn.told, &mut turn.runs);
             let record = self.record(event, joined, &mut names);
             let at = RECORDS as usize + count * RECORD_WORDS as usize;
-            self.memory.table()[at..at + RECORD_WORDS as usize].copy_from_slice(&record);
+            self.memory.table()[at..at + RECORD_WORDS as usize].copy_from_slice(&record.words());
             turn.told += 1;
             count += 1;
         }
@@ -146,40 +142,48 @@ impl State {
                 record
             }
             Event::Refused(why, sample, from) => {
-                let (name, name_len) = sender(from);
-                let reason = reason(*why) as i32;
-                let kind = RecordKind::Refused as i32;
-                [kind, word(sample.start), word(sample.len()), 0, 0, name, name_len, reason]
+                let (name, name_length) = sender(from);
+                Record {
+                    place: word(sample.start),
+                    length: word(sample.len()),
+                    name,
+                    name_length,
+                    detail: refusal_reason(*why) as i32,
+                    ..Record::new(RecordKind::Refused)
+                }
             }
             Event::Drained(to) => {
-                let (name, name_len) = self.name(to.as_ref(), names);
-                [RecordKind::Drained as i32, 0, 0, 0, 0, name, name_len, 0]
+                let (name, name_length) = self.name(to.as_ref(), names);
+                Record { name, name_length, ..Record::new(RecordKind::Drained) }
             }
             Event::Undelivered(message) => {
-                let (name, name_len) = self.name(message.to.as_ref(), names);
-                let errno = match message.reason {
+                let (name, name_length) = self.name(message.to.as_ref(), names);
+                let place = match message.reason {
                     UndeliveredReason::Refused(errno) => errno.raw_os_error(),
                     UndeliveredReason::Expired => 0,
                 };
-                let seq = low_31_bits(message.seq);
-                [RecordKind::Undelivered as i32, errno, 0, 0, 0, name, name_len, seq]
+                let detail = low_31_bits(message.seq);
+                let record = Record::new(RecordKind::Undelivered);
+                Record { place, name, name_length, detail, ..record }
             }
-            Event::Progress => [RecordKind::Progress as i32, 0, 0, 0, 0, 0, 0, 0],
-            Event::FdsHeld => [RecordKind::FdsHeld as i32, 0, 0, 0, 0, 0, 0, 0],
-            Event::Connected => [RecordKind::Connected as i32, 0, 0, 0, 0, 0, 0, 0],
+            Event::Progress => Record::new(RecordKind::Progress),
+            Event::FdsHeld => Record::new(RecordKind::FdsHeld),
+            Event::Connected => Record::new(RecordKind::Connected),
             Event::Accepted(channel) => {
-                [RecordKind::Accepted as i32, word(*channel), 0, 0, 0, 0, 0, 0]
+                Record { place: word(*channel), ..Record::new(RecordKind::Accepted) }
             }
-            Event::End => [RecordKind::End as i32, 0, 0, 0, 0, 0, 0, 0],
-            Event::Cut(missing) => [RecordKind::Cut as i32, word(*missing), 0, 0, 0, 0, 0, 0],
-            Event::Lost(why, sample) => {
-                let (place, len) = (word(sample.start), word(sample.len()));
-                [RecordKind::Lost as i32, place, len, 0, 0, 0, 0, loss_reason(*why) as i32]
-            }
+            Event::End => Record::new(RecordKind::End),
+            Event::Cut(missing) => Record { place: word(*missing), ..Record::new(RecordKind::Cut) },
+            Event::Lost(why, sample) => Record {
+                place: word(sample.start),
+                length: word(sample.len()),
+                detail: loss_reason(*why) as i32,
+                ..Record::new(RecordKind::Lost)
+            },
             Event::Failed(errno, syscall) => {
-                let (name, name_len) = self.keep(syscall.as_bytes(), names);
-                let errno = errno.raw_os_error();
-                [RecordKind::Failed as i32, errno, 0, 0, 0, name, name_len, 0]
+                let (name, name_length) = self.keep(syscall.as_bytes(), names);
+                let place = errno.raw_os_error();
+                Record { place, name, name_length, ..Record::new(RecordKind::Failed) }
             }
         }
     }
@@ -221,12 +225,18 @@ fn message_record(
     message: &Message,
     joined: usize,
 ) -> Record {
-    let (name, name_len) = sender(&message.from);
-    let (first, fds) = (word(message.fds.start), word(message.fds.len()));
-    let detail = payload_kind(message.kind) as i32 + word(joined) * JOINED;
+    let (name, name_length) = sender(&message.from);
     let credentials = message.credentials.map_or(0, |place| word(place.get() as usize));
-    let name_len = name_len + credentials * CREDENTIALS;
-    [kind as i32, place, word(len), first, fds, name, name_len, detail]
+    Record {
+        kind,
+        place,
+        length: word(len),
+        first_fd: word(message.fds.start),
+        fds: word(message.fds.len()),
+        name,
+        name_length: name_length + credentials * CREDENTIALS,
+        detail: payload_kind(message.kind) as i32 + word(joined) * JOINED,
+    }
 }
 
 fn sender(from: &Sender) -> (i32, i32) {
@@ -236,48 +246,4 @@ fn sender(from: &Sender) -> (i32, i32) {
         Sender::Same => (FROM_SAME, 0),
         Sender::Name(at) => (word(at.start), word(at.len())),
     }
-}
-
-fn reason(why: Refusal) -> RefusalReason {
-    match why {
-        Refusal::Malformed(why) => malformed_reason(why),
-        Refusal::TooLarge => RefusalReason::TooLarge,
-        Refusal::TooManyFds => RefusalReason::TooManyFds,
-        Refusal::FdsTruncated => RefusalReason::FdsTruncated,
-        Refusal::NoMemoryFile => RefusalReason::NoMemoryFile,
-    }
-}
-
-/// The number by which JavaScript knows what a payload is.
-pub(crate) fn payload_kind(kind: Kind) -> PayloadKind {
-    match kind {
-        Kind::Text(Text::Ascii) => PayloadKind::Ascii,
-        Kind::Text(Text::Utf8) => PayloadKind::Utf8,
-        Kind::Bytes => PayloadKind::Bytes,
-    }
-}
-
-/// Why a stream is lost.
-pub(crate) fn loss_reason(why: Lost) -> LossReason {
-    match why {
-        Lost::TooLarge => LossReason::TooLarge,
-        Lost::BadHeader => LossReason::BadHeader,
-    }
-}
-
-/// Why a message is malformed.
-pub(crate) fn malformed_reason(why: Malformed) -> RefusalReason {
-    match why {
-        Malformed::Empty => RefusalReason::Empty,
-        Malformed::NotUtf8 => RefusalReason::NotUtf8,
-        Malformed::NotBase64 => RefusalReason::NotBase64,
-        Malformed::CutOff => RefusalReason::CutOff,
-        Malformed::BadEscape => RefusalReason::BadEscape,
-    }
-}
-
-/// A place or length in the slab, or a count of records: all far below 2^31. A large message's
-/// length is bounded by `maxMessage`, which lib/ keeps below 2^31.
-fn word(value: usize) -> i32 {
-    i32::try_from(value).unwrap_or(i32::MAX)
 }

@@ -29,10 +29,43 @@ pub const TAKEN: u32 = 0;
 #[napi]
 pub const RECORDS: u32 = 8;
 
-/// Words of a record: kind, place, length, first descriptor, descriptors, name's place or one of the
-/// `FROM_` values, name's length (see `CREDENTIALS`), detail (payload, reason, errno or number).
+/// The number of words of a record.
 #[napi]
 pub const RECORD_WORDS: u32 = 8;
+
+/// The word of a record that holds its `RecordKind`.
+#[napi]
+pub const RECORD_KIND: u32 = 0;
+
+/// The word of a record that holds where its bytes begin in the slab, or a number that depends on its
+/// kind.
+#[napi]
+pub const RECORD_PLACE: u32 = 1;
+
+/// The word of a record that holds the number of its bytes.
+#[napi]
+pub const RECORD_LENGTH: u32 = 2;
+
+/// The word of a record that holds the position of its first descriptor, counted from `FDS_IN`.
+#[napi]
+pub const RECORD_FIRST_FD: u32 = 3;
+
+/// The word of a record that holds the number of its descriptors.
+#[napi]
+pub const RECORD_FDS: u32 = 4;
+
+/// The word of a record that holds where a name begins in the slab, or one of the `FROM_` values.
+#[napi]
+pub const RECORD_NAME: u32 = 5;
+
+/// The word of a record that holds the length of the name; see `CREDENTIALS`.
+#[napi]
+pub const RECORD_NAME_LENGTH: u32 = 6;
+
+/// The word of a record that holds a `PayloadKind` (see `JOINED`), a `RefusalReason`, a `LossReason` or
+/// the number of a queued message, depending on its kind.
+#[napi]
+pub const RECORD_DETAIL: u32 = 7;
 
 /// The detail of a message is its payload, and this many times how many messages from it on are
 /// joined into one JSON array: from the byte before the first to the one behind the last.
