@@ -145,6 +145,43 @@ export function checkCallOptions(call: string, options: object, names: readonly 
   }
 }
 
+/**
+ * Checks the options of a call that waits: `timeout` (ms, `fallback` if absent; 0: no limit), `signal`
+ * and `more`, which the caller checks itself.
+ *
+ * # Errors
+ * TypeError, RangeError; AbortError if the signal is already aborted.
+ */
+export function checkWait(
+  call: string,
+  options: WaitOptions,
+  fallback = 0,
+  more: readonly string[] = [],
+): { timeout: number; signal: AbortSignal | undefined } {
+  checkCallOptions(call, options, ['timeout', 'signal', ...more])
+  const signal = checkSignal(options.signal)
+  if (signal?.aborted) throw abortError(signal)
+  return { timeout: checkTimeout(options.timeout, fallback), signal }
+}
+
+/**
+ * Refuses options that `call` sets itself. `fixed` maps the name of each to the reason.
+ *
+ * # Errors
+ * TypeError.
+ */
+export function checkFixedOptions(
+  call: string,
+  options: object,
+  fixed: Readonly<Record<string, string>>,
+): void {
+  checkIsObject(call, options)
+  for (const [name, reason] of Object.entries(fixed)) {
+    if ((options as Given)[name] === undefined) continue
+    throw new TypeError(`${call} has no option ${name}: ${reason}`)
+  }
+}
+
 /** Checks that the options of a call are an object. */
 export function checkIsObject(call: string, options: unknown): void {
   if (typeof options === 'object' && options !== null) return
@@ -237,15 +274,4 @@ function checkHead(head: unknown): Uint8Array | undefined {
     return new Uint8Array(head.buffer, head.byteOffset, head.byteLength)
   }
   throw new TypeError(`head must be a Buffer or another ArrayBufferView, not ${show(head)}`)
-}
-
-/** Checks the options of a call that waits. */
-export function checkWait(
-  call: string,
-  options: WaitOptions,
-): { timeout: number; signal: AbortSignal | undefined } {
-  checkCallOptions(call, options, ['timeout', 'signal'])
-  const signal = checkSignal(options.signal)
-  if (signal?.aborted) throw abortError(signal)
-  return { timeout: checkTimeout(options.timeout, 0), signal }
 }

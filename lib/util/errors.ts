@@ -178,11 +178,7 @@ const MAX_SAMPLE = 32
  */
 export class FdwireError extends Error {
   static {
-    Object.defineProperty(FdwireError.prototype, 'name', {
-      value: 'FdwireError',
-      configurable: true,
-      writable: true,
-    })
+    nameErrorClass(FdwireError, 'FdwireError')
   }
 
   /** What happened, from the closed list {@link ERROR_CODES}. */
@@ -213,6 +209,17 @@ export class FdwireError extends Error {
   }
 }
 
+/** Sets the `name` of an error class on its prototype, where Node's own errors have theirs. */
+export function nameErrorClass(errorClass: { readonly prototype: Error }, name: string): void {
+  const property = { value: name, configurable: true, writable: true }
+  Object.defineProperty(errorClass.prototype, 'name', property)
+}
+
+/** The `code` of a value that was thrown; undefined if it has none. */
+export function errorCode(error: unknown): string | undefined {
+  return (error as { code?: string } | null | undefined)?.code
+}
+
 /** A kernel's error in the shape that Node gives its own. */
 export interface SystemError extends Error {
   /** The kernel's name for it, as `'ECONNREFUSED'`. */
@@ -230,20 +237,22 @@ export interface SystemError extends Error {
 /**
  * The error for a failed system call, as `connect ECONNREFUSED /run/app.sock`.
  *
- * `errno` may have either sign, as the kernel's and libuv's do.
+ * `errno` may have either sign, as the kernel's and libuv's do. `hint` is appended to the message.
  */
 export function systemError(
   errno: number,
   syscall: string,
-  extra: { path?: string | Buffer; dest?: string | Buffer } = {},
+  extra: { path?: string | Buffer; dest?: string | Buffer; hint?: string; cause?: unknown } = {},
 ): SystemError {
   const number = -Math.abs(errno)
   const code = errorName(number)
-  const { path, dest } = extra
+  const { path, dest, hint } = extra
   let message = `${syscall} ${code}`
   if (path !== undefined) message += ` ${printable(path)}`
   if (dest !== undefined) message += ` -> ${printable(dest)}`
-  const error = new Error(message) as SystemError
+  if (hint !== undefined) message += `: ${hint}`
+  const options = 'cause' in extra ? { cause: extra.cause } : undefined
+  const error = new Error(message, options) as SystemError
   error.errno = number
   error.code = code
   error.syscall = syscall
