@@ -29,7 +29,7 @@ pub(crate) struct Run {
 ///
 /// A text that closes all its strings and brackets cannot change the meaning of its neighbours. So if
 /// the array parses and has as many elements as the run has messages, each message is its own element;
-/// see [`json::is_closed`].
+/// see [`json::is_balanced`].
 pub(crate) fn join(slab: &mut [u8], used: usize, events: &[Event], runs: &mut Vec<Run>) {
     if events.len() < 2 || used > events.len() * JOIN_BELOW {
         return;
@@ -53,7 +53,7 @@ fn joinable(slab: &[u8], events: &[Event]) -> usize {
         Event::Message(at, Message { kind, .. }) => {
             *run_kind.get_or_insert(*kind) == *kind
                 && *kind != PayloadKind::Bytes
-                && json::is_closed(&slab[at.clone()])
+                && json::is_balanced(&slab[at.clone()])
         }
         _ => false,
     };

@@ -10,8 +10,8 @@ use crate::{length_prefixed, lines, msg_channel, raw, socket_protocol, stockings
 
 /// The codec of one direction of one stream.
 ///
-/// The input of [`decode`](Self::decode) is what the previous call left unconsumed, followed by newly
-/// received bytes. It may have moved in memory.
+/// The input of [`decode`](Self::decode) is what the previous call left unconsumed, followed by
+/// newly received bytes. It may have moved in memory.
 #[derive(Clone, Debug)]
 pub enum Codec {
     /// A length before each payload.

@@ -1,7 +1,7 @@
 //! The contract of a stream codec: what [`StreamCodec`] requires of a protocol.
 //!
-//! A stream has no message boundaries. The sender encodes each payload as a frame, and the receiver's
-//! codec finds the frames again:
+//! A stream has no message boundaries. The sender encodes each payload as a frame, and the
+//! receiver's codec finds the frames again:
 //!
 //! ```text
 //!  input  │ frame │ frame │ noise │ frame │ start of a frame │
@@ -14,10 +14,10 @@
 //! The caller owns the buffer of received bytes. It calls [`decode`](StreamCodec::decode) while the
 //! buffer is not empty, and acts on the result:
 //!
-//! - [`Step::Message`], [`Step::Malformed`], [`Step::Noise`]: the caller removes `consumed` bytes from
-//!   the front of the buffer and calls again.
-//! - [`Step::Incomplete`]: the caller keeps the buffer, appends the bytes that it receives next, and
-//!   calls again.
+//! - [`Step::Message`], [`Step::Malformed`], [`Step::Noise`]: the caller removes `consumed` bytes
+//!   from the front of the buffer and calls again.
+//! - [`Step::Incomplete`]: the caller keeps the buffer, appends the bytes that it receives next,
+//!   and calls again.
 //! - [`Lost`]: the caller stops decoding this stream.
 //!
 //! At the end of the stream, the caller passes the remaining bytes to [`end`](StreamCodec::end).
@@ -30,8 +30,8 @@
 //! They hold for any bytes. `tests/streams` checks them for every codec:
 //!
 //! - Progress: `0 < consumed <= input.len()`.
-//! - Chunking is invisible: a stream yields the same messages and malformed frames however its bytes
-//!   are split into chunks.
+//! - Chunking is invisible: a stream yields the same messages and malformed frames however its
+//!   bytes are split into chunks.
 //! - Round trip: the frame of a payload decodes to that payload.
 //! - Linear time, even if the bytes arrive one at a time.
 //! - No allocation: a decoder only compares an announced length with the limit.
@@ -104,8 +104,8 @@ pub enum Kind {
 pub enum Step {
     /// The start of a frame that ends after the input.
     Incomplete {
-        /// Least length of the frame in bytes, greater than the input's. It is exact if the header is
-        /// complete and announces the payload's length.
+        /// Least length of the frame in bytes, greater than the input's. It is exact if the header
+        /// is complete and announces the payload's length.
         frame: usize,
     },
     /// A message.

@@ -1,16 +1,17 @@
-//! How far JSON must be understood to put texts together and to cut them apart.
+//! Joins JSON texts to an array and splits an array into elements, without parsing them.
 //!
-//! Crossing into V8 costs more than parsing a small text there, so a batch crosses once:
+//! A call into V8 costs more than parsing a small text there, so a batch of texts takes one call:
 //!
 //! ```text
-//!  in    [ {"a":1} , "x" , [2,{}] ]     native writes [ , ] around n texts that came one by one,
-//!        ▲         ▲     ▲        ▲     JavaScript parses once and must find n elements
-//!  out   [ {"a":1} , "x" , [2,{}] ]     JavaScript stringifies n values at once,
-//!                  ▲     ▲              native cuts at the commas of the outermost array
+//!  receive  [ {"a":1} , "x" , [2,{}] ]   native code writes [ , ] around n texts that arrived
+//!           ▲         ▲     ▲        ▲   singly; JavaScript parses once and must get n elements
+//!
+//!  send     [ {"a":1} , "x" , [2,{}] ]   JavaScript stringifies n values in one call; native code
+//!                     ▲     ▲            splits at the commas of the outermost array
 //! ```
 //!
-//! Both are the same question, which bytes are in a string and how deep the others are, asked of
-//! 64 bytes at a time.
+//! Both directions need to know which bytes are in a string, and how deeply the others are nested.
+//! The scan takes 64 bytes at a time.
 
 mod block;
 mod elements;
@@ -18,37 +19,38 @@ mod elements;
 use block::{Masks, Strings};
 pub use elements::{Elements, elements};
 
-/// Whether `text` can stand between the commas of one array without leaking into its neighbours.
+/// Returns whether `text` ends outside a string and has as many opening brackets (`[`, `{`) as
+/// closing ones outside its strings.
 ///
-/// That is: its strings are closed, and outside them as many brackets (`[` and `{`) open as close.
-/// It says nothing about whether `text` is JSON; a batch is exact by three facts together:
+/// The result does not say whether `text` is JSON. Parsing a batch of texts as one array gives the
+/// value that each text has alone, provided that
 ///
-/// 1. every text of it is closed, and UTF-8,
-/// 2. `[` + the texts with `,` between + `]` parses,
-/// 3. the array that it parses to has as many elements as there are texts.
+/// 1. each text is balanced and valid UTF-8,
+/// 2. `[`, the texts with `,` between them, and `]` together parse,
+/// 3. the parsed array has as many elements as there are texts.
 ///
-/// Then element i is what text i alone parses to. Why: since the whole parses, no backslash stands
-/// outside a string, so the parser and this function agree at every text's end that no string is
-/// open, and that the depth is that of its beginning: 1. Depth 1 is the outermost array, because
-/// after it has been closed (`1],[1` returns to its depth too) nothing but blanks may follow, so
-/// such a batch doesn't parse; that is why the lowest depth needn't be looked at here. So the n - 1
-/// commas that were put between the texts separate elements, and since there are no more than n
-/// elements no text has a comma of that kind in itself (`1,2` beside an empty one is refused by the
-/// parser, beside a whole one by the count). Each text is the whole of its element.
+/// Proof: Since the whole parses, no backslash is outside a string. So the parser agrees with this
+/// function at the end of each text: no string is open, and the depth is 1, as at the text's start.
+/// Depth 1 is inside the outermost array, because only blanks may follow after that array is
+/// closed. (A batch that closes it and opens another, such as `1],[1`, does not parse, so the
+/// lowest depth within a text need not be tracked.) Hence the n - 1 commas between the texts
+/// separate elements. Since there are n elements, no text contains another such comma: `1,2` next
+/// to an empty text fails to parse, and next to any other text yields too many elements. So each
+/// text is one whole element.
 #[must_use]
-pub fn is_closed(text: &[u8]) -> bool {
+pub fn is_balanced(text: &[u8]) -> bool {
     let mut strings = Strings::default();
     let mut depth = 0;
-    let mut weigh = |masks: Masks| {
-        let outside = !strings.inside(&masks);
+    let mut count = |masks: Masks| {
+        let outside = !strings.mask(&masks);
         depth += block::balance(masks.opens & outside, masks.closes & outside);
     };
     let (blocks, rest) = text.as_chunks();
-    for bytes in blocks {
-        weigh(Masks::of_block(bytes));
+    for block in blocks {
+        count(Masks::of_block(block));
     }
     if !rest.is_empty() {
-        weigh(Masks::of_end(text));
+        count(Masks::of_tail(text));
     }
-    depth == 0 && !strings.open()
+    depth == 0 && !strings.is_open()
 }

@@ -11,12 +11,14 @@
 //! The original (osbuild's Python) sends ASCII with `\u` escapes; fdwire sends the output of
 //! `JSON.stringify` in UTF-8. Each accepts the other's form. fdwire accepts less than Python's
 //! `json.loads`: no UTF-16 or UTF-32, no byte order mark, no bare `NaN` or `Infinity`. [`decode`]
-//! rejects other encodings than UTF-8; `JSON.parse`, which parses the text anyway, rejects the rest.
+//! rejects other encodings than UTF-8; `JSON.parse`, which parses the text anyway, rejects the
+//! rest.
 
 use crate::payload::{Malformed, Text};
 
-/// Contents of a datagram or record whose JSON text is in a file: the first descriptor in the control
-/// message refers to that file. The marker is not valid JSON, so it cannot be confused with a message.
+/// Contents of a datagram or record whose JSON text is in a file: the first descriptor in the
+/// control message refers to that file. The marker is not valid JSON, so it cannot be confused with
+/// a message.
 ///
 /// The original sends a message larger than `net.core.wmem_max` this way, and receives one of any
 /// size.

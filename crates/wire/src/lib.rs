@@ -1,8 +1,8 @@
 //! Sans-IO codecs: bytes to messages and back, one file per protocol.
 //!
-//! Nothing here does IO, waits or reads a clock; the crate is `no_std`. The input of a decoder comes
-//! from a peer that may be hostile: no input makes a decoder panic, and decoding takes time linear in
-//! the input's length.
+//! Nothing here does IO, waits or reads a clock; the crate is `no_std`. The input of a decoder
+//! comes from a peer that may be hostile: no input makes a decoder panic, and decoding takes time
+//! linear in the input's length.
 //!
 //! | module | contents |
 //! | --- | --- |
@@ -14,7 +14,7 @@
 //! | [`lines`] | a line feed after each payload |
 //! | [`msg_channel`] | a header line before each payload |
 //! | [`raw`] | no framing |
-//! | [`socket_protocol`] | a body with escape sequences between two delimiters, and the body's layout |
+//! | [`socket_protocol`] | an escaped body between two delimiters, and the body's layout |
 //! | [`stockings`] | a type and a length before each payload |
 //! | [`uds_comms`] | base64 between two delimiters |
 //! | `payload` | [`Text`] and [`Malformed`]: what a payload is, or why it cannot be delivered |

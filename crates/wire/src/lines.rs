@@ -7,8 +7,8 @@
 //!  └────────────────────────┴────┘
 //! ```
 //!
-//! A carriage return before the line feed belongs to the message. Bytes after the last line feed are
-//! an incomplete message when the stream ends; with `final_line` they are a message.
+//! A carriage return before the line feed belongs to the message. Bytes after the last line feed
+//! are an incomplete message when the stream ends; with `final_line` they are a message.
 
 use memchr::memchr;
 

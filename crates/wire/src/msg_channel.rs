@@ -9,8 +9,8 @@
 //! ```
 //!
 //! The original accepts more than it sends: any two bytes at the start, a bare line feed, blanks, a
-//! sign. This codec accepts only what the original sends. After an invalid header it cannot tell where
-//! the next frame starts, so decoding stops.
+//! sign. This codec accepts only what the original sends. After an invalid header it cannot tell
+//! where the next frame starts, so decoding stops.
 
 use crate::contract::{
     End, Frame, Head, Lost, Options, Step, StreamCodec, Unframeable, end_after,

@@ -1,4 +1,5 @@
-//! raw: no framing. Each chunk of a stream is a message; a chunk larger than `max_message` is split.
+//! raw: no framing. Each chunk of a stream is a message; a chunk larger than `max_message` is
+//! split.
 
 use crate::contract::{
     End, Frame, Head, Lost, Options, Step, StreamCodec, Unframeable, complete_step,

@@ -8,10 +8,10 @@
 //!            the body; each 3a is sent as 3a 3d
 //! ```
 //!
-//! This framing is `stp` from the Python package stringtools, by the original's author, with the same
-//! constants. Its behaviour for a `:` followed by none of `<`, `=`, `>` is not documented. This codec
-//! drops such a frame as malformed. The next frame starts at the next `:<`, which may be the invalid
-//! bytes themselves. Bytes between frames are noise.
+//! This framing is `stp` from the Python package stringtools, by the original's author, with the
+//! same constants. Its behaviour for a `:` followed by none of `<`, `=`, `>` is not documented.
+//! This codec drops such a frame as malformed. The next frame starts at the next `:<`, which may be
+//! the invalid bytes themselves. Bytes between frames are noise.
 //!
 //! A datagram or a seqpacket record is the body alone. The codec treats bodies as bytes; [`body`]
 //! defines their layout.
@@ -66,7 +66,8 @@ impl StreamCodec for Codec {
                 (_, Some(&CLOSE)) => return Ok(self.message(input, end)),
                 (_, Some(next)) => {
                     self.reset();
-                    // The invalid bytes may start the next frame: `:<` does, the second of `::` may.
+                    // The invalid bytes may start the next frame: `:<` does, the second of `::`
+                    // may.
                     let consumed = match *next {
                         OPEN => end,
                         COLON => end + 1,

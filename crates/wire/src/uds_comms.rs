@@ -8,10 +8,10 @@
 //!         base64 of UTF-8, padded, without line breaks
 //! ```
 //!
-//! Bytes between frames are noise. By default the codec accepts exactly what the original encodes, and
-//! a percent sign within a frame starts the next frame. The lenient decoder accepts what the original
-//! accepts, which is the input of Python's `base64.b64decode`. It skips bytes outside the base64
-//! alphabet, including percent signs, so two frames may decode as one.
+//! Bytes between frames are noise. By default the codec accepts exactly what the original encodes,
+//! and a percent sign within a frame starts the next frame. The lenient decoder accepts what the
+//! original accepts, which is the input of Python's `base64.b64decode`. It skips bytes outside the
+//! base64 alphabet, including percent signs, so two frames may decode as one.
 
 mod lenient;
 

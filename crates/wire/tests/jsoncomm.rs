@@ -1,4 +1,5 @@
-//! jsoncomm against the original's bytes (`vectors/jsoncomm.json`) and at the borders of UTF-8.
+//! The jsoncomm decoder against the original's bytes (`vectors/jsoncomm.json`) and at UTF-8's
+//! limits.
 
 use fdwire_wire::jsoncomm::decode;
 use fdwire_wire::{Malformed, Text};
@@ -17,16 +18,21 @@ fn rows<'a>(vectors: &'a Value, section: &str) -> &'a [Value] {
 }
 
 fn bytes(row: &Value) -> Vec<u8> {
-    let hex = row["hex"].as_str().expect("every row has its bytes");
+    let hex = row["hex"].as_str().expect("each row has bytes in hex");
     let repeat =
         row["repeat"].as_u64().map_or(1, |times| times.try_into().expect("a small number"));
     let digits = hex.as_bytes().chunks(2).map(|pair| str::from_utf8(pair).expect("hex is ASCII"));
     digits.map(|pair| u8::from_str_radix(pair, 16).expect("hex")).collect::<Vec<_>>().repeat(repeat)
 }
 
-/// What `decode` must say of a row; whether a text is JSON is JavaScript's to find out.
+/// Returns the expected result of `decode` for a row. `decode` does not check that a text is JSON;
+/// JavaScript does.
 fn expected(row: &Value) -> Result<Text, Malformed> {
-    assert_ne!(row["json"].is_string(), row["malformed"].is_string(), "one of the two: {row}");
+    assert_ne!(
+        row["json"].is_string(),
+        row["malformed"].is_string(),
+        "exactly one of the two keys: {row}"
+    );
     match row["malformed"].as_str() {
         Some("ERR_FDWIRE_EMPTY_MESSAGE") => Err(Malformed::Empty),
         Some("ERR_FDWIRE_NOT_UTF8") => Err(Malformed::NotUtf8),
@@ -39,7 +45,7 @@ fn expected(row: &Value) -> Result<Text, Malformed> {
 }
 
 #[test]
-fn what_the_original_sends_is_ascii() {
+fn texts_sent_by_the_original_are_ascii() {
     for row in rows(&vectors(), "dumps") {
         assert_eq!(decode(&bytes(row)), Ok(Text::Ascii), "{row}");
         assert_eq!(expected(row), Ok(Text::Ascii), "{row}");
@@ -47,19 +53,19 @@ fn what_the_original_sends_is_ascii() {
 }
 
 #[test]
-fn what_is_received_is_judged_as_the_vectors_say() {
+fn received_datagrams_decode_as_in_the_vectors() {
     for row in rows(&vectors(), "received") {
         assert_eq!(decode(&bytes(row)), expected(row), "{row}");
     }
 }
 
 #[test]
-fn the_vectors_texts_are_the_values_of_their_bytes() {
+fn the_texts_of_the_vectors_equal_the_values_of_their_bytes() {
     let vectors = vectors();
     for row in rows(&vectors, "dumps").iter().chain(rows(&vectors, "received")) {
         let Some(json) = row["json"].as_str() else { continue };
-        // serde_json refuses lone surrogates and infinite numbers, and keeps integers whole that
-        // JavaScript rounds: those rows are for JavaScript's test.
+        // serde_json rejects lone surrogates and infinite numbers, and preserves integers that
+        // JavaScript rounds. The JavaScript test covers those rows.
         let (Ok(value), Ok(expected)) =
             (serde_json::from_slice::<Value>(&bytes(row)), serde_json::from_str::<Value>(json))
         else {
@@ -73,7 +79,7 @@ fn the_vectors_texts_are_the_values_of_their_bytes() {
 }
 
 #[test]
-fn one_byte_above_ascii_is_seen_at_every_place_of_every_length() {
+fn a_byte_above_ascii_is_detected_at_every_position_of_every_length() {
     for length in 1..=200 {
         let mut text = vec![b'x'; length];
         assert_eq!(decode(&text), Ok(Text::Ascii), "{length}");
@@ -91,7 +97,10 @@ fn one_byte_above_ascii_is_seen_at_every_place_of_every_length() {
 }
 
 #[test]
-fn a_reason_is_a_plain_sentence() {
+fn each_reason_is_a_plain_sentence() {
     assert_eq!(Malformed::Empty.to_string(), "the message is empty");
     assert_eq!(Malformed::NotUtf8.to_string(), "the message is not valid UTF-8");
+    assert_eq!(Malformed::NotBase64.to_string(), "the message is not valid base64");
+    assert_eq!(Malformed::CutOff.to_string(), "the next frame starts before this one ends");
+    assert_eq!(Malformed::BadEscape.to_string(), "the frame contains an invalid escape sequence");
 }

@@ -1,5 +1,5 @@
-//! The body of a socket_protocol frame: JSON and a checksum, with three numbers either in the JSON or
-//! before it.
+//! The body of a socket_protocol frame: JSON and a checksum, with three numbers either in the JSON
+//! or before it.
 //!
 //! ```text
 //!  pure_json    ┌───────────────────────────────────────────────┬─────────────┐
@@ -12,9 +12,9 @@
 //!                 32-bit big-endian integers; the checksum covers all bytes before it
 //! ```
 //!
-//! This layout is fdwire's own, version 1: only the original's documentation is available, and it does
-//! not specify the bytes. The checksum is the CRC-32 of IEEE 802.3, as in zlib's `crc32`. It detects
-//! accidental changes, not attacks.
+//! This layout is fdwire's own, version 1: only the original's documentation is available, and it
+//! does not specify the bytes. The checksum is the CRC-32 of IEEE 802.3, as in zlib's `crc32`. It
+//! detects accidental changes, not attacks.
 
 use alloc::vec::Vec;
 

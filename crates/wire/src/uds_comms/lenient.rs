@@ -2,9 +2,9 @@
 
 /// Decodes base64 in place; returns the number of decoded bytes, or None if the input is invalid.
 ///
-/// Bytes outside the alphabet are skipped. Padding that completes a group of four ends the text, and
-/// everything after it is ignored; any other padding is skipped. Unused bits of the last group are
-/// ignored.
+/// Bytes outside the alphabet are skipped. Padding that completes a group of four ends the text,
+/// and everything after it is ignored; any other padding is skipped. Unused bits of the last group
+/// are ignored.
 pub(super) fn decode_in_place(bytes: &mut [u8]) -> Option<usize> {
     let (mut length, mut group, mut padding, mut left) = (0, 0, 0, 0);
     for at in 0..bytes.len() {

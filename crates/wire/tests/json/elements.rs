@@ -1,4 +1,4 @@
-//! `elements` cuts what `JSON.stringify` wrote where it wrote commas between elements.
+//! `elements` splits the output of `JSON.stringify` at the commas between elements.
 
 use fdwire_wire::json::elements;
 use proptest::prelude::*;
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{scalar, texts};
 
-fn cut(array: &[u8]) -> Vec<&[u8]> {
+fn split(array: &[u8]) -> Vec<&[u8]> {
     elements(array).collect()
 }
 
@@ -14,59 +14,59 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
-    fn gives_the_text_of_each_element(values in prop::collection::vec(texts::value(), 0..7)) {
+    fn returns_the_text_of_each_element(values in prop::collection::vec(texts::value(), 0..7)) {
         let expected = values.iter().map(Value::to_string).collect::<Vec<_>>();
         let array = Value::from(values).to_string();
-        prop_assert_eq!(cut(array.as_bytes()), expected.iter().map(String::as_bytes).collect::<Vec<_>>());
+        prop_assert_eq!(split(array.as_bytes()), expected.iter().map(String::as_bytes).collect::<Vec<_>>());
     }
 
     #[test]
     fn agrees_with_the_reference_on_noise(inner in texts::noise(0..300)) {
         let array = [b"[".as_slice(), &inner, b"]"].concat();
-        prop_assert_eq!(cut(&array), scalar::elements(&array));
+        prop_assert_eq!(split(&array), scalar::elements(&array));
     }
 
     #[test]
     fn agrees_with_the_reference_on_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        prop_assert_eq!(cut(&bytes), scalar::elements(&bytes));
+        prop_assert_eq!(split(&bytes), scalar::elements(&bytes));
     }
 
     #[test]
-    fn loses_nothing(inner in texts::noise(1..300)) {
+    fn joined_elements_equal_the_bytes_between_the_brackets(inner in texts::noise(1..300)) {
         let array = [b"[".as_slice(), &inner, b"]"].concat();
-        prop_assert_eq!(cut(&array).join(b",".as_slice()), inner);
+        prop_assert_eq!(split(&array).join(b",".as_slice()), inner);
     }
 
     #[test]
-    fn is_the_same_at_every_alignment(inner in texts::noise(0..140)) {
+    fn gives_the_same_result_at_every_alignment(inner in texts::noise(0..140)) {
         let array = [b"[".as_slice(), &inner, b"]"].concat();
         let expected = scalar::elements(&array);
-        texts::at_every_alignment(&array, |array| assert_eq!(cut(array), expected));
+        texts::at_every_alignment(&array, |array| assert_eq!(split(array), expected));
     }
 }
 
 #[test]
-fn finds_a_comma_at_every_place_of_every_length() {
+fn finds_a_comma_at_every_position_of_every_length() {
     for length in 1..=200 {
         let mut array = vec![b'1'; length + 2];
         array[0] = b'[';
         array[length + 1] = b']';
-        assert_eq!(cut(&array).len(), 1, "{length}");
+        assert_eq!(split(&array).len(), 1, "{length}");
         for at in 1..=length {
             array[at] = b',';
-            let (before, behind) = (&array[1..at], &array[at + 1..=length]);
-            assert_eq!(cut(&array), [before, behind], "comma at {at} of {length}");
+            let (before, after) = (&array[1..at], &array[at + 1..=length]);
+            assert_eq!(split(&array), [before, after], "comma at {at} of {length}");
             array[at] = b'1';
         }
     }
 }
 
 #[test]
-fn comes_back_from_any_depth() {
+fn returns_to_depth_0_from_any_depth() {
     for depth in 1..300 {
         let nested = format!("{}1,1{}", "[".repeat(depth), "]".repeat(depth));
         let array = format!("[{nested},2,{nested}]");
-        assert_eq!(cut(array.as_bytes()), [nested.as_bytes(), b"2", nested.as_bytes()]);
+        assert_eq!(split(array.as_bytes()), [nested.as_bytes(), b"2", nested.as_bytes()]);
     }
 }
 
@@ -76,14 +76,14 @@ fn an_empty_array_has_no_elements() {
 }
 
 #[test]
-fn what_is_no_array_has_no_elements() {
+fn a_text_that_is_not_an_array_has_no_elements() {
     for text in ["", "[", "]", "1", "{}", "\"[]\"", "[1", "1]", " [1]", "[1] "] {
         assert_eq!(elements(text.as_bytes()).next(), None, "{text}");
     }
 }
 
 #[test]
-fn stays_at_its_end() {
+fn keeps_returning_none_after_the_last_element() {
     let mut both = elements(b"[1,2]");
     assert_eq!(both.by_ref().count(), 2);
     assert_eq!(both.next(), None);

@@ -1,16 +1,18 @@
-//! What `is_closed` is for: texts that pass it can be parsed as one array without changing any.
+//! The property that `is_balanced` exists for: balanced texts can be parsed as one array, and each
+//! element is what its text alone parses to.
 
-use fdwire_wire::json::is_closed;
+use fdwire_wire::json::is_balanced;
 use proptest::prelude::*;
 use serde_json::Value;
 
 use crate::texts;
 
-/// Whether a batch is taken as one array, after checking that this changes none of its texts.
+/// Returns whether a batch is accepted as one array, and asserts that its elements are then exact.
 ///
-/// Texts that aren't UTF-8 are refused before anything is joined, so they are here.
-fn is_exact(texts: &[&[u8]]) -> bool {
-    if !texts.iter().all(|text| is_closed(text) && str::from_utf8(text).is_ok()) {
+/// Texts that are not UTF-8 are rejected first, because native code rejects them before it joins
+/// texts.
+fn is_accepted(texts: &[&[u8]]) -> bool {
+    if !texts.iter().all(|text| is_balanced(text) && str::from_utf8(text).is_ok()) {
         return false;
     }
     let joined = [b"[".as_slice(), &texts.join(b",".as_slice()), b"]"].concat();
@@ -25,11 +27,12 @@ fn is_exact(texts: &[&[u8]]) -> bool {
     true
 }
 
-/// Every way to cut a text at its commas, in strings and nested arrays too.
-fn every_cut(text: &[u8], mut check: impl FnMut(&[&[u8]])) {
+/// Splits a text at its commas in every possible way, including commas in strings and nested
+/// arrays.
+fn every_split(text: &[u8], mut check: impl FnMut(&[&[u8]])) {
     let parts = text.split(|byte| *byte == b',').collect::<Vec<_>>();
-    let borders = u32::try_from(parts.len() - 1).expect("few commas");
-    for kept in 0_u32..1 << borders {
+    let commas = u32::try_from(parts.len() - 1).expect("few commas");
+    for kept in 0_u32..1 << commas {
         let mut texts = Vec::new();
         let mut start = 0;
         let mut end = 0;
@@ -45,7 +48,7 @@ fn every_cut(text: &[u8], mut check: impl FnMut(&[&[u8]])) {
     }
 }
 
-/// Every text of up to `length` bytes of `alphabet`.
+/// Runs `check` on every text of up to `length` bytes of `alphabet`.
 fn every_text(alphabet: &[u8], length: usize, text: &mut Vec<u8>, check: &mut impl FnMut(&[u8])) {
     check(text);
     if text.len() < length {
@@ -58,19 +61,19 @@ fn every_text(alphabet: &[u8], length: usize, text: &mut Vec<u8>, check: &mut im
 }
 
 #[test]
-fn every_short_batch_is_exact_or_refused() {
-    let (mut taken, mut refused) = (0, 0);
+fn every_short_batch_is_exact_or_rejected() {
+    let (mut accepted, mut rejected) = (0, 0);
     every_text(b"[]\",\\1", 7, &mut Vec::new(), &mut |text| {
-        every_cut(text, |texts| if is_exact(texts) { taken += 1 } else { refused += 1 });
+        every_split(text, |texts| if is_accepted(texts) { accepted += 1 } else { rejected += 1 });
     });
     every_text(b"[]{},:\"", 6, &mut Vec::new(), &mut |text| {
-        every_cut(text, |texts| if is_exact(texts) { taken += 1 } else { refused += 1 });
+        every_split(text, |texts| if is_accepted(texts) { accepted += 1 } else { rejected += 1 });
     });
-    assert!(taken > 1_000 && refused > 100_000, "{taken} taken, {refused} refused");
+    assert!(accepted > 1_000 && rejected > 100_000, "{accepted} accepted, {rejected} rejected");
 }
 
 #[test]
-fn texts_that_lean_on_their_neighbours_are_refused() {
+fn texts_that_parse_only_with_their_neighbours_are_rejected() {
     let batches: &[&[&str]] = &[
         &[""],
         &["", ""],
@@ -107,27 +110,27 @@ fn texts_that_lean_on_their_neighbours_are_refused() {
     ];
     for batch in batches {
         let texts = batch.iter().map(|text| text.as_bytes()).collect::<Vec<_>>();
-        assert!(!is_exact(&texts), "{batch:?}");
+        assert!(!is_accepted(&texts), "{batch:?}");
     }
 }
 
 #[test]
-fn texts_that_only_look_dangerous_are_taken() {
+fn texts_with_brackets_in_strings_are_accepted() {
     let batch = ["\"],[\"", " [1,2] ", "\"\\\\\"", "\"\\\",\\\"\"", "{\"]\":[\"{\"]}", "\n1\t"];
-    assert!(is_exact(&batch.map(str::as_bytes)));
+    assert!(is_accepted(&batch.map(str::as_bytes)));
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
-    fn batches_of_json_are_taken(values in prop::collection::vec(texts::value(), 1..6)) {
+    fn batches_of_json_are_accepted(values in prop::collection::vec(texts::value(), 1..6)) {
         let texts = values.iter().map(Value::to_string).collect::<Vec<_>>();
-        prop_assert!(is_exact(&texts.iter().map(String::as_bytes).collect::<Vec<_>>()));
+        prop_assert!(is_accepted(&texts.iter().map(String::as_bytes).collect::<Vec<_>>()));
     }
 
     #[test]
-    fn an_array_cut_at_any_of_its_commas_is_exact_or_refused(
+    fn an_array_split_at_any_of_its_commas_is_exact_or_rejected(
         values in prop::collection::vec(texts::value(), 1..4),
         kept in any::<u64>(),
     ) {
@@ -137,11 +140,11 @@ proptest! {
             comma += u32::from(*byte == b',');
             *byte == b',' && kept.rotate_left(comma) & 1 == 0
         });
-        is_exact(&texts.collect::<Vec<_>>());
+        is_accepted(&texts.collect::<Vec<_>>());
     }
 
     #[test]
-    fn noise_among_json_is_exact_or_refused(
+    fn a_batch_of_json_and_noise_is_exact_or_rejected(
         batch in prop::collection::vec(
             prop_oneof![
                 texts::noise(0..10),
@@ -158,6 +161,6 @@ proptest! {
             1..5,
         ),
     ) {
-        is_exact(&batch.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        is_accepted(&batch.iter().map(Vec::as_slice).collect::<Vec<_>>());
     }
 }

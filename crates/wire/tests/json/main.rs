@@ -1,6 +1,6 @@
-//! The laws of `fdwire_wire::json`, held against a byte-by-byte reference and a strict parser.
+//! Properties of `fdwire_wire::json`, checked against a byte-by-byte reference and a strict parser.
 
-mod closed;
+mod balanced;
 mod elements;
 mod joined;
 mod scalar;

@@ -1,8 +1,8 @@
-//! The reference: the same questions, asked of one byte after the other.
+//! The reference implementation, which reads one byte at a time.
 
 use std::{iter, mem};
 
-/// What a byte is, seen by someone who reads from left to right.
+/// The state of a reader that goes from left to right.
 #[derive(Default)]
 struct Reader {
     escaped: bool,
@@ -11,11 +11,11 @@ struct Reader {
 }
 
 impl Reader {
-    /// Takes the next byte; true for a comma outside strings at depth 0.
+    /// Reads the next byte and returns whether it is a comma outside strings at depth 0.
     ///
-    /// A backslash outside a string is no JSON. There too it takes its meaning from a quote or
-    /// backslash behind it, and leaves a bracket or comma what it is.
-    fn is_cut(&mut self, byte: u8) -> bool {
+    /// A backslash outside a string is invalid JSON. There it still escapes a quote or a backslash,
+    /// but not a bracket or a comma.
+    fn is_separator(&mut self, byte: u8) -> bool {
         if mem::take(&mut self.escaped) && matches!(byte, b'"' | b'\\') {
             return false;
         }
@@ -31,10 +31,10 @@ impl Reader {
     }
 }
 
-pub(crate) fn is_closed(text: &[u8]) -> bool {
+pub(crate) fn is_balanced(text: &[u8]) -> bool {
     let mut reader = Reader::default();
     for byte in text {
-        reader.is_cut(*byte);
+        reader.is_separator(*byte);
     }
     reader.depth == 0 && !reader.in_string
 }
@@ -45,8 +45,8 @@ pub(crate) fn elements(array: &[u8]) -> Vec<&[u8]> {
         return Vec::new();
     }
     let mut reader = Reader::default();
-    let cuts = (0..inner.len()).filter(|at| reader.is_cut(inner[*at])).collect::<Vec<_>>();
-    let starts = iter::once(0).chain(cuts.iter().map(|cut| cut + 1));
-    let ends = cuts.iter().copied().chain([inner.len()]);
+    let commas = (0..inner.len()).filter(|at| reader.is_separator(inner[*at])).collect::<Vec<_>>();
+    let starts = iter::once(0).chain(commas.iter().map(|comma| comma + 1));
+    let ends = commas.iter().copied().chain([inner.len()]);
     starts.zip(ends).map(|(start, end)| &inner[start..end]).collect()
 }

@@ -1,17 +1,17 @@
-//! Texts to try: noise made of JSON's own bytes, valid values, and blanks in between.
+//! Generators of test texts: noise that consists mostly of JSON's own bytes, and valid values.
 
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// Bytes that mean something to JSON and a few that don't: most short texts of them are nearly JSON.
+/// Bytes that have a meaning in JSON and a few others. Most short texts of them are almost JSON.
 pub(crate) fn noise(
     length: impl Into<prop::collection::SizeRange>,
 ) -> impl Strategy<Value = Vec<u8>> {
     vec(prop::sample::select(b"[]{}\",\\:1a \0\x7f\xc3\xa9".as_slice()), length)
 }
 
-/// Any value, with strings that are full of quotes, brackets and backslashes.
+/// Arbitrary values, with many quotes, brackets and backslashes in their strings.
 pub(crate) fn value() -> impl Strategy<Value = Value> {
     let string = "[\\[\\]{}\",\\\\:a\u{e9}\u{1f600}\n]{0,24}";
     let leaf = prop_oneof![
@@ -29,7 +29,7 @@ pub(crate) fn value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Runs `check` on `text` where it begins at each place of a 64-byte line.
+/// Runs `check` on copies of `text` that start at each offset from a 64-byte boundary.
 pub(crate) fn at_every_alignment(text: &[u8], mut check: impl FnMut(&[u8])) {
     let mut slab = vec![b'"'; 64 + text.len() + 64];
     let line = slab.as_ptr().align_offset(64);

@@ -1,4 +1,4 @@
-//! Bodies: the vectors' bytes, and every bit of them.
+//! Bodies against the vectors, and the checksum's coverage of every bit.
 
 use fdwire_wire::socket_protocol::body::{Form, Ids, read, write};
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ fn form_of(row: &Value) -> Form {
 }
 
 #[test]
-fn a_message_has_the_bytes_that_the_vectors_say_in_both_forms() {
+fn a_message_in_either_form_has_the_bytes_in_the_vectors() {
     for row in rows(&vectors(), "messages") {
         let (ids, data) = (ids_of(row), row["data"].as_str().expect("a text"));
         let Ids { status, service_id, data_id } = ids;
@@ -49,7 +49,7 @@ fn a_message_has_the_bytes_that_the_vectors_say_in_both_forms() {
 }
 
 #[test]
-fn what_is_refused_is_refused_as_far_as_bytes_go() {
+fn bodies_that_the_vectors_reject_are_unsound_or_left_to_javascript() {
     for row in rows(&vectors(), "refused") {
         let bytes = unhex(&row["body"]);
         let body = read(form_of(row), &bytes);
@@ -59,7 +59,7 @@ fn what_is_refused_is_refused_as_far_as_bytes_go() {
                 let body = body.expect("a body");
                 assert!(body.is_sound && str::from_utf8(body.json).is_err(), "{row}");
             }
-            // Too short, or JavaScript's to find out.
+            // The body is too short, or only JavaScript can detect the fault.
             _ => assert!(body.is_none_or(|body| body.is_sound), "{row}"),
         }
         if let (Some(ids), Some(expected)) = (body.and_then(|body| body.ids), row.get("ids")) {
@@ -69,7 +69,7 @@ fn what_is_refused_is_refused_as_far_as_bytes_go() {
 }
 
 #[test]
-fn every_bit_that_changes_is_noticed() {
+fn the_checksum_detects_a_change_of_any_bit() {
     let ids = Ids { status: 0, service_id: 10, data_id: 1 };
     for (form, bytes) in [
         (Form::StructJson, written(Some(ids), r#"{"a":[1,2,3]}"#)),
@@ -85,6 +85,6 @@ fn every_bit_that_changes_is_noticed() {
 }
 
 #[test]
-fn the_checksum_is_that_of_zlib() {
+fn the_checksum_is_the_crc32_of_zlib() {
     assert_eq!(written(None, "123456789")[9..], [0xcb, 0xf4, 0x39, 0x26]);
 }

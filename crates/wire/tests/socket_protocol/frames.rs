@@ -1,4 +1,4 @@
-//! The frames of the original's documentation, and what becomes of streams.
+//! Frames and streams against the vectors, some of which are from the original's documentation.
 
 use fdwire_wire::codec::{Codec, End, Lost, Options, Step};
 use fdwire_wire::{Malformed, Protocol};
@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use crate::{rows, unhex};
 
-/// What a stream gives: messages, dropped frames, and how it ends.
+/// The result of decoding a stream: its messages and malformed frames, and how it ended.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Given {
+pub(crate) struct Decoded {
     pub(crate) items: Vec<Result<Vec<u8>, Malformed>>,
     pub(crate) end: Result<End, Lost>,
 }
@@ -24,8 +24,8 @@ pub(crate) fn framed(payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// Decodes chunks as a channel does: what wasn't consumed stays, with the next chunk behind it.
-pub(crate) fn decode<'a>(limit: usize, chunks: impl IntoIterator<Item = &'a [u8]>) -> Given {
+/// Decodes chunks as a channel does: each chunk is appended to the bytes that are not consumed yet.
+pub(crate) fn decode<'a>(limit: usize, chunks: impl IntoIterator<Item = &'a [u8]>) -> Decoded {
     let mut codec = codec(limit);
     let (mut input, mut items) = (Vec::new(), Vec::new());
     for chunk in chunks {
@@ -33,7 +33,7 @@ pub(crate) fn decode<'a>(limit: usize, chunks: impl IntoIterator<Item = &'a [u8]
         while !input.is_empty() {
             let consumed = match codec.decode(&mut input) {
                 Ok(Step::Incomplete { frame }) => {
-                    assert!(frame > input.len(), "more than there is");
+                    assert!(frame > input.len(), "the frame ends after the input");
                     break;
                 }
                 Ok(Step::Message { consumed, payload, .. }) => {
@@ -46,14 +46,14 @@ pub(crate) fn decode<'a>(limit: usize, chunks: impl IntoIterator<Item = &'a [u8]
                     consumed
                 }
                 Ok(Step::Noise { consumed }) => consumed,
-                Err(lost) => return Given { items, end: Err(lost) },
+                Err(lost) => return Decoded { items, end: Err(lost) },
             };
             assert!(0 < consumed && consumed <= input.len(), "{consumed} of {}", input.len());
             input.drain(..consumed);
         }
     }
     let end = codec.end(&mut input);
-    Given { items, end: Ok(end) }
+    Decoded { items, end: Ok(end) }
 }
 
 fn vectors() -> Value {
@@ -62,19 +62,19 @@ fn vectors() -> Value {
 }
 
 #[test]
-fn a_frame_is_what_the_vectors_say() {
+fn frames_equal_the_vectors_and_decode_to_their_payloads() {
     let vectors = vectors();
     assert!(rows(&vectors, "frames").iter().any(|row| row["proven"] == true));
     for row in rows(&vectors, "frames") {
         let payload = unhex(&row["payload"]);
         assert_eq!(framed(&payload), unhex(&row["frame"]), "{row}");
-        let given = decode(payload.len(), [&unhex(&row["frame"])[..]]);
-        assert_eq!(given, Given { items: vec![Ok(payload)], end: Ok(End::Clean) }, "{row}");
+        let decoded = decode(payload.len(), [&unhex(&row["frame"])[..]]);
+        assert_eq!(decoded, Decoded { items: vec![Ok(payload)], end: Ok(End::Clean) }, "{row}");
     }
 }
 
 #[test]
-fn a_stream_gives_what_the_vectors_say_whole_cut_anywhere_and_byte_by_byte() {
+fn streams_decode_as_in_the_vectors_whole_split_anywhere_and_byte_by_byte() {
     for row in rows(&vectors(), "streams") {
         let bytes = unhex(&row["bytes"]);
         let items =
@@ -83,33 +83,33 @@ fn a_stream_gives_what_the_vectors_say_whole_cut_anywhere_and_byte_by_byte() {
             });
         let missing = row["missing"].as_u64().map(|missing| missing.try_into().expect("small"));
         let end = missing.map_or(End::Clean, |missing| End::Cut { missing });
-        let expected = Given { items: items.collect(), end: Ok(end) };
+        let expected = Decoded { items: items.collect(), end: Ok(end) };
         assert_eq!(decode(1000, [&bytes[..]]), expected, "{row}");
         assert_eq!(decode(1000, bytes.chunks(1)), expected, "{row}");
         for at in 0..bytes.len() {
             let (head, tail) = bytes.split_at(at);
-            assert_eq!(decode(1000, [head, tail]), expected, "{row} cut at {at}");
+            assert_eq!(decode(1000, [head, tail]), expected, "{row} split at {at}");
         }
     }
 }
 
 #[test]
-fn a_frame_that_is_too_large_is_told_with_the_first_byte_too_many() {
+fn the_first_byte_above_the_limit_ends_decoding() {
     let fits = framed(b"12:4");
     assert_eq!(decode(4, [&fits[..]]).items, [Ok(b"12:4".to_vec())]);
     assert_eq!(decode(3, [&fits[..]]).end, Err(Lost::TooLarge));
-    // Neither the end nor the second byte of an escape is waited for.
+    // The decoder waits neither for the end of the frame nor for the second byte of an escape.
     assert_eq!(decode(3, [&b":<1234"[..]]).end, Err(Lost::TooLarge));
     assert_eq!(decode(3, [&b":<12:="[..]]).end, Ok(End::Cut { missing: 2 }));
     assert_eq!(decode(3, [&b":<123:"[..]]).end, Ok(End::Cut { missing: 1 }));
     assert_eq!(decode(3, [&b":<123:="[..]]).end, Err(Lost::TooLarge));
-    // What is before it comes, and what is wrong behind it doesn't matter.
-    let given = decode(3, [&b":<1:>:<1234:x:<1:>"[..]]);
-    assert_eq!(given, Given { items: vec![Ok(b"1".to_vec())], end: Err(Lost::TooLarge) });
+    // Frames before it are decoded, and faults after it have no effect.
+    let decoded = decode(3, [&b":<1:>:<1234:x:<1:>"[..]]);
+    assert_eq!(decoded, Decoded { items: vec![Ok(b"1".to_vec())], end: Err(Lost::TooLarge) });
 }
 
 #[test]
-fn noise_is_never_kept() {
+fn noise_is_consumed_at_once() {
     let mut codec = codec(10);
     let mut noise = vec![b'x'; 100_000];
     assert_eq!(codec.decode(&mut noise), Ok(Step::Noise { consumed: 100_000 }));

@@ -1,4 +1,4 @@
-//! Drives a codec as a channel does, and looks at every step of it.
+//! Drives a codec as a channel does, and checks each step.
 
 use fdwire_wire::codec::{Codec, End, Kind, Lost, Options, Step};
 use fdwire_wire::{Malformed, Protocol, Text};
@@ -23,26 +23,26 @@ impl Value {
     }
 }
 
-/// What comes out of a stream, from its beginning to its end.
+/// The result of decoding a whole stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Given {
+pub(crate) struct Decoded {
     /// Messages and malformed frames, in order.
     pub(crate) items: Vec<Result<Value, Malformed>>,
-    /// Bytes outside of frames.
+    /// Number of bytes outside frames.
     pub(crate) noise: usize,
-    /// Why the rest can't be understood.
+    /// Why decoding stopped before the end of the stream.
     pub(crate) lost: Option<Lost>,
-    /// Bytes that are missing to the end of the last frame.
+    /// Least number of bytes missing from the last frame, if the stream ends within it.
     pub(crate) missing: Option<usize>,
 }
 
-impl Given {
+impl Decoded {
     pub(crate) fn values(&self) -> impl Iterator<Item = &Value> {
         self.items.iter().flatten()
     }
 }
 
-/// A protocol and how it is spoken.
+/// The codec under test: a protocol with options.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Subject {
     pub(crate) protocol: Protocol,
@@ -60,8 +60,8 @@ impl Subject {
         self
     }
 
-    /// All that frame their messages, with every option that changes what they do.
-    pub(crate) fn framed() -> Vec<Self> {
+    /// Returns all protocols with framing, with each option that changes how they decode.
+    pub(crate) fn all_framed() -> Vec<Self> {
         let mut all = Vec::new();
         for protocol in Protocol::ALL {
             if matches!(protocol, Protocol::Jsoncomm | Protocol::Raw) {
@@ -74,10 +74,10 @@ impl Subject {
         for (protocol, text) in
             [(Protocol::UdsComms, true), (Protocol::Lines, true), (Protocol::Lines, false)]
         {
-            let mut other = Self::new(protocol, text);
-            other.options.lenient = protocol == Protocol::UdsComms;
-            other.options.final_line = protocol == Protocol::Lines;
-            all.push(other);
+            let mut subject = Self::new(protocol, text);
+            subject.options.lenient = protocol == Protocol::UdsComms;
+            subject.options.final_line = protocol == Protocol::Lines;
+            all.push(subject);
         }
         all
     }
@@ -86,35 +86,35 @@ impl Subject {
         Codec::new(self.protocol, self.options).expect("a protocol for streams")
     }
 
-    /// The frame of a payload, where it has one.
+    /// Returns the frame of a payload, or None if the protocol cannot carry it.
     pub(crate) fn try_frame(&self, payload: &[u8], text: bool) -> Option<Vec<u8>> {
         let mut out = b"before".to_vec();
         let result = self.codec().encode(payload, text, &mut out);
-        assert!(out.starts_with(b"before"), "what was there stays");
-        assert!(result.is_ok() || out.len() == 6, "nothing is appended for nothing");
+        assert!(out.starts_with(b"before"), "the previous contents are unchanged");
+        assert!(result.is_ok() || out.len() == 6, "a failed call appends nothing");
         result.ok().map(|()| out.split_off(6))
     }
 
     pub(crate) fn frame(&self, payload: &[u8], text: bool) -> Vec<u8> {
-        self.try_frame(payload, text).expect("a payload that can be framed")
+        self.try_frame(payload, text).expect("the protocol can carry the payload")
     }
 
-    pub(crate) fn whole(&self, bytes: &[u8]) -> Given {
+    pub(crate) fn whole(&self, bytes: &[u8]) -> Decoded {
         self.decode([bytes])
     }
 
-    pub(crate) fn one_by_one(&self, bytes: &[u8]) -> Given {
+    pub(crate) fn one_by_one(&self, bytes: &[u8]) -> Decoded {
         self.decode(bytes.chunks(1))
     }
 
-    /// Decodes chunks up to the stream's end: what wasn't consumed stays, with the next chunk behind.
-    pub(crate) fn decode<'a>(&self, chunks: impl IntoIterator<Item = &'a [u8]>) -> Given {
+    /// Decodes a stream to its end: each chunk is appended to the bytes that are not consumed yet.
+    pub(crate) fn decode<'a>(&self, chunks: impl IntoIterator<Item = &'a [u8]>) -> Decoded {
         let mut codec = self.codec();
-        let mut given = Given::default();
+        let mut decoded = Decoded::default();
         let mut input = Vec::new();
-        // Where in it the first byte is that wasn't consumed.
+        // Offset of the first byte that is not consumed.
         let mut from = 0;
-        // What the codec has said that the frame has at least.
+        // Least length of the current frame, as last reported by the codec.
         let mut least = 0;
         for chunk in chunks {
             input.drain(..from);
@@ -125,29 +125,32 @@ impl Subject {
                 let step = match codec.decode(rest) {
                     Ok(step) => step,
                     Err(lost) => {
-                        given.lost = Some(lost);
-                        return given;
+                        decoded.lost = Some(lost);
+                        return decoded;
                     }
                 };
                 let consumed = match step {
                     Step::Incomplete { frame } => {
-                        assert!(frame > rest.len(), "a frame that is there: {self:?}");
-                        assert!(frame >= least, "a frame grows shorter: {self:?}");
+                        assert!(frame > rest.len(), "the frame is complete: {self:?}");
+                        assert!(frame >= least, "the least length has decreased: {self:?}");
                         least = frame;
                         break;
                     }
                     Step::Message { consumed, payload, kind } => {
-                        assert!(payload.end <= consumed, "{payload:?} of {consumed}: {self:?}");
-                        assert!(consumed >= least, "{consumed}, not {least}: {self:?}");
-                        given.items.push(Ok(value(&rest[payload], kind)));
+                        assert!(
+                            payload.end <= consumed,
+                            "{payload:?} exceeds {consumed}: {self:?}"
+                        );
+                        assert!(consumed >= least, "{consumed} is below {least}: {self:?}");
+                        decoded.items.push(Ok(value(&rest[payload], kind)));
                         consumed
                     }
                     Step::Malformed { consumed, why } => {
-                        given.items.push(Err(why));
+                        decoded.items.push(Err(why));
                         consumed
                     }
                     Step::Noise { consumed } => {
-                        given.noise += consumed;
+                        decoded.noise += consumed;
                         consumed
                     }
                 };
@@ -159,24 +162,24 @@ impl Subject {
         let rest = &mut input[from..];
         match codec.end(rest) {
             End::Clean => {}
-            End::Message(payload, kind) => given.items.push(Ok(value(&rest[payload], kind))),
-            End::Malformed(why) => given.items.push(Err(why)),
+            End::Message(payload, kind) => decoded.items.push(Ok(value(&rest[payload], kind))),
+            End::Malformed(why) => decoded.items.push(Err(why)),
             End::Cut { missing } => {
-                assert!(missing > 0, "a cut frame lacks something: {self:?}");
+                assert!(missing > 0, "a cut frame lacks at least one byte: {self:?}");
                 assert!(
                     rest.len().saturating_add(missing) >= least,
-                    "{missing}, not up to {least}: {self:?}"
+                    "{missing} more do not reach {least}: {self:?}"
                 );
-                given.missing = Some(missing);
+                decoded.missing = Some(missing);
             }
         }
-        given
+        decoded
     }
 }
 
 fn value(payload: &[u8], kind: Kind) -> Value {
     let Kind::Text(text) = kind else { return Value::Bytes(payload.to_vec()) };
-    // JavaScript makes a string of it in the way that this says.
+    // JavaScript chooses the conversion to a string by this.
     assert_eq!(text == Text::Ascii, payload.is_ascii(), "{payload:02x?}");
     Value::Text(String::from_utf8(payload.to_vec()).expect("a text is UTF-8"))
 }

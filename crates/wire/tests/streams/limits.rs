@@ -1,35 +1,35 @@
-//! A length is compared with the limit, and nothing else is done for it.
+//! An announced length is compared with the limit before anything else happens.
 
 use fdwire_wire::Protocol;
 use fdwire_wire::codec::Lost;
 
-use crate::harness::{Given, Subject};
+use crate::harness::{Decoded, Subject};
 
-fn lost(why: Lost) -> Given {
-    Given { lost: Some(why), ..Given::default() }
+fn lost(why: Lost) -> Decoded {
+    Decoded { lost: Some(why), ..Decoded::default() }
 }
 
-fn cut(missing: usize) -> Given {
-    Given { missing: Some(missing), ..Given::default() }
+fn cut(missing: usize) -> Decoded {
+    Decoded { missing: Some(missing), ..Decoded::default() }
 }
 
 #[test]
-fn a_message_at_the_limit_comes_and_one_above_it_is_the_end() {
-    for subject in Subject::framed() {
+fn a_message_at_the_limit_is_decoded_and_a_larger_one_ends_decoding() {
+    for subject in Subject::all_framed() {
         for limit in [1, 2, 3, 4, 5, 6, 63, 64, 255, 300] {
             let limited = subject.limited(limit);
-            let good = subject.frame(&vec![b'x'; limit], true);
+            let fitting = subject.frame(&vec![b'x'; limit], true);
             let large = subject.frame(&vec![b'x'; limit + 1], true);
-            assert_eq!(limited.whole(&good).items.len(), 1, "{limited:?}");
+            assert_eq!(limited.whole(&fitting).items.len(), 1, "{limited:?}");
             assert_eq!(limited.whole(&large), lost(Lost::TooLarge), "{limited:?}");
-            let both = limited.one_by_one(&[good, large].concat());
+            let both = limited.one_by_one(&[fitting, large].concat());
             assert_eq!((both.items.len(), both.lost), (1, Some(Lost::TooLarge)), "{limited:?}");
         }
     }
 }
 
 #[test]
-fn a_length_above_the_limit_is_told_before_the_body_comes() {
+fn a_length_above_the_limit_ends_decoding_before_the_payload_arrives() {
     for protocol in [Protocol::LengthPrefixed, Protocol::MsgChannel, Protocol::Stockings] {
         let subject = Subject::new(protocol, true);
         for length in [11, 100, 70_000] {
@@ -39,7 +39,7 @@ fn a_length_above_the_limit_is_told_before_the_body_comes() {
             assert_eq!(subject.limited(length - 1).whole(header), lost(Lost::TooLarge));
         }
     }
-    // Where the end must be searched for, it is told with the first byte too many.
+    // If the end of the frame must be searched for, the first byte above the limit ends decoding.
     let lines = Subject::new(Protocol::Lines, true).limited(3);
     assert_eq!(lines.whole(b"abc"), cut(1));
     assert_eq!(lines.whole(b"abcd"), lost(Lost::TooLarge));
@@ -49,7 +49,7 @@ fn a_length_above_the_limit_is_told_before_the_body_comes() {
 }
 
 #[test]
-fn a_base64_frame_as_long_as_one_at_the_limit_may_hold_too_much() {
+fn a_base64_frame_of_the_permitted_length_may_still_exceed_the_limit() {
     for limit in [1, 2] {
         let subject = Subject::new(Protocol::UdsComms, true).limited(limit);
         assert_eq!(subject.whole(b"%YWJj$"), lost(Lost::TooLarge), "{limit}");
@@ -58,7 +58,7 @@ fn a_base64_frame_as_long_as_one_at_the_limit_may_hold_too_much() {
 }
 
 #[test]
-fn lengths_of_2_to_the_63_and_more_neither_overflow_nor_reserve() {
+fn lengths_of_2_to_the_63_and_more_neither_overflow_nor_allocate() {
     let stockings = Subject::new(Protocol::Stockings, true);
     let headers: [&[u8]; 4] = [
         b"\0\0\0\0\0\0\0\0\0\x82",
@@ -69,7 +69,8 @@ fn lengths_of_2_to_the_63_and_more_neither_overflow_nor_reserve() {
     for header in headers {
         assert_eq!(stockings.whole(header), lost(Lost::TooLarge), "{header:02x?}");
     }
-    // Without a limit: 2^63, and 2^64 - 1, with whose header no sum has room; 2^64 is none.
+    // Without a limit, 2^63 and 2^64 - 1 are valid, although 2^64 - 1 plus the header's length
+    // overflows a usize. 2^64 is too large.
     let all = stockings.limited(usize::MAX);
     assert_eq!(all.whole(headers[0]), cut(1 << 63));
     assert_eq!(all.whole(headers[1]), cut(usize::MAX - headers[1].len()));

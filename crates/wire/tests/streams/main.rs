@@ -1,4 +1,4 @@
-//! The codecs for streams: their vectors, and the laws that `codec.rs` says, for any bytes.
+//! The stream codecs against their vectors, and the laws of `contract.rs` for arbitrary bytes.
 
 mod base64;
 mod corpus;

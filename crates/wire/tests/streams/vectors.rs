@@ -1,10 +1,10 @@
-//! Every codec against the bytes of `vectors/`: whole, cut at every byte, and byte by byte.
+//! Every stream codec against `vectors/`: in one chunk, split at every byte, and byte by byte.
 
 use fdwire_wire::codec::{Lost, Unframeable};
 use fdwire_wire::{Malformed, Protocol};
 use serde_json::Value as Json;
 
-use crate::harness::{Given, Subject, Value};
+use crate::harness::{Decoded, Subject, Value};
 
 const VECTORS: [(Protocol, &str); 5] = [
     (Protocol::LengthPrefixed, include_str!("../../../../vectors/length_prefixed.json")),
@@ -14,7 +14,7 @@ const VECTORS: [(Protocol, &str); 5] = [
     (Protocol::UdsComms, include_str!("../../../../vectors/uds_comms.json")),
 ];
 
-/// The rows of a section of every protocol.
+/// Returns the rows of a section for every protocol.
 fn rows(section: &str) -> Vec<(Protocol, Json)> {
     let mut all = Vec::new();
     for (protocol, text) in VECTORS {
@@ -26,14 +26,14 @@ fn rows(section: &str) -> Vec<(Protocol, Json)> {
     all
 }
 
-/// Parts of hex, each `hex` or `hex*times`, with blanks between them.
+/// Returns the bytes of a text of blank-separated parts, each `hex` or `hex*times`.
 pub(crate) fn unhex(json: &Json) -> Vec<u8> {
     let mut bytes = Vec::new();
     for part in json.as_str().expect("hex is a string").split(' ') {
         let (hex, times) = part.split_once('*').unwrap_or((part, "1"));
         let digits = hex.as_bytes().chunks(2).map(|pair| str::from_utf8(pair).expect("ASCII"));
-        let some: Vec<u8> = digits.map(|pair| u8::from_str_radix(pair, 16).expect("hex")).collect();
-        bytes.extend(some.repeat(times.parse().expect("a number")));
+        let part: Vec<u8> = digits.map(|pair| u8::from_str_radix(pair, 16).expect("hex")).collect();
+        bytes.extend(part.repeat(times.parse().expect("a number")));
     }
     bytes
 }
@@ -49,7 +49,7 @@ fn small(json: &Json) -> Option<usize> {
     json.as_u64().map(|number| number.try_into().expect("a small number"))
 }
 
-/// The protocol with a row's options; `allowEmpty` is not the codec's.
+/// Returns the protocol with a row's options, except `allowEmpty`, which codecs do not have.
 fn subject(protocol: Protocol, row: &Json) -> Subject {
     let options = &row["options"];
     let text = match options["encoding"].as_str() {
@@ -71,9 +71,9 @@ fn malformed(code: &str) -> Malformed {
     }
 }
 
-fn expected(row: &Json) -> Given {
+fn expected(row: &Json) -> Decoded {
     let gives = row["gives"].as_array().expect("an array").iter();
-    Given {
+    Decoded {
         items: gives
             .map(|item| {
                 item["malformed"]
@@ -91,13 +91,14 @@ fn expected(row: &Json) -> Given {
     }
 }
 
-/// Where to cut: everywhere, of long streams near their ends and here and there.
-fn cuts(length: usize) -> impl Iterator<Item = usize> {
+/// Returns the offsets at which to split a stream: all, or for a long one those near its ends and a
+/// few others.
+fn splits(length: usize) -> impl Iterator<Item = usize> {
     (0..=length).filter(move |at| length < 500 || *at < 40 || length - at < 40 || at % 9001 == 0)
 }
 
 #[test]
-fn a_frame_is_what_the_vectors_say() {
+fn encoded_frames_equal_the_vectors() {
     for (protocol, row) in rows("encode") {
         let subject = subject(protocol, &row);
         let value = value(&row);
@@ -113,27 +114,27 @@ fn a_frame_is_what_the_vectors_say() {
 }
 
 #[test]
-fn a_frame_of_the_vectors_is_its_message_however_it_is_cut() {
+fn frames_of_the_vectors_decode_to_their_messages_however_they_are_split() {
     for (protocol, row) in rows("encode") {
         if row["refused"].is_string() {
             continue;
         }
         let subject = subject(protocol, &row);
         let frame = unhex(&row["wire"]);
-        let expected = Given { items: vec![Ok(value(&row))], ..Given::default() };
+        let expected = Decoded { items: vec![Ok(value(&row))], ..Decoded::default() };
         assert!(subject.whole(&frame) == expected, "{row}");
         assert!(subject.one_by_one(&frame) == expected, "{row}, byte by byte");
         if frame.len() < 100_000 {
-            for at in cuts(frame.len()) {
+            for at in splits(frame.len()) {
                 let (head, tail) = frame.split_at(at);
-                assert!(subject.decode([head, tail]) == expected, "{row}, cut at {at}");
+                assert!(subject.decode([head, tail]) == expected, "{row}, split at {at}");
             }
         }
     }
 }
 
 #[test]
-fn a_stream_gives_what_the_vectors_say_however_it_is_cut() {
+fn streams_decode_as_in_the_vectors_however_they_are_split() {
     for (protocol, row) in rows("decode") {
         let subject = subject(protocol, &row);
         let expected = expected(&row);
@@ -141,11 +142,11 @@ fn a_stream_gives_what_the_vectors_say_however_it_is_cut() {
             row["chunks"].as_array().expect("an array").iter().map(unhex).collect();
         assert_eq!(subject.decode(chunks.iter().map(Vec::as_slice)), expected, "{row}");
         let bytes = chunks.concat();
-        assert_eq!(subject.whole(&bytes), expected, "{row}, whole");
+        assert_eq!(subject.whole(&bytes), expected, "{row}, in one chunk");
         assert_eq!(subject.one_by_one(&bytes), expected, "{row}, byte by byte");
-        for at in cuts(bytes.len()) {
+        for at in splits(bytes.len()) {
             let (head, tail) = bytes.split_at(at);
-            assert_eq!(subject.decode([head, tail]), expected, "{row}, cut at {at}");
+            assert_eq!(subject.decode([head, tail]), expected, "{row}, split at {at}");
         }
     }
 }
