@@ -31,7 +31,7 @@
 //!
 //! - Progress: `0 < consumed <= input.len()`.
 //! - Chunking is invisible: a stream yields the same messages and malformed frames however its
-//!   bytes are split into chunks.
+//!   bytes are split into chunks. (`raw` is exempt: its chunks are the messages.)
 //! - Round trip: the frame of a payload decodes to that payload.
 //! - Linear time, even if the bytes arrive one at a time.
 //! - No allocation: a decoder only compares an announced length with the limit.
