@@ -9,17 +9,20 @@
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
-/** The codec of a protocol for streams, both ways. */
+/** Encodes and decodes the frames of one stream. */
 export declare class Codec {
-  /** A codec by the options of a channel. */
+  /** Makes a codec by the options of a channel. */
   constructor(options: ChannelOptions)
-  /** Decodes what was left and these bytes; of a stream that is lost nothing is left. */
+  /**
+   * Decodes the bytes that are left of earlier calls and then these. A stream that is lost leaves no
+   * bytes.
+   */
   push(chunk: Uint8Array): Decoded
-  /** What the end makes of the bytes that are left. */
+  /** Ends the stream, and decodes the bytes that are left. */
   end(): Decoded
-  /** The frame of a text; an error code of `send`, as a number, where there is none. */
+  /** Returns the frame of a text, or an error code of `send` where the protocol cannot carry it. */
   encodeText(text: string): Buffer | number
-  /** The frame of bytes; as `encodeText`. */
+  /** Returns the frame of bytes, or an error code of `send` where the protocol cannot carry them. */
   encodeBytes(bytes: Uint8Array): Buffer | number
 }
 
@@ -217,13 +220,14 @@ export interface ChannelStats {
  */
 export declare const CREDENTIALS: number
 
-/** What bytes have brought. */
+/** What a codec has decoded. */
 export interface Decoded {
-  /** The messages, and the first bytes of what is none, behind each other. */
+  /** The payloads of the messages and the samples of what is malformed, one after the other. */
   bytes: Buffer
   /**
-   * Four numbers for each: a `RecordKind` (Message, Refused, Lost, or Cut with the bytes that are
-   * missing as its length), where its bytes begin, how many they are, and a detail as in a record.
+   * A record of `RECORD_WORDS` words for each message (Message) and each failure (Refused, Lost,
+   * Cut), as in a turn. Places are positions in `bytes`, the sender is the peer, and there are no
+   * descriptors.
    */
   records: Int32Array
 }

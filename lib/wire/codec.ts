@@ -1,4 +1,13 @@
-import { Codec as NativeCodec, PayloadKind, RecordKind } from '#native'
+import {
+  Codec as NativeCodec,
+  PayloadKind,
+  RECORD_DETAIL,
+  RECORD_KIND,
+  RECORD_LENGTH,
+  RECORD_PLACE,
+  RECORD_WORDS,
+  RecordKind,
+} from '#native'
 import type { Sliceable } from '../native/environment.js'
 import {
   type CheckedOptions,
@@ -15,9 +24,6 @@ import { closedError, FdwireError } from '../util/errors.js'
 import { encoderOf, unframeable } from './encode.js'
 import { decodeBody, formOf } from './encodings/socket_protocol.js'
 import { cutError, lossError, REFUSALS } from './records.js'
-
-/** Numbers of a record: see crates/node/src/codec.rs. */
-const WORDS = 4
 
 /**
  * The framing of a protocol without a socket: bytes to messages, and messages to bytes.
@@ -99,11 +105,11 @@ export class Codec<
   #read({ bytes, records }: { bytes: Buffer; records: Int32Array }): ValueOf<P, E>[] {
     const values: unknown[] = []
     const memory = bytes as Sliceable
-    for (let at = 0; at < records.length; at += WORDS) {
-      const kind = records[at] as RecordKind
-      const start = records[at + 1] as number
-      const end = start + (records[at + 2] as number)
-      const detail = records[at + 3] as number
+    for (let at = 0; at < records.length; at += RECORD_WORDS) {
+      const kind = records[at + RECORD_KIND] as RecordKind
+      const start = records[at + RECORD_PLACE] as number
+      const end = start + (records[at + RECORD_LENGTH] as number)
+      const detail = records[at + RECORD_DETAIL] as number
       if (kind === RecordKind.Message) this.#readMessage(memory, start, end, detail, values)
       else if (kind === RecordKind.Refused) {
         const { code, message } = REFUSALS[detail as keyof typeof REFUSALS]
@@ -111,7 +117,7 @@ export class Codec<
         this.#report(new FdwireError(code, message, options), values.length)
       } else if (kind === RecordKind.Lost) {
         this.#error = lossError(detail, this.#isSampled ? bytes.subarray(start, end) : undefined)
-      } else this.#error = cutError(end - start)
+      } else this.#error = cutError(start)
     }
     return values as ValueOf<P, E>[]
   }

@@ -1,37 +1,40 @@
-//! A codec alone, for bytes that come and go some other way.
+//! A codec without a channel, for bytes that the program carries itself.
 
+use fdwire_wire::Malformed;
 use fdwire_wire::codec::{self, End, Kind, Lost, Step};
 use napi::bindgen_prelude::{Buffer, Int32Array, Uint8Array};
 use napi::{Error, Result, Status};
 use napi_derive::napi;
 
 use crate::outcome::{ChannelOptions, Failed, unframeable};
-use crate::record::{loss_reason, malformed_reason, payload_kind};
+use crate::record::{Record, loss_reason, malformed_reason, payload_kind, word};
 use crate::table::RecordKind;
 
-/// The codec of a protocol for streams, both ways.
+/// Encodes and decodes the frames of one stream.
 #[napi]
 pub struct Codec {
     codec: codec::Codec,
+    /// Received bytes that are not a whole frame yet.
     rest: Vec<u8>,
 }
 
-/// What bytes have brought.
+/// What a codec has decoded.
 #[napi(object)]
 pub struct Decoded {
-    /// The messages, and the first bytes of what is none, behind each other.
+    /// The payloads of the messages and the samples of what is malformed, one after the other.
     pub bytes: Buffer,
-    /// Four numbers for each: a `RecordKind` (Message, Refused, Lost, or Cut with the bytes that are
-    /// missing as its length), where its bytes begin, how many they are, and a detail as in a record.
+    /// A record of `RECORD_WORDS` words for each message (Message) and each failure (Refused, Lost,
+    /// Cut), as in a turn. Places are positions in `bytes`, the sender is the peer, and there are no
+    /// descriptors.
     pub records: Int32Array,
 }
 
-/// How many bytes are shown of what is no message.
+/// The longest sample of malformed bytes (bytes).
 const SAMPLE: usize = 32;
 
 #[napi]
 impl Codec {
-    /// A codec by the options of a channel.
+    /// Makes a codec by the options of a channel.
     #[napi(constructor)]
     pub fn new(options: ChannelOptions) -> Result<Self> {
         let framing = options.framing().map_err(|Failed(errno, _)| {
@@ -40,11 +43,12 @@ impl Codec {
         Ok(Self { codec: framing.codec, rest: Vec::new() })
     }
 
-    /// Decodes what was left and these bytes; of a stream that is lost nothing is left.
+    /// Decodes the bytes that are left of earlier calls and then these. A stream that is lost leaves no
+    /// bytes.
     #[napi]
     pub fn push(&mut self, chunk: Uint8Array) -> Decoded {
         self.rest.extend_from_slice(&chunk);
-        let mut found = Found::default();
+        let mut output = Output::default();
         let mut at = 0;
         while at < self.rest.len() {
             let input = &mut self.rest[at..];
@@ -52,53 +56,44 @@ impl Codec {
                 Ok(Step::Incomplete { .. }) => break,
                 Ok(Step::Noise { consumed }) => at += consumed,
                 Ok(Step::Message { consumed, payload, kind }) => {
-                    found.message(&input[payload], kind);
+                    output.message(&input[payload], kind);
                     at += consumed;
                 }
                 Ok(Step::Malformed { consumed, why }) => {
-                    found.sample(
-                        RecordKind::Refused,
-                        &input[..consumed],
-                        malformed_reason(why) as i32,
-                    );
+                    output.refused(&input[..consumed], why);
                     at += consumed;
                 }
                 Err(why) => {
-                    found.lost(input, why);
+                    output.lost(input, why);
                     at = self.rest.len();
                 }
             }
         }
         self.rest.drain(..at);
-        found.into()
+        output.into()
     }
 
-    /// What the end makes of the bytes that are left.
+    /// Ends the stream, and decodes the bytes that are left.
     #[napi]
     pub fn end(&mut self) -> Decoded {
         let mut rest = std::mem::take(&mut self.rest);
-        let mut found = Found::default();
+        let mut output = Output::default();
         match self.codec.end(&mut rest) {
             End::Clean => {}
-            End::Message(payload, kind) => found.message(&rest[payload], kind),
-            End::Malformed(why) => {
-                found.sample(RecordKind::Refused, &rest, malformed_reason(why) as i32);
-            }
-            End::Cut { missing } => {
-                let missing = i32::try_from(missing).unwrap_or(i32::MAX);
-                found.records.extend([RecordKind::Cut as i32, 0, missing, 0]);
-            }
+            End::Message(payload, kind) => output.message(&rest[payload], kind),
+            End::Malformed(why) => output.refused(&rest, why),
+            End::Cut { missing } => output.cut(missing),
         }
-        found.into()
+        output.into()
     }
 
-    /// The frame of a text; an error code of `send`, as a number, where there is none.
+    /// Returns the frame of a text, or an error code of `send` where the protocol cannot carry it.
     #[napi]
     pub fn encode_text(&self, text: String) -> napi::Either<Buffer, i32> {
         self.encode(text.as_bytes(), true)
     }
 
-    /// The frame of bytes; as `encodeText`.
+    /// Returns the frame of bytes, or an error code of `send` where the protocol cannot carry them.
     #[napi]
     pub fn encode_bytes(&self, bytes: Uint8Array) -> napi::Either<Buffer, i32> {
         self.encode(&bytes, false)
@@ -113,34 +108,47 @@ impl Codec {
     }
 }
 
+/// A `Decoded` that grows.
 #[derive(Default)]
-struct Found {
+struct Output {
     bytes: Vec<u8>,
     records: Vec<i32>,
 }
 
-impl Found {
+impl Output {
     fn message(&mut self, payload: &[u8], kind: Kind) {
-        self.add(RecordKind::Message, payload, payload_kind(kind) as i32);
+        let detail = payload_kind(kind) as i32;
+        self.add(Record { detail, ..Record::new(RecordKind::Message) }, payload);
+    }
+
+    fn refused(&mut self, frame: &[u8], why: Malformed) {
+        let detail = malformed_reason(why) as i32;
+        self.add(Record { detail, ..Record::new(RecordKind::Refused) }, sample(frame));
     }
 
     fn lost(&mut self, input: &[u8], why: Lost) {
-        self.sample(RecordKind::Lost, input, loss_reason(why) as i32);
+        let detail = loss_reason(why) as i32;
+        self.add(Record { detail, ..Record::new(RecordKind::Lost) }, sample(input));
     }
 
-    fn sample(&mut self, kind: RecordKind, bytes: &[u8], detail: i32) {
-        self.add(kind, &bytes[..bytes.len().min(SAMPLE)], detail);
+    fn cut(&mut self, missing: usize) {
+        let record = Record { place: word(missing), ..Record::new(RecordKind::Cut) };
+        self.records.extend(record.words());
     }
 
-    fn add(&mut self, kind: RecordKind, bytes: &[u8], detail: i32) {
-        let word = |value: usize| i32::try_from(value).unwrap_or(i32::MAX);
-        self.records.extend([kind as i32, word(self.bytes.len()), word(bytes.len()), detail]);
+    fn add(&mut self, record: Record, bytes: &[u8]) {
+        let (place, length) = (word(self.bytes.len()), word(bytes.len()));
+        self.records.extend(Record { place, length, ..record }.words());
         self.bytes.extend_from_slice(bytes);
     }
 }
 
-impl From<Found> for Decoded {
-    fn from(found: Found) -> Self {
-        Self { bytes: found.bytes.into(), records: Int32Array::new(found.records) }
+fn sample(bytes: &[u8]) -> &[u8] {
+    &bytes[..bytes.len().min(SAMPLE)]
+}
+
+impl From<Output> for Decoded {
+    fn from(output: Output) -> Self {
+        Self { bytes: output.bytes.into(), records: Int32Array::new(output.records) }
     }
 }
