@@ -182,6 +182,19 @@ export function checkFixedOptions(
   }
 }
 
+/**
+ * Checks that `channel` is a channel of `protocol`.
+ *
+ * # Errors
+ * TypeError.
+ */
+export function checkChannel(call: string, channel: unknown, protocol: Protocol): void {
+  const actual = (channel as { protocol?: unknown } | null | undefined)?.protocol
+  if (actual === protocol) return
+  const what = typeof actual === 'string' ? `one of ${actual}` : show(channel)
+  throw new TypeError(`${call} takes a channel of ${protocol}, not ${what}`)
+}
+
 /** Checks that the options of a call are an object. */
 export function checkIsObject(call: string, options: unknown): void {
   if (typeof options === 'object' && options !== null) return

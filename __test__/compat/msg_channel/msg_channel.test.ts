@@ -315,7 +315,7 @@ describe('over', () => {
     const [lines, other] = pair({ protocol: 'lines' })
     keep(lines)
     keep(other)
-    expect(() => Channel.over(lines as never)).toThrow(/not of lines/)
+    expect(() => Channel.over(lines as never)).toThrow(/not one of lines/)
   })
 })
 

@@ -2,16 +2,16 @@ import type { Channel } from '../../channel/channel.js'
 import type { Listener } from '../../open/listener.js'
 import type { TcpAddress } from '../../options/address.js'
 
-/** A client as it is announced: its address. */
+/** The address of a client; undefined if its socket has no TCP address. */
 export interface Client {
   readonly ip: string | undefined
   readonly port: number | undefined
 }
 
-/** Whether clients are announced by console.log, or what is told of them instead. */
+/** Whether console.log prints the address of each client, or a function that gets it instead. */
 export type Echo = boolean | ((client: Client) => void)
 
-/** Clients as they come, until it is closed. */
+/** Yields the clients that connect. Ends when the listener is closed. */
 export interface ClientsIterator<C> extends AsyncIterableIterator<C, undefined, undefined> {
   next(): Promise<IteratorResult<C, undefined>>
   return(): Promise<IteratorResult<C, undefined>>
@@ -19,40 +19,50 @@ export interface ClientsIterator<C> extends AsyncIterableIterator<C, undefined, 
   [Symbol.asyncDispose](): Promise<void>
 }
 
-/** The clients that connect to a port, each when it is asked for; leaving the loop closes the port. */
-export class Clients<C extends Client> implements ClientsIterator<C> {
+/** Yields the clients that connect to a port; leaving the loop closes the port. */
+export interface Clients<C extends Client> extends ClientsIterator<C> {
   /** The listener underneath. */
   readonly listener: Listener<Channel<Buffer>>
-  readonly #accepted: AsyncIterableIterator<Channel<Buffer>>
+  /** The IP address on which it listens. */
+  readonly host: string
+  /** The port on which it listens, even if port 0 was requested. */
+  readonly port: number
+  /** Stops accepting. Clients that it has yielded stay connected. A second call has no effect. */
+  close(): Promise<void>
+  /** The same as `close()`. */
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/** The clients of a listener, which accepts one connection for each `next()`. */
+export class ListenerClients<C extends Client> implements Clients<C> {
+  readonly listener: Listener<Channel<Buffer>>
+  readonly #channels: AsyncIterableIterator<Channel<Buffer>>
   readonly #wrap: (channel: Channel<Buffer>) => C
   readonly #echo: Echo
 
-  /** @internal Made by `Channel.listen`. */
   constructor(
     listener: Listener<Channel<Buffer>>,
     wrap: (channel: Channel<Buffer>) => C,
     echo: Echo = false,
   ) {
     this.listener = listener
-    this.#accepted = listener[Symbol.asyncIterator]()
+    this.#channels = listener[Symbol.asyncIterator]()
     this.#wrap = wrap
     this.#echo = echo
-    // Who asks for the next client is told of it.
+    // `next()` rejects with the listener's error.
     listener.on('error', () => {})
   }
 
-  /** Where it listens, in numbers. */
   get host(): string {
     return (this.listener.address as TcpAddress).host
   }
 
-  /** The port, also where 0 was asked for. */
   get port(): number {
     return (this.listener.address as TcpAddress).port
   }
 
   async next(): Promise<IteratorResult<C, undefined>> {
-    const result = await this.#accepted.next()
+    const result = await this.#channels.next()
     if (result.done) return { done: true, value: undefined }
     const client = this.#wrap(result.value)
     if (typeof this.#echo === 'function') this.#echo(client)
@@ -65,12 +75,10 @@ export class Clients<C extends Client> implements ClientsIterator<C> {
     return { done: true, value: undefined }
   }
 
-  /** Accepts no more; the clients that it has given live on. A second call does nothing more. */
   close(): Promise<void> {
     return this.listener.close()
   }
 
-  /** The same as `close()`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
   }
