@@ -4,7 +4,7 @@ import { constants } from 'node:buffer'
 import { constants as osConstants } from 'node:os'
 import { environment } from '../native/environment.js'
 import { checkCallOptions } from '../options/check.js'
-import { asBytes, flag, integer, show } from '../util/checks.js'
+import { asBytes, checkBoolean, checkInteger, describeValue } from '../util/checks.js'
 import { FdwireError, systemError } from '../util/errors.js'
 import { type FdSource, numberOf } from './borrow.js'
 import { FdSet } from './fdset.js'
@@ -36,7 +36,7 @@ export function createMemfd(
 ): FdSet {
   checkCallOptions('createMemfd', options, ['name', 'seal'])
   const name = checkName(options.name)
-  const seal = flag('seal', options.seal, typeof content !== 'number')
+  const seal = checkBoolean('seal', options.seal, typeof content !== 'number')
   const fd = environment.createMemfd(name, checkContent(content), seal)
   if (fd < 0) throw systemError(-fd, 'memfd_create')
   return FdSet.from([fd])
@@ -74,14 +74,15 @@ export function mapMemfd(fd: FdSource): Buffer {
 
 function checkName(name: unknown): string {
   if (name === undefined) return 'fdwire'
-  if (typeof name !== 'string') throw new TypeError(`name must be a string, not ${show(name)}`)
+  if (typeof name !== 'string')
+    throw new TypeError(`name must be a string, not ${describeValue(name)}`)
   if (Buffer.byteLength(name) <= MAX_NAME && !name.includes('\0')) return name
   throw new RangeError(`name must have at most ${MAX_NAME} bytes, and no zero byte`)
 }
 
 function checkContent(content: unknown): Uint8Array | number {
   if (typeof content === 'number') {
-    return integer('The size', content, 0, 0, Number.MAX_SAFE_INTEGER)
+    return checkInteger('The size', content, 0, 0, Number.MAX_SAFE_INTEGER)
   }
   if (typeof content === 'string') {
     if (content.isWellFormed()) return Buffer.from(content)
@@ -89,7 +90,7 @@ function checkContent(content: unknown): Uint8Array | number {
   }
   if (ArrayBuffer.isView(content)) return asBytes(content)
   throw new TypeError(
-    `createMemfd takes a Buffer, another ArrayBufferView, a string or a size, not ${show(content)}`,
+    `createMemfd takes a Buffer, another ArrayBufferView, a string or a size, not ${describeValue(content)}`,
   )
 }
 

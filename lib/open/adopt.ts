@@ -12,7 +12,7 @@ import {
   type Target,
   type ValueOf,
 } from '../options/check.js'
-import { show } from '../util/checks.js'
+import { describeValue } from '../util/checks.js'
 import { isDescriptor, MAX_FD } from '../util/descriptor.js'
 import { FdwireError, systemError } from '../util/errors.js'
 import { tcpSettings } from './connect-tcp.js'
@@ -48,7 +48,7 @@ export function checkDescriptor(call: string, fd: unknown): asserts fd is number
   if (typeof fd === 'number') {
     throw new RangeError(`${what}, an integer from 0 to ${MAX_FD}, not ${fd}`)
   }
-  const given = fd === null ? 'null' : typeof fd === 'object' ? 'object' : show(fd)
+  const given = fd === null ? 'null' : typeof fd === 'object' ? 'object' : describeValue(fd)
   throw new TypeError(`${what} or a net.Socket, not ${given}`)
 }
 

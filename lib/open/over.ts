@@ -11,7 +11,7 @@ import {
   type ProtocolOver,
   type ValueOf,
 } from '../options/check.js'
-import { show } from '../util/checks.js'
+import { describeValue } from '../util/checks.js'
 
 /**
  * Makes a channel over any Duplex stream: TLS, a pipe, the standard streams of a child.
@@ -44,7 +44,7 @@ function checkDuplex(duplex: unknown): asserts duplex is Duplex {
   const stream = duplex as Partial<Duplex> | null | undefined
   if (typeof stream?.write !== 'function' || typeof stream.on !== 'function' || !stream.readable) {
     throw new TypeError(
-      `over takes a Duplex stream that can be read and written, not ${show(duplex)}`,
+      `over takes a Duplex stream that can be read and written, not ${describeValue(duplex)}`,
     )
   }
   if (carried.has(stream)) throw new TypeError('over: the stream is that of a channel already')

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import type { SocketName } from '#native'
-import { integer, show } from '../util/checks.js'
+import { checkInteger, describeValue } from '../util/checks.js'
 import { MAX_FD } from '../util/descriptor.js'
 import { FdwireError } from '../util/errors.js'
 
@@ -50,7 +50,8 @@ export function checkTcp(address: TcpAddress, what: string, leastPort: 0 | 1 = 0
       `${what} needs a host: 'localhost' is this machine alone, '::' listens on all interfaces`,
     )
   }
-  if (typeof host !== 'string') throw new TypeError(`host must be a string, not ${show(host)}`)
+  if (typeof host !== 'string')
+    throw new TypeError(`host must be a string, not ${describeValue(host)}`)
   if (!host.isWellFormed()) {
     throw new FdwireError('ERR_FDWIRE_ILL_FORMED_TEXT', 'host has a lone surrogate')
   }
@@ -58,7 +59,7 @@ export function checkTcp(address: TcpAddress, what: string, leastPort: 0 | 1 = 0
     throw new FdwireError('ERR_FDWIRE_BAD_ADDRESS', 'host has a zero byte')
   }
   if (port === undefined) throw new TypeError(`${what} needs a port`)
-  return { host, port: integer('port', port, 0, leastPort, MAX_PORT) }
+  return { host, port: checkInteger('port', port, 0, leastPort, MAX_PORT) }
 }
 
 /** Checks what `listen` is given instead of an address; the descriptor's number. */
@@ -66,7 +67,7 @@ export function checkListenFd(address: ListenFd): number {
   checkKeys(address, 'The address', ['fd'])
   const { fd } = address
   if (fd === undefined) throw new TypeError('fd must be a number, not undefined')
-  return integer('fd', fd, 0, 0, MAX_FD)
+  return checkInteger('fd', fd, 0, 0, MAX_FD)
 }
 
 /** A Unix address as the kernel is to get it; `orElse` is what else is taken there. */

@@ -1,5 +1,14 @@
 import type { ChannelOptions as NativeOptions } from '#native'
-import { callback, flag, integer, oneOf, orElse, quote, show } from '../util/checks.js'
+import {
+  checkBoolean,
+  checkFunction,
+  checkInteger,
+  checkIsObject,
+  checkOneOf,
+  describeValue,
+  orElse,
+  quote,
+} from '../util/checks.js'
 import { abortError } from '../util/errors.js'
 import { type Address, isListenFd, isTcp } from './address.js'
 import {
@@ -21,6 +30,7 @@ import {
 } from './rules.js'
 import type { AllowPeer, Unlink, WaitOptions } from './types.js'
 
+export { checkIsObject } from '../util/checks.js'
 export * from './protocols.js'
 export type { Opener, Target } from './rules.js'
 export type * from './types.js'
@@ -86,11 +96,11 @@ export function checkOptions(
   if (typeof options !== 'object' || options === null) {
     const names = PROTOCOL_NAMES.map(quote).join(', ')
     throw new TypeError(
-      `${opener} needs options with a protocol, one of ${names}, not ${show(options)}`,
+      `${opener} needs options with a protocol, one of ${names}, not ${describeValue(options)}`,
     )
   }
   const given = options as Given
-  const protocol = oneOf('protocol', given.protocol, PROTOCOL_NAMES)
+  const protocol = checkOneOf('protocol', given.protocol, PROTOCOL_NAMES)
   const type = checkType(opener, protocol, given.type)
   const wanted = { opener, protocol, type, target }
   checkOpener(wanted)
@@ -104,22 +114,26 @@ export function checkOptions(
     empty: checkEmpty(wanted, given.allowEmpty),
     native: checkNative(protocol, type, encoding, maxFds, given),
     maxFds,
-    allowRelative: flag('allowRelative', given.allowRelative),
-    allowHalfOpen: flag('allowHalfOpen', given.allowHalfOpen),
-    captureRejections: flag('captureRejections', given.captureRejections),
+    allowRelative: checkBoolean('allowRelative', given.allowRelative),
+    allowHalfOpen: checkBoolean('allowHalfOpen', given.allowHalfOpen),
+    captureRejections: checkBoolean('captureRejections', given.captureRejections),
     timeout: checkTimeout(given.timeout, DEFAULT_TIMEOUT),
     signal: checkSignal(given.signal),
-    mode: integer('mode', given.mode, 0o600, 0, 0o777),
-    unlink: oneOf('unlink', orElse(given.unlink, 'stale'), ['stale', 'always', false] as const),
+    mode: checkInteger('mode', given.mode, 0o600, 0, 0o777),
+    unlink: checkOneOf('unlink', orElse(given.unlink, 'stale'), [
+      'stale',
+      'always',
+      false,
+    ] as const),
     localAddress: given.localAddress as Address | null | undefined,
-    noDelay: flag('noDelay', given.noDelay, true),
+    noDelay: checkBoolean('noDelay', given.noDelay, true),
     keepAlive: checkKeepAlive(given.keepAlive),
-    backlog: integer('backlog', given.backlog, 511, 1),
-    maxConnections: integer('maxConnections', given.maxConnections, 10_000, 1),
-    reusePort: flag('reusePort', given.reusePort),
-    allowPeer: callback('allowPeer', given.allowPeer),
+    backlog: checkInteger('backlog', given.backlog, 511, 1),
+    maxConnections: checkInteger('maxConnections', given.maxConnections, 10_000, 1),
+    reusePort: checkBoolean('reusePort', given.reusePort),
+    allowPeer: checkFunction('allowPeer', given.allowPeer),
     head: checkHead(given.head),
-    onMalformed: callback('onMalformed', given.onMalformed),
+    onMalformed: checkFunction('onMalformed', given.onMalformed),
   }
 }
 
@@ -191,19 +205,13 @@ export function checkFixedOptions(
 export function checkChannel(call: string, channel: unknown, protocol: Protocol): void {
   const actual = (channel as { protocol?: unknown } | null | undefined)?.protocol
   if (actual === protocol) return
-  const what = typeof actual === 'string' ? `one of ${actual}` : show(channel)
+  const what = typeof actual === 'string' ? `one of ${actual}` : describeValue(channel)
   throw new TypeError(`${call} takes a channel of ${protocol}, not ${what}`)
-}
-
-/** Checks that the options of a call are an object. */
-export function checkIsObject(call: string, options: unknown): void {
-  if (typeof options === 'object' && options !== null) return
-  throw new TypeError(`${call} takes its options as an object, not ${show(options)}`)
 }
 
 /** Checks a `timeout` option (ms). */
 export function checkTimeout(timeout: unknown, fallback: number): number {
-  return integer('timeout', timeout, fallback, 0)
+  return checkInteger('timeout', timeout, fallback, 0)
 }
 
 /** Checks a `signal` option. */
@@ -222,11 +230,11 @@ function checkType(opener: Opener, protocol: Protocol, type: unknown): SocketTyp
   const { types } = rowOf(protocol)
   const socketless = opener === 'over' || opener === 'Codec'
   if (socketless && types.includes('stream')) return 'stream'
-  return oneOf(`type of ${protocol}`, socketless ? types[0] : orElse(type, types[0]), types)
+  return checkOneOf(`type of ${protocol}`, socketless ? types[0] : orElse(type, types[0]), types)
 }
 
 function checkMaxFds(protocol: Protocol, given: unknown, none: string | undefined): number {
-  const maxFds = integer('maxFds', given, none ? 0 : rowOf(protocol).maxFds, 0, 253)
+  const maxFds = checkInteger('maxFds', given, none ? 0 : rowOf(protocol).maxFds, 0, 253)
   if (none === undefined || maxFds === 0) return maxFds
   throw new TypeError(`maxFds must be 0 here, not ${maxFds}: ${none}`)
 }
@@ -234,13 +242,14 @@ function checkMaxFds(protocol: Protocol, given: unknown, none: string | undefine
 function checkEncoding(protocol: Protocol, given: unknown): Encoding | undefined {
   const { encodings } = rowOf(protocol)
   if (encodings.length === 0) return undefined
-  return oneOf(`encoding of ${protocol}`, orElse(given, encodings[0]), encodings)
+  return checkOneOf(`encoding of ${protocol}`, orElse(given, encodings[0]), encodings)
 }
 
 /** A codec has no receiver who would wait in vain, so to it an empty frame is one like any other. */
 function checkEmpty({ opener, protocol, type }: Wanted, allowEmpty: unknown): Empty {
   const empty = emptyOf(protocol, type)
-  if (flag('allowEmpty', allowEmpty) || (opener === 'Codec' && empty === 'refused')) return 'sent'
+  if (checkBoolean('allowEmpty', allowEmpty) || (opener === 'Codec' && empty === 'refused'))
+    return 'sent'
   return empty
 }
 
@@ -252,7 +261,7 @@ function checkNative(
   given: Given,
 ): NativeOptions {
   const number = (name: string, fallback: number, least = 0) =>
-    integer(name, given[name], fallback, least)
+    checkInteger(name, given[name], fallback, least)
   return {
     protocol,
     maxMessage: number('maxMessage', 16 * MIB, 1),
@@ -264,10 +273,10 @@ function checkNative(
     sendTimeout: type === 'dgram' ? number('sendTimeout', 30_000) : 0,
     text: encoding === 'text' || encoding === 'json',
     json: encoding === 'json',
-    credentials: flag('credentials', given.credentials),
-    memfd: flag('memfd', given.memfd, protocol === 'jsoncomm' && type === 'seqpacket'),
-    lenient: flag('lenient', given.lenient),
-    finalLine: flag('finalLine', given.finalLine),
+    credentials: checkBoolean('credentials', given.credentials),
+    memfd: checkBoolean('memfd', given.memfd, protocol === 'jsoncomm' && type === 'seqpacket'),
+    lenient: checkBoolean('lenient', given.lenient),
+    finalLine: checkBoolean('finalLine', given.finalLine),
   }
 }
 
@@ -276,9 +285,9 @@ function checkKeepAlive(given: unknown): number | false {
   if (given === undefined || given === false) return false
   if (given === true) return 0
   if (typeof given !== 'number') {
-    throw new TypeError(`keepAlive must be true, false or a number, not ${show(given)}`)
+    throw new TypeError(`keepAlive must be true, false or a number, not ${describeValue(given)}`)
   }
-  return Math.ceil(integer('keepAlive', given, 0, 1, MAX_KEEP_ALIVE * 1_000) / 1_000)
+  return Math.ceil(checkInteger('keepAlive', given, 0, 1, MAX_KEEP_ALIVE * 1_000) / 1_000)
 }
 
 function checkHead(head: unknown): Uint8Array | undefined {
@@ -286,5 +295,7 @@ function checkHead(head: unknown): Uint8Array | undefined {
   if (ArrayBuffer.isView(head)) {
     return new Uint8Array(head.buffer, head.byteOffset, head.byteLength)
   }
-  throw new TypeError(`head must be a Buffer or another ArrayBufferView, not ${show(head)}`)
+  throw new TypeError(
+    `head must be a Buffer or another ArrayBufferView, not ${describeValue(head)}`,
+  )
 }

@@ -1,4 +1,4 @@
-import { both, either, quote } from '../util/checks.js'
+import { listAnd, listOr, quote } from '../util/checks.js'
 import { PROTOCOL_NAMES, type Protocol, rowOf, type SocketType } from './protocols.js'
 
 /** The functions that make a channel, a listener or a codec. */
@@ -101,7 +101,7 @@ export function checkOpener(wanted: Wanted): void {
   const usable = TYPES[opener].filter(one => target !== 'tcp' || one === 'stream')
   if (usable.includes(type)) return
   const others = rowOf(protocol).types.filter(one => usable.includes(one))
-  const orElse = others.length === 0 ? '' : `, or type: ${either(others.map(quote))}`
+  const orElse = others.length === 0 ? '' : `, or type: ${listOr(others.map(quote))}`
   throw new TypeError(`${opener} ${whyNotType(wanted)}${orElse}`)
 }
 
@@ -137,7 +137,7 @@ function whyNotType({ opener, protocol, type, target }: Wanted): string {
   if (opener === 'bind') return `is for datagram sockets, and ${how}: use listen or connect`
   if (opener === 'listen') return `is for connections, and ${how}, which has none: use bind`
   const streams = PROTOCOL_NAMES.filter(name => rowOf(name).types.includes('stream'))
-  return `is for streams, and ${how}: ${either(streams.map(quote))} would do`
+  return `is for streams, and ${how}: ${listOr(streams.map(quote))} would do`
 }
 
 function isOption(name: string): name is OptionName {
@@ -150,7 +150,7 @@ function whyNot(name: OptionName, wanted: Wanted): string | undefined {
   const { opener, protocol, type, target } = wanted
   const { encodings, options } = rowOf(protocol)
   if (own && !options.some(option => option === name)) {
-    return `that is one of ${both(ownersOf(name))}, and this is ${protocol}`
+    return `that is one of ${listAnd(ownersOf(name))}, and this is ${protocol}`
   }
   if (name === 'encoding' && encodings.length === 0) {
     return `each message of ${protocol} says itself what it is`
@@ -162,7 +162,7 @@ function whyNot(name: OptionName, wanted: Wanted): string | undefined {
     return `that is for ${types.includes('dgram') ? 'datagrams' : 'streams'}, and this is ${KINDS[type]}`
   }
   if (!of.includes(opener)) {
-    return `that is one of ${both(of.filter(other => TYPES[other].includes(type)))}`
+    return `that is one of ${listAnd(of.filter(other => TYPES[other].includes(type)))}`
   }
   if (on === undefined || on.includes(target)) return undefined
   if (target === 'fd') return 'the socket that was given has an address already'

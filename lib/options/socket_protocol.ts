@@ -1,6 +1,6 @@
 /** The messages of socket_protocol: their fields and ids. */
 
-import { show } from '../util/checks.js'
+import { describeValue } from '../util/checks.js'
 
 /** The two forms of a body: all in JSON, or the numbers as twelve bytes before it. */
 export type Form = 'pure_json' | 'struct_json'
@@ -41,7 +41,7 @@ export function isId(value: unknown): value is number {
 export function checkId(name: string, value: unknown): number {
   if (isId(value)) return value
   if (typeof value !== 'number') {
-    throw new TypeError(`${name} must be a number, not ${show(value)}`)
+    throw new TypeError(`${name} must be a number, not ${describeValue(value)}`)
   }
   throw new RangeError(`${name} must be an integer from 0 to ${MAX_ID}, not ${value}`)
 }

@@ -1,14 +1,24 @@
 /** The largest number that an option may be. */
 export const MAX_U31 = 0x7fff_ffff
 
-/** Checks that a value is one of those that are allowed. */
-export function oneOf<T>(name: string, value: unknown, allowed: readonly T[]): T {
+/**
+ * Checks that a value is one of the allowed ones.
+ *
+ * # Errors
+ * TypeError.
+ */
+export function checkOneOf<T>(name: string, value: unknown, allowed: readonly T[]): T {
   if (allowed.includes(value as T)) return value as T
-  throw new TypeError(`${name} must be ${either(allowed.map(quote))}, not ${show(value)}`)
+  throw new TypeError(`${name} must be ${listOr(allowed.map(quote))}, not ${describeValue(value)}`)
 }
 
-/** Checks an integer; undefined is the fallback. */
-export function integer(
+/**
+ * Checks an integer from `least` to `most`; undefined becomes `fallback`.
+ *
+ * # Errors
+ * TypeError, RangeError.
+ */
+export function checkInteger(
   name: string,
   value: unknown,
   fallback: number,
@@ -17,62 +27,110 @@ export function integer(
 ): number {
   if (value === undefined) return fallback
   if (typeof value !== 'number') {
-    throw new TypeError(`${name} must be a number, not ${show(value)}`)
+    throw new TypeError(`${name} must be a number, not ${describeValue(value)}`)
   }
   if (Number.isInteger(value) && value >= least && value <= most) return value
   throw new RangeError(`${name} must be an integer from ${least} to ${most}, not ${value}`)
 }
 
-/** Checks a boolean; undefined is the fallback. */
-export function flag(name: string, value: unknown, fallback = false): boolean {
+/**
+ * Checks a boolean; undefined becomes `fallback`.
+ *
+ * # Errors
+ * TypeError.
+ */
+export function checkBoolean(name: string, value: unknown, fallback = false): boolean {
   if (value === undefined || typeof value === 'boolean') return value ?? fallback
-  throw new TypeError(`${name} must be true or false, not ${show(value)}`)
+  throw new TypeError(`${name} must be true or false, not ${describeValue(value)}`)
 }
 
-/** Checks a function; undefined is absent. */
-// biome-ignore lint/suspicious/noExplicitAny: the caller says what it is called with
-export function callback<F extends (...args: any[]) => unknown>(
+/**
+ * Checks a function; undefined stays undefined.
+ *
+ * # Errors
+ * TypeError.
+ */
+// biome-ignore lint/suspicious/noExplicitAny: the caller states the parameters
+export function checkFunction<F extends (...args: any[]) => unknown>(
   name: string,
   value: unknown,
 ): F | undefined {
   if (value === undefined || typeof value === 'function') return value as F | undefined
-  throw new TypeError(`${name} must be a function, not ${show(value)}`)
+  throw new TypeError(`${name} must be a function, not ${describeValue(value)}`)
 }
 
-/** null is a value like any other, and none of the right ones: only undefined is absent. */
+/**
+ * Checks that the options of a call are an object.
+ *
+ * # Errors
+ * TypeError.
+ */
+export function checkIsObject(call: string, options: unknown): asserts options is object {
+  if (typeof options === 'object' && options !== null) return
+  throw new TypeError(`${call} takes its options as an object, not ${describeValue(options)}`)
+}
+
+/**
+ * Refuses an unknown option, or another unknown property. One whose value is undefined is absent.
+ *
+ * `hint` returns undefined for a name that `subject` has, and what works instead for any other name.
+ *
+ * # Errors
+ * TypeError: `send has no option timeout: it has fds, to and allowRelative`.
+ */
+export function checkNames(
+  subject: string,
+  options: object,
+  hint: (name: string) => string | undefined,
+  noun = 'option',
+): void {
+  for (const name in options) {
+    if ((options as Record<string, unknown>)[name] === undefined) continue
+    const instead = hint(name)
+    if (instead === undefined) continue
+    throw new TypeError(`${subject} has no ${noun} ${name}: ${instead}`)
+  }
+}
+
+/** A `hint` for `checkNames`: only `names` exist. Make it once, not per call. */
+export function only(names: readonly string[]): (name: string) => string | undefined {
+  return name => (names.includes(name) ? undefined : `it has ${listAnd(names)}`)
+}
+
+/** `value`, or `fallback` where it is undefined: null is a value, which the caller refuses. */
 export function orElse(value: unknown, fallback: unknown): unknown {
   return value === undefined ? fallback : value
 }
 
-/** A word or another constant as programs write it. */
+/** A string in single quotes, any other constant as JavaScript writes it. */
 export function quote(value: unknown): string {
   return typeof value === 'string' ? `'${value}'` : String(value)
 }
 
-/** A wrong value as messages show it. */
-export function show(value: unknown): string {
+/** A wrong value, as error messages show it. */
+export function describeValue(value: unknown): string {
   if (typeof value === 'object' && value !== null) return 'an object'
   if (typeof value === 'function') return 'a function'
   return typeof value === 'bigint' ? `${value}n` : quote(value)
 }
 
 /** `a`, `a and b`, `a, b and c`. */
-export function both(names: readonly string[]): string {
+export function listAnd(names: readonly string[]): string {
   return join(names, 'and')
 }
 
 /** `a`, `a or b`, `a, b or c`. */
-export function either(names: readonly string[]): string {
+export function listOr(names: readonly string[]): string {
   return join(names, 'or')
-}
-
-function join(names: readonly string[], word: string): string {
-  const last = names[names.length - 1] ?? ''
-  return names.length < 2 ? last : `${names.slice(0, -1).join(', ')} ${word} ${last}`
 }
 
 /** The bytes of any view. */
 export function asBytes(view: ArrayBufferView): Uint8Array {
   if (view instanceof Uint8Array) return view
   return new Uint8Array(view.buffer, view.byteOffset, view.byteLength)
+}
+
+function join(names: readonly string[], word: string): string {
+  const last = names[names.length - 1] ?? ''
+  return names.length < 2 ? last : `${names.slice(0, -1).join(', ')} ${word} ${last}`
 }

@@ -2,7 +2,7 @@ import { HAS_DELIMITER } from '#native'
 /** What a value becomes before native code frames it: a text or bytes. */
 
 import type { Encoding } from '../options/check.js'
-import { show } from '../util/checks.js'
+import { describeValue } from '../util/checks.js'
 import { FdwireError } from '../util/errors.js'
 import { encodeMessage, formOf } from './encodings/socket_protocol.js'
 
@@ -29,7 +29,7 @@ function encodeJson(value: unknown): string {
 
 function encodeText(value: unknown): string {
   if (typeof value !== 'string') {
-    throw new TypeError(`A message of encoding text is a string, not ${show(value)}`)
+    throw new TypeError(`A message of encoding text is a string, not ${describeValue(value)}`)
   }
   if (value.isWellFormed()) return value
   throw new FdwireError('ERR_FDWIRE_ILL_FORMED_TEXT', 'The text has a lone surrogate')

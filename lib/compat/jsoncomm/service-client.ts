@@ -2,7 +2,7 @@ import type { ChildProcess } from 'node:child_process'
 import type { FdSource } from '../../fds/borrow.js'
 import type { FdSet } from '../../fds/fdset.js'
 import { checkCallOptions, checkTimeout, checkWait, type WaitOptions } from '../../options/check.js'
-import { callback, show } from '../../util/checks.js'
+import { checkFunction, describeValue } from '../../util/checks.js'
 import { FdwireError } from '../../util/errors.js'
 import { Queue } from '../../util/queue.js'
 import { ProtocolError, RemoteError } from './errors.js'
@@ -171,9 +171,9 @@ export class ServiceClient {
     checkCallOptions(name, options, ['fds', 'onSignal', 'timeout', 'signal'])
     const { fds, timeout, signal } = options
     if (typeof method !== 'string' || method === '') {
-      throw new TypeError(`${name} takes the name of a method, not ${show(method)}`)
+      throw new TypeError(`${name} takes the name of a method, not ${describeValue(method)}`)
     }
-    const onSignal = callback<OnSignal>('onSignal', options.onSignal)
+    const onSignal = checkFunction<OnSignal>('onSignal', options.onSignal)
     const how = checkWait(name, { timeout, signal })
     if (this.#stopping !== undefined) throw stoppedError()
     if (this.#broken !== undefined) throw this.#broken

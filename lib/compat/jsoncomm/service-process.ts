@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { closeSync } from 'node:fs'
 import type { Stream } from 'node:stream'
 import { checkCallOptions } from '../../options/check.js'
-import { oneOf } from '../../util/checks.js'
+import { checkOneOf } from '../../util/checks.js'
 import { serviceArgs } from './service-args.js'
 import { Socket } from './socket.js'
 
@@ -69,7 +69,8 @@ export class ServiceProcess {
     checkCallOptions('start', options, ['id', 'extra', 'cwd', 'env', 'stdout', 'stderr'])
     const { id = randomUUID(), extra = [], stdout = 'inherit', stderr = 'inherit' } = options
     for (const output of [stdout, stderr]) {
-      if (typeof output === 'string') oneOf('stdout, stderr', output, ['inherit', 'ignore', 'pipe'])
+      if (typeof output === 'string')
+        checkOneOf('stdout, stderr', output, ['inherit', 'ignore', 'pipe'])
     }
     const [ours, theirs] = Socket.newPair({ type: 'seqpacket' })
     // As it was made: a peer without fdwire knows nothing of what a channel sets.

@@ -13,7 +13,7 @@ import {
   type SocketType,
   type WaitOptions,
 } from '../../options/check.js'
-import { flag, show } from '../../util/checks.js'
+import { checkBoolean, describeValue } from '../../util/checks.js'
 import { closedError, systemError } from '../../util/errors.js'
 import type { Message } from '../../wire/message.js'
 import {
@@ -114,7 +114,7 @@ export class Socket {
     if ('type' in rest && rest.type !== undefined) {
       throw new TypeError('newFromFd has no option type: the socket has one already')
     }
-    if (flag('closeFd', closeFd, true)) return Socket.#over(fd, rest)
+    if (checkBoolean('closeFd', closeFd, true)) return Socket.#over(fd, rest)
     const own = environment.duplicate(fd)
     if (own < 0) throw systemError(own, 'fcntl')
     try {
@@ -162,7 +162,7 @@ export class Socket {
     if (backlog === undefined || backlog === this.#backlog) return
     const has = this.#backlog ?? 'what it was given with'
     throw new TypeError(
-      `listen: the backlog is ${has} already, not ${show(backlog)}: it is an option of newServer`,
+      `listen: the backlog is ${has} already, not ${describeValue(backlog)}: it is an option of newServer`,
     )
   }
 

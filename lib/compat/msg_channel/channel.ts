@@ -3,7 +3,7 @@ import { listen } from '../../open/listen.js'
 import { connect } from '../../open/open.js'
 import { isTcp } from '../../options/address.js'
 import { checkChannel, type WaitOptions } from '../../options/check.js'
-import { flag } from '../../util/checks.js'
+import { checkBoolean } from '../../util/checks.js'
 import { type Clients, type ClientsIterator, ListenerClients } from './clients.js'
 import { type ConnectingOptions, checkFixed, type ListeningOptions } from './options.js'
 
@@ -149,8 +149,8 @@ async function openClients(
 ): Promise<Clients<Channel>> {
   checkFixed('Channel.listen', options)
   const { reuse, echo, ...rest } = options
-  const reusePort = flag('reuse', reuse, true)
-  if (typeof echo !== 'function') flag('echo', echo)
+  const reusePort = checkBoolean('reuse', reuse, true)
+  if (typeof echo !== 'function') checkBoolean('echo', echo)
   const listener = await listen({ host, port }, { ...rest, protocol: 'msg_channel', reusePort })
   return new ListenerClients(listener, Channel.over, echo)
 }

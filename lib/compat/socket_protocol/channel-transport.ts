@@ -1,6 +1,6 @@
 import type { Channel } from '../../channel/channel.js'
 import { checkCallOptions } from '../../options/check.js'
-import { flag } from '../../util/checks.js'
+import { checkBoolean } from '../../util/checks.js'
 import { Carrier } from './carrier.js'
 
 /** Options of a {@link ChannelTransport}. */
@@ -28,7 +28,7 @@ export class ChannelTransport extends Carrier {
   ) {
     super()
     checkCallOptions('ChannelTransport', options, ['isClient'])
-    this.IS_CLIENT = flag('isClient', options.isClient)
+    this.IS_CLIENT = checkBoolean('isClient', options.isClient)
     if (channel.protocol !== 'socket_protocol' || channel.encoding !== 'buffer') {
       const what = `${channel.protocol} with encoding ${channel.encoding}`
       throw new TypeError(

@@ -1,5 +1,11 @@
 import { checkCallOptions } from '../../options/check.js'
-import { callback, flag, integer, MAX_U31, show } from '../../util/checks.js'
+import {
+  checkBoolean,
+  checkFunction,
+  checkInteger,
+  describeValue,
+  MAX_U31,
+} from '../../util/checks.js'
 import { FdwireError } from '../../util/errors.js'
 import { type DeriveKey, deriveKey } from './authentification.js'
 import type { BufferLimits } from './buffers.js'
@@ -78,13 +84,13 @@ const MIB = 1024 * 1024
 export function checkProtocolOptions(options: ProtocolOptions): CheckedProtocolOptions {
   checkCallOptions('The protocol', options, NAMES)
   const count = (name: keyof ProtocolOptions, fallback: number, most?: number) =>
-    integer(name, options[name], fallback, 1, most)
+    checkInteger(name, options[name], fallback, 1, most)
   return {
     secret: checkSecret(options.secret),
-    autoAuth: flag('autoAuth', options.autoAuth),
+    autoAuth: checkBoolean('autoAuth', options.autoAuth),
     channelName: checkName(options.channelName),
-    mutual: flag('mutual', options.mutual),
-    deriveKey: callback<DeriveKey>('deriveKey', options.deriveKey) ?? deriveKey,
+    mutual: checkBoolean('mutual', options.mutual),
+    deriveKey: checkFunction<DeriveKey>('deriveKey', options.deriveKey) ?? deriveKey,
     maxAttempts: count('maxAttempts', 5, 64),
     maxBufferedEach: count('maxBufferedEach', 64),
     maxBuffered: count('maxBuffered', 1_024),
@@ -114,7 +120,7 @@ export const MAX_NAME = 256
 function checkName(name: unknown): string | null {
   if (name === undefined || name === null) return null
   if (typeof name !== 'string')
-    throw new TypeError(`channelName must be a string, not ${show(name)}`)
+    throw new TypeError(`channelName must be a string, not ${describeValue(name)}`)
   if (name !== '' && name.length <= MAX_NAME) return name
   throw new RangeError(`channelName must have 1 to ${MAX_NAME} characters, not ${name.length}`)
 }

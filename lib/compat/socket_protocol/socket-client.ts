@@ -1,7 +1,7 @@
 import { connect, encodePeer } from '../../open/open.js'
 import { type Address, checkTcp, isTcp, type TcpAddress } from '../../options/address.js'
 import { type ConnectOptions, checkIsObject, checkOptions } from '../../options/check.js'
-import { integer } from '../../util/checks.js'
+import { checkInteger } from '../../util/checks.js'
 import { Carrier } from './carrier.js'
 import { checkLogger, checkNotFixed } from './options.js'
 import type { Logger } from './transport.js'
@@ -54,9 +54,9 @@ export class SocketClient extends Carrier {
     checkNotFixed('SocketClient', options, ['signal'])
     const { minDelay, maxDelay, maxAttempts, logger, ...connection } = options
     this.#address = address
-    this.#minDelay = integer('minDelay', minDelay, 100, 1)
-    this.#maxDelay = integer('maxDelay', maxDelay, 10_000, this.#minDelay)
-    this.#maxAttempts = integer('maxAttempts', maxAttempts, 0, 0)
+    this.#minDelay = checkInteger('minDelay', minDelay, 100, 1)
+    this.#maxDelay = checkInteger('maxDelay', maxDelay, 10_000, this.#minDelay)
+    this.#maxAttempts = checkInteger('maxAttempts', maxAttempts, 0, 0)
     this.#logger = checkLogger(logger)
     this.#options = { ...connection, protocol: 'socket_protocol', encoding: 'buffer' }
     checkOptions('connect', this.#options, address)

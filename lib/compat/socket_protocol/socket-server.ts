@@ -3,7 +3,7 @@ import { listen } from '../../open/listen.js'
 import type { Listener } from '../../open/listener.js'
 import type { Address, ListenFd, TcpAddress } from '../../options/address.js'
 import type { ListenOptions } from '../../options/check.js'
-import { show } from '../../util/checks.js'
+import { describeValue } from '../../util/checks.js'
 import { Carrier } from './carrier.js'
 import { ChannelTransport } from './channel-transport.js'
 import { checkNotFixed } from './options.js'
@@ -158,7 +158,7 @@ export class ProtocolServer {
     try {
       const made: unknown = make(transport)
       if (!(made instanceof Protocol)) {
-        throw new TypeError(`make must return a protocol object, not ${show(made)}`)
+        throw new TypeError(`make must return a protocol object, not ${describeValue(made)}`)
       }
       protocol = made
     } catch (error) {

@@ -4,7 +4,7 @@ import type { Socket } from 'node:net'
 import type { Channel } from '../../channel/channel.js'
 import type { TcpAddress } from '../../options/address.js'
 import { checkIsObject, checkTimeout } from '../../options/check.js'
-import { integer } from '../../util/checks.js'
+import { checkInteger } from '../../util/checks.js'
 import { WatchedEmitter } from '../../util/emitter.js'
 import { closedError, FdwireError, timeoutError } from '../../util/errors.js'
 import { channelOf } from './channel-of.js'
@@ -69,7 +69,7 @@ export class Stocking<R = Value> extends WatchedEmitter<StockingEvents> {
     checkIsObject('Stocking', options)
     const { handshakeTimeout, maxUnread, ...rest } = options
     this.#handshakeTimeout = checkTimeout(handshakeTimeout, HANDSHAKE_TIMEOUT)
-    this.#unread = new Unread(integer('maxUnread', maxUnread, MAX_UNREAD, 1))
+    this.#unread = new Unread(checkInteger('maxUnread', maxUnread, MAX_UNREAD, 1))
     this.channel = channelOf(socket, rest)
     this.addr = this.channel.remoteAddress
     this.ready = new Promise((resolve, reject) => {

@@ -7,7 +7,7 @@ import {
   type ListenOptions,
   type WaitOptions,
 } from '../../options/check.js'
-import { integer, show } from '../../util/checks.js'
+import { checkInteger, describeValue } from '../../util/checks.js'
 
 /** Options of `Codec`: `lenient` (false), `maxMessage` (bytes, 16 MiB). */
 export type UdsCodecOptions = Pick<CodecOptions<'uds_comms', 'text'>, 'lenient' | 'maxMessage'>
@@ -60,7 +60,7 @@ export function checkClientOptions(options: UdsClientOptions) {
 export function checkOver(call: string, channel: unknown, options: UdsOverOptions): number {
   checkCallOptions(call, options, ['handshakeTimeout'])
   if ((channel as Partial<Channel> | undefined)?.protocol !== 'uds_comms') {
-    throw new TypeError(`${call} takes a channel of uds_comms, not ${show(channel)}`)
+    throw new TypeError(`${call} takes a channel of uds_comms, not ${describeValue(channel)}`)
   }
   return handshakeTimeoutOf(options)
 }
@@ -79,5 +79,5 @@ function split<O extends UdsOverOptions>(options: O) {
 }
 
 function handshakeTimeoutOf({ handshakeTimeout }: UdsOverOptions): number {
-  return integer('handshakeTimeout', handshakeTimeout, HANDSHAKE_TIMEOUT, 0)
+  return checkInteger('handshakeTimeout', handshakeTimeout, HANDSHAKE_TIMEOUT, 0)
 }

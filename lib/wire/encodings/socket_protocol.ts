@@ -8,7 +8,7 @@ import {
   type MessageFields,
   STATUS_OKAY,
 } from '../../options/socket_protocol.js'
-import { show } from '../../util/checks.js'
+import { describeValue } from '../../util/checks.js'
 import { type ErrorCode, FdwireError } from '../../util/errors.js'
 
 /** The form of an encoding; undefined for one that isn't ours. */
@@ -24,7 +24,9 @@ export function formOf(encoding: string | undefined): Form | undefined {
  */
 export function encodeMessage(form: Form, value: unknown): Buffer {
   if (typeof value !== 'object' || value === null) {
-    throw new TypeError(`A message is an object with service_id and data_id, not ${show(value)}`)
+    throw new TypeError(
+      `A message is an object with service_id and data_id, not ${describeValue(value)}`,
+    )
   }
   const fields = fieldsOf(value)
   const { status = STATUS_OKAY, service_id, data_id, data = null } = fields
