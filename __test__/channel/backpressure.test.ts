@@ -2,9 +2,9 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { bind, type Channel, connect, pair } from 'fdwire'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { directory, openFds, tidy } from '../support/processes.js'
+import { cleanUpAfterEach, countOpenFds, temporaryDirectory } from '../support/processes.js'
 
-tidy()
+cleanUpAfterEach()
 
 const JSONCOMM = { protocol: 'jsoncomm' } as const
 const open: Channel[] = []
@@ -19,11 +19,11 @@ const drop = async (channel: Channel) => {
 }
 let before: number
 beforeEach(() => {
-  before = openFds()
+  before = countOpenFds()
 })
 afterEach(async () => {
   await Promise.all(open.splice(0).map(drop))
-  expect(openFds()).toBe(before)
+  expect(countOpenFds()).toBe(before)
 })
 
 const receiverAt = async (path: string) => keep(await bind(path, JSONCOMM))
@@ -76,7 +76,7 @@ describe('send tells whether the kernel has the message', () => {
   })
 
   it('for each destination by itself', async () => {
-    const [full, free] = [join(directory(), 'full'), join(directory(), 'free')]
+    const [full, free] = [join(temporaryDirectory(), 'full'), join(temporaryDirectory(), 'free')]
     const [one, other] = [await receiverAt(full), await receiverAt(free)]
     const sender = keep(await bind('', JSONCOMM))
     const events = log(sender)
@@ -122,7 +122,7 @@ describe('send tells whether the kernel has the message', () => {
 
 describe('a queue', () => {
   it('takes maxQueued bytes for a destination, and a larger message when it is empty', async () => {
-    const [full, free] = [join(directory(), 'full'), join(directory(), 'free')]
+    const [full, free] = [join(temporaryDirectory(), 'full'), join(temporaryDirectory(), 'free')]
     const one = await receiverAt(full)
     await receiverAt(free)
     const sender = keep(await bind('', { ...JSONCOMM, maxQueued: 100 }))
@@ -152,7 +152,7 @@ describe('a queue', () => {
   })
 
   it('gives its messages up after sendTimeout, and the channel goes on', async () => {
-    const [full, free] = [join(directory(), 'full'), join(directory(), 'free')]
+    const [full, free] = [join(temporaryDirectory(), 'full'), join(temporaryDirectory(), 'free')]
     const one = await receiverAt(full)
     const other = await receiverAt(free)
     const sender = keep(await bind('', { ...JSONCOMM, sendTimeout: 50 }))
@@ -187,7 +187,7 @@ describe('flush', () => {
   })
 
   it('rejects when one of them is given up', async () => {
-    const path = join(directory(), 'full')
+    const path = join(temporaryDirectory(), 'full')
     await receiverAt(path)
     const sender = keep(await bind('', { ...JSONCOMM, sendTimeout: 50 }))
     sender.on('undelivered', () => {})
@@ -199,7 +199,7 @@ describe('flush', () => {
 
 describe('a peer that is gone', () => {
   it('is ECONNREFUSED from send, each time, and the channel stays usable', async () => {
-    const path = join(directory(), 'socket')
+    const path = join(temporaryDirectory(), 'socket')
     const gone = await receiverAt(path)
     const sender = keep(await connect(path, JSONCOMM))
     expect(sender.send(1)).toBe(true)
@@ -215,7 +215,7 @@ describe('a peer that is gone', () => {
   })
 
   it('costs an unconnected channel nothing else', async () => {
-    const [dead, alive] = [join(directory(), 'dead'), join(directory(), 'alive')]
+    const [dead, alive] = [join(temporaryDirectory(), 'dead'), join(temporaryDirectory(), 'alive')]
     const receiver = await receiverAt(alive)
     const gone = await receiverAt(dead)
     const sender = keep(await bind('', JSONCOMM))
@@ -240,7 +240,7 @@ describe('a peer that is gone', () => {
 })
 
 it('messages sent before anyone listens arrive when someone does', async () => {
-  const path = join(directory(), 'socket')
+  const path = join(temporaryDirectory(), 'socket')
   const receiver = await receiverAt(path)
   const sender = keep(await connect(path, JSONCOMM))
   const sent = fill(sender)

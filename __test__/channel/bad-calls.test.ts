@@ -2,11 +2,16 @@ import { closeSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { bind } from 'fdwire'
 import { describe, expect, it } from 'vitest'
-import { badPeer, closeAll, nulls, open } from '../support/bad-peer.js'
 import { JSONCOMM } from '../support/channels.js'
-import { directory, openFds, python, tidy } from '../support/processes.js'
+import {
+  cleanUpAfterEach,
+  countOpenFds,
+  pythonPeer,
+  temporaryDirectory,
+} from '../support/processes.js'
+import { closeAll, openChannels, openNulls, rawAndJsonChannels } from '../support/raw-and-json.js'
 
-tidy()
+cleanUpAfterEach()
 
 describe('what the caller does wrong is an error at the call, and nothing is sent', () => {
   const cycle: Record<string, unknown> = {}
@@ -30,25 +35,25 @@ describe('what the caller does wrong is an error at the call, and nothing is sen
     ],
   ]
   it.each(values)('a value: %s', async (_, value, message) => {
-    const { bad, good } = badPeer()
+    const { raw, json } = rawAndJsonChannels()
     const error = expect.objectContaining({
       ...UNENCODABLE,
       message: expect.stringMatching(message),
     })
-    expect(() => good.send(value)).toThrow(error)
-    expect(() => good.sendAll([1, value, 2])).toThrow(expect.objectContaining({ index: 1 }))
-    await expect(good.request(value)).rejects.toEqual(error)
-    expect(good.stats).toMatchObject({ sent: 0, queued: 0 })
-    good.send('next')
-    expect((await bad.receive())?.value.toString()).toBe('"next"')
+    expect(() => json.send(value)).toThrow(error)
+    expect(() => json.sendAll([1, value, 2])).toThrow(expect.objectContaining({ index: 1 }))
+    await expect(json.request(value)).rejects.toEqual(error)
+    expect(json.stats).toMatchObject({ sent: 0, queued: 0 })
+    json.send('next')
+    expect((await raw.receive())?.value.toString()).toBe('"next"')
   })
 
   it('descriptors: 254, a negative one, a closed one, no number', async () => {
-    const { bad, good } = badPeer()
-    const before = openFds()
-    const fds = nulls(254)
+    const { raw, json } = rawAndJsonChannels()
+    const before = countOpenFds()
+    const fds = openNulls(254)
     const refused = (list: unknown, expected: unknown) => {
-      expect(() => good.send(1, { fds: list as number[] })).toThrow(expected as Error)
+      expect(() => json.send(1, { fds: list as number[] })).toThrow(expected as Error)
     }
     refused(fds, expect.objectContaining({ code: 'ERR_FDWIRE_TOO_MANY_FDS', fault: 'caller' }))
     refused(fds, /at most 253 descriptors, not 254/)
@@ -58,45 +63,45 @@ describe('what the caller does wrong is an error at the call, and nothing is sen
     const closed = fds.pop() as number
     closeSync(closed)
     refused([fds[0], closed], expect.objectContaining({ code: 'EBADF', syscall: 'sendmsg' }))
-    expect(good.stats).toMatchObject({ sent: 0, queued: 0 })
-    good.send('next', { fds })
+    expect(json.stats).toMatchObject({ sent: 0, queued: 0 })
+    json.send('next', { fds })
     closeAll(fds)
-    const message = await bad.receive()
+    const message = await raw.receive()
     expect([message?.value.toString(), message?.fds.length]).toEqual(['"next"', 253])
     message?.fds.close()
-    expect(openFds()).toBe(before)
+    expect(countOpenFds()).toBe(before)
   })
 
   it('a lone surrogate inside JSON is none: it travels as its escape', async () => {
-    const { bad, good } = badPeer()
-    good.send({ '\ud800': '\udfff' })
-    expect((await bad.receive())?.value.toString()).toBe('{"\\ud800":"\\udfff"}')
-    expect(() => bad.send('\ud800')).toThrow(
+    const { raw, json } = rawAndJsonChannels()
+    json.send({ '\ud800': '\udfff' })
+    expect((await raw.receive())?.value.toString()).toBe('{"\\ud800":"\\udfff"}')
+    expect(() => raw.send('\ud800')).toThrow(
       expect.objectContaining({ code: 'ERR_FDWIRE_ILL_FORMED_TEXT' }),
     )
   })
 
   it('a message larger than the kernel takes: EMSGSIZE, and the channel stays usable', async () => {
-    const { bad, good } = badPeer()
-    expect(() => good.send('x'.repeat(300_000))).toThrow(
+    const { raw, json } = rawAndJsonChannels()
+    expect(() => json.send('x'.repeat(300_000))).toThrow(
       expect.objectContaining({ code: 'EMSGSIZE', syscall: 'sendmsg', errno: -90 }),
     )
-    good.send('next')
-    expect((await bad.receive())?.value.toString()).toBe('"next"')
+    json.send('next')
+    expect((await raw.receive())?.value.toString()).toBe('"next"')
   })
 
   it('a call on a closed channel: ERR_FDWIRE_CLOSED; a second close is the same promise', async () => {
-    const { good } = badPeer()
-    const closing = good.close()
-    expect(good.close()).toBe(closing)
+    const { json } = rawAndJsonChannels()
+    const closing = json.close()
+    expect(json.close()).toBe(closing)
     const closed = expect.objectContaining({ code: 'ERR_FDWIRE_CLOSED', fault: 'caller' })
     for (const state of ['closing', 'closed']) {
-      expect(() => good.send(state)).toThrow(closed)
-      expect(() => good.sendAll([state])).toThrow(closed)
-      await expect(good.receive()).rejects.toEqual(closed)
-      await expect(good.request(state)).rejects.toEqual(closed)
-      await expect(good.flush()).rejects.toEqual(closed)
-      expect(() => good.detach()).toThrow(closed)
+      expect(() => json.send(state)).toThrow(closed)
+      expect(() => json.sendAll([state])).toThrow(closed)
+      await expect(json.receive()).rejects.toEqual(closed)
+      await expect(json.request(state)).rejects.toEqual(closed)
+      await expect(json.flush()).rejects.toEqual(closed)
+      expect(() => json.detach()).toThrow(closed)
       await closing
     }
   })
@@ -104,14 +109,14 @@ describe('what the caller does wrong is an error at the call, and nothing is sen
 
 describe('a peer that is gone', () => {
   it('is ECONNREFUSED or ENOENT that names it, and others are still reached', async () => {
-    const dir = directory()
+    const dir = temporaryDirectory()
     mkdirSync(join(dir, 'd'))
     writeFileSync(join(dir, 'file'), '')
     const [server, other] = [await bind('', JSONCOMM), await bind('', JSONCOMM)]
-    open.push(server, other)
-    const dead = python()
+    openChannels.push(server, other)
+    const dead = pythonPeer()
     const path = join(dir, 'dead')
-    await dead.ask({ op: 'open', bind: Buffer.from(path).toString('hex') })
+    await dead.request({ op: 'open', bind: Buffer.from(path).toString('hex') })
     await dead.stop()
     const cases = [
       ['ECONNREFUSED', path],

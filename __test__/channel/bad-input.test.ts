@@ -1,10 +1,17 @@
 import { join } from 'node:path'
 import type { FdwireError } from 'fdwire'
 import { describe, expect, it } from 'vitest'
-import { badPeer, closeAll, nulls } from '../support/bad-peer.js'
-import { beside, directory, openFds, Peer, python, tidy } from '../support/processes.js'
+import {
+  cleanUpAfterEach,
+  countOpenFds,
+  Peer,
+  pythonPeer,
+  temporaryDirectory,
+  testPath,
+} from '../support/processes.js'
+import { closeAll, openNulls, rawAndJsonChannels } from '../support/raw-and-json.js'
 
-tidy()
+cleanUpAfterEach()
 
 describe('what a peer sends wrong is a malformed event that says so, and the next message arrives', () => {
   const cases: [string, Buffer, string, RegExp][] = [
@@ -21,88 +28,88 @@ describe('what a peer sends wrong is a malformed event that says so, and the nex
     ],
   ]
   it.each(cases)('%s', async (_, bytes, code, message) => {
-    const { bad, good } = badPeer({ maxMessage: 100 })
+    const { raw, json } = rawAndJsonChannels({ maxMessage: 100 })
     const errors: FdwireError[] = []
-    good.on('malformed', (error, from) => {
+    json.on('malformed', (error, from) => {
       expect(from).toBe(undefined)
       errors.push(error)
     })
-    const before = openFds()
-    const fds = nulls(3)
+    const before = countOpenFds()
+    const fds = openNulls(3)
     // Its descriptors are closed, with or without any, alone and in a burst.
-    for (const with_ of [[], fds, fds]) bad.send(bytes, { fds: with_ })
-    bad.send('"next"')
-    bad.send(bytes)
-    bad.send('"last"')
+    for (const with_ of [[], fds, fds]) raw.send(bytes, { fds: with_ })
+    raw.send('"next"')
+    raw.send(bytes)
+    raw.send('"last"')
     closeAll(fds)
-    expect((await good.receive())?.value).toBe('next')
-    expect((await good.receive())?.value).toBe('last')
+    expect((await json.receive())?.value).toBe('next')
+    expect((await json.receive())?.value).toBe('last')
     expect(errors.map(error => error.code)).toEqual(Array(4).fill(code))
     for (const error of errors) {
       expect([error.name, error.fault]).toEqual(['FdwireError', 'peer'])
       expect(error.message).toMatch(message)
       expect(error.sample).toEqual(bytes.subarray(0, 32))
     }
-    expect(good.stats).toMatchObject({ malformed: 4, openFds: 0 })
-    expect(openFds()).toBe(before)
+    expect(json.stats).toMatchObject({ malformed: 4, openFds: 0 })
+    expect(countOpenFds()).toBe(before)
   })
 
   it('is counted as malformed and not as received, whatever is wrong with it', async () => {
-    const { bad, good } = badPeer()
-    for (const text of ['', '\xff', 'no json', '"good"']) bad.send(Buffer.from(text, 'latin1'))
-    await good.receive()
-    expect(good.stats).toMatchObject({ malformed: 3, received: 1, receivedBytes: 6 })
+    const { raw, json } = rawAndJsonChannels()
+    for (const text of ['', '\xff', 'no json', '"good"']) raw.send(Buffer.from(text, 'latin1'))
+    await json.receive()
+    expect(json.stats).toMatchObject({ malformed: 3, received: 1, receivedBytes: 6 })
   })
 
   it('exactly as many bytes as are allowed is no mistake', async () => {
-    const { bad, good } = badPeer({ maxMessage: 100 })
-    bad.send(`"${'x'.repeat(98)}"`)
-    expect((await good.receive())?.value).toBe('x'.repeat(98))
+    const { raw, json } = rawAndJsonChannels({ maxMessage: 100 })
+    raw.send(`"${'x'.repeat(98)}"`)
+    expect((await json.receive())?.value).toBe('x'.repeat(98))
   })
 
   it('more descriptors than allowed', async () => {
-    const { bad, good } = badPeer({ maxFds: 2 })
+    const { raw, json } = rawAndJsonChannels({ maxFds: 2 })
     const errors: FdwireError[] = []
-    good.on('malformed', error => errors.push(error))
-    const before = openFds()
+    json.on('malformed', error => errors.push(error))
+    const before = countOpenFds()
     for (const count of [3, 253, 2]) {
-      const fds = nulls(count)
-      bad.send(String(count), { fds })
+      const fds = openNulls(count)
+      raw.send(String(count), { fds })
       closeAll(fds)
     }
-    const message = await good.receive()
+    const message = await json.receive()
     expect([message?.value, message?.fds.length]).toEqual([2, 2])
     message?.fds.close()
     expect(errors.map(error => error.code)).toEqual(Array(2).fill('ERR_FDWIRE_TOO_MANY_FDS'))
     expect(errors[0]).toMatchObject({ fault: 'peer', message: expect.stringContaining('maxFds') })
-    expect(openFds()).toBe(before)
+    expect(countOpenFds()).toBe(before)
   })
 
   it('any descriptor where none is allowed', async () => {
-    const { bad, good } = badPeer({ maxFds: 0 })
+    const { raw, json } = rawAndJsonChannels({ maxFds: 0 })
     const codes: string[] = []
-    good.on('malformed', error => codes.push(error.code))
-    const fds = nulls(1)
-    bad.send('1', { fds })
-    bad.send('2')
+    json.on('malformed', error => codes.push(error.code))
+    const fds = openNulls(1)
+    raw.send('1', { fds })
+    raw.send('2')
     closeAll(fds)
-    expect((await good.receive())?.value).toBe(2)
+    expect((await json.receive())?.value).toBe(2)
     expect(codes).toEqual(['ERR_FDWIRE_TOO_MANY_FDS'])
   })
 
   it('is counted where nobody listens, and harms nobody', async () => {
-    const { bad, good } = badPeer()
-    for (let i = 0; i < 50; i++) bad.send(i % 2 ? 'no json' : '')
-    bad.send('"next"')
-    expect((await good.receive())?.value).toBe('next')
-    expect(good.stats.malformed).toBe(50)
+    const { raw, json } = rawAndJsonChannels()
+    for (let i = 0; i < 50; i++) raw.send(i % 2 ? 'no json' : '')
+    raw.send('"next"')
+    expect((await json.receive())?.value).toBe('next')
+    expect(json.stats.malformed).toBe(50)
   })
 
   it('as a reply rejects the request whose turn it is', async () => {
-    const { bad, good } = badPeer()
-    const [first, second] = [good.request(1), good.request(2)]
-    bad.send('no json')
-    bad.send('"answer"')
+    const { raw, json } = rawAndJsonChannels()
+    const [first, second] = [json.request(1), json.request(2)]
+    raw.send('no json')
+    raw.send('"answer"')
     await expect(first).rejects.toHaveProperty('code', 'ERR_FDWIRE_NOT_JSON')
     expect((await second).value).toBe('answer')
   })
@@ -110,19 +117,19 @@ describe('what a peer sends wrong is a malformed event that says so, and the nex
 
 describe('descriptors that the kernel can not install, since RLIMIT_NOFILE is reached', () => {
   it('make the message malformed, none of them stays open, and the next message arrives', async () => {
-    const path = join(directory(), 's')
-    const command = `ulimit -n 64; exec ${process.execPath} ${beside('support/children/server.mjs')} '{}'`
+    const path = join(temporaryDirectory(), 's')
+    const command = `ulimit -n 64; exec ${process.execPath} ${testPath('support/children/server.mjs')} '{}'`
     const child = new Peer('bash', ['-c', command])
-    await child.ask({ call: 'bind', path })
-    expect(await child.ask({ call: 'collect' })).toBe('ready')
-    const peer = python()
-    await peer.ask({ op: 'open', connect: Buffer.from(path).toString('hex') })
+    await child.request({ call: 'bind', path })
+    expect(await child.request({ call: 'collect' })).toBe('ready')
+    const peer = pythonPeer()
+    await peer.request({ op: 'open', connect: Buffer.from(path).toString('hex') })
     const counts = [3, 100, 253, 3, 60]
     for (const count of counts) {
-      await peer.ask({ op: 'send', value: count, texts: Array(count).fill('x') })
+      await peer.request({ op: 'send', value: count, texts: Array(count).fill('x') })
     }
-    await peer.ask({ op: 'send', value: 'end' })
-    const { got, leaked } = await child.line()
+    await peer.request({ op: 'send', value: 'end' })
+    const { got, leaked } = await child.receive()
     const lost = 'ERR_FDWIRE_FDS_TRUNCATED'
     expect(got).toEqual([[3, 3], lost, lost, [3, 3], lost, ['end', 0]])
     expect(leaked).toBe(0)

@@ -5,24 +5,24 @@ import { promisify } from 'node:util'
 import { adopt, bind, type Channel, pair } from 'fdwire'
 import { describe, expect, it } from 'vitest'
 import {
-  bound,
-  cleanUp,
-  coded,
-  connectedTo,
-  fill,
+  boundChannel,
+  channelPair,
+  connectTo,
+  countOpen,
+  destroyChannelsAfterEach,
+  errorWithCode,
   isOpen,
   JSONCOMM,
-  KERNEL_QUEUE,
-  keep,
-  opened,
-  take,
-  turns,
-  twoOf,
+  KERNEL_QUEUE_LENGTH,
+  loopTurns,
+  receiveValues,
+  sendUntilQueued,
+  track,
   withFd,
 } from '../support/channels.js'
-import { links } from '../support/descriptors.js'
+import { fdTargets } from '../support/descriptors.js'
 
-cleanUp()
+destroyChannelsAfterEach()
 
 /** Runs a case of children/ends.mjs; what it printed, and how it ended. */
 async function child(name: string): Promise<{ printed: unknown[]; code: number; stderr: string }> {
@@ -46,19 +46,19 @@ function ends(channel: Channel): unknown[] {
 
 describe('close', () => {
   it('sends what is queued first, then closes', async () => {
-    const receiver = await bound()
-    const sender = await connectedTo(receiver)
+    const receiver = await boundChannel()
+    const sender = await connectTo(receiver)
     for (let i = 0; i < 40; i++) sender.send(i)
     const closed = sender.close()
     expect(sender.closed).toBe(false)
-    expect(await take(receiver, 40)).toEqual([...Array(40).keys()])
+    expect(await receiveValues(receiver, 40)).toEqual([...Array(40).keys()])
     await closed
     expect(sender.closed).toBe(true)
     expect(sender.stats).toMatchObject({ sent: 40, queued: 0 })
   })
 
   it('gives the same promise every time, and one event', async () => {
-    const [a] = twoOf()
+    const [a] = channelPair()
     const told = ends(a)
     const first = a.close()
     expect(a.close()).toBe(first)
@@ -66,24 +66,24 @@ describe('close', () => {
     await first
     expect(a.close()).toBe(first)
     a.destroy()
-    await turns(3)
+    await loopTurns(3)
     expect(told).toEqual(['close'])
   })
 
   it('emits close last, and never inside a call of the user', async () => {
     for (const end of ['close', 'destroy', 'detach'] as const) {
-      const [a] = twoOf()
+      const [a] = channelPair()
       const told = ends(a)
       const result = a[end]()
       expect(told).toEqual([])
-      await turns(2)
+      await loopTurns(2)
       expect(told).toEqual(['close'])
       if (end === 'detach') adopt(result as number, JSONCOMM).destroy()
     }
   })
 
   it('resolves behind the event, also where destroy came before', async () => {
-    const [a, b] = twoOf()
+    const [a, b] = channelPair()
     const told = ends(a)
     await a.close()
     expect(told).toEqual(['close'])
@@ -97,7 +97,7 @@ describe('close', () => {
   it('is what await using does', async () => {
     let channel: Channel
     {
-      await using used = twoOf()[0]
+      await using used = channelPair()[0]
       channel = used
     }
     expect(channel.closed).toBe(true)
@@ -105,13 +105,13 @@ describe('close', () => {
 
   it('gives null to receive(), ERR_FDWIRE_CLOSED to request(), and ends an iteration', async () => {
     for (const end of ['close', 'destroy'] as const) {
-      const [a] = twoOf()
+      const [a] = channelPair()
       const waiting = [a.receive(), a.request(1), a.receive(), a[Symbol.asyncIterator]().next()]
       const settled = Promise.allSettled(waiting)
       await a[end]()
       expect(await settled).toEqual([
         { status: 'fulfilled', value: null },
-        { status: 'rejected', reason: coded('CLOSED') },
+        { status: 'rejected', reason: errorWithCode('CLOSED') },
         { status: 'fulfilled', value: null },
         { status: 'fulfilled', value: { done: true, value: undefined } },
       ])
@@ -120,7 +120,7 @@ describe('close', () => {
 
   it('in a listener drops what is behind its message, and closes the descriptors', async () => {
     for (const end of ['close', 'destroy'] as const) {
-      const [a, b] = twoOf()
+      const [a, b] = channelPair()
       const seen: unknown[] = []
       b.on('message', (value, fds) => {
         seen.push(value)
@@ -131,42 +131,42 @@ describe('close', () => {
       await withFd(fd => {
         for (let i = 0; i < 8; i++) a.send(i, { fds: [fd] })
       }, '/dev/full')
-      while (told.length === 0) await turns(1)
+      while (told.length === 0) await loopTurns(1)
       expect(seen).toEqual([0, 1, 2])
-      expect(opened('/dev/full')).toBe(0)
+      expect(countOpen('/dev/full')).toBe(0)
     }
   })
 
   it('drops what was read and nobody has taken, and closes the descriptors', async () => {
     for (const end of ['close', 'destroy'] as const) {
-      const [a, b] = twoOf()
+      const [a, b] = channelPair()
       await withFd(fd => {
         for (let i = 0; i < 8; i++) a.send(i, { fds: [fd] })
       }, '/dev/full')
-      await take(b, 1)
-      expect(opened('/dev/full')).toBe(7)
+      await receiveValues(b, 1)
+      expect(countOpen('/dev/full')).toBe(7)
       await b[end]()
-      expect(opened('/dev/full')).toBe(0)
+      expect(countOpen('/dev/full')).toBe(0)
     }
   })
 
   it('delivers nothing any more while it sends the rest', async () => {
-    const receiver = await bound()
-    const sender = await connectedTo(receiver)
+    const receiver = await boundChannel()
+    const sender = await connectTo(receiver)
     sender.on('message', () => expect.unreachable())
     sender.on('drain', () => expect.unreachable())
-    const sent = fill(sender)
+    const sent = sendUntilQueued(sender)
     const closed = sender.close()
     receiver.send('no more', { to: sender.localAddress as string })
-    await turns(3)
-    await take(receiver, sent)
+    await loopTurns(3)
+    await receiveValues(receiver, sent)
     await closed
   })
 
   it('at its timeout destroys, and rejects with how much was unsent', async () => {
-    const receiver = await bound()
-    const sender = await connectedTo(receiver)
-    fill(sender)
+    const receiver = await boundChannel()
+    const sender = await connectTo(receiver)
+    sendUntilQueued(sender)
     sender.send('x'.repeat(98))
     const told = ends(sender)
     const { queuedBytes } = sender.stats
@@ -179,28 +179,28 @@ describe('close', () => {
   })
 
   it('goes on when a queued message is given up', async () => {
-    const sender = keep(await bind('', JSONCOMM))
-    const [dies, lives] = [await bound(), await bound()]
-    fill(sender, { to: dies.localAddress as string })
-    const sent = fill(sender, { to: lives.localAddress as string })
+    const sender = track(await bind('', JSONCOMM))
+    const [dies, lives] = [await boundChannel(), await boundChannel()]
+    sendUntilQueued(sender, { to: dies.localAddress as string })
+    const sent = sendUntilQueued(sender, { to: lives.localAddress as string })
     const undelivered = once(sender, 'undelivered')
     const closed = sender.close()
     dies.destroy()
     await undelivered
     expect(sender.closed).toBe(false)
-    await take(lives, sent)
+    await receiveValues(lives, sent)
     await closed
   })
 
   it('is cut short by destroy, with or without an error', async () => {
-    const receiver = await bound()
+    const receiver = await boundChannel()
     for (const error of [undefined, new Error('fatal')]) {
-      const sender = await connectedTo(receiver)
-      if (!error) fill(sender)
+      const sender = await connectTo(receiver)
+      if (!error) sendUntilQueued(sender)
       else sender.send('queued')
       const [flushed, closed] = [sender.flush(), sender.close()]
       sender.destroy(error)
-      await expect(flushed).rejects.toEqual(error ?? coded('CLOSED'))
+      await expect(flushed).rejects.toEqual(error ?? errorWithCode('CLOSED'))
       if (error) await expect(closed).rejects.toBe(error)
       else await closed
       expect(sender.closed).toBe(true)
@@ -208,7 +208,7 @@ describe('close', () => {
   })
 
   it('refuses options that are none', () => {
-    const [a] = twoOf()
+    const [a] = channelPair()
     for (const options of [{ timeout: -1 }, { timeout: 'x' }, { time: 1 }]) {
       expect(() => a.close(options as never)).toThrow(/time/)
     }
@@ -219,49 +219,49 @@ describe('close', () => {
 describe('after the end', () => {
   it('every method throws ERR_FDWIRE_CLOSED or rejects with it', async () => {
     for (const end of ['close', 'destroy'] as const) {
-      const [a] = twoOf()
+      const [a] = channelPair()
       await a[end]()
-      expect(() => a.send(1)).toThrow(coded('CLOSED'))
-      expect(() => a.sendAll([1])).toThrow(coded('CLOSED'))
-      expect(() => a.sendAll([])).toThrow(coded('CLOSED'))
+      expect(() => a.send(1)).toThrow(errorWithCode('CLOSED'))
+      expect(() => a.sendAll([1])).toThrow(errorWithCode('CLOSED'))
+      expect(() => a.sendAll([])).toThrow(errorWithCode('CLOSED'))
       for (const method of ['pause', 'resume', 'ref', 'unref', 'detach'] as const) {
-        expect(() => a[method]()).toThrow(coded('CLOSED'))
+        expect(() => a[method]()).toThrow(errorWithCode('CLOSED'))
       }
-      await expect(a.receive()).rejects.toEqual(coded('CLOSED'))
-      await expect(a.request(1)).rejects.toEqual(coded('CLOSED'))
-      await expect(a.flush()).rejects.toEqual(coded('CLOSED'))
+      await expect(a.receive()).rejects.toEqual(errorWithCode('CLOSED'))
+      await expect(a.request(1)).rejects.toEqual(errorWithCode('CLOSED'))
+      await expect(a.flush()).rejects.toEqual(errorWithCode('CLOSED'))
       expect([a.fd, a.localAddress, a.remoteAddress]).toEqual([-1, null, undefined])
     }
   })
 
   it('what was counted can still be read', async () => {
-    const [a, b] = twoOf()
+    const [a, b] = channelPair()
     a.send(1)
-    await take(b, 1)
+    await receiveValues(b, 1)
     await Promise.all([a.close(), b.close()])
     expect([a.stats.sent, b.stats.received]).toEqual([1, 1])
   })
 
   it('send already throws while close sends the rest', async () => {
-    const receiver = await bound()
-    const sender = await connectedTo(receiver)
-    fill(sender)
+    const receiver = await boundChannel()
+    const sender = await connectTo(receiver)
+    sendUntilQueued(sender)
     void sender.close()
-    expect(() => sender.send(1)).toThrow(coded('CLOSED'))
+    expect(() => sender.send(1)).toThrow(errorWithCode('CLOSED'))
     sender.destroy()
   })
 })
 
 describe('destroy with an error', () => {
   it('rejects every promise that waits, and is heard: no error event is needed', async () => {
-    const receiver = await bound()
-    const sender = await connectedTo(receiver)
-    fill(sender)
+    const receiver = await boundChannel()
+    const sender = await connectTo(receiver)
+    sendUntilQueued(sender)
     const waiting = [sender.receive(), sender.request(1), sender.flush()]
     const fatal = new Error('fatal')
     sender.destroy(fatal)
     for (const promise of waiting) await expect(promise).rejects.toBe(fatal)
-    await turns(2)
+    await loopTurns(2)
     for (const later of [sender.receive(), sender.request(1), sender.flush()]) {
       await expect(later).rejects.toBe(fatal)
     }
@@ -270,12 +270,12 @@ describe('destroy with an error', () => {
 
   it('emits error before close where there is a listener, also beside a promise', async () => {
     for (const waits of [false, true]) {
-      const [a] = twoOf()
+      const [a] = channelPair()
       const received = waits && a.receive().catch(error => error)
       const fatal = new Error('fatal')
       a.destroy(fatal)
       const told = ends(a)
-      await turns(2)
+      await loopTurns(2)
       expect(told).toEqual([fatal, 'close'])
       if (waits) expect(await received).toBe(fatal)
     }
@@ -287,52 +287,52 @@ describe('destroy with an error', () => {
   })
 
   it('happens once: what comes later changes nothing', async () => {
-    const [a] = twoOf()
+    const [a] = channelPair()
     const told = ends(a)
     const fatal = new Error('first')
     a.destroy(fatal)
     a.destroy(new Error('second'))
     a.destroy()
-    await turns(2)
+    await loopTurns(2)
     expect(told).toEqual([fatal, 'close'])
   })
 })
 
 describe('detach', () => {
   it('gives the open descriptor of a quiet channel', async () => {
-    const [a, b] = twoOf()
+    const [a, b] = channelPair()
     a.send(1)
     const fd = b.detach()
     expect([isOpen(fd), b.closed, b.fd]).toEqual([true, true, -1])
-    const adopted = keep(adopt(fd, JSONCOMM))
-    expect(await take(adopted, 1)).toEqual([1])
+    const adopted = track(adopt(fd, JSONCOMM))
+    expect(await receiveValues(adopted, 1)).toEqual([1])
   })
 
   it('throws ERR_FDWIRE_NOT_QUIET while something is queued, kept or waited for', async () => {
-    const [a, b] = twoOf()
+    const [a, b] = channelPair()
     a.send(1)
     a.send(2)
-    await take(b, 1)
-    expect(() => b.detach()).toThrow(coded('NOT_QUIET'))
-    await take(b, 1)
+    await receiveValues(b, 1)
+    expect(() => b.detach()).toThrow(errorWithCode('NOT_QUIET'))
+    await receiveValues(b, 1)
     const received = b.receive()
-    expect(() => b.detach()).toThrow(coded('NOT_QUIET'))
+    expect(() => b.detach()).toThrow(errorWithCode('NOT_QUIET'))
     a.send(3)
     await received
-    fill(a)
-    expect(() => a.detach()).toThrow(coded('NOT_QUIET'))
+    sendUntilQueued(a)
+    expect(() => a.detach()).toThrow(errorWithCode('NOT_QUIET'))
     adopt(b.detach(), JSONCOMM).destroy()
   })
 
   it('throws in a listener that has more messages behind its own', async () => {
-    const [a, b] = twoOf()
+    const [a, b] = channelPair()
     for (let i = 0; i < 3; i++) a.send(i)
     const seen: unknown[] = []
     b.on('message', value => {
       seen.push(value)
-      if (value < 2) expect(() => b.detach()).toThrow(coded('NOT_QUIET'))
+      if (value < 2) expect(() => b.detach()).toThrow(errorWithCode('NOT_QUIET'))
     })
-    while (seen.length < 3) await turns(1)
+    while (seen.length < 3) await loopTurns(1)
   })
 })
 
@@ -356,12 +356,12 @@ describe('the process', () => {
   })
 
   it('tries to send what is queued when it exits, without waiting', async () => {
-    const receiver = await bound()
+    const receiver = await boundChannel()
     const file = fileURLToPath(new URL('../support/children/ends.mjs', import.meta.url))
     const name = String(receiver.localAddress).slice(1)
     await promisify(execFile)(process.execPath, [file, 'exits', name], { timeout: 20_000 })
     // Its queue was full when it sent the last, and it made room in the moment it exited.
-    expect(await take(receiver, KERNEL_QUEUE)).toHaveLength(KERNEL_QUEUE)
+    expect(await receiveValues(receiver, KERNEL_QUEUE_LENGTH)).toHaveLength(KERNEL_QUEUE_LENGTH)
   })
 
   it('may exit in the middle of a listener', async () => {
@@ -384,11 +384,11 @@ describe('the process', () => {
 
 describe('descriptors of channels', () => {
   it('are closed by close and destroy', async () => {
-    const before = links().length
+    const before = fdTargets().length
     const all = Array.from({ length: 20 }, () => pair(JSONCOMM)).flat()
-    expect(links().length).toBe(before + 40)
+    expect(fdTargets().length).toBe(before + 40)
     for (const [i, channel] of all.entries()) if (i % 2) channel.destroy()
     await Promise.all(all.map(channel => channel.close()))
-    expect(links().length).toBe(before)
+    expect(fdTargets().length).toBe(before)
   })
 })

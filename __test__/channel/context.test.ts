@@ -2,13 +2,22 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { once } from 'node:events'
 import { bind, type Channel, pair } from 'fdwire'
 import { describe, expect, it } from 'vitest'
-import { bound, bytesTo, cleanUp, fill, JSONCOMM, keep, take, turns } from '../support/channels.js'
+import {
+  boundChannel,
+  destroyChannelsAfterEach,
+  JSONCOMM,
+  loopTurns,
+  rawDgramPair,
+  receiveValues,
+  sendUntilQueued,
+  track,
+} from '../support/channels.js'
 
-cleanUp()
+destroyChannelsAfterEach()
 
 const storage = new AsyncLocalStorage<string>()
 const pairIn = (context: string, options = {}) =>
-  storage.run(context, () => pair({ ...JSONCOMM, ...options })).map(one => keep(one)) as [
+  storage.run(context, () => pair({ ...JSONCOMM, ...options })).map(one => track(one)) as [
     Channel,
     Channel,
   ]
@@ -29,7 +38,7 @@ describe('the async context of a channel', () => {
         c.send('to d')
       }
     })
-    while (seen.length < 6) await turns(1)
+    while (seen.length < 6) await loopTurns(1)
     const of = (value: string) => seen.filter(one => (one as [string, string])[0] === value)
     expect(of('to b')).toEqual(Array(3).fill(['to b', 'first']))
     expect(of('to d')).toEqual(Array(3).fill(['to d', 'second']))
@@ -40,7 +49,7 @@ describe('the async context of a channel', () => {
     const [a, b] = pairIn('made')
     const done = new Promise(resolve => {
       b.on('message', async () => {
-        await turns(2)
+        await loopTurns(2)
         resolve(storage.getStore())
       })
     })
@@ -52,7 +61,7 @@ describe('the async context of a channel', () => {
     const [a, b] = pairIn('made')
     a.send(1)
     a.send(2)
-    await take(b, 1)
+    await receiveValues(b, 1)
     const store = new Promise(resolve => {
       storage.run('elsewhere', () => b.on('message', () => resolve(storage.getStore())))
     })
@@ -68,17 +77,17 @@ describe('the async context of a channel', () => {
         })
       }
     }
-    const [sender, receiver] = await storage.run('made', bytesTo)
+    const [sender, receiver] = await storage.run('made', rawDgramPair)
     note(receiver, 'malformed')
     sender.send('no')
     sender.send('1')
-    await take(receiver, 1)
+    await receiveValues(receiver, 1)
     const [one, two] = await storage.run('made', async () => [
-      keep(await bind('', { ...JSONCOMM, sendTimeout: 20 })),
-      await bound(),
+      track(await bind('', { ...JSONCOMM, sendTimeout: 20 })),
+      await boundChannel(),
     ])
     note(one, 'undelivered', 'drain', 'error', 'close')
-    fill(one, { to: two.localAddress as string })
+    sendUntilQueued(one, { to: two.localAddress as string })
     await once(one, 'drain')
     one.destroy(new Error('fatal'))
     await new Promise<void>(resolve => one.once('close', resolve))
@@ -107,7 +116,7 @@ describe('captureRejections', () => {
     const seen: unknown[] = []
     b.on('message', async value => {
       seen.push(value)
-      await turns(1)
+      await loopTurns(1)
       throw fatal
     })
     const closed = new Promise<void>(resolve => b.once('close', resolve))

@@ -3,11 +3,19 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { adopt, bind, type Channel, type Credentials, connect, pair } from 'fdwire'
 import { describe, expect, it } from 'vitest'
-import { bound, cleanUp, JSONCOMM, keep, RAW, turns, twoOf } from '../support/channels.js'
-import { beside, directory, Peer, tidy } from '../support/processes.js'
+import {
+  boundChannel,
+  channelPair,
+  destroyChannelsAfterEach,
+  JSONCOMM,
+  loopTurns,
+  RAW_DGRAM,
+  track,
+} from '../support/channels.js'
+import { cleanUpAfterEach, Peer, temporaryDirectory, testPath } from '../support/processes.js'
 
-cleanUp()
-tidy()
+destroyChannelsAfterEach()
+cleanUpAfterEach()
 
 const TELLING = { ...JSONCOMM, credentials: true } as const
 const SO_PASSCRED = 16
@@ -20,14 +28,14 @@ const OURS = { pid, uid: getuid?.(), gid: getgid?.() }
 
 /** A channel that is told who sends, and its name in hex. */
 async function told(): Promise<[Channel, string]> {
-  const channel = await bound({ credentials: true })
+  const channel = await boundChannel({ credentials: true })
   return [channel, Buffer.from(channel.localAddress as string).toString('hex')]
 }
 
 /** Another process that sends datagrams, and who it is. */
 async function sender(command = 'python3', args: string[] = []): Promise<[Peer, Credentials]> {
-  const peer = new Peer(command, [...args, '-B', beside('support/peers/senders.py')])
-  return [peer, await peer.line()]
+  const peer = new Peer(command, [...args, '-B', testPath('support/peers/senders.py')])
+  return [peer, await peer.receive()]
 }
 
 /** The next message: its value, and who sent it. */
@@ -48,7 +56,7 @@ function isSet(fd: number, option: number): boolean {
 
 describe('with the option a datagram tells which process has sent it', () => {
   it('as a property of what receive, an iteration and a request give', async () => {
-    const [a, b] = twoOf({ credentials: true })
+    const [a, b] = channelPair({ credentials: true })
     a.sendAll([1, 2])
     a.send(3)
     expect(await next(b)).toEqual([1, OURS])
@@ -61,25 +69,25 @@ describe('with the option a datagram tells which process has sent it', () => {
   })
 
   it('as the fourth argument of a listener, be it alone or not, fresh or kept', async () => {
-    const [a, b] = twoOf({ credentials: true })
+    const [a, b] = channelPair({ credentials: true })
     const seen: unknown[][] = []
     const listener = (...args: unknown[]) => void seen.push(args)
     a.sendAll([0, 1, 2])
     // What is read behind the first is kept.
     expect(await next(b)).toEqual([0, OURS])
     b.on('message', listener)
-    await turns(2)
+    await loopTurns(2)
     a.send(3)
-    while (seen.length < 3) await turns(1)
+    while (seen.length < 3) await loopTurns(1)
     b.on('message', listener)
     a.send(4)
-    while (seen.length < 5) await turns(1)
+    while (seen.length < 5) await loopTurns(1)
     expect(seen.map(([value]) => value)).toEqual([1, 2, 3, 4, 4])
     for (const args of seen) expect(args.slice(2)).toEqual([undefined, OURS])
   })
 
   it('with any encoding, large or small, with descriptors or without', async () => {
-    const [a, b] = pair({ ...RAW, credentials: true, maxFds: 2 }).map(keep) as Pair
+    const [a, b] = pair({ ...RAW_DGRAM, credentials: true, maxFds: 2 }).map(track) as Pair
     for (const bytes of ['', 'x', Buffer.alloc(200_000)]) {
       a.send(bytes, { fds: [0, 0] })
       const message = await b.receive()
@@ -93,11 +101,11 @@ describe('with the option a datagram tells which process has sent it', () => {
   it('beside its name, whoever else sends, and whether that has a name', async () => {
     const [channel, to] = await told()
     const [[one, first], [other, second]] = await Promise.all([sender(), sender()])
-    await one.ask({ op: 'bind', name: '' })
+    await one.request({ op: 'bind', name: '' })
     for (let i = 0; i < 3; i++) {
-      await one.ask({ op: 'send', value: i, to, fds: i })
-      await other.ask({ op: 'send', value: i, to, fds: i })
-      await other.ask({ op: 'send', value: i, to })
+      await one.request({ op: 'send', value: i, to, fds: i })
+      await other.request({ op: 'send', value: i, to, fds: i })
+      await other.request({ op: 'send', value: i, to })
     }
     const froms = new Set<unknown>()
     for (let i = 0; i < 3; i++) {
@@ -115,17 +123,17 @@ describe('with the option a datagram tells which process has sent it', () => {
   it('who it was when it sent, though it has ended since', async () => {
     const [channel, to] = await told()
     const [peer, who] = await sender()
-    await peer.ask({ op: 'send', value: 'last', to })
-    peer.say({ op: 'end' })
-    expect(await peer.ended).toBe(0)
+    await peer.request({ op: 'send', value: 'last', to })
+    peer.send({ op: 'end' })
+    expect(await peer.exited).toBe(0)
     expect(await next(channel)).toEqual(['last', who])
   })
 
   it('of a socket that several processes have, which of them', async () => {
     const [channel, to] = await told()
     const [peer, parent] = await sender()
-    await peer.ask({ op: 'send', value: 'parent', to })
-    const { pid: child } = await peer.ask({ op: 'fork', value: 'child', to })
+    await peer.request({ op: 'send', value: 'parent', to })
+    const { pid: child } = await peer.request({ op: 'fork', value: 'child', to })
     expect(child).not.toBe(parent.pid)
     expect(await next(channel)).toEqual(['parent', parent])
     expect(await next(channel)).toEqual(['child', { ...parent, pid: child }])
@@ -138,10 +146,10 @@ describe('with the option a datagram tells which process has sent it', () => {
     const refused = [{ pid: process.pid }, { pid: 1 }, { uid: nobody + 1 }]
     // Where nobody is root, being root is a claim too.
     for (const claim of [...refused, { uid: 0 }]) {
-      const { result } = await peer.ask({ op: 'claim', value: 'forged', to, ...claim })
+      const { result } = await peer.request({ op: 'claim', value: 'forged', to, ...claim })
       expect(result, JSON.stringify(claim)).toBe(EPERM)
     }
-    const truth = await peer.ask({ op: 'claim', value: 'true', to })
+    const truth = await peer.request({ op: 'claim', value: 'true', to })
     expect(truth.result).toBe(0)
     // What was refused never came.
     const [value, credentials] = await next(channel)
@@ -152,16 +160,16 @@ describe('with the option a datagram tells which process has sent it', () => {
   const UNSHARE = ['--fork', '--kill-child', '--pid', '--mount-proc']
   const possible = spawnSync('unshare', [...UNSHARE, 'true']).status === 0
   it.runIf(possible)('but 0 for a process that has no pid in our name space', async () => {
-    const server = [...UNSHARE, process.execPath, beside('support/children/server.mjs'), '{}']
+    const server = [...UNSHARE, process.execPath, testPath('support/children/server.mjs'), '{}']
     const inside = new Peer('unshare', server)
-    const path = join(directory(), 'inside')
-    await inside.ask({ call: 'bind', path, options: { credentials: true } })
+    const path = join(temporaryDirectory(), 'inside')
+    await inside.request({ call: 'bind', path, options: { credentials: true } })
     const [peer, { uid, gid }] = await sender()
     const to = Buffer.from(path).toString('hex')
     for (const fds of [0, 2]) {
-      await peer.ask({ op: 'send', value: 'from outside', to, fds })
+      await peer.request({ op: 'send', value: 'from outside', to, fds })
       const credentials = { pid: 0, uid, gid }
-      expect(await inside.ask({ call: 'receive' })).toMatchObject({ fds, credentials })
+      expect(await inside.request({ call: 'receive' })).toMatchObject({ fds, credentials })
     }
   })
 
@@ -169,7 +177,7 @@ describe('with the option a datagram tells which process has sent it', () => {
     const [channel, to] = await told()
     const [peer, { pid: inner }] = await sender('unshare', [...UNSHARE, 'python3'])
     expect(inner).toBe(1)
-    await peer.ask({ op: 'send', value: 'from below', to })
+    await peer.request({ op: 'send', value: 'from below', to })
     const [, credentials] = await next(channel)
     expect(readFileSync(`/proc/${(credentials as Credentials).pid}/cmdline`, 'utf8')).toMatch(
       /senders\.py/,
@@ -177,9 +185,9 @@ describe('with the option a datagram tells which process has sent it', () => {
   })
 
   it('but nobody where it was sent before the option was there', async () => {
-    const [a, b] = twoOf()
+    const [a, b] = channelPair()
     a.send('before')
-    const again = keep(adopt(b.detach(), TELLING))
+    const again = track(adopt(b.detach(), TELLING))
     a.send('after')
     const [value, credentials] = await next(again)
     expect([value, credentials]).toMatchObject(['before', { pid: 0 }])
@@ -188,7 +196,7 @@ describe('with the option a datagram tells which process has sent it', () => {
   })
 
   it('without losing one of a flood', async () => {
-    const [a, b] = twoOf({ credentials: true })
+    const [a, b] = channelPair({ credentials: true })
     let seen = 0
     let wrong = 0
     b.on('message', (value, _fds, _from, credentials) => {
@@ -197,16 +205,16 @@ describe('with the option a datagram tells which process has sent it', () => {
     for (let i = 0; i < 20_000; i++) {
       if (!a.send(i)) await new Promise(resolve => a.once('drain', resolve))
     }
-    while (seen < 20_000) await turns(1)
+    while (seen < 20_000) await loopTurns(1)
     expect(wrong).toBe(0)
   })
 })
 
 describe('without the option', () => {
   it('there is no property and no argument, even on a socket that was asked by others', async () => {
-    const [a, b] = twoOf({ credentials: true })
+    const [a, b] = channelPair({ credentials: true })
     const options = [JSONCOMM, { ...JSONCOMM, credentials: false }]
-    const channels = [a.detach(), b.detach()].map((fd, i) => keep(adopt(fd, options[i] as never)))
+    const channels = [a.detach(), b.detach()].map((fd, i) => track(adopt(fd, options[i] as never)))
     const [x, y] = channels as [Channel, Channel]
     x.send(1)
     expect('credentials' in ((await y.receive()) as object)).toBe(false)
@@ -215,26 +223,26 @@ describe('without the option', () => {
       count = args.length
     })
     x.send(2)
-    while (count === 0) await turns(1)
+    while (count === 0) await loopTurns(1)
     expect(count).toBe(3)
   })
 })
 
 describe('the socket', () => {
   it('is asked as long as the channel has it, and left as it was found', async () => {
-    const [a] = twoOf()
+    const [a] = channelPair()
     const fd = a.detach()
     expect(isSet(fd, SO_PASSCRED)).toBe(false)
-    const telling = keep(adopt(fd, TELLING))
+    const telling = track(adopt(fd, TELLING))
     expect(isSet(telling.fd, SO_PASSCRED)).toBe(true)
-    const found = keep(adopt(telling.detach(), JSONCOMM))
+    const found = track(adopt(telling.detach(), JSONCOMM))
     expect(isSet(found.fd, SO_PASSCRED)).toBe(false)
   })
 
   it('without a name of its own gets an abstract one when it sends', async () => {
     const [channel] = await told()
     const to = channel.localAddress as string
-    const client = keep(await connect(to, { ...TELLING, localAddress: null }))
+    const client = track(await connect(to, { ...TELLING, localAddress: null }))
     expect(client.localAddress).toBe(null)
     client.send('hello')
     const message = await channel.receive()
@@ -246,13 +254,13 @@ describe('the socket', () => {
 
   it('that is connected and named hears who answers', async () => {
     const [channel] = await told()
-    const client = keep(await connect(channel.localAddress as string, TELLING))
+    const client = track(await connect(channel.localAddress as string, TELLING))
     const name = client.localAddress as string
     client.send(1)
     expect(await next(channel)).toEqual([1, OURS])
     channel.send(2, { to: name })
     expect(await next(client)).toEqual([2, OURS])
-    const chosen = keep(await bind('', TELLING))
+    const chosen = track(await bind('', TELLING))
     channel.send(3, { to: chosen.localAddress as string })
     expect(await next(chosen)).toEqual([3, OURS])
   })

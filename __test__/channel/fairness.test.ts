@@ -4,12 +4,12 @@ import { connect as dial } from 'node:net'
 import { join } from 'node:path'
 import { type Channel, listen, over, pair } from 'fdwire'
 import { afterEach, describe, expect, it } from 'vitest'
-import { cleanUp, keep } from '../support/channels.js'
-import { directory, tidy } from '../support/processes.js'
-import { until } from '../support/streams.js'
+import { destroyChannelsAfterEach, track } from '../support/channels.js'
+import { cleanUpAfterEach, temporaryDirectory } from '../support/processes.js'
+import { waitUntil } from '../support/streams.js'
 
-tidy()
-cleanUp()
+cleanUpAfterEach()
+destroyChannelsAfterEach()
 
 /** Messages of a turn, at the most. */
 const TURN = 4_096
@@ -36,7 +36,7 @@ afterEach(async () => {
 
 /** A stream on which another process sends the same bytes for ever. */
 async function flooded(bytes: string) {
-  const path = join(directory(), 'flood')
+  const path = join(temporaryDirectory(), 'flood')
   const flood = spawn('python3', ['-c', FLOOD, path, bytes], {
     stdio: ['ignore', 'pipe', 'ignore'],
   })
@@ -58,14 +58,14 @@ async function roundsDuring(channel: Channel, messages: number): Promise<number>
   setImmediate(round)
   channel.on('message', () => void told++)
   channel.on('malformed', () => void told++)
-  await until(() => told >= messages)
+  await waitUntil(() => told >= messages)
   channel.destroy()
   return rounds
 }
 
 // First, since no Buffer of this process has any memory then.
 it('an empty Buffer may be the first that comes', async () => {
-  const [a, b] = pair({ protocol: 'length_prefixed' }).map(channel => keep(channel as Channel))
+  const [a, b] = pair({ protocol: 'length_prefixed' }).map(channel => track(channel as Channel))
   a?.send('')
   expect((await b?.receive())?.value).toEqual(Buffer.alloc(0))
 })
@@ -79,13 +79,13 @@ describe('a peer that sends small messages for ever', () => {
   for (const [kind, protocol, options, bytes, messages] of KINDS) {
     it(`does not keep the loop to itself: ${kind}`, async () => {
       const socket = await flooded(bytes)
-      const path = join(directory(), 'socket')
+      const path = join(temporaryDirectory(), 'socket')
       const listener = await listen(path, { protocol, ...options } as never)
       const connection = once(listener, 'connection')
       const into = dial(path)
       socket.pipe(into)
       into.on('error', () => socket.destroy())
-      const channel = keep((await connection)[0] as Channel)
+      const channel = track((await connection)[0] as Channel)
       await listener.close()
       expect(await roundsDuring(channel, messages)).toBeGreaterThan(messages / TURN / 2)
       into.destroy()
@@ -94,7 +94,7 @@ describe('a peer that sends small messages for ever', () => {
 
     it(`does not keep the loop to itself through over(): ${kind}`, async () => {
       const socket = await flooded(bytes)
-      const channel = keep(over(socket, { protocol, ...options } as never) as Channel)
+      const channel = track(over(socket, { protocol, ...options } as never) as Channel)
       expect(await roundsDuring(channel, messages)).toBeGreaterThan(messages / TURN / 2)
       expect(channel.stats.inHand).toBeLessThan(1024 * 1024)
     })

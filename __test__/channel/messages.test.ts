@@ -5,27 +5,27 @@ import { promisify } from 'node:util'
 import { bind, connect, type FdwireError, type From, pair } from 'fdwire'
 import { describe, expect, it } from 'vitest'
 import {
-  bound,
-  bytesTo,
-  cleanUp,
-  coded,
-  connectedTo,
+  boundChannel,
+  channelPair,
+  connectTo,
+  countOpen,
+  destroyChannelsAfterEach,
+  errorWithCode,
   JSONCOMM,
-  KERNEL_QUEUE,
-  keep,
-  opened,
-  RAW,
-  take,
-  turns,
-  twoOf,
+  KERNEL_QUEUE_LENGTH,
+  loopTurns,
+  RAW_DGRAM,
+  rawDgramPair,
+  receiveValues,
+  track,
   withFd,
 } from '../support/channels.js'
 
-cleanUp()
+destroyChannelsAfterEach()
 
 describe('the set of a message without descriptors', () => {
   it('is the same, frozen and empty, by listener, receive and iteration', async () => {
-    const [a, b] = twoOf()
+    const [a, b] = channelPair()
     for (let i = 0; i < 3; i++) a.send(i)
     const [, byListener] = await once(b, 'message')
     const byReceive = (await b.receive())?.fds
@@ -37,11 +37,11 @@ describe('the set of a message without descriptors', () => {
 
 describe('the sender of a message', () => {
   it('is a name, null without one, and undefined on a connected channel', async () => {
-    const receiver = await bound()
+    const receiver = await boundChannel()
     const to = receiver.localAddress as string
-    const named = await connectedTo(receiver)
-    const unnamed = keep(await connect(to, { ...JSONCOMM, localAddress: null }))
-    const other = await connectedTo(receiver)
+    const named = await connectTo(receiver)
+    const unnamed = track(await connect(to, { ...JSONCOMM, localAddress: null }))
+    const other = await connectTo(receiver)
     for (const sender of [named, named, unnamed, named, other, unnamed]) sender.send(0)
     const from: From[] = []
     for (let i = 0; i < 6; i++) from.push((await receiver.receive())?.from)
@@ -52,10 +52,10 @@ describe('the sender of a message', () => {
   })
 
   it('is a Buffer of its own where it is not UTF-8, which send takes', async () => {
-    const receiver = await bound()
+    const receiver = await boundChannel()
     const to = receiver.localAddress as string
     const localAddress = Buffer.concat([Buffer.from(`\0fdwire-${process.pid}`), Buffer.of(0xff)])
-    const sender = keep(await connect(to, { ...JSONCOMM, localAddress }))
+    const sender = track(await connect(to, { ...JSONCOMM, localAddress }))
     sender.send(0)
     sender.send(1)
     const first = (await receiver.receive())?.from as Buffer
@@ -63,13 +63,13 @@ describe('the sender of a message', () => {
     const second = (await receiver.receive())?.from as Buffer
     expect(second).toEqual(localAddress)
     receiver.send('back', { to: second })
-    expect(await take(sender, 1)).toEqual(['back'])
+    expect(await receiveValues(sender, 1)).toEqual(['back'])
   })
 })
 
 describe('a malformed message', () => {
   it('is an event of its own, in its place, with code, sample and sender', async () => {
-    const [sender, receiver] = await bytesTo({ maxMessage: 100, maxFds: 1 })
+    const [sender, receiver] = await rawDgramPair({ maxMessage: 100, maxFds: 1 })
     const told: unknown[] = []
     receiver.on('message', value => told.push(value))
     receiver.on('malformed', (error: FdwireError, from) => {
@@ -85,7 +85,7 @@ describe('a malformed message', () => {
       sender.send('2', { fds: [fd, fd] })
       sender.send('3')
     }, '/dev/full')
-    while (told.length < 7) await turns(1)
+    while (told.length < 7) await loopTurns(1)
     expect(told).toEqual([
       1,
       ['ERR_FDWIRE_NOT_JSON', 'peer', '{"no":'],
@@ -96,26 +96,26 @@ describe('a malformed message', () => {
       3,
     ])
     expect(receiver.stats).toMatchObject({ received: 2, receivedBytes: 2, malformed: 5 })
-    expect(opened('/dev/full')).toBe(0)
+    expect(countOpen('/dev/full')).toBe(0)
   })
 
   it('that is not JSON has its descriptors closed', async () => {
-    const [sender, receiver] = await bytesTo()
+    const [sender, receiver] = await rawDgramPair()
     await withFd(fd => sender.send('no', { fds: [fd, fd] }), '/dev/full')
     sender.send('1')
-    expect(await take(receiver, 1)).toEqual([1])
-    expect(opened('/dev/full')).toBe(0)
+    expect(await receiveValues(receiver, 1)).toEqual([1])
+    expect(countOpen('/dev/full')).toBe(0)
     expect(receiver.stats).toMatchObject({ received: 1, receivedFds: 0, malformed: 1, openFds: 0 })
   })
 
   it('is counted and published where nobody listens', async () => {
-    const [sender, receiver] = await bytesTo()
+    const [sender, receiver] = await rawDgramPair()
     const published: unknown[] = []
     const subscriber = (message: unknown) => published.push(message)
     subscribe('fdwire:malformed', subscriber)
     sender.send('no')
     sender.send('1')
-    expect(await take(receiver, 1)).toEqual([1])
+    expect(await receiveValues(receiver, 1)).toEqual([1])
     unsubscribe('fdwire:malformed', subscriber)
     expect(published).toMatchObject([
       { channel: receiver, error: { code: 'ERR_FDWIRE_NOT_JSON' }, from: sender.localAddress },
@@ -124,10 +124,10 @@ describe('a malformed message', () => {
   })
 
   it('does not resolve a receive(), which gets the next', async () => {
-    const [sender, receiver] = await bytesTo()
+    const [sender, receiver] = await rawDgramPair()
     const received = receiver.receive()
     sender.send('no')
-    await turns(3)
+    await loopTurns(3)
     sender.send('1')
     expect((await received)?.value).toBe(1)
   })
@@ -194,7 +194,7 @@ describe('texts that come in one burst', () => {
 
   /** What a channel makes of texts, each burst in one turn. */
   async function deliver(bursts: string[][]): Promise<unknown[][]> {
-    const [sender, receiver] = await bytesTo()
+    const [sender, receiver] = await rawDgramPair()
     let told: unknown[] = []
     receiver.on('message', value => told.push({ value }))
     receiver.on('malformed', ({ sample }) => told.push({ bad: sample?.toString() }))
@@ -202,7 +202,7 @@ describe('texts that come in one burst', () => {
     for (const burst of bursts) {
       told = []
       for (const text of burst) expect(sender.send(text)).toBe(true)
-      while (told.length < burst.length) await turns(1)
+      while (told.length < burst.length) await loopTurns(1)
       all.push(told)
     }
     return all
@@ -228,7 +228,7 @@ describe('texts that come in one burst', () => {
     const text = () => Array.from({ length: random(6) }, () => pieces[random(15)]).join('')
     const some = () => (random(3) ? (ADVERSARIAL[random(ADVERSARIAL.length)] as string) : text())
     const bursts = Array.from({ length: 3_000 }, () =>
-      Array.from({ length: 2 + random(KERNEL_QUEUE - 2) }, some),
+      Array.from({ length: 2 + random(KERNEL_QUEUE_LENGTH - 2) }, some),
     )
     const expected = bursts.map(burst => burst.map(verdict))
     expect(await deliver(bursts)).toEqual(expected)
@@ -237,20 +237,20 @@ describe('texts that come in one burst', () => {
 
 describe('messages of any size arrive whole', () => {
   it('up to the largest that the kernel takes, and many of them', async () => {
-    const [a, b] = twoOf()
+    const [a, b] = channelPair()
     const texts = [0, 1, 100, 65_535, 100_000, 212_000].map(length => 'x'.repeat(length))
     for (const text of texts) {
       for (const one of [text, `é${text.slice(9)}`]) {
         a.send(one)
         a.send('between')
-        expect(await take(b, 2)).toEqual([one, 'between'])
+        expect(await receiveValues(b, 2)).toEqual([one, 'between'])
       }
     }
   })
 
   it('larger than the shared memory, too', async () => {
-    const receiver = await bound()
-    const raw = keep(await bind(`${receiver.localAddress}-raw`, RAW))
+    const receiver = await boundChannel()
+    const raw = track(await bind(`${receiver.localAddress}-raw`, RAW_DGRAM))
     const program = `
 import json, socket, sys
 with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
@@ -265,8 +265,8 @@ with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
     const names = [receiver, raw].map(({ localAddress }) => String(localAddress).slice(1))
     const python = promisify(execFile)('python3', ['-c', program, ...names])
     const malformed = once(receiver, 'malformed')
-    const values = await take(receiver, 3)
-    const bytes = (await take(raw, 4)) as Buffer[]
+    const values = await receiveValues(receiver, 3)
+    const bytes = (await receiveValues(raw, 4)) as Buffer[]
     expect(values).toEqual(['x'.repeat(3_000_000), 'é'.repeat(400_000), 'next'])
     expect((await malformed)[0].sample).toEqual(Buffer.from(`"${'y'.repeat(31)}`))
     expect(bytes.map(({ length }) => length)).toEqual([3_000_002, 800_002, 600_001, 6])
@@ -276,7 +276,8 @@ with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
 })
 
 describe('a Buffer of the raw protocol', () => {
-  const raws = () => pair(RAW).map(keep) as [ReturnType<typeof keep>, ReturnType<typeof keep>]
+  const raws = () =>
+    pair(RAW_DGRAM).map(track) as [ReturnType<typeof track>, ReturnType<typeof track>]
 
   it('is a copy that nothing overwrites', async () => {
     const [a, b] = raws()
@@ -307,7 +308,7 @@ describe('a Buffer of the raw protocol', () => {
     const [a, b] = raws()
     for (const text of ['1', '12345', '12345678']) a.send(text)
     for (let i = 0; i < 3; i++) {
-      const [bytes] = (await take(b, 1)) as [Buffer]
+      const [bytes] = (await receiveValues(b, 1)) as [Buffer]
       expect(bytes.byteOffset % 8).toBe(0)
     }
   })
@@ -337,6 +338,6 @@ describe('a Buffer of the raw protocol', () => {
     for (const wrong of [1, null, undefined, {}, [1], new ArrayBuffer(1), true]) {
       expect(() => a.send(wrong)).toThrow(TypeError)
     }
-    expect(() => a.send('\ud800')).toThrow(coded('ILL_FORMED_TEXT'))
+    expect(() => a.send('\ud800')).toThrow(errorWithCode('ILL_FORMED_TEXT'))
   })
 })

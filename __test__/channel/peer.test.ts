@@ -13,14 +13,28 @@ import {
   pair,
 } from 'fdwire'
 import { describe, expect, it } from 'vitest'
-import { bound, cleanUp, isOpen, JSONCOMM, keep, twoOf } from '../support/channels.js'
-import { links } from '../support/descriptors.js'
-import { beside, Peer, tidy } from '../support/processes.js'
-import { accepted, cleanUpStreams, LINES, listening, overTcp, until } from '../support/streams.js'
+import {
+  boundChannel,
+  channelPair,
+  destroyChannelsAfterEach,
+  isOpen,
+  JSONCOMM,
+  track,
+} from '../support/channels.js'
+import { fdTargets } from '../support/descriptors.js'
+import { cleanUpAfterEach, Peer, testPath } from '../support/processes.js'
+import {
+  acceptNext,
+  LINES,
+  runCleanupsAfterEach,
+  startListener,
+  tcpPair,
+  waitUntil,
+} from '../support/streams.js'
 
-cleanUp()
-cleanUpStreams()
-tidy()
+destroyChannelsAfterEach()
+runCleanupsAfterEach()
+cleanUpAfterEach()
 
 const { pid, getuid, getgid } = process
 const OURS = { pid, uid: getuid?.(), gid: getgid?.() }
@@ -43,34 +57,34 @@ s.connect(b"\\0" + sys.argv[1].encode())
 print(1, flush=True)
 sys.stdin.read()`
   const peer = new Peer('python3', ['-c', code, (listener.address as string).slice(1)])
-  expect(await peer.line()).toBe(1)
+  expect(await peer.receive()).toBe(1)
   return peer
 }
 
 /** Such a process, and the channel with it, which stays open when that ends. */
 async function child(): Promise<[Peer, Channel]> {
-  const listener = await listening('', { ...LINES, allowHalfOpen: true })
-  return Promise.all([client(listener), accepted(listener)])
+  const listener = await startListener('', { ...LINES, allowHalfOpen: true })
+  return Promise.all([client(listener), acceptNext(listener)])
 }
 
 describe('peer', () => {
   it.each(['dgram', 'seqpacket', 'stream'] as const)('is who made a %s pair', type => {
-    const [a, b] = pair({ protocol: 'raw', type }).map(keep) as [Channel, Channel]
+    const [a, b] = pair({ protocol: 'raw', type }).map(track) as [Channel, Channel]
     expect([a.peer, b.peer]).toEqual([OURS, OURS])
     a.destroy()
     expect(a.peer).toBe(undefined)
   })
 
   it('is undefined where nobody knows: of datagrams by name, and over a Duplex', async () => {
-    const server = await bound()
-    const connected = keep(await connect(server.localAddress as string, JSONCOMM))
-    const duplex = keep(over(new Duplex({ read() {}, write() {} }), LINES))
+    const server = await boundChannel()
+    const connected = track(await connect(server.localAddress as string, JSONCOMM))
+    const duplex = track(over(new Duplex({ read() {}, write() {} }), LINES))
     expect([server.peer, connected.peer, duplex.peer]).toEqual([undefined, undefined, undefined])
   })
 
   it('can be asked for anything that some peer has', async () => {
-    const [near, far] = await overTcp(LINES)
-    const [a] = twoOf()
+    const [near, far] = await tcpPair(LINES)
+    const [a] = channelPair()
     const asked = ({ uid, port, pidfd }: PeerOf) => [uid, port === undefined, pidfd === undefined]
     expect(asked(far.peer as PeerOf)).toEqual([undefined, false, true])
     expect(asked(a.peer as PeerOf)).toEqual([OURS.uid, true, !HAS_PIDFDS])
@@ -80,20 +94,20 @@ describe('peer', () => {
 
 describe.runIf(HAS_PIDFDS)('peer.pidfd', () => {
   it('is opened at the first look, once, and is of the peer', () => {
-    const [a] = twoOf()
-    const before = links().length
+    const [a] = channelPair()
+    const before = fdTargets().length
     expect(a.peer).toEqual(OURS)
-    expect(links().length).toBe(before)
+    expect(fdTargets().length).toBe(before)
     const pidfd = a.peer?.pidfd
     expect(pidOf(pidfd)).toBe(pid)
     expect(a.peer?.pidfd).toBe(pidfd)
-    expect(links().length).toBe(before + 1)
+    expect(fdTargets().length).toBe(before + 1)
   })
 
   it.each(['close', 'destroy', 'detach'] as const)(
     'is closed when the channel goes by %s',
     async how => {
-      const [, b] = twoOf()
+      const [, b] = channelPair()
       const { peer } = b
       const pidfd = peer?.pidfd as number
       expect(isOpen(pidfd)).toBe(true)
@@ -105,15 +119,15 @@ describe.runIf(HAS_PIDFDS)('peer.pidfd', () => {
   )
 
   it('is not shown, copied or compared, so nobody opens it by chance', () => {
-    const [a] = twoOf()
-    const before = links().length
+    const [a] = channelPair()
+    const before = fdTargets().length
     expect(Object.keys({ ...a.peer })).toEqual(['pid', 'uid', 'gid'])
     expect(JSON.parse(JSON.stringify(a.peer))).toEqual(OURS)
-    expect(links().length).toBe(before)
+    expect(fdTargets().length).toBe(before)
   })
 
   it('may be sent on, and is what it was there', async () => {
-    const [a, b] = twoOf()
+    const [a, b] = channelPair()
     a.send(1, { fds: [a.peer?.pidfd as number] })
     a.destroy()
     const message = await b.receive()
@@ -122,7 +136,7 @@ describe.runIf(HAS_PIDFDS)('peer.pidfd', () => {
   })
 
   it('is the channel’s: nobody else can own it', () => {
-    const [a] = twoOf()
+    const [a] = channelPair()
     const pidfd = a.peer?.pidfd as number
     expect(() => FdSet.from([pidfd])).toThrow()
     expect(() => adopt(pidfd, JSONCOMM)).toThrow(/belongs to a channel/)
@@ -135,7 +149,7 @@ describe.runIf(HAS_PIDFDS)('peer.pidfd', () => {
     expect(channel.peer?.pid).toBe(peer.child.pid)
     expect(pidOf(pidfd)).toBe(peer.child.pid)
     await peer.stop()
-    await until(() => pidOf(pidfd) === -1)
+    await waitUntil(() => pidOf(pidfd) === -1)
     // Whatever process has that pid next: this is none of it.
     expect(channel.peer?.pid).toBe(peer.child.pid)
   })
@@ -154,12 +168,12 @@ describe.runIf(HAS_PIDFDS)('peer.pidfd', () => {
         seen = pidfd
         return pidOf(pidfd) === claimed && answer
       }
-      const listener = await listening('', { ...LINES, allowPeer })
+      const listener = await startListener('', { ...LINES, allowPeer })
       const told: unknown[] = []
       listener.on('drop', () => told.push('drop'))
-      listener.on('connection', channel => told.push(keep(channel)))
+      listener.on('connection', channel => told.push(track(channel)))
       const peer = await client(listener)
-      await until(() => told.length > 0)
+      await waitUntil(() => told.length > 0)
       if (answer) {
         const [channel] = told as [Channel]
         expect([channel.peer?.pidfd, isOpen(seen as number)]).toEqual([seen, true])
@@ -171,14 +185,14 @@ describe.runIf(HAS_PIDFDS)('peer.pidfd', () => {
   })
 
   it('of a terminated worker thread is closed', async () => {
-    const [, there] = twoOf()
-    const worker = new Worker(beside('support/children/worker.mjs'), {
+    const [, there] = channelPair()
+    const worker = new Worker(testPath('support/children/worker.mjs'), {
       workerData: { name: 'looks', fd: there.detach() },
     })
     await once(worker, 'message')
     const [pidfd] = await once(worker, 'message')
     expect(pidOf(pidfd)).toBe(pid)
     await worker.terminate()
-    await until(() => !isOpen(pidfd))
+    await waitUntil(() => !isOpen(pidfd))
   })
 })

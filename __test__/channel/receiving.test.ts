@@ -2,21 +2,21 @@ import { type EventEmitter, once } from 'node:events'
 import { type FdSet, type From, pair } from 'fdwire'
 import { describe, expect, it } from 'vitest'
 import {
-  bound,
-  cleanUp,
-  connectedTo,
-  fill,
-  KERNEL_QUEUE,
-  keep,
-  opened,
-  RAW,
-  take,
-  turns,
-  twoOf,
+  boundChannel,
+  channelPair,
+  connectTo,
+  countOpen,
+  destroyChannelsAfterEach,
+  KERNEL_QUEUE_LENGTH,
+  loopTurns,
+  RAW_DGRAM,
+  receiveValues,
+  sendUntilQueued,
+  track,
   withFd,
 } from '../support/channels.js'
 
-cleanUp()
+destroyChannelsAfterEach()
 
 /** The values of the next `count` messages, by a listener that goes then. */
 function heard(channel: EventEmitter, count: number): Promise<unknown[]> {
@@ -34,64 +34,66 @@ function heard(channel: EventEmitter, count: number): Promise<unknown[]> {
 
 describe('messages are read only while somebody wants them', () => {
   it('stay in the kernel until then', async () => {
-    const receiver = await bound()
-    const first = await connectedTo(receiver)
-    for (let i = 0; i < KERNEL_QUEUE; i++) expect(first.send(i)).toBe(true)
-    await turns(5)
+    const receiver = await boundChannel()
+    const first = await connectTo(receiver)
+    for (let i = 0; i < KERNEL_QUEUE_LENGTH; i++) expect(first.send(i)).toBe(true)
+    await loopTurns(5)
     // Nobody took one out: there is no room for anybody else's.
-    const second = await connectedTo(receiver)
+    const second = await connectTo(receiver)
     expect(second.send('late')).toBe(false)
     expect(receiver.stats).toMatchObject({ received: 0, unread: 0 })
-    expect(await take(receiver, KERNEL_QUEUE)).toEqual([...Array(KERNEL_QUEUE).keys()])
-    expect(await take(receiver, 1)).toEqual(['late'])
+    expect(await receiveValues(receiver, KERNEL_QUEUE_LENGTH)).toEqual([
+      ...Array(KERNEL_QUEUE_LENGTH).keys(),
+    ])
+    expect(await receiveValues(receiver, 1)).toEqual(['late'])
   })
 
   it('stay there after the last consumer has gone', async () => {
-    const receiver = await bound()
-    const sender = await connectedTo(receiver)
+    const receiver = await boundChannel()
+    const sender = await connectTo(receiver)
     sender.send('first')
     expect(await heard(receiver, 1)).toEqual(['first'])
     // The readiness that is still asked for comes now, and takes nothing.
-    expect(fill(sender)).toBe(KERNEL_QUEUE + 1)
-    await turns(5)
+    expect(sendUntilQueued(sender)).toBe(KERNEL_QUEUE_LENGTH + 1)
+    await loopTurns(5)
     expect(receiver.stats).toMatchObject({ received: 1, unread: 0 })
   })
 
   it('stay there while paused', async () => {
-    const receiver = await bound()
+    const receiver = await boundChannel()
     receiver.on('message', () => {})
     receiver.pause()
-    const sender = await connectedTo(receiver)
-    expect(fill(sender)).toBe(KERNEL_QUEUE + 1)
-    await turns(5)
+    const sender = await connectTo(receiver)
+    expect(sendUntilQueued(sender)).toBe(KERNEL_QUEUE_LENGTH + 1)
+    await loopTurns(5)
     expect(receiver.stats.received).toBe(0)
   })
 
   it('are not lost by an await between connect and the first listener', async () => {
-    const server = await bound()
-    const client = await connectedTo(server)
+    const server = await boundChannel()
+    const client = await connectTo(server)
     client.send('hello')
     const { from } = (await server.receive()) as { from: From }
     for (let i = 0; i < 5; i++) server.send(i, { to: from as string })
-    await turns(5)
+    await loopTurns(5)
     expect(await heard(client, 5)).toEqual([0, 1, 2, 3, 4])
   })
 })
 
 describe('in the middle of a burst', () => {
   it('once loses nothing', async () => {
-    const [a, b] = twoOf()
+    const [a, b] = channelPair()
     for (let i = 0; i < 100; i++) a.send(i)
     for (let i = 0; i < 50; i++) {
       // In turn with a tick between, and without.
-      if (i % 2) await turns(1)
+      if (i % 2) await loopTurns(1)
       expect((await once(b, 'message'))[0]).toBe(i)
     }
-    expect(await take(b, 50)).toEqual(Array.from({ length: 50 }, (_, i) => i + 50))
+    expect(await receiveValues(b, 50)).toEqual(Array.from({ length: 50 }, (_, i) => i + 50))
   })
 
   it('removing the listener keeps what is behind, with its descriptors, in order', async () => {
-    const [a, b] = twoOf()
+    const [a, b] = channelPair()
     await withFd(fd => {
       for (let i = 0; i < 20; i++) a.send(i, i % 2 ? { fds: [fd] } : {})
     }, '/dev/full')
@@ -104,11 +106,11 @@ describe('in the middle of a burst', () => {
       expect([message?.value, message?.fds.length]).toEqual([i, i < 20 ? i % 2 : 0])
       message?.fds.close()
     }
-    expect(opened('/dev/full')).toBe(0)
+    expect(countOpen('/dev/full')).toBe(0)
   })
 
   it('removeAllListeners does, too', async () => {
-    const [a, b] = twoOf()
+    const [a, b] = channelPair()
     for (let i = 0; i < 5; i++) a.send(i)
     await new Promise<void>(resolve => {
       b.on('message', () => {
@@ -120,7 +122,7 @@ describe('in the middle of a burst', () => {
   })
 
   it('pause holds from the very next record on, and resume goes on in order', async () => {
-    const [a, b] = twoOf()
+    const [a, b] = channelPair()
     for (let i = 0; i < 10; i++) a.send(i)
     const seen: unknown[] = []
     const paused = new Promise<void>(resolve => {
@@ -132,18 +134,18 @@ describe('in the middle of a burst', () => {
       })
     })
     await paused
-    await turns(3)
+    await loopTurns(3)
     expect(seen).toEqual([0, 1, 2, 3])
     expect(b.isPaused()).toBe(true)
     a.send(10)
     b.resume()
     expect(seen).toEqual([0, 1, 2, 3])
-    while (seen.length < 11) await turns(1)
+    while (seen.length < 11) await loopTurns(1)
     expect(seen).toEqual([...Array(11).keys()])
   })
 
   it('a receive() that is called by a listener gets the very next', async () => {
-    const [a, b] = twoOf()
+    const [a, b] = channelPair()
     for (let i = 0; i < 4; i++) a.send(i)
     const seen: unknown[] = []
     const taken: unknown[] = []
@@ -151,23 +153,23 @@ describe('in the middle of a burst', () => {
       seen.push(value)
       if (value === 0) void b.receive().then(message => taken.push(message?.value))
     })
-    while (seen.length < 3) await turns(1)
+    while (seen.length < 3) await loopTurns(1)
     expect([seen, taken]).toEqual([[0, 2, 3], [1]])
   })
 
   it('a listener that is added gets what was kept before what comes', async () => {
-    const [a, b] = twoOf()
+    const [a, b] = channelPair()
     for (let i = 0; i < 4; i++) a.send(i)
-    expect(await take(b, 1)).toEqual([0])
+    expect(await receiveValues(b, 1)).toEqual([0])
     a.send(4)
     expect(b.stats.unread).toBe(3)
     expect(await heard(b, 4)).toEqual([1, 2, 3, 4])
   })
 
   it('a listener is never called inside the call that adds it or resumes', async () => {
-    const [a, b] = twoOf()
+    const [a, b] = channelPair()
     for (let i = 0; i < 3; i++) a.send(i)
-    expect(await take(b, 1)).toEqual([0])
+    expect(await receiveValues(b, 1)).toEqual([0])
     let seen = 0
     b.pause()
     b.on('message', () => void seen++)
@@ -175,11 +177,11 @@ describe('in the middle of a burst', () => {
     const received = b.receive()
     expect(seen).toBe(0)
     expect((await received)?.value).toBe(1)
-    while (seen < 1) await turns(1)
+    while (seen < 1) await loopTurns(1)
   })
 
   it('a removal that throws in a removeListener listener loses nothing', async () => {
-    const [a, b] = twoOf()
+    const [a, b] = channelPair()
     const listener = () => {}
     b.on('message', listener)
     ;(b as EventEmitter).on('removeListener', () => {
@@ -188,14 +190,14 @@ describe('in the middle of a burst', () => {
     expect(() => b.off('message', listener)).toThrow('removed')
     ;(b as EventEmitter).removeAllListeners('removeListener')
     a.send(1)
-    await turns(3)
-    expect(await take(b, 1)).toEqual([1])
+    await loopTurns(3)
+    expect(await receiveValues(b, 1)).toEqual([1])
   })
 })
 
 describe('maxOpenFds', () => {
   it('stops reading at the limit, says so once, and goes on when some are closed', async () => {
-    const [a, b] = twoOf({ maxOpenFds: 4 })
+    const [a, b] = channelPair({ maxOpenFds: 4 })
     const warned = once(process, 'warning')
     const sets: FdSet[] = []
     b.on('message', (_, fds) => sets.push(fds))
@@ -204,17 +206,17 @@ describe('maxOpenFds', () => {
     }, '/dev/full')
     const [warning] = await warned
     expect(warning).toMatchObject({ name: 'FdwireWarning', code: 'FDWIRE_MAX_OPEN_FDS' })
-    await turns(3)
+    await loopTurns(3)
     expect([sets.length, b.stats.openFds]).toEqual([4, 4])
     for (let closed = 0; closed < 10; closed++) {
-      while (sets.length <= closed) await turns(1)
+      while (sets.length <= closed) await loopTurns(1)
       sets[closed]?.close()
     }
-    expect(opened('/dev/full')).toBe(0)
+    expect(countOpen('/dev/full')).toBe(0)
   })
 
   it('warns nobody who closes what each message brings', async () => {
-    const [a, b] = twoOf({ maxOpenFds: 4 })
+    const [a, b] = channelPair({ maxOpenFds: 4 })
     const warnings: unknown[] = []
     const listener = (warning: unknown) => warnings.push(warning)
     process.on('warning', listener)
@@ -222,13 +224,13 @@ describe('maxOpenFds', () => {
       for (let i = 0; i < 20; i++) a.send(i, { fds: [fd] })
     })
     expect(await heard(b, 20)).toHaveLength(20)
-    await turns(3)
+    await loopTurns(3)
     process.off('warning', listener)
     expect(warnings).toEqual([])
   })
 
   it('warns of what is held later, though a turn has touched the limit before', async () => {
-    const [a, b] = twoOf({ maxOpenFds: 4 })
+    const [a, b] = channelPair({ maxOpenFds: 4 })
     await withFd(fd => {
       for (let i = 0; i < 20; i++) a.send(i, { fds: [fd] })
     })
@@ -241,7 +243,7 @@ describe('maxOpenFds', () => {
     })
     expect((await warned)[0]).toMatchObject({ code: 'FDWIRE_MAX_OPEN_FDS' })
     for (let closed = 0; closed < 5; closed++) {
-      while (sets.length <= closed) await turns(1)
+      while (sets.length <= closed) await loopTurns(1)
       sets[closed]?.close()
     }
   })
@@ -249,8 +251,11 @@ describe('maxOpenFds', () => {
 
 describe('memory', () => {
   it('stays bounded over 200,000 messages that are received and dropped', async () => {
-    const [a, b] = twoOf()
-    const [c, d] = pair(RAW).map(keep) as [ReturnType<typeof keep>, ReturnType<typeof keep>]
+    const [a, b] = channelPair()
+    const [c, d] = pair(RAW_DGRAM).map(track) as [
+      ReturnType<typeof track>,
+      ReturnType<typeof track>,
+    ]
     const value = { id: 1, text: 'x'.repeat(50) }
     let count = 0
     b.on('message', () => void count++)
@@ -259,12 +264,12 @@ describe('memory', () => {
       for (let sent = 0; sent < messages; sent += 100) {
         for (let i = 0; i < 50; i++) a.send(value)
         for (let i = 0; i < 50; i++) c.send('x'.repeat(50))
-        await turns(1)
+        await loopTurns(1)
       }
-      while (count < messages) await turns(1)
+      while (count < messages) await loopTurns(1)
       count = 0
       globalThis.gc?.()
-      await turns(2)
+      await loopTurns(2)
       return process.memoryUsage()
     }
     await run(20_000)

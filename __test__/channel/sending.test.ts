@@ -3,25 +3,25 @@ import { closeSync, openSync } from 'node:fs'
 import { bind, type Channel, pair } from 'fdwire'
 import { describe, expect, it } from 'vitest'
 import {
-  bound,
-  cleanUp,
-  coded,
-  connectedTo,
-  fill,
+  boundChannel,
+  channelPair,
+  connectTo,
+  countOpen,
+  destroyChannelsAfterEach,
+  errorWithCode,
   JSONCOMM,
-  KERNEL_QUEUE,
-  keep,
-  opened,
-  RAW,
-  take,
-  turns,
-  twoOf,
+  KERNEL_QUEUE_LENGTH,
+  loopTurns,
+  RAW_DGRAM,
+  receiveValues,
+  sendUntilQueued,
+  track,
   withFd,
 } from '../support/channels.js'
 
-cleanUp()
+destroyChannelsAfterEach()
 
-const raws = () => pair(RAW).map(one => keep(one as Channel)) as [Channel, Channel]
+const raws = () => pair(RAW_DGRAM).map(one => track(one as Channel)) as [Channel, Channel]
 
 describe('send', () => {
   it('copies: the Buffer may be changed at once, also where the message is queued', async () => {
@@ -41,59 +41,59 @@ describe('send', () => {
   })
 
   it('duplicates: descriptors may be closed at once, also where the message is queued', async () => {
-    const receiver = await bound()
-    const sender = await connectedTo(receiver)
-    for (let i = 0; i < KERNEL_QUEUE + 5; i++) {
+    const receiver = await boundChannel()
+    const sender = await connectTo(receiver)
+    for (let i = 0; i < KERNEL_QUEUE_LENGTH + 5; i++) {
       const fd = openSync('/dev/full', 'r')
       sender.send(i, { fds: [fd] })
       closeSync(fd)
     }
     expect(sender.stats).toMatchObject({ queued: 5, queuedFds: 5 })
-    expect(opened('/dev/full')).toBe(5)
-    for (let i = 0; i < KERNEL_QUEUE + 5; i++) {
+    expect(countOpen('/dev/full')).toBe(5)
+    for (let i = 0; i < KERNEL_QUEUE_LENGTH + 5; i++) {
       const message = await receiver.receive()
       expect([message?.value, message?.fds.length]).toEqual([i, 1])
       message?.fds.close()
     }
-    expect(opened('/dev/full')).toBe(0)
+    expect(countOpen('/dev/full')).toBe(0)
   })
 
   it('gives false when the message is queued, and drain follows once', async () => {
-    const receiver = await bound()
-    const sender = await connectedTo(receiver)
+    const receiver = await boundChannel()
+    const sender = await connectTo(receiver)
     let drains = 0
     sender.on('drain', to => {
       expect(to).toBe(undefined)
       drains++
     })
     for (let round = 1; round <= 3; round++) {
-      const sent = fill(sender)
+      const sent = sendUntilQueued(sender)
       expect(sender.send('more')).toBe(false)
-      await take(receiver, sent + 1)
-      while (drains < round) await turns(1)
-      await turns(3)
+      await receiveValues(receiver, sent + 1)
+      while (drains < round) await loopTurns(1)
+      await loopTurns(3)
       expect(drains).toBe(round)
       expect(sender.stats.queued).toBe(0)
     }
   })
 
   it('on an unconnected channel queues for each destination alone', async () => {
-    const sender = keep(await bind('', JSONCOMM))
-    const [full, free] = [await bound(), await bound()]
+    const sender = track(await bind('', JSONCOMM))
+    const [full, free] = [await boundChannel(), await boundChannel()]
     const to = full.localAddress as string
-    fill(sender, { to })
+    sendUntilQueued(sender, { to })
     for (let i = 0; i < 5; i++) {
       expect(sender.send(i, { to: free.localAddress as string })).toBe(true)
     }
-    expect(await take(free, 5)).toEqual([0, 1, 2, 3, 4])
+    expect(await receiveValues(free, 5)).toEqual([0, 1, 2, 3, 4])
     const drained = once(sender, 'drain')
-    await take(full, KERNEL_QUEUE + 1)
+    await receiveValues(full, KERNEL_QUEUE_LENGTH + 1)
     expect(await drained).toEqual([to])
   })
 
   it('keeps the order of what is queued and what comes later', async () => {
-    const receiver = await bound()
-    const sender = await connectedTo(receiver)
+    const receiver = await boundChannel()
+    const sender = await connectTo(receiver)
     const heard: unknown[] = []
     let sent = 0
     const send = () => void sender.send(sent++)
@@ -102,30 +102,30 @@ describe('send', () => {
       heard.push(value)
       if (sent < 1_000) send()
     })
-    while (heard.length < 1_000) await turns(1)
+    while (heard.length < 1_000) await loopTurns(1)
     expect(heard).toEqual([...Array(1_000).keys()])
   })
 
   it('that throws queues nothing, and leaves the channel usable', async () => {
-    const [a, b] = twoOf({ maxFds: 2 })
+    const [a, b] = channelPair({ maxFds: 2 })
     const cycle: unknown[] = []
     cycle.push(cycle)
     await withFd(fd => {
       const wrong: [unknown, object | undefined, unknown][] = [
-        [undefined, undefined, coded('UNENCODABLE')],
-        [() => {}, undefined, coded('UNENCODABLE')],
-        [Symbol(), undefined, coded('UNENCODABLE')],
-        [1n, undefined, coded('UNENCODABLE')],
-        [cycle, undefined, coded('UNENCODABLE')],
-        [{ toJSON: () => undefined }, undefined, coded('UNENCODABLE')],
-        [1, { fds: [9_999] }, coded('EBADF')],
-        [1, { fds: [fd, 9_999] }, coded('EBADF')],
+        [undefined, undefined, errorWithCode('UNENCODABLE')],
+        [() => {}, undefined, errorWithCode('UNENCODABLE')],
+        [Symbol(), undefined, errorWithCode('UNENCODABLE')],
+        [1n, undefined, errorWithCode('UNENCODABLE')],
+        [cycle, undefined, errorWithCode('UNENCODABLE')],
+        [{ toJSON: () => undefined }, undefined, errorWithCode('UNENCODABLE')],
+        [1, { fds: [9_999] }, errorWithCode('EBADF')],
+        [1, { fds: [fd, 9_999] }, errorWithCode('EBADF')],
         [1, { fds: [-1] }, expect.any(RangeError)],
         [1, { fds: fd }, expect.any(TypeError)],
-        [1, { fds: [fd, fd, fd] }, coded('TOO_MANY_FDS')],
-        [1, { to: '/tmp/x' }, coded('BAD_ADDRESS')],
+        [1, { fds: [fd, fd, fd] }, errorWithCode('TOO_MANY_FDS')],
+        [1, { to: '/tmp/x' }, errorWithCode('BAD_ADDRESS')],
         [1, { two: 1 }, expect.any(TypeError)],
-        ['x'.repeat(300_000), undefined, coded('EMSGSIZE')],
+        ['x'.repeat(300_000), undefined, errorWithCode('EMSGSIZE')],
       ]
       for (const [value, options, error] of wrong) {
         expect(() => a.send(value, options)).toThrow(error as Error)
@@ -133,26 +133,26 @@ describe('send', () => {
       }
     })
     a.send('still here')
-    expect(await take(b, 1)).toEqual(['still here'])
+    expect(await receiveValues(b, 1)).toEqual(['still here'])
   })
 
   it('to nowhere throws, and leaves the channel usable', async () => {
-    const sender = keep(await bind('', JSONCOMM))
-    const receiver = await bound()
-    const gone = await bound()
+    const sender = track(await bind('', JSONCOMM))
+    const receiver = await boundChannel()
+    const gone = await boundChannel()
     const dead = gone.localAddress as string
     gone.destroy()
     const wrong: [unknown, unknown][] = [
       [undefined, expect.objectContaining({ syscall: 'sendmsg' })],
-      [null, coded('BAD_ADDRESS')],
-      ['', coded('BAD_ADDRESS')],
+      [null, errorWithCode('BAD_ADDRESS')],
+      ['', errorWithCode('BAD_ADDRESS')],
       [7, expect.any(TypeError)],
-      [`/${'x'.repeat(108)}`, coded('BAD_ADDRESS')],
-      [Buffer.alloc(200, 1), coded('BAD_ADDRESS')],
-      ['/a\0b', coded('BAD_ADDRESS')],
-      ['/\ud800', coded('ILL_FORMED_TEXT')],
-      ['/nowhere/at/all', coded('ENOENT')],
-      [dead, coded('ECONNREFUSED')],
+      [`/${'x'.repeat(108)}`, errorWithCode('BAD_ADDRESS')],
+      [Buffer.alloc(200, 1), errorWithCode('BAD_ADDRESS')],
+      ['/a\0b', errorWithCode('BAD_ADDRESS')],
+      ['/\ud800', errorWithCode('ILL_FORMED_TEXT')],
+      ['/nowhere/at/all', errorWithCode('ENOENT')],
+      [dead, errorWithCode('ECONNREFUSED')],
     ]
     for (const [to, error] of wrong) {
       expect(() => sender.send(1, { to: to as string })).toThrow(error as Error)
@@ -162,40 +162,40 @@ describe('send', () => {
       expect.objectContaining({ dest: dead, errno: -111 }),
     )
     expect(sender.send(1, { to: receiver.localAddress as string })).toBe(true)
-    expect(await take(receiver, 1)).toEqual([1])
+    expect(await receiveValues(receiver, 1)).toEqual([1])
   })
 
   it('to a relative path that came as a sender’s name throws, unless it is allowed', async () => {
-    const server = keep(await bind('', JSONCOMM))
+    const server = track(await bind('', JSONCOMM))
     const names = [
       `fdwire-rel-${process.pid}`,
       Buffer.from(`fdwire-rel-${process.pid}\xff`, 'latin1'),
     ]
     for (const name of names) {
-      const client = keep(await bind(name, JSONCOMM))
+      const client = track(await bind(name, JSONCOMM))
       client.send(1, { to: server.localAddress as string })
       const from = (await server.receive())?.from as string
       expect(from).toEqual(name)
-      expect(() => server.send(2, { to: from })).toThrow(coded('BAD_ADDRESS'))
+      expect(() => server.send(2, { to: from })).toThrow(errorWithCode('BAD_ADDRESS'))
       server.send(2, { to: from, allowRelative: true })
-      expect(await take(client, 1)).toEqual([2])
+      expect(await receiveValues(client, 1)).toEqual([2])
       await client.close()
     }
   })
 
   it('refuses what a full queue can not hold, and takes one large message into an empty one', async () => {
-    const receiver = await bound()
-    const sender = await connectedTo(receiver, { maxQueued: 100, maxQueuedFds: 3 })
-    for (let i = 0; i < KERNEL_QUEUE; i++) sender.send(i)
+    const receiver = await boundChannel()
+    const sender = await connectTo(receiver, { maxQueued: 100, maxQueuedFds: 3 })
+    for (let i = 0; i < KERNEL_QUEUE_LENGTH; i++) sender.send(i)
     expect(sender.send('x'.repeat(1_000))).toBe(false)
-    expect(() => sender.send(1)).toThrow(coded('QUEUE_FULL'))
+    expect(() => sender.send(1)).toThrow(errorWithCode('QUEUE_FULL'))
     expect(sender.stats).toMatchObject({ queued: 1, queuedBytes: 1_002 })
-    await take(receiver, KERNEL_QUEUE + 1)
+    await receiveValues(receiver, KERNEL_QUEUE_LENGTH + 1)
     await sender.flush()
     await withFd(fd => {
       while (sender.send(1)) {}
       sender.send(2, { fds: [fd, fd, fd] })
-      expect(() => sender.send(3, { fds: [fd] })).toThrow(coded('QUEUE_FULL'))
+      expect(() => sender.send(3, { fds: [fd] })).toThrow(errorWithCode('QUEUE_FULL'))
       sender.send(4)
     }, '/dev/full')
     for (let value: unknown; value !== 4; ) {
@@ -203,14 +203,14 @@ describe('send', () => {
       message?.fds.close()
       value = message?.value
     }
-    expect(opened('/dev/full')).toBe(0)
+    expect(countOpen('/dev/full')).toBe(0)
   })
 
   it('a message that fails later is undelivered, and harms nobody else', async () => {
-    const sender = keep(await bind('', JSONCOMM))
-    const [dies, lives] = [await bound(), await bound()]
+    const sender = track(await bind('', JSONCOMM))
+    const [dies, lives] = [await boundChannel(), await boundChannel()]
     const [dead, to] = [dies.localAddress as string, lives.localAddress as string]
-    fill(sender, { to: dead })
+    sendUntilQueued(sender, { to: dead })
     const undelivered = once(sender, 'undelivered')
     const flushed = sender.flush()
     dies.destroy()
@@ -220,27 +220,27 @@ describe('send', () => {
     await expect(flushed).rejects.toBe(error)
     expect(sender.stats).toMatchObject({ undelivered: 1, queued: 0 })
     sender.send(1, { to })
-    expect(await take(lives, 1)).toEqual([1])
+    expect(await receiveValues(lives, 1)).toEqual([1])
   })
 })
 
 describe('flush', () => {
   it('resolves when the kernel has everything sent before, and not what was sent after', async () => {
-    const receiver = await bound()
-    const sender = await connectedTo(receiver)
+    const receiver = await boundChannel()
+    const sender = await connectTo(receiver)
     await sender.flush()
-    fill(sender)
+    sendUntilQueued(sender)
     let flushed = false
     const first = sender.flush().then(() => {
       flushed = true
     })
     for (let i = 0; i < 50; i++) sender.send('after')
-    await turns(5)
+    await loopTurns(5)
     expect(flushed).toBe(false)
-    await take(receiver, 1)
+    await receiveValues(receiver, 1)
     await first
     expect(sender.stats.queued).toBeGreaterThan(30)
-    await Promise.all([sender.flush(), take(receiver, KERNEL_QUEUE + 50)])
+    await Promise.all([sender.flush(), receiveValues(receiver, KERNEL_QUEUE_LENGTH + 50)])
     expect(sender.stats.queued).toBe(0)
   })
 })
@@ -269,13 +269,13 @@ describe('sendAll', () => {
 
   /** All messages that a call sends, as bytes. */
   async function bytesOf(send: (sender: Channel) => void, count: number): Promise<string[]> {
-    const [a, b] = twoOf()
-    const reader = keep((await import('fdwire')).adopt(b.detach(), RAW))
+    const [a, b] = channelPair()
+    const reader = track((await import('fdwire')).adopt(b.detach(), RAW_DGRAM))
     const texts: string[] = []
     reader.on('message', value => texts.push((value as Buffer).toString()))
     send(a)
-    while (texts.length < count) await turns(1)
-    await turns(2)
+    while (texts.length < count) await loopTurns(1)
+    await loopTurns(2)
     return texts
   }
 
@@ -304,7 +304,7 @@ describe('sendAll', () => {
   })
 
   it('throws with the index of a value that can not be encoded, and sends nothing', async () => {
-    const [a, b] = twoOf()
+    const [a, b] = channelPair()
     const cycle: unknown[] = []
     cycle.push(cycle)
     const throws = {
@@ -331,14 +331,14 @@ describe('sendAll', () => {
     }
     expect(a.stats).toMatchObject({ sent: 0, queued: 0 })
     a.sendAll(['good'])
-    expect(await take(b, 1)).toEqual(['good'])
+    expect(await receiveValues(b, 1)).toEqual(['good'])
     const [raw] = raws()
     expect(() => raw.sendAll(['a', '\ud800'])).toThrow(expect.objectContaining({ index: 1 }))
     expect(() => raw.sendAll(['a', 1])).toThrow(expect.objectContaining({ index: 1 }))
   })
 
   it('throws with how many were sent when the kernel refuses one, or the queue is full', async () => {
-    const [a, b] = twoOf()
+    const [a, b] = channelPair()
     const large = 'x'.repeat(300_000)
     for (const values of [
       [1, 2, large, 3],
@@ -347,40 +347,40 @@ describe('sendAll', () => {
       expect(() => a.sendAll(values)).toThrow(
         expect.objectContaining({ code: 'EMSGSIZE', sent: 2 }),
       )
-      expect(await take(b, 2)).toEqual([1, 2])
+      expect(await receiveValues(b, 2)).toEqual([1, 2])
     }
-    const receiver = await bound()
-    const sender = await connectedTo(receiver, { maxQueued: 100 })
+    const receiver = await boundChannel()
+    const sender = await connectTo(receiver, { maxQueued: 100 })
     const values = Array.from({ length: 500 }, (_, i) => i)
     let sent = 0
     try {
       sender.sendAll(values)
     } catch (error) {
-      expect(error).toEqual(coded('QUEUE_FULL'))
+      expect(error).toEqual(errorWithCode('QUEUE_FULL'))
       sent = (error as { sent: number }).sent
     }
     expect(sent).toBe(sender.stats.sent)
-    expect(await take(receiver, sent)).toEqual(values.slice(0, sent))
+    expect(await receiveValues(receiver, sent)).toEqual(values.slice(0, sent))
   })
 
   it('gives false when any had to be queued, whichever way it goes', async () => {
     for (const value of [1, { toJSON: () => 1 }]) {
-      const receiver = await bound()
-      const sender = await connectedTo(receiver)
-      expect(sender.sendAll(Array(KERNEL_QUEUE).fill(value))).toBe(true)
+      const receiver = await boundChannel()
+      const sender = await connectTo(receiver)
+      expect(sender.sendAll(Array(KERNEL_QUEUE_LENGTH).fill(value))).toBe(true)
       expect(sender.sendAll([value])).toBe(false)
-      await take(receiver, KERNEL_QUEUE + 1)
+      await receiveValues(receiver, KERNEL_QUEUE_LENGTH + 1)
       await sender.flush()
-      expect(sender.sendAll(Array(KERNEL_QUEUE + 1).fill(value))).toBe(false)
+      expect(sender.sendAll(Array(KERNEL_QUEUE_LENGTH + 1).fill(value))).toBe(false)
     }
   })
 
   it('sends to a destination, and refuses what is no option or list', async () => {
-    const sender = keep(await bind('', JSONCOMM))
-    const receiver = await bound()
+    const sender = track(await bind('', JSONCOMM))
+    const receiver = await boundChannel()
     const to = receiver.localAddress as string
     sender.sendAll([1, 2, 3], { to })
-    expect(await take(receiver, 3)).toEqual([1, 2, 3])
+    expect(await receiveValues(receiver, 3)).toEqual([1, 2, 3])
     expect(() => sender.sendAll([1], { to, fds: [1] })).toThrow(TypeError)
     expect(() => sender.sendAll([1], { to, too: 1 } as never)).toThrow(TypeError)
     for (const wrong of [5, null, undefined, { length: 2 }]) {
@@ -392,7 +392,7 @@ describe('sendAll', () => {
     const [a, b] = raws()
     const values = ['é', Buffer.of(1), new DataView(new ArrayBuffer(2)), '', new Uint16Array(1)]
     a.sendAll(values)
-    const bytes = (await take(b, 5)) as Buffer[]
+    const bytes = (await receiveValues(b, 5)) as Buffer[]
     expect(bytes.map(one => [...one])).toEqual([[0xc3, 0xa9], [1], [0, 0], [], [0, 0]])
   })
 })

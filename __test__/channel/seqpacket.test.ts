@@ -4,19 +4,25 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { adopt, type Channel, connect, pair } from 'fdwire'
 import { describe, expect, it } from 'vitest'
-import { cleanUp, coded, keep, opened, withFd } from '../support/channels.js'
-import { directory, tidy } from '../support/processes.js'
+import {
+  countOpen,
+  destroyChannelsAfterEach,
+  errorWithCode,
+  track,
+  withFd,
+} from '../support/channels.js'
+import { cleanUpAfterEach, temporaryDirectory } from '../support/processes.js'
 import {
   abstractName,
-  cleanUpStreams,
-  connectedAt,
-  eventsOf,
-  listening,
+  connectedPair,
+  recordEvents,
+  runCleanupsAfterEach,
+  startListener,
 } from '../support/streams.js'
 
-tidy()
-cleanUp()
-cleanUpStreams()
+cleanUpAfterEach()
+destroyChannelsAfterEach()
+runCleanupsAfterEach()
 
 const JSON_RECORDS = { protocol: 'jsoncomm', type: 'seqpacket' } as const
 const RECORDS = { protocol: 'raw', type: 'seqpacket' } as const
@@ -27,7 +33,7 @@ const python = process.env.PYTHON ?? 'python3'
 function two<O extends typeof JSON_RECORDS | typeof RECORDS>(options: O) {
   const [a, b] = pair(options as typeof JSON_RECORDS)
   type Two = Channel<O extends typeof RECORDS ? Buffer : unknown>
-  return [keep(a) as Two, keep(b) as Two] as const
+  return [track(a) as Two, track(b) as Two] as const
 }
 
 describe('a seqpacket channel', () => {
@@ -41,12 +47,12 @@ describe('a seqpacket channel', () => {
         message?.fds.close()
       }
     }, '/dev/full')
-    expect(opened('/dev/full')).toBe(0)
+    expect(countOpen('/dev/full')).toBe(0)
   })
 
   it('connects by a path and by an abstract name, both ways', async () => {
-    for (const name of [abstractName(), join(directory(), 'socket')]) {
-      const [client, server] = await connectedAt(name, JSON_RECORDS)
+    for (const name of [abstractName(), join(temporaryDirectory(), 'socket')]) {
+      const [client, server] = await connectedPair(name, JSON_RECORDS)
       server.on('message', value => server.send({ echo: value }))
       expect((await client.request([1, 'é'])).value).toEqual({ echo: [1, 'é'] })
       expect(client.peer).toMatchObject({ pid: process.pid, uid: process.getuid?.() })
@@ -65,7 +71,7 @@ describe('a seqpacket channel', () => {
 
   it('ends behind the last message, once, and closes', async () => {
     const [a, b] = two(JSON_RECORDS)
-    const events = eventsOf(b)
+    const events = recordEvents(b)
     b.on('message', () => {})
     a.send(1)
     a.send(2)
@@ -76,7 +82,7 @@ describe('a seqpacket channel', () => {
 
   it('hears of its peer’s death though nobody reads, and costs nothing until then', async () => {
     const name = abstractName()
-    const listener = await listening(name, JSON_RECORDS)
+    const listener = await startListener(name, JSON_RECORDS)
     const code = `import { connect } from 'fdwire'
       const channel = await connect(${JSON.stringify(name)}, ${JSON.stringify(JSON_RECORDS)})
       console.log('there')
@@ -88,7 +94,7 @@ describe('a seqpacket channel', () => {
     const [channel] = (await once(listener, 'connection')) as [Channel]
     await once(child.stdout, 'data')
     child.kill('SIGKILL')
-    await Promise.all([once(keep(channel), 'end'), once(child, 'exit')])
+    await Promise.all([once(track(channel), 'end'), once(child, 'exit')])
   })
 
   it('reads what came before a reset', async () => {
@@ -114,28 +120,28 @@ describe('a seqpacket channel', () => {
 
   it('throws at the call when its peer is gone or the message too large, and lives on', async () => {
     const [a, b] = two(RECORDS)
-    expect(() => a.send(Buffer.alloc(4_000_000))).toThrow(coded('EMSGSIZE'))
+    expect(() => a.send(Buffer.alloc(4_000_000))).toThrow(errorWithCode('EMSGSIZE'))
     a.send(Buffer.from('still there'))
     expect(String((await b.receive())?.value)).toBe('still there')
     b.destroy()
-    expect(() => a.send(Buffer.from('x'))).toThrow(coded('EPIPE'))
+    expect(() => a.send(Buffer.from('x'))).toThrow(errorWithCode('EPIPE'))
   })
 
   it('goes to another owner as it was found, and comes back', async () => {
     const [a, b] = two(JSON_RECORDS)
-    const again = keep(adopt(b.detach(), JSON_RECORDS))
+    const again = track(adopt(b.detach(), JSON_RECORDS))
     a.send('for the new owner')
     expect((await again.receive())?.value).toBe('for the new owner')
     const stranger = again.detach()
     expect(() => adopt(stranger, { protocol: 'jsoncomm' })).toThrow(
-      coded('ERR_FDWIRE_WRONG_SOCKET'),
+      errorWithCode('ERR_FDWIRE_WRONG_SOCKET'),
     )
-    keep(adopt(stranger, JSON_RECORDS))
+    track(adopt(stranger, JSON_RECORDS))
   })
 
   it('refuses malformed records alone', async () => {
     const [raw, other] = two(RECORDS)
-    const channel = keep(adopt(other.detach(), JSON_RECORDS))
+    const channel = track(adopt(other.detach(), JSON_RECORDS))
     const malformed: string[] = []
     channel.on('malformed', error => malformed.push(error.code))
     for (const text of ['', '{', '\u00ff']) raw.send(Buffer.from(text, 'latin1'))
@@ -149,8 +155,8 @@ describe('a seqpacket channel', () => {
   })
 
   it('is not to be connected to from a socket of another type', async () => {
-    const name = join(directory(), 'socket')
-    await listening(name, JSON_RECORDS)
+    const name = join(temporaryDirectory(), 'socket')
+    await startListener(name, JSON_RECORDS)
     await expect(connect(name, { protocol: 'jsoncomm' })).rejects.toMatchObject({
       code: 'EPROTOTYPE',
     })
@@ -173,12 +179,12 @@ while True:
 `
   it('gets descriptors and gives them back: 0, 1, 3, 16, 253', async () => {
     const name = abstractName()
-    const listener = await listening(name, JSON_RECORDS)
+    const listener = await startListener(name, JSON_RECORDS)
     const child = spawn(python, ['-c', PEER, Buffer.from(name).toString('hex')], {
       stdio: ['ignore', 'inherit', 'inherit'],
     })
     const [channel] = (await once(listener, 'connection')) as [Channel<Heard>]
-    keep(channel as Channel)
+    track(channel as Channel)
     await withFd(async fd => {
       for (const count of [0, 1, 3, 16, 253]) {
         const asked = { count } as unknown as Heard
@@ -195,7 +201,7 @@ while True:
 
 /** A file with a line that the peer must find in it. */
 function letter(): string {
-  const path = join(directory(), 'letter')
+  const path = join(temporaryDirectory(), 'letter')
   writeFileSync(path, 'a letter\n')
   return path
 }

@@ -2,16 +2,22 @@ import { closeSync, openSync, readFileSync, unlinkSync, writeSync } from 'node:f
 import { join } from 'node:path'
 import { bind, type Channel, connect } from 'fdwire'
 import { describe, expect, it } from 'vitest'
-import { beside, directory, openFds, Peer, tidy } from '../support/processes.js'
+import {
+  cleanUpAfterEach,
+  countOpenFds,
+  Peer,
+  temporaryDirectory,
+  testPath,
+} from '../support/processes.js'
 
-tidy()
+cleanUpAfterEach()
 
 const TOTAL = 10_000
 const JSONCOMM = { protocol: 'jsoncomm' } as const
 
 const receiver = (setup: object) =>
   new Peer(process.execPath, [
-    beside('support/children/receiver.mjs'),
+    testPath('support/children/receiver.mjs'),
     JSON.stringify({ ...setup, total: TOTAL }),
   ])
 
@@ -26,12 +32,12 @@ function freshFile(contents: string): number {
 
 /** What the sending costs at its highest. */
 class Costs {
-  readonly #fds = openFds()
+  readonly #fds = countOpenFds()
   fds = 0
   queuedBytes = 0
 
   look(channel: Channel): void {
-    this.fds = Math.max(this.fds, openFds() - this.#fds)
+    this.fds = Math.max(this.fds, countOpenFds() - this.#fds)
     this.queuedBytes = Math.max(this.queuedBytes, channel.stats.queuedBytes)
   }
 }
@@ -66,11 +72,11 @@ async function stop(peer: Peer): Promise<void> {
 }
 
 async function checked(peer: Peer): Promise<void> {
-  expect(await peer.line()).toEqual({ received: TOTAL, wrong: null })
+  expect(await peer.receive()).toEqual({ received: TOTAL, wrong: null })
 }
 
 async function nothingMore(peer: Peer): Promise<void> {
-  expect(await peer.ask({})).toEqual({ received: TOTAL })
+  expect(await peer.request({})).toEqual({ received: TOTAL })
 }
 
 /** Whether a promise stays open while the loop turns some times. */
@@ -88,9 +94,9 @@ const FEW = 6
 
 describe('a receiver that is stopped for a while', () => {
   it('costs a connected sender a small constant, and loses nothing', async () => {
-    const path = join(directory(), 'socket')
+    const path = join(temporaryDirectory(), 'socket')
     const peer = receiver({ path })
-    await peer.line()
+    await peer.receive()
     const channel = await connect(path, JSONCOMM)
     await stop(peer)
     const costs = new Costs()
@@ -108,9 +114,12 @@ describe('a receiver that is stopped for a while', () => {
   })
 
   it('costs others nothing, where the sender is not connected', async () => {
-    const [stopped, served] = [join(directory(), 'stopped'), join(directory(), 'served')]
+    const [stopped, served] = [
+      join(temporaryDirectory(), 'stopped'),
+      join(temporaryDirectory(), 'served'),
+    ]
     const peers = [receiver({ path: stopped }), receiver({ path: served })] as const
-    for (const peer of peers) await peer.line()
+    for (const peer of peers) await peer.receive()
     const channel = await bind('', JSONCOMM)
     await stop(peers[0])
     const costs = new Costs()
@@ -125,11 +134,11 @@ describe('a receiver that is stopped for a while', () => {
   })
 
   it('costs others nothing, where all are connected to the sender', async () => {
-    const path = join(directory(), 'server')
+    const path = join(temporaryDirectory(), 'server')
     const server = await bind(path, JSONCOMM)
     const client = async () => {
       const peer = receiver({ server: path })
-      const [hello] = await Promise.all([server.receive(), peer.line()])
+      const [hello] = await Promise.all([server.receive(), peer.receive()])
       return { peer, name: hello?.from as string }
     }
     const [stopped, served] = [await client(), await client()]

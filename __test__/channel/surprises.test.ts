@@ -3,12 +3,19 @@ import { once } from 'node:events'
 import { fstatSync } from 'node:fs'
 import { bind } from 'fdwire'
 import { expect, it } from 'vitest'
-import { cleanUp, coded, JSONCOMM, keep, twoOf, withFd } from '../support/channels.js'
+import {
+  channelPair,
+  destroyChannelsAfterEach,
+  errorWithCode,
+  JSONCOMM,
+  track,
+  withFd,
+} from '../support/channels.js'
 
-cleanUp()
+destroyChannelsAfterEach()
 
 it('a getter among the fds that sends on its own changes nothing of the message', async () => {
-  const [a, b] = twoOf()
+  const [a, b] = channelPair()
   await withFd(
     first =>
       withFd(
@@ -38,20 +45,20 @@ it('a getter among the fds that sends on its own changes nothing of the message'
 
 it('a relative path that was sent to before it was a sender stays usable', async () => {
   const relative = `relative-${process.pid}.sock`
-  const server = keep(await bind(relative, JSONCOMM))
-  const client = keep(await bind('', JSONCOMM))
+  const server = track(await bind(relative, JSONCOMM))
+  const client = track(await bind('', JSONCOMM))
   server.on('message', (value, _, from) => server.send(value, { to: from as string }))
   for (let i = 0; i < 3; i++) {
     expect((await client.request(i, { to: relative })).value).toBe(i)
   }
-  const stranger = keep(await bind(`${relative}.2`, JSONCOMM))
+  const stranger = track(await bind(`${relative}.2`, JSONCOMM))
   stranger.send('I am a path of mine', { to: client.localAddress as string })
   await once(client, 'message')
-  expect(() => client.send('hello?', { to: `${relative}.2` })).toThrow(coded('BAD_ADDRESS'))
+  expect(() => client.send('hello?', { to: `${relative}.2` })).toThrow(errorWithCode('BAD_ADDRESS'))
 })
 
 it('no warning of held descriptors where they are only read ahead', async () => {
-  const [a, b] = twoOf({ maxOpenFds: 8 })
+  const [a, b] = channelPair({ maxOpenFds: 8 })
   const warnings: Error[] = []
   const onWarning = (warning: Error) => warnings.push(warning)
   process.on('warning', onWarning)
@@ -64,7 +71,7 @@ it('no warning of held descriptors where they are only read ahead', async () => 
 })
 
 it('options that are no object are refused by every call', async () => {
-  const [a] = twoOf()
+  const [a] = channelPair()
   for (const options of [5, null, 'x']) {
     const wrong = options as never
     expect(() => a.send(1, wrong)).toThrow(/options as an object/)

@@ -9,11 +9,11 @@ import { FdSet } from 'fdwire'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 // @ts-expect-error an example has no types
 import { Bus } from '../../examples/dbus/bus.mjs'
-import { cleanUp } from '../support/channels.js'
-import { links } from '../support/descriptors.js'
+import { destroyChannelsAfterEach } from '../support/channels.js'
+import { fdTargets } from '../support/descriptors.js'
 import { canary } from '../support/rights.js'
 
-cleanUp()
+destroyChannelsAfterEach()
 
 /** As a session bus, but nobody is kept from anything. */
 const config = (path: string) => `<!DOCTYPE busconfig PUBLIC
@@ -56,7 +56,7 @@ afterAll(async () => {
 
 describe('two connections to a bus', () => {
   it('pass a descriptor, and what can be read through it is what was sent', async () => {
-    const before = links().length
+    const before = fdTargets().length
     const [client, service] = await Promise.all([Bus.connect(path), Bus.connect(path)])
     expect(client.name).toMatch(/^:1\.\d+$/)
     expect(service.name).not.toBe(client.name)
@@ -84,7 +84,7 @@ describe('two connections to a bus', () => {
     expect([sender, body]).toEqual([service.name, ['Read: a letter', 0]])
     expect(await text(fds.toReadStream(0))).toBe('an answer')
     await Promise.all([client.close(), service.close()])
-    await expect.poll(() => links().length).toBe(before)
+    await expect.poll(() => fdTargets().length).toBe(before)
   })
 
   it('keep the descriptors of many calls apart, which come without a border', async () => {

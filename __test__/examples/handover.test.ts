@@ -8,7 +8,7 @@ import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import { ask, Client, type Load, load, request } from '../support/http.js'
+import { get, KeepAliveClient, type LoadResult, requestBytes, runLoad } from '../support/http.js'
 
 const file = (name: string) => fileURLToPath(new URL(name, import.meta.url))
 const SERVER = file('../../examples/handover/server.mjs')
@@ -20,7 +20,7 @@ let control: string
 let port: number
 /** What is to be ended after each test. */
 let children: ChildProcess[]
-let clients: Client[]
+let clients: KeepAliveClient[]
 /** What the processes say on stderr. */
 let complaints: Promise<string>[]
 
@@ -46,18 +46,18 @@ it('not one request fails while a server under load is replaced again and again'
   const fresh = descriptors(server.pid)
   const silent = await connect(20)
   const idle = await connect(20)
-  for (const client of idle) expect(await client.ask()).toBe(String(server.pid))
+  for (const client of idle) expect(await client.get()).toBe(String(server.pid))
 
   let going = true
-  const loads: Load[] = []
+  const loads: LoadResult[] = []
   const generate = async (path: string, amount: number) => {
-    while (going) loads.push(await load(`http://127.0.0.1:${port}${path}`, amount, 10))
+    while (going) loads.push(await runLoad(`http://127.0.0.1:${port}${path}`, amount, 10))
   }
   let alone = 0
   const newcomers = async () => {
-    for (; going; alone++) await ask(port)
+    for (; going; alone++) await get(port)
   }
-  const total = (key: keyof Load) => loads.reduce((sum, one) => sum + one[key], 0)
+  const total = (key: keyof LoadResult) => loads.reduce((sum, one) => sum + one[key], 0)
   const generators = [generate('/', 2_500), generate('/slow?ms=2', 500), newcomers()]
   const failure = Promise.all(generators).then(() => new Promise<never>(() => {}))
 
@@ -65,14 +65,14 @@ it('not one request fails while a server under load is replaced again and again'
   try {
     while (handovers < 6 || total('sent') < 10_000) {
       // A request that is being answered, on a connection that goes over then.
-      const [busy] = (await connect(1)) as [Client]
-      const answer = busy.ask('/slow?ms=200')
+      const [busy] = (await connect(1)) as [KeepAliveClient]
+      const answer = busy.get('/slow?ms=200')
       const before = server
       server = await Promise.race([serve(), failure])
       expect(server.said).toMatch(/I took over/)
       expect([String(before.pid), String(server.pid)]).toContain(await answer)
       expect(await Promise.race([before.ended, failure])).toEqual([0, null])
-      expect(await busy.ask()).toBe(String(server.pid))
+      expect(await busy.get()).toBe(String(server.pid))
       handovers++
     }
   } finally {
@@ -84,7 +84,7 @@ it('not one request fails while a server under load is replaced again and again'
   expect(total('succeeded')).toBe(total('sent'))
   expect(total('sent')).toBeGreaterThanOrEqual(10_000)
   expect(alone).toBeGreaterThan(0)
-  for (const client of clients) expect(await client.ask()).toBe(String(server.pid))
+  for (const client of clients) expect(await client.get()).toBe(String(server.pid))
   expect(clients.length).toBe(silent.length + idle.length + handovers)
   // The last one has what the first one had, and the connections.
   const sockets = clients.map(() => 'socket')
@@ -98,43 +98,43 @@ it('not one request fails while a server under load is replaced again and again'
 
 it('a request of which a part is read is finished by the process that has read it', async () => {
   const server = await serve()
-  const [client] = (await connect(1)) as [Client]
-  const next = request('/next')
+  const [client] = (await connect(1)) as [KeepAliveClient]
+  const next = requestBytes('/next')
   // One write is one segment: who has answered the first request has read of the second.
-  client.write(request() + next.slice(0, 9))
-  expect(await client.answer()).toBe(String(server.pid))
+  client.write(requestBytes() + next.slice(0, 9))
+  expect(await client.response()).toBe(String(server.pid))
   const successor = await serve()
-  expect(await ask(port)).toBe(String(successor.pid))
+  expect(await get(port)).toBe(String(successor.pid))
   client.write(next.slice(9))
-  expect(await client.answer()).toBe(String(server.pid))
+  expect(await client.response()).toBe(String(server.pid))
   expect(await server.ended).toEqual([0, null])
-  expect(await client.ask()).toBe(String(successor.pid))
+  expect(await client.get()).toBe(String(successor.pid))
 })
 
 it('requests that were sent all at once are all answered, by whomever', async () => {
   const server = await serve()
-  const [client] = (await connect(1)) as [Client]
-  client.write(request('/slow?ms=100').repeat(5))
+  const [client] = (await connect(1)) as [KeepAliveClient]
+  client.write(requestBytes('/slow?ms=100').repeat(5))
   const successor = await serve()
   for (let i = 0; i < 5; i++) {
-    expect([String(server.pid), String(successor.pid)]).toContain(await client.answer())
+    expect([String(server.pid), String(successor.pid)]).toContain(await client.response())
   }
   expect(await server.ended).toEqual([0, null])
-  expect(await client.ask()).toBe(String(successor.pid))
+  expect(await client.get()).toBe(String(successor.pid))
 })
 
 it('a request that waits for its turn is not forgotten when the answer before it goes out', async () => {
   const server = await party('entangled')
-  const [client, other] = (await connect(2)) as [Client, Client]
-  client.write(request('/hold') + request('/next'))
+  const [client, other] = (await connect(2)) as [KeepAliveClient, KeepAliveClient]
+  client.write(requestBytes('/hold') + requestBytes('/next'))
   // By the time that one connection's request is answered those of the other are read, and wait.
-  const released = other.ask('/release')
+  const released = other.get('/release')
   const successor = await serve()
   expect(await released).toBe('released')
-  expect(await client.answer()).toBe('held')
-  expect(await client.answer()).toBe('next')
+  expect(await client.response()).toBe('held')
+  expect(await client.response()).toBe('next')
   expect(await server.ended).toEqual([0, null])
-  expect(await client.ask()).toBe(String(successor.pid))
+  expect(await client.get()).toBe(String(successor.pid))
 })
 
 it('many successors that start at once take their turns', async () => {
@@ -143,11 +143,11 @@ it('many successors that start at once take their turns', async () => {
   const successors = await Promise.all([serve(), serve(), serve()])
   expect(await first.ended).toEqual([0, null])
   // The last one stays; which that is, nobody decides.
-  const last = await ask(port)
+  const last = await get(port)
   const others = successors.filter(({ pid }) => String(pid) !== last)
   expect(others).toHaveLength(2)
   for (const other of others) expect(await other.ended).toEqual([0, null])
-  for (const client of silent) expect(await client.ask()).toBe(last)
+  for (const client of silent) expect(await client.get()).toBe(last)
 })
 
 for (const [stage, got] of [
@@ -157,66 +157,66 @@ for (const [stage, got] of [
   it(`a successor that ${stage} and is killed leaves everything to the old server`, async () => {
     const server = await serve()
     const idle = await connect(10)
-    for (const client of idle) await client.ask()
+    for (const client of idle) await client.get()
     const silent = await connect(10)
-    await ask(port) // so these are accepted
+    await get(port) // so these are accepted
     const successor = await party(stage)
     expect(successor.said).toBe(got)
 
     // What comes in mid-handover waits.
-    const answers = [...idle, ...silent].map(client => client.ask())
-    const newcomer = ask(port)
+    const answers = [...idle, ...silent].map(client => client.get())
+    const newcomer = get(port)
     await kill(successor.child)
     for (const answer of [...answers, newcomer]) expect(await answer).toBe(String(server.pid))
     const url = `http://127.0.0.1:${port}/`
-    expect(await load(url, 500, 5)).toEqual({ sent: 500, succeeded: 500, failed: 0 })
-    for (const client of clients) expect(await client.ask()).toBe(String(server.pid))
+    expect(await runLoad(url, 500, 5)).toEqual({ sent: 500, succeeded: 500, failed: 0 })
+    for (const client of clients) expect(await client.get()).toBe(String(server.pid))
 
     const next = await serve()
     expect(await server.ended).toEqual([0, null])
-    for (const client of clients) expect(await client.ask()).toBe(String(next.pid))
+    for (const client of clients) expect(await client.get()).toBe(String(next.pid))
   })
 }
 
 it('a successor without room for the connections ends, and the old server goes on', async () => {
   const server = await serve()
   const idle = await connect(60)
-  for (const client of idle) await client.ask()
+  for (const client of idle) await client.get()
   const limited = ['-c', 'ulimit -n 50; exec "$0" "$@"', process.execPath, SERVER, '0', control]
   const successor = spawn('sh', limited, { stdio: ['ignore', 'ignore', 'pipe'] })
   children.push(successor)
   const ended = once(successor, 'exit')
   expect(await text(successor.stderr)).toContain('ERR_FDWIRE_FDS_TRUNCATED')
   expect(await ended).toEqual([1, null])
-  for (const client of idle) expect(await client.ask()).toBe(String(server.pid))
-  expect(await ask(port)).toBe(String(server.pid))
+  for (const client of idle) expect(await client.get()).toBe(String(server.pid))
+  expect(await get(port)).toBe(String(server.pid))
 })
 
 it('a successor that hangs is told that the old server goes on', async () => {
   const server = await party('impatient')
-  const [client] = (await connect(1)) as [Client]
+  const [client] = (await connect(1)) as [KeepAliveClient]
   const successor = await party('has-listener')
   expect(successor.said).toBe('got tcp-listener')
   expect(await server.line()).toMatch(/The handover has failed, this process goes on/)
-  expect(await client.ask()).toBe(String(server.pid))
-  expect(await ask(port)).toBe(String(server.pid))
+  expect(await client.get()).toBe(String(server.pid))
+  expect(await get(port)).toBe(String(server.pid))
 })
 
 it('an old server that is killed in mid-handover leaves what has gone over', async () => {
   const server = await serve()
   const idle = await connect(10)
-  const [busy] = (await connect(1)) as [Client]
-  busy.write(request('/slow?ms=600000'))
-  await ask(port) // so it is read
+  const [busy] = (await connect(1)) as [KeepAliveClient]
+  busy.write(requestBytes('/slow?ms=600000'))
+  await get(port) // so it is read
   const successor = await serve()
-  for (const client of idle) expect(await client.ask()).toBe(String(successor.pid))
+  for (const client of idle) expect(await client.get()).toBe(String(successor.pid))
   await kill(server.child)
-  await expect.poll(() => busy.lost).toBeDefined() // that one only the dead could answer
-  for (const client of idle) expect(await client.ask()).toBe(String(successor.pid))
+  await expect.poll(() => busy.failure).toBeDefined() // that one only the dead could answer
+  for (const client of idle) expect(await client.get()).toBe(String(successor.pid))
   const next = await serve()
   expect(await successor.ended).toEqual([0, null])
-  for (const client of idle) expect(await client.ask()).toBe(String(next.pid))
-  expect(await ask(port)).toBe(String(next.pid))
+  for (const client of idle) expect(await client.get()).toBe(String(next.pid))
+  expect(await get(port)).toBe(String(next.pid))
 })
 
 it('an old server that is killed when it is done leaves a whole one', async () => {
@@ -225,10 +225,10 @@ it('an old server that is killed when it is done leaves a whole one', async () =
   expect(await old.line()).toBe('done')
   await kill(old.child)
   expect(existsSync(control)).toBe(true)
-  expect(await ask(port)).toBe(String(successor.pid))
+  expect(await get(port)).toBe(String(successor.pid))
   const next = await serve()
   expect(await successor.ended).toEqual([0, null])
-  expect(await ask(port)).toBe(String(next.pid))
+  expect(await get(port)).toBe(String(next.pid))
 })
 
 /** Starts a server, or the successor of that which is there, and waits until it accepts. */
@@ -264,8 +264,8 @@ function descriptors(pid: number): string[] {
     .sort()
 }
 
-async function connect(count: number): Promise<Client[]> {
-  const made = await Promise.all(Array.from({ length: count }, () => Client.connect(port)))
+async function connect(count: number): Promise<KeepAliveClient[]> {
+  const made = await Promise.all(Array.from({ length: count }, () => KeepAliveClient.connect(port)))
   clients.push(...made)
   return made
 }

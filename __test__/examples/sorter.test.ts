@@ -15,13 +15,13 @@ import {
   Socket,
 } from 'fdwire/jsoncomm'
 import { describe, expect, expectTypeOf, it } from 'vitest'
-import { beside, directory, tidy } from '../support/processes.js'
+import { cleanUpAfterEach, temporaryDirectory, testPath } from '../support/processes.js'
 
-tidy()
+cleanUpAfterEach()
 
 it('sorter: a service gets a file without a name, and gives one back', async () => {
-  const where = directory()
-  const child = spawn(process.execPath, [beside('../examples/sorter/main.mjs')], {
+  const where = temporaryDirectory()
+  const child = spawn(process.execPath, [testPath('../examples/sorter/main.mjs')], {
     env: { ...process.env, TMPDIR: where },
     stdio: ['ignore', 'pipe', 'pipe'],
   })

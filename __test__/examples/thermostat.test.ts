@@ -4,13 +4,13 @@ import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
 import { text } from 'node:stream/consumers'
 import { expect, it } from 'vitest'
-import { beside, directory, tidy } from '../support/processes.js'
+import { cleanUpAfterEach, temporaryDirectory, testPath } from '../support/processes.js'
 
-tidy()
+cleanUpAfterEach()
 
 it('a device is killed in the middle, and nothing is lost that it has acknowledged', async () => {
-  const where = directory()
-  const child = spawn(process.execPath, [beside('../examples/thermostat/main.mjs')], {
+  const where = temporaryDirectory()
+  const child = spawn(process.execPath, [testPath('../examples/thermostat/main.mjs')], {
     env: { ...process.env, TMPDIR: where },
     stdio: ['ignore', 'pipe', 'pipe'],
   })

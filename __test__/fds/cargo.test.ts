@@ -8,17 +8,17 @@ import { createHash } from 'node:crypto'
 import { closeSync, fstatSync, openSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { cleanUp } from '../support/channels.js'
-import { links } from '../support/descriptors.js'
-import { beside, directory, Peer, tidy } from '../support/processes.js'
-import { withPeer } from '../support/rights.js'
+import { destroyChannelsAfterEach } from '../support/channels.js'
+import { fdTargets } from '../support/descriptors.js'
+import { cleanUpAfterEach, Peer, temporaryDirectory, testPath } from '../support/processes.js'
+import { channelToPeer } from '../support/rights.js'
 
-cleanUp()
-tidy()
+destroyChannelsAfterEach()
+cleanUpAfterEach()
 
 // biome-ignore lint/suspicious/noExplicitAny: JavaScript that the child runs too
 type Any = any
-const cargo: Any = await import(beside('support/children/cargo.mjs'))
+const cargo: Any = await import(testPath('support/children/cargo.mjs'))
 
 const FILES = 12
 const COUNT = 150
@@ -37,7 +37,7 @@ const PROTOCOLS: [string, Any][] = [
 const SEEDS = [1, 20_261_121, 0xdead_beef]
 
 function files() {
-  const dir = directory()
+  const dir = temporaryDirectory()
   const paths = Array.from({ length: FILES }, (_, i) => join(dir, `${i}`))
   for (const path of paths) writeFileSync(path, path)
   const fds = paths.map(path => openSync(path, 'r'))
@@ -45,10 +45,10 @@ function files() {
 }
 
 /** How many descriptors of these files are open here. */
-const ours = (paths: string[]) => links().filter(link => paths.includes(link)).length
+const ours = (paths: string[]) => fdTargets().filter(link => paths.includes(link)).length
 
 const start = (what: string, told: object) => (stdio: (string | number)[]) =>
-  new Peer(process.execPath, [beside('support/children/cargo.mjs'), what, JSON.stringify(told)], {
+  new Peer(process.execPath, [testPath('support/children/cargo.mjs'), what, JSON.stringify(told)], {
     stdio: stdio as [],
   })
 
@@ -106,13 +106,13 @@ describe.each(PROTOCOLS)('%s', (name, protocol) => {
     async seed => {
       const { paths, fds, inodes } = files()
       const items: Item[] = cargo.plan(seed, COUNT, FILES)
-      const { channel, peer } = withPeer(options, start('receive', { options, seed }))
+      const { channel, peer } = channelToPeer(options, start('receive', { options, seed }))
       let fulls = 0
       await cargo.sendCargo(channel, items, fds, () => {
         // fdwire asks for a larger buffer when it is full for the first time.
         if (fulls++ === 1) squeeze(channel.fd)
       })
-      const { got, left, stats } = await peer.line()
+      const { got, left, stats } = await peer.receive()
       check(name, got, items, inodes)
       const sentFds = items.reduce((sum, item) => sum + item.fds.length, 0)
       expect(stats).toMatchObject({ receivedFds: sentFds, malformed: 0, noise: 0 })
@@ -126,9 +126,9 @@ describe.each(PROTOCOLS)('%s', (name, protocol) => {
     const { paths, fds, inodes } = files()
     const items: Item[] = cargo.plan(seed, COUNT, FILES)
     const told = { options, seed, count: COUNT, paths }
-    const { channel, peer } = withPeer(options, start('send', told))
+    const { channel, peer } = channelToPeer(options, start('send', told))
     const got: Got[] = await cargo.receiveCargo(channel, seed)
-    const { left, stats } = await peer.line()
+    const { left, stats } = await peer.receive()
     check(name, got, items, inodes)
     expect(stats).toMatchObject({ sent: COUNT, queued: 0, queuedFds: 0 })
     expect([left, ours(paths)]).toEqual([0, FILES])

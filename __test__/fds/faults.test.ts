@@ -9,22 +9,28 @@ import { once } from 'node:events'
 import { fstatSync } from 'node:fs'
 import { adopt, type Channel, type FdSet, pair } from 'fdwire'
 import { describe, expect, it } from 'vitest'
-import { cleanUp, coded, keep, turns, withFd } from '../support/channels.js'
-import { openFds, tidy } from '../support/processes.js'
+import {
+  destroyChannelsAfterEach,
+  errorWithCode,
+  loopTurns,
+  track,
+  withFd,
+} from '../support/channels.js'
+import { cleanUpAfterEach, countOpenFds } from '../support/processes.js'
 import {
   canary,
-  ends,
-  nodePeer,
-  openOf,
-  pythonPeer,
-  rawOf,
+  channelToPeer,
+  countFdsOf,
+  nodePeerStarter,
+  pairWithOptions,
+  pythonPeerStarter,
+  rawOptions,
   TRANSPORTS,
-  withPeer,
 } from '../support/rights.js'
-import { closedOf, until } from '../support/streams.js'
+import { waitUntil, whenClosed } from '../support/streams.js'
 
-cleanUp()
-tidy()
+destroyChannelsAfterEach()
+cleanUpAfterEach()
 
 /** A user who has nothing else in flight; root is exempt from that limit. */
 const USER = 64_997
@@ -39,21 +45,21 @@ function framed(type: string, text: string): Buffer {
 }
 
 describe.each(TRANSPORTS)('over %s', (type, options) => {
-  const inRaw = (more = {}) => ends(rawOf(options), { ...options, ...more })
+  const inRaw = (more = {}) => pairWithOptions(rawOptions(options), { ...options, ...more })
 
   it('what RLIMIT_NOFILE of the receiver leaves no room for is refused, and is nowhere', async () => {
-    const { channel, peer } = withPeer(options, nodePeer(options, { limit: 64 }))
-    await peer.ask({ call: 'adopt', fd: 3 })
-    expect(await peer.ask({ call: 'collect' })).toBe('ready')
-    const before = openOf(peer.child.pid)
+    const { channel, peer } = channelToPeer(options, nodePeerStarter(options, { limit: 64 }))
+    await peer.request({ call: 'adopt', fd: 3 })
+    expect(await peer.request({ call: 'collect' })).toBe('ready')
+    const before = countFdsOf(peer.child.pid)
     const watched = [3, 100, 253, 3, 60].map(count => ({ count, ...canary() }))
-    const ours = openFds()
+    const ours = countOpenFds()
     for (const { count, fd } of watched) channel.send(count, { fds: Array(count).fill(fd) })
     channel.send('end')
-    const { got } = await peer.line()
+    const { got } = await peer.receive()
     const lost = 'ERR_FDWIRE_FDS_TRUNCATED'
     expect(got).toEqual([[3, 3], lost, lost, [3, 3], lost, ['end', 0]])
-    expect([openOf(peer.child.pid), openFds()]).toEqual([before, ours])
+    expect([countFdsOf(peer.child.pid), countOpenFds()]).toEqual([before, ours])
     for (const { close } of watched) close()
     await Promise.all(watched.map(({ gone }) => gone))
   })
@@ -61,14 +67,14 @@ describe.each(TRANSPORTS)('over %s', (type, options) => {
   it('ETOOMANYREFS: a message received and a retry works', async () => {
     const user: { uid?: number } = process.getuid?.() === 0 ? { uid: USER } : {}
     const setup = { limit: 64, setup: user }
-    const { channel, peer } = withPeer(options, nodePeer(options, setup))
-    await peer.ask({ call: 'adopt', fd: 3 })
-    const before = openOf(peer.child.pid)
+    const { channel, peer } = channelToPeer(options, nodePeerStarter(options, setup))
+    await peer.request({ call: 'adopt', fd: 3 })
+    const before = countFdsOf(peer.child.pid)
     // More than 64 in flight are refused; a user who is not root may have others under way.
     let sent = 0
-    let refused: Awaited<ReturnType<typeof peer.ask>>
+    let refused: Awaited<ReturnType<typeof peer.request>>
     for (;;) {
-      refused = await peer.ask({ call: 'sendFds', value: sent, count: 20 })
+      refused = await peer.request({ call: 'sendFds', value: sent, count: 20 })
       if (refused.error !== undefined || refused.queued > 0) break
       sent++
     }
@@ -78,9 +84,9 @@ describe.each(TRANSPORTS)('over %s', (type, options) => {
       expect(refused).toMatchObject({ queued: 1, queuedFds: 20 })
     } else {
       expect(refused.error).toMatchObject({ code: 'ETOOMANYREFS' })
-      const more = await peer.ask({ call: 'stats' })
+      const more = await peer.request({ call: 'stats' })
       expect(more).toMatchObject({ queued: 0, queuedFds: 0, closed: false })
-      expect(openOf(peer.child.pid)).toBe(before)
+      expect(countFdsOf(peer.child.pid)).toBe(before)
     }
     const take = async () => {
       const message = await channel.receive()
@@ -90,32 +96,36 @@ describe.each(TRANSPORTS)('over %s', (type, options) => {
     }
     if (sent > 0) expect(await take()).toEqual([0, 20])
     for (let done = type === 'stream'; !done; ) {
-      const retried = await peer.ask({ call: 'sendFds', value: sent, count: 20 })
+      const retried = await peer.request({ call: 'sendFds', value: sent, count: 20 })
       done = retried.error === undefined
       if (user.uid !== undefined) expect(retried).toMatchObject({ kernel: true, queued: 0 })
     }
     for (let i = Math.min(sent, 1); i <= sent; i++) expect(await take()).toEqual([i, 20])
-    expect(await peer.ask({ call: 'flush' })).toMatchObject({ queued: 0, queuedFds: 0 })
-    expect(openOf(peer.child.pid)).toBe(before)
+    expect(await peer.request({ call: 'flush' })).toMatchObject({ queued: 0, queuedFds: 0 })
+    expect(countFdsOf(peer.child.pid)).toBe(before)
   })
 
   it('EMFILE where a message has to wait: it is refused at the call, and nothing of it stays', async () => {
-    const { channel, peer } = withPeer(options, nodePeer(options, { limit: 64 }))
-    await peer.ask({ call: 'adopt', fd: 3 })
+    const { channel, peer } = channelToPeer(options, nodePeerStarter(options, { limit: 64 }))
+    await peer.request({ call: 'adopt', fd: 3 })
     const value = 'x'.repeat(60_000)
-    let last = await peer.ask({ call: 'send', value })
+    let last = await peer.request({ call: 'send', value })
     let sent = 1
-    for (; last.kernel; sent++) last = await peer.ask({ call: 'send', value })
-    await peer.ask({ call: 'exhaust', left: 8 })
-    const before = openOf(peer.child.pid)
-    const { queued } = await peer.ask({ call: 'stats' })
-    const refused = await peer.ask({ call: 'sendFds', value: 'refused', count: 20 })
+    for (; last.kernel; sent++) last = await peer.request({ call: 'send', value })
+    await peer.request({ call: 'exhaust', left: 8 })
+    const before = countFdsOf(peer.child.pid)
+    const { queued } = await peer.request({ call: 'stats' })
+    const refused = await peer.request({ call: 'sendFds', value: 'refused', count: 20 })
     expect(refused.error).toMatchObject({ code: 'EMFILE' })
-    expect(await peer.ask({ call: 'stats' })).toMatchObject({ queued, queuedFds: 0, closed: false })
-    expect(openOf(peer.child.pid)).toBe(before)
-    await peer.ask({ call: 'sendFds', value: 'with four', count: 4 })
-    expect(openOf(peer.child.pid)).toBe(before + 4)
-    await peer.ask({ call: 'relax' })
+    expect(await peer.request({ call: 'stats' })).toMatchObject({
+      queued,
+      queuedFds: 0,
+      closed: false,
+    })
+    expect(countFdsOf(peer.child.pid)).toBe(before)
+    await peer.request({ call: 'sendFds', value: 'with four', count: 4 })
+    expect(countFdsOf(peer.child.pid)).toBe(before + 4)
+    await peer.request({ call: 'relax' })
     for (; sent > 0; sent--) expect((await channel.receive())?.value === value).toBe(true)
     const message = await channel.receive()
     expect([message?.value, message?.fds.length]).toEqual(['with four', 4])
@@ -123,10 +133,10 @@ describe.each(TRANSPORTS)('over %s', (type, options) => {
   })
 
   it('a peer that is killed before it has received takes them along', async () => {
-    const { channel, peer } = withPeer(options, pythonPeer(type))
+    const { channel, peer } = channelToPeer(options, pythonPeerStarter(type))
     channel.on('error', () => {})
-    await peer.ask({ op: 'open' })
-    const before = openFds()
+    await peer.request({ op: 'open' })
+    const before = countOpenFds()
     const watched = canary()
     for (let i = 0; i < 5; i++) channel.send(i, { fds: [watched.fd, watched.fd] })
     await channel.flush()
@@ -134,28 +144,28 @@ describe.each(TRANSPORTS)('over %s', (type, options) => {
     await peer.stop('SIGKILL')
     await watched.gone
     // A datagram socket has no end: the next message tells.
-    if (type === 'dgram') expect(() => channel.send('x')).toThrow(coded('ECONNREFUSED'))
-    else await closedOf(listened(channel))
+    if (type === 'dgram') expect(() => channel.send('x')).toThrow(errorWithCode('ECONNREFUSED'))
+    else await whenClosed(listened(channel))
     channel.destroy()
-    await until(() => openFds() <= before)
+    await waitUntil(() => countOpenFds() <= before)
   })
 
   it('a peer that is killed while it has them takes them along', async () => {
-    const { channel, peer } = withPeer(options, pythonPeer(type))
+    const { channel, peer } = channelToPeer(options, pythonPeerStarter(type))
     const watched = canary()
     channel.send(1, { fds: [watched.fd] })
     watched.close()
-    expect(await peer.ask({ op: 'recv', keep: true })).toMatchObject({ fds: 1 })
+    expect(await peer.request({ op: 'recv', keep: true })).toMatchObject({ fds: 1 })
     await peer.stop('SIGKILL')
     await watched.gone
     channel.destroy()
   })
 
   it('what was queued for a peer that is killed is closed', async () => {
-    const { channel, peer } = withPeer(options, pythonPeer(type))
-    await peer.ask({ op: 'open' })
+    const { channel, peer } = channelToPeer(options, pythonPeerStarter(type))
+    await peer.request({ op: 'open' })
     const failed = once(channel, type === 'stream' ? 'error' : 'undelivered')
-    const before = openFds()
+    const before = countOpenFds()
     const watched = canary()
     while (channel.send('x'.repeat(60_000)));
     for (let i = 0; i < 5; i++) channel.send(i, { fds: [watched.fd, watched.fd] })
@@ -164,7 +174,7 @@ describe.each(TRANSPORTS)('over %s', (type, options) => {
     await peer.stop('SIGKILL')
     await Promise.all([failed, watched.gone])
     channel.destroy()
-    await until(() => openFds() <= before)
+    await waitUntil(() => countOpenFds() <= before)
   })
 
   it.each([
@@ -178,7 +188,7 @@ describe.each(TRANSPORTS)('over %s', (type, options) => {
     for (const event of ['malformed', 'error'] as const) {
       good.on(event as 'malformed', error => told.push(error.code))
     }
-    const before = openFds()
+    const before = countOpenFds()
     const watched = canary()
     bad.send(framed(type, text), { fds: Array(3).fill(watched.fd) })
     bad.send(framed(type, '"next"'))
@@ -191,11 +201,11 @@ describe.each(TRANSPORTS)('over %s', (type, options) => {
     if (!fatal) expect(good.stats).toMatchObject({ malformed: 1, received: 1, openFds: 0 })
     good.destroy()
     bad.destroy()
-    await until(() => openFds() <= before)
+    await waitUntil(() => countOpenFds() <= before)
   })
 
   it.each(['queued', 'unread', 'read ahead'])('a channel is destroyed with some %s', async what => {
-    const [a, b] = ends(options, options)
+    const [a, b] = pairWithOptions(options, options)
     const watched = canary()
     if (what === 'queued') while (a.send('x'.repeat(60_000)));
     for (let i = 0; i < 4; i++) a.send(i, { fds: [watched.fd] })
@@ -212,14 +222,14 @@ describe.each(TRANSPORTS)('over %s', (type, options) => {
   })
 
   it('the very socket that they go over arrives too, and is that socket', async () => {
-    const [a, b] = ends(options, options)
+    const [a, b] = pairWithOptions(options, options)
     a.send('myself', { fds: [a.fd] })
     b.send('myself', { fds: [b.fd] })
     const atB = (await b.receive())?.fds as FdSet
     const atA = (await a.receive())?.fds as FdSet
     const same = (one: number, other: number) => fstatSync(one).ino === fstatSync(other).ino
     expect([same(atB.get(0), a.fd), same(atA.get(0), b.fd)]).toEqual([true, true])
-    const again = keep(adopt(atB.take(0), options) as Channel)
+    const again = track(adopt(atB.take(0), options) as Channel)
     a.destroy()
     again.send('as before')
     expect((await b.receive())?.value).toBe('as before')
@@ -227,9 +237,9 @@ describe.each(TRANSPORTS)('over %s', (type, options) => {
   })
 
   it.each([1, 2, 5])('a cycle of %i that nobody can reach any more is collected', async length => {
-    const before = openFds()
+    const before = countOpenFds()
     const watched = canary()
-    const pairs = Array.from({ length }, () => ends(options, options))
+    const pairs = Array.from({ length }, () => pairWithOptions(options, options))
     // Each one's receiver lies in the queue of the next.
     pairs.forEach(([a], i) => {
       const next = pairs[(i + 1) % length]?.[1] as Channel
@@ -245,13 +255,13 @@ describe.each(TRANSPORTS)('over %s', (type, options) => {
     })
     while (!gone) {
       for (const one of pair({ protocol: 'raw' })) one.destroy()
-      await turns(1)
+      await loopTurns(1)
     }
-    await until(() => openFds() <= before)
+    await waitUntil(() => countOpenFds() <= before)
   })
 
   it('descriptors that were allowed go on arriving after all of that', async () => {
-    const [a, b] = ends(options, options)
+    const [a, b] = pairWithOptions(options, options)
     await withFd(async fd => {
       for (let i = 0; i < 30; i++) {
         a.send(i, { fds: Array(i).fill(fd) })

@@ -4,13 +4,13 @@ import { openSync, readFileSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
 import { bind, type Channel, createMemfd, FdSet, listen, mapMemfd, pair, sealMemfd } from 'fdwire'
 import { describe, expect, it } from 'vitest'
-import { cleanUp, coded, keep, withFd } from '../support/channels.js'
-import { beside, contentsOf, Peer, tidy } from '../support/processes.js'
-import { abstractName, cleanUpStreams, until } from '../support/streams.js'
+import { destroyChannelsAfterEach, errorWithCode, track, withFd } from '../support/channels.js'
+import { cleanUpAfterEach, Peer, readContents, testPath } from '../support/processes.js'
+import { abstractName, runCleanupsAfterEach, waitUntil } from '../support/streams.js'
 
-tidy()
-cleanUp()
-cleanUpStreams()
+cleanUpAfterEach()
+destroyChannelsAfterEach()
+runCleanupsAfterEach()
 
 const MIB = 1024 * 1024
 /** The largest record that goes as it is, with the send buffer that the kernel gives. */
@@ -39,22 +39,22 @@ async function withFiles<T>(count: number, use: (fds: number[]) => T | Promise<T
   }
 }
 
-const wordsOf = (fds: FdSet) => [...fds].map(contentsOf)
+const wordsOf = (fds: FdSet) => [...fds].map(readContents)
 
 /** A channel of ours and the peer in Python, which is another's process. */
 async function met(type: 'seqpacket' | 'dgram', options: object = {}) {
   const name = abstractName()
-  const peer = new Peer('python3', ['-B', beside('support/peers/memfd.py')])
+  const peer = new Peer('python3', ['-B', testPath('support/peers/memfd.py')])
   const open = { op: 'open', path: name.replaceAll('\0', '@') }
   if (type === 'dgram') {
-    const channel = keep(await bind(name, { protocol: 'jsoncomm', memfd: true, ...options }))
-    await peer.ask({ ...open, kind: 'SOCK_DGRAM' })
+    const channel = track(await bind(name, { protocol: 'jsoncomm', memfd: true, ...options }))
+    await peer.request({ ...open, kind: 'SOCK_DGRAM' })
     return { peer, channel }
   }
   const listener = await listen(name, { protocol: 'jsoncomm', type, ...options })
   const connection = once(listener, 'connection')
-  await peer.ask({ ...open, kind: 'SOCK_SEQPACKET' })
-  const channel = keep((await connection)[0] as Channel)
+  await peer.request({ ...open, kind: 'SOCK_SEQPACKET' })
+  const channel = track((await connection)[0] as Channel)
   await listener.close()
   return { peer, channel }
 }
@@ -65,12 +65,12 @@ describe.each(['seqpacket', 'dgram'] as const)('large messages over %s', type =>
     for (const size of SIZES) {
       for (const count of [0, 1, 252]) {
         for (const carried of size > LARGEST ? [true] : [true, false]) {
-          peer.say({ op: 'send', size, words: words(count), carried })
+          peer.send({ op: 'send', size, words: words(count), carried })
           const message = await channel.receive()
           expect(message?.value === text(size)).toBe(true)
           expect(wordsOf(message?.fds as FdSet)).toEqual(words(count))
           message?.fds.close()
-          await peer.line()
+          await peer.receive()
         }
       }
     }
@@ -80,14 +80,14 @@ describe.each(['seqpacket', 'dgram'] as const)('large messages over %s', type =>
     const { peer, channel } = await met(type)
     let to: string | undefined
     if (type === 'dgram') {
-      peer.say({ op: 'send', size: 10 })
+      peer.send({ op: 'send', size: 10 })
       to = (await channel.receive())?.from as string
-      await peer.line()
+      await peer.receive()
     }
     for (const size of SIZES) {
       for (const count of [0, 1, 252]) {
         await withFiles(count, fds => channel.send(text(size), { fds, to }))
-        const got = await peer.ask({ op: 'recv' })
+        const got = await peer.request({ op: 'recv' })
         expect(got).toMatchObject({
           size,
           sha: shaOf(text(size)),
@@ -103,7 +103,10 @@ describe.each(['seqpacket', 'dgram'] as const)('large messages over %s', type =>
   })
 
   it('have no room for 253 descriptors, which is an error at the call', async () => {
-    const [a, b] = pair({ protocol: 'jsoncomm', type, memfd: true }).map(keep) as [Channel, Channel]
+    const [a, b] = pair({ protocol: 'jsoncomm', type, memfd: true }).map(track) as [
+      Channel,
+      Channel,
+    ]
     await withFd(fd => {
       const fds = Array(253).fill(fd)
       const refused = expect.objectContaining({ code: 'ERR_FDWIRE_TOO_MANY_FDS', fault: 'caller' })
@@ -117,7 +120,7 @@ describe.each(['seqpacket', 'dgram'] as const)('large messages over %s', type =>
 
   it('keep their order and their descriptors in a queue, and count there with their bytes', async () => {
     const options = { protocol: 'jsoncomm', type, memfd: true } as const
-    const [a, b] = pair({ ...options, maxQueued: 8 * MIB }).map(keep) as [Channel, Channel]
+    const [a, b] = pair({ ...options, maxQueued: 8 * MIB }).map(track) as [Channel, Channel]
     const sent: [number, number][] = []
     await withFiles(3, fds => {
       const send = (size: number, count: number) => {
@@ -129,9 +132,9 @@ describe.each(['seqpacket', 'dgram'] as const)('large messages over %s', type =>
       expect(a.stats.queuedBytes).toBeGreaterThan(3 * MIB)
       // What the kernel will never take as it is has a file from the beginning.
       expect(() => a.send(text(MIB), { fds: Array(253).fill(fds[0]) })).toThrow(
-        coded('TOO_MANY_FDS'),
+        errorWithCode('TOO_MANY_FDS'),
       )
-      expect(() => a.send(text(6 * MIB))).toThrow(coded('QUEUE_FULL'))
+      expect(() => a.send(text(6 * MIB))).toThrow(errorWithCode('QUEUE_FULL'))
     })
     for (const [size, count] of sent) {
       const message = await b.receive()
@@ -146,7 +149,7 @@ describe.each(['seqpacket', 'dgram'] as const)('large messages over %s', type =>
 
   it('of which a peer that never reads gets no more than maxQueued, and then send gives false', async () => {
     const options = { protocol: 'jsoncomm', type, memfd: true, maxQueued: 8 * MIB } as const
-    const [a, b] = pair(options).map(keep) as [Channel, Channel]
+    const [a, b] = pair(options).map(track) as [Channel, Channel]
     const piece = text(MIB)
     let sent = 1
     while (a.send(piece)) sent++
@@ -157,7 +160,7 @@ describe.each(['seqpacket', 'dgram'] as const)('large messages over %s', type =>
         a.send(piece)
         sent++
       }
-    }).toThrow(coded('QUEUE_FULL'))
+    }).toThrow(errorWithCode('QUEUE_FULL'))
     expect(sent).toBeLessThanOrEqual(17)
     for (let i = 0; i < sent; i++) expect((await b.receive())?.value === piece).toBe(true)
     await a.flush()
@@ -179,54 +182,54 @@ describe.each(['seqpacket', 'dgram'] as const)('large messages over %s', type =>
       'a memfd that is no JSON': 'ERR_FDWIRE_NOT_JSON',
       'a memfd that is not UTF-8': 'ERR_FDWIRE_NOT_UTF8',
     }
-    const before = await peer.ask({ op: 'fds' })
+    const before = await peer.request({ op: 'fds' })
     const told: string[] = []
     channel.on('malformed', error => told.push((error as NodeJS.ErrnoException).code as string))
     for (const kind of Object.keys(kinds)) {
-      await peer.ask({ op: 'hostile', kind, words: kind === 'nothing' ? [] : words(2) })
+      await peer.request({ op: 'hostile', kind, words: kind === 'nothing' ? [] : words(2) })
     }
-    peer.say({ op: 'send', size: 100, words: words(1) })
+    peer.send({ op: 'send', size: 100, words: words(1) })
     const message = await channel.receive()
     expect([message?.value.length, wordsOf(message?.fds as FdSet)]).toEqual([98, words(1)])
     message?.fds.close()
     expect(told).toEqual(Object.values(kinds))
-    await peer.line()
-    expect(await peer.ask({ op: 'fds' })).toEqual(before)
+    await peer.receive()
+    expect(await peer.request({ op: 'fds' })).toEqual(before)
   })
 
   it('are read from where the offset is, which stays there', async () => {
     const { peer, channel } = await met(type)
-    peer.say({ op: 'middle' })
+    peer.send({ op: 'middle' })
     expect((await channel.receive())?.value).toBe('but this')
-    expect(await peer.line()).toEqual({ offset: 8 })
+    expect(await peer.receive()).toEqual({ offset: 8 })
   })
 
   it('are bounded by maxMessage and maxFds, and refused whole', async () => {
     const { peer, channel } = await met(type, { maxMessage: MIB, maxFds: 1 })
     const told: string[] = []
     channel.on('malformed', error => told.push((error as NodeJS.ErrnoException).code as string))
-    await peer.ask({ op: 'send', size: MIB + 1, words: words(1), carried: true })
-    await peer.ask({ op: 'send', size: 100, words: words(2), carried: true })
-    peer.say({ op: 'send', size: MIB, words: words(1), carried: true })
+    await peer.request({ op: 'send', size: MIB + 1, words: words(1), carried: true })
+    await peer.request({ op: 'send', size: 100, words: words(2), carried: true })
+    peer.send({ op: 'send', size: MIB, words: words(1), carried: true })
     const message = await channel.receive()
     expect([message?.value.length, message?.fds.length]).toEqual([MIB - 2, 1])
     message?.fds.close()
     expect(told).toEqual(['ERR_FDWIRE_MESSAGE_TOO_LARGE', 'ERR_FDWIRE_TOO_MANY_FDS'])
-    await peer.line()
+    await peer.receive()
   })
 
   it('with memfd: false are what they were before: EMSGSIZE, and no JSON', async () => {
     const { peer, channel } = await met(type, { memfd: false })
     const told: string[] = []
     channel.on('malformed', error => told.push((error as NodeJS.ErrnoException).code as string))
-    await peer.ask({ op: 'send', size: 100, words: words(1), carried: true })
-    peer.say({ op: 'send', size: 100 })
+    await peer.request({ op: 'send', size: 100, words: words(1), carried: true })
+    peer.send({ op: 'send', size: 100 })
     const from = (await channel.receive())?.from
     expect(told).toEqual(['ERR_FDWIRE_NOT_JSON'])
     expect(() => channel.send(text(MIB), type === 'dgram' ? { to: from as string } : {})).toThrow(
       expect.objectContaining({ code: 'EMSGSIZE' }),
     )
-    await peer.line()
+    await peer.receive()
   })
 })
 
@@ -243,7 +246,7 @@ describe('createMemfd', () => {
               content.byteOffset,
               content.byteLength,
             ).toString()
-      expect(contentsOf(set.get(0)).replaceAll('\0', '')).toBe(bytes)
+      expect(readContents(set.get(0)).replaceAll('\0', '')).toBe(bytes)
       expect(() => sealMemfd(set.get(0))).toThrow(expect.objectContaining({ code: 'EPERM' }))
     }
     using set = createMemfd(5 * MIB)
@@ -262,7 +265,7 @@ describe('createMemfd', () => {
     for (const wrong of [-1, 1.5, Number.NaN, 2 ** 60]) {
       expect(() => createMemfd(wrong)).toThrow(RangeError)
     }
-    expect(() => createMemfd('\ud800')).toThrow(coded('ILL_FORMED_TEXT'))
+    expect(() => createMemfd('\ud800')).toThrow(errorWithCode('ILL_FORMED_TEXT'))
     expect(() => createMemfd('', { name: 'x'.repeat(250) })).toThrow(RangeError)
     expect(() => createMemfd('', { name: 'a\0b' })).toThrow(RangeError)
     expect(() => createMemfd('', { nonsense: 1 } as never)).toThrow(TypeError)
@@ -289,9 +292,9 @@ describe('mapMemfd', () => {
       fds.close()
       const sha = createHash('sha256').update(bytes).digest('hex')
       await channel.request({ length: bytes.length, sha, grown: anonymous() - before })`
-    const [ours, theirs] = pair({ protocol: 'jsoncomm' }).map(keep) as [Channel, Channel]
+    const [ours, theirs] = pair({ protocol: 'jsoncomm' }).map(track) as [Channel, Channel]
     const child = new Peer(process.execPath, ['--input-type=module', '--eval', code], {
-      cwd: beside('..'),
+      cwd: testPath('..'),
       stdio: ['ignore', 'pipe', 'pipe', theirs.fd],
     })
     theirs.destroy()
@@ -314,7 +317,7 @@ describe('mapMemfd', () => {
     expect(maps('mapped')).toBe(2)
     one.write('mine..')
     const beginnings = [one, other].map(bytes => bytes.toString('utf8', 0, 6))
-    expect([...beginnings, contentsOf(set.get(0)).slice(0, 6)]).toEqual([
+    expect([...beginnings, readContents(set.get(0)).slice(0, 6)]).toEqual([
       'mine..',
       'shared',
       'shared',
@@ -335,7 +338,7 @@ describe('mapMemfd', () => {
     }
     const before = maps('collected')
     expect(make()[MIB - 1]).toBe(120)
-    await until(() => {
+    await waitUntil(() => {
       globalThis.gc?.()
       return maps('collected') <= before
     })
@@ -358,7 +361,7 @@ describe('mapMemfd', () => {
     await once(worker, 'message')
     expect(maps('worker')).toBe(before + 1)
     await worker.terminate()
-    await until(() => maps('worker') === before)
+    await waitUntil(() => maps('worker') === before)
   })
 
   it('copies where there are many already, so that the process does not run out of mappings', async () => {
@@ -366,7 +369,7 @@ describe('mapMemfd', () => {
     const kept = Array.from({ length: 4_200 }, () => mapMemfd(set.get(0)))
     expect(maps('many')).toBeLessThanOrEqual(4_096)
     expect(kept.splice(0).every(bytes => bytes[65_535] === 120)).toBe(true)
-    await until(() => {
+    await waitUntil(() => {
       globalThis.gc?.()
       return maps('many') < 10
     })

@@ -5,11 +5,17 @@ import { closeSync, openSync } from 'node:fs'
 import net from 'node:net'
 import { type Channel, type FdSet, type FdSource, pair } from 'fdwire'
 import { describe, expect, it } from 'vitest'
-import { cleanUp, coded, isOpen, keep, turns } from '../support/channels.js'
-import { afterwards, cleanUpStreams } from '../support/streams.js'
+import {
+  destroyChannelsAfterEach,
+  errorWithCode,
+  isOpen,
+  loopTurns,
+  track,
+} from '../support/channels.js'
+import { afterTest, runCleanupsAfterEach } from '../support/streams.js'
 
-cleanUp()
-cleanUpStreams()
+destroyChannelsAfterEach()
+runCleanupsAfterEach()
 
 type Call = 'toSocket' | 'toServer' | 'toDatagram' | 'toReadStream' | 'toWriteStream'
 type Owner = net.Socket | net.Server | dgram.Socket
@@ -22,13 +28,13 @@ const SOURCES: Record<Call, () => Promise<FdSource>> = {
   async toServer() {
     const server = net.createServer().listen(0, '127.0.0.1')
     await once(server, 'listening')
-    afterwards(() => server.close())
+    afterTest(() => server.close())
     return server
   },
   async toDatagram() {
     const socket = dgram.createSocket('udp4').bind(0, '127.0.0.1')
     await once(socket, 'listening')
-    afterwards(() => socket.close())
+    afterTest(() => socket.close())
     return socket
   },
 }
@@ -44,23 +50,23 @@ const WRONG: Record<Call, object> = {
 
 function stream(): number {
   const [a, b] = pair({ protocol: 'raw' })
-  keep(b)
-  return keep(a).fd
+  track(b)
+  return track(a).fd
 }
 
 function file(): number {
   const fd = openSync('/dev/null', 'w')
-  afterwards(() => closeSync(fd))
+  afterTest(() => closeSync(fd))
   return fd
 }
 
 /** Three of them in a message, and the channel that counts them. */
 async function received(call: Call): Promise<{ fds: FdSet; channel: Channel }> {
   const [a, b] = pair({ protocol: 'jsoncomm' })
-  keep(a)
+  track(a)
   const source = await SOURCES[call]()
   a.send(1, { fds: [source, source, source] })
-  const message = await keep(b).receive()
+  const message = await track(b).receive()
   expect(b.stats.openFds).toBe(3)
   return { fds: message?.fds as FdSet, channel: b as Channel }
 }
@@ -84,9 +90,9 @@ describe.each(CALLS)('%s', call => {
     const owner = fds[call](1, options(call) as never) as Owner
     expect(channel.stats.openFds).toBe(2)
     for (const again of [() => fds.get(1), () => fds.take(1), () => fds.kind(1)]) {
-      expect(again).toThrow(coded('FD_GONE'))
+      expect(again).toThrow(errorWithCode('FD_GONE'))
     }
-    expect(() => fds[call](1, options(call) as never)).toThrow(coded('FD_GONE'))
+    expect(() => fds[call](1, options(call) as never)).toThrow(errorWithCode('FD_GONE'))
     expect([fds.length, [...fds].length]).toEqual([3, 2])
     fds.close()
     expect([isOpen(number), channel.stats.openFds]).toEqual([true, 0])
@@ -102,7 +108,7 @@ describe.each(CALLS)('%s', call => {
     const others: number[] = []
     while (!others.includes(number)) others.push(openSync('/dev/null', 'r'))
     fds.close()
-    await turns(2)
+    await loopTurns(2)
     expect(others.every(isOpen)).toBe(true)
     for (const fd of others) closeSync(fd)
   })
@@ -114,7 +120,7 @@ describe.each(CALLS)('%s', call => {
       expect(() => fds[call](0, { ...options(call), ...WRONG[call] } as never)).toThrow()
     }
     const others = (['toServer', 'toDatagram'] as const).filter(other => other !== call)
-    for (const other of others) expect(() => fds[other](0)).toThrow(coded('FD_KIND'))
+    for (const other of others) expect(() => fds[other](0)).toThrow(errorWithCode('FD_KIND'))
     expect([isOpen(number), channel.stats.openFds, fds.get(0)]).toEqual([true, 3, number])
     fds.close()
     expect([isOpen(number), channel.stats.openFds]).toEqual([false, 0])
@@ -123,7 +129,7 @@ describe.each(CALLS)('%s', call => {
   it('says EBADF for one that somebody closed behind the set’s back', async () => {
     const { fds } = await received(call)
     closeSync(fds.get(2))
-    expect(() => fds[call](2, options(call) as never)).toThrow(coded('EBADF'))
-    expect(() => fds.close()).toThrow(coded('EBADF'))
+    expect(() => fds[call](2, options(call) as never)).toThrow(errorWithCode('EBADF'))
+    expect(() => fds.close()).toThrow(errorWithCode('EBADF'))
   })
 })

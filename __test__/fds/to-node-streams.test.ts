@@ -21,8 +21,8 @@ import { finished } from 'node:stream/promises'
 import tty from 'node:tty'
 import { FdSet } from 'fdwire'
 import { afterAll, describe, expect, it } from 'vitest'
-import { received } from '../support/channels.js'
-import { links } from '../support/descriptors.js'
+import { receivedFdSet } from '../support/channels.js'
+import { fdTargets } from '../support/descriptors.js'
 
 const dir = mkdtempSync(join(tmpdir(), 'fdwire-streams-'))
 afterAll(() => rmSync(dir, { recursive: true }))
@@ -55,7 +55,7 @@ describe('a file', () => {
   it('is read from its beginning, and the shared offset stays where it was', async () => {
     const fd = openSync(file('0123456789'), 'r')
     readSync(fd, Buffer.alloc(3))
-    const fds = await received(fd, fd)
+    const fds = await receivedFdSet(fd, fd)
     expect(await text(fds.toReadStream(0))).toBe('0123456789')
     expect(await text(fds.toReadStream(1, { start: 2, end: 4, encoding: 'latin1' }))).toBe('234')
     const next = Buffer.alloc(1)
@@ -68,7 +68,7 @@ describe('a file', () => {
   it('is written from its beginning, and the shared offset stays where it was', async () => {
     const name = file('0123456789')
     const fd = openSync(name, 'r+')
-    const fds = await received(fd, fd)
+    const fds = await receivedFdSet(fd, fd)
     await finished(fds.toWriteStream(0).end('AB'))
     await finished(fds.toWriteStream(1, { start: 8 }).end('YZ'))
     writeSync(fd, 'a')
@@ -79,7 +79,7 @@ describe('a file', () => {
 
   it('that is not open for reading fails once Node has it, and is closed once', async () => {
     const fd = openSync(file('x'), 'w')
-    const fds = await received(fd)
+    const fds = await receivedFdSet(fd)
     const stream = fds.toReadStream(0)
     await expect(buffer(stream)).rejects.toMatchObject({ code: 'EBADF' })
     await finished(stream).catch(() => {})
@@ -176,7 +176,7 @@ sys.stdin.read()`
     expect(String((await once(python.stdout, 'data'))[0])).toBe('shown')
     await gone(reader as net.Socket, writer as net.Socket)
     fds.close()
-    expect(links().filter(link => link === name)).toEqual([])
+    expect(fdTargets().filter(link => link === name)).toEqual([])
     python.stdin.end()
     await once(python, 'close')
   })

@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { FdSet, pair } from 'fdwire'
 import { afterAll, describe, expect, it } from 'vitest'
-import { received } from '../support/channels.js'
+import { receivedFdSet } from '../support/channels.js'
 
 const dir = mkdtempSync(join(tmpdir(), 'fdwire-handoff-'))
 afterAll(() => rmSync(dir, { recursive: true }))
@@ -60,7 +60,7 @@ describe.each([
 ])('a connected %s socket', (_, where) => {
   it('becomes a net.Socket that owns it', async () => {
     const { client, served, server } = await connection(where())
-    const fds = await received(client)
+    const fds = await receivedFdSet(client)
     const socket = fds.toSocket(0)
     expect(() => fds.get(0)).toThrow(GONE)
     fds.close()
@@ -73,7 +73,7 @@ describe.each([
 
   it('becomes a stream of one direction', async () => {
     const { client, served, server } = await connection(where())
-    const fds = await received(served, client)
+    const fds = await receivedFdSet(served, client)
     await gone(client, served)
     const reader = fds.toReadStream(0, { encoding: 'utf8' })
     const writer = fds.toWriteStream(1)
@@ -86,7 +86,7 @@ describe.each([
 
   it('is no server and no datagram socket, and stays with the set when asked to be', async () => {
     const { client, served, server } = await connection(where())
-    using fds = await received(client)
+    using fds = await receivedFdSet(client)
     expect(() => fds.toServer(0)).toThrow(FD_KIND)
     expect(() => fds.toDatagram(0)).toThrow(/toSocket takes it/)
     expect(fds.kind(0)).toMatch(/^(unix-stream|tcp-socket)$/)
@@ -95,7 +95,7 @@ describe.each([
 
   it('stays with the set when Node or we refuse an option', async () => {
     const { client, served, server } = await connection(where())
-    const fds = await received(client)
+    const fds = await receivedFdSet(client)
     const fd = fds.get(0)
     expect(() => fds.toSocket(0, { highWaterMark: -1 })).toThrow(TypeError)
     expect(() => fds.toSocket(0, { signal: {} as AbortSignal })).toThrow(TypeError)
@@ -112,7 +112,7 @@ describe.each([
 
   it('is closed with its net.Socket when the signal is aborted', async () => {
     const { client, served, server } = await connection(where())
-    const fds = await received(client)
+    const fds = await receivedFdSet(client)
     const controller = new AbortController()
     const socket = fds.toSocket(0, { signal: controller.signal })
     const ended = expect(finished(socket)).rejects.toMatchObject({ name: 'AbortError' })
@@ -131,7 +131,7 @@ describe.each([
     const server = net.createServer().listen(where())
     await once(server, 'listening')
     const address = server.address()
-    const fds = await received(server)
+    const fds = await receivedFdSet(server)
     const to = typeof address === 'string' ? { path: address } : (address as net.AddressInfo)
     return { server, fds, connect: () => net.connect(to as net.NetConnectOpts) }
   }
@@ -194,7 +194,7 @@ describe.each([
 
   it.runIf(possible)('becomes a dgram.Socket of its family that receives and sends', async () => {
     const original = await bound()
-    const fds = await received(original)
+    const fds = await receivedFdSet(original)
     const socket = fds.toDatagram(0)
     expect(() => fds.get(0)).toThrow(GONE)
     expect(socket.address()).toEqual(original.address())
@@ -213,7 +213,7 @@ describe.each([
 
   it.runIf(possible)('stays with the set when an option is wrong', async () => {
     const original = await bound()
-    const fds = await received(original)
+    const fds = await receivedFdSet(original)
     expect(() => fds.toDatagram(0, { lookup: 1 as never })).toThrow(TypeError)
     expect(() => fds.toDatagram(0, { recvBufferSize: -1 })).toThrow()
     expect(() => fds.toDatagram(0, { port: 1 } as object)).toThrow(/no option 'port'/)
@@ -226,7 +226,7 @@ describe.each([
 
 it('a Unix datagram socket is sent on to adopt()', async () => {
   const [a, b] = pair({ protocol: 'jsoncomm' })
-  using fds = await received(a)
+  using fds = await receivedFdSet(a)
   expect(fds.kind(0)).toBe('unix-dgram')
   expect(() => fds.toDatagram(0)).toThrow(/adopt\(\)/)
   expect(() => fds.toReadStream(0)).toThrow(/adopt\(\)/)

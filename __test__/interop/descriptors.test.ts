@@ -3,21 +3,26 @@ import { closeSync, fstatSync, openSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { FdSet } from 'fdwire'
 import { describe, expect, it } from 'vitest'
-import { cleanUp, coded } from '../support/channels.js'
-import { contentsOf, directory, openFds, tidy } from '../support/processes.js'
-import { openOf, pythonPeer, TRANSPORTS, withPeer } from '../support/rights.js'
+import { destroyChannelsAfterEach, errorWithCode } from '../support/channels.js'
+import {
+  cleanUpAfterEach,
+  countOpenFds,
+  readContents,
+  temporaryDirectory,
+} from '../support/processes.js'
+import { channelToPeer, countFdsOf, pythonPeerStarter, TRANSPORTS } from '../support/rights.js'
 
-cleanUp()
-tidy()
+destroyChannelsAfterEach()
+cleanUpAfterEach()
 
 const COUNTS = [0, 1, 3, 16, 253]
 const textsOf = (count: number) => Array.from({ length: count }, (_, i) => `file ${i} of ${count}`)
-const identity = (fd: number) => ({ ino: fstatSync(fd).ino, text: contentsOf(fd) })
+const identity = (fd: number) => ({ ino: fstatSync(fd).ino, text: readContents(fd) })
 const identities = (fds: FdSet) => [...fds].map(identity)
 
 /** Files that hold these texts, open for reading. */
 function filesWith(contents: string[]): number[] {
-  const dir = directory()
+  const dir = temporaryDirectory()
   return contents.map((text, i) => {
     writeFileSync(join(dir, `${i}`), text)
     return openSync(join(dir, `${i}`), 'r')
@@ -25,35 +30,35 @@ function filesWith(contents: string[]): number[] {
 }
 
 describe.each(TRANSPORTS)('over %s', (type, options) => {
-  const start = () => withPeer(options, pythonPeer(type))
+  const start = () => channelToPeer(options, pythonPeerStarter(type))
 
   it.each(COUNTS)('Python gets the very files that were sent: %i', async count => {
     const { channel, peer } = start()
-    await peer.ask({ op: 'open' })
-    const before = openOf(peer.child.pid)
+    await peer.request({ op: 'open' })
+    const before = countFdsOf(peer.child.pid)
     const fds = filesWith(textsOf(count))
     const files = fds.map(identity)
     const value = { count, text: 'é "\\ 😀' }
     channel.send(value, { fds })
     for (const fd of fds) closeSync(fd)
-    const got = await peer.ask({ op: 'recv' })
+    const got = await peer.request({ op: 'recv' })
     expect(got).toEqual({ value, files, fds: count, cut: false })
     expect(files.map(({ text }) => text)).toEqual(textsOf(count))
-    expect([channel.stats.sentFds, openOf(peer.child.pid)]).toEqual([count, before])
+    expect([channel.stats.sentFds, countFdsOf(peer.child.pid)]).toEqual([count, before])
   })
 
   it.each(COUNTS)('the very files that Python sent arrive: %i', async count => {
     const { channel, peer } = start()
-    const before = openFds()
+    const before = countOpenFds()
     const value = { count, text: 'é "\\ 😀' }
-    const { inos } = await peer.ask({ op: 'send', value, texts: textsOf(count) })
+    const { inos } = await peer.request({ op: 'send', value, texts: textsOf(count) })
     const message = await channel.receive()
     const fds = message?.fds as FdSet
     expect(message?.value).toEqual(value)
     const files = inos.map((ino: number, i: number) => ({ ino, text: textsOf(count)[i] }))
     expect(identities(fds)).toEqual(files)
     fds.close()
-    expect(openFds()).toBe(before)
+    expect(countOpenFds()).toBe(before)
   })
 
   it('all of that back to back, without waiting, each with its own', async () => {
@@ -65,11 +70,11 @@ describe.each(TRANSPORTS)('over %s', (type, options) => {
       for (const fd of fds) closeSync(fd)
     }
     for (const count of counts) {
-      const { value, files, cut } = await peer.ask({ op: 'recv' })
+      const { value, files, cut } = await peer.request({ op: 'recv' })
       expect([value, cut]).toEqual([count, false])
       expect(files.map(({ text }: { text: string }) => text)).toEqual(textsOf(count))
-      peer.say({ op: 'send', value: count, texts: textsOf(count) })
-      expect(await peer.line()).toHaveProperty('inos')
+      peer.send({ op: 'send', value: count, texts: textsOf(count) })
+      expect(await peer.receive()).toHaveProperty('inos')
     }
     for (const count of counts) {
       const message = await channel.receive()
@@ -85,49 +90,54 @@ describe.each(TRANSPORTS)('over %s', (type, options) => {
     const { channel, peer } = start()
     const fds = filesWith(['the one'])
     const many = Array(254).fill(fds[0])
-    const before = openFds()
-    expect(() => channel.send('refused', { fds: many })).toThrow(coded('TOO_MANY_FDS'))
+    const before = countOpenFds()
+    expect(() => channel.send('refused', { fds: many })).toThrow(errorWithCode('TOO_MANY_FDS'))
     expect(() => channel.send('refused', { fds: new Set(many.keys()) })).toThrow(
-      coded('TOO_MANY_FDS'),
+      errorWithCode('TOO_MANY_FDS'),
     )
-    await expect(channel.request('refused', { fds: many })).rejects.toThrow(coded('TOO_MANY_FDS'))
-    expect([openFds(), channel.stats]).toMatchObject([before, { sent: 0, queued: 0, queuedFds: 0 }])
+    await expect(channel.request('refused', { fds: many })).rejects.toThrow(
+      errorWithCode('TOO_MANY_FDS'),
+    )
+    expect([countOpenFds(), channel.stats]).toMatchObject([
+      before,
+      { sent: 0, queued: 0, queuedFds: 0 },
+    ])
     channel.send('sent', { fds: many.slice(1) })
-    const { value, files } = await peer.ask({ op: 'recv' })
+    const { value, files } = await peer.request({ op: 'recv' })
     expect([value, files.length]).toEqual(['sent', 253])
     for (const fd of fds) closeSync(fd)
   })
 
   it('a receiver that wants fewer, or none, gets the bytes, and nothing stays open in it', async () => {
     const { channel, peer } = start()
-    await peer.ask({ op: 'open' })
-    const before = openOf(peer.child.pid)
+    await peer.request({ op: 'open' })
+    const before = countFdsOf(peer.child.pid)
     const fds = filesWith(textsOf(3))
     for (const space of [0, 2]) {
       channel.send('x', { fds })
       const size = type === 'stream' ? 7 : 100
-      const got = await peer.ask({ op: 'recvmsg', size, space })
+      const got = await peer.request({ op: 'recvmsg', size, space })
       expect([got.bytes, got.fds, got.cut]).toEqual([type === 'stream' ? 7 : 3, space, true])
     }
-    expect(openOf(peer.child.pid)).toBe(before)
+    expect(countFdsOf(peer.child.pid)).toBe(before)
     for (const fd of fds) closeSync(fd)
   })
 })
 
 it('a stream’s message that Python sends in pieces has the descriptors of its first', async () => {
   const [, options] = TRANSPORTS[2] as (typeof TRANSPORTS)[0]
-  const { channel, peer } = withPeer(options, pythonPeer('stream'))
+  const { channel, peer } = channelToPeer(options, pythonPeerStarter('stream'))
   for (const pieces of [1, 2, 7, 100]) {
     const value = 'x'.repeat(1_000 * pieces)
-    peer.say({ op: 'send', value, texts: textsOf(pieces % 5), pieces })
-    peer.say({ op: 'send', value: 'next' })
+    peer.send({ op: 'send', value, texts: textsOf(pieces % 5), pieces })
+    peer.send({ op: 'send', value: 'next' })
     const message = await channel.receive()
     expect(message?.value === value).toBe(true)
     expect(identities(message?.fds as FdSet).map(({ text }) => text)).toEqual(textsOf(pieces % 5))
     message?.fds.close()
     const next = await channel.receive()
     expect([next?.value, next?.fds.length]).toEqual(['next', 0])
-    await peer.line()
-    await peer.line()
+    await peer.receive()
+    await peer.receive()
   }
 })

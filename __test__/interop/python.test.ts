@@ -3,9 +3,15 @@ import { closeSync, existsSync, openSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Address, bind, type Channel, connect, type FdSet } from 'fdwire'
 import { afterEach, describe, expect, it } from 'vitest'
-import { contentsOf, directory, type Peer, python, tidy } from '../support/processes.js'
+import {
+  cleanUpAfterEach,
+  type Peer,
+  pythonPeer,
+  readContents,
+  temporaryDirectory,
+} from '../support/processes.js'
 
-tidy()
+cleanUpAfterEach()
 
 const JSONCOMM = { protocol: 'jsoncomm' } as const
 const COUNTS = [0, 1, 3, 253]
@@ -17,12 +23,13 @@ afterEach(async () => {
 const hex = (address: Channel['localAddress'] | Address | undefined) =>
   Buffer.from((address ?? '') as string).toString('hex')
 const unhex = (name: string) => Buffer.from(name, 'hex').toString()
-const textsOf = (fds: FdSet) => Array.from({ length: fds.length }, (_, i) => contentsOf(fds.get(i)))
+const textsOf = (fds: FdSet) =>
+  Array.from({ length: fds.length }, (_, i) => readContents(fds.get(i)))
 const texts = (count: number) => Array.from({ length: count }, (_, i) => `file ${i} of ${count}`)
 
 /** Files that hold these texts, open for reading. */
 function filesWith(contents: string[]): number[] {
-  const dir = directory()
+  const dir = temporaryDirectory()
   return contents.map((text, i) => {
     writeFileSync(join(dir, `${i}`), text)
     return openSync(join(dir, `${i}`), 'r')
@@ -31,20 +38,20 @@ function filesWith(contents: string[]): number[] {
 
 /** A server of ours and a client of Python's that is connected to it. */
 async function ourServer(): Promise<{ server: Channel; peer: Peer; name: string }> {
-  const path = join(directory(), 'server')
+  const path = join(temporaryDirectory(), 'server')
   const server = await bind(path, JSONCOMM)
   open.push(server)
-  const peer = python()
+  const peer = pythonPeer()
   // The original binds to '' first, and connects then.
-  const { name } = await peer.ask({ op: 'open', bind: '', connect: hex(path) })
+  const { name } = await peer.request({ op: 'open', bind: '', connect: hex(path) })
   return { server, peer, name: unhex(name) }
 }
 
 /** A server of Python's and a client of ours that is connected to it. */
 async function theirServer(): Promise<{ client: Channel; peer: Peer }> {
-  const path = join(directory(), 'server')
-  const peer = python()
-  await peer.ask({ op: 'open', bind: hex(path) })
+  const path = join(temporaryDirectory(), 'server')
+  const peer = pythonPeer()
+  await peer.request({ op: 'open', bind: hex(path) })
   const client = await connect(path, JSONCOMM)
   open.push(client)
   return { client, peer }
@@ -58,7 +65,7 @@ describe('from Python, with as many descriptors as the message says', () => {
   it.each(COUNTS)('%i', async count => {
     const { server, peer, name } = await ourServer()
     const value = { fds: [...Array(count).keys()], text: 'é "\\ 😀' }
-    expect(await peer.ask({ op: 'send', value, texts: texts(count) })).toHaveProperty('sent')
+    expect(await peer.request({ op: 'send', value, texts: texts(count) })).toHaveProperty('sent')
     const message = await server.receive()
     expect(message?.value).toEqual(value)
     expect(message?.from).toBe(name)
@@ -74,7 +81,7 @@ describe('to Python, with as many descriptors as the message says', () => {
     const value = { fds: [...Array(count).keys()], text: 'é "\\ 😀 \ud800' }
     client.send(value, { fds })
     for (const fd of fds) closeSync(fd)
-    const got = await peer.ask({ op: 'recv' })
+    const got = await peer.request({ op: 'recv' })
     expect(got).toEqual({
       value,
       raw: Buffer.from(JSON.stringify(value)).toString('hex'),
@@ -88,13 +95,13 @@ describe('to Python, with as many descriptors as the message says', () => {
 describe('an answer', () => {
   it.each(COUNTS)('goes to the autobound name of a Python client, with %i', async count => {
     const { server, peer } = await ourServer()
-    await peer.ask({ op: 'send', value: 'ask' })
+    await peer.request({ op: 'send', value: 'ask' })
     const from = (await server.receive())?.from as string
     expect(from).toMatch(/^\0[0-9a-f]{5}$/)
     const fds = filesWith(texts(count))
     server.send({ answer: count }, { to: from, fds })
     for (const fd of fds) closeSync(fd)
-    const got = await peer.ask({ op: 'recv' })
+    const got = await peer.request({ op: 'recv' })
     expect([got.value, got.texts]).toEqual([{ answer: count }, texts(count)])
     expect(got.from).toBe(hex(server.localAddress))
   })
@@ -102,9 +109,9 @@ describe('an answer', () => {
   it.each(COUNTS)('of a Python server comes to our autobound name, with %i', async count => {
     const { client, peer } = await theirServer()
     const reply = client.request('ask')
-    const { from } = await peer.ask({ op: 'recv' })
+    const { from } = await peer.request({ op: 'recv' })
     expect(unhex(from)).toMatch(/^\0[0-9a-f]{5}$/)
-    await peer.ask({ op: 'send', value: { answer: count }, texts: texts(count), to: from })
+    await peer.request({ op: 'send', value: { answer: count }, texts: texts(count), to: from })
     const { value, fds } = await reply
     expect(value).toEqual({ answer: count })
     expect(textsOf(fds)).toEqual(texts(count))
@@ -115,21 +122,24 @@ describe('an answer', () => {
     const server = await bind('', JSONCOMM)
     open.push(server)
     for (const name of ['client', 'cli\xe9nt']) {
-      const path = Buffer.concat([Buffer.from(`${directory()}/`), Buffer.from(name, 'latin1')])
-      const peer = python()
-      await peer.ask({ op: 'open', bind: hex(path) })
-      await peer.ask({ op: 'send', value: 1, to: hex(server.localAddress) })
+      const path = Buffer.concat([
+        Buffer.from(`${temporaryDirectory()}/`),
+        Buffer.from(name, 'latin1'),
+      ])
+      const peer = pythonPeer()
+      await peer.request({ op: 'open', bind: hex(path) })
+      await peer.request({ op: 'send', value: 1, to: hex(server.localAddress) })
       const from = (await server.receive())?.from as Address
       expect(Buffer.from(from)).toEqual(path)
       server.send(2, { to: from })
-      expect((await peer.ask({ op: 'recv' })).value).toBe(2)
+      expect((await peer.request({ op: 'recv' })).value).toBe(2)
     }
   })
 
   it('can not go to a Python client without a name: from is null', async () => {
     const { server, peer } = await ourServer()
-    await peer.ask({ op: 'open', connect: hex(server.localAddress) })
-    await peer.ask({ op: 'send', value: 1 })
+    await peer.request({ op: 'open', connect: hex(server.localAddress) })
+    await peer.request({ op: 'send', value: 1 })
     expect((await server.receive())?.from).toBe(null)
   })
 })
@@ -155,10 +165,10 @@ describe("Python's json", () => {
     for (const text of TEXTS) {
       const value = JSON.parse(text)
       peer.child.stdin?.write(`{"op": "send", "value": ${text}}\n`)
-      await peer.line()
+      await peer.receive()
       expect(JSON.stringify((await server.receive())?.value)).toBe(JSON.stringify(value))
       server.send(value, { to: name })
-      const { value: back } = await peer.ask({ op: 'recv' })
+      const { value: back } = await peer.request({ op: 'recv' })
       expect(JSON.stringify(back)).toBe(JSON.stringify(value))
     }
   })
@@ -170,9 +180,9 @@ describe("Python's json", () => {
     for (const bare of ['NaN', 'Infinity', '-Infinity', '{"a": [NaN]}']) {
       // Python's json.loads takes them, and json.dumps writes them again.
       peer.child.stdin?.write(`{"op": "send", "value": ${bare}, "texts": ["closed"]}\n`)
-      expect(await peer.line()).toHaveProperty('sent')
+      expect(await peer.receive()).toHaveProperty('sent')
     }
-    await peer.ask({ op: 'send', value: 'next' })
+    await peer.request({ op: 'send', value: 'next' })
     expect((await server.receive())?.value).toBe('next')
     expect(codes).toEqual(Array(4).fill('ERR_FDWIRE_NOT_JSON'))
   })
@@ -181,10 +191,10 @@ describe("Python's json", () => {
     const { client, peer } = await theirServer()
     const largest = 'x'.repeat(212_960 - 2)
     client.send(largest)
-    const got = await peer.ask({ op: 'recv' })
+    const got = await peer.request({ op: 'recv' })
     expect(got.value === largest && !got.cut).toBe(true)
     expect(() => client.send(`${largest}x`)).toThrow(expect.objectContaining({ code: 'EMSGSIZE' }))
-    await peer.ask({ op: 'send', value: largest, to: hex(client.localAddress) })
+    await peer.request({ op: 'send', value: largest, to: hex(client.localAddress) })
     expect((await client.receive())?.value === largest).toBe(true)
   })
 })
@@ -194,6 +204,6 @@ it('the path of a server goes when it closes: a Python client hears ENOENT, not 
   const path = server.localAddress as string
   await server.close()
   expect(existsSync(path)).toBe(false)
-  const { error } = await peer.ask({ op: 'send', value: 1 })
+  const { error } = await peer.request({ op: 'send', value: 1 })
   expect([107, 111]).toContain(error)
 })

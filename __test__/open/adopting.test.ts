@@ -4,9 +4,15 @@ import { type AddressInfo, createServer, connect as dial, type Server, Socket } 
 import { join } from 'node:path'
 import { adopt, bind, type Channel, connect, FdSet, pair } from 'fdwire'
 import { afterEach, describe, expect, it } from 'vitest'
-import { directory, node, O_NONBLOCK, python, tidy } from '../support/processes.js'
+import {
+  cleanUpAfterEach,
+  nodePeer,
+  O_NONBLOCK,
+  pythonPeer,
+  temporaryDirectory,
+} from '../support/processes.js'
 
-tidy()
+cleanUpAfterEach()
 
 const JSONCOMM = { protocol: 'jsoncomm' } as const
 const open: Channel[] = []
@@ -110,11 +116,11 @@ describe('what is no Unix datagram socket is refused, named, and left as it was'
     ['pipe', NOT, fifo],
     ['tcp-listener', WRONG, async () => fdOf(await listening())],
     ['tcp-socket', WRONG, async () => fdOf(await connectedTo(await listening()))],
-    ['unix-listener', WRONG, async () => fdOf(await listening(join(directory(), 's')))],
+    ['unix-listener', WRONG, async () => fdOf(await listening(join(temporaryDirectory(), 's')))],
     [
       'unix-stream',
       WRONG,
-      async () => fdOf(await connectedTo(await listening(`\0${directory()}`))),
+      async () => fdOf(await connectedTo(await listening(`\0${temporaryDirectory()}`))),
     ],
   ]
   it.each(things)('%s', async (kind, code, make) => {
@@ -128,10 +134,10 @@ describe('what is no Unix datagram socket is refused, named, and left as it was'
 
   it('unix-seqpacket', async () => {
     const server = keep(await bind('', JSONCOMM))
-    const peer = python()
+    const peer = pythonPeer()
     const name = Buffer.from(server.localAddress as string).toString('hex')
-    await peer.ask({ op: 'open', connect: name })
-    await peer.ask({ op: 'give', kind: 'SOCK_SEQPACKET' })
+    await peer.request({ op: 'open', connect: name })
+    await peer.request({ op: 'give', kind: 'SOCK_SEQPACKET' })
     const fd = (await server.receive())?.fds.take(0) as number
     later.push(() => closeSync(fd))
     expect(() => adopt(fd, JSONCOMM)).toThrow(failing(WRONG, /is a unix-seqpacket: jsoncomm over/))
@@ -143,7 +149,7 @@ describe('what is no Unix datagram socket is refused, named, and left as it was'
   })
 
   function fifo(): number {
-    const path = join(directory(), 'fifo')
+    const path = join(temporaryDirectory(), 'fifo')
     expect(spawnSync('mkfifo', [path]).status).toBe(0)
     return file(path, constants.O_RDWR)
   }
@@ -161,7 +167,7 @@ describe('an adopted socket', () => {
   })
 
   it('is a channel as any other: bound to a name, and connected to one', async () => {
-    const name = `\0${directory()}`
+    const name = `\0${temporaryDirectory()}`
     const server = keep(adopt((await bind(name, JSONCOMM)).detach(), JSONCOMM))
     const client = keep(adopt((await connect(name, JSONCOMM)).detach(), JSONCOMM))
     expect([server.localAddress, client.remoteAddress]).toEqual([name, name])
@@ -199,13 +205,13 @@ describe('an adopted socket', () => {
     const [ours, theirs] = pair(JSONCOMM)
     keep(ours)
     const fd = theirs.detach()
-    const child = node({}, { stdio: ['pipe', 'pipe', 'pipe', fd] })
+    const child = nodePeer({}, { stdio: ['pipe', 'pipe', 'pipe', fd] })
     closeSync(fd)
-    expect(await child.ask({ call: 'adopt', fd: 3 })).toEqual({})
+    expect(await child.request({ call: 'adopt', fd: 3 })).toEqual({})
     ours.send({ to: 'the child' })
-    const got = await child.ask({ call: 'receive' })
+    const got = await child.request({ call: 'receive' })
     expect(got.value).toEqual({ to: 'the child' })
-    await child.ask({ call: 'send', value: 'from the child' })
+    await child.request({ call: 'send', value: 'from the child' })
     expect((await ours.receive())?.value).toBe('from the child')
     await child.stop()
     expect(() => ours.send('to nobody')).toThrow(expect.objectContaining({ code: 'ECONNREFUSED' }))
@@ -215,10 +221,10 @@ describe('an adopted socket', () => {
 describe('O_NONBLOCK, which belongs to everybody who has the socket, is never touched', () => {
   it.each([false, true])('of a socket that came with it %s', async nonblocking => {
     const server = keep(await bind('', JSONCOMM))
-    const peer = python()
+    const peer = pythonPeer()
     const name = Buffer.from(server.localAddress as string).toString('hex')
-    await peer.ask({ op: 'open', connect: name })
-    await peer.ask({ op: 'give', kind: 'SOCK_DGRAM', nonblocking })
+    await peer.request({ op: 'open', connect: name })
+    await peer.request({ op: 'give', kind: 'SOCK_DGRAM', nonblocking })
     const fd = (await server.receive())?.fds.take(0) as number
     const before = flagsOf(fd)
     expect((before & O_NONBLOCK) !== 0).toBe(nonblocking)
@@ -226,7 +232,7 @@ describe('O_NONBLOCK, which belongs to everybody who has the socket, is never to
     const waiting = channel.receive()
     channel.send('to its other end')
     expect(flagsOf(fd)).toBe(before)
-    expect(await peer.ask({ op: 'other', value: 'from there' })).toEqual({
+    expect(await peer.request({ op: 'other', value: 'from there' })).toEqual({
       value: 'to its other end',
     })
     expect((await waiting)?.value).toBe('from there')
@@ -234,11 +240,11 @@ describe('O_NONBLOCK, which belongs to everybody who has the socket, is never to
     expect(channel.detach()).toBe(fd)
     expect(flagsOf(fd)).toBe(before)
     await adopt(fd, JSONCOMM).close()
-    expect(await peer.ask({ op: 'blocking' })).toEqual({ nonblocking })
+    expect(await peer.request({ op: 'blocking' })).toEqual({ nonblocking })
   })
 
   it('of a socket that was bound, connected or paired', async () => {
-    const path = join(directory(), 's')
+    const path = join(temporaryDirectory(), 's')
     const channels = [await bind(path, JSONCOMM), await connect(path, JSONCOMM), ...pair(JSONCOMM)]
     for (const channel of channels) {
       keep(channel).on('message', () => {})

@@ -11,14 +11,21 @@ import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { bind, connect } from 'fdwire'
 import { afterEach, describe, expect, it } from 'vitest'
-import { beside, directory, node, Peer, python, tidy } from '../support/processes.js'
+import {
+  cleanUpAfterEach,
+  nodePeer,
+  Peer,
+  pythonPeer,
+  temporaryDirectory,
+  testPath,
+} from '../support/processes.js'
 
-tidy()
+cleanUpAfterEach()
 
 const JSONCOMM = { protocol: 'jsoncomm' } as const
 const home = process.cwd()
 afterEach(() => process.chdir(home))
-const place = () => join(directory(), 's')
+const place = () => join(temporaryDirectory(), 's')
 
 describe('a path goes with its channel', () => {
   it('when that is closed or destroyed', async () => {
@@ -32,7 +39,7 @@ describe('a path goes with its channel', () => {
   })
 
   it('after chdir, though it is relative', async () => {
-    const dir = directory()
+    const dir = temporaryDirectory()
     process.chdir(dir)
     const channel = await bind('s', JSONCOMM)
     expect(existsSync(join(dir, 's'))).toBe(true)
@@ -42,7 +49,7 @@ describe('a path goes with its channel', () => {
   })
 
   it('after a directory above it got another name', async () => {
-    const dir = directory()
+    const dir = temporaryDirectory()
     mkdirSync(join(dir, 'a/b'), { recursive: true })
     const channel = await bind(join(dir, 'a/b/s'), JSONCOMM)
     renameSync(join(dir, 'a'), join(dir, 'other'))
@@ -54,8 +61,8 @@ describe('a path goes with its channel', () => {
   it('though another has the lock on its directory', async () => {
     const path = place()
     const channel = await bind(path, JSONCOMM)
-    const holder = python()
-    await holder.ask({ op: 'lock', path: join(path, '..') })
+    const holder = pythonPeer()
+    await holder.request({ op: 'lock', path: join(path, '..') })
     await channel.close()
     expect(existsSync(path)).toBe(false)
   })
@@ -73,17 +80,19 @@ describe('a path goes with its channel', () => {
     ['an uncaught exception', 'throw', 1],
   ])('at %s', async (_, call, code) => {
     const path = place()
-    const child = node()
-    await child.ask({ call: 'bind', path })
+    const child = nodePeer()
+    await child.request({ call: 'bind', path })
     expect(existsSync(path)).toBe(true)
-    child.say({ call })
-    expect(await child.ended).toBe(code)
+    child.send({ call })
+    expect(await child.exited).toBe(code)
     expect(existsSync(path)).toBe(false)
   })
 
   it.each(['terminate', 'exit', 'end'])('at the end of its worker: %s', async how => {
     const path = place()
-    const worker = new Worker(beside('support/children/worker-bind.mjs'), { workerData: { path } })
+    const worker = new Worker(testPath('support/children/worker-bind.mjs'), {
+      workerData: { path },
+    })
     await new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject))
     expect(existsSync(path)).toBe(true)
     const ended = new Promise(resolve => worker.once('exit', resolve))
@@ -124,8 +133,8 @@ describe('a path stays', () => {
 
   it('after kill -9, and is then stale', async () => {
     const path = place()
-    const child = node()
-    await child.ask({ call: 'bind', path })
+    const child = nodePeer()
+    await child.request({ call: 'bind', path })
     await child.stop('SIGKILL')
     expect(existsSync(path)).toBe(true)
     const channel = await bind(path, JSONCOMM)
@@ -140,17 +149,17 @@ describe('of fifty that start at once on a stale path one has it, and is reachab
     async what => {
       const path = place()
       if (what === 'stale') {
-        const dead = node()
-        await dead.ask({ call: 'bind', path })
+        const dead = nodePeer()
+        await dead.request({ call: 'bind', path })
         await dead.stop('SIGKILL')
       }
       const children = Array.from(
         { length: 10 },
-        () => new Peer(process.execPath, [beside('support/children/bind-many.mjs'), path]),
+        () => new Peer(process.execPath, [testPath('support/children/bind-many.mjs'), path]),
       )
-      await Promise.all(children.map(child => child.line()))
-      for (const child of children) child.say({})
-      const results = (await Promise.all(children.map(child => child.line()))).flat()
+      await Promise.all(children.map(child => child.receive()))
+      for (const child of children) child.send({})
+      const results = (await Promise.all(children.map(child => child.receive()))).flat()
       expect(results).toHaveLength(50)
       expect(results.filter(result => result === 'bound')).toHaveLength(1)
       expect(results.filter(result => result === 'EADDRINUSE')).toHaveLength(49)

@@ -3,9 +3,9 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { type BindOptions, bind, type Channel, connect } from 'fdwire'
 import { afterEach, describe, expect, it } from 'vitest'
-import { directory, node, python, tidy } from '../support/processes.js'
+import { cleanUpAfterEach, nodePeer, pythonPeer, temporaryDirectory } from '../support/processes.js'
 
-tidy()
+cleanUpAfterEach()
 
 const JSONCOMM = { protocol: 'jsoncomm' } as const
 const NOBODY = 65_534
@@ -22,7 +22,7 @@ async function bound(path: string, options: Partial<BindOptions<'jsoncomm'>> = {
 
 const failing = (code: string, more = {}) => expect.objectContaining({ code, ...more })
 const permissions = (path: string) => lstatSync(path).mode & 0o7777
-const place = () => join(directory(), 's')
+const place = () => join(temporaryDirectory(), 's')
 
 /** Whether whoever has the path gets what is sent there. */
 async function reaches(path: string, channel: Channel): Promise<boolean> {
@@ -34,24 +34,24 @@ async function reaches(path: string, channel: Channel): Promise<boolean> {
 
 /** A socket at a path that nobody has open any more. */
 async function leaveStale(path: string): Promise<void> {
-  const peer = python()
-  await peer.ask({ op: 'open', bind: Buffer.from(path).toString('hex') })
+  const peer = pythonPeer()
+  await peer.request({ op: 'open', bind: Buffer.from(path).toString('hex') })
   await peer.stop()
 }
 
 describe("a path's permissions are what was asked for, whatever the umask", () => {
   it.each([0o000, 0o022, 0o077, 0o777])('umask %o', async umask => {
-    const child = node({ umask })
-    const dir = directory()
+    const child = nodePeer({ umask })
+    const dir = temporaryDirectory()
     for (const mode of [undefined, 0o000, 0o600, 0o660, 0o777]) {
       const path = join(dir, `${mode}`)
-      const answer = await child.ask({ call: 'bind', path, options: { mode } })
+      const answer = await child.request({ call: 'bind', path, options: { mode } })
       expect(answer).toEqual({ mode: mode ?? 0o600 })
     }
   })
 
   it('is 0600 for a name that a client gives itself, too', async () => {
-    const dir = directory()
+    const dir = temporaryDirectory()
     await bound(join(dir, 's'))
     const own = join(dir, 'own')
     const client = await connect(join(dir, 's'), { ...JSONCOMM, localAddress: own })
@@ -84,9 +84,9 @@ describe('a path that is taken', () => {
   it('by a socket that is connected to somebody else is EADDRINUSE', async () => {
     const [path, other] = [place(), place()]
     await bound(other)
-    const peer = python()
+    const peer = pythonPeer()
     const hex = (name: string) => Buffer.from(name).toString('hex')
-    await peer.ask({ op: 'open', bind: hex(path), connect: hex(other) })
+    await peer.request({ op: 'open', bind: hex(path), connect: hex(other) })
     await expect(bind(path, JSONCOMM)).rejects.toEqual(failing('EADDRINUSE'))
   })
 
@@ -96,8 +96,8 @@ describe('a path that is taken', () => {
     ['seqpacket', { kind: 'SOCK_SEQPACKET', listen: true }],
   ])('by a dead %s socket is free, unless unlink is false', async (_, how) => {
     const path = place()
-    const peer = python()
-    await peer.ask({ op: 'open', bind: Buffer.from(path).toString('hex'), ...how })
+    const peer = pythonPeer()
+    await peer.request({ op: 'open', bind: Buffer.from(path).toString('hex'), ...how })
     await peer.stop()
     await expect(bind(path, { ...JSONCOMM, unlink: false })).rejects.toEqual(failing('EADDRINUSE'))
     expect(await reaches(path, await bound(path))).toBe(true)
@@ -114,7 +114,7 @@ describe('a path that is taken', () => {
   it.each([undefined, 'always', false] as const)(
     'by what is no socket is EEXIST, and stays: unlink %s',
     async unlink => {
-      const dir = directory()
+      const dir = temporaryDirectory()
       const [file, folder, link] = [join(dir, 'file'), join(dir, 'folder'), join(dir, 'link')]
       writeFileSync(file, 'precious')
       mkdirSync(folder)
@@ -133,7 +133,7 @@ describe('a path that is taken', () => {
 
 describe('a path that cannot be', () => {
   it('in a directory that is not there: ENOENT, ENOTDIR', async () => {
-    const dir = directory()
+    const dir = temporaryDirectory()
     const missing = join(dir, 'missing', 's')
     await expect(bind(missing, JSONCOMM)).rejects.toEqual(failing('ENOENT', { path: missing }))
     writeFileSync(join(dir, 'file'), '')
@@ -142,13 +142,13 @@ describe('a path that cannot be', () => {
   })
 
   it('in a directory that is not ours to write: EACCES, and what is there stays', async () => {
-    const dir = directory()
-    const child = node({ uid: NOBODY })
+    const dir = temporaryDirectory()
+    const child = nodePeer({ uid: NOBODY })
     const path = join(dir, 's')
     const refused = { error: { code: 'EACCES', name: 'Error', message: expect.any(String) } }
-    expect(await child.ask({ call: 'bind', path })).toEqual(refused)
+    expect(await child.request({ call: 'bind', path })).toEqual(refused)
     await leaveStale(path)
-    const { error } = await child.ask({ call: 'bind', path, options: { unlink: 'always' } })
+    const { error } = await child.request({ call: 'bind', path, options: { unlink: 'always' } })
     expect(['EACCES', 'EADDRINUSE']).toContain(error.code)
     expect(lstatSync(path).isSocket()).toBe(true)
   })
@@ -157,8 +157,8 @@ describe('a path that cannot be', () => {
 describe('while somebody else holds the lock on the directory', () => {
   async function locked() {
     const path = place()
-    const holder = python()
-    await holder.ask({ op: 'lock', path: join(path, '..') })
+    const holder = pythonPeer()
+    await holder.request({ op: 'lock', path: join(path, '..') })
     return { path, holder }
   }
 
@@ -171,7 +171,7 @@ describe('while somebody else holds the lock on the directory', () => {
     await bound(place())
     expect(existsSync(path)).toBe(false)
     early = false
-    await holder.ask({ op: 'unlock' })
+    await holder.request({ op: 'unlock' })
     expect(await reaches(path, await binding)).toBe(true)
   })
 

@@ -2,9 +2,9 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { bind, type Channel, connect, pair } from 'fdwire'
 import { afterEach, describe, expect, it } from 'vitest'
-import { directory, python, tidy } from '../support/processes.js'
+import { cleanUpAfterEach, pythonPeer, temporaryDirectory } from '../support/processes.js'
 
-tidy()
+cleanUpAfterEach()
 
 const JSONCOMM = { protocol: 'jsoncomm' } as const
 const open: Channel[] = []
@@ -21,16 +21,16 @@ const hex = (name: unknown) => Buffer.from(name as string).toString('hex')
 
 describe('connecting fails', () => {
   it('with ENOENT where nothing is', async () => {
-    const path = join(directory(), 's')
+    const path = join(temporaryDirectory(), 's')
     await expect(connect(path, JSONCOMM)).rejects.toEqual(
       failing('ENOENT', { path, errno: -2, message: `connect ENOENT ${path}` }),
     )
   })
 
   it('with ECONNREFUSED where nobody is any more, or never was', async () => {
-    const path = join(directory(), 's')
-    const dead = python()
-    await dead.ask({ op: 'open', bind: hex(path) })
+    const path = join(temporaryDirectory(), 's')
+    const dead = pythonPeer()
+    await dead.request({ op: 'open', bind: hex(path) })
     await dead.stop()
     await expect(connect(path, JSONCOMM)).rejects.toEqual(failing('ECONNREFUSED', { path }))
     await expect(connect('\0nobody', JSONCOMM)).rejects.toEqual(
@@ -39,7 +39,7 @@ describe('connecting fails', () => {
   })
 
   it('with EPROTOTYPE where a server of streams is', async () => {
-    const path = join(directory(), 's')
+    const path = join(temporaryDirectory(), 's')
     const server = createServer().listen(path)
     await new Promise(resolve => server.once('listening', resolve))
     await expect(connect(path, JSONCOMM)).rejects.toEqual(failing('EPROTOTYPE', { path }))
@@ -48,7 +48,7 @@ describe('connecting fails', () => {
 
   it('with EADDRINUSE that names the own address where that is taken', async () => {
     const server = keep(await bind('', JSONCOMM))
-    const taken = keep(await bind(`\0${directory()}`, JSONCOMM)).localAddress as string
+    const taken = keep(await bind(`\0${temporaryDirectory()}`, JSONCOMM)).localAddress as string
     const to = server.localAddress as string
     await expect(connect(to, { ...JSONCOMM, localAddress: taken })).rejects.toEqual(
       expect.objectContaining({ code: 'EADDRINUSE', syscall: 'bind', path: taken }),
@@ -84,9 +84,9 @@ describe('a client hears its server and nobody else', () => {
     const server = keep(await bind('', JSONCOMM))
     const client = keep(await connect(server.localAddress as string, JSONCOMM))
     const to = client.localAddress as string
-    const stranger = python()
-    await stranger.ask({ op: 'open', bind: '' })
-    expect(await stranger.ask({ op: 'send', value: 'a stranger', to: hex(to) })).toEqual({
+    const stranger = pythonPeer()
+    await stranger.request({ op: 'open', bind: '' })
+    expect(await stranger.request({ op: 'send', value: 'a stranger', to: hex(to) })).toEqual({
       error: 1,
     })
     const third = keep(await bind('', JSONCOMM))
@@ -105,9 +105,9 @@ describe('a client hears its server and nobody else', () => {
   })
 
   it('whose death makes no event: the next send says it', async () => {
-    const path = join(directory(), 's')
-    const server = python()
-    await server.ask({ op: 'open', bind: hex(path) })
+    const path = join(temporaryDirectory(), 's')
+    const server = pythonPeer()
+    await server.request({ op: 'open', bind: hex(path) })
     const client = keep(await connect(path, JSONCOMM))
     const events: string[] = []
     for (const name of ['error', 'close', 'message'] as const) {

@@ -7,28 +7,28 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { createServer, connect as dialTls, type TLSSocket } from 'node:tls'
 import { adopt, type Channel, Codec, over } from 'fdwire'
 import { describe, expect, it } from 'vitest'
-import { cleanUp, keep, turns } from '../support/channels.js'
-import { beside, tidy } from '../support/processes.js'
+import { destroyChannelsAfterEach, loopTurns, track } from '../support/channels.js'
+import { cleanUpAfterEach, testPath } from '../support/processes.js'
 import {
-  afterwards,
-  all,
-  cleanUpStreams,
-  closedOf,
-  eventsOf,
+  afterTest,
   FRAMES,
   LINES,
-  nodeSockets,
-  noise,
-  takeValues,
-  until,
+  nodeSocketPair,
+  patternBytes,
+  receiveAll,
+  receiveUpTo,
+  recordEvents,
+  runCleanupsAfterEach,
+  waitUntil,
+  whenClosed,
 } from '../support/streams.js'
 
-cleanUp()
-cleanUpStreams()
-tidy()
+destroyChannelsAfterEach()
+runCleanupsAfterEach()
+cleanUpAfterEach()
 
 const MIB = 1024 * 1024
-const PEM = readFileSync(beside('support/fixtures/tls.pem'))
+const PEM = readFileSync(testPath('support/fixtures/tls.pem'))
 
 /** Both ends of a TLS connection. */
 async function tls(): Promise<[TLSSocket, TLSSocket]> {
@@ -40,7 +40,7 @@ async function tls(): Promise<[TLSSocket, TLSSocket]> {
   const client = dialTls({ port, host: '127.0.0.1', ca: PEM, servername: 'localhost' })
   const [[accepted]] = await Promise.all([connected, once(client, 'secureConnect')])
   server.close()
-  for (const one of [client, accepted]) afterwards(() => one.destroy())
+  for (const one of [client, accepted]) afterTest(() => one.destroy())
   return [client, accepted]
 }
 
@@ -55,12 +55,12 @@ function passing(options = {}): [Duplex, Duplex] {
 
 const KINDS: [string, () => Promise<[Duplex, Duplex]> | [Duplex, Duplex]][] = [
   ['TLS', tls],
-  ['sockets of Node', () => nodeSockets({ allowHalfOpen: true })],
+  ['sockets of Node', () => nodeSocketPair({ allowHalfOpen: true })],
   ['PassThrough', () => passing()],
 ]
 
 const on = <O extends object>(stream: Duplex, options: O) =>
-  keep(over(stream, options as never) as Channel)
+  track(over(stream, options as never) as Channel)
 
 describe.each(KINDS)('%s', (_, make) => {
   async function two(options: object, more: object = {}): Promise<[Channel, Channel]> {
@@ -70,24 +70,24 @@ describe.each(KINDS)('%s', (_, make) => {
 
   it('carries values of every size both ways, in order', async () => {
     const [a, b] = await two(FRAMES)
-    const values = [0, 1, 100, 16_384, 65_536, 300_000, 3 * MIB].map(noise)
+    const values = [0, 1, 100, 16_384, 65_536, 300_000, 3 * MIB].map(patternBytes)
     for (const value of values) {
       a.send(value)
       b.send(value)
     }
     for (const channel of [a, b]) {
-      const got = (await takeValues(channel, values.length)) as Buffer[]
+      const got = (await receiveUpTo(channel, values.length)) as Buffer[]
       expect(got.every((one, i) => one.equals(values[i] as Buffer))).toBe(true)
     }
   })
 
   it('ends cleanly: messages, end, close; receive gives null from then on', async () => {
     const [a, b] = await two(LINES)
-    const told = eventsOf(b)
+    const told = recordEvents(b)
     a.send('one')
     a.send('naïve 😀')
     await a.close()
-    await closedOf(b)
+    await whenClosed(b)
     expect(told).toEqual(['one', 'naïve 😀', 'end', 'close'])
     expect(await b.receive()).toBe(null)
     expect([a.fd, b.fd, b.closed]).toEqual([-1, -1, true])
@@ -95,10 +95,10 @@ describe.each(KINDS)('%s', (_, make) => {
 
   it('close sends all that is queued first, and flush waits for it', async () => {
     const [a, b] = await two(FRAMES)
-    for (let i = 0; i < 40; i++) a.send(noise(50_000 + i))
+    for (let i = 0; i < 40; i++) a.send(patternBytes(50_000 + i))
     const flushed = a.flush()
     const closed = a.close()
-    const got = (await all(b)) as Buffer[]
+    const got = (await receiveAll(b)) as Buffer[]
     expect(got.map(one => one.length)).toEqual(Array.from({ length: 40 }, (_, i) => 50_000 + i))
     await Promise.all([flushed, closed])
   })
@@ -106,9 +106,9 @@ describe.each(KINDS)('%s', (_, make) => {
   it('send gives false, and drain comes once the other side reads', async () => {
     const [a, b] = await two(FRAMES)
     let sent = 1
-    while (a.send(noise(10_000))) sent++
+    while (a.send(patternBytes(10_000))) sent++
     const drained = once(a, 'drain')
-    const got = await takeValues(b, sent)
+    const got = await receiveUpTo(b, sent)
     await drained
     expect(got).toHaveLength(sent)
     expect(a.stats.queuedBytes).toBeLessThanOrEqual(32_768)
@@ -120,22 +120,22 @@ describe.each(KINDS)('%s', (_, make) => {
     a.send('first')
     await once(b, 'message').catch(() => {})
     for (let i = 0; i < 300; i++) {
-      a.send(noise(100_000))
-      await turns(1)
+      a.send(patternBytes(100_000))
+      await loopTurns(1)
     }
     expect(a.stats.queuedBytes).toBeGreaterThan(10 * MIB)
     expect(b.stats.unread).toBeLessThan(100)
-    expect(await takeValues(b, 300)).toHaveLength(300)
+    expect(await receiveUpTo(b, 300)).toHaveLength(300)
   })
 
   it('an end in mid-message is an error that says what is missing', async () => {
     const [stream, other] = await make()
     const channel = on(other, FRAMES)
     channel.on('error', () => {})
-    const frame = new Codec('length_prefixed').encode(noise(1_000))
+    const frame = new Codec('length_prefixed').encode(patternBytes(1_000))
     stream.write(Buffer.concat([frame, frame.subarray(0, 1_003)]))
     stream.end()
-    const [first] = (await takeValues(channel, 1)) as Buffer[]
+    const [first] = (await receiveUpTo(channel, 1)) as Buffer[]
     expect(first?.length).toBe(1_000)
     const cut = { code: 'ERR_FDWIRE_CUT_SHORT', missing: 1 }
     await expect(channel.receive()).rejects.toMatchObject(cut)
@@ -146,14 +146,14 @@ describe.each(KINDS)('%s', (_, make) => {
     const [stream, other] = await make()
     stream.on('error', () => {})
     const channel = on(other, FRAMES)
-    const told = eventsOf(channel)
+    const told = recordEvents(channel)
     const fatal = new Error('fatal')
-    channel.send(noise(MIB))
+    channel.send(patternBytes(MIB))
     const flushed = channel.flush()
     const failed = expect(flushed).rejects.toBe(fatal)
     other.destroy(fatal)
     await failed
-    await closedOf(channel)
+    await whenClosed(channel)
     expect(told).toEqual(['fatal', 'close'])
     stream.destroy()
   })
@@ -168,7 +168,7 @@ describe.each(KINDS)('%s', (_, make) => {
       channel.on(event, () => void told.push(event))
     }
     channel.on('message', () => {})
-    const closed = closedOf(channel)
+    const closed = whenClosed(channel)
     stream.destroy()
     // Long before the 10 s that close() waits for a peer.
     await Promise.race([closed, delay(5_000, 'late', { ref: false })])
@@ -185,15 +185,15 @@ describe.each(KINDS)('%s', (_, make) => {
     stream.on('error', () => {})
     const channel = on(other, FRAMES)
     channel.on('error', () => {})
-    channel.send(noise(24 * MIB))
+    channel.send(patternBytes(24 * MIB))
     const flushed = channel.flush().then(
       () => 'flushed',
       () => 'rejected',
     )
-    await turns(2)
+    await loopTurns(2)
     other.destroy()
     expect(await flushed).toBe('rejected')
-    await closedOf(channel)
+    await whenClosed(channel)
     stream.destroy()
   })
 
@@ -201,11 +201,11 @@ describe.each(KINDS)('%s', (_, make) => {
     const [a, b] = await two(LINES, { allowHalfOpen: true })
     a.send('question')
     a.end()
-    expect(await all(b)).toEqual(['question'])
+    expect(await receiveAll(b)).toEqual(['question'])
     b.send('answer')
     b.end()
-    expect(await all(a)).toEqual(['answer'])
-    await Promise.all([closedOf(a), closedOf(b)])
+    expect(await receiveAll(a)).toEqual(['answer'])
+    await Promise.all([whenClosed(a), whenClosed(b)])
   })
 
   it('can not be detached', async () => {
@@ -221,7 +221,7 @@ describe('the standard streams of a child', () => {
     const channel = on(stream, { ...LINES, encoding: 'json' })
     const values = Array.from({ length: 500 }, (_, i) => ({ i, text: 'é'.repeat(i) }))
     channel.sendAll(values as never)
-    expect(await takeValues(channel, 500)).toEqual(values)
+    expect(await receiveUpTo(channel, 500)).toEqual(values)
     channel.end()
     expect(await channel.receive()).toBe(null)
     expect((await once(child, 'close'))[0]).toBe(0)
@@ -289,7 +289,7 @@ describe('a TLSSocket', () => {
     expect(() => adopt(client, LINES)).toThrow(/over\(\)/)
     const [a, b] = [on(client, LINES), on(server, LINES)]
     a.send('fine')
-    expect(await takeValues(b, 1)).toEqual(['fine'])
-    await until(() => a.stats.queuedBytes === 0)
+    expect(await receiveUpTo(b, 1)).toEqual(['fine'])
+    await waitUntil(() => a.stats.queuedBytes === 0)
   })
 })

@@ -4,15 +4,29 @@ import { closeSync, readSync, writeSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
 import { adopt, bind, type Channel, connect, type Message, pair } from 'fdwire'
 import { describe, expect, it } from 'vitest'
-import { cleanUp, coded, JSONCOMM, keep, turns, twoOf } from '../support/channels.js'
-import { beside, Peer, tidy } from '../support/processes.js'
-import { cleanUpStreams, FRAMES, LINES, overTcp, rawTo, streams } from '../support/streams.js'
+import {
+  channelPair,
+  destroyChannelsAfterEach,
+  errorWithCode,
+  JSONCOMM,
+  loopTurns,
+  track,
+} from '../support/channels.js'
+import { cleanUpAfterEach, Peer, testPath } from '../support/processes.js'
+import {
+  FRAMES,
+  LINES,
+  rawStreamPair,
+  runCleanupsAfterEach,
+  streamPair,
+  tcpPair,
+} from '../support/streams.js'
 
-cleanUp()
-cleanUpStreams()
-tidy()
+destroyChannelsAfterEach()
+runCleanupsAfterEach()
+cleanUpAfterEach()
 
-const FILE = beside('support/children/transfer.mjs')
+const FILE = testPath('support/children/transfer.mjs')
 const CONTROL = { protocol: 'length_prefixed', encoding: 'json', maxFds: 1 } as const
 
 const { takeUntilQuiet } = (await import('../support/children/transfer.mjs' as string)) as {
@@ -24,12 +38,12 @@ type Options = any
 
 /** How the two ends are connected, and the options of both. */
 const WAYS: [string, Options, (options: Options) => Promise<readonly [Channel, Channel]>][] = [
-  ['dgram', JSONCOMM, async () => twoOf()],
+  ['dgram', JSONCOMM, async () => channelPair()],
   ['a bound dgram', JSONCOMM, dgramByName],
   ['seqpacket', { ...JSONCOMM, type: 'seqpacket' }, async options => pair(options) as Pair],
-  ['a stream of lines', { ...LINES, encoding: 'json' }, async options => streams(options)],
-  ['a stream of frames', { ...FRAMES, encoding: 'json' }, async options => streams(options)],
-  ['TCP', { ...FRAMES, encoding: 'json' }, overTcp],
+  ['a stream of lines', { ...LINES, encoding: 'json' }, async options => streamPair(options)],
+  ['a stream of frames', { ...FRAMES, encoding: 'json' }, async options => streamPair(options)],
+  ['TCP', { ...FRAMES, encoding: 'json' }, tcpPair],
 ]
 type Pair = [Channel, Channel]
 
@@ -66,7 +80,7 @@ const MOVERS: [string, Mover][] = [
       closeSync(fd)
       const message = (await control.receive()) as Message<unknown[]>
       control.destroy()
-      expect(await process.ended).toBe(0)
+      expect(await process.exited).toBe(0)
       return { values: message.value, fd: message.fds.take(0) }
     },
   ],
@@ -83,7 +97,7 @@ describe.each(MOVERS)('a channel moves to %s and back', (_, moveTo) => {
 
       const before = await takeUntilQuiet(near, 100)
       const there = await moveTo(near.detach(), options)
-      const back = keep(adopt(there.fd, options)) as Channel
+      const back = track(adopt(there.fd, options)) as Channel
       const after: unknown[] = []
       const { value, from } = (await back.receive()) as Message
       after.push(value)
@@ -94,7 +108,7 @@ describe.each(MOVERS)('a channel moves to %s and back', (_, moveTo) => {
         count = value.count
         if (count === undefined) after.push(value)
       }
-      expect(await peer.ended).toBe(0)
+      expect(await peer.exited).toBe(0)
 
       expect(Math.min(before.length, there.values.length)).toBeGreaterThanOrEqual(100)
       const values = [...before.map(message => message.value), ...there.values, ...after]
@@ -112,7 +126,7 @@ describe('a channel with half a message in hand', () => {
     'can not be detached, says so, and can when that is read: %s',
     async (_, options, bytes) => {
       for (let cut = 1; cut < bytes.length; cut++) {
-        const [raw, channel] = rawTo(options)
+        const [raw, channel] = rawStreamPair(options)
         raw.send(Buffer.concat([bytes, bytes.subarray(0, cut)]))
         expect((await channel.receive())?.value).toBe('message')
         expect(channel.stats.inHand).toBe(cut)
@@ -127,7 +141,7 @@ describe('a channel with half a message in hand', () => {
         raw.send(bytes.subarray(cut))
         expect((await rest).map(({ value }) => value)).toEqual(['message'])
         raw.send(bytes)
-        const again = keep(adopt(channel.detach(), options)) as Channel
+        const again = track(adopt(channel.detach(), options)) as Channel
         expect((await again.receive())?.value).toBe('message')
       }
     },
@@ -140,27 +154,27 @@ describe('a channel with something unsent', () => {
   it.each(['dgram', 'seqpacket', 'stream'] as const)(
     'can not be detached before flush resolves: %s',
     async type => {
-      const [a, b] = pair({ protocol: 'raw', type }).map(keep) as [Channel, Channel]
+      const [a, b] = pair({ protocol: 'raw', type }).map(track) as [Channel, Channel]
       const sent = 4 * MIB
       for (let bytes = 0; bytes < sent; bytes += MIB / 16) a.send(Buffer.alloc(MIB / 16))
       expect(a.stats.queued).toBeGreaterThan(0)
-      expect(() => a.detach()).toThrow(coded('NOT_QUIET'))
+      expect(() => a.detach()).toThrow(errorWithCode('NOT_QUIET'))
       let received = 0
       b.on('message', value => {
         received += (value as Buffer).length
       })
       await a.flush()
       closeSync(a.detach())
-      while (received < sent) await turns(1)
+      while (received < sent) await loopTurns(1)
     },
   )
 
   it.each([1, 2])('that has just gone out, before that is told: %i listeners', async listeners => {
-    const [a, b] = streams(LINES)
+    const [a, b] = streamPair(LINES)
     const fd = b.detach()
     while (a.stats.queued === 0) {
       a.send('x'.repeat(99))
-      await turns(1)
+      await loopTurns(1)
     }
     const told: unknown[] = []
     // In the same turn of the channel as the last bytes go out; of several, with all of it read already.
@@ -168,7 +182,7 @@ describe('a channel with something unsent', () => {
       a.on('message', () => {
         told.push('message')
         expect(a.stats.queued).toBe(0)
-        expect(() => a.detach()).toThrow(coded('NOT_QUIET'))
+        expect(() => a.detach()).toThrow(errorWithCode('NOT_QUIET'))
       })
     }
     const flushed = a.flush().then(() => told.push('flushed'))
@@ -231,10 +245,10 @@ os.set_blocking(3, False)`,
         const [here, there] = [a.detach(), b.detach()]
         if (odd) tell(here)
         const found = toldOf(here)
-        const channel = keep(adopt(here, telling))
-        const other = keep(adopt(there, options))
+        const channel = track(adopt(here, telling))
+        const other = track(adopt(there, options))
         for (let i = 0; i < 1_000; i++) channel.send(Buffer.alloc(1_000))
-        await turns(2)
+        await loopTurns(2)
         // A stream asks for a larger send buffer, the others for credentials, and nobody for pidfds.
         if (!odd || type === 'stream') expect(toldOf(channel.fd)).not.toBe(found)
         other.on('message', () => {})

@@ -2,9 +2,9 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Address, bind, type Channel, connect } from 'fdwire'
 import { afterEach, describe, expect, it } from 'vitest'
-import { directory, python, tidy } from '../support/processes.js'
+import { cleanUpAfterEach, pythonPeer, temporaryDirectory } from '../support/processes.js'
 
-tidy()
+cleanUpAfterEach()
 
 const JSONCOMM = { protocol: 'jsoncomm' } as const
 const open: Channel[] = []
@@ -50,7 +50,7 @@ describe('a name that one binds is the name that others see and answer', () => {
     ['an abstract name that is not UTF-8', dir => Buffer.concat([Buffer.of(0), latin1(dir)])],
   ]
   it.each(names)('%s', async (_, nameIn) => {
-    const name = nameIn(directory())
+    const name = nameIn(temporaryDirectory())
     const [server, client] = [await bound(''), await bound(name)]
     expect(client.localAddress).toEqual(name)
     expect(await thereAndBack(server, client)).toEqual(name)
@@ -58,7 +58,7 @@ describe('a name that one binds is the name that others see and answer', () => {
   })
 
   it('a UTF-8 name as Buffer or Uint8Array is the same name', async () => {
-    const path = join(directory(), 'é')
+    const path = join(temporaryDirectory(), 'é')
     const server = await bound(Buffer.from(path))
     expect(server.localAddress).toBe(path)
     const client = await connected(new Uint8Array(Buffer.from(path)))
@@ -71,7 +71,7 @@ describe('a name that one binds is the name that others see and answer', () => {
   })
 
   it('a path of 108 bytes is removed at close', async () => {
-    const path = path108(directory())
+    const path = path108(temporaryDirectory())
     const channel = await bind(path, JSONCOMM)
     expect(existsSync(path)).toBe(true)
     await channel.close()
@@ -145,7 +145,7 @@ describe('a sender is told as it is', () => {
 
   it('each its own, in a burst of several senders', async () => {
     const server = await bound('')
-    const senders = [await bound(''), await bound(latin1(directory())), await bound('')]
+    const senders = [await bound(''), await bound(latin1(temporaryDirectory())), await bound('')]
     const names = [0, 0, 1, 2, 1].map(i => senders[i]?.localAddress)
     const nameless = await connected(server.localAddress as string, { localAddress: null })
     for (const i of [0, 0, 1]) senders[i]?.send(i, { to: server.localAddress as string })
@@ -163,13 +163,13 @@ describe("a sender's relative path", () => {
     ['not UTF-8', Buffer.from('pe\xe9r', 'latin1')],
   ]
   it.each(names)('is refused as destination unless allowed: %s', async (_, name) => {
-    const dir = directory()
+    const dir = temporaryDirectory()
     const server = await bound(join(dir, 'server'))
-    const peer = python({ cwd: dir })
+    const peer = pythonPeer({ cwd: dir })
     const hex = Buffer.from(name as string).toString('hex')
-    await peer.ask({ op: 'open', bind: hex })
+    await peer.request({ op: 'open', bind: hex })
     const to = Buffer.from(join(dir, 'server')).toString('hex')
-    await peer.ask({ op: 'send', value: 'hello', to })
+    await peer.request({ op: 'send', value: 'hello', to })
     const from = (await server.receive())?.from as Address
     expect(from).toEqual(name)
     const refused = expect.objectContaining({ code: 'ERR_FDWIRE_BAD_ADDRESS', fault: 'caller' })
@@ -182,17 +182,17 @@ describe("a sender's relative path", () => {
     )
     process.chdir(dir)
     server.send('answer', { to: from, allowRelative: true })
-    expect((await peer.ask({ op: 'recv' })).value).toBe('answer')
+    expect((await peer.request({ op: 'recv' })).value).toBe('answer')
   })
 
   it('goes where the option of the channel allows it', async () => {
-    process.chdir(directory())
+    process.chdir(temporaryDirectory())
     const [server, client] = [await bound('server', { allowRelative: true }), await bound('client')]
     expect(await thereAndBack(server, client)).toBe('client')
   })
 
   it('as long as no sender has come with it, is a destination as any other', async () => {
-    process.chdir(directory())
+    process.chdir(temporaryDirectory())
     const [server, client] = [await bound('server'), await bound('')]
     client.send('by a path of my own', { to: 'server' })
     expect((await server.receive())?.value).toBe('by a path of my own')

@@ -2,9 +2,9 @@ import { closeSync } from 'node:fs'
 import { adopt, bind, type Channel, connect, pair } from 'fdwire'
 import { Socket } from 'fdwire/jsoncomm'
 import { afterEach, describe, expect, it } from 'vitest'
-import { tidy } from '../support/processes.js'
+import { cleanUpAfterEach } from '../support/processes.js'
 
-tidy()
+cleanUpAfterEach()
 
 const JSONCOMM = { protocol: 'jsoncomm' } as const
 const open: Channel[] = []

@@ -1,21 +1,27 @@
 import { closeSync, openSync } from 'node:fs'
 import { type Channel, Codec, type FdSet } from 'fdwire'
 import { describe, expect, it } from 'vitest'
-import { cleanUp, coded, opened, turns, withFd } from '../support/channels.js'
 import {
-  cleanUpStreams,
-  closedOf,
-  eventsOf,
+  countOpen,
+  destroyChannelsAfterEach,
+  errorWithCode,
+  loopTurns,
+  withFd,
+} from '../support/channels.js'
+import {
   FRAMES,
-  noise,
-  overTcp,
+  patternBytes,
   RAW_STREAM,
-  streams,
-  until,
+  recordEvents,
+  runCleanupsAfterEach,
+  streamPair,
+  tcpPair,
+  waitUntil,
+  whenClosed,
 } from '../support/streams.js'
 
-cleanUp()
-cleanUpStreams()
+destroyChannelsAfterEach()
+runCleanupsAfterEach()
 
 const MIB = 1024 * 1024
 const WITH_FDS = { ...FRAMES, maxFds: 8 }
@@ -34,40 +40,40 @@ async function counts(channel: Channel, count: number): Promise<[number, number]
 
 describe('descriptors beside the messages of a stream', () => {
   it('arrive with the message that they were sent with, whatever stands around it', async () => {
-    const [a, b] = streams(WITH_FDS)
+    const [a, b] = streamPair(WITH_FDS)
     const sizes = [10, 0, 100_000, 5, 40_000, 1, MIB, 3, 200_000, 70_000]
     const expected: [number, number][] = []
     await withFd(fd => {
       for (let i = 0; i < 60; i++) {
         const size = sizes[i % sizes.length] as number
         const count = (i * 7) % 4
-        a.send(noise(size), count === 0 ? undefined : { fds: Array(count).fill(fd) })
+        a.send(patternBytes(size), count === 0 ? undefined : { fds: Array(count).fill(fd) })
         expected.push([size, count])
       }
     }, '/dev/full')
     expect(await counts(b, 60)).toEqual(expected)
-    expect(opened('/dev/full')).toBe(0)
+    expect(countOpen('/dev/full')).toBe(0)
     expect(b.stats).toMatchObject({ received: 60, openFds: 0 })
     expect(a.stats).toMatchObject({ sent: 60, queuedFds: 0 })
   })
 
   it('arrive though nobody reads for long, in order', async () => {
-    const [a, b] = streams(WITH_FDS)
+    const [a, b] = streamPair(WITH_FDS)
     await withFd(fd => {
       for (let i = 0; i < 300; i++) a.send(`${i}`, i % 3 === 0 ? { fds: [fd] } : undefined)
     }, '/dev/full')
-    await turns(3)
+    await loopTurns(3)
     for (let i = 0; i < 300; i++) {
       const { value, fds } = (await b.receive()) as { value: Buffer; fds: FdSet }
       expect([String(value), fds.length]).toEqual([`${i}`, i % 3 === 0 ? 1 : 0])
       fds.close()
     }
-    expect(opened('/dev/full')).toBe(0)
+    expect(countOpen('/dev/full')).toBe(0)
   })
 
   it('more than the receiver allows are closed, the message is malformed, the next arrives', async () => {
     for (const maxFds of [0, 1]) {
-      const [a, b] = streams(WITH_FDS, { maxFds })
+      const [a, b] = streamPair(WITH_FDS, { maxFds })
       const told: unknown[] = []
       b.on('malformed', error => told.push(error.code))
       b.on('message', (value, fds) => {
@@ -77,17 +83,17 @@ describe('descriptors beside the messages of a stream', () => {
       await withFd(async fd => {
         a.send('two', { fds: [fd, fd] })
         a.send('none')
-        await until(() => told.length === 2)
+        await waitUntil(() => told.length === 2)
       }, '/dev/full')
       expect(told).toEqual(['ERR_FDWIRE_TOO_MANY_FDS', 'none'])
-      expect(opened('/dev/full')).toBe(0)
+      expect(countOpen('/dev/full')).toBe(0)
     }
   })
 
   it('that were not asked for are closed, wherever they come', async () => {
-    const [raw, b] = streams({ ...RAW_STREAM, maxFds: 8 }, { ...FRAMES, maxFds: 0 })
+    const [raw, b] = streamPair({ ...RAW_STREAM, maxFds: 8 }, { ...FRAMES, maxFds: 0 })
     // A raw end sends them in the middle of a frame.
-    const frame = new Codec('length_prefixed').encode(noise(1_000))
+    const frame = new Codec('length_prefixed').encode(patternBytes(1_000))
     const told: unknown[] = []
     b.on('malformed', error => told.push(error.code))
     b.on('message', value => told.push((value as Buffer).length))
@@ -96,46 +102,46 @@ describe('descriptors beside the messages of a stream', () => {
       raw.send(frame.subarray(500))
       raw.send(frame)
     }, '/dev/full')
-    await until(() => told.length === 2)
+    await waitUntil(() => told.length === 2)
     expect(told).toEqual(['ERR_FDWIRE_TOO_MANY_FDS', 1_000])
-    expect(opened('/dev/full')).toBe(0)
+    expect(countOpen('/dev/full')).toBe(0)
   })
 
   it('of a message that never ends are closed with the channel', async () => {
     for (const end of ['end', 'destroy'] as const) {
-      const [raw, b] = streams({ ...RAW_STREAM, maxFds: 8 }, WITH_FDS)
-      const told = eventsOf(b)
-      const frame = new Codec('length_prefixed').encode(noise(300_000))
+      const [raw, b] = streamPair({ ...RAW_STREAM, maxFds: 8 }, WITH_FDS)
+      const told = recordEvents(b)
+      const frame = new Codec('length_prefixed').encode(patternBytes(300_000))
       await withFd(fd => {
         raw.send(frame.subarray(0, 100_000), { fds: [fd, fd] })
       }, '/dev/full')
-      await until(() => b.stats.inHand === 100_000)
-      expect(opened('/dev/full')).toBe(2)
+      await waitUntil(() => b.stats.inHand === 100_000)
+      expect(countOpen('/dev/full')).toBe(2)
       if (end === 'end') raw.end()
       else b.destroy()
-      await closedOf(b)
+      await whenClosed(b)
       expect(told).toEqual(end === 'end' ? ['ERR_FDWIRE_CUT_SHORT', 'close'] : ['close'])
-      expect(opened('/dev/full')).toBe(0)
+      expect(countOpen('/dev/full')).toBe(0)
     }
   })
 
   it('are duplicated when they have to wait, and closed when they are dropped', async () => {
-    const [a] = streams(WITH_FDS)
-    a.send(noise(MIB))
+    const [a] = streamPair(WITH_FDS)
+    a.send(patternBytes(MIB))
     await withFd(fd => {
       for (let i = 0; i < 5; i++) a.send('x', { fds: [fd, fd] })
     }, '/dev/full')
-    expect([opened('/dev/full'), a.stats.queuedFds]).toEqual([10, 10])
+    expect([countOpen('/dev/full'), a.stats.queuedFds]).toEqual([10, 10])
     a.destroy()
-    expect(opened('/dev/full')).toBe(0)
+    expect(countOpen('/dev/full')).toBe(0)
   })
 
   it('are bounded by maxQueuedFds, and nothing of the refused message goes out', async () => {
-    const [a, b] = streams({ ...WITH_FDS, maxQueuedFds: 3 })
-    a.send(noise(MIB))
+    const [a, b] = streamPair({ ...WITH_FDS, maxQueuedFds: 3 })
+    a.send(patternBytes(MIB))
     await withFd(fd => {
       a.send('two', { fds: [fd, fd] })
-      expect(() => a.send('four', { fds: [fd, fd] })).toThrow(coded('QUEUE_FULL'))
+      expect(() => a.send('four', { fds: [fd, fd] })).toThrow(errorWithCode('QUEUE_FULL'))
       a.send('one', { fds: [fd] })
     }, '/dev/full')
     expect(await counts(b, 3)).toEqual([
@@ -146,37 +152,37 @@ describe('descriptors beside the messages of a stream', () => {
   })
 
   it('that are none throw, and the stream goes on', async () => {
-    const [a, b] = streams(WITH_FDS)
+    const [a, b] = streamPair(WITH_FDS)
     const closed = openSync('/dev/null', 'r')
     closeSync(closed)
-    expect(() => a.send('x', { fds: [closed] })).toThrow(coded('EBADF'))
-    expect(() => a.send('x', { fds: Array(9).fill(0) })).toThrow(coded('TOO_MANY_FDS'))
+    expect(() => a.send('x', { fds: [closed] })).toThrow(errorWithCode('EBADF'))
+    expect(() => a.send('x', { fds: Array(9).fill(0) })).toThrow(errorWithCode('TOO_MANY_FDS'))
     a.send('fine')
     expect(await counts(b, 1)).toEqual([[4, 0]])
     expect(a.stats.sent).toBe(1)
   })
 
   it('stop the reader at maxOpenFds, which goes on when they are closed', async () => {
-    const [a, b] = streams(WITH_FDS, { maxOpenFds: 4 })
+    const [a, b] = streamPair(WITH_FDS, { maxOpenFds: 4 })
     const sets: FdSet[] = []
     b.on('message', (_, fds) => void sets.push(fds))
     await withFd(fd => {
       for (let i = 0; i < 20; i++) a.send('x', { fds: [fd] })
     }, '/dev/full')
-    await until(() => sets.length >= 4)
-    await turns(5)
+    await waitUntil(() => sets.length >= 4)
+    await loopTurns(5)
     expect(sets.length).toBeLessThan(12)
     while (sets.length < 20) {
       for (const set of sets) set.close()
-      await turns(1)
+      await loopTurns(1)
     }
     for (const set of sets) set.close()
-    expect(opened('/dev/full')).toBe(0)
+    expect(countOpen('/dev/full')).toBe(0)
   })
 
   it('can not go over TCP', async () => {
-    const [a] = await overTcp(FRAMES)
-    expect(() => a.send('x', { fds: [0] })).toThrow(coded('TOO_MANY_FDS'))
-    await expect(overTcp(WITH_FDS)).rejects.toThrow(/maxFds/)
+    const [a] = await tcpPair(FRAMES)
+    expect(() => a.send('x', { fds: [0] })).toThrow(errorWithCode('TOO_MANY_FDS'))
+    await expect(tcpPair(WITH_FDS)).rejects.toThrow(/maxFds/)
   })
 })

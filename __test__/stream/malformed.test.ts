@@ -1,40 +1,40 @@
 import { once } from 'node:events'
 import { type Channel, Codec } from 'fdwire'
 import { describe, expect, it } from 'vitest'
-import { cleanUp, coded, turns } from '../support/channels.js'
-import { beside, Peer, tidy } from '../support/processes.js'
+import { destroyChannelsAfterEach, errorWithCode, loopTurns } from '../support/channels.js'
+import { cleanUpAfterEach, Peer, testPath } from '../support/processes.js'
 import {
-  accepted,
-  cleanUpStreams,
-  closedOf,
-  eventsOf,
+  acceptNext,
   FRAMES,
-  listening,
-  noise,
-  rawTo,
-  streams,
-  takeValues,
-  until,
+  patternBytes,
+  rawStreamPair,
+  receiveUpTo,
+  recordEvents,
+  runCleanupsAfterEach,
+  startListener,
+  streamPair,
+  waitUntil,
+  whenClosed,
 } from '../support/streams.js'
 
-cleanUp()
-cleanUpStreams()
-tidy()
+destroyChannelsAfterEach()
+runCleanupsAfterEach()
+cleanUpAfterEach()
 
 const MIB = 1024 * 1024
 const PROTOCOLS = ['uds_comms', 'stockings', 'msg_channel', 'length_prefixed', 'lines'] as const
 const child = (name: string, ...args: unknown[]) =>
   new Peer(process.execPath, [
-    beside('support/children/streams.mjs'),
+    testPath('support/children/streams.mjs'),
     name,
     ...args.map(arg => JSON.stringify(arg)),
   ])
 
 /** Everything that a channel tells of itself, until it is closed. */
 async function toldOf(channel: Channel): Promise<unknown[]> {
-  const told = eventsOf(channel)
+  const told = recordEvents(channel)
   channel.on('malformed', error => told.push(error.code))
-  await closedOf(channel)
+  await whenClosed(channel)
   return told
 }
 
@@ -62,7 +62,7 @@ function decode(codec: Codec, chunks: Iterable<Buffer>): unknown[] {
 describe.each(PROTOCOLS)('%s', protocol => {
   const encode = (value: string | Buffer) => new Codec(protocol).encode(value as never)
   /** A channel with few bytes allowed, and a peer that writes anything. */
-  const bad = (options = {}) => rawTo({ protocol, maxMessage: 100_000, ...options })
+  const bad = (options = {}) => rawStreamPair({ protocol, maxMessage: 100_000, ...options })
 
   it('truncated at every byte: cut short, with a number of missing bytes that is right', async () => {
     const frame = encode('naïve text')
@@ -73,7 +73,7 @@ describe.each(PROTOCOLS)('%s', protocol => {
       expect(String((await channel.receive())?.value)).toBe('naïve text')
       const error = await channel.receive().catch(caught => caught)
       // Without finalLine what stands behind the last delimiter is no message.
-      expect(error).toEqual(coded('CUT_SHORT'))
+      expect(error).toEqual(errorWithCode('CUT_SHORT'))
       expect(error.missing).toBeGreaterThan(0)
       expect(error.missing).toBeLessThanOrEqual(frame.length - at)
       if (at > 12)
@@ -114,7 +114,7 @@ describe.each(PROTOCOLS)('%s', protocol => {
   it('the codec never changes what it is given, and keeps nothing of it', () => {
     const bytes = Buffer.concat([
       encode('one'),
-      encode(protocol === 'lines' ? 'two' : noise(500).toString('hex')),
+      encode(protocol === 'lines' ? 'two' : patternBytes(500).toString('hex')),
     ])
     const copy = Buffer.from(bytes)
     const codec = new Codec(protocol)
@@ -143,7 +143,7 @@ describe.each(PROTOCOLS)('%s', protocol => {
     for (let at = 0; at < whole.length - 10 && !channel.closed; at += 10_000) {
       if (raw.closed) break
       raw.send(whole.subarray(at, Math.min(at + 10_000, whole.length - 10)))
-      await turns(1)
+      await loopTurns(1)
     }
     expect(await told).toEqual(['ERR_FDWIRE_MESSAGE_TOO_LARGE', 'close'])
   })
@@ -170,7 +170,7 @@ describe('headers', () => {
     ['msg_channel', 'is of HTTP', line('GET / HTTP/1.1\r\n'), 'BAD_HEADER'],
   ]
   it.each(headers)('%s: one that %s', async (protocol, _, header, code) => {
-    const [raw, channel] = rawTo({ protocol, maxMessage: MIB })
+    const [raw, channel] = rawStreamPair({ protocol, maxMessage: MIB })
     const told = toldOf(channel)
     raw.send(Buffer.from(header, 'hex'))
     expect(await told).toEqual([`ERR_FDWIRE_${code}`, 'close'])
@@ -185,7 +185,7 @@ describe('headers', () => {
     async protocol => {
       const first = made(protocol)
       for (const byte of [0x00, 0x30, 0x39, 0x66, 0x7f, 0x80, 0xff]) {
-        const [raw, channel] = rawTo({ protocol, maxMessage: MIB })
+        const [raw, channel] = rawStreamPair({ protocol, maxMessage: MIB })
         const told = toldOf(channel)
         raw.send(Buffer.concat([first, Buffer.alloc(16, byte)]))
         raw.end()
@@ -201,13 +201,13 @@ describe('headers', () => {
     '%s: a header that never ends is not kept for ever',
     async protocol => {
       for (const byte of [0x30, 0x39, 0x80, 0xff, 0x20]) {
-        const [raw, channel] = rawTo({ protocol, maxMessage: 10_000 })
+        const [raw, channel] = rawStreamPair({ protocol, maxMessage: 10_000 })
         raw.on('error', () => {})
         const told = toldOf(channel)
         const piece = Buffer.alloc(4_000, byte)
         for (let sent = 0; sent < 50 && !channel.closed && !raw.closed; sent++) {
           raw.send(piece)
-          await turns(1)
+          await loopTurns(1)
           expect(channel.stats.inHand).toBeLessThan(30_000)
         }
         raw.destroy()
@@ -224,51 +224,51 @@ describe('headers', () => {
     ]
     for (const [protocol, bytes] of promises) {
       const peer = child('promised', protocol, bytes)
-      const { grown, inHand } = await peer.line()
+      const { grown, inHand } = await peer.receive()
       expect(inHand).toBe(bytes?.length && bytes.length / 2)
       expect(grown).toBeLessThan(32)
-      await peer.ended
+      await peer.exited
     }
   })
 })
 
 describe('a peer', () => {
   it('that reads nothing fills our queue up to its bound', async () => {
-    const [, channel] = streams({ ...FRAMES, maxQueued: MIB })
+    const [, channel] = streamPair({ ...FRAMES, maxQueued: MIB })
     const fill = () => {
-      for (;;) channel.send(noise(50_000))
+      for (;;) channel.send(patternBytes(50_000))
     }
-    expect(fill).toThrow(coded('QUEUE_FULL'))
+    expect(fill).toThrow(errorWithCode('QUEUE_FULL'))
     expect(channel.stats.queuedBytes).toBeLessThanOrEqual(MIB + 60_000)
-    expect(fill).toThrow(coded('QUEUE_FULL'))
+    expect(fill).toThrow(errorWithCode('QUEUE_FULL'))
     channel.destroy()
   })
 
   it('that writes for ever into a channel that nobody reads costs no memory', async () => {
-    const listener = await listening('', FRAMES)
+    const listener = await startListener('', FRAMES)
     const peer = child('flooded', listener.address)
-    const channel = await accepted(listener)
+    const channel = await acceptNext(listener)
     channel.on('error', () => {})
-    const bytes = noise(100_000)
+    const bytes = patternBytes(100_000)
     channel.send('first')
-    expect(await peer.line()).toBe('paused')
+    expect(await peer.receive()).toBe('paused')
     for (let i = 0; i < 2_000; i++) {
       if (channel.stats.queuedBytes > MIB) break
       channel.send(bytes)
-      await turns(1)
+      await loopTurns(1)
     }
     expect(channel.stats.queuedBytes).toBeGreaterThan(MIB)
-    peer.say({})
-    const { grown, unread } = await peer.line()
+    peer.send({})
+    const { grown, unread } = await peer.receive()
     expect(grown).toBeLessThan(16)
     expect(unread).toBeLessThan(10)
-    await peer.ended
+    await peer.exited
   })
 
   it('that is faster than its reader is held up, and loses nothing', async () => {
-    const [a, b] = streams({ ...FRAMES, maxQueued: 256 * MIB })
+    const [a, b] = streamPair({ ...FRAMES, maxQueued: 256 * MIB })
     const count = 400
-    for (let i = 0; i < count; i++) a.send(noise(50_000 + i))
+    for (let i = 0; i < count; i++) a.send(patternBytes(50_000 + i))
     const lengths: number[] = []
     for await (const { value } of b) {
       lengths.push((value as Buffer).length)
@@ -279,29 +279,29 @@ describe('a peer', () => {
   })
 
   it('that sends one byte at a time for ever is served beside others', async () => {
-    const [slow, a] = rawTo(FRAMES)
-    const [x, y] = streams(FRAMES)
-    const frame = new Codec('length_prefixed').encode(noise(2_000))
+    const [slow, a] = rawStreamPair(FRAMES)
+    const [x, y] = streamPair(FRAMES)
+    const frame = new Codec('length_prefixed').encode(patternBytes(2_000))
     let at = 0
-    const got = takeValues(a, 1)
+    const got = receiveUpTo(a, 1)
     const others: unknown[] = []
     y.on('message', value => others.push(value))
     while (at < frame.length) {
       slow.send(frame.subarray(at, ++at))
       x.send('other')
-      await turns(1)
+      await loopTurns(1)
     }
-    expect((await got)[0]).toEqual(noise(2_000))
-    await until(() => others.length === frame.length)
+    expect((await got)[0]).toEqual(patternBytes(2_000))
+    await waitUntil(() => others.length === frame.length)
   })
 
   it('that sends malformed messages is told of, and what is behind them arrives', async () => {
-    const [raw, channel] = rawTo({ protocol: 'lines', encoding: 'json' })
+    const [raw, channel] = rawStreamPair({ protocol: 'lines', encoding: 'json' })
     const told: unknown[] = []
     channel.on('malformed', error => told.push(error.code))
     channel.on('message', value => told.push(value))
     raw.send(Buffer.from('1\n{\n2\n\xff\n3\n\n4\n', 'latin1'))
-    await until(() => told.includes(4))
+    await waitUntil(() => told.includes(4))
     expect(told.filter(one => typeof one === 'number')).toEqual([1, 2, 3, 4])
     expect(told).toContain('ERR_FDWIRE_NOT_JSON')
     expect(told).toContain('ERR_FDWIRE_NOT_UTF8')
@@ -320,28 +320,28 @@ describe('a codec', () => {
       'fine',
     ])
     for (const call of [() => codec.push(good), () => codec.end(), () => codec.push(good)]) {
-      expect(call).toThrow(coded('MESSAGE_TOO_LARGE'))
+      expect(call).toThrow(errorWithCode('MESSAGE_TOO_LARGE'))
     }
   })
 
   it('end inside of a message throws with what is missing; after a good end push throws', () => {
-    const frame = new Codec('length_prefixed').encode(noise(100))
+    const frame = new Codec('length_prefixed').encode(patternBytes(100))
     const cut = new Codec('length_prefixed')
     expect(cut.push(frame.subarray(0, -7))).toEqual([])
     expect(() => cut.end()).toThrow(expect.objectContaining({ missing: 7 }))
     const good = new Codec('length_prefixed')
     expect(good.push(frame)).toHaveLength(1)
     expect(good.end()).toEqual([])
-    expect(() => good.push(frame)).toThrow(coded('CLOSED'))
+    expect(() => good.push(frame)).toThrow(errorWithCode('CLOSED'))
   })
 
   it('finalLine: what stands behind the last delimiter is a message too', async () => {
     const codec = new Codec('lines', { finalLine: true })
     expect(codec.push(Buffer.from('one\ntwo'))).toEqual(['one'])
     expect(codec.end()).toEqual(['two'])
-    const [raw, channel] = rawTo({ protocol: 'lines', finalLine: true })
+    const [raw, channel] = rawStreamPair({ protocol: 'lines', finalLine: true })
     raw.send('one\ntwo')
     raw.end()
-    expect(await takeValues(channel, 3)).toEqual(['one', 'two'])
+    expect(await receiveUpTo(channel, 3)).toEqual(['one', 'two'])
   })
 })

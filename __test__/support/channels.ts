@@ -11,18 +11,18 @@ import {
   pair,
 } from 'fdwire'
 import { afterEach, expect } from 'vitest'
-import { links } from './descriptors.js'
+import { fdTargets } from './descriptors.js'
 
 export const JSONCOMM = { protocol: 'jsoncomm' } as const
-export const RAW = { protocol: 'raw', type: 'dgram' } as const
+export const RAW_DGRAM = { protocol: 'raw', type: 'dgram' } as const
 
-/** How many datagrams the kernel queues for a receiver that is not connected to their sender. */
-export const KERNEL_QUEUE = 11
+/** Datagrams that the kernel queues for a receiver that is not connected to their sender. */
+export const KERNEL_QUEUE_LENGTH = 11
 
-const made: Channel[] = []
+const tracked: Channel[] = []
 let names = 0
 
-/** Whether a descriptor is open. */
+/** Returns whether a descriptor of this process is open. */
 export function isOpen(fd: number): boolean {
   try {
     fstatSync(fd)
@@ -32,12 +32,16 @@ export function isOpen(fd: number): boolean {
   }
 }
 
-/** How many descriptors are open on a device; each test has one of its own to count. */
-export function opened(path: string): number {
-  return links().filter(link => link === path).length
+/**
+ * Returns how many descriptors of this process refer to `path`.
+ *
+ * A test that counts uses a device that no other test of its file opens.
+ */
+export function countOpen(path: string): number {
+  return fdTargets().filter(link => link === path).length
 }
 
-/** Runs `use` with a descriptor, and closes it. */
+/** Runs `use` with an open descriptor and closes it afterwards. */
 export async function withFd<T>(use: (fd: number) => T | Promise<T>, path = '/dev/null') {
   const fd = openSync(path, 'r')
   try {
@@ -47,77 +51,79 @@ export async function withFd<T>(use: (fd: number) => T | Promise<T>, path = '/de
   }
 }
 
-/** Ends every channel after its test. */
-export function cleanUp(): void {
+/** Destroys every tracked channel after each test. */
+export function destroyChannelsAfterEach(): void {
   afterEach(() => {
-    for (const channel of made.splice(0)) channel.destroy()
+    for (const channel of tracked.splice(0)) channel.destroy()
   })
 }
 
-/** Has a channel destroyed after the test. */
-export function keep<C extends Channel>(channel: C): C {
-  made.push(channel as Channel)
+/** Registers a channel to be destroyed after the test, and returns it. */
+export function track<C extends Channel>(channel: C): C {
+  tracked.push(channel as Channel)
   return channel
 }
 
-/** Two connected channels. */
-export function twoOf(options: Partial<ChannelOptions<'jsoncomm'>> = {}) {
+/** Returns two connected jsoncomm channels. */
+export function channelPair(options: Partial<ChannelOptions<'jsoncomm'>> = {}) {
   const [a, b] = pair({ ...JSONCOMM, ...options })
-  return [keep(a), keep(b)] as const
+  return [track(a), track(b)] as const
 }
 
-/** Two connected channels, one that sends any bytes and one that takes them for JSON. */
-export async function bytesTo(options: Partial<ChannelOptions<'jsoncomm'>> = {}) {
-  const receiver = await bound(options)
-  const sender = keep(await connect(receiver.localAddress as string, { ...RAW, maxFds: 253 }))
+/** Returns a raw datagram channel and the jsoncomm channel it is connected to. */
+export async function rawDgramPair(options: Partial<ChannelOptions<'jsoncomm'>> = {}) {
+  const receiver = await boundChannel(options)
+  const sender = track(
+    await connect(receiver.localAddress as string, { ...RAW_DGRAM, maxFds: 253 }),
+  )
   return [sender, receiver] as const
 }
 
-/** A channel that is bound to an abstract name. */
-export async function bound(options: Partial<ChannelOptions<'jsoncomm'>> = {}) {
-  return keep(await bind(`\0fdwire-test-${process.pid}-${names++}`, { ...JSONCOMM, ...options }))
+/** Returns a jsoncomm channel bound to a unique abstract name. */
+export async function boundChannel(options: Partial<ChannelOptions<'jsoncomm'>> = {}) {
+  return track(await bind(`\0fdwire-test-${process.pid}-${names++}`, { ...JSONCOMM, ...options }))
 }
 
-/** A channel that is connected to another. */
-export async function connectedTo(
+/** Returns a jsoncomm channel connected to `channel`. */
+export async function connectTo(
   channel: Channel,
   options: Partial<ChannelOptions<'jsoncomm'>> = {},
 ) {
-  return keep(await connect(channel.localAddress as string, { ...JSONCOMM, ...options }))
+  return track(await connect(channel.localAddress as string, { ...JSONCOMM, ...options }))
 }
 
-/** Some turns of the loop, in which whatever is ready is read. */
-export async function turns(count: number): Promise<void> {
+/** Waits for `count` turns of the event loop, each of which reads what is ready. */
+export async function loopTurns(count: number): Promise<void> {
   for (let i = 0; i < count; i++) await setImmediate()
 }
 
-/** The values of the next messages by `receive()`. */
-export async function take(channel: Channel, count: number): Promise<unknown[]> {
+/** Receives `count` messages, closes their descriptors and returns their values. */
+export async function receiveValues(channel: Channel, count: number): Promise<unknown[]> {
   const values: unknown[] = []
-  for (let i = 0; i < count; i++) values.push(await takeOne(channel))
+  for (let i = 0; i < count; i++) values.push(await receiveValue(channel))
   return values
 }
 
-async function takeOne(channel: Channel): Promise<unknown> {
+async function receiveValue(channel: Channel): Promise<unknown> {
   const message = (await channel.receive()) as Message
   message.fds.close()
   return message.value
 }
 
-/** Sends until something is queued; how many that took. */
-export function fill(channel: Channel, options?: { to: string }): number {
+/** Sends until a message is queued, and returns how many messages that took. */
+export function sendUntilQueued(channel: Channel, options?: { to: string }): number {
   let sent = 1
   while (channel.send(sent, options)) sent++
   return sent
 }
 
-/** An error of ours with this code. */
-export function coded(code: string) {
+/** Matches an error by its code: `'CLOSED'` stands for `ERR_FDWIRE_CLOSED`. */
+export function errorWithCode(code: string) {
   return expect.objectContaining({ code: code.startsWith('E') ? code : `ERR_FDWIRE_${code}` })
 }
 
-/** A set of descriptors that came in a message, as copies of these. */
-export async function received(...fds: FdSource[]): Promise<FdSet> {
+/** Sends `fds` through a pair and returns the set of the received duplicates. */
+export async function receivedFdSet(...fds: FdSource[]): Promise<FdSet> {
   const [a, b] = pair({ protocol: 'jsoncomm' })
   a.send('here', { fds })
   const message = await b.receive()

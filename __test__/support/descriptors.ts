@@ -1,16 +1,16 @@
-/** Set up for every test file: it must leave the descriptors as it found them. */
+/** Setup of every test file: fails the file if it leaks or closes a descriptor. */
 import { spawnSync } from 'node:child_process'
 import { readdirSync, readlinkSync } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
 import { afterAll, beforeAll, expect } from 'vitest'
 
-/** What the open descriptors lead to. */
-export function links(): string[] {
+/** Returns what each open descriptor of this process refers to. */
+export function fdTargets(): string[] {
   return readdirSync('/proc/self/fd').flatMap(fd => {
     try {
       return [readlinkSync(`/proc/self/fd/${fd}`)]
     } catch {
-      // The descriptor of the directory itself.
+      // This was the descriptor that read the directory; it is closed by now.
       return []
     }
   })
@@ -19,14 +19,14 @@ export function links(): string[] {
 let before: string[] = []
 
 beforeAll(() => {
-  // The first child of a process brings libuv's signal pipe, which stays.
+  // With the first child process libuv opens its signal pipe and never closes it.
   spawnSync('true')
-  before = links().sort()
+  before = fdTargets().sort()
 })
 
 afterAll(async () => {
-  // What closes in the loop's next turn is closed.
+  // Some handles close in the next turn of the event loop.
   await setImmediate()
   await setImmediate()
-  expect(links().sort()).toEqual(before)
+  expect(fdTargets().sort()).toEqual(before)
 })

@@ -1,4 +1,4 @@
-/** Clients of an HTTP server that notice whatever goes wrong. */
+/** HTTP clients that report every failed request and every lost connection. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import http from 'node:http'
@@ -10,21 +10,25 @@ const AUTOCANNON = fileURLToPath(
   new URL('../../node_modules/autocannon/autocannon.js', import.meta.url),
 )
 
-/** What a run of autocannon has counted. */
-export interface Load {
+/** The counts of one autocannon run. */
+export interface LoadResult {
   sent: number
   succeeded: number
-  /** Connections that failed or were reset, timeouts, answers of another status. */
+  /** Failed or reset connections, timeouts and responses with a status other than 2xx. */
   failed: number
 }
 
 /**
- * Has autocannon make `amount` requests over `connections` kept-alive connections.
+ * Makes `amount` requests over `connections` keep-alive connections with autocannon.
  *
- * It is exact: a request whose connection was closed without an answer is sent and not succeeded.
- * It is a devDependency, so that the test needs nothing that `npm install` doesn't bring.
+ * The counts are exact: a request whose connection closes without a response counts as sent and not
+ * as succeeded. autocannon is a devDependency, so `npm install` is all that the test needs.
  */
-export async function load(url: string, amount: number, connections: number): Promise<Load> {
+export async function runLoad(
+  url: string,
+  amount: number,
+  connections: number,
+): Promise<LoadResult> {
   const args = ['--json', '-L', '50', '-t', '20', '-B', '10']
   args.push('-a', String(amount), '-c', String(connections), url)
   const child = spawn(process.execPath, [AUTOCANNON, ...args], {
@@ -37,8 +41,8 @@ export async function load(url: string, amount: number, connections: number): Pr
   return { sent: requests.sent, succeeded, failed: errors + timeouts + non2xx + resets }
 }
 
-/** Makes one request over a connection of its own, and gives the answer's text. */
-export function ask(port: number, path = '/'): Promise<string> {
+/** Makes one request over a new connection and returns the body of the response. */
+export function get(port: number, path = '/'): Promise<string> {
   return new Promise((resolve, reject) => {
     http
       .get({ host: '127.0.0.1', port, path, agent: false }, response => {
@@ -51,8 +55,8 @@ export function ask(port: number, path = '/'): Promise<string> {
   })
 }
 
-/** A connection that must stay, whoever is at its other end. */
-export class Client {
+/** A keep-alive connection that must survive a change of the process that serves it. */
+export class KeepAliveClient {
   readonly #socket: net.Socket
   #received = ''
   #lost: Error | undefined
@@ -65,21 +69,21 @@ export class Client {
       this.#wake()
     })
     const lose = (why: string) => {
-      this.#lost ??= new Error(`A connection was lost: ${why}`)
+      this.#lost ??= new Error(`Connection lost: ${why}`)
       this.#wake()
     }
     socket.on('error', error => lose(error.message))
-    socket.on('end', () => lose('the server has closed it'))
+    socket.on('end', () => lose('closed by the server'))
   }
 
-  static async connect(port: number): Promise<Client> {
-    const client = new Client(net.connect(port, '127.0.0.1'))
+  static async connect(port: number): Promise<KeepAliveClient> {
+    const client = new KeepAliveClient(net.connect(port, '127.0.0.1'))
     await once(client.#socket, 'connect')
     return client
   }
 
-  /** Whether the server has closed it. */
-  get lost(): Error | undefined {
+  /** The error that closed the connection, or undefined while it is open. */
+  get failure(): Error | undefined {
     return this.#lost
   }
 
@@ -87,14 +91,14 @@ export class Client {
     this.#socket.write(bytes)
   }
 
-  /** Makes a request and waits for its answer. */
-  ask(path = '/'): Promise<string> {
-    this.write(request(path))
-    return this.answer()
+  /** Makes a request and returns the body of its response. */
+  get(path = '/'): Promise<string> {
+    this.write(requestBytes(path))
+    return this.response()
   }
 
-  /** The text of the next answer. */
-  async answer(): Promise<string> {
+  /** Returns the body of the next response. */
+  async response(): Promise<string> {
     for (;;) {
       const body = this.#received.indexOf('\r\n\r\n') + 4
       if (body >= 4) {
@@ -119,5 +123,5 @@ export class Client {
   }
 }
 
-/** The bytes of a request. */
-export const request = (path = '/') => `GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`
+/** Returns the bytes of a GET request. */
+export const requestBytes = (path = '/') => `GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`

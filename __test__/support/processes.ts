@@ -1,4 +1,4 @@
-/** Tests talk with other processes by lines: one JSON text each way a request. */
+/** Peers in other processes, controlled over stdio: one line of JSON per request and response. */
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
 import { mkdtempSync, readdirSync, readSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -7,29 +7,29 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { afterEach } from 'vitest'
 
-/** Open descriptors of this process. */
-export const openFds = () => readdirSync('/proc/self/fd').length
+/** Returns the number of open descriptors of this process. */
+export const countOpenFds = () => readdirSync('/proc/self/fd').length
 
-/** What a descriptor's file holds, wherever its offset is. */
-export function contentsOf(fd: number): string {
+/** Reads a descriptor's file from its start, without moving the offset. */
+export function readContents(fd: number): string {
   const bytes = Buffer.alloc(256)
   return bytes.toString('utf8', 0, readSync(fd, bytes, 0, bytes.length, 0))
 }
 
-/** Octal, as in open(2): the open file description's flags. */
+/** The flag of the open file description, octal as in open(2). */
 export const O_NONBLOCK = 0o4000
 
-/** A file beside the tests. */
-export const beside = (name: string) => fileURLToPath(new URL(`../${name}`, import.meta.url))
+/** Resolves a path below `__test__`. */
+export const testPath = (name: string) => fileURLToPath(new URL(`../${name}`, import.meta.url))
 
 // biome-ignore lint/suspicious/noExplicitAny: what JSON.parse gives
 type Json = any
 
-/** A process that answers each line with a line. */
+/** A process that responds to each line of JSON with one line of JSON. */
 export class Peer {
   readonly child: ChildProcess
-  /** Resolves with the exit code, or the signal's name, when its pipes are closed too. */
-  readonly ended: Promise<number | string | null>
+  /** Resolves with the exit code or the signal's name once the stdio pipes are closed too. */
+  readonly exited: Promise<number | string | null>
   readonly #lines: AsyncIterator<string>
   #errors = ''
 
@@ -37,72 +37,72 @@ export class Peer {
     const { stdio = ['pipe', 'pipe', 'pipe'], ...rest } = options
     const child = spawn(command, args, { stdio, ...rest })
     this.child = child
-    if (child.stdout === null) throw new Error('a peer needs its stdout')
+    if (child.stdout === null) throw new Error('A peer needs its stdout piped')
     this.#lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
     child.stderr?.on('data', chunk => {
       this.#errors += chunk
     })
     child.stdin?.on('error', () => {})
-    this.ended = new Promise((resolve, reject) => {
+    this.exited = new Promise((resolve, reject) => {
       child.on('error', reject)
       child.on('close', (code, signal) => resolve(code ?? signal))
     })
-    this.ended.catch(() => {})
-    living.add(this)
+    this.exited.catch(() => {})
+    running.add(this)
   }
 
-  /** The next line. */
-  async line(): Promise<Json> {
+  /** Returns the next line, decoded. */
+  async receive(): Promise<Json> {
     const { done, value } = await this.#lines.next()
-    if (done) throw new Error(`the peer ended with ${await this.ended}: ${this.#errors}`)
+    if (done) throw new Error(`The peer exited with ${await this.exited}: ${this.#errors}`)
     return JSON.parse(value)
   }
 
-  /** Says something and gives the answer. */
-  ask(request: object): Promise<Json> {
-    this.say(request)
-    return this.line()
+  /** Sends a request and returns the response. */
+  request(request: object): Promise<Json> {
+    this.send(request)
+    return this.receive()
   }
 
-  say(request: object): void {
+  send(request: object): void {
     this.child.stdin?.write(`${JSON.stringify(request)}\n`)
   }
 
-  /** Ends it, if it has not ended; nothing of it is left then. */
+  /** Kills the process if it still runs, and resolves when it has exited. */
   async stop(signal: NodeJS.Signals = 'SIGKILL'): Promise<number | string | null> {
     this.child.kill(signal)
-    return this.ended
+    return this.exited
   }
 }
 
-const living = new Set<Peer>()
+const running = new Set<Peer>()
 
-/** Python with our peer: jsoncomm by nothing but Python's own json and socket. */
-export const python = (options?: SpawnOptions) =>
-  new Peer('python3', ['-B', beside('support/peers/jsoncomm.py')], options)
+/** Starts a jsoncomm peer in Python that uses only the standard library's json and socket. */
+export const pythonPeer = (options?: SpawnOptions) =>
+  new Peer('python3', ['-B', testPath('support/peers/jsoncomm.py')], options)
 
-/** Node with a channel that does what it is told, made after `setup`. */
-export const node = (setup: object = {}, options?: SpawnOptions) =>
+/** Starts a Node process that makes a channel as `setup` says and runs the calls it receives. */
+export const nodePeer = (setup: object = {}, options?: SpawnOptions) =>
   new Peer(
     process.execPath,
-    [beside('support/children/server.mjs'), JSON.stringify(setup)],
+    [testPath('support/children/server.mjs'), JSON.stringify(setup)],
     options,
   )
 
-const made: string[] = []
+const directories: string[] = []
 
-/** A new directory, removed after the test. */
-export function directory(): string {
+/** Creates a directory that is removed after the test. */
+export function temporaryDirectory(): string {
   const path = mkdtempSync(join(tmpdir(), 'fdwire-'))
-  made.push(path)
+  directories.push(path)
   return path
 }
 
-/** Ends what a test has started, and removes what it has made. */
-export function tidy(): void {
+/** Stops the peers and removes the directories of each test after it. */
+export function cleanUpAfterEach(): void {
   afterEach(async () => {
-    await Promise.all([...living].map(peer => peer.stop()))
-    living.clear()
-    for (const path of made.splice(0)) rmSync(path, { recursive: true, force: true })
+    await Promise.all([...running].map(peer => peer.stop()))
+    running.clear()
+    for (const path of directories.splice(0)) rmSync(path, { recursive: true, force: true })
   })
 }

@@ -1,73 +1,77 @@
-/** Descriptors beside messages, over every type of socket, with another process at the other end. */
+/** Pairs for SCM_RIGHTS tests: every type of socket, within this process or with another one. */
 import { closeSync, readdirSync } from 'node:fs'
 import { adopt, type Channel, pair } from 'fdwire'
-import { keep } from './channels.js'
-import { beside, Peer } from './processes.js'
+import { track } from './channels.js'
+import { Peer, testPath } from './processes.js'
 
 // biome-ignore lint/suspicious/noExplicitAny: any protocol and its options
 type Options = any
 
-/** How JSON goes with descriptors over each type of socket. */
+/** Options of a JSON channel with descriptors, for each type of socket. */
 export const TRANSPORTS: [string, Options][] = [
   ['dgram', { protocol: 'jsoncomm', type: 'dgram' }],
   ['seqpacket', { protocol: 'jsoncomm', type: 'seqpacket' }],
   ['stream', { protocol: 'length_prefixed', encoding: 'json', maxFds: 253 }],
 ]
 
-/** The same sockets, for any bytes. */
-export const rawOf = ({ type = 'stream' }: Options): Options => ({
+/** Returns options for a raw channel over the same type of socket. */
+export const rawOptions = ({ type = 'stream' }: Options): Options => ({
   protocol: 'raw',
   type,
   maxFds: 253,
 })
 
-/** A pair whose ends have different options. */
-export function ends(mine: Options, theirs: Options): [Channel, Channel] {
-  const [a, b] = pair(rawOf(mine)) as [Channel, Channel]
-  const as = (one: Channel, options: Options) => keep(adopt(one.detach(), options) as Channel)
+/** Returns a connected pair whose two channels have different options. */
+export function pairWithOptions(mine: Options, theirs: Options): [Channel, Channel] {
+  const [a, b] = pair(rawOptions(mine)) as [Channel, Channel]
+  const as = (one: Channel, options: Options) => track(adopt(one.detach(), options) as Channel)
   return [as(a, mine), as(b, theirs)]
 }
 
-/** A process with the other end of a channel as its descriptor 3. */
-export function withPeer(
+/** Starts a process that inherits one half of a pair as descriptor 3; returns the other half. */
+export function channelToPeer(
   options: Options,
   start: (stdio: (string | number)[]) => Peer,
 ): { channel: Channel; peer: Peer } {
   const [mine, theirs] = pair(options) as [Channel, Channel]
-  // As it was before a channel had it: a seqpacket socket would tell credentials unasked.
+  // detach() restores the socket's options: a seqpacket socket would otherwise receive credentials.
   const fd = theirs.detach()
   const peer = start(['pipe', 'pipe', 'pipe', fd])
   closeSync(fd)
-  return { channel: keep(mine), peer }
+  return { channel: track(mine), peer }
 }
 
-/** Python by nothing but its own socket, see `peers/rights.py`. */
-export const pythonPeer = (type: string) => (stdio: (string | number)[]) =>
-  new Peer('python3', ['-B', beside('support/peers/rights.py'), type], { stdio: stdio as [] })
+/** Returns a function that starts a Python peer without fdwire, see `peers/rights.py`. */
+export const pythonPeerStarter = (type: string) => (stdio: (string | number)[]) =>
+  new Peer('python3', ['-B', testPath('support/peers/rights.py'), type], { stdio: stdio as [] })
 
-/** Node with such a channel (`children/server.mjs`), and the most descriptors it may have. */
-export const nodePeer =
+/**
+ * Returns a function that starts a Node peer with such a channel, see `children/server.mjs`.
+ *
+ * `limit` is its RLIMIT_NOFILE; 0 keeps the inherited one.
+ */
+export const nodePeerStarter =
   (options: Options, { limit = 0, setup = {} } = {}) =>
   (stdio: (string | number)[]) => {
     const ulimit = limit === 0 ? '' : `ulimit -n ${limit}; `
     const command = `${ulimit}exec "$0" "$@"`
-    const told = JSON.stringify({ ...setup, options })
-    const args = [process.execPath, beside('support/children/server.mjs'), told]
+    const config = JSON.stringify({ ...setup, options })
+    const args = [process.execPath, testPath('support/children/server.mjs'), config]
     return new Peer('bash', ['-c', command, ...args], { stdio: stdio as [] })
   }
 
-/** How many descriptors a process has, as everybody sees it. */
-export const openOf = (pid: number | undefined) => readdirSync(`/proc/${pid}/fd`).length
+/** Returns the number of descriptors in a process's table. */
+export const countFdsOf = (pid: number | undefined) => readdirSync(`/proc/${pid}/fd`).length
 
 /**
- * A descriptor to send, and a promise that resolves when nobody has it any more: neither a process,
- * nor a message that is under way. Close yours with `close`.
+ * Returns a descriptor to send, and a promise that resolves when its last duplicate is closed, in
+ * every process and in every message in flight. `close` closes the caller's own.
  */
 export function canary(): { fd: number; close(): void; gone: Promise<void> } {
   const [probe, sent] = pair({ protocol: 'raw' })
-  keep(probe)
+  track(probe)
   const gone = probe.receive().then(message => {
-    if (message !== null) throw new Error('somebody has written to a canary')
+    if (message !== null) throw new Error('A canary was written to')
   })
   gone.catch(() => {})
   return { fd: sent.fd, close: () => sent.destroy(), gone }

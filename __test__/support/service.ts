@@ -1,4 +1,4 @@
-/** Services for tests: processes in either language, and ours in this process. */
+/** jsoncomm services for tests: child processes in Node or Python, and services in this process. */
 import { openSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import {
@@ -10,11 +10,11 @@ import {
   type StartOptions,
 } from 'fdwire/jsoncomm'
 import { afterEach } from 'vitest'
-import { beside, directory, Peer } from './processes.js'
+import { Peer, temporaryDirectory, testPath } from './processes.js'
 
 const clients: ServiceClient[] = []
 
-/** Stops the services after their test, and those first that hang. */
+/** Kills the child process of every tracked client after each test, and stops the client. */
 export function cleanUpServices(): void {
   afterEach(async () => {
     await Promise.all(
@@ -26,62 +26,66 @@ export function cleanUpServices(): void {
   })
 }
 
-export function kept(client: ServiceClient): ServiceClient {
+/** Registers a client to be stopped after the test, and returns it. */
+export function trackClient(client: ServiceClient): ServiceClient {
   clients.push(client)
   return client
 }
 
 export type Language = 'Node' | 'Python'
 
-/** How a service of either language is started. */
-export function commandOf(language: Language): [string, string[]] {
+/** Returns the command that starts the test service in a language. */
+export function serviceCommand(language: Language): [string, string[]] {
   return language === 'Node'
-    ? [process.execPath, [beside('support/children/service.mjs'), directory()]]
-    : ['python3', ['-B', beside('support/peers/jsoncomm_service.py')]]
+    ? [process.execPath, [testPath('support/children/service.mjs'), temporaryDirectory()]]
+    : ['python3', ['-B', testPath('support/peers/jsoncomm_service.py')]]
 }
 
-/** Starts the test service in either language. */
-export async function started(language: Language, options?: StartOptions): Promise<ServiceClient> {
-  const [command, args] = commandOf(language)
-  return kept(await ServiceClient.start(command, args, { stdout: 'ignore', ...options }))
+/** Starts the test service and returns its client. */
+export async function startService(
+  language: Language,
+  options?: StartOptions,
+): Promise<ServiceClient> {
+  const [command, args] = serviceCommand(language)
+  return trackClient(await ServiceClient.start(command, args, { stdout: 'ignore', ...options }))
 }
 
-/** A client in Python, of our service in Node. */
+/** Starts a Python client that has started the test service in Node. */
 export async function pythonClient() {
-  const peer = new Peer('python3', ['-B', beside('support/peers/jsoncomm_service.py')])
-  const [command, args] = commandOf('Node')
-  // Its stdout is the peer's own.
+  const peer = new Peer('python3', ['-B', testPath('support/peers/jsoncomm_service.py')])
+  const [command, args] = serviceCommand('Node')
+  // The service inherits the peer's stdout, which carries the control protocol.
   const script = 'exec "$@" >/dev/null'
-  await peer.ask({ op: 'start', argv: ['sh', '-c', script, 'sh', command, ...args] })
+  await peer.request({ op: 'start', argv: ['sh', '-c', script, 'sh', command, ...args] })
   return peer
 }
 
-/** A service in this process, which does what the test says. */
-export class Here extends Service {
-  readonly #does: (method: string, args: never, fds: FdSet) => Dispatched | Promise<Dispatched>
+/** A service in this process whose `dispatch` is a function of the test. */
+export class InProcessService extends Service {
+  readonly #handler: (method: string, args: never, fds: FdSet) => Dispatched | Promise<Dispatched>
 
   constructor(
     socket: Socket,
-    does: (method: string, args: never, fds: FdSet) => Dispatched | Promise<Dispatched>,
+    handler: (method: string, args: never, fds: FdSet) => Dispatched | Promise<Dispatched>,
   ) {
     super({ socket })
-    this.#does = does
+    this.#handler = handler
   }
 
   override dispatch(method: string, args: never, fds: FdSet) {
-    return this.#does.call(this, method, args, fds)
+    return this.#handler.call(this, method, args, fds)
   }
 }
 
-/** A client, and the other end of its socket. */
+/** Returns a client and the socket it is connected to. */
 export function clientAndSocket(): [ServiceClient, Socket] {
   const [ours, theirs] = Socket.newPair({ type: 'seqpacket' })
-  return [kept(ServiceClient.over(ours)), theirs]
+  return [trackClient(ServiceClient.over(ours)), theirs]
 }
 
-/** A descriptor of a file that holds a text. */
-export function file(text: string): number {
-  const path = join(directory(), 'file')
+/** Opens a new file that contains `text`. */
+export function openTextFile(text: string): number {
+  const path = join(temporaryDirectory(), 'file')
   writeFileSync(path, text)
   return openSync(path, 'r')
 }

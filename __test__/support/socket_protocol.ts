@@ -1,16 +1,16 @@
-/** A transport in memory with the original's eight members, and a peer who says what it likes. */
+/** An in-memory transport with the eight members of the original, and a peer without a protocol. */
 import type { Transport } from 'fdwire/socket_protocol'
 import type { Fields, Form } from '../../lib/options/socket_protocol.js'
 import { decodeBody, encodeBody } from '../../lib/wire/encodings/socket_protocol.js'
 
 type Callback = (body: Uint8Array) => Promise<void> | undefined
 
-/** One end of a link. */
+/** One of the two transports of a link. */
 export class MemoryTransport implements Transport {
   readonly IS_CLIENT: boolean
-  readonly names: (string | null)[] = []
-  /** What is done to each body on its way; null: it is lost. */
-  onWay: (body: Buffer) => Buffer | null = body => body
+  readonly channelNames: (string | null)[] = []
+  /** Maps each body before it is delivered; null drops it. */
+  intercept: (body: Buffer) => Buffer | null = body => body
   reconnects = 0
   peer!: MemoryTransport
   link!: Link
@@ -24,13 +24,13 @@ export class MemoryTransport implements Transport {
     this.IS_CLIENT = isClient
   }
 
-  /** Bodies that have come and are held. */
-  get held(): number {
+  /** Number of bodies that have arrived and wait for the callback. */
+  get pending(): number {
     return this.#inbox.length
   }
 
   initChannelName(name: string | null): void {
-    this.names.push(name)
+    this.channelNames.push(name)
   }
 
   isConnected(): boolean {
@@ -57,12 +57,12 @@ export class MemoryTransport implements Transport {
 
   send(body: Buffer): boolean {
     if (!this.link.isUp) return false
-    const arrives = this.onWay(Buffer.from(body))
-    if (arrives !== null) this.peer.arrive(arrives)
+    const delivered = this.intercept(Buffer.from(body))
+    if (delivered !== null) this.peer.deliver(delivered)
     return true
   }
 
-  arrive(body: Buffer): void {
+  deliver(body: Buffer): void {
     this.#inbox.push(body)
     if (!this.#pumping) setImmediate(() => this.#pump())
     this.#pumping = true
@@ -80,7 +80,7 @@ export class MemoryTransport implements Transport {
   }
 }
 
-/** Two transports, and whether they are connected. */
+/** Two transports and the state of the connection between them. */
 export class Link {
   readonly client = new MemoryTransport(true)
   readonly server = new MemoryTransport(false)
@@ -95,7 +95,7 @@ export class Link {
   up(): void {
     if (this.isUp) return
     this.isUp = true
-    // The server listens before the client speaks.
+    // The server must be ready before the client sends.
     this.server.onConnect()
     this.client.onConnect()
   }
@@ -110,11 +110,11 @@ export class Link {
   }
 }
 
-/** A peer without any manners: it sends what it is told, and collects what comes. */
+/** A peer that sends arbitrary messages, in any order, and queues the ones it receives. */
 export class RawPeer {
   readonly transport: MemoryTransport
   readonly #form: Form
-  readonly #got: Fields[] = []
+  readonly #received: Fields[] = []
   #waiting: ((message: Fields) => void) | undefined
 
   constructor(transport: MemoryTransport, form: Form = 'pure_json') {
@@ -122,44 +122,44 @@ export class RawPeer {
     this.#form = form
     transport.registerCallback(body => {
       const message = decodeBody(form, body)
-      if (this.#waiting === undefined) this.#got.push(message)
+      if (this.#waiting === undefined) this.#received.push(message)
       else this.#waiting(message)
       this.#waiting = undefined
       return undefined
     })
   }
 
-  /** Messages that nobody has taken. */
+  /** Number of messages that `receive` has not returned yet. */
   get unread(): number {
-    return this.#got.length
+    return this.#received.length
   }
 
-  say(service_id: number, data_id: number, data: unknown = null, status = 0): void {
+  send(service_id: number, data_id: number, data: unknown = null, status = 0): void {
     this.transport.send(encodeBody(this.#form, { service_id, data_id, data, status }))
   }
 
-  hear(): Promise<Fields> {
-    const message = this.#got.shift()
+  receive(): Promise<Fields> {
+    const message = this.#received.shift()
     if (message !== undefined) return Promise.resolve(message)
     return new Promise(resolve => {
       this.#waiting = resolve
     })
   }
 
-  ask(service_id: number, data_id: number, data: unknown = null): Promise<Fields> {
-    this.say(service_id, data_id, data)
-    return this.hear()
+  request(service_id: number, data_id: number, data: unknown = null): Promise<Fields> {
+    this.send(service_id, data_id, data)
+    return this.receive()
   }
 }
 
-/** A logger that keeps what it is told. */
-export function notes() {
+/** Returns a logger that records its lines. */
+export function recordingLogger() {
   const lines: string[] = []
   const at = (level: string) => (message: string) => void lines.push(`${level}: ${message}`)
   return { lines, debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
 }
 
-/** When everything that is on its way has arrived and was answered. */
-export async function settled(): Promise<void> {
+/** Waits until the messages in flight are delivered and the responses to them, too. */
+export async function settle(): Promise<void> {
   for (let i = 0; i < 20; i++) await new Promise(resolve => setImmediate(resolve))
 }

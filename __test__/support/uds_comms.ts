@@ -1,13 +1,13 @@
-/** Servers and clients of uds_comms for tests, and peers that write any bytes. */
+/** uds_comms servers and clients for tests, and raw peers. */
 import { connect as dial, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { listen } from 'fdwire'
 import { UdsClient, type UdsClientOptions, UdsServer } from 'fdwire/uds_comms'
 import { afterEach } from 'vitest'
-import { coded, keep } from './channels.js'
-import { beside, directory, Peer } from './processes.js'
+import { errorWithCode, track } from './channels.js'
+import { Peer, temporaryDirectory, testPath } from './processes.js'
 
-export const PROTOCOL = { protocol: 'uds_comms' } as const
+export const UDS_COMMS = { protocol: 'uds_comms' } as const
 const MIB = 1024 * 1024
 export const TEXTS = [
   'a',
@@ -21,44 +21,46 @@ export const TEXTS = [
   '水'.repeat(70_000),
   'a'.repeat(MIB),
 ]
-/** A frame by Node's own base64. */
+/** Encodes a frame with Node's base64. */
 export const frame = (text: string) => `%${Buffer.from(text).toString('base64')}$`
 export const READY = frame('READY')
-export const EPIPE = coded('EPIPE')
+export const EPIPE = errorWithCode('EPIPE')
 
 const open: { close(): Promise<void> }[] = []
 const sockets: Socket[] = []
 
-/** Closes after each test what `kept` was told of. */
-export function cleanUpConnections(): void {
+/** Closes the objects registered with `closeAfterTest` and the raw clients after each test. */
+export function closeConnectionsAfterEach(): void {
   afterEach(async () => {
     for (const socket of sockets.splice(0)) socket.destroy()
     await Promise.allSettled(open.splice(0).map(one => one.close()))
   })
 }
 
-/** Has something closed after the test. */
-export const kept = <T extends { close(): Promise<void> }>(one: T): T => {
+/** Registers an object to be closed after the test, and returns it. */
+export const closeAfterTest = <T extends { close(): Promise<void> }>(one: T): T => {
   open.push(one)
   return one
 }
 
-export async function serving(options = {}) {
-  const path = join(directory(), 'uds')
-  return { path, server: kept(await UdsServer.listen(path, options)) }
+/** Starts a server at a temporary path. */
+export async function startServer(options = {}) {
+  const path = join(temporaryDirectory(), 'uds')
+  return { path, server: closeAfterTest(await UdsServer.listen(path, options)) }
 }
 
-export async function met(options = {}, clientOptions: UdsClientOptions = {}) {
-  const { path, server } = await serving(options)
+/** Starts a server and connects a client to it. */
+export async function connectedClient(options = {}, clientOptions: UdsClientOptions = {}) {
+  const { path, server } = await startServer(options)
   const [client] = await Promise.all([
     UdsClient.connect(path, clientOptions),
     server.waitForConnection(),
   ])
-  return { path, server, client: kept(client) }
+  return { path, server, client: closeAfterTest(client) }
 }
 
-/** A client that writes any bytes. */
-export function stranger(path: string, bytes?: string, allowHalfOpen = false): Socket {
+/** Connects a `net.Socket` that sends arbitrary bytes. */
+export function rawClient(path: string, bytes?: string, allowHalfOpen = false): Socket {
   const socket = dial({ path, allowHalfOpen })
   socket.on('error', () => {})
   sockets.push(socket)
@@ -66,20 +68,20 @@ export function stranger(path: string, bytes?: string, allowHalfOpen = false): S
   return socket
 }
 
-/** A server with a client that has said READY and then any bytes. */
-export async function metBy(bytes: string, options = {}, allowHalfOpen = false) {
-  const { path, server } = await serving(options)
-  const socket = stranger(path, READY + bytes, allowHalfOpen)
+/** Starts a server and connects a raw client that has sent READY followed by `bytes`. */
+export async function connectedRawClient(bytes: string, options = {}, allowHalfOpen = false) {
+  const { path, server } = await startServer(options)
+  const socket = rawClient(path, READY + bytes, allowHalfOpen)
   await server.waitForConnection()
   return { path, server, socket }
 }
 
-/** A listener that writes any bytes to whoever connects. */
-export async function answering(bytes: string, ends = false) {
-  const path = join(directory(), 'uds')
-  const listener = kept(await listen(path, { protocol: 'raw', type: 'stream' }))
+/** Starts a listener that sends `bytes` on every connection; `ends` closes it at the first message. */
+export async function startRawListener(bytes: string, ends = false) {
+  const path = join(temporaryDirectory(), 'uds')
+  const listener = closeAfterTest(await listen(path, { protocol: 'raw', type: 'stream' }))
   listener.on('connection', channel => {
-    keep(channel)
+    track(channel)
     channel.on('error', () => {})
     if (bytes !== '') channel.send(bytes)
     if (ends) void channel.receive().then(() => channel.close())
@@ -87,10 +89,10 @@ export async function answering(bytes: string, ends = false) {
   return path
 }
 
-export const python = () => new Peer('python3', ['-B', beside('support/peers/uds_comms.py')])
+export const startPython = () => new Peer('python3', ['-B', testPath('support/peers/uds_comms.py')])
 
-/** What `receive` gives, one by one: a text, null, or the code of an error. */
-export async function outcomes(of: { receive(): Promise<string | null> }, count: number) {
+/** Calls `receive` `count` times and records each result: a text, null or an error's code. */
+export async function receiveOutcomes(of: { receive(): Promise<string | null> }, count: number) {
   const got: (string | null)[] = []
   for (let i = 0; i < count; i++) {
     got.push(await of.receive().catch(error => error.code.replace('ERR_FDWIRE_', '')))
@@ -98,8 +100,8 @@ export async function outcomes(of: { receive(): Promise<string | null> }, count:
   return got
 }
 
-/** The codes of the clients that a server has dropped. */
-export function dropped(server: UdsServer): unknown[] {
+/** Records the reason and error code of each connection that a server drops. */
+export function recordDrops(server: UdsServer): unknown[] {
   const codes: unknown[] = []
   server.listener?.on('drop', ({ reason, error }) => {
     codes.push([reason, (error as { code: string }).code])
@@ -107,5 +109,5 @@ export function dropped(server: UdsServer): unknown[] {
   return codes
 }
 
-export const FAILED = ['handshake', 'ERR_FDWIRE_HANDSHAKE']
-export const LATE = ['handshake', 'ERR_FDWIRE_TIMEOUT']
+export const HANDSHAKE_FAILED = ['handshake', 'ERR_FDWIRE_HANDSHAKE']
+export const HANDSHAKE_TIMED_OUT = ['handshake', 'ERR_FDWIRE_TIMEOUT']

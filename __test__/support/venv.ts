@@ -1,4 +1,4 @@
-/** Python with the packages of `peers/requirements.txt`, installed once a machine below target/. */
+/** A Python with the packages of `peers/requirements.txt`, installed once per checkout in target/. */
 import { type SpawnSyncReturns, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 
 const REQUIREMENTS = fileURLToPath(new URL('peers/requirements.txt', import.meta.url))
 const HOME = fileURLToPath(new URL('../../target/venv', import.meta.url))
-/** Says what is in there: written last, so that half an installation is none. */
+/** Records what is installed. It is written last, so an incomplete installation has none. */
 const STAMP = 'requirements.txt'
 const PIP = [
   '-m',
@@ -17,17 +17,17 @@ const PIP = [
   '--require-hashes',
 ]
 
-/** How to start a Python that has the packages. */
+/** The command and environment of a Python that has the packages. */
 export interface Python {
   command: string
   env: NodeJS.ProcessEnv
 }
 
 /**
- * Installs what is missing, and says how to start it.
+ * Installs the packages if they are missing, and returns how to start Python with them.
  *
- * Where Python comes without venv (Debian's, without python3-venv) a folder beside it does. Throws
- * where that can't be done either: a peer that is not there is a failure, and no test is skipped.
+ * Without the venv module (Debian without python3-venv) the packages go to a folder on PYTHONPATH.
+ * Throws if the installation fails: a missing peer fails the test instead of skipping it.
  */
 export function pythonWithPeers(): Python {
   if (!isInstalled()) install()
@@ -38,15 +38,15 @@ export function pythonWithPeers(): Python {
 
 function isInstalled(): boolean {
   const stamp = `${HOME}/${STAMP}`
-  return existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted()
+  return existsSync(stamp) && readFileSync(stamp, 'utf8') === expectedStamp()
 }
 
-/** What an installation depends on: another Python has other places for its packages. */
-function wanted(): string {
+/** The installation depends on the requirements and on the version of Python. */
+function expectedStamp(): string {
   return `${run('python3', ['--version']).stdout}${readFileSync(REQUIREMENTS, 'utf8')}`
 }
 
-/** Two test files may do it at once: each works aside, and the first one wins. */
+/** Two test files may install at once: each uses its own folder, and the first rename wins. */
 function install(): void {
   const folder = `${HOME}-${process.pid}`
   mkdirSync(dirname(folder), { recursive: true })
@@ -59,7 +59,7 @@ function install(): void {
     const pip = run('python3', [...PIP, '--target', `${folder}/packages`, '-r', REQUIREMENTS])
     check(pip, venv)
   }
-  writeFileSync(`${folder}/${STAMP}`, wanted())
+  writeFileSync(`${folder}/${STAMP}`, expectedStamp())
   if (!isInstalled()) rmSync(HOME, { recursive: true, force: true })
   try {
     renameSync(folder, HOME)
@@ -75,9 +75,9 @@ function run(command: string, args: string[]): SpawnSyncReturns<string> {
 
 function check(...steps: SpawnSyncReturns<string>[]): void {
   if (steps[0]?.status === 0) return
-  const said = steps.map(({ error, stdout, stderr }) => error?.message ?? `${stdout}${stderr}`)
+  const outputs = steps.map(({ error, stdout, stderr }) => error?.message ?? `${stdout}${stderr}`)
   throw new Error(
-    `The peers of the tests can't be installed: Python 3 needs venv or pip (on Debian the package ` +
-      `python3-venv), and the way to PyPI.\n${said.join('\n')}`,
+    `Cannot install the Python packages of the test peers: install venv or pip for Python 3 (on ` +
+      `Debian the package python3-venv) and allow access to PyPI.\n${outputs.join('\n')}`,
   )
 }

@@ -2,17 +2,26 @@ import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import { adopt, type Channel, pair } from 'fdwire'
 import { describe, expect, it } from 'vitest'
-import { cleanUp, JSONCOMM, keep, opened, take, turns, twoOf, withFd } from '../support/channels.js'
-import { links } from '../support/descriptors.js'
-import { canary, ends, TRANSPORTS } from '../support/rights.js'
+import {
+  channelPair,
+  countOpen,
+  destroyChannelsAfterEach,
+  JSONCOMM,
+  loopTurns,
+  receiveValues,
+  track,
+  withFd,
+} from '../support/channels.js'
+import { fdTargets } from '../support/descriptors.js'
+import { canary, pairWithOptions, TRANSPORTS } from '../support/rights.js'
 
-cleanUp()
+destroyChannelsAfterEach()
 
 const FILE = new URL('../support/children/worker.mjs', import.meta.url)
 
 /** A worker of children/worker.mjs in a case, with one end of a pair; the other end. */
 async function start(name: string): Promise<[Worker, Channel]> {
-  const [here, there] = twoOf()
+  const [here, there] = channelPair()
   const worker = new Worker(FILE, { workerData: { name, fd: there.detach() } })
   await once(worker, 'message')
   return [worker, here]
@@ -37,14 +46,14 @@ async function ended(worker: Worker, name: string) {
 
 /** The descriptors that are there once all that ends on its own has ended. */
 async function settled(): Promise<string[]> {
-  await turns(3)
-  return links().sort()
+  await loopTurns(3)
+  return fdTargets().sort()
 }
 
 describe.each(TRANSPORTS)('a worker thread with descriptors over %s', (_, options) => {
   /** One end is the worker's; the other, and descriptors that it was sent. */
   async function sentTo(name: string) {
-    const [a, b] = ends(options, options)
+    const [a, b] = pairWithOptions(options, options)
     const worker = new Worker(FILE, { workerData: { name, fd: b.detach(), options } })
     await once(worker, 'message')
     const watched = canary()
@@ -76,7 +85,7 @@ describe('a worker thread', () => {
       fds.close()
     }, '/dev/full')
     await worker.terminate()
-    expect(opened('/dev/full')).toBe(0)
+    expect(countOpen('/dev/full')).toBe(0)
   })
 
   it('that ends by itself closes what it had open', async () => {
@@ -121,23 +130,23 @@ describe('a worker thread', () => {
   }, 120_000)
 
   it('does not harm the channels of others when it is terminated', async () => {
-    const [a, b] = twoOf()
+    const [a, b] = channelPair()
     const [worker] = await start('idle')
     a.send(1)
     await worker.terminate()
     a.send(2)
-    expect(await take(b, 2)).toEqual([1, 2])
+    expect(await receiveValues(b, 2)).toEqual([1, 2])
   })
 
   it('can be given the descriptor of a detached channel, and give it back', async () => {
     const [a, b] = pair(JSONCOMM)
-    keep(a)
+    track(a)
     a.send('for the worker')
     const worker = new Worker(FILE, { workerData: { name: 'detaches', fd: b.detach() } })
     await once(worker, 'message')
     const [fd] = await once(worker, 'message')
     a.send('for us')
-    expect(await take(keep(adopt(fd, JSONCOMM)), 1)).toEqual(['for us'])
+    expect(await receiveValues(track(adopt(fd, JSONCOMM)), 1)).toEqual(['for us'])
     await worker.terminate()
   })
 })

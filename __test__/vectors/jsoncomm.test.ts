@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { adopt, bind, type Channel, connect, pair } from 'fdwire'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { beside, tidy } from '../support/processes.js'
+import { cleanUpAfterEach, testPath } from '../support/processes.js'
 
-tidy()
+cleanUpAfterEach()
 
 interface Row {
   case?: string
@@ -15,7 +15,7 @@ interface Row {
 }
 
 const { dumps, received } = JSON.parse(
-  readFileSync(beside('../vectors/jsoncomm.json'), 'utf8'),
+  readFileSync(testPath('../vectors/jsoncomm.json'), 'utf8'),
 ) as Record<'dumps' | 'received', Row[]>
 const rows = [...dumps, ...received].map(row => ({ name: row.case ?? row.python, ...row }))
 

@@ -2,11 +2,11 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { Codec } from 'fdwire'
 import { describe, expect, it } from 'vitest'
-import { cleanUp } from '../support/channels.js'
-import { beside } from '../support/processes.js'
-import { closedOf, rawTo } from '../support/streams.js'
+import { destroyChannelsAfterEach } from '../support/channels.js'
+import { testPath } from '../support/processes.js'
+import { rawStreamPair, whenClosed } from '../support/streams.js'
 
-cleanUp()
+destroyChannelsAfterEach()
 
 const PROTOCOLS = ['uds_comms', 'stockings', 'msg_channel', 'length_prefixed', 'lines'] as const
 type Name = (typeof PROTOCOLS)[number]
@@ -38,7 +38,7 @@ interface Vectors {
 }
 
 const vectorsOf = (name: Name): Vectors =>
-  JSON.parse(readFileSync(beside(`../vectors/${name}.json`), 'utf8'))
+  JSON.parse(readFileSync(testPath(`../vectors/${name}.json`), 'utf8'))
 
 /** Parts of hex, each `hex` or `hex*times`, with blanks between them. */
 function unhex(parts: string): Buffer {
@@ -144,7 +144,7 @@ describe.each(PROTOCOLS)('%s: a stream gives what the vectors say', name => {
 describe.each(PROTOCOLS)('%s: a channel gives what the vectors say', name => {
   const { decode: rows } = vectorsOf(name)
   it.each(rows)('$case', async row => {
-    const [raw, channel] = rawTo({ protocol: name, type: 'stream', ...row.options })
+    const [raw, channel] = rawStreamPair({ protocol: name, type: 'stream', ...row.options })
     const items: unknown[] = []
     let end: { code?: string; missing?: number } = {}
     channel.on('message', value => items.push(told(value)))
@@ -155,7 +155,7 @@ describe.each(PROTOCOLS)('%s: a channel gives what the vectors say', name => {
     // What comes behind the point where the stream is lost may find nobody.
     raw.on('error', () => {})
     for (const chunk of row.chunks) if (!raw.closed) raw.send(unhex(chunk))
-    const closed = closedOf(channel)
+    const closed = whenClosed(channel)
     await raw.close().catch(() => {})
     await closed
     expect({ items, end: end.code, missing: end.missing }).toEqual(expected(row))

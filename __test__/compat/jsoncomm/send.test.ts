@@ -1,9 +1,9 @@
 import { join } from 'node:path'
 import { Socket } from 'fdwire/jsoncomm'
 import { afterEach, describe, expect, it } from 'vitest'
-import { directory, tidy } from '../../support/processes.js'
+import { cleanUpAfterEach, temporaryDirectory } from '../../support/processes.js'
 
-tidy()
+cleanUpAfterEach()
 
 const open: Socket[] = []
 afterEach(async () => {
@@ -15,7 +15,7 @@ const keep = (socket: Socket) => {
 }
 
 async function serverAndClient() {
-  const path = join(directory(), 'socket')
+  const path = join(temporaryDirectory(), 'socket')
   const server = keep(await Socket.newServer(path))
   return { server, client: keep(await Socket.newClient(path)) }
 }
@@ -52,7 +52,7 @@ describe('send resolves when the kernel has the message, and not before', () => 
   })
 
   it('for each destination alone: one that is full holds up nobody else', async () => {
-    const dir = directory()
+    const dir = temporaryDirectory()
     const [full, dies] = [join(dir, 'full'), join(dir, 'dies')]
     const [one, two] = [keep(await Socket.newServer(full)), keep(await Socket.newServer(dies))]
     const client = keep(await Socket.newClient())
@@ -81,7 +81,7 @@ describe('send resolves when the kernel has the message, and not before', () => 
   })
 
   it('also while another destination stays full', { timeout: 5_000 }, async () => {
-    const dir = directory()
+    const dir = temporaryDirectory()
     const [full, quick] = [join(dir, 'full'), join(dir, 'quick')]
     const servers = [keep(await Socket.newServer(full)), keep(await Socket.newServer(quick))]
     const client = keep(await Socket.newClient())

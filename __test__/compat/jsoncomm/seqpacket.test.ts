@@ -4,10 +4,15 @@ import { join } from 'node:path'
 import { connect, FdSet, pair } from 'fdwire'
 import { type Received, Socket } from 'fdwire/jsoncomm'
 import { afterEach, describe, expect, it } from 'vitest'
-import { coded, isOpen } from '../../support/channels.js'
-import { contentsOf, directory, python, tidy } from '../../support/processes.js'
+import { errorWithCode, isOpen } from '../../support/channels.js'
+import {
+  cleanUpAfterEach,
+  pythonPeer,
+  readContents,
+  temporaryDirectory,
+} from '../../support/processes.js'
 
-tidy()
+cleanUpAfterEach()
 
 const SEQPACKET = { type: 'seqpacket' } as const
 const RAW = { protocol: 'raw', type: 'seqpacket' } as const
@@ -24,13 +29,13 @@ const keep = <S extends Socket | null>(socket: S) => {
 }
 const pairOf = () => Socket.newPair(SEQPACKET).map(keep) as [Socket, Socket]
 const file = (text: string) => {
-  const path = join(directory(), 'file')
+  const path = join(temporaryDirectory(), 'file')
   writeFileSync(path, text)
   return openSync(path, 'r')
 }
 
 async function serving() {
-  const path = join(directory(), 'socket')
+  const path = join(temporaryDirectory(), 'socket')
   return { path, server: keep(await Socket.newServer(path, SEQPACKET)) }
 }
 
@@ -52,33 +57,33 @@ describe('test_ping_pong', () => {
 
   it('of a client in Python, and with a server in Python', async () => {
     const { path, server } = await serving()
-    const theirs = python()
-    await theirs.ask({ op: 'open', kind: 'SOCK_SEQPACKET', bind: '', connect: hex(path) })
+    const theirs = pythonPeer()
+    await theirs.request({ op: 'open', kind: 'SOCK_SEQPACKET', bind: '', connect: hex(path) })
     const peer = keep(await server.accept())
-    await theirs.ask({ op: 'send', value: { fd: 0 }, texts: ['from Python'] })
+    await theirs.request({ op: 'send', value: { fd: 0 }, texts: ['from Python'] })
     const { payload, fds, address } = (await peer.recv()) as Received
-    expect([payload, contentsOf(fds.get(0))]).toEqual([{ fd: 0 }, 'from Python'])
+    expect([payload, readContents(fds.get(0))]).toEqual([{ fd: 0 }, 'from Python'])
     // The original's clients have a name of the kernel's choice.
     expect(address).toMatch(/^\0[0-9a-f]{5}$/)
     await peer.send('to Python', { fds })
     fds.close()
-    expect(await theirs.ask({ op: 'recv' })).toMatchObject({
+    expect(await theirs.request({ op: 'recv' })).toMatchObject({
       value: 'to Python',
       texts: ['from Python'],
       cut: false,
     })
     await peer.close()
-    expect(await theirs.ask({ op: 'recv' })).toEqual({ end: true })
+    expect(await theirs.request({ op: 'recv' })).toEqual({ end: true })
 
-    const their = python()
-    const where = join(directory(), 'theirs')
-    await their.ask({ op: 'open', kind: 'SOCK_SEQPACKET', bind: hex(where), listen: true })
+    const their = pythonPeer()
+    const where = join(temporaryDirectory(), 'theirs')
+    await their.request({ op: 'open', kind: 'SOCK_SEQPACKET', bind: hex(where), listen: true })
     const client = keep(await Socket.newClient(where, SEQPACKET))
-    await their.ask({ op: 'accept' })
+    await their.request({ op: 'accept' })
     await client.send({ n: 1 })
-    expect((await their.ask({ op: 'recv' })).value).toEqual({ n: 1 })
-    await their.ask({ op: 'send', value: 'last' })
-    await their.ask({ op: 'close' })
+    expect((await their.request({ op: 'recv' })).value).toEqual({ n: 1 })
+    await their.request({ op: 'send', value: 'last' })
+    await their.request({ op: 'close' })
     expect((await client.recv())?.payload).toBe('last')
     expect(await client.recv()).toBeNull()
   })
@@ -92,14 +97,14 @@ describe('test_scm_rights', () => {
     for (const fd of fds) closeSync(fd)
     await sent
     const message = (await b.recv()) as Received
-    expect([...message.fds].map(contentsOf)).toEqual(['one', 'two', 'three'])
+    expect([...message.fds].map(readContents)).toEqual(['one', 'two', 'three'])
     message.fds.close()
   })
 })
 
 describe('test_listener_cleanup, test_contextlib', () => {
   it('the path of a server goes with it, after chdir and a rename above it', async () => {
-    const dir = directory()
+    const dir = temporaryDirectory()
     mkdirSync(join(dir, 'a'))
     process.chdir(join(dir, 'a'))
     const server = await Socket.newServer('socket', SEQPACKET)
@@ -115,8 +120,8 @@ describe('test_listener_cleanup, test_contextlib', () => {
       false,
       false,
     ])
-    expect(() => server.listen()).toThrow(coded('CLOSED'))
-    await expect(server.accept()).rejects.toEqual(coded('CLOSED'))
+    expect(() => server.listen()).toThrow(errorWithCode('CLOSED'))
+    await expect(server.accept()).rejects.toEqual(errorWithCode('CLOSED'))
   })
 
   it('what was accepted lives on', async () => {
@@ -130,7 +135,7 @@ describe('test_listener_cleanup, test_contextlib', () => {
 describe('test_accept_timeout', () => {
   it('accept gives up at its timeout, or its signal, and takes no connection then', async () => {
     const { server, path } = await serving()
-    await expect(server.accept({ timeout: 5 })).rejects.toEqual(coded('TIMEOUT'))
+    await expect(server.accept({ timeout: 5 })).rejects.toEqual(errorWithCode('TIMEOUT'))
     const gone = new AbortController()
     const waiting = server.accept({ signal: gone.signal })
     gone.abort()
@@ -168,13 +173,13 @@ describe('test_accept_timeout', () => {
   it('accept is not to be had beside a listener of connections', async () => {
     const { server } = await serving()
     server.listener?.on('connection', () => {})
-    await expect(server.accept()).rejects.toEqual(coded('CONSUMER_CONFLICT'))
+    await expect(server.accept()).rejects.toEqual(errorWithCode('CONSUMER_CONFLICT'))
   })
 })
 
 describe('listen', () => {
   it('is true since newServer, with its backlog', async () => {
-    const path = join(directory(), 'socket')
+    const path = join(temporaryDirectory(), 'socket')
     const server = keep(await Socket.newServer(path, { ...SEQPACKET, backlog: 5 }))
     server.listen()
     server.listen(5)
@@ -184,7 +189,7 @@ describe('listen', () => {
   })
 
   it('is only for seqpacket servers, and so is accept', async () => {
-    const dgram = keep(await Socket.newServer(join(directory(), 'socket')))
+    const dgram = keep(await Socket.newServer(join(temporaryDirectory(), 'socket')))
     const [one] = pairOf()
     expect(() => dgram.listen()).toThrow(/a datagram socket takes no connections/)
     expect(() => one.listen()).toThrow(/this one is connected/)
@@ -267,13 +272,13 @@ describe('test_socket_pair, test_from_fd, test_send_and_recv', () => {
     const [a, b] = pair({ protocol: 'raw', type: 'stream' })
     const stream = b.detach()
     for (const closeFd of [true, false]) {
-      expect(() => Socket.newFromFd(fd, { closeFd })).toThrow(coded('NOT_A_SOCKET'))
-      expect(() => Socket.newFromFd(stream, { closeFd })).toThrow(coded('WRONG_SOCKET'))
+      expect(() => Socket.newFromFd(fd, { closeFd })).toThrow(errorWithCode('NOT_A_SOCKET'))
+      expect(() => Socket.newFromFd(stream, { closeFd })).toThrow(errorWithCode('WRONG_SOCKET'))
     }
     closeSync(fd)
     closeSync(stream)
     await a.close()
-    expect(() => Socket.newFromFd(stream, { closeFd: false })).toThrow(coded('EBADF'))
+    expect(() => Socket.newFromFd(stream, { closeFd: false })).toThrow(errorWithCode('EBADF'))
     expect(() => Socket.newFromFd('3' as never)).toThrow(TypeError)
   })
 
@@ -292,9 +297,9 @@ describe("the peer's end", () => {
     await a.close()
     expect((await b.recv())?.payload).toBe('last')
     expect([await b.recv(), await b.recv()]).toEqual([null, null])
-    await expect(b.send('nobody')).rejects.toEqual(coded('EPIPE'))
+    await expect(b.send('nobody')).rejects.toEqual(errorWithCode('EPIPE'))
     await b.close()
-    await expect(b.send('closed')).rejects.toEqual(coded('CLOSED'))
+    await expect(b.send('closed')).rejects.toEqual(errorWithCode('CLOSED'))
     expect(await b.recv()).toBeNull()
   })
 
@@ -304,8 +309,8 @@ describe("the peer's end", () => {
     const peer = keep(await server.accept())
     for (const text of ['1', '', 'no json', '2']) raw.send(text)
     expect((await peer.recv())?.payload).toBe(1)
-    await expect(peer.recv()).rejects.toEqual(coded('ERR_FDWIRE_EMPTY_MESSAGE'))
-    await expect(peer.recv()).rejects.toEqual(coded('NOT_JSON'))
+    await expect(peer.recv()).rejects.toEqual(errorWithCode('ERR_FDWIRE_EMPTY_MESSAGE'))
+    await expect(peer.recv()).rejects.toEqual(errorWithCode('NOT_JSON'))
     expect((await peer.recv())?.payload).toBe(2)
     await raw.close()
     expect(await peer.recv()).toBeNull()
@@ -314,16 +319,16 @@ describe("the peer's end", () => {
 
 describe('the options', () => {
   it('are those of the functions underneath', async () => {
-    const path = join(directory(), 'socket')
+    const path = join(temporaryDirectory(), 'socket')
     const server = keep(await Socket.newServer(path, { ...SEQPACKET, mode: 0o666, maxMessage: 10 }))
     const client = keep(await Socket.newClient(path, { ...SEQPACKET, timeout: 20_000 }))
     const peer = keep(await server.accept())
     await client.send('x'.repeat(20))
-    await expect(peer.recv()).rejects.toEqual(coded('MESSAGE_TOO_LARGE'))
+    await expect(peer.recv()).rejects.toEqual(errorWithCode('MESSAGE_TOO_LARGE'))
   })
 
   it('and what a Socket decides itself is none', async () => {
-    const path = join(directory(), 'socket')
+    const path = join(temporaryDirectory(), 'socket')
     const wrong = { protocol: 'raw' } as never
     await expect(Socket.newServer(path, wrong)).rejects.toThrow(/no option protocol/)
     await expect(Socket.newClient(path, { encoding: 'json' } as never)).rejects.toThrow(TypeError)
@@ -338,10 +343,10 @@ describe('the options', () => {
 
   it('sockets of the two types do not meet', async () => {
     const { path } = await serving()
-    await expect(Socket.newClient(path)).rejects.toEqual(coded('EPROTOTYPE'))
-    const dgram = join(directory(), 'dgram')
+    await expect(Socket.newClient(path)).rejects.toEqual(errorWithCode('EPROTOTYPE'))
+    const dgram = join(temporaryDirectory(), 'dgram')
     keep(await Socket.newServer(dgram))
-    await expect(Socket.newClient(dgram, SEQPACKET)).rejects.toEqual(coded('EPROTOTYPE'))
+    await expect(Socket.newClient(dgram, SEQPACKET)).rejects.toEqual(errorWithCode('EPROTOTYPE'))
   })
 })
 

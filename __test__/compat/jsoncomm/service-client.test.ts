@@ -3,11 +3,17 @@ import { closeSync, openSync } from 'node:fs'
 import { pair } from 'fdwire'
 import { type FdSet, ProtocolError, type Received, ServiceClient, Socket } from 'fdwire/jsoncomm'
 import { describe, expect, it } from 'vitest'
-import { coded, opened, withFd } from '../../support/channels.js'
-import { contentsOf, tidy } from '../../support/processes.js'
-import { cleanUpServices, clientAndSocket, file, kept, started } from '../../support/service.js'
+import { countOpen, errorWithCode, withFd } from '../../support/channels.js'
+import { cleanUpAfterEach, readContents } from '../../support/processes.js'
+import {
+  cleanUpServices,
+  clientAndSocket,
+  openTextFile,
+  startService,
+  trackClient,
+} from '../../support/service.js'
 
-tidy()
+cleanUpAfterEach()
 cleanUpServices()
 
 const CLOSED = 'ERR_FDWIRE_CLOSED'
@@ -29,7 +35,7 @@ describe('calls', () => {
   it('are made one after the other, with what was given when they were called', async () => {
     const [client, socket] = clientAndSocket()
     const args = ['before']
-    const fd = file('mine')
+    const fd = openTextFile('mine')
     const calls = [
       client.call('first'),
       client.callWithFds('second', args, { fds: [fd] }),
@@ -39,11 +45,11 @@ describe('calls', () => {
     closeSync(fd)
     expect(await nameOf(socket)).toBe('first')
     // Nothing more comes until that is answered.
-    await expect(socket.recv({ timeout: 20 })).rejects.toEqual(coded('TIMEOUT'))
+    await expect(socket.recv({ timeout: 20 })).rejects.toEqual(errorWithCode('TIMEOUT'))
     await socket.send(reply(1))
     const second = (await socket.recv()) as Received
     expect(second.payload).toEqual({ type: 'method', data: { name: 'second', args: ['before'] } })
-    expect(contentsOf(second.fds.get(0))).toBe('mine')
+    expect(readContents(second.fds.get(0))).toBe('mine')
     second.fds.close()
     await socket.send(reply(2))
     expect(await nameOf(socket)).toBe('third')
@@ -54,14 +60,18 @@ describe('calls', () => {
 
   it('that can not be sent reject alone, at their turn or before', async () => {
     const [client, socket] = clientAndSocket()
-    const closed = file('closed')
+    const closed = openTextFile('closed')
     closeSync(closed)
-    await expect(client.callWithFds('x', [], { fds: [closed] })).rejects.toEqual(coded('EBADF'))
+    await expect(client.callWithFds('x', [], { fds: [closed] })).rejects.toEqual(
+      errorWithCode('EBADF'),
+    )
     const first = client.call('first')
     for (const args of [10n, [10n], () => {}]) {
-      await expect(client.call('x', args)).rejects.toEqual(coded('UNENCODABLE'))
+      await expect(client.call('x', args)).rejects.toEqual(errorWithCode('UNENCODABLE'))
     }
-    await expect(client.callWithFds('x', [], { fds: [closed] })).rejects.toEqual(coded('EBADF'))
+    await expect(client.callWithFds('x', [], { fds: [closed] })).rejects.toEqual(
+      errorWithCode('EBADF'),
+    )
     await expect(client.callWithFds('x', [], { fds: 5 as never })).rejects.toThrow(TypeError)
     for (const name of ['', 5, undefined]) {
       await expect(client.call(name as never)).rejects.toThrow(/the name of a method/)
@@ -85,10 +95,10 @@ describe('calls', () => {
       '/dev/full',
     ).catch(error => error)
     const third = client.call('third')
-    await expect(first).rejects.toEqual(coded('TIMEOUT'))
+    await expect(first).rejects.toEqual(errorWithCode('TIMEOUT'))
     gone.abort()
     expect(await given).toHaveProperty('name', 'AbortError')
-    expect(opened('/dev/full')).toBe(0)
+    expect(countOpen('/dev/full')).toBe(0)
     await expect(client.call('x', [], { signal: AbortSignal.abort() })).rejects.toHaveProperty(
       'name',
       'AbortError',
@@ -99,7 +109,7 @@ describe('calls', () => {
     expect(await nameOf(socket)).toBe('third')
     await socket.send(reply('in time'))
     expect(await third).toBe('in time')
-    expect([told, opened('/dev/full')]).toEqual([[], 0])
+    expect([told, countOpen('/dev/full')]).toEqual([[], 0])
     await socket.close()
   })
 
@@ -121,7 +131,7 @@ describe('calls', () => {
       await socket.send(reply('mine'))
       expect(await next).toBe('mine')
     }
-    expect(opened('/dev/full')).toBe(0)
+    expect(countOpen('/dev/full')).toBe(0)
     await socket.close()
   })
 
@@ -132,7 +142,7 @@ describe('calls', () => {
     const call = client.call('m', [], { onSignal: value => told.push(value) })
     await socket.send(reply('fine'))
     expect([await call, told]).toEqual(['fine', ['early']])
-    expect(opened('/dev/full')).toBe(0)
+    expect(countOpen('/dev/full')).toBe(0)
     await socket.close()
   })
 
@@ -155,7 +165,7 @@ describe('calls', () => {
     await expect(failing).rejects.toMatchObject({ name: 'E', message: 'E: v\n ' })
     await socket.send(reply('next'))
     expect(await client.call('next')).toBe('next')
-    expect(opened('/dev/full')).toBe(0)
+    expect(countOpen('/dev/full')).toBe(0)
     await socket.close()
   })
 })
@@ -173,9 +183,9 @@ describe('a client that is stopped', () => {
       expect(error).toMatchObject({ code: CLOSED, message: expect.stringContaining('stopped') })
     }
     expect(await socket.recv()).toBeNull()
-    await expect(client.call('x')).rejects.toEqual(coded('CLOSED'))
+    await expect(client.call('x')).rejects.toEqual(errorWithCode('CLOSED'))
     expect(client.stop()).toBe(client.stop())
-    expect(opened('/dev/full')).toBe(0)
+    expect(countOpen('/dev/full')).toBe(0)
     await socket.close()
   })
 
@@ -192,13 +202,13 @@ describe('a client that is stopped', () => {
       }
       call = client.call('m', [], { onSignal }).catch(error => error)
     })
-    const fd = file('still needed')
+    const fd = openTextFile('still needed')
     await socket.send(signalOf(1), { fds: [fd] })
     closeSync(fd)
     const fds = await began
     await client[Symbol.asyncDispose]()
-    expect(await call).toEqual(coded('CLOSED'))
-    expect(contentsOf(fds.get(0))).toBe('still needed')
+    expect(await call).toEqual(errorWithCode('CLOSED'))
+    expect(readContents(fds.get(0))).toBe('still needed')
     done()
     await new Promise(setImmediate)
     expect(fds.length).toBe(0)
@@ -206,15 +216,15 @@ describe('a client that is stopped', () => {
   })
 
   it('kills a process that does not end in time, also one in the middle of a call', async () => {
-    const slow = await started('Node')
+    const slow = await startService('Node')
     await slow.call('slow_stop')
     expect(await slow.stop({ timeout: 50 })).toEqual({ code: null, signal: 'SIGKILL' })
-    const hanging = await started('Python')
+    const hanging = await startService('Python')
     const call = hanging.call('signal_and_hang', [], { onSignal: () => stop() })
     const stop = () => {
       hanging.stop({ timeout: 50 })
     }
-    await expect(call).rejects.toEqual(coded('CLOSED'))
+    await expect(call).rejects.toEqual(errorWithCode('CLOSED'))
     expect(await hanging.stop()).toEqual({ code: null, signal: 'SIGKILL' })
   })
 })
@@ -237,18 +247,18 @@ describe('a service that says what nobody can place', () => {
     await expect(client.call('third')).rejects.toBe(second)
     expect(await nameOf(socket)).toBe('first')
     expect(await socket.recv()).toBeNull()
-    expect(opened('/dev/full')).toBe(0)
+    expect(countOpen('/dev/full')).toBe(0)
     await socket.close()
   })
 
   it('a record that is no JSON too', async () => {
     const [raw, other] = pair({ protocol: 'raw', type: 'seqpacket', maxFds: 1 })
-    const client = kept(ServiceClient.over(Socket.newFromFd(other.detach())))
+    const client = trackClient(ServiceClient.over(Socket.newFromFd(other.detach())))
     const call = client.call('m')
     await withFd(fd => raw.send('no json', { fds: [fd] }), '/dev/full')
-    await expect(call).rejects.toEqual(coded('NOT_JSON'))
+    await expect(call).rejects.toEqual(errorWithCode('NOT_JSON'))
     await expect(client.call('x')).rejects.toMatchObject({ code: CLOSED, fault: 'peer' })
-    expect(opened('/dev/full')).toBe(0)
+    expect(countOpen('/dev/full')).toBe(0)
     await raw.close()
   })
 })

@@ -3,11 +3,17 @@ import { closeSync, openSync } from 'node:fs'
 import { connect, pair } from 'fdwire'
 import { type Dispatched, Service, ServiceClient, ServiceManager, Socket } from 'fdwire/jsoncomm'
 import { describe, expect, it } from 'vitest'
-import { coded, isOpen, opened, withFd } from '../../support/channels.js'
-import { directory, tidy } from '../../support/processes.js'
-import { cleanUpServices, clientAndSocket, commandOf, Here, kept } from '../../support/service.js'
+import { countOpen, errorWithCode, isOpen, withFd } from '../../support/channels.js'
+import { cleanUpAfterEach, temporaryDirectory } from '../../support/processes.js'
+import {
+  cleanUpServices,
+  clientAndSocket,
+  InProcessService,
+  serviceCommand,
+  trackClient,
+} from '../../support/service.js'
 
-tidy()
+cleanUpAfterEach()
 cleanUpServices()
 
 /** A descriptor of a device that nothing else here opens. */
@@ -17,16 +23,16 @@ describe('a service', () => {
   it('whose client goes in the middle ends when its work is done, and keeps no descriptor', async () => {
     const [client, socket] = clientAndSocket()
     const fds: number[] = []
-    const service = new Here(socket, async (_, __, given) => {
+    const service = new InProcessService(socket, async (_, __, given) => {
       await client.stop()
-      await expect(service.emitSignal('nobody')).rejects.toEqual(coded('EPIPE'))
+      await expect(service.emitSignal('nobody')).rejects.toEqual(errorWithCode('EPIPE'))
       const fd = full()
       fds.push(fd, given.get(0))
       return [null, [fd]] satisfies Dispatched
     })
     const serving = service.serve()
     const call = withFd(fd => client.callWithFds('m', [], { fds: [fd] }))
-    await expect(call).rejects.toEqual(coded('CLOSED'))
+    await expect(call).rejects.toEqual(errorWithCode('CLOSED'))
     await serving
     expect(fds.map(isOpen)).toEqual([false, false])
     expect(socket.fileno()).toBe(-1)
@@ -34,7 +40,7 @@ describe('a service', () => {
 
   it('answers one request after the other, and what is malformed in its turn', async () => {
     const [raw, other] = pair({ protocol: 'raw', type: 'seqpacket', maxFds: 1 })
-    const service = new Here(Socket.newFromFd(other.detach()), async name => {
+    const service = new InProcessService(Socket.newFromFd(other.detach()), async name => {
       await new Promise(setImmediate)
       return [name]
     })
@@ -51,12 +57,12 @@ describe('a service', () => {
     expect(answers).toEqual(['a', 'ProtocolError', 'ProtocolError', 'b', 'ProtocolError'])
     await raw.close()
     await serving
-    expect(opened('/dev/full')).toBe(0)
+    expect(countOpen('/dev/full')).toBe(0)
   })
 
   it('tells of an exception that is too large for a message as much as fits', async () => {
     const [client, socket] = clientAndSocket()
-    const serving = new Here(socket, () => {
+    const serving = new InProcessService(socket, () => {
       throw new RangeError('x'.repeat(1_000_000))
     }).serve()
     const error = await client.call('m').catch(reason => reason)
@@ -79,7 +85,7 @@ describe('a service', () => {
         },
       }),
     ]
-    const serving = new Here(socket, (_, index) => {
+    const serving = new InProcessService(socket, (_, index) => {
       throw things[index]
     }).serve()
     const told: string[] = []
@@ -101,7 +107,7 @@ describe('a service', () => {
   it('a descriptor that is twice in a reply is closed once', async () => {
     const [client, socket] = clientAndSocket()
     let other = -1
-    const serving = new Here(socket, () => {
+    const serving = new InProcessService(socket, () => {
       const fd = full()
       return [null, [fd, fd]]
     }).serve()
@@ -113,7 +119,7 @@ describe('a service', () => {
     await serving
     expect(isOpen(other)).toBe(true)
     closeSync(other)
-    expect(opened('/dev/full')).toBe(0)
+    expect(countOpen('/dev/full')).toBe(0)
   })
 
   it('is made of a connected seqpacket socket, and leaves another to its owner', async () => {
@@ -125,7 +131,7 @@ describe('a service', () => {
         expect(() => new Service({ socket: a })).toThrow(TypeError)
         expect(() => ServiceClient.over(a)).toThrow(TypeError)
         const fd = b.channel.detach()
-        expect(() => new Service({ fd })).toThrow(coded('WRONG_SOCKET'))
+        expect(() => new Service({ fd })).toThrow(errorWithCode('WRONG_SOCKET'))
         closeSync(fd)
       } else {
         const { socket } = new Service({ fd: b.channel.detach() })
@@ -134,13 +140,13 @@ describe('a service', () => {
       }
       await a.close()
     }
-    const path = `${directory()}/socket`
+    const path = `${temporaryDirectory()}/socket`
     const server = await Socket.newServer(path, { type: 'seqpacket' })
     expect(() => new Service({ socket: server })).toThrow(TypeError)
-    expect(() => new Service({ fd: server.fileno() })).toThrow(coded('WRONG_SOCKET'))
+    expect(() => new Service({ fd: server.fileno() })).toThrow(errorWithCode('WRONG_SOCKET'))
     await server.close()
     const file = full()
-    expect(() => new Service({ fd: file })).toThrow(coded('NOT_A_SOCKET'))
+    expect(() => new Service({ fd: file })).toThrow(errorWithCode('NOT_A_SOCKET'))
     closeSync(file)
     expect(() => ServiceClient.over({} as never)).toThrow(TypeError)
   })
@@ -149,7 +155,7 @@ describe('a service', () => {
     const [a, b] = Socket.newPair({ type: 'seqpacket' })
     const fd = b.channel.detach()
     const line = ['node', '--service-fd', String(fd), '--more', '--service-id=the id', 'x']
-    const service = Here.fromArgs.call(Service, line)
+    const service = InProcessService.fromArgs.call(Service, line)
     expect([service.id, service.args, service.socket.fileno()]).toEqual([
       'the id',
       ['node', '--more', 'x'],
@@ -167,9 +173,9 @@ describe('a service', () => {
 describe('starting', () => {
   it('what can not be started rejects, and leaves nothing', async () => {
     const absent = ServiceClient.start('/nowhere/at/all')
-    await expect(absent).rejects.toEqual(coded('ENOENT'))
+    await expect(absent).rejects.toEqual(errorWithCode('ENOENT'))
     await expect(ServiceClient.start('true', [], { cwd: '/nowhere' })).rejects.toEqual(
-      coded('ENOENT'),
+      errorWithCode('ENOENT'),
     )
     await expect(ServiceClient.start('tr\0ue')).rejects.toThrow(/null bytes/)
     await expect(ServiceClient.start('true', [], { stdin: 'pipe' } as never)).rejects.toThrow(
@@ -181,13 +187,15 @@ describe('starting', () => {
   })
 
   it('a process that is no service ends the first call', async () => {
-    const client = kept(await ServiceClient.start('true'))
+    const client = trackClient(await ServiceClient.start('true'))
     await expect(client.call('m')).rejects.toThrow(/ended before it replied to 'm' \(exit code 0\)/)
   })
 
   it('its output goes where it is told to', async () => {
-    const [command, args] = commandOf('Node')
-    const client = kept(await ServiceClient.start(command, args, { id: 'one', stdout: 'pipe' }))
+    const [command, args] = serviceCommand('Node')
+    const client = trackClient(
+      await ServiceClient.start(command, args, { id: 'one', stdout: 'pipe' }),
+    )
     const { stdout } = client.child as NonNullable<ServiceClient['child']>
     let output = ''
     stdout?.setEncoding('utf8').on('data', text => {
@@ -206,16 +214,16 @@ describe('a manager', () => {
     const manager = new ServiceManager()
     const order: string[] = []
     for (const id of ['one', 'two', 'three']) {
-      const [command, args] = commandOf(id === 'two' ? 'Python' : 'Node')
+      const [command, args] = serviceCommand(id === 'two' ? 'Python' : 'Node')
       const client = await manager.start(command, args, { id, stdout: 'ignore' })
       client.exited?.then(() => order.push(id))
       await client.call('echo')
     }
     await expect(manager.start('true', [], { id: 'two' })).rejects.toThrow(/'two' already/)
-    await expect(manager.start('/nowhere/at/all')).rejects.toEqual(coded('ENOENT'))
+    await expect(manager.start('/nowhere/at/all')).rejects.toEqual(errorWithCode('ENOENT'))
     const late = manager.start('true', [], { id: 'late' })
     await manager[Symbol.asyncDispose]()
-    await expect(manager.start('true')).rejects.toEqual(coded('CLOSED'))
+    await expect(manager.start('true')).rejects.toEqual(errorWithCode('CLOSED'))
     expect(order).toEqual(['three', 'two', 'one'])
     expect((await late).socket.fileno()).toBe(-1)
   })
@@ -224,7 +232,7 @@ describe('a manager', () => {
     const manager = new ServiceManager()
     const clients: ServiceClient[] = []
     for (let i = 0; i < 2; i++) {
-      clients.push(await manager.start(...commandOf('Python')))
+      clients.push(await manager.start(...serviceCommand('Python')))
       await clients[i]?.call('echo')
     }
     // Else this one would not hear its end as long as the other lives.
@@ -235,16 +243,18 @@ describe('a manager', () => {
 })
 
 it('a client and a service meet at a path too', async () => {
-  const path = `${directory()}/socket`
+  const path = `${temporaryDirectory()}/socket`
   const server = await Socket.newServer(path, { type: 'seqpacket' })
-  const client = kept(ServiceClient.over(await Socket.newClient(path, { type: 'seqpacket' })))
-  const serving = new Here((await server.accept()) as Socket, name => [name]).serve()
+  const client = trackClient(
+    ServiceClient.over(await Socket.newClient(path, { type: 'seqpacket' })),
+  )
+  const serving = new InProcessService((await server.accept()) as Socket, name => [name]).serve()
   expect(await client.call('hello')).toBe('hello')
   expect([client.id, client.child, client.exited]).toEqual([undefined, undefined, undefined])
   await client.stop()
   await serving
   await server.close()
   await expect(connect(path, { protocol: 'raw', type: 'seqpacket' })).rejects.toEqual(
-    coded('ENOENT'),
+    errorWithCode('ENOENT'),
   )
 })

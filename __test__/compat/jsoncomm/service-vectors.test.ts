@@ -3,16 +3,21 @@ import { readFileSync } from 'node:fs'
 import { type FdSet, ProtocolError, type Received, RemoteError } from 'fdwire/jsoncomm'
 import { describe, expect, it } from 'vitest'
 import { decodeMessage, encodeReply } from '../../../lib/compat/jsoncomm/service-messages.js'
-import { beside, tidy } from '../../support/processes.js'
-import { cleanUpServices, clientAndSocket, file, Here } from '../../support/service.js'
+import { cleanUpAfterEach, testPath } from '../../support/processes.js'
+import {
+  cleanUpServices,
+  clientAndSocket,
+  InProcessService,
+  openTextFile,
+} from '../../support/service.js'
 
-tidy()
+cleanUpAfterEach()
 cleanUpServices()
 
 // biome-ignore lint/suspicious/noExplicitAny: whatever the messages are
 type Json = any
 
-const vectors = JSON.parse(readFileSync(beside('../vectors/jsoncomm_host.json'), 'utf8')) as {
+const vectors = JSON.parse(readFileSync(testPath('../vectors/jsoncomm_host.json'), 'utf8')) as {
   encode: { case: string; wire: Json }[]
   decode: { message: Json; outcome: string }[]
   service: { request: Json; replies: { message: Json; fds: number }[] | null }[]
@@ -22,7 +27,7 @@ const vectors = JSON.parse(readFileSync(beside('../vectors/jsoncomm_host.json'),
 class ValueError extends Error {}
 
 /** The service that the vectors were made with. */
-async function dispatch(this: Here, method: string, args: Json, _fds: FdSet) {
+async function dispatch(this: InProcessService, method: string, args: Json, _fds: FdSet) {
   switch (method) {
     case 'echo':
       return [args] as const
@@ -30,7 +35,7 @@ async function dispatch(this: Here, method: string, args: Json, _fds: FdSet) {
       throw new ValueError('Remote Exception')
     case 'sig': {
       await this.emitSignal(0)
-      const fd = file('p')
+      const fd = openTextFile('p')
       await this.emitSignal({ p: 1 }, [fd])
       return [null, [fd]] as const
     }
@@ -80,7 +85,7 @@ describe('what becomes of a message', () => {
 describe('what a service answers', () => {
   it.each(vectors.service)('$request', async ({ request, replies }) => {
     const [client, socket] = clientAndSocket()
-    const service = new Here(socket, dispatch)
+    const service = new InProcessService(socket, dispatch)
     const serving = service.serve()
     // The client's own socket, by hand; one descriptor with the reply is closed as ours.
     const { socket: hand } = client

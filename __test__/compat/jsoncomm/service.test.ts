@@ -3,31 +3,31 @@ import { closeSync } from 'node:fs'
 import { FdwireError } from 'fdwire'
 import { type FdSet, RemoteError, ServiceClient } from 'fdwire/jsoncomm'
 import { describe, expect, it } from 'vitest'
-import { contentsOf, type Peer, tidy } from '../../support/processes.js'
+import { cleanUpAfterEach, type Peer, readContents } from '../../support/processes.js'
 import {
   cleanUpServices,
-  commandOf,
-  file,
-  kept,
   type Language,
+  openTextFile,
   pythonClient,
-  started,
+  serviceCommand,
+  startService,
+  trackClient,
 } from '../../support/service.js'
 
-tidy()
+cleanUpAfterEach()
 cleanUpServices()
 
 const textsOf = (fds: FdSet) => {
-  const texts = [...fds].map(contentsOf)
+  const texts = [...fds].map(readContents)
   fds.close()
   return texts
 }
 
 describe.each<Language>(['Node', 'Python'])('our client of a service in %s', language => {
   it('basic: calls it, and ends it', async () => {
-    const [command, args] = commandOf(language)
+    const [command, args] = serviceCommand(language)
     const extra = ['--more', 'arguments']
-    const client = kept(
+    const client = trackClient(
       await ServiceClient.start(command, args, { id: 'the id', extra, stdout: 'ignore' }),
     )
     for (const value of [['an', 'argument'], [], null, { key: 'é 😀' }, 'text', 0]) {
@@ -43,10 +43,10 @@ describe.each<Language>(['Node', 'Python'])('our client of a service in %s', lan
   })
 
   it.each([0, 1, 3, 100])('pass_fd: %i descriptors, both ways', async count => {
-    const client = await started(language)
+    const client = await startService(language)
     const before = await client.call('open_fds')
     const texts = Array.from({ length: count }, (_, i) => `descriptor ${i}`)
-    const mine = texts.map(file)
+    const mine = texts.map(openTextFile)
     const call = client.callWithFds('swap', texts, { fds: mine })
     // They are ours again at once.
     for (const fd of mine) closeSync(fd)
@@ -59,14 +59,14 @@ describe.each<Language>(['Node', 'Python'])('our client of a service in %s', lan
   })
 
   it('pass_fd_invalid: a bad descriptor of a reply is an exception, and no crash', async () => {
-    const client = await started(language)
+    const client = await startService(language)
     const before = await client.call('open_fds')
     await expect(client.call('bad_fd')).rejects.toBeInstanceOf(RemoteError)
     expect(await client.call('open_fds')).toBe(before)
   })
 
   it('exception: comes with its name, its value and its backtrace', async () => {
-    const client = await started(language)
+    const client = await startService(language)
     const error: RemoteError = await client.call('boom').catch(reason => reason)
     expect(error).toBeInstanceOf(RemoteError)
     expect(error).toBeInstanceOf(FdwireError)
@@ -82,11 +82,11 @@ describe.each<Language>(['Node', 'Python'])('our client of a service in %s', lan
   })
 
   it('signals: come before the reply, each with its own descriptors', async () => {
-    const client = await started(language)
+    const client = await startService(language)
     const told: unknown[] = []
     const sets: FdSet[] = []
     const onSignal = async (value: { text: string }, fds: FdSet) => {
-      told.push(value, [...fds].map(contentsOf))
+      told.push(value, [...fds].map(readContents))
       sets.push(fds)
       await new Promise(setImmediate)
       // It is still there as long as the handler works.
@@ -107,20 +107,20 @@ describe.each<Language>(['Node', 'Python'])('our client of a service in %s', lan
   })
 
   it('a handler may keep what a signal brings', async () => {
-    const client = await started(language)
+    const client = await startService(language)
     const taken: number[] = []
     const onSignal = (_: unknown, fds: FdSet) => {
       if (fds.length > 0) taken.push(fds.take(0))
     }
     await client.call('signals', ['kept'], { onSignal })
-    expect(taken.map(contentsOf)).toEqual(['kept'])
+    expect(taken.map(readContents)).toEqual(['kept'])
     for (const fd of taken) closeSync(fd)
   })
 
   it('kill -9 in the middle of a call rejects that, and those behind it', async () => {
-    const client = await started(language)
+    const client = await startService(language)
     const onSignal = () => client.child?.kill('SIGKILL')
-    const fd = file('waits in vain')
+    const fd = openTextFile('waits in vain')
     const calls = [
       client.call('signal_and_hang', [], { onSignal }),
       client.callWithFds('read', [], { fds: [fd] }),
@@ -136,14 +136,14 @@ describe.each<Language>(['Node', 'Python'])('our client of a service in %s', lan
   })
 
   it('an exit in the middle of a call says so', async () => {
-    const client = await started(language)
+    const client = await startService(language)
     await expect(client.call('exit', [3])).rejects.toThrow(/'exit' \(exit code 3\)$/)
     await expect(client.call('echo')).rejects.toThrow(/message empty: the service has ended/)
     expect(await client.stop()).toEqual({ code: 3, signal: null })
   })
 
   it('SIGTERM and SIGINT do not end it, the end of the socket does', async () => {
-    const client = await started(language)
+    const client = await startService(language)
     await client.call('echo')
     for (const signal of ['SIGTERM', 'SIGINT'] as const) client.child?.kill(signal)
     expect(await client.call('echo', ['still there'])).toEqual(['still there'])
@@ -153,9 +153,9 @@ describe.each<Language>(['Node', 'Python'])('our client of a service in %s', lan
 
 describe('a client in Python of our service', () => {
   const call = (peer: Peer, name: string, args?: unknown, texts: string[] = []) =>
-    peer.ask({ op: 'call', name, args, texts })
+    peer.request({ op: 'call', name, args, texts })
   const raw = (peer: Peer, message: unknown, count = 0) =>
-    peer.ask({ op: 'raw', text: JSON.stringify(message), count })
+    peer.request({ op: 'raw', text: JSON.stringify(message), count })
 
   it('basic: calls it, and ends it', async () => {
     const peer = await pythonClient()
@@ -174,7 +174,7 @@ describe('a client in Python of our service', () => {
       stdin: '/dev/null',
     })
     expect((await call(peer, 'nothing')).data).toEqual({ reply: null })
-    expect(await peer.ask({ op: 'stop' })).toEqual({ code: 0 })
+    expect(await peer.request({ op: 'stop' })).toEqual({ code: 0 })
   })
 
   it.each([0, 1, 3, 100])('pass_fd: %i descriptors, both ways', async count => {
@@ -259,7 +259,7 @@ describe('a client in Python of our service', () => {
     expect(await told('text')).toBe('message is no object')
     expect(await told(5)).toBe('message is no object')
     expect(await told([1])).toBe('message is no object')
-    expect((await peer.ask({ op: 'raw', text: 'no json', count: 3 })).data).toMatchObject({
+    expect((await peer.request({ op: 'raw', text: 'no json', count: 3 })).data).toMatchObject({
       name: 'ProtocolError',
       value: expect.stringContaining('JSON'),
     })
@@ -269,25 +269,25 @@ describe('a client in Python of our service', () => {
   it.each(['null', 'false', '0', '""', '[]', '{}'])('%s ends it without a word', async text => {
     const peer = await pythonClient()
     await call(peer, 'echo')
-    expect(await peer.ask({ op: 'raw', text, count: 1 })).toEqual({ signals: [], end: true })
-    expect(await peer.ask({ op: 'stop' })).toEqual({ code: 0 })
+    expect(await peer.request({ op: 'raw', text, count: 1 })).toEqual({ signals: [], end: true })
+    expect(await peer.request({ op: 'stop' })).toEqual({ code: 0 })
   })
 
   it('kill -9 in the middle of a call is the end of the socket', async () => {
     const peer = await pythonClient()
-    expect(await peer.ask({ op: 'call', name: 'signal_and_hang', kill: true })).toEqual({
+    expect(await peer.request({ op: 'call', name: 'signal_and_hang', kill: true })).toEqual({
       signals: [['I am there', []]],
       end: true,
     })
-    expect(await peer.ask({ op: 'stop' })).toEqual({ code: -9 })
+    expect(await peer.request({ op: 'stop' })).toEqual({ code: -9 })
   })
 
   it('SIGTERM and SIGINT do not end it, the end of the socket does', async () => {
     const peer = await pythonClient()
     await call(peer, 'echo')
-    await peer.ask({ op: 'signal', number: 15 })
-    await peer.ask({ op: 'signal', number: 2 })
+    await peer.request({ op: 'signal', number: 15 })
+    await peer.request({ op: 'signal', number: 2 })
     expect((await call(peer, 'echo', [1])).value).toEqual([[1], []])
-    expect(await peer.ask({ op: 'stop' })).toEqual({ code: 0 })
+    expect(await peer.request({ op: 'stop' })).toEqual({ code: 0 })
   })
 })

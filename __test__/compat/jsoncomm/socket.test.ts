@@ -12,9 +12,14 @@ import { join } from 'node:path'
 import { connect, FdSet as MainFdSet, pair } from 'fdwire'
 import { FdSet, type Received, Socket } from 'fdwire/jsoncomm'
 import { afterEach, describe, expect, it } from 'vitest'
-import { contentsOf, directory, python, tidy } from '../../support/processes.js'
+import {
+  cleanUpAfterEach,
+  pythonPeer,
+  readContents,
+  temporaryDirectory,
+} from '../../support/processes.js'
 
-tidy()
+cleanUpAfterEach()
 
 const RAW = { protocol: 'raw', type: 'dgram' } as const
 const open: Socket[] = []
@@ -41,7 +46,7 @@ const file = (dir: string, text: string) => {
 }
 
 async function serverAndClient() {
-  const path = join(directory(), 'socket')
+  const path = join(temporaryDirectory(), 'socket')
   const server = keep(await Socket.newServer(path))
   return { path, server, client: keep(await Socket.newClient(path)) }
 }
@@ -52,7 +57,7 @@ describe('test_fdset', () => {
   })
 
   it('owns its descriptors, and steal gives one away', () => {
-    const dir = directory()
+    const dir = temporaryDirectory()
     const fds = [file(dir, 'a'), file(dir, 'b'), file(dir, 'c')]
     const set = FdSet.fromList(fds)
     expect([set.length, set.get(0), set.get(2)]).toEqual([3, fds[0], fds[2]])
@@ -97,9 +102,9 @@ describe('test_ping_pong', () => {
 
   it('a client without a name is told as null, and can be sent nothing', async () => {
     const { server, path } = await serverAndClient()
-    const peer = python()
-    await peer.ask({ op: 'open', connect: Buffer.from(path).toString('hex') })
-    await peer.ask({ op: 'send', value: 1 })
+    const peer = pythonPeer()
+    await peer.request({ op: 'open', connect: Buffer.from(path).toString('hex') })
+    await peer.request({ op: 'send', value: 1 })
     const { address } = (await server.recv()) as Received
     expect(address).toBe(null)
     await expect(server.send(2, { destination: address as never })).rejects.toEqual(
@@ -111,22 +116,22 @@ describe('test_ping_pong', () => {
 describe('test_scm_rights', () => {
   it('descriptors come whole, and the sender may close its own at once', async () => {
     const { server, client } = await serverAndClient()
-    const dir = directory()
+    const dir = temporaryDirectory()
     const fds = ['one', 'two', 'three'].map(text => file(dir, text))
     const sent = client.send({ fds: [0, 1, 2] }, { fds })
     for (const fd of fds) closeSync(fd)
     await sent
     const message = (await server.recv()) as Received
     const kept = message.fds.steal(1)
-    expect([0, 2].map(i => contentsOf(message.fds.get(i)))).toEqual(['one', 'three'])
+    expect([0, 2].map(i => readContents(message.fds.get(i)))).toEqual(['one', 'three'])
     message.fds.close()
-    expect(contentsOf(kept)).toBe('two')
+    expect(readContents(kept)).toBe('two')
     closeSync(kept)
   })
 
   it('a received set can be sent on', async () => {
     const { server, client, path } = await serverAndClient()
-    const fd = file(directory(), 'there and back')
+    const fd = file(temporaryDirectory(), 'there and back')
     const reply = client.sendAndRecv('ask', { fds: [fd] })
     closeSync(fd)
     const { fds, address } = (await server.recv()) as Received
@@ -134,14 +139,14 @@ describe('test_scm_rights', () => {
     fds.close()
     const answer = await reply
     expect([answer.payload, answer.address]).toEqual(['answer', path])
-    expect(contentsOf(answer.fds.get(0))).toBe('there and back')
+    expect(readContents(answer.fds.get(0))).toBe('there and back')
     answer.fds.close()
   })
 })
 
 describe('test_listener_cleanup', () => {
   it('the path of a server goes with it, after chdir and a rename above it', async () => {
-    const dir = directory()
+    const dir = temporaryDirectory()
     mkdirSync(join(dir, 'a'))
     process.chdir(join(dir, 'a'))
     const server = await Socket.newServer('socket')
@@ -153,7 +158,7 @@ describe('test_listener_cleanup', () => {
   })
 
   it('a path can be used again', async () => {
-    const path = join(directory(), 'socket')
+    const path = join(temporaryDirectory(), 'socket')
     for (let i = 0; i < 3; i++) await (await Socket.newServer(path)).close()
     expect(existsSync(path)).toBe(false)
   })
@@ -161,7 +166,7 @@ describe('test_listener_cleanup', () => {
 
 describe('test_contextlib', () => {
   it('a socket is closed by its disposal, and once more does nothing', async () => {
-    const path = join(directory(), 'socket')
+    const path = join(temporaryDirectory(), 'socket')
     const server = await Socket.newServer(path)
     const fd = server.fileno()
     expect(isOpen(fd)).toBe(true)

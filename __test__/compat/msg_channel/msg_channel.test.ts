@@ -6,13 +6,24 @@ import { join } from 'node:path'
 import { listen, over, pair } from 'fdwire'
 import { Channel, type ListeningOptions } from 'fdwire/msg_channel'
 import { describe, expect, it, vi } from 'vitest'
-import { cleanUp, coded, keep, turns } from '../../support/channels.js'
-import { beside, directory, Peer, tidy } from '../../support/processes.js'
-import { afterwards, cleanUpStreams, nodeSockets, noise, rawTo } from '../../support/streams.js'
+import {
+  destroyChannelsAfterEach,
+  errorWithCode,
+  loopTurns,
+  track,
+} from '../../support/channels.js'
+import { cleanUpAfterEach, Peer, temporaryDirectory, testPath } from '../../support/processes.js'
+import {
+  afterTest,
+  nodeSocketPair,
+  patternBytes,
+  rawStreamPair,
+  runCleanupsAfterEach,
+} from '../../support/streams.js'
 
-cleanUp()
-cleanUpStreams()
-tidy()
+destroyChannelsAfterEach()
+runCleanupsAfterEach()
+cleanUpAfterEach()
 
 const MSG = { protocol: 'msg_channel' } as const
 const HOST = '127.0.0.1'
@@ -22,7 +33,7 @@ const SIZES = [0, 1, 9, 10, 99, 100, 255, 65_535, 65_536, MIB]
 /** Listens, until the test is over. */
 async function listening(options?: ListeningOptions) {
   const clients = await Channel.listen(HOST, 0, options)
-  afterwards(() => clients.close())
+  afterTest(() => clients.close())
   return clients
 }
 
@@ -33,8 +44,8 @@ async function connected(options?: ListeningOptions): Promise<[Channel, Channel]
     Channel.connect(HOST, clients.port),
     clients.next(),
   ])
-  keep(client.channel)
-  keep((value as Channel).channel)
+  track(client.channel)
+  track((value as Channel).channel)
   return [client, value as Channel]
 }
 
@@ -42,10 +53,10 @@ async function connected(options?: ListeningOptions): Promise<[Channel, Channel]
 async function raw(): Promise<[Socket, Channel]> {
   const clients = await listening()
   const socket = dial(clients.port, HOST)
-  afterwards(() => socket.destroy())
+  afterTest(() => socket.destroy())
   socket.on('error', () => {})
   const { value } = await clients.next()
-  keep((value as Channel).channel)
+  track((value as Channel).channel)
   return [socket, value as Channel]
 }
 
@@ -58,7 +69,7 @@ async function all(channel: Channel): Promise<Buffer[]> {
 describe('a message', () => {
   it.each(SIZES)('of %i bytes comes whole, both ways', async size => {
     const [client, server] = await connected()
-    const bytes = noise(size)
+    const bytes = patternBytes(size)
     await Promise.all([client.send(bytes), server.send(bytes)])
     expect((await server.recv())?.equals(bytes)).toBe(true)
     expect((await client.recv())?.equals(bytes)).toBe(true)
@@ -132,10 +143,10 @@ describe('what is no frame', () => {
     const [socket, channel] = await raw()
     socket.write(`\r\nMSG 4\r\ngood${text}`)
     expect(String(await channel.recv())).toBe('good')
-    await expect(channel.recv()).rejects.toEqual(coded('ERR_FDWIRE_BAD_HEADER'))
+    await expect(channel.recv()).rejects.toEqual(errorWithCode('ERR_FDWIRE_BAD_HEADER'))
     const { sample } = (await channel.recv().catch(error => error)) as { sample: Buffer }
     expect(text.includes(sample.toString('latin1').slice(0, 1))).toBe(true)
-    await expect(channel.send('x')).rejects.toEqual(coded('ERR_FDWIRE_BAD_HEADER'))
+    await expect(channel.send('x')).rejects.toEqual(errorWithCode('ERR_FDWIRE_BAD_HEADER'))
   })
 
   it('is larger than maxMessage', async () => {
@@ -143,7 +154,7 @@ describe('what is no frame', () => {
     await client.send('x'.repeat(10))
     expect((await server.recv())?.length).toBe(10)
     await client.send('x'.repeat(11))
-    await expect(server.recv()).rejects.toEqual(coded('ERR_FDWIRE_MESSAGE_TOO_LARGE'))
+    await expect(server.recv()).rejects.toEqual(errorWithCode('ERR_FDWIRE_MESSAGE_TOO_LARGE'))
   })
 })
 
@@ -171,23 +182,23 @@ describe('the end', () => {
 
   it('of a peer that is killed in mid-message is an error for who asks, and for nobody else', async () => {
     const clients = await listening()
-    const peer = new Peer('python3', ['-B', beside('support/peers/msg_channel.py')])
-    await peer.ask({ op: 'connect', port: clients.port })
+    const peer = new Peer('python3', ['-B', testPath('support/peers/msg_channel.py')])
+    await peer.request({ op: 'connect', port: clients.port })
     const channel = (await clients.next()).value as Channel
-    keep(channel.channel)
+    track(channel.channel)
     const hex = Buffer.from('\r\nMSG 1\r\na\r\nMSG 100\r\nx').toString('hex')
-    await peer.ask({ op: 'raw', hex })
+    await peer.request({ op: 'raw', hex })
     expect(String(await channel.recv())).toBe('a')
     await peer.stop()
     // It happens while nobody waits.
-    while (!channel.channel.closed) await turns(1)
-    await expect(channel.recv()).rejects.toEqual(coded('ERR_FDWIRE_CUT_SHORT'))
-    await expect(channel.send('x')).rejects.toEqual(coded('ERR_FDWIRE_CUT_SHORT'))
+    while (!channel.channel.closed) await loopTurns(1)
+    await expect(channel.recv()).rejects.toEqual(errorWithCode('ERR_FDWIRE_CUT_SHORT'))
+    await expect(channel.send('x')).rejects.toEqual(errorWithCode('ERR_FDWIRE_CUT_SHORT'))
   })
 
   it('by close() comes when all is sent, also for a loop over it', async () => {
     const [client, server] = await connected()
-    const bytes = noise(3 * MIB)
+    const bytes = patternBytes(3 * MIB)
     const sent = client.send(bytes)
     const closing = client.close()
     const got: Buffer[] = []
@@ -197,14 +208,14 @@ describe('the end', () => {
     }
     await Promise.all([sent, closing])
     expect(got.length === 1 && got[0]?.equals(bytes)).toBe(true)
-    await expect(client.send('late')).rejects.toEqual(coded('ERR_FDWIRE_CLOSED'))
-    await expect(client.recv()).rejects.toEqual(coded('ERR_FDWIRE_CLOSED'))
+    await expect(client.send('late')).rejects.toEqual(errorWithCode('ERR_FDWIRE_CLOSED'))
+    await expect(client.recv()).rejects.toEqual(errorWithCode('ERR_FDWIRE_CLOSED'))
     expect(await all(client)).toEqual([])
   })
 
   it('is not waited for by recv with a time limit or a signal', async () => {
     const [, server] = await connected()
-    await expect(server.recv({ timeout: 5 })).rejects.toEqual(coded('ERR_FDWIRE_TIMEOUT'))
+    await expect(server.recv({ timeout: 5 })).rejects.toEqual(errorWithCode('ERR_FDWIRE_TIMEOUT'))
     const signal = AbortSignal.abort()
     await expect(server.recv({ signal })).rejects.toThrow(
       expect.objectContaining({ code: 'ABORT_ERR' }),
@@ -229,10 +240,10 @@ describe('listen', () => {
     const { port, host, listener } = await opening
     expect([port > 0, host]).toEqual([true, HOST])
     const callers = await Promise.all([1, 2, 3].map(() => Channel.connect(HOST, port)))
-    for (const caller of callers) keep(caller.channel)
+    for (const caller of callers) track(caller.channel)
     const clients: Channel[] = []
     for await (const client of opening) {
-      keep(client.channel)
+      track(client.channel)
       if (clients.push(client) === 3) break
     }
     expect(clients.map(client => client.port).sort()).toEqual(
@@ -241,7 +252,7 @@ describe('listen', () => {
     expect(clients.map(client => client.ip)).toEqual([HOST, HOST, HOST])
     expect(callers.map(caller => caller.port)).toEqual([port, port, port])
     expect(listener.closed).toBe(true)
-    await expect(Channel.connect(HOST, port)).rejects.toEqual(coded('ECONNREFUSED'))
+    await expect(Channel.connect(HOST, port)).rejects.toEqual(errorWithCode('ECONNREFUSED'))
     // Those who were accepted live on.
     await Promise.all(clients.map(client => client.send('alive')))
     for (const caller of callers) expect(String(await caller.recv())).toBe('alive')
@@ -262,10 +273,10 @@ describe('listen', () => {
     await second.close()
     const alone = await listening({ reuse: false })
     const iterate = async () => {
-      for await (const client of Channel.listen(HOST, alone.port)) keep(client.channel)
+      for await (const client of Channel.listen(HOST, alone.port)) track(client.channel)
     }
-    await expect(iterate()).rejects.toEqual(coded('EADDRINUSE'))
-    await expect(Channel.listen(HOST, alone.port)).rejects.toEqual(coded('EADDRINUSE'))
+    await expect(iterate()).rejects.toEqual(errorWithCode('EADDRINUSE'))
+    await expect(Channel.listen(HOST, alone.port)).rejects.toEqual(errorWithCode('EADDRINUSE'))
   })
 
   it('prints who connects with echo: true, tells a function, or says nothing', async () => {
@@ -298,29 +309,29 @@ describe('listen', () => {
 
 describe('over', () => {
   it('any channel of msg_channel: a pair, a path, a Duplex', async () => {
-    const path = join(directory(), 'socket')
+    const path = join(temporaryDirectory(), 'socket')
     const listener = await listen(path, MSG)
-    afterwards(() => listener.close())
-    const [near, far] = await nodeSockets()
+    afterTest(() => listener.close())
+    const [near, far] = await nodeSocketPair()
     for (const channel of [pair(MSG)[0], over(near, MSG)]) {
-      const one = Channel.over(keep(channel))
+      const one = Channel.over(track(channel))
       expect(one.channel).toBe(channel)
     }
     far.write('\r\nMSG 2\r\nhi')
-    const [bytes, channel] = rawTo(MSG)
+    const [bytes, channel] = rawStreamPair(MSG)
     const one = Channel.over(channel as never)
     expect([one.ip, one.port]).toEqual([undefined, undefined])
     bytes.send(Buffer.from('\r\nMSG 2\r\nhi'))
     expect(String(await one.recv())).toBe('hi')
     const [lines, other] = pair({ protocol: 'lines' })
-    keep(lines)
-    keep(other)
+    track(lines)
+    track(other)
     expect(() => Channel.over(lines as never)).toThrow(/not one of lines/)
   })
 })
 
 describe('an independent peer', () => {
-  const independent = () => new Peer('python3', ['-B', beside('support/peers/msg_channel.py')])
+  const independent = () => new Peer('python3', ['-B', testPath('support/peers/msg_channel.py')])
   const message = (size: number) => {
     const bytes = Buffer.alloc(size)
     for (let i = 0; i < size; i++) bytes[i] = (i * 31 + (i >> 8)) % 251
@@ -331,18 +342,18 @@ describe('an independent peer', () => {
   async function met(how: 'we connect' | 'it connects'): Promise<[Peer, Channel]> {
     const peer = independent()
     if (how === 'we connect') {
-      const { port } = await peer.ask({ op: 'listen' })
-      const accepted = peer.ask({ op: 'accept' })
+      const { port } = await peer.request({ op: 'listen' })
+      const accepted = peer.request({ op: 'accept' })
       const channel = await Channel.connect(HOST, port)
-      keep(channel.channel)
+      track(channel.channel)
       await accepted
       return [peer, channel]
     }
     const clients = await listening()
-    const { name } = await peer.ask({ op: 'connect', port: clients.port })
+    const { name } = await peer.request({ op: 'connect', port: clients.port })
     const { value } = await clients.next()
     const channel = value as Channel
-    keep(channel.channel)
+    track(channel.channel)
     expect([channel.ip, channel.port]).toEqual(name)
     return [peer, channel]
   }
@@ -352,7 +363,7 @@ describe('an independent peer', () => {
     for (const size of SIZES) {
       const bytes = message(size)
       const sent = channel.send(bytes)
-      expect(await peer.ask({ op: 'recv' })).toEqual({
+      expect(await peer.request({ op: 'recv' })).toEqual({
         head: `\r\nMSG ${size}\r\n`,
         kind: 'MSG',
         whole: true,
@@ -361,22 +372,22 @@ describe('an independent peer', () => {
       })
       await sent
       for (const cut of size < 1_000 ? [0, 1, 2, 5] : [0, 4_099]) {
-        const sending = peer.ask({ op: 'send', size, cut })
+        const sending = peer.request({ op: 'send', size, cut })
         const got = (await channel.recv()) as Buffer
         expect([got.length, sha(got)]).toEqual([size, sha(bytes)])
         await sending
       }
     }
     const closing = channel.close()
-    expect(await peer.ask({ op: 'recv' })).toEqual({ eof: true })
-    await peer.ask({ op: 'close' })
+    expect(await peer.request({ op: 'recv' })).toEqual({ eof: true })
+    await peer.request({ op: 'close' })
     await closing
   })
 
   it('closes, which we hear as the end', async () => {
     const [peer, channel] = await met('we connect')
-    await peer.ask({ op: 'send', size: 3 })
-    await peer.ask({ op: 'close' })
+    await peer.request({ op: 'send', size: 3 })
+    await peer.request({ op: 'close' })
     expect((await all(channel)).map(one => one.length)).toEqual([3])
   })
 })

@@ -5,9 +5,9 @@ import * as sp from 'fdwire/socket_protocol'
 import { describe, expect, it } from 'vitest'
 import type { Fields, Form } from '../../../lib/options/socket_protocol.js'
 import { BodyError, decodeBody, encodeBody } from '../../../lib/wire/encodings/socket_protocol.js'
-import { beside } from '../../support/processes.js'
+import { testPath } from '../../support/processes.js'
 
-const read = (name: string) => JSON.parse(readFileSync(beside(`../vectors/${name}.json`), 'utf8'))
+const read = (name: string) => JSON.parse(readFileSync(testPath(`../vectors/${name}.json`), 'utf8'))
 const vectors = read('socket_protocol')
 const framing = read('socket_protocol_framing')
 const FORMS = ['pure_json', 'struct_json'] as const

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import * as sp from 'fdwire/socket_protocol'
 import { afterEach, describe, expect, it } from 'vitest'
 import { encodeBody } from '../../../lib/wire/encodings/socket_protocol.js'
-import { beside, directory, Peer, tidy } from '../../support/processes.js'
+import { cleanUpAfterEach, Peer, temporaryDirectory, testPath } from '../../support/processes.js'
 
 const { SID_READ_REQUEST: READ, SID_WRITE_REQUEST: WRITE, SID_EXECUTE_REQUEST: EXECUTE } = sp
 const SECRET = Buffer.from('c0ffee00112233445566778899aabbccddeeff', 'hex')
@@ -32,21 +32,21 @@ afterEach(async () => {
 })
 
 // Behind the one above, so that it comes first: a peer that has ended keeps nobody waiting.
-tidy()
+cleanUpAfterEach()
 
 function python(how: 'connect' | 'listen', where: string[], form: Form, secret: Buffer = SECRET) {
-  const args = ['-B', beside('support/peers/socket_protocol.py'), how, ...where, form]
+  const args = ['-B', testPath('support/peers/socket_protocol.py'), how, ...where, form]
   return new Peer('python3', [...args, secret.toString('hex')])
 }
 const ask = async (peer: Peer, op: string, how: object = {}) =>
-  (await peer.ask({ op, ...how })).result
+  (await peer.request({ op, ...how })).result
 const request = (peer: Peer, service_id: number, data_id: number, data: unknown = null) =>
   ask(peer, 'request', { service_id, data_id, data })
 
 /** Our server, and Python's client. */
 async function ourServer(family: 'unix' | 'tcp', form: Form, secret: Buffer = SECRET) {
   const transport = await sp.SocketServer.listen(
-    family === 'unix' ? join(directory(), 'socket') : { host: '127.0.0.1', port: 0 },
+    family === 'unix' ? join(temporaryDirectory(), 'socket') : { host: '127.0.0.1', port: 0 },
   )
   const server = new FORMS[form](transport, { secret: SECRET })
   open.push(server)
@@ -55,22 +55,22 @@ async function ourServer(family: 'unix' | 'tcp', form: Form, secret: Buffer = SE
   const where =
     typeof address === 'string' ? ['unix', address] : ['tcp', address.host, String(address.port)]
   const peer = python('connect', where, form, secret)
-  expect(await peer.line()).toEqual({ role: 'client' })
+  expect(await peer.receive()).toEqual({ role: 'client' })
   return { server, transport, peer }
 }
 
 /** Python's server, and our client. */
 async function theirServer(family: 'unix' | 'tcp', form: Form, options: sp.ProtocolOptions = {}) {
   const where =
-    family === 'unix' ? ['unix', join(directory(), 'socket')] : ['tcp', '127.0.0.1', '0']
+    family === 'unix' ? ['unix', join(temporaryDirectory(), 'socket')] : ['tcp', '127.0.0.1', '0']
   const peer = python('listen', where, form)
-  const { listens } = await peer.line()
+  const { listens } = await peer.receive()
   const address = family === 'unix' ? listens : { host: listens[0], port: listens[1] }
   const transport = new sp.SocketClient(address, { minDelay: 1 })
   const client = new FORMS[form](transport, { secret: SECRET, channelName: 'ours', ...options })
   open.push(client)
-  expect(await peer.line()).toEqual({ role: 'server' })
-  peer.say({ op: 'serve' })
+  expect(await peer.receive()).toEqual({ role: 'server' })
+  peer.send({ op: 'serve' })
   return { client, peer }
 }
 
@@ -87,7 +87,7 @@ describe.each(CASES)('over %s in %s', (family, form) => {
     // Nobody serves this one: it waits for receive.
     expect((await request(peer, EXECUTE, 5, 'do'))[0]).toBe(1)
     expect((await server.receive(EXECUTE, 5))?.getData()).toBe('do')
-    peer.say({ op: 'serve' })
+    peer.send({ op: 'serve' })
     for (const data of VALUES) {
       expect((await server.request(WRITE, 0, data)).getStatus()).toBe(0)
       expect((await server.request(EXECUTE, 0)).getData()).toEqual(data)
@@ -107,7 +107,7 @@ describe.each(CASES)('over %s in %s', (family, form) => {
     expect(all.map(message => message.getData())).toEqual(all.map((_, n) => n))
     expect((await client.request(WRITE, 9)).getStatus()).toBe(sp.STATUS_SERVICE_OR_DATA_UNKNOWN)
     await client.close()
-    expect((await peer.line()).result).toBe('the end')
+    expect((await peer.receive()).result).toBe('the end')
     expect(await ask(peer, 'state')).toMatchObject({ name: 'ours', trusted: true })
   })
 })
@@ -159,7 +159,7 @@ describe('a connection that ends', () => {
     await gone
     expect(server.checkAuthentificationState()).toBe(false)
     const next = python('connect', ['unix', transport.address as string], 'pure_json')
-    await next.line()
+    await next.receive()
     expect((await request(next, READ, 0, 'in?'))[0]).toBe(sp.STATUS_AUTH_REQUIRED)
   })
 })

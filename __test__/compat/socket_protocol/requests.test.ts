@@ -1,7 +1,7 @@
 /** Requests under way, connections that come and go, and peers that flood, over memory. */
 import * as sp from 'fdwire/socket_protocol'
 import { describe, expect, it } from 'vitest'
-import { Link, notes, RawPeer, settled } from '../../support/socket_protocol.js'
+import { Link, RawPeer, recordingLogger, settle } from '../../support/socket_protocol.js'
 
 const { SID_READ_REQUEST: READ, SID_READ_RESPONSE: READ_RESPONSE, SID_WRITE_REQUEST: WRITE } = sp
 
@@ -19,7 +19,7 @@ async function toRudeServer(options: sp.ProtocolOptions = {}) {
   const peer = new RawPeer(link.server)
   const client = new sp.PureJsonProtocol(link.client, options)
   link.up()
-  expect(await peer.hear()).toMatchObject({ service_id: sp.SID_CHANNEL_NAME_REQUEST })
+  expect(await peer.receive()).toMatchObject({ service_id: sp.SID_CHANNEL_NAME_REQUEST })
   return { link, peer, client }
 }
 
@@ -40,7 +40,7 @@ describe('requests under way', () => {
     let running = 0
     server.registerCallback(READ, 0, async message => {
       expect(++running).toBe(1)
-      for (let i = 0; i < 5 - message.getData(); i++) await settled()
+      for (let i = 0; i < 5 - message.getData(); i++) await settle()
       running--
       return [0, message.getData()]
     })
@@ -84,7 +84,7 @@ describe('requests under way', () => {
     await expect(first).rejects.toHaveProperty('code', 'ERR_FDWIRE_TIMEOUT')
     controller.abort('reason')
     await expect(second).rejects.toMatchObject({ name: 'AbortError', cause: 'reason' })
-    for (const n of [1, 2, 3]) peer.say(READ_RESPONSE, 0, n)
+    for (const n of [1, 2, 3]) peer.send(READ_RESPONSE, 0, n)
     expect(dataOf(await third)).toBe(3)
     expect(client.stats).toMatchObject({ lateResponses: 2, requests: 0 })
   })
@@ -97,28 +97,28 @@ describe('requests under way', () => {
       code: 'ERR_FDWIRE_TIMEOUT',
       message: 'request: its turn did not come within 5 ms',
     })
-    await settled()
+    await settle()
     expect([peer.unread, client.stats.requests]).toEqual([2, 2])
     for (const did of [0, 1, 2, 3]) {
-      expect((await peer.hear()).data).toBe(did)
-      peer.say(READ_RESPONSE, did, did)
+      expect((await peer.receive()).data).toBe(did)
+      peer.send(READ_RESPONSE, did, did)
     }
     expect((await Promise.all(asked)).map(dataOf)).toEqual([0, 1, 2, 3])
-    expect([await sent, (await peer.hear()).data]).toEqual([true, 'behind'])
+    expect([await sent, (await peer.receive()).data]).toEqual([true, 'behind'])
   })
 
   it('are all rejected when the connection ends, and nothing is sent a second time', async () => {
     const { link, peer, client } = await toRudeServer()
     const waiting = [client.request(READ, 0, 1), client.request(READ, 0, 2, { timeout: 10_000 })]
-    await settled()
+    await settle()
     expect(peer.unread).toBe(2)
     link.down()
     for (const one of waiting) await expect(one).rejects.toHaveProperty('code', 'ERR_FDWIRE_CLOSED')
     const next = client.request(READ, 0, 3)
     link.up()
-    await settled()
+    await settle()
     expect(peer.unread).toBe(4) // the greeting, and one request
-    peer.say(READ_RESPONSE, 0, 'third')
+    peer.send(READ_RESPONSE, 0, 'third')
     expect(dataOf(await next)).toBe('third')
   })
 
@@ -132,7 +132,7 @@ describe('requests under way', () => {
     await expect(client.send(READ, 0, 2)).rejects.toThrow('too large')
     link.client.send = send
     const waiting = client.request(READ, 0, 3)
-    peer.say(READ_RESPONSE, 0, 'the third')
+    peer.send(READ_RESPONSE, 0, 'the third')
     expect(dataOf(await waiting)).toBe('the third')
   })
 })
@@ -147,8 +147,8 @@ describe('without a connection', () => {
     expect([client.isConnected(), client.connectionEstablished()]).toEqual([false, false])
     link.up()
     expect(await Promise.all(sent)).toEqual([true, true, true])
-    await settled()
-    const heard = await Promise.all([1, 2, 3, 4].map(() => peer.hear()))
+    await settle()
+    const heard = await Promise.all([1, 2, 3, 4].map(() => peer.receive()))
     expect(heard.map(({ data }) => data)).toEqual([null, 1, 2, 3])
     expect([client.isConnected(), client.connectionEstablished()]).toEqual([true, true])
   })
@@ -179,12 +179,12 @@ describe('without a connection', () => {
       return [0, message.getData()]
     })
     const old = [client.request(READ, 0, 'old'), client.request(READ, 0, 'old too')]
-    await settled()
+    await settle()
     link.down()
     for (const one of old) await expect(one).rejects.toHaveProperty('code', 'ERR_FDWIRE_CLOSED')
     link.up()
     const next = client.request(READ, 0, 'new')
-    await settled()
+    await settle()
     // One callback of a datum runs at a time, also then; what only waited is not called any more.
     expect(asked).toEqual(['old'])
     slow.resolve()
@@ -234,8 +234,8 @@ describe('a flood of requests', () => {
       return [0, count++]
     })
     const all = Array.from({ length: 3_000 }, () => client.request(READ, 0))
-    await settled()
-    expect(link.server.held).toBeGreaterThan(500)
+    await settle()
+    expect(link.server.pending).toBeGreaterThan(500)
     slow.resolve()
     expect((await Promise.all(all)).map(dataOf)).toEqual(all.map((_, n) => n))
   })
@@ -267,7 +267,7 @@ describe('a flood of requests', () => {
     const { link, client, server } = connected()
     let count = 0
     server.registerCallback(WRITE, 0, async () => {
-      await settled()
+      await settle()
       return [0, ++count]
     })
     const waiting = server.receive(98, 0, { timeout: 0 })
@@ -279,11 +279,11 @@ describe('a flood of requests', () => {
   })
 
   it('that cannot be held back for ever ends the connection', async () => {
-    const logger = notes()
+    const logger = recordingLogger()
     const { link, peer, server } = rude({ logger, maxWaiting: 100 })
     server.registerCallback(READ, 0, () => new Promise(() => {}))
     server.receive(98, 0, { timeout: 0 }).catch(() => {}) // so that it is not held back
-    for (let i = 0; i < 200; i++) peer.say(READ, 0, i)
+    for (let i = 0; i < 200; i++) peer.send(READ, 0, i)
     await expect.poll(() => link.isUp, { timeout: 5_000 }).toBe(false)
     expect(link.server.reconnects).toBe(1)
     expect(logger.lines.join()).toContain('more requests wait than are allowed')
@@ -294,7 +294,7 @@ describe('a flood of requests', () => {
     const { link, peer, server } = rude({ maxWaitingBytes: 10_000 })
     server.registerCallback(READ, 0, () => new Promise(() => {}))
     server.receive(98, 0, { timeout: 0 }).catch(() => {})
-    for (let i = 0; i < 20; i++) peer.say(READ, 0, 'x'.repeat(1_000))
+    for (let i = 0; i < 20; i++) peer.send(READ, 0, 'x'.repeat(1_000))
     await expect.poll(() => link.isUp, { timeout: 5_000 }).toBe(false)
     await server.close()
   })
@@ -303,7 +303,7 @@ describe('a flood of requests', () => {
 describe('channel names', () => {
   function named(client: string | null, server: string | null) {
     const link = new Link()
-    const logger = notes()
+    const logger = recordingLogger()
     const ends = {
       client: new sp.PureJsonProtocol(link.client, { channelName: client }),
       server: new sp.PureJsonProtocol(link.server, { channelName: server, logger }),
@@ -320,21 +320,24 @@ describe('channel names', () => {
     ['same', 'same', 'same'],
   ])("client %j, server %j: %j, the client's first", async (first, second, agreed) => {
     const { client, server, link, logger } = named(first, second)
-    await settled()
+    await settle()
     expect([client.channelName, server.channelName]).toEqual([agreed, agreed])
-    expect([link.client.names.at(-1), link.server.names.at(-1)]).toEqual([agreed, agreed])
+    expect([link.client.channelNames.at(-1), link.server.channelNames.at(-1)]).toEqual([
+      agreed,
+      agreed,
+    ])
     const warned = logger.lines.filter(line => line.startsWith('warn'))
     expect(warned).toHaveLength(first !== null && second !== null && first !== second ? 1 : 0)
   })
 
   it.each([7, '', {}, 'x'.repeat(257), true])('a name that is %j is refused', async name => {
     const { peer, server } = rude({ channelName: 'kept' })
-    expect(await peer.ask(sp.SID_CHANNEL_NAME_REQUEST, 0, name)).toMatchObject({
+    expect(await peer.request(sp.SID_CHANNEL_NAME_REQUEST, 0, name)).toMatchObject({
       service_id: sp.SID_CHANNEL_NAME_RESPONSE,
       status: sp.STATUS_OPERATION_NOT_PERMITTED,
       data: null,
     })
-    expect(await peer.ask(sp.SID_CHANNEL_NAME_REQUEST, 1, 'no such datum')).toMatchObject({
+    expect(await peer.request(sp.SID_CHANNEL_NAME_REQUEST, 1, 'no such datum')).toMatchObject({
       status: sp.STATUS_OPERATION_NOT_PERMITTED,
     })
     expect(server.channelName).toBe('kept')
@@ -342,15 +345,15 @@ describe('channel names', () => {
 
   it('one that nobody asked for is not taken', async () => {
     const { peer, server } = rude()
-    peer.say(sp.SID_CHANNEL_NAME_RESPONSE, 0, 'intruder')
-    await settled()
+    peer.send(sp.SID_CHANNEL_NAME_RESPONSE, 0, 'intruder')
+    await settle()
     expect(server.channelName).toBe(null)
   })
 
   it('breaks no line of a log', async () => {
-    const logger = notes()
+    const logger = recordingLogger()
     const { peer } = rude({ logger, channelName: 'x' })
-    await peer.ask(sp.SID_CHANNEL_NAME_REQUEST, 0, 'a\nforged: line')
+    await peer.request(sp.SID_CHANNEL_NAME_REQUEST, 0, 'a\nforged: line')
     expect(logger.lines.some(line => line.includes('\n'))).toBe(false)
   })
 })

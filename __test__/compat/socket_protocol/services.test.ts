@@ -1,7 +1,7 @@
 /** Services, callbacks and buffers, over a transport in memory. */
 import * as sp from 'fdwire/socket_protocol'
 import { describe, expect, it } from 'vitest'
-import { Link, notes, RawPeer, settled } from '../../support/socket_protocol.js'
+import { Link, RawPeer, recordingLogger, settle } from '../../support/socket_protocol.js'
 
 const { SID_READ_REQUEST: READ, SID_READ_RESPONSE: READ_RESPONSE } = sp
 const { SID_EXECUTE_REQUEST: EXECUTE, SID_EXECUTE_RESPONSE: EXECUTE_RESPONSE } = sp
@@ -87,7 +87,7 @@ describe('a request', () => {
     const { client, server, link } = connected()
     server.registerCallback(60, 0, () => [0, 'nobody gets this'])
     await client.send(60, 0)
-    await settled()
+    await settle()
     expect(server.stats.sent).toBe(1) // the channel's name
     await expect(client.request(60, 0)).rejects.toThrow(RangeError)
     expect(link.isUp).toBe(true)
@@ -130,7 +130,7 @@ describe('what comes of a callback that', () => {
   })
 
   it('throws an error about the data leaves none of it in the log', async () => {
-    const logger = notes()
+    const logger = recordingLogger()
     const { client, server } = connected({ logger })
     server.registerCallback(READ, 0, message => [0, JSON.parse(message.getData() as string)])
     expect((await client.request(READ, 0, 'PASSWORD-123')).getStatus()).toBe(
@@ -230,8 +230,8 @@ describe('receive', () => {
     const { peer, server } = rude()
     const dropped: unknown[] = []
     server.on('dropped', message => dropped.push([message.getDataId(), message.getData()]))
-    for (let i = 0; i < 66; i++) peer.say(99, 0, i)
-    await settled()
+    for (let i = 0; i < 66; i++) peer.send(99, 0, i)
+    await settle()
     expect([server.stats.buffered, dropped]).toEqual([
       64,
       [
@@ -240,20 +240,20 @@ describe('receive', () => {
       ],
     ])
     expect((await server.receive(99, 0))?.getData()).toBe(2)
-    for (let i = 0; i < 1_000; i++) peer.say(99, 1 + (i % 100), i)
-    await settled()
+    for (let i = 0; i < 1_000; i++) peer.send(99, 1 + (i % 100), i)
+    await settle()
     expect(server.stats).toMatchObject({ buffered: 1_024, dropped: 2 + 39 })
     expect((await server.receive(99, 0))?.getData()).toBe(2 + 1 + 39)
   })
 
   it('keeps no more bytes than it may', async () => {
     const { peer, server } = rude({ maxBufferedBytes: 1_000 })
-    for (let i = 0; i < 10; i++) peer.say(99, i, 'x'.repeat(300))
-    await settled()
+    for (let i = 0; i < 10; i++) peer.send(99, i, 'x'.repeat(300))
+    await settle()
     expect(server.stats).toMatchObject({ buffered: 2, dropped: 8 })
     // One that is too large alone gets its place, alone.
-    peer.say(99, 50, 'x'.repeat(3_000))
-    await settled()
+    peer.send(99, 50, 'x'.repeat(3_000))
+    await settle()
     expect(server.stats).toMatchObject({ buffered: 1, dropped: 10 })
   })
 })
@@ -264,7 +264,7 @@ describe('a message of no service', () => {
     const seen: unknown[] = []
     server.registerCallback(99, null, async message => {
       seen.push(message.getData())
-      await settled()
+      await settle()
       seen.push('done')
       return [0, 'ignored']
     })
@@ -274,7 +274,7 @@ describe('a message of no service', () => {
   })
 
   it('whose callback throws is told to the log, and the next one comes', async () => {
-    const logger = notes()
+    const logger = recordingLogger()
     const { client, server } = connected({ logger })
     const seen: unknown[] = []
     server.registerCallback(99, 0, message => {
@@ -294,16 +294,16 @@ describe('bad input', () => {
       server.registerCallback(READ, 0, () => [0, 'sound'])
       const codes: string[] = []
       server.on('malformed', error => codes.push(error.code))
-      await settled()
-      link.client.onWay = body => {
+      await settle()
+      link.client.intercept = body => {
         body[body.length - 1] = (body.at(-1) as number) ^ 1
         return body
       }
       expect(parts(await client.request(READ, 0))).toEqual([sp.STATUS_CHECKSUM_ERROR, null])
-      link.client.onWay = body => Buffer.from(body.toString('hex').slice(0, 20), 'hex')
+      link.client.intercept = body => Buffer.from(body.toString('hex').slice(0, 20), 'hex')
       await client.send(READ, 0)
-      link.client.onWay = body => body
-      await settled()
+      link.client.intercept = body => body
+      await settle()
       expect(codes[0]).toBe('ERR_FDWIRE_BAD_CHECKSUM')
       expect([codes.length, server.stats.malformed]).toEqual([2, 2])
     }
@@ -312,9 +312,9 @@ describe('bad input', () => {
   it('a response that cannot be read rejects the request whose turn it is', async () => {
     const { link, client, server } = connected()
     server.registerCallback(READ, 0, message => [0, message.getData()])
-    await settled()
+    await settle()
     let count = 0
-    link.server.onWay = body => {
+    link.server.intercept = body => {
       if (count++ === 1) body[body.length - 1] = (body.at(-1) as number) ^ 1
       return body
     }
@@ -332,18 +332,18 @@ describe('bad input', () => {
     const good = Buffer.from('000000000000000a00000001', 'hex')
     const { crc32 } = await import('../../support/crc32.js')
     const body = Buffer.concat([good, Buffer.from('nul')])
-    link.server.arrive(Buffer.concat([body, crc32(body)]))
-    expect(await peer.hear()).toMatchObject({ status: 6, service_id: 11, data_id: 1 })
+    link.server.deliver(Buffer.concat([body, crc32(body)]))
+    expect(await peer.receive()).toMatchObject({ status: 6, service_id: 11, data_id: 1 })
   })
 
   it.each(['', 'rubbish', '{}', '[]', 'null', '{"service_id":10}'])(
     'a body that is none (%j) is told, and nothing is answered',
     async text => {
       const { link, peer, server } = rude()
-      link.server.arrive(Buffer.from(text))
+      link.server.deliver(Buffer.from(text))
       const { crc32 } = await import('../../support/crc32.js')
-      link.server.arrive(Buffer.concat([Buffer.from(text), crc32(Buffer.from(text))]))
-      await settled()
+      link.server.deliver(Buffer.concat([Buffer.from(text), crc32(Buffer.from(text))]))
+      await settle()
       expect([server.stats.malformed, peer.unread]).toEqual([2, 0])
     },
   )

@@ -8,10 +8,10 @@ import { over, pair } from 'fdwire'
 import * as sp from 'fdwire/socket_protocol'
 import { afterEach, describe, expect, it } from 'vitest'
 import { encodeBody } from '../../../lib/wire/encodings/socket_protocol.js'
-import { beside, directory, Peer, tidy } from '../../support/processes.js'
-import { notes } from '../../support/socket_protocol.js'
+import { cleanUpAfterEach, Peer, temporaryDirectory, testPath } from '../../support/processes.js'
+import { recordingLogger } from '../../support/socket_protocol.js'
 
-tidy()
+cleanUpAfterEach()
 
 const { SID_READ_REQUEST: READ, SID_EXECUTE_REQUEST: EXECUTE } = sp
 const SECRET = 'a secret of both'
@@ -38,7 +38,7 @@ const echoServer = async (path: string, options: sp.ProtocolOptions = {}) =>
       echo(new sp.PureJsonProtocol(transport, options)),
     ),
   )
-const path = () => join(directory(), 'socket')
+const path = () => join(temporaryDirectory(), 'socket')
 const dataOf = (message: sp.DataStorage) => message.getData()
 const wire = (sid: number, did: number, data: unknown = null) => {
   const body = encodeBody('pure_json', { service_id: sid, data_id: did, status: 0, data })
@@ -67,7 +67,7 @@ describe('a client and a server', () => {
   })
 
   it('say why a connection did not end well', async () => {
-    const logger = notes()
+    const logger = recordingLogger()
     const listening = await sp.ProtocolServer.listen(
       path(),
       transport => echo(new sp.PureJsonProtocol(transport, { logger })),
@@ -144,7 +144,7 @@ describe('a client and a server', () => {
 
   it('stops after maxAttempts, until reconnect()', async () => {
     const where = path()
-    const logger = notes()
+    const logger = recordingLogger()
     const transport = new sp.SocketClient(where, { ...FAST, maxAttempts: 3, logger })
     const device = keep(new sp.PureJsonProtocol(transport))
     await expect.poll(() => logger.lines.at(-1)).toContain('no more attempts')
@@ -415,11 +415,11 @@ describe('a peer that is killed', () => {
     const where = path()
     const start = async () => {
       const peer = new Peer(process.execPath, [
-        beside('support/children/socket_protocol.mjs'),
+        testPath('support/children/socket_protocol.mjs'),
         where,
         SECRET,
       ])
-      expect(await peer.line()).toBe('ready')
+      expect(await peer.receive()).toBe('ready')
       return peer
     }
     let peer = await start()

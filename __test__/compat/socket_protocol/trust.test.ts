@@ -3,7 +3,7 @@ import { channel as diagnostics } from 'node:diagnostics_channel'
 import { inspect } from 'node:util'
 import * as sp from 'fdwire/socket_protocol'
 import { describe, expect, it } from 'vitest'
-import { Link, notes, RawPeer, settled } from '../../support/socket_protocol.js'
+import { Link, RawPeer, recordingLogger, settle } from '../../support/socket_protocol.js'
 
 const { SID_READ_REQUEST: READ, SID_READ_RESPONSE: READ_RESPONSE } = sp
 const SECRET = '9d0c5c0a6f3be2c1'
@@ -128,15 +128,15 @@ describe('authentificate', () => {
     const impostor = new RawPeer(link.server)
     const careful = new sp.PureJsonProtocol(link.client, { secret: SECRET, mutual: true })
     link.up()
-    await impostor.hear()
+    await impostor.receive()
     const attempt = careful.authentificate()
-    await impostor.hear()
-    impostor.say(sp.SID_AUTH_RESPONSE, sp.DID_AUTH_SEED, 'any seed')
-    await impostor.hear()
-    impostor.say(sp.SID_AUTH_RESPONSE, sp.DID_AUTH_KEY, true)
+    await impostor.receive()
+    impostor.send(sp.SID_AUTH_RESPONSE, sp.DID_AUTH_SEED, 'any seed')
+    await impostor.receive()
+    impostor.send(sp.SID_AUTH_RESPONSE, sp.DID_AUTH_KEY, true)
     expect(await attempt).toBe(true)
     expect(trust(careful)).toEqual([false])
-    expect((await impostor.ask(READ, 0)).status).toBe(sp.STATUS_AUTH_REQUIRED)
+    expect((await impostor.request(READ, 0)).status).toBe(sp.STATUS_AUTH_REQUIRED)
   })
 })
 
@@ -144,7 +144,7 @@ describe('as long as the connection is not trusted', () => {
   it('a request is answered with STATUS_AUTH_REQUIRED, and nobody is called', async () => {
     const { peer, server, called } = rude()
     for (const sid of [10, 20, 30]) {
-      expect(await peer.ask(sid, 0)).toMatchObject({
+      expect(await peer.request(sid, 0)).toMatchObject({
         service_id: sid + 1,
         status: sp.STATUS_AUTH_REQUIRED,
         data: null,
@@ -155,8 +155,8 @@ describe('as long as the connection is not trusted', () => {
 
   it('other messages are dropped, and a response that nobody asked for as well', async () => {
     const { peer, server, called } = rude()
-    for (const sid of [99, READ_RESPONSE]) peer.say(sid, 0, 'in')
-    await settled()
+    for (const sid of [99, READ_RESPONSE]) peer.send(sid, 0, 'in')
+    await settle()
     expect([called(), server.stats.refused, peer.unread]).toEqual([0, 2, 0])
     expect(await server.receive(99, 0, { timeout: 1 })).toBe(null)
   })
@@ -164,10 +164,10 @@ describe('as long as the connection is not trusted', () => {
   it('what stands on the whitelist is let through', async () => {
     const { peer, server, called } = rude()
     server.addMsgToAuthWhitelist(READ, 7).addMsgToAuthWhitelist(99, 0)
-    expect(await peer.ask(READ, 7)).toMatchObject({ status: 0, data: 'called' })
-    expect((await peer.ask(READ, 8)).status).toBe(sp.STATUS_AUTH_REQUIRED)
-    peer.say(99, 0)
-    await settled()
+    expect(await peer.request(READ, 7)).toMatchObject({ status: 0, data: 'called' })
+    expect((await peer.request(READ, 8)).status).toBe(sp.STATUS_AUTH_REQUIRED)
+    peer.send(99, 0)
+    await settle()
     expect(called()).toBe(2)
   })
 
@@ -175,14 +175,14 @@ describe('as long as the connection is not trusted', () => {
     const { link, server } = rude()
     const peer = new RawPeer(link.client)
     const waiting = server.request(READ, 0)
-    expect(await peer.hear()).toMatchObject({ service_id: READ })
-    peer.say(READ_RESPONSE, 0, 'answer')
+    expect(await peer.receive()).toMatchObject({ service_id: READ })
+    peer.send(READ_RESPONSE, 0, 'answer')
     expect((await waiting).getData()).toBe('answer')
   })
 
   it('names are exchanged', async () => {
     const { peer, server } = rude()
-    expect((await peer.ask(sp.SID_CHANNEL_NAME_REQUEST, 0, 'name')).status).toBe(0)
+    expect((await peer.request(sp.SID_CHANNEL_NAME_REQUEST, 0, 'name')).status).toBe(0)
     expect(server.channelName).toBe('name')
   })
 })
@@ -190,28 +190,28 @@ describe('as long as the connection is not trusted', () => {
 describe('an attacker', () => {
   it('has the right key once: not again, not later, not on the next connection', async () => {
     const { link, peer, called } = rude()
-    const { data: seed } = await peer.ask(0, 0)
-    expect((await peer.ask(0, 1, key(seed))).data).toBe(true)
-    expect((await peer.ask(READ, 0)).status).toBe(0)
-    expect(await peer.ask(0, 1, key(seed))).toMatchObject({ status: 6, data: false })
-    expect((await peer.ask(READ, 0)).status).toBe(sp.STATUS_AUTH_REQUIRED)
+    const { data: seed } = await peer.request(0, 0)
+    expect((await peer.request(0, 1, key(seed))).data).toBe(true)
+    expect((await peer.request(READ, 0)).status).toBe(0)
+    expect(await peer.request(0, 1, key(seed))).toMatchObject({ status: 6, data: false })
+    expect((await peer.request(READ, 0)).status).toBe(sp.STATUS_AUTH_REQUIRED)
     link.down()
     link.up()
-    await peer.ask(0, 0)
-    expect((await peer.ask(0, 1, key(seed))).data).toBe(false)
-    expect((await peer.ask(READ, 0)).status).toBe(sp.STATUS_AUTH_REQUIRED)
+    await peer.request(0, 0)
+    expect((await peer.request(0, 1, key(seed))).data).toBe(false)
+    expect((await peer.request(READ, 0)).status).toBe(sp.STATUS_AUTH_REQUIRED)
     expect(called()).toBe(1)
   })
 
   it('loses the connection with the last of its attempts, behind the last answer', async () => {
     const { link, peer, server } = rude()
-    const logger = notes()
+    const logger = recordingLogger()
     for (let attempt = 1; attempt <= 5; attempt++) {
-      await peer.ask(0, 0)
-      peer.say(0, 1, 'wrong')
-      if (attempt < 5) expect((await peer.hear()).data).toBe(false)
+      await peer.request(0, 0)
+      peer.send(0, 1, 'wrong')
+      if (attempt < 5) expect((await peer.receive()).data).toBe(false)
     }
-    await settled()
+    await settle()
     expect([link.isUp, link.server.reconnects]).toEqual([false, 1])
     expect(trust(server)).toEqual([false])
     expect(logger.lines).toEqual([])
@@ -224,10 +224,10 @@ describe('an attacker', () => {
       asked++
       return true
     }
-    for (let i = 0; i < 500; i++) peer.say(0, 0)
-    for (let i = 0; i < 500; i++) peer.say(0, 1, 'x')
-    for (let i = 0; i < 100; i++) peer.say(READ, 0)
-    await settled()
+    for (let i = 0; i < 500; i++) peer.send(0, 0)
+    for (let i = 0; i < 500; i++) peer.send(0, 1, 'x')
+    for (let i = 0; i < 100; i++) peer.send(READ, 0)
+    await settle()
     expect([asked, called()]).toEqual([1, 0])
     expect(peer.unread).toBeLessThan(10)
   })
@@ -239,22 +239,22 @@ describe('an attacker', () => {
       return 'key'
     }
     const { peer, server } = rude({ deriveKey })
-    for (let i = 0; i < 1_000; i++) peer.say(sp.SID_AUTH_RESPONSE, sp.DID_AUTH_SEED, `seed ${i}`)
-    await settled()
+    for (let i = 0; i < 1_000; i++) peer.send(sp.SID_AUTH_RESPONSE, sp.DID_AUTH_SEED, `seed ${i}`)
+    await settle()
     expect([made, peer.unread]).toEqual([[], 0])
     expect(server.stats.refused).toBe(1_000)
   })
 
   it('relays a seed to the twin of the server, and gains nothing', async () => {
     const [first, second] = [rude(), rude()]
-    const { data: seed } = await first.peer.ask(0, 0)
+    const { data: seed } = await first.peer.request(0, 0)
     // The twin proves itself to whoever is there.
     const attempt = second.server.authentificate()
-    expect(await second.peer.hear()).toMatchObject({ service_id: 0, data_id: 0 })
-    second.peer.say(1, 0, seed)
-    const stolen = await second.peer.hear()
+    expect(await second.peer.receive()).toMatchObject({ service_id: 0, data_id: 0 })
+    second.peer.send(1, 0, seed)
+    const stolen = await second.peer.receive()
     expect(stolen).toMatchObject({ service_id: 0, data_id: 1, data: key(seed, 'server') })
-    expect((await first.peer.ask(0, 1, stolen.data)).data).toBe(false)
+    expect((await first.peer.request(0, 1, stolen.data)).data).toBe(false)
     expect(trust(first.server)).toEqual([false])
     second.link.down()
     expect(await attempt).toBe(false)
@@ -262,19 +262,19 @@ describe('an attacker', () => {
 
   it('sends the seed back that we have given, and gets no key for it', async () => {
     const { peer, server } = rude()
-    const { data: seed } = await peer.ask(0, 0)
+    const { data: seed } = await peer.request(0, 0)
     const attempt = server.authentificate()
-    await peer.hear()
-    peer.say(1, 0, seed)
+    await peer.receive()
+    peer.send(1, 0, seed)
     expect(await attempt).toBe(false)
-    await settled()
+    await settle()
     expect(peer.unread).toBe(0)
   })
 })
 
 describe('the secret and the key', () => {
   it('are in no log, error, inspection or diagnostics', async () => {
-    const logger = notes()
+    const logger = recordingLogger()
     const seen: unknown[] = []
     const listener = (message: unknown) => seen.push(inspect(message, { depth: 9 }))
     for (const name of ['fdwire:malformed', 'fdwire:undelivered']) {
@@ -291,16 +291,16 @@ describe('the secret and the key', () => {
     for (const side of [client, server]) side.on('malformed', error => errors.push(error))
     await client.request(READ, 0)
     // A key on its way that is damaged in each of its bytes.
-    link.client.onWay = body => {
+    link.client.intercept = body => {
       if (body.includes('"data_id":1,"service_id":0')) {
         body[body.length - 9] = 0xff
-        link.server.arrive(Buffer.from(body.subarray(0, body.length - 20)))
+        link.server.deliver(Buffer.from(body.subarray(0, body.length - 20)))
       }
       return body
     }
     link.down()
     link.up()
-    await settled()
+    await settle()
     link.down()
     await expect(client.request(READ, 0, null, { timeout: 1 })).rejects.toThrow()
     expect(errors.length).toBeGreaterThan(0)

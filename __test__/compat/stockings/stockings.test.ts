@@ -6,21 +6,26 @@ import { join } from 'node:path'
 import { type Channel, connect, FdwireError, listen, over, pair } from 'fdwire'
 import { EOFError, NotReady, Stocking, type StockingOptions } from 'fdwire/stockings'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { cleanUp, coded, keep, turns } from '../../support/channels.js'
-import { beside, directory, Peer, tidy } from '../../support/processes.js'
 import {
-  afterwards,
-  cleanUpStreams,
-  nodeSockets,
+  destroyChannelsAfterEach,
+  errorWithCode,
+  loopTurns,
+  track,
+} from '../../support/channels.js'
+import { cleanUpAfterEach, Peer, temporaryDirectory, testPath } from '../../support/processes.js'
+import {
+  afterTest,
+  nodeSocketPair,
   RAW_STREAM,
-  rawTo,
-  until,
+  rawStreamPair,
+  runCleanupsAfterEach,
+  waitUntil,
 } from '../../support/streams.js'
 import { pythonWithPeers } from '../../support/venv.js'
 
-cleanUp()
-cleanUpStreams()
-tidy()
+destroyChannelsAfterEach()
+runCleanupsAfterEach()
+cleanUpAfterEach()
 
 type Value = string | Buffer
 const STOCKINGS = { protocol: 'stockings' } as const
@@ -28,31 +33,31 @@ const MIB = 1024 * 1024
 
 /** A subclass of any make, which ends with its test. */
 function kept<S extends Stocking<unknown>>(stocking: S): S {
-  afterwards(() => stocking.destroy())
+  afterTest(() => stocking.destroy())
   return stocking
 }
 
 /** Two that are connected with each other. */
 function two(options?: StockingOptions): [Stocking, Stocking] {
-  const [a, b] = pair(STOCKINGS).map(keep) as [Channel<Value>, Channel<Value>]
+  const [a, b] = pair(STOCKINGS).map(track) as [Channel<Value>, Channel<Value>]
   return [kept(new Stocking(a, options as object)), kept(new Stocking(b, options as object))]
 }
 
 /** A peer that writes any bytes, and who gets them. */
 function raw(options?: object): [Channel<Buffer>, Stocking] {
-  const [bytes, channel] = rawTo(STOCKINGS)
+  const [bytes, channel] = rawStreamPair(STOCKINGS)
   return [bytes, kept(new Stocking(channel as Channel<Value>, options))]
 }
 
 /** A peer that writes any bytes, and a channel for a subclass. */
-const rawChannel = () => rawTo(STOCKINGS) as [Channel<Buffer>, Channel<Value>]
+const rawChannel = () => rawStreamPair(STOCKINGS) as [Channel<Buffer>, Channel<Value>]
 
 /** What `read` gives, when it gives something. */
 async function next<R>(stocking: Stocking<R>): Promise<R> {
   for (;;) {
     const value = stocking.read()
     if (value !== null) return value
-    await turns(1)
+    await loopTurns(1)
   }
 }
 
@@ -104,7 +109,7 @@ describe('a message', () => {
     expect(await next(stocking)).toBe('')
     expect(await next(stocking)).toEqual(Buffer.alloc(0))
     const [one, other] = pair(RAW_STREAM)
-    keep(one)
+    track(one)
     const empty = kept(new Stocking(other.detach(), { allowEmpty: true }))
     await empty.ready
     empty.write('')
@@ -119,7 +124,7 @@ describe('a message', () => {
     const wire = Buffer.from('826869' + 'c26869' + '01805a' + '050080' + '68656c6c6f' + '80', 'hex')
     for (const byte of wire) {
       bytes.send(Buffer.from([byte]))
-      await turns(1)
+      await loopTurns(1)
     }
     expect(await next(stocking)).toBe('hi')
     expect(await next(stocking)).toEqual(Buffer.from('hi'))
@@ -153,7 +158,7 @@ describe('a message', () => {
         return `${message}!`
       }
     }
-    const [a, b] = pair(STOCKINGS).map(one => kept(new Loud(keep(one)))) as [Loud, Loud]
+    const [a, b] = pair(STOCKINGS).map(one => kept(new Loud(track(one)))) as [Loud, Loud]
     await Promise.all([a.ready, b.ready])
     expect([a.heard, b.handshakeComplete]).toEqual([a.own, a.own])
     a.write('me', 'hi')
@@ -166,7 +171,7 @@ describe('a message', () => {
     for (const wrong of [[5], [null], [['a']], []]) {
       expect(() => a.write(...wrong)).toThrow(TypeError)
     }
-    expect(() => a.write('\ud800')).toThrow(coded('ERR_FDWIRE_ILL_FORMED_TEXT'))
+    expect(() => a.write('\ud800')).toThrow(errorWithCode('ERR_FDWIRE_ILL_FORMED_TEXT'))
     expect(a.active).toBe(true)
   })
 })
@@ -174,9 +179,9 @@ describe('a message', () => {
 describe('what it wraps', () => {
   it('is a channel, a descriptor, or a net.Socket', async () => {
     const [bytes, other] = pair(RAW_STREAM)
-    keep(bytes)
+    track(bytes)
     const ofFd = kept(new Stocking(other.detach()))
-    const [near, far] = await nodeSockets()
+    const [near, far] = await nodeSocketPair()
     const { remotePort, localPort } = near
     far.write(Buffer.from('826869', 'hex'))
     const ofSocket = kept(new Stocking(near, { maxMessage: 100 }))
@@ -192,7 +197,7 @@ describe('what it wraps', () => {
   })
 
   it('is a channel over any Duplex', async () => {
-    const [near, far] = await nodeSockets()
+    const [near, far] = await nodeSocketPair()
     const stocking = kept(new Stocking(over(near, STOCKINGS)))
     far.write(Buffer.from('826869', 'hex'))
     await stocking.ready
@@ -201,16 +206,16 @@ describe('what it wraps', () => {
 
   it('is nothing else, and has no options that are not its own', () => {
     const [lines, other] = pair({ protocol: 'lines' })
-    keep(lines)
-    keep(other)
+    track(lines)
+    track(other)
     expect(() => new Stocking(lines as never)).toThrow(/not of lines/)
-    const [a, b] = pair(STOCKINGS).map(keep) as [Channel<Value>, Channel<Value>]
+    const [a, b] = pair(STOCKINGS).map(track) as [Channel<Value>, Channel<Value>]
     expect(() => new Stocking(a, { maxMessage: 5 })).toThrow(/no option maxMessage/)
     expect(() => new Stocking(0, { protocol: 'lines' } as object)).toThrow(/no option protocol/)
     expect(() => new Stocking(b, { handshakeTimeout: -1 })).toThrow(RangeError)
     expect(() => new Stocking(b, { maxUnread: 0 })).toThrow(RangeError)
     a.destroy()
-    expect(() => new Stocking(a)).toThrow(coded('ERR_FDWIRE_CLOSED'))
+    expect(() => new Stocking(a)).toThrow(errorWithCode('ERR_FDWIRE_CLOSED'))
   })
 })
 
@@ -221,13 +226,13 @@ describe('the end', () => {
     const told = eventsOf(stocking)
     bytes.send(Buffer.from('8171', 'hex'))
     await bytes.close()
-    await until(() => stocking.channel.closed)
-    await turns(1)
+    await waitUntil(() => stocking.channel.closed)
+    await loopTurns(1)
     expect(stocking.active).toBe(false)
     expect(told).toEqual(['ready', 'readable'])
     expect(stocking.read()).toBe('q')
     expect(() => stocking.read()).toThrow(EOFError)
-    expect(() => stocking.read()).toThrow(coded('ERR_FDWIRE_CLOSED'))
+    expect(() => stocking.read()).toThrow(errorWithCode('ERR_FDWIRE_CLOSED'))
     expect(stocking.write('to nobody')).toBe(false)
     await closed
     expect(told).toEqual(['ready', 'readable', 'end', 'close'])
@@ -237,16 +242,16 @@ describe('the end', () => {
     const [bytes, stocking] = raw()
     bytes.send(Buffer.from('81718568', 'hex'))
     await bytes.close()
-    await until(() => !stocking.active)
+    await waitUntil(() => !stocking.active)
     expect(stocking.read()).toBe('q')
     const cause = expect.objectContaining({ code: 'ERR_FDWIRE_CUT_SHORT', missing: 4 })
     expect(() => stocking.read()).toThrow(expect.objectContaining({ name: 'EOFError', cause }))
   })
 
   it('of a peer that is killed in the middle of a message is told once, as error', async () => {
-    const path = join(directory(), 'socket')
+    const path = join(temporaryDirectory(), 'socket')
     const listener = await listen(path, STOCKINGS)
-    afterwards(() => listener.close())
+    afterTest(() => listener.close())
     const accepted = once(listener, 'connection')
     const peer = new Peer(process.execPath, [
       '-e',
@@ -255,10 +260,10 @@ describe('the end', () => {
     ])
     const stocking = kept(new Stocking((await accepted)[0] as Channel<Value>))
     const told = eventsOf(stocking)
-    await peer.line()
+    await peer.receive()
     expect(await next(stocking)).toBe('q')
     await peer.stop()
-    await until(() => told.includes('close'))
+    await waitUntil(() => told.includes('close'))
     expect(told).toEqual(['ready', 'readable', 'ERR_FDWIRE_CUT_SHORT', 'close'])
     expect(() => stocking.read()).toThrow(EOFError)
   })
@@ -287,7 +292,7 @@ describe('the end', () => {
     expect(stocking.writeDataQueued()).toBe(true)
     const closing = stocking.close()
     expect(stocking.read()).toBe(null)
-    expect(() => stocking.write('late')).toThrow(coded('ERR_FDWIRE_CLOSED'))
+    expect(() => stocking.write('late')).toThrow(errorWithCode('ERR_FDWIRE_CLOSED'))
     let length = 0
     for await (const { value } of bytes) length += value.length
     await closing
@@ -307,7 +312,7 @@ describe('the end', () => {
     expect(told).toEqual(['ready', 'readable'])
     expect(stocking.read()).toBe(null)
     await closed
-    await turns(2)
+    await loopTurns(2)
     expect(told).toEqual(['ready', 'readable', 'close'])
     let length = 0
     for await (const { value } of bytes) length += value.length
@@ -338,8 +343,8 @@ describe('unread messages', () => {
     }
     a.on('drain', writeOn)
     writeOn()
-    await until(() => b.channel.isPaused())
-    await turns(20)
+    await waitUntil(() => b.channel.isPaused())
+    await loopTurns(20)
     expect(b.unread).toBeLessThanOrEqual(Math.ceil(100_000 / 1_066))
     expect(a.writeDataQueued()).toBe(true)
     expect(sent).toBeLessThan(COUNT)
@@ -353,7 +358,7 @@ describe('unread messages', () => {
   it('that are empty are bounded too', async () => {
     const [bytes, stocking] = raw({ maxUnread: 6_400 })
     bytes.send(Buffer.alloc(1_000, 0x80))
-    await until(() => stocking.channel.isPaused())
+    await waitUntil(() => stocking.channel.isPaused())
     expect(stocking.unread).toBe(100)
     for (let i = 0; i < 1_000; i++) expect(await next(stocking)).toBe('')
   })
@@ -361,7 +366,7 @@ describe('unread messages', () => {
   it('do not keep anybody from writing', async () => {
     const [bytes, stocking] = raw({ maxUnread: 10 })
     bytes.send(Buffer.from('826869'.repeat(50_000), 'hex'))
-    await until(() => stocking.channel.isPaused())
+    await waitUntil(() => stocking.channel.isPaused())
     stocking.write('out')
     expect((await bytes.receive())?.value).toEqual(Buffer.from('836f7574', 'hex'))
   })
@@ -372,9 +377,11 @@ describe('unread messages', () => {
     const writeOn = () => {
       for (let i = 0; i < 100; i++) stocking.write(Buffer.alloc(MIB))
     }
-    expect(writeOn).toThrow(coded('ERR_FDWIRE_QUEUE_FULL'))
+    expect(writeOn).toThrow(errorWithCode('ERR_FDWIRE_QUEUE_FULL'))
     expect(stocking.active).toBe(true)
-    await expect(stocking.close({ timeout: 10 })).rejects.toEqual(coded('ERR_FDWIRE_TIMEOUT'))
+    await expect(stocking.close({ timeout: 10 })).rejects.toEqual(
+      errorWithCode('ERR_FDWIRE_TIMEOUT'),
+    )
   })
 })
 
@@ -382,12 +389,12 @@ describe('readable', () => {
   it('comes again while a listener reads, also for one that listens late', async () => {
     const [bytes, stocking] = raw()
     bytes.send(Buffer.from('816181628163', 'hex'))
-    await until(() => stocking.unread === 3)
+    await waitUntil(() => stocking.unread === 3)
     const got: unknown[] = []
     stocking.on('readable', () => got.push(stocking.read()))
-    await until(() => got.length === 3)
+    await waitUntil(() => got.length === 3)
     bytes.send(Buffer.from('81648165', 'hex'))
-    await until(() => got.length === 5)
+    await waitUntil(() => got.length === 5)
     expect(got).toEqual(['a', 'b', 'c', 'd', 'e'])
   })
 
@@ -396,8 +403,8 @@ describe('readable', () => {
     let times = 0
     stocking.on('readable', () => times++)
     bytes.send(Buffer.from('81618162', 'hex'))
-    await until(() => stocking.unread === 2)
-    await turns(5)
+    await waitUntil(() => stocking.unread === 2)
+    await loopTurns(5)
     expect(times).toBe(2)
   })
 
@@ -414,7 +421,7 @@ describe('readable', () => {
     const iterate = async () => {
       for await (const value of cut) got.push(value)
     }
-    await expect(iterate()).rejects.toEqual(coded('ERR_FDWIRE_CUT_SHORT'))
+    await expect(iterate()).rejects.toEqual(errorWithCode('ERR_FDWIRE_CUT_SHORT'))
     expect(got).toEqual(['a', 'b', 'a'])
     const [, closed] = raw()
     await closed.ready
@@ -440,7 +447,7 @@ describe('the handshake', () => {
   it('of the class itself sends nothing, and is complete in a microtask', async () => {
     const [bytes, stocking] = raw()
     expect(() => stocking.read()).toThrow(NotReady)
-    expect(() => stocking.write('x')).toThrow(coded('ERR_FDWIRE_HANDSHAKE'))
+    expect(() => stocking.write('x')).toThrow(errorWithCode('ERR_FDWIRE_HANDSHAKE'))
     expect([stocking.handshakeComplete, stocking.active]).toEqual([false, true])
     await Promise.resolve()
     expect(stocking.read()).toBe(null)
@@ -471,7 +478,7 @@ describe('the handshake', () => {
       own._write('no')
       return shake()
     })
-    await expect(stocking.ready).rejects.toEqual(coded('ERR_FDWIRE_HANDSHAKE'))
+    await expect(stocking.ready).rejects.toEqual(errorWithCode('ERR_FDWIRE_HANDSHAKE'))
     expect((await bytes.receive())?.value).toEqual(Buffer.from('826e6f', 'hex'))
     expect(await bytes.receive()).toBe(null)
     expect(() => stocking.read()).toThrow(NotReady)
@@ -488,7 +495,7 @@ describe('the handshake', () => {
     await expect(stocking.ready).rejects.toBe(WRONG)
     expect(await bytes.receive()).toBe(null)
     expect(() => stocking.read()).toThrow(expect.objectContaining({ cause: WRONG }))
-    await until(() => told.includes('close'))
+    await waitUntil(() => told.includes('close'))
     expect(told).toEqual(['wrong', 'close'])
   })
 
@@ -501,9 +508,9 @@ describe('the handshake', () => {
         }),
       { handshakeTimeout: 20 },
     )
-    await expect(stocking.ready).rejects.toEqual(coded('ERR_FDWIRE_TIMEOUT'))
-    await turns(1)
-    expect(inside).toEqual(coded('ERR_FDWIRE_TIMEOUT'))
+    await expect(stocking.ready).rejects.toEqual(errorWithCode('ERR_FDWIRE_TIMEOUT'))
+    await loopTurns(1)
+    expect(inside).toEqual(errorWithCode('ERR_FDWIRE_TIMEOUT'))
     expect(await bytes.receive()).toBe(null)
     expect(stocking.active).toBe(false)
   })
@@ -513,7 +520,7 @@ describe('the handshake', () => {
     const drip = setInterval(() => {
       if (!bytes.closed) bytes.send(Buffer.from([0]))
     }, 5)
-    await expect(stocking.ready).rejects.toEqual(coded('ERR_FDWIRE_TIMEOUT'))
+    await expect(stocking.ready).rejects.toEqual(errorWithCode('ERR_FDWIRE_TIMEOUT'))
     clearInterval(drip)
   })
 
@@ -522,9 +529,9 @@ describe('the handshake', () => {
     const { stocking } = shaking(() => new Promise(resolve => (finish = resolve)), {
       handshakeTimeout: 10,
     })
-    await expect(stocking.ready).rejects.toEqual(coded('ERR_FDWIRE_TIMEOUT'))
+    await expect(stocking.ready).rejects.toEqual(errorWithCode('ERR_FDWIRE_TIMEOUT'))
     finish(true)
-    await turns(1)
+    await loopTurns(1)
     expect(stocking.handshakeComplete).toBe(false)
     expect(() => stocking.read()).toThrow(NotReady)
   })
@@ -541,11 +548,11 @@ describe('the handshake', () => {
       await own.close()
       return true
     })
-    await expect(stocking.ready).rejects.toEqual(coded('ERR_FDWIRE_CLOSED'))
+    await expect(stocking.ready).rejects.toEqual(errorWithCode('ERR_FDWIRE_CLOSED'))
     expect(stocking.handshakeComplete).toBe(false)
     expect(await bytes.receive()).toBe(null)
-    await expect(stocking._read()).rejects.toEqual(coded('ERR_FDWIRE_CLOSED'))
-    expect(() => stocking._write('x')).toThrow(coded('ERR_FDWIRE_CLOSED'))
+    await expect(stocking._read()).rejects.toEqual(errorWithCode('ERR_FDWIRE_CLOSED'))
+    expect(() => stocking._write('x')).toThrow(errorWithCode('ERR_FDWIRE_CLOSED'))
   })
 
   it('does not begin where it is closed before', async () => {
@@ -554,7 +561,7 @@ describe('the handshake', () => {
       began = true
     })
     stocking.destroy()
-    await expect(stocking.ready).rejects.toEqual(coded('ERR_FDWIRE_CLOSED'))
+    await expect(stocking.ready).rejects.toEqual(errorWithCode('ERR_FDWIRE_CLOSED'))
     expect(began).toBe(false)
   })
 
@@ -567,7 +574,7 @@ describe('the handshake', () => {
       bytes.resume()
       await closedOf(stocking)
     }
-    await turns(3)
+    await loopTurns(3)
     process.off('unhandledRejection', listener)
     expect(unhandled).toEqual([])
   })
@@ -575,7 +582,7 @@ describe('the handshake', () => {
   it('is bounded in what it leaves unread', async () => {
     const { bytes, stocking } = shaking(() => new Promise(() => {}), { maxUnread: 1_000 })
     bytes.send(Buffer.from('826869'.repeat(100_000), 'hex'))
-    await until(() => stocking.channel.isPaused())
+    await waitUntil(() => stocking.channel.isPaused())
     expect(stocking.unread).toBe(0)
     expect(stocking.channel.stats.queuedBytes).toBe(0)
   })
@@ -606,7 +613,7 @@ describe('the original', () => {
   /** The original in a process of its own. */
   function original(): Peer {
     const { command, env } = pythonWithPeers()
-    return new Peer(command, ['-B', beside('support/peers/stockings.py')], { env })
+    return new Peer(command, ['-B', testPath('support/peers/stockings.py')], { env })
   }
 
   class Greeting extends Stocking {
@@ -631,23 +638,23 @@ describe('the original', () => {
     const hello = ids ? { id: 'id1', ...accepts } : {}
     let channel: Channel<Value>
     if (how === 'we connect') {
-      const { port } = await peer.ask({ op: 'listen' })
-      const accepted = peer.ask({ op: 'accept', ...hello })
+      const { port } = await peer.request({ op: 'listen' })
+      const accepted = peer.request({ op: 'accept', ...hello })
       channel = await connect({ host: '127.0.0.1', port }, STOCKINGS)
       await accepted
     } else {
       const byPath = how === 'by a path'
-      const where = byPath ? join(directory(), 'socket') : { host: '127.0.0.1', port: 0 }
+      const where = byPath ? join(temporaryDirectory(), 'socket') : { host: '127.0.0.1', port: 0 }
       const listener = await listen(where, STOCKINGS)
       const connection = once(listener, 'connection')
       const to = byPath ? { path: where } : { port: (listener.address as { port: number }).port }
-      await peer.ask({ op: 'connect', ...to, ...hello })
+      await peer.request({ op: 'connect', ...to, ...hello })
       channel = (await connection)[0] as Channel<Value>
       await listener.close()
     }
     const stocking = kept(ids ? new Greeting(channel, 'id2') : new Stocking(channel))
     // Its handshake has a thread of its own, and may not have begun: until then it reads nothing.
-    if (!ids) await peer.ask({ op: 'ready' })
+    if (!ids) await peer.request({ op: 'ready' })
     return { peer, stocking }
   }
 
@@ -673,7 +680,7 @@ describe('the original', () => {
       const { peer, stocking } = await met(how)
       expect(await stocking.ready).toBe(true)
       expect((stocking as Greeting).remote).toBe('id1')
-      const state = await peer.ask({ op: 'ready' })
+      const state = await peer.request({ op: 'ready' })
       expect(state).toEqual({ complete: true, active: true, remote: 'id2' })
       for (const kind of KINDS) {
         for (const size of SIZES) {
@@ -681,31 +688,31 @@ describe('the original', () => {
           // from writing.
           const value = message(kind, size)
           stocking.write(value)
-          if (size > 0) expect(await peer.ask({ op: 'read' })).toEqual(digest(value))
-          await peer.ask({ op: 'write', kind, size })
+          if (size > 0) expect(await peer.request({ op: 'read' })).toEqual(digest(value))
+          await peer.request({ op: 'write', kind, size })
           if (size > 0) expect(digest(await next(stocking))).toEqual(digest(value))
         }
       }
       stocking.write('naïve – 水 😀')
-      expect(await peer.ask({ op: 'read' })).toEqual(digest('naïve – 水 😀'))
-      await peer.ask({ op: 'write', kind: 'text', text: 'naïve – 水 😀' })
+      expect(await peer.request({ op: 'read' })).toEqual(digest('naïve – 水 😀'))
+      await peer.request({ op: 'write', kind: 'text', text: 'naïve – 水 😀' })
       expect(await next(stocking)).toBe('naïve – 水 😀')
       await stocking.close()
-      expect(await peer.ask({ op: 'read' })).toEqual({ eof: true })
+      expect(await peer.request({ op: 'read' })).toEqual({ eof: true })
     },
   )
 
   it('delivers the empty messages that allowEmpty sends', async () => {
     const peer = original()
-    const { port } = await peer.ask({ op: 'listen' })
+    const { port } = await peer.request({ op: 'listen' })
     const channel = await connect({ host: '127.0.0.1', port }, { ...STOCKINGS, allowEmpty: true })
-    await peer.ask({ op: 'accept' })
+    await peer.request({ op: 'accept' })
     const stocking = kept(new Stocking(channel))
-    await Promise.all([stocking.ready, peer.ask({ op: 'ready' })])
+    await Promise.all([stocking.ready, peer.request({ op: 'ready' })])
     stocking.write('')
     stocking.write(Buffer.alloc(0))
-    expect(await peer.ask({ op: 'read' })).toEqual(digest(''))
-    expect(await peer.ask({ op: 'read' })).toEqual(digest(Buffer.alloc(0)))
+    expect(await peer.request({ op: 'read' })).toEqual(digest(''))
+    expect(await peer.request({ op: 'read' })).toEqual(digest(Buffer.alloc(0)))
   })
 
   it('takes many messages in order without a handshake, and its close is our EOFError', async () => {
@@ -714,10 +721,10 @@ describe('the original', () => {
     const sizes = Array.from({ length: 50 }, (_, i) => 1 + i * 37)
     for (const size of sizes) stocking.write(message('bytes', size))
     for (const size of sizes) {
-      expect(await peer.ask({ op: 'read' })).toEqual(digest(message('bytes', size)))
+      expect(await peer.request({ op: 'read' })).toEqual(digest(message('bytes', size)))
     }
     const end = once(stocking, 'end')
-    await peer.ask({ op: 'close' })
+    await peer.request({ op: 'close' })
     await end
     expect(() => stocking.read()).toThrow(EOFError)
   })
@@ -726,29 +733,29 @@ describe('the original', () => {
     const { peer, stocking } = await met('we connect', true, { accepts: 'somebody else' })
     const closed = closedOf(stocking)
     await stocking.ready
-    expect(await peer.ask({ op: 'ready' })).toMatchObject({ complete: false, active: false })
+    expect(await peer.request({ op: 'ready' })).toMatchObject({ complete: false, active: false })
     await closed
     expect(() => stocking.read()).toThrow(EOFError)
   })
 
   it('hears that we refuse it', async () => {
     const peer = original()
-    const { port } = await peer.ask({ op: 'listen' })
+    const { port } = await peer.request({ op: 'listen' })
     const channel = await connect({ host: '127.0.0.1', port }, STOCKINGS)
-    await peer.ask({ op: 'accept', id: 'id1' })
+    await peer.request({ op: 'accept', id: 'id1' })
     const stocking = kept(new Greeting(channel, 'id2', 'somebody else'))
-    await expect(stocking.ready).rejects.toEqual(coded('ERR_FDWIRE_HANDSHAKE'))
+    await expect(stocking.ready).rejects.toEqual(errorWithCode('ERR_FDWIRE_HANDSHAKE'))
     // Its own handshake is complete or not, depending on what it heard first: our id or the end.
-    await peer.ask({ op: 'ready' })
-    expect([{ eof: true }, { notReady: true }]).toContainEqual(await peer.ask({ op: 'read' }))
+    await peer.request({ op: 'ready' })
+    expect([{ eof: true }, { notReady: true }]).toContainEqual(await peer.request({ op: 'read' }))
   })
 
   it('that is killed in a message of 1 MiB leaves us an error, and nothing else', async () => {
     const { peer, stocking } = await met('they connect', false)
     const closed = closedOf(stocking)
     await stocking.ready
-    peer.say({ op: 'write', kind: 'bytes', size: MIB })
-    await until(() => stocking.channel.stats.inHand > 0 || stocking.unread > 0)
+    peer.send({ op: 'write', kind: 'bytes', size: MIB })
+    await waitUntil(() => stocking.channel.stats.inHand > 0 || stocking.unread > 0)
     await peer.stop()
     const told = eventsOf(stocking)
     while (stocking.unread > 0) stocking.read()

@@ -1,7 +1,7 @@
 import { Codec, QUIT } from 'fdwire/uds_comms'
 import { describe, expect, it } from 'vitest'
-import { coded, turns } from '../../support/channels.js'
-import { frame, outcomes, TEXTS } from '../../support/uds_comms.js'
+import { errorWithCode, loopTurns } from '../../support/channels.js'
+import { frame, receiveOutcomes, TEXTS } from '../../support/uds_comms.js'
 
 describe('the codec', () => {
   it('encodes the very bytes of the original', () => {
@@ -13,7 +13,7 @@ describe('the codec', () => {
 
   it('refuses a lone surrogate, and what is no text', () => {
     const codec = new Codec()
-    expect(() => codec.encode('a\ud800')).toThrow(coded('ILL_FORMED_TEXT'))
+    expect(() => codec.encode('a\ud800')).toThrow(errorWithCode('ILL_FORMED_TEXT'))
     expect(() => codec.encode(1 as never)).toThrow(TypeError)
     expect(() => new Codec({ mode: 1 } as never)).toThrow(TypeError)
   })
@@ -46,7 +46,9 @@ describe('the codec', () => {
         at += size
         return bytes.subarray(at - size, at)
       }
-      expect(await outcomes({ receive: () => codec.receive(read) }, wanted.length)).toEqual(wanted)
+      expect(await receiveOutcomes({ receive: () => codec.receive(read) }, wanted.length)).toEqual(
+        wanted,
+      )
     }
   })
 
@@ -57,7 +59,7 @@ describe('the codec', () => {
       const chunk = chunks.shift()
       return chunk ? Buffer.from(chunk) : null
     }
-    const got = await outcomes({ receive: () => codec.receive(read) }, 5)
+    const got = await receiveOutcomes({ receive: () => codec.receive(read) }, 5)
     expect(got).toEqual(['hi', 'hi', 'helhi', 'i', null])
   })
 
@@ -65,7 +67,7 @@ describe('the codec', () => {
     const codec = new Codec({ maxMessage: 3 })
     const chunks = [`${frame('abc')}${frame('abcd')}${frame('abc')}`, frame('abc')]
     const read = () => Buffer.from(chunks.shift() ?? '')
-    const got = await outcomes({ receive: () => codec.receive(read) }, 3)
+    const got = await receiveOutcomes({ receive: () => codec.receive(read) }, 3)
     expect(got).toEqual(['abc', 'MESSAGE_TOO_LARGE', 'MESSAGE_TOO_LARGE'])
     expect(chunks.length).toBe(1)
   })
@@ -74,7 +76,7 @@ describe('the codec', () => {
     const codec = new Codec()
     const parts = ['%aG', 'k=$', '%dHdv$']
     const read = async () => {
-      await turns(parts.length)
+      await loopTurns(parts.length)
       return Buffer.from(parts.shift() as string)
     }
     expect(await Promise.all([codec.receive(read), codec.receive(read)])).toEqual(['hi', 'two'])

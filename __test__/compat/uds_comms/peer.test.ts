@@ -7,93 +7,93 @@ import { join } from 'node:path'
 import { text as textOf } from 'node:stream/consumers'
 import { QUIT, UdsClient } from 'fdwire/uds_comms'
 import { describe, expect, it } from 'vitest'
-import { cleanUp, coded } from '../../support/channels.js'
-import { beside, directory, tidy } from '../../support/processes.js'
+import { destroyChannelsAfterEach, errorWithCode } from '../../support/channels.js'
+import { cleanUpAfterEach, temporaryDirectory, testPath } from '../../support/processes.js'
 import {
-  cleanUpConnections,
+  closeAfterTest,
+  closeConnectionsAfterEach,
   EPIPE,
-  kept,
-  outcomes,
-  python,
   READY,
-  serving,
+  receiveOutcomes,
+  startPython,
+  startServer,
   TEXTS,
 } from '../../support/uds_comms.js'
 
-tidy()
-cleanUp()
-cleanUpConnections()
+cleanUpAfterEach()
+destroyChannelsAfterEach()
+closeConnectionsAfterEach()
 
 describe('with a peer in Python, by the sheet alone', () => {
   it('whose client we serve', async () => {
-    const { path, server } = await serving()
-    const peer = python()
+    const { path, server } = await startServer()
+    const peer = startPython()
     const [answer] = await Promise.all([
-      peer.ask({ op: 'connect', path }),
+      peer.request({ op: 'connect', path }),
       server.waitForConnection(),
     ])
     expect(answer).toEqual({})
-    peer.say({ op: 'echo', count: TEXTS.length })
+    peer.send({ op: 'echo', count: TEXTS.length })
     for (const text of TEXTS) {
       const [got] = await Promise.all([server.receive(), server.send(text)])
       expect(got).toBe(text)
     }
-    expect(await peer.line()).toEqual({})
-    peer.say({ op: 'send', texts: TEXTS.slice(0, 7), split: 1 })
-    expect(await outcomes(server, 7)).toEqual(TEXTS.slice(0, 7))
-    expect(await peer.line()).toEqual({})
+    expect(await peer.receive()).toEqual({})
+    peer.send({ op: 'send', texts: TEXTS.slice(0, 7), split: 1 })
+    expect(await receiveOutcomes(server, 7)).toEqual(TEXTS.slice(0, 7))
+    expect(await peer.receive()).toEqual({})
     await server.send(QUIT)
-    expect(await peer.ask({ op: 'receive' })).toEqual({ texts: [QUIT] })
-    await peer.ask({ op: 'close' })
-    expect(await outcomes(server, 2)).toEqual([null, null])
+    expect(await peer.request({ op: 'receive' })).toEqual({ texts: [QUIT] })
+    await peer.request({ op: 'close' })
+    expect(await receiveOutcomes(server, 2)).toEqual([null, null])
     await expect(server.send('x')).rejects.toEqual(EPIPE)
   })
 
   it('whose server we ask for work', async () => {
-    const path = join(directory(), 'uds')
-    const peer = python()
-    await peer.ask({ op: 'listen', path })
-    peer.say({ op: 'wait' })
-    const client = kept(await UdsClient.connect(path))
-    expect(await peer.line()).toEqual({})
+    const path = join(temporaryDirectory(), 'uds')
+    const peer = startPython()
+    await peer.request({ op: 'listen', path })
+    peer.send({ op: 'wait' })
+    const client = closeAfterTest(await UdsClient.connect(path))
+    expect(await peer.receive()).toEqual({})
     for (const text of TEXTS) {
-      peer.say({ op: 'send', texts: [text] })
+      peer.send({ op: 'send', texts: [text] })
       expect(await client.receive()).toBe(text)
-      expect(await peer.line()).toEqual({})
-      peer.say({ op: 'receive' })
+      expect(await peer.receive()).toEqual({})
+      peer.send({ op: 'receive' })
       await client.send(text)
-      expect(await peer.line()).toEqual({ texts: [text] })
+      expect(await peer.receive()).toEqual({ texts: [text] })
     }
-    await peer.ask({ op: 'send', texts: ['QUIT'] })
+    await peer.request({ op: 'send', texts: ['QUIT'] })
     expect(await client.receive()).toBe(QUIT)
     await client.close()
-    expect(await peer.ask({ op: 'receive' })).toEqual({ texts: [null] })
+    expect(await peer.request({ op: 'receive' })).toEqual({ texts: [null] })
   })
 
   it('whose bytes before and behind OK we do not say', async () => {
-    const path = join(directory(), 'uds')
-    const peer = python()
-    await peer.ask({ op: 'listen', path })
-    peer.say({ op: 'accept' })
+    const path = join(temporaryDirectory(), 'uds')
+    const peer = startPython()
+    await peer.request({ op: 'listen', path })
+    peer.send({ op: 'accept' })
     const meeting = UdsClient.connect(path)
-    expect(await peer.line()).toEqual({})
-    expect(await peer.ask({ op: 'raw' })).toEqual({ raw: Buffer.from(READY).toString('hex') })
-    await peer.ask({ op: 'send', texts: ['OK', '{"x":1}'] })
-    const client = kept(await meeting)
+    expect(await peer.receive()).toEqual({})
+    expect(await peer.request({ op: 'raw' })).toEqual({ raw: Buffer.from(READY).toString('hex') })
+    await peer.request({ op: 'send', texts: ['OK', '{"x":1}'] })
+    const client = closeAfterTest(await meeting)
     expect(await client.receive()).toBe('{"x":1}')
   })
 
   it('that is killed in the middle of the handshake', async () => {
-    const path = join(directory(), 'uds')
-    const peer = python()
-    await peer.ask({ op: 'listen', path })
-    peer.say({ op: 'accept' })
+    const path = join(temporaryDirectory(), 'uds')
+    const peer = startPython()
+    await peer.request({ op: 'listen', path })
+    peer.send({ op: 'accept' })
     const meeting = UdsClient.connect(path)
     meeting.catch(() => {})
-    await peer.line()
-    await peer.ask({ op: 'send', raw: Buffer.from('%T0').toString('hex') })
-    peer.say({ op: 'kill' })
-    await expect(meeting).rejects.toEqual(coded('HANDSHAKE'))
+    await peer.receive()
+    await peer.request({ op: 'send', raw: Buffer.from('%T0').toString('hex') })
+    peer.send({ op: 'kill' })
+    await expect(meeting).rejects.toEqual(errorWithCode('HANDSHAKE'))
   })
 })
 
@@ -101,7 +101,7 @@ describe('examples/keystone', () => {
   it('asks, gets errors and retries, and ends its child by QUIT', async () => {
     const temporary = mkdtempSync(join(tmpdir(), 'fdwire-keystone-'))
     try {
-      const child = spawn(process.execPath, [beside('../examples/keystone/parent.mjs')], {
+      const child = spawn(process.execPath, [testPath('../examples/keystone/parent.mjs')], {
         env: { ...process.env, TMPDIR: temporary },
         stdio: ['ignore', 'pipe', 'pipe'],
       })
@@ -124,7 +124,7 @@ describe('examples/keystone', () => {
   })
 
   it("writes JSON in the original's bytes", async () => {
-    const { toJson } = await import(beside('../examples/keystone/json.mjs'))
+    const { toJson } = await import(testPath('../examples/keystone/json.mjs'))
     expect(toJson({ b: [{ d: 1, c: null }], a: 'é😀"\u007f' })).toBe(
       '{"a":"\\u00e9\\ud83d\\ude00\\"\u007f","b":[{"c":null,"d":1}]}',
     )

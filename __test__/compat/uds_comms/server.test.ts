@@ -3,33 +3,38 @@ import { join } from 'node:path'
 import { adopt, type Channel, pair } from 'fdwire'
 import { UdsClient, UdsServer } from 'fdwire/uds_comms'
 import { describe, expect, it } from 'vitest'
-import { cleanUp, coded, keep, turns } from '../../support/channels.js'
-import { directory, tidy } from '../../support/processes.js'
-import { until } from '../../support/streams.js'
 import {
-  answering,
-  cleanUpConnections,
+  destroyChannelsAfterEach,
+  errorWithCode,
+  loopTurns,
+  track,
+} from '../../support/channels.js'
+import { cleanUpAfterEach, temporaryDirectory } from '../../support/processes.js'
+import { waitUntil } from '../../support/streams.js'
+import {
+  closeAfterTest,
+  closeConnectionsAfterEach,
+  connectedClient,
+  connectedRawClient,
   EPIPE,
   frame,
-  kept,
-  met,
-  metBy,
-  outcomes,
-  PROTOCOL,
-  python,
   READY,
-  serving,
-  stranger,
+  rawClient,
+  receiveOutcomes,
+  startPython,
+  startRawListener,
+  startServer,
   TEXTS,
+  UDS_COMMS,
 } from '../../support/uds_comms.js'
 
-tidy()
-cleanUp()
-cleanUpConnections()
+cleanUpAfterEach()
+destroyChannelsAfterEach()
+closeConnectionsAfterEach()
 
 describe('a server and its client', () => {
   it('shake hands, and exchange texts of every size both ways', async () => {
-    const { server, client } = await met()
+    const { server, client } = await connectedClient()
     for (const text of TEXTS) {
       const sent = server.send(text)
       expect(await client.receive()).toBe(text)
@@ -42,42 +47,46 @@ describe('a server and its client', () => {
   })
 
   it('say nothing but READY and OK by themselves, and drop what comes before READY', async () => {
-    const { path, server } = await serving()
-    const socket = stranger(path, `noise${frame('one')}%bad$%$${READY}${frame('two')}`)
+    const { path, server } = await startServer()
+    const socket = rawClient(path, `noise${frame('one')}%bad$%$${READY}${frame('two')}`)
     await server.waitForConnection()
     await server.send('{"x":1}')
-    await until(() => socket.readableLength >= 20)
+    await waitUntil(() => socket.readableLength >= 20)
     expect(String(socket.read())).toBe('%T0s=$%eyJ4IjoxfQ==$')
     expect(await server.receive()).toBe('two')
   })
 
   it('take OK and the first command in one segment, byte by byte as well', async () => {
-    const whole = await answering(`junk%T0s=$${frame('first')}${frame('second')}`)
-    const client = kept(await UdsClient.connect(whole))
-    expect(await outcomes(client, 2)).toEqual(['first', 'second'])
+    const whole = await startRawListener(`junk%T0s=$${frame('first')}${frame('second')}`)
+    const client = closeAfterTest(await UdsClient.connect(whole))
+    expect(await receiveOutcomes(client, 2)).toEqual(['first', 'second'])
 
-    const [near, far] = pair({ protocol: 'raw', type: 'stream' }).map(keep) as Channel<Buffer>[]
+    const [near, far] = pair({ protocol: 'raw', type: 'stream' }).map(track) as Channel<Buffer>[]
     const bytes = Buffer.from(`%T0s=$${frame('héllo')}%bad$${frame('😀')}`)
-    const meeting = UdsClient.over(adopt(far?.detach() as number, PROTOCOL))
+    const meeting = UdsClient.over(adopt(far?.detach() as number, UDS_COMMS))
     for (const byte of bytes) {
       near?.send(Buffer.of(byte))
-      await turns(2)
+      await loopTurns(2)
     }
-    expect(await outcomes(kept(await meeting), 3)).toEqual(['héllo', 'NOT_BASE64', '😀'])
+    expect(await receiveOutcomes(closeAfterTest(await meeting), 3)).toEqual([
+      'héllo',
+      'NOT_BASE64',
+      '😀',
+    ])
   })
 
   it('refuse an empty text and a lone surrogate, and send nothing of them', async () => {
-    const { server, client } = await met()
-    await expect(server.send('')).rejects.toEqual(coded('UNENCODABLE'))
-    await expect(server.send('\udc00')).rejects.toEqual(coded('ILL_FORMED_TEXT'))
+    const { server, client } = await connectedClient()
+    await expect(server.send('')).rejects.toEqual(errorWithCode('UNENCODABLE'))
+    await expect(server.send('\udc00')).rejects.toEqual(errorWithCode('ILL_FORMED_TEXT'))
     await expect(client.send(1 as never)).rejects.toThrow(TypeError)
     await server.send('good')
     expect(await client.receive()).toBe('good')
   })
 
   it('give up waiting by timeout or signal, and lose no message by that', async () => {
-    const { server, client } = await met()
-    await expect(client.receive({ timeout: 1 })).rejects.toEqual(coded('TIMEOUT'))
+    const { server, client } = await connectedClient()
+    await expect(client.receive({ timeout: 1 })).rejects.toEqual(errorWithCode('TIMEOUT'))
     const waiting = client.receive({ signal: AbortSignal.timeout(1) })
     await expect(waiting).rejects.toHaveProperty('name', 'AbortError')
     await server.send('later')
@@ -86,7 +95,7 @@ describe('a server and its client', () => {
   })
 
   it('refuse options that they do not have', async () => {
-    const path = join(directory(), 'uds')
+    const path = join(temporaryDirectory(), 'uds')
     for (const options of [
       { encoding: 'json' },
       { maxConnections: 2 },
@@ -103,64 +112,66 @@ describe('a server and its client', () => {
 
 describe('a malformed frame', () => {
   it('rejects the receive whose turn it is, and the next message goes on', async () => {
-    const { server } = await metBy(`${frame('1')}%bad$${frame('2')}%aGV${frame('')}${frame('3')}`)
+    const { server } = await connectedRawClient(
+      `${frame('1')}%bad$${frame('2')}%aGV${frame('')}${frame('3')}`,
+    )
     const wanted = ['1', 'NOT_BASE64', '2', 'FRAME_CUT_OFF', '', '3']
-    expect(await outcomes(server, wanted.length)).toEqual(wanted)
+    expect(await receiveOutcomes(server, wanted.length)).toEqual(wanted)
   })
 
   it('is none where the original takes it, if lenient', async () => {
-    const { server } = await metBy('%aG%k=$%aGVs%aGk=$%a$%$%aGk=$', { lenient: true })
-    expect(await outcomes(server, 4)).toEqual(['hi', 'helhi', 'NOT_BASE64', 'hi'])
+    const { server } = await connectedRawClient('%aG%k=$%aGVs%aGk=$%a$%$%aGk=$', { lenient: true })
+    expect(await receiveOutcomes(server, 4)).toEqual(['hi', 'helhi', 'NOT_BASE64', 'hi'])
   })
 
   it('that is too long ends the connection, once told', async () => {
-    const { server } = await metBy(`${frame('123')}${frame('x'.repeat(2_000))}`, {
+    const { server } = await connectedRawClient(`${frame('123')}${frame('x'.repeat(2_000))}`, {
       maxMessage: 999,
     })
-    expect(await outcomes(server, 4)).toEqual(['123', 'MESSAGE_TOO_LARGE', null, null])
-    await expect(server.send('x')).rejects.toEqual(coded('MESSAGE_TOO_LARGE'))
+    expect(await receiveOutcomes(server, 4)).toEqual(['123', 'MESSAGE_TOO_LARGE', null, null])
+    await expect(server.send('x')).rejects.toEqual(errorWithCode('MESSAGE_TOO_LARGE'))
   })
 })
 
 describe('the end', () => {
   it('is null for ever, and EPIPE for who sends', async () => {
-    const { server, client } = await met()
+    const { server, client } = await connectedClient()
     for (const text of ['one', 'two']) await client.send(text)
     await client.close()
     await expect(server.send('to nobody')).rejects.toEqual(EPIPE)
-    expect(await outcomes(server, 4)).toEqual(['one', 'two', null, null])
+    expect(await receiveOutcomes(server, 4)).toEqual(['one', 'two', null, null])
     await expect(server.send('to nobody')).rejects.toEqual(EPIPE)
     await server.close()
     expect(await server.receive().catch(error => error.code)).toBe(null)
   })
 
   it('of one side is not that of the other', async () => {
-    const { server, socket } = await metBy(frame('last'), {}, true)
+    const { server, socket } = await connectedRawClient(frame('last'), {}, true)
     socket.end()
-    expect(await outcomes(server, 3)).toEqual(['last', null, null])
+    expect(await receiveOutcomes(server, 3)).toEqual(['last', null, null])
     await server.send('answer')
     socket.setEncoding('utf8')
     let heard = ''
     socket.on('data', data => {
       heard += data
     })
-    await until(() => heard === `%T0s=$${frame('answer')}`)
+    await waitUntil(() => heard === `%T0s=$${frame('answer')}`)
   })
 
   it('inside of a message is told once: a peer that is killed', async () => {
-    const { path, server } = await serving()
-    const peer = python()
+    const { path, server } = await startServer()
+    const peer = startPython()
     const [answer] = await Promise.all([
-      peer.ask({ op: 'connect', path }),
+      peer.request({ op: 'connect', path }),
       server.waitForConnection(),
     ])
     expect(answer).toEqual({})
-    await peer.ask({ op: 'send', raw: Buffer.from(`${frame('whole')}%aGVs`).toString('hex') })
+    await peer.request({ op: 'send', raw: Buffer.from(`${frame('whole')}%aGVs`).toString('hex') })
     const pending = server.send('x'.repeat(4 * 1024 * 1024))
     pending.catch(() => {})
-    peer.say({ op: 'kill' })
-    await peer.ended
-    const [first, ...others] = await outcomes(server, 4)
+    peer.send({ op: 'kill' })
+    await peer.exited
+    const [first, ...others] = await receiveOutcomes(server, 4)
     expect(first).toBe('whole')
     // A peer that has not read what it was sent resets the connection: the kernel tells that instead.
     expect(['CUT_SHORT', 'ECONNRESET']).toContain(others[0])
@@ -170,20 +181,20 @@ describe('the end', () => {
   })
 
   it('of a channel that ends both ways at once is EPIPE as well', async () => {
-    const [near, far] = pair(PROTOCOL)
+    const [near, far] = pair(UDS_COMMS)
     const meeting = UdsClient.over(near)
     await far.receive()
     far.send('OK')
-    const client = kept(await meeting)
+    const client = closeAfterTest(await meeting)
     await far.close()
-    expect(await outcomes(client, 2)).toEqual([null, null])
-    await until(() => client.channel.closed)
+    expect(await receiveOutcomes(client, 2)).toEqual([null, null])
+    await waitUntil(() => client.channel.closed)
     await expect(client.send('x')).rejects.toEqual(EPIPE)
     expect(await client.receive()).toBe(null)
   })
 
   it('is what a receive gets that waits when its own side is closed', async () => {
-    const { server, client } = await met()
+    const { server, client } = await connectedClient()
     const waiting = [client.receive(), client.receive(), server.receive()]
     await client.close()
     await client.close()
@@ -192,9 +203,9 @@ describe('the end', () => {
     expect(server.close()).toBe(server.close())
     expect(await Promise.all(waiting)).toEqual([null, null, null])
     for (const one of [client, server]) {
-      await expect(one.send('x')).rejects.toEqual(coded('CLOSED'))
+      await expect(one.send('x')).rejects.toEqual(errorWithCode('CLOSED'))
     }
-    await expect(client.receive()).rejects.toEqual(coded('CLOSED'))
+    await expect(client.receive()).rejects.toEqual(errorWithCode('CLOSED'))
     await client[Symbol.asyncDispose]()
     await server[Symbol.asyncDispose]()
   })
@@ -204,7 +215,7 @@ describe('the path', () => {
   it('has mode 0600, whatever the umask, and goes with the server', async () => {
     const umask = process.umask(0)
     try {
-      const { path, server } = await serving()
+      const { path, server } = await startServer()
       expect(statSync(path).mode & 0o777).toBe(0o600)
       expect(process.umask()).toBe(0)
       await server.close()
@@ -215,15 +226,15 @@ describe('the path', () => {
   })
 
   it('that somebody listens on, or is no socket, is left alone', async () => {
-    const { path, server } = await serving()
-    await expect(UdsServer.listen(path)).rejects.toEqual(coded('EADDRINUSE'))
-    const file = join(directory(), 'file')
+    const { path, server } = await startServer()
+    await expect(UdsServer.listen(path)).rejects.toEqual(errorWithCode('EADDRINUSE'))
+    const file = join(temporaryDirectory(), 'file')
     writeFileSync(file, 'mine')
     for (const unlink of ['stale', 'always'] as const) {
-      await expect(UdsServer.listen(file, { unlink })).rejects.toEqual(coded('EEXIST'))
+      await expect(UdsServer.listen(file, { unlink })).rejects.toEqual(errorWithCode('EEXIST'))
     }
     // The original's way: the first listener is orphaned, and its path is not its own any more.
-    const usurper = kept(await UdsServer.listen(path, { unlink: 'always' }))
+    const usurper = closeAfterTest(await UdsServer.listen(path, { unlink: 'always' }))
     await server.close()
     expect(existsSync(path)).toBe(true)
     await usurper.close()
@@ -231,12 +242,12 @@ describe('the path', () => {
   })
 
   it('is removed when it is stale', async () => {
-    const path = join(directory(), 'uds')
-    const peer = python()
-    await peer.ask({ op: 'listen', path })
+    const path = join(temporaryDirectory(), 'uds')
+    const peer = startPython()
+    await peer.request({ op: 'listen', path })
     await peer.stop()
     expect(existsSync(path)).toBe(true)
-    await kept(await UdsServer.listen(path)).close()
+    await closeAfterTest(await UdsServer.listen(path)).close()
     expect(existsSync(path)).toBe(false)
   })
 })
