@@ -208,7 +208,7 @@ describe('what it wraps', () => {
     const [lines, other] = pair({ protocol: 'lines' })
     track(lines)
     track(other)
-    expect(() => new Stocking(lines as never)).toThrow(/not of lines/)
+    expect(() => new Stocking(lines as never)).toThrow(/not one of lines/)
     const [a, b] = pair(STOCKINGS).map(track) as [Channel<Value>, Channel<Value>]
     expect(() => new Stocking(a, { maxMessage: 5 })).toThrow(/no option maxMessage/)
     expect(() => new Stocking(0, { protocol: 'lines' } as object)).toThrow(/no option protocol/)

@@ -1,32 +1,35 @@
-import { FdwireError } from '../../util/errors.js'
+import { FdwireError, nameErrorClass } from '../../util/errors.js'
 
-/** `read()`: the peer has closed, and all it sent was read; `cause` is there where that was an error. */
+/**
+ * `read()`: the peer has closed the connection and every message was read.
+ *
+ * `cause` is set if the connection ended with an error.
+ */
 export class EOFError extends FdwireError {
   static {
-    nameIt(EOFError, 'EOFError')
+    nameErrorClass(EOFError, 'EOFError')
   }
 
   constructor(cause?: Error) {
-    const how = cause === undefined ? { fault: 'peer' as const } : { fault: 'peer' as const, cause }
-    super('ERR_FDWIRE_CLOSED', 'The peer has closed the connection, and all was read', how)
+    const message = 'The peer has closed the connection, and every message was read'
+    super('ERR_FDWIRE_CLOSED', message, {
+      fault: 'peer',
+      ...(cause === undefined ? {} : { cause }),
+    })
   }
 }
 
-/** `read()`, `write()`: the handshake is not complete; `cause` is there where it has failed. */
+/** `read()`, `write()`: the handshake is not complete. `cause` is set if it has failed. */
 export class NotReady extends FdwireError {
   static {
-    nameIt(NotReady, 'NotReady')
+    nameErrorClass(NotReady, 'NotReady')
   }
 
   constructor(call: string, failure?: { reason: unknown }) {
-    const state = failure === undefined ? 'is not complete' : 'has failed'
-    const cause = failure === undefined ? {} : { cause: failure.reason }
-    const message = `${call}: the handshake ${state}`
-    super('ERR_FDWIRE_HANDSHAKE', message, { fault: 'caller', ...cause })
+    const state = failure === undefined ? 'is not complete: await ready first' : 'has failed'
+    super('ERR_FDWIRE_HANDSHAKE', `${call}: the handshake ${state}`, {
+      fault: 'caller',
+      ...(failure === undefined ? {} : { cause: failure.reason }),
+    })
   }
-}
-
-/** On the prototype, as the names of Node's own errors are. */
-function nameIt(what: typeof EOFError | typeof NotReady, name: string): void {
-  Object.defineProperty(what.prototype, 'name', { value: name, configurable: true, writable: true })
 }

@@ -1,31 +1,40 @@
 import type { AdoptOptions } from '../../options/check.js'
 import type { FdwireError } from '../../util/errors.js'
 
-/** Options of a `Stocking`. */
+/** A message: its header says whether it is text or bytes. */
+export type Value = string | Buffer
+
+/** Options of every `Stocking`. */
 interface OwnOptions {
   /** How long the handshake may take (ms, 10,000; 0: no limit). */
   handshakeTimeout?: number | undefined
-  /** Unread messages at which no more is taken from the socket (bytes, 1 MiB; 64 more for each). */
+  /**
+   * Bytes of unread messages at which reading from the socket pauses (1 MiB). Each message counts 64
+   * bytes more than it has.
+   */
   maxUnread?: number | undefined
 }
 
-/** Options of a `Stocking` over a socket; over a channel, which has its own, only the first two. */
+/**
+ * Options of a `Stocking`. Over a channel only `handshakeTimeout` and `maxUnread` are allowed, since the
+ * channel has its own options.
+ */
 export interface StockingOptions extends OwnOptions, Omit<AdoptOptions<'stockings'>, 'protocol'> {}
 
 /** The events of a `Stocking`, with their arguments. */
 export interface StockingEvents {
-  /** The handshake is complete; what it returned. */
+  /** The handshake is complete; `result` is what `handshake()` returned. */
   ready: [result: unknown]
-  /** There is something to read. It comes again as long as a listener reads and leaves something. */
+  /** A message can be read. Emitted again while a listener reads and leaves messages unread. */
   readable: []
-  /** What was queued is sent, after `write` gave false. */
+  /** The queue has been sent, after `write` returned false. */
   drain: []
-  /** A text that is not UTF-8, which was skipped. */
+  /** A text that is not UTF-8 was received and skipped. */
   malformed: [error: FdwireError]
-  /** The peer has closed, and all it sent was read. */
+  /** The peer has closed, and every message was read. */
   end: []
-  /** The connection or the handshake has failed. Without a listener `read()` and `ready` tell. */
+  /** The connection or the handshake has failed. Not thrown if there is no listener. */
   error: [error: Error]
-  /** The last event, once. */
+  /** The last event; emitted once. */
   close: []
 }
