@@ -129,7 +129,7 @@ describe('descriptors that the kernel can not install, since RLIMIT_NOFILE is re
       await peer.request({ op: 'send', value: count, texts: Array(count).fill('x') })
     }
     await peer.request({ op: 'send', value: 'end' })
-    const { got, leaked } = await child.receive()
+    const { received: got, leaked } = await child.receive()
     const lost = 'ERR_FDWIRE_FDS_TRUNCATED'
     expect(got).toEqual([[3, 3], lost, lost, [3, 3], lost, ['end', 0]])
     expect(leaked).toBe(0)

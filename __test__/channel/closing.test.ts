@@ -282,7 +282,7 @@ describe('destroy with an error', () => {
   })
 
   it('is an uncaught exception where nobody listens or waits', async () => {
-    const { printed, code } = await child('unheard')
+    const { printed, code } = await child('unhandled-error')
     expect([printed, code]).toEqual([['uncaught fatal', 'close'], 0])
   })
 
@@ -338,28 +338,30 @@ describe('detach', () => {
 
 describe('the process', () => {
   it('is kept alive by an open channel, whether it reads or not', async () => {
-    expect(await child('stays')).toMatchObject({ printed: ['still here'], code: 0 })
+    expect(await child('open-channel')).toMatchObject({ printed: ['still here'], code: 0 })
   })
 
   it('ends when its channels are closed', async () => {
-    expect(await child('closed')).toMatchObject({ printed: ['end'], code: 0 })
+    expect(await child('closed-channels')).toMatchObject({ printed: ['end'], code: 0 })
   })
 
   it('ends when its channels are unref’d, whatever is queued, awaited or closing', async () => {
-    const { printed, code } = await child('unrefd')
+    const { printed, code } = await child('unref')
     // 13: an await at the top level that nothing could end.
     expect([printed, code]).toEqual([['end'], 13])
   })
 
   it('is kept alive again by ref', async () => {
-    expect(await child('rerefd')).toMatchObject({ printed: ['still here'], code: 0 })
+    expect(await child('unref-then-ref')).toMatchObject({ printed: ['still here'], code: 0 })
   })
 
   it('tries to send what is queued when it exits, without waiting', async () => {
     const receiver = await boundChannel()
     const file = fileURLToPath(new URL('../support/children/ends.mjs', import.meta.url))
     const name = String(receiver.localAddress).slice(1)
-    await promisify(execFile)(process.execPath, [file, 'exits', name], { timeout: 20_000 })
+    await promisify(execFile)(process.execPath, [file, 'exit-with-queue', name], {
+      timeout: 20_000,
+    })
     // Its queue was full when it sent the last, and it made room in the moment it exited.
     expect(await receiveValues(receiver, KERNEL_QUEUE_LENGTH)).toHaveLength(KERNEL_QUEUE_LENGTH)
   })
@@ -369,14 +371,14 @@ describe('the process', () => {
   })
 
   it('loses nothing behind a listener that throws, and hears of it once', async () => {
-    const { printed, code, stderr } = await child('throws')
+    const { printed, code, stderr } = await child('throwing-listener')
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     const expected = Array.from({ length: 10 }, (_, i) => (i % 3 ? i : [i, `uncaught ${i}`])).flat()
     expect(printed).toEqual(['direct', ...expected, 'kept', ...expected, 0])
   })
 
   it('leaves nothing open behind a listener that ends the channel and throws', async () => {
-    const { printed, code, stderr } = await child('ends-and-throws')
+    const { printed, code, stderr } = await child('listener-closes-and-throws')
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(printed).toEqual(['uncaught', 0, 'uncaught', 0])
   })

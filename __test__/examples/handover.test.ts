@@ -124,7 +124,7 @@ it('requests that were sent all at once are all answered, by whomever', async ()
 })
 
 it('a request that waits for its turn is not forgotten when the answer before it goes out', async () => {
-  const server = await party('entangled')
+  const server = await party('held-response')
   const [client, other] = (await connect(2)) as [KeepAliveClient, KeepAliveClient]
   client.write(requestBytes('/hold') + requestBytes('/next'))
   // By the time that one connection's request is answered those of the other are read, and wait.
@@ -151,8 +151,8 @@ it('many successors that start at once take their turns', async () => {
 })
 
 for (const [stage, got] of [
-  ['has-listener', 'got tcp-listener'],
-  ['has-connections', 'got 21'],
+  ['keeps-listener', 'received tcp-listener'],
+  ['keeps-connections', 'received 21'],
 ] as const) {
   it(`a successor that ${stage} and is killed leaves everything to the old server`, async () => {
     const server = await serve()
@@ -193,10 +193,10 @@ it('a successor without room for the connections ends, and the old server goes o
 })
 
 it('a successor that hangs is told that the old server goes on', async () => {
-  const server = await party('impatient')
+  const server = await party('short-patience')
   const [client] = (await connect(1)) as [KeepAliveClient]
-  const successor = await party('has-listener')
-  expect(successor.said).toBe('got tcp-listener')
+  const successor = await party('keeps-listener')
+  expect(successor.said).toBe('received tcp-listener')
   expect(await server.line()).toMatch(/The handover has failed, this process goes on/)
   expect(await client.get()).toBe(String(server.pid))
   expect(await get(port)).toBe(String(server.pid))
@@ -220,7 +220,7 @@ it('an old server that is killed in mid-handover leaves what has gone over', asy
 })
 
 it('an old server that is killed when it is done leaves a whole one', async () => {
-  const old = await party('has-done')
+  const old = await party('keeps-running')
   const successor = await serve()
   expect(await old.line()).toBe('done')
   await kill(old.child)

@@ -112,7 +112,7 @@ describe.each(PROTOCOLS)('%s', (name, protocol) => {
         // fdwire asks for a larger buffer when it is full for the first time.
         if (fulls++ === 1) squeeze(channel.fd)
       })
-      const { got, left, stats } = await peer.receive()
+      const { received: got, leaked: left, stats } = await peer.receive()
       check(name, got, items, inodes)
       const sentFds = items.reduce((sum, item) => sum + item.fds.length, 0)
       expect(stats).toMatchObject({ receivedFds: sentFds, malformed: 0, noise: 0 })
@@ -128,7 +128,7 @@ describe.each(PROTOCOLS)('%s', (name, protocol) => {
     const told = { options, seed, count: COUNT, paths }
     const { channel, peer } = channelToPeer(options, start('send', told))
     const got: Got[] = await cargo.receiveCargo(channel, seed)
-    const { left, stats } = await peer.receive()
+    const { leaked: left, stats } = await peer.receive()
     check(name, got, items, inodes)
     expect(stats).toMatchObject({ sent: COUNT, queued: 0, queuedFds: 0 })
     expect([left, ours(paths)]).toEqual([0, FILES])

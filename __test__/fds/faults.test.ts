@@ -56,7 +56,7 @@ describe.each(TRANSPORTS)('over %s', (type, options) => {
     const ours = countOpenFds()
     for (const { count, fd } of watched) channel.send(count, { fds: Array(count).fill(fd) })
     channel.send('end')
-    const { got } = await peer.receive()
+    const { received: got } = await peer.receive()
     const lost = 'ERR_FDWIRE_FDS_TRUNCATED'
     expect(got).toEqual([[3, 3], lost, lost, [3, 3], lost, ['end', 0]])
     expect([countFdsOf(peer.child.pid), countOpenFds()]).toEqual([before, ours])
@@ -125,7 +125,7 @@ describe.each(TRANSPORTS)('over %s', (type, options) => {
     expect(countFdsOf(peer.child.pid)).toBe(before)
     await peer.request({ call: 'sendFds', value: 'with four', count: 4 })
     expect(countFdsOf(peer.child.pid)).toBe(before + 4)
-    await peer.request({ call: 'relax' })
+    await peer.request({ call: 'release' })
     for (; sent > 0; sent--) expect((await channel.receive())?.value === value).toBe(true)
     const message = await channel.receive()
     expect([message?.value, message?.fds.length]).toEqual(['with four', 4])

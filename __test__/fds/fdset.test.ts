@@ -230,7 +230,7 @@ describe('collection', () => {
   }
 
   it('closes what nobody has the number of, leaves what was lent, and says so once', async () => {
-    const { open, warnings } = await run('forgotten')
+    const { open, warnings } = await run('not-closed')
     expect(open).toEqual({ untouched: false, lent: true, taken: true, iterated: true })
     expect(warnings).toHaveLength(1)
     expect(warnings[0].code).toBe('FDWIRE_FDSET_COLLECTED')
@@ -239,7 +239,7 @@ describe('collection', () => {
   })
 
   it('has nothing to do or say where sets were closed, emptied or sent on', async () => {
-    expect(await run('closed')).toEqual({ open: { stranger: true }, warnings: [] })
+    expect(await run('closed')).toEqual({ open: { unrelated: true }, warnings: [] })
   })
 
   it('does not count it as lending when a set is sent on', async () => {

@@ -172,15 +172,15 @@ describe.each(['seqpacket', 'dgram'] as const)('large messages over %s', type =>
     const kinds = {
       nothing: 'ERR_FDWIRE_NO_MEMFD',
       'a pipe': 'ERR_FDWIRE_NO_MEMFD',
-      'a file on a disk': 'ERR_FDWIRE_NO_MEMFD',
+      'a disk file': 'ERR_FDWIRE_NO_MEMFD',
       'a socket': 'ERR_FDWIRE_NO_MEMFD',
       'a directory': 'ERR_FDWIRE_NO_MEMFD',
-      'a memfd that is open for writing only': 'ERR_FDWIRE_NO_MEMFD',
-      'a memfd at its end': 'ERR_FDWIRE_EMPTY_MESSAGE',
+      'a write-only memfd': 'ERR_FDWIRE_NO_MEMFD',
+      'a memfd positioned at its end': 'ERR_FDWIRE_EMPTY_MESSAGE',
       'an empty memfd': 'ERR_FDWIRE_EMPTY_MESSAGE',
       'a memfd of 1 TiB': 'ERR_FDWIRE_MESSAGE_TOO_LARGE',
-      'a memfd that is no JSON': 'ERR_FDWIRE_NOT_JSON',
-      'a memfd that is not UTF-8': 'ERR_FDWIRE_NOT_UTF8',
+      'a memfd with invalid JSON': 'ERR_FDWIRE_NOT_JSON',
+      'a memfd with invalid UTF-8': 'ERR_FDWIRE_NOT_UTF8',
     }
     const before = await peer.request({ op: 'fds' })
     const told: string[] = []

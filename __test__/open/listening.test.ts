@@ -101,7 +101,7 @@ describe('connections are accepted only while somebody wants one', () => {
   })
 
   it('a connection that nobody has seen can fail without harm', async () => {
-    const peer = child('unseen')
+    const peer = child('reset-before-event')
     expect(await peer.receive()).toBe(0)
     expect(await peer.exited).toBe(0)
   })
@@ -340,7 +340,7 @@ describe('addresses', () => {
   it('{ fd }: a listening socket that was inherited, as systemd gives it', async () => {
     for (const where of [TCP, join(temporaryDirectory(), 's'), '']) {
       const listener = await startListener(where, LINES)
-      const peer = new Peer(process.execPath, [CHILD, 'given'], {
+      const peer = new Peer(process.execPath, [CHILD, 'listen-fd'], {
         stdio: ['pipe', 'pipe', 'pipe', listener.fd],
       })
       expect(await peer.receive()).toEqual(listener.address)
@@ -366,7 +366,7 @@ describe('many', () => {
   it('without descriptors it pauses with one warning, and goes on when there are some', async () => {
     const peer = new Peer('sh', [
       '-c',
-      'ulimit -n 40; exec "$0" "$1" scarce',
+      'ulimit -n 40; exec "$0" "$1" echo-server',
       process.execPath,
       CHILD,
     ])
@@ -390,7 +390,7 @@ describe('many', () => {
   it('2,000 connections at once, each with messages both ways', async () => {
     const peer = new Peer('sh', [
       '-c',
-      'ulimit -n $(ulimit -Hn); exec "$0" "$1" crowd 2000',
+      'ulimit -n $(ulimit -Hn); exec "$0" "$1" many-connections 2000',
       process.execPath,
       CHILD,
     ])

@@ -52,7 +52,7 @@ async function dgramByName(): Promise<Pair> {
   return [await connect(server.localAddress as string, JSONCOMM), server]
 }
 
-/** A process of children/moving.mjs with a descriptor. */
+/** Starts children/transfer.mjs with a descriptor. */
 function start(name: string, options: object, fd: number): Peer {
   const stdio = ['ignore', 'pipe', 'pipe', fd] as const
   return new Peer(process.execPath, [FILE, name, JSON.stringify(options)], { stdio: [...stdio] })
@@ -65,7 +65,7 @@ const MOVERS: [string, Mover][] = [
   [
     'a worker thread',
     async (fd, options) => {
-      const worker = new Worker(FILE, { workerData: { moving: { fd, options } } })
+      const worker = new Worker(FILE, { workerData: { transfer: { fd, options } } })
       const [[taken]] = await Promise.all([once(worker, 'message'), once(worker, 'exit')])
       return taken
     },
@@ -74,7 +74,7 @@ const MOVERS: [string, Mover][] = [
     'another process, in a message',
     async (fd, options) => {
       const [control, theirs] = pair(CONTROL)
-      const process = start('takes', options, theirs.fd)
+      const process = start('borrows-socket', options, theirs.fd)
       theirs.destroy()
       control.send('take this', { fds: [fd] })
       closeSync(fd)

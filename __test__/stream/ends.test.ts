@@ -309,13 +309,13 @@ describe('an error', () => {
   })
 
   it('is an uncaught exception where nobody listens or waits; a good end is none', async () => {
-    const cut = child('unheard', 'one\ntw')
+    const cut = child('unhandled-error', 'one\ntw')
     expect([await cut.receive(), await cut.receive(), await cut.receive()]).toEqual([
       'one',
       'uncaught ERR_FDWIRE_CUT_SHORT',
       'close',
     ])
-    const good = child('unheard', 'one\n')
+    const good = child('unhandled-error', 'one\n')
     expect([await good.receive(), await good.receive()]).toEqual(['one', 'close'])
     expect(await good.exited).toBe(0)
   })
@@ -324,7 +324,7 @@ describe('an error', () => {
 describe('a peer that is killed', () => {
   it('in mid-message cuts it short', async () => {
     const listener = await startListener('', LINES)
-    const peer = child('half', listener.address)
+    const peer = child('partial-message', listener.address)
     const channel = await acceptNext(listener)
     expect(await receiveUpTo(channel, 2)).toEqual(['one', 'two'])
     await peer.receive()
@@ -335,7 +335,7 @@ describe('a peer that is killed', () => {
 
   it('in mid-message is noticed while nobody reads, if the beginning was read', async () => {
     const listener = await startListener('', LINES)
-    const peer = child('half', listener.address)
+    const peer = child('partial-message', listener.address)
     const channel = await acceptNext(listener)
     await peer.receive()
     expect(await receiveUpTo(channel, 2)).toEqual(['one', 'two'])
@@ -361,7 +361,7 @@ describe('a peer that is killed', () => {
 
   it('while we send fails what was queued', async () => {
     const listener = await startListener('', FRAMES)
-    const peer = child('deaf', listener.address)
+    const peer = child('never-reads', listener.address)
     const channel = await acceptNext(listener)
     await peer.receive()
     channel.send(patternBytes(4 * MIB))

@@ -223,7 +223,7 @@ describe('headers', () => {
       ['msg_channel', line('\r\nMSG 1000000000\r\nx')],
     ]
     for (const [protocol, bytes] of promises) {
-      const peer = child('promised', protocol, bytes)
+      const peer = child('announced-length', protocol, bytes)
       const { grown, inHand } = await peer.receive()
       expect(inHand).toBe(bytes?.length && bytes.length / 2)
       expect(grown).toBeLessThan(32)
@@ -246,7 +246,7 @@ describe('a peer', () => {
 
   it('that writes for ever into a channel that nobody reads costs no memory', async () => {
     const listener = await startListener('', FRAMES)
-    const peer = child('flooded', listener.address)
+    const peer = child('stops-reading', listener.address)
     const channel = await acceptNext(listener)
     channel.on('error', () => {})
     const bytes = patternBytes(100_000)

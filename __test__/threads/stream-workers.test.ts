@@ -78,11 +78,11 @@ describe('what is unsent at the end', () => {
       const listener = await startListener(where, { protocol: 'length_prefixed', encoding: 'text' })
       const peer = new Peer(process.execPath, [
         testPath('support/children/streams.mjs'),
-        'exits',
+        'exit-with-queue',
         JSON.stringify(listener.address),
       ])
       const channel = await acceptNext(listener)
-      expect(await receiveAll(channel)).toEqual(['gathered', 'and not written'])
+      expect(await receiveAll(channel)).toEqual(['first unsent', 'second unsent'])
       expect(await peer.exited).toBe(0)
     }
   })
@@ -96,7 +96,10 @@ describe('what is unsent at the end', () => {
   })
 
   it('close resolves when all is sent, and process.exit after that loses nothing', async () => {
-    const peer = new Peer(process.execPath, [testPath('support/children/streams.mjs'), 'leaves'])
+    const peer = new Peer(process.execPath, [
+      testPath('support/children/streams.mjs'),
+      'close-then-exit',
+    ])
     expect(await peer.receive()).toBe('closed')
     expect(await peer.exited).toBe(0)
   })

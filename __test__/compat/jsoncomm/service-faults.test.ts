@@ -205,7 +205,7 @@ describe('starting', () => {
     await client.call('echo')
     await client.stop()
     await ended
-    expect(output).toBe('one has stopped\n')
+    expect(output).toBe('one stopped\n')
   })
 })
 

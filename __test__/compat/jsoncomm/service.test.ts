@@ -93,14 +93,7 @@ describe.each<Language>(['Node', 'Python'])('our client of a service in %s', lan
       expect(fds.length).toBe(value.text === undefined ? 0 : 1)
     }
     expect(await client.call('signals', ['one', 'two'], { onSignal })).toBe(2)
-    expect(told).toEqual([
-      { text: 'one' },
-      ['one'],
-      { text: 'two' },
-      ['two'],
-      'that should do it',
-      [],
-    ])
+    expect(told).toEqual([{ text: 'one' }, ['one'], { text: 'two' }, ['two'], 'last signal', []])
     expect(sets.map(set => set.length)).toEqual([0, 0, 0])
     // Without anybody who listens they are dropped, and their descriptors are closed.
     expect(await client.call('signals', ['three'])).toBe(1)
@@ -173,7 +166,7 @@ describe('a client in Python of our service', () => {
       argv: ['--more'],
       stdin: '/dev/null',
     })
-    expect((await call(peer, 'nothing')).data).toEqual({ reply: null })
+    expect((await call(peer, 'undefined')).data).toEqual({ reply: null })
     expect(await peer.request({ op: 'stop' })).toEqual({ code: 0 })
   })
 
@@ -204,11 +197,14 @@ describe('a client in Python of our service', () => {
     }
     expect(await told('bad_fd')).toEqual(['Error', expect.stringContaining('EBADF')])
     expect(await told('bad_signal')).toEqual(['Error', expect.stringContaining('EBADF')])
-    expect(await told('unserialisable')).toEqual(['FdwireError', expect.stringContaining('BigInt')])
+    expect(await told('unserializable')).toEqual(['FdwireError', expect.stringContaining('BigInt')])
     expect(await told('function')).toEqual(['FdwireError', expect.stringContaining('function')])
-    expect(await told('odd_fds')).toEqual(['TypeError', expect.stringContaining('fds of a reply')])
-    for (const rubbish of [null, 'text', {}, [], [1, [], 3], [1, 2]]) {
-      expect((await told('rubbish', [rubbish]))[0]).toBe('TypeError')
+    expect(await told('invalid_fds')).toEqual([
+      'TypeError',
+      expect.stringContaining('fds of a reply'),
+    ])
+    for (const result of [null, 'text', {}, [], [1, [], 3], [1, 2]]) {
+      expect((await told('invalid_result', [result]))[0]).toBe('TypeError')
     }
     expect((await call(peer, 'open_fds')).value).toEqual(before)
   })
@@ -236,7 +232,7 @@ describe('a client in Python of our service', () => {
       signals: [
         [{ text: 'one' }, ['one']],
         [{ text: 'two' }, ['two']],
-        ['that should do it', []],
+        ['last signal', []],
       ],
       value: [2, []],
     })
@@ -276,7 +272,7 @@ describe('a client in Python of our service', () => {
   it('kill -9 in the middle of a call is the end of the socket', async () => {
     const peer = await pythonClient()
     expect(await peer.request({ op: 'call', name: 'signal_and_hang', kill: true })).toEqual({
-      signals: [['I am there', []]],
+      signals: [['ready', []]],
       end: true,
     })
     expect(await peer.request({ op: 'stop' })).toEqual({ code: -9 })

@@ -64,8 +64,8 @@ async function theirServer(family: 'unix' | 'tcp', form: Form, options: sp.Proto
   const where =
     family === 'unix' ? ['unix', join(temporaryDirectory(), 'socket')] : ['tcp', '127.0.0.1', '0']
   const peer = python('listen', where, form)
-  const { listens } = await peer.receive()
-  const address = family === 'unix' ? listens : { host: listens[0], port: listens[1] }
+  const { listening } = await peer.receive()
+  const address = family === 'unix' ? listening : { host: listening[0], port: listening[1] }
   const transport = new sp.SocketClient(address, { minDelay: 1 })
   const client = new FORMS[form](transport, { secret: SECRET, channelName: 'ours', ...options })
   open.push(client)
@@ -107,7 +107,7 @@ describe.each(CASES)('over %s in %s', (family, form) => {
     expect(all.map(message => message.getData())).toEqual(all.map((_, n) => n))
     expect((await client.request(WRITE, 9)).getStatus()).toBe(sp.STATUS_SERVICE_OR_DATA_UNKNOWN)
     await client.close()
-    expect((await peer.receive()).result).toBe('the end')
+    expect((await peer.receive()).result).toBe('end of stream')
     expect(await ask(peer, 'state')).toMatchObject({ name: 'ours', trusted: true })
   })
 })
@@ -119,7 +119,7 @@ describe('who does not know the secret', () => {
       expect(await ask(peer, 'authenticate')).toBe(false)
       expect(server.checkAuthentificationState()).toBe(false)
     }
-    expect(await ask(peer, 'hear')).toBe(null)
+    expect(await ask(peer, 'receive')).toBe(null)
     await expect.poll(() => transport.isConnected()).toBe(false)
   })
 
@@ -143,7 +143,7 @@ describe('what is damaged', () => {
         'latin1',
       ).toString('hex')
       await ask(peer, 'raw', { hex: `${Buffer.from('noise :<dropped:!').toString('hex')}${hex}` })
-      expect(await ask(peer, 'hear')).toEqual([sp.STATUS_CHECKSUM_ERROR, 11, 4, null])
+      expect(await ask(peer, 'receive')).toEqual([sp.STATUS_CHECKSUM_ERROR, 11, 4, null])
       expect(server.stats.malformed).toBe(2)
       expect(await request(peer, READ, 4, 'sound')).toEqual([0, 11, 4, 'sound'])
     },

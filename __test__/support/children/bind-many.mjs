@@ -1,4 +1,4 @@
-// Five workers and the main thread bind the same stale path in the same moment; tells how each fared.
+// Four workers and the main thread bind the same stale path at the same moment. Prints each result.
 import { isMainThread, Worker, workerData } from 'node:worker_threads'
 import { bind } from 'fdwire'
 
@@ -29,7 +29,7 @@ if (isMainThread) {
   parentPort.postMessage(await attempt())
 }
 
-/** The winner stays, and says so to whoever asks. */
+/** Binds the path and echoes messages. Returns 'bound' or the error code. */
 async function attempt() {
   try {
     const channel = await bind(path, { protocol: 'jsoncomm', unlink: 'stale' })

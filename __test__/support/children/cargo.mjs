@@ -1,12 +1,13 @@
-// Messages with descriptors that a seed decides, sent and received: both processes of a test use it.
-// Run by itself it does one of both with its descriptor 3, and prints what it got as a line of JSON.
+// Sends and receives messages with descriptors that are generated from a seed. The test imports this
+// module and also runs it as a child, which sends or receives on descriptor 3 and prints its result
+// as one line of JSON.
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { closeSync, fstatSync, openSync, readdirSync } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 
-/** Numbers below `limit`, the same ones for the same seed. */
+/** A pseudorandom generator of integers below `limit`, determined by the seed. */
 export function numbers(seed) {
   let state = seed >>> 0
   return limit => {
@@ -18,7 +19,7 @@ export function numbers(seed) {
   }
 }
 
-/** What is sent: a length (bytes) and which of so many files go with it. */
+/** Generates messages: a length (bytes) and the indices of the files to send with it. */
 export function plan(seed, count, files) {
   const next = numbers(seed)
   const lengthOf = [
@@ -31,27 +32,27 @@ export function plan(seed, count, files) {
   ]
   return Array.from({ length: count }, () => {
     const length = Math.max(1, lengthOf[next(lengthOf.length)]())
-    // Many in a row with some, many without.
+    // Two thirds of the messages carry up to four descriptors.
     const fds = next(3) === 0 ? [] : Array.from({ length: next(5) }, () => next(files))
     return { length, fds }
   })
 }
 
-/** The bytes of a message, without a line feed. */
+/** The payload of a message. It contains no line feed. */
 export function payload(length, index) {
   const bytes = Buffer.alloc(length, 32 + (index % 90))
   for (let at = index % 97; at < length; at += 97) bytes[at] = 32 + ((at + index) % 90)
   return bytes
 }
 
-/** Sends all of it as fast as it goes; `files` are open. */
+/** Sends all messages as fast as the channel accepts them. `files` are open descriptors. */
 export async function sendCargo(channel, cargo, files, onFull = () => {}) {
   for (const [index, { length, fds }] of cargo.entries()) {
     const bytes = payload(length, index)
-    const taken = channel.send(bytes, { fds: fds.map(file => files[file]) })
-    // They are ours again, whatever waits.
+    const accepted = channel.send(bytes, { fds: fds.map(file => files[file]) })
+    // send() has copied what it queues, so the buffer may be reused at once.
     bytes.fill(0)
-    if (!taken) {
+    if (!accepted) {
       onFull()
       await once(channel, 'drain')
     }
@@ -60,36 +61,36 @@ export async function sendCargo(channel, cargo, files, onFull = () => {}) {
   channel.end()
 }
 
-/** Takes messages until the end, now and then slowly: lengths, hashes, and inodes of what came. */
+/** Receives messages until the end with pauses from the seed: [length, hash, inodes] of each. */
 export async function receiveCargo(channel, seed) {
   const next = numbers(seed)
-  const got = []
+  const received = []
   for await (const { value, fds } of channel) {
     const inodes = [...fds].map(fd => fstatSync(fd).ino)
     fds.close()
-    got.push([value.length, createHash('md5').update(value).digest('hex'), inodes])
+    received.push([value.length, createHash('md5').update(value).digest('hex'), inodes])
     for (let turns = next(40) - 30; turns > 0; turns--) await setImmediate()
   }
-  return got
+  return received
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
   const { adopt } = await import('fdwire')
-  const [what, json] = process.argv.slice(2)
+  const [role, json] = process.argv.slice(2)
   const { options, seed, count, paths } = JSON.parse(json)
   const channel = adopt(3, options)
   const open = () => readdirSync('/proc/self/fd').length
   const before = open()
-  if (what === 'receive') {
-    const got = await receiveCargo(channel, seed)
-    // At the end the channel closes itself.
+  if (role === 'receive') {
+    const received = await receiveCargo(channel, seed)
+    // The channel closes itself after the end.
     await new Promise(done => (channel.closed ? done() : channel.once('close', done)))
-    console.log(JSON.stringify({ got, left: open() - before + 1, stats: channel.stats }))
+    console.log(JSON.stringify({ received, leaked: open() - before + 1, stats: channel.stats }))
   } else {
     const files = paths.map(path => openSync(path, 'r'))
     await sendCargo(channel, plan(seed, count, paths.length), files)
     for (const fd of files) closeSync(fd)
-    console.log(JSON.stringify({ left: open() - before, stats: channel.stats }))
+    console.log(JSON.stringify({ leaked: open() - before, stats: channel.stats }))
     channel.destroy()
   }
 }

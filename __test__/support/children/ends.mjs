@@ -1,19 +1,20 @@
-// Ends of channels and of the process: run with a case, prints a line of JSON for each thing told.
+// How channels and their process end. Runs the case named by its argument and prints each result as
+// one line of JSON.
 import { once } from 'node:events'
 import { closeSync, openSync, readdirSync, readlinkSync } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
 import { connect, pair } from 'fdwire'
 
 const JSONCOMM = { protocol: 'jsoncomm' }
-const tell = what => console.log(JSON.stringify(what))
+const report = value => console.log(JSON.stringify(value))
 
 /** Sends until one message is queued. */
 function fill(channel) {
   while (channel.send(0)) {}
 }
 
-/** Open descriptors of the file that is sent here. */
-const sent = () =>
+/** Counts this process's open descriptors of the file that the cases send. */
+const openCopies = () =>
   readdirSync('/proc/self/fd').filter(fd => {
     try {
       return readlinkSync(`/proc/self/fd/${fd}`) === '/dev/full'
@@ -28,35 +29,35 @@ function sendTen(channel) {
   closeSync(fd)
 }
 
-/** A timer that fires though it keeps nothing alive. */
-const whileAlive = work => setTimeout(work, 50).unref()
+/** Runs `work` if the process is still alive after 50 ms, without keeping it alive. */
+const ifAlive = work => setTimeout(work, 50).unref()
 
 const cases = {
-  async unheard() {
-    process.once('uncaughtException', error => tell(`uncaught ${error.message}`))
+  async 'unhandled-error'() {
+    process.once('uncaughtException', error => report(`uncaught ${error.message}`))
     const [a, b] = pair(JSONCOMM)
     b.close()
-    a.on('close', () => tell('close'))
+    a.on('close', () => report('close'))
     a.destroy(new Error('fatal'))
   },
 
-  async stays() {
+  async 'open-channel'() {
     const [a, b] = pair(JSONCOMM)
     b.unref()
-    whileAlive(() => {
-      tell('still here')
+    ifAlive(() => {
+      report('still here')
       a.unref()
     })
   },
 
-  async closed() {
+  async 'closed-channels'() {
     const [a, b] = pair(JSONCOMM)
     a.on('message', () => {})
     await Promise.all([a.close(), b.close()])
-    tell('end')
+    report('end')
   },
 
-  async unrefd() {
+  async unref() {
     const [a, b] = pair(JSONCOMM)
     const [c] = pair(JSONCOMM).map(channel => channel.unref())
     a.unref()
@@ -64,21 +65,21 @@ const cases = {
     fill(a)
     fill(c)
     c.close({ timeout: 15_000 }).catch(() => {})
-    process.on('exit', () => tell('end'))
+    process.on('exit', () => report('end'))
     await Promise.all([a.receive({ timeout: 15_000 }), a.flush()])
   },
 
-  async rerefd() {
+  async 'unref-then-ref'() {
     const [a, b] = pair(JSONCOMM)
     a.unref().unref().ref().ref()
     b.unref()
-    whileAlive(() => {
-      tell('still here')
+    ifAlive(() => {
+      report('still here')
       a.unref()
     })
   },
 
-  async exits(name) {
+  async 'exit-with-queue'(name) {
     const channel = await connect(`\0${name}`, JSONCOMM)
     channel.unref()
     fill(channel)
@@ -88,47 +89,47 @@ const cases = {
   async 'exit-in-listener'() {
     const [a, b] = pair(JSONCOMM)
     b.on('message', value => {
-      tell(value)
+      report(value)
       process.exit(7)
     })
     sendTen(a)
   },
 
-  async throws() {
-    process.on('uncaughtException', error => tell(error.message))
+  async 'throwing-listener'() {
+    process.on('uncaughtException', error => report(error.message))
     const [a, b] = pair(JSONCOMM)
-    const all = () =>
+    const receiveAll = () =>
       new Promise(resolve => {
         b.on('message', (value, fds) => {
-          tell(value)
+          report(value)
           fds.close()
           if (value === 9) setTimeout(resolve, 1)
           if (value % 3 === 0) throw new Error(`uncaught ${value}`)
         })
       })
-    tell('direct')
+    report('direct')
     sendTen(a)
-    await all()
+    await receiveAll()
     b.removeAllListeners('message')
-    // The same with messages that were kept: the first turn is one message long for its consumer.
+    // The same with messages kept in the channel: receive() consumes only the first of the turn.
     a.send('first')
     sendTen(a)
     await b.receive()
-    // In a turn of the loop's own: native code does not come back for what is behind here.
+    // In a new turn of the event loop, outside the native call that read these messages.
     await setImmediate()
-    tell('kept')
-    await all()
-    tell(sent())
+    report('kept')
+    await receiveAll()
+    report(openCopies())
     a.destroy()
     b.destroy()
   },
 
-  async 'ends-and-throws'() {
-    process.on('uncaughtException', error => tell(error.message))
+  async 'listener-closes-and-throws'() {
+    process.on('uncaughtException', error => report(error.message))
     for (const end of ['close', 'destroy']) {
       const [a, b] = pair(JSONCOMM)
       b.on('message', (value, fds) => {
-        if (value > 1) tell(`message ${value}`)
+        if (value > 1) report(`message ${value}`)
         fds.close()
         if (value === 0) return
         b[end]()
@@ -137,7 +138,7 @@ const cases = {
       sendTen(a)
       await once(b, 'close')
       await setImmediate()
-      tell(sent())
+      report(openCopies())
       a.destroy()
     }
   },

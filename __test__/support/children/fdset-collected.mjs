@@ -1,4 +1,5 @@
-// What collection does to sets that nobody closed: run with --expose-gc and a case, prints JSON.
+// Garbage collection of sets that were not closed. Runs with --expose-gc and the name of a case, and
+// prints JSON.
 import { closeSync, openSync, readlinkSync } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
 import { FdSet, pair } from 'fdwire'
@@ -6,7 +7,7 @@ import { FdSet, pair } from 'fdwire'
 const warnings = []
 process.on('warning', ({ code, message, detail }) => warnings.push({ code, message, detail }))
 
-// The number of a closed one may soon be another's, so it is the file that tells.
+// Compares the file, because the number of a closed descriptor may be reused.
 const open = () => openSync('/dev/zero', 'r')
 const isOpen = fd => {
   try {
@@ -16,7 +17,7 @@ const isOpen = fd => {
   }
 }
 
-/** Turns of the loop with a collection in each, until `done` or for long enough to be sure. */
+/** Collects garbage in each turn of the event loop until `done`, or for 100 turns. */
 async function collect(done = () => false) {
   for (let turn = 0; turn < 100 && !done(); turn++) {
     await setImmediate()
@@ -29,7 +30,7 @@ async function collect(done = () => false) {
 let held
 
 const cases = {
-  async forgotten() {
+  async 'not-closed'() {
     const fds = { untouched: open(), lent: open(), taken: open(), iterated: open() }
     ;(() => {
       FdSet.from([fds.untouched])
@@ -49,16 +50,16 @@ const cases = {
       sets[0].close()
       closeSync(sets[1].take(0))
     })()
-    const stranger = open()
+    const unrelated = open()
     await collect()
-    return { stranger }
+    return { unrelated }
   },
 
   async sent() {
     const [a, b] = pair({ protocol: 'jsoncomm' })
     const sent = open()
     a.send(1, { fds: FdSet.from([sent]) })
-    // In a scope of its own, so that no message is left on this one's stack.
+    // In its own function, so that this stack frame holds no reference to the message.
     await (async () => (await b.receive()).fds.close())()
     await collect(() => warnings.length > 0)
     await Promise.all([a.close(), b.close()])

@@ -1,4 +1,5 @@
-// A party of a handover that stops at a certain point, and says so on a line: to be killed there.
+// A process that takes part in a handover, stops at a certain point and prints a line, so that the test
+// can kill it there.
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { setImmediate, setTimeout } from 'node:timers/promises'
@@ -7,35 +8,35 @@ import { serve } from '../../../examples/handover/handover.mjs'
 
 const OPTIONS = { protocol: 'jsoncomm', type: 'seqpacket' }
 const [, , role, control] = process.argv
-const forEver = () => new Promise(() => setInterval(() => {}, 60_000))
-const say = line => console.log(line)
+const hang = () => new Promise(() => setInterval(() => {}, 60_000))
+const print = line => console.log(line)
 
 const roles = {
-  /** A successor that gets the listening socket, and doesn't say that it has it. */
-  async 'has-listener'() {
+  /** A successor that receives the listening socket and does not acknowledge it. */
+  async 'keeps-listener'() {
     const channel = await connect(control, OPTIONS)
     channel.send({ take: true })
     const { fds } = await channel.receive()
-    say(`got ${fds.kind(0)}`)
-    await forEver()
+    print(`received ${fds.kind(0)}`)
+    await hang()
   },
-  /** A successor that listens, gets connections, and doesn't say that it has them. */
-  async 'has-connections'() {
+  /** A successor that acknowledges the listening socket, but not the connections. */
+  async 'keeps-connections'() {
     const channel = await connect(control, OPTIONS)
     channel.send({ take: true })
     const { fds: first } = await channel.receive()
     channel.send({ have: 1 })
     await channel.receive()
     const { fds } = await channel.receive()
-    say(`got ${first.length + fds.length}`)
-    await forEver()
+    print(`received ${first.length + fds.length}`)
+    await hang()
   },
-  /** A predecessor that has handed over everything, and doesn't end. */
-  async 'has-done'() {
+  /** A predecessor that hands over everything and does not exit. */
+  async 'keeps-running'() {
     const server = createServer().listen(0, '127.0.0.1')
     await once(server, 'listening')
     const desk = await listen(control, OPTIONS)
-    say(`listens at ${server.address().port}`)
+    print(`listening at ${server.address().port}`)
     for await (const channel of desk) {
       await channel.receive()
       channel.send({ listener: true }, { fds: [server] })
@@ -43,12 +44,12 @@ const roles = {
       server.close()
       channel.sendAll([{ go: true }, { done: true }])
       await channel.receive()
-      say('done')
-      await forEver()
+      print('done')
+      await hang()
     }
   },
-  /** A server that ends a response when, in mid-handover, another one has just gone out. */
-  async entangled() {
+  /** A server that finishes a held response right after another one, during a handover. */
+  async 'held-response'() {
     let held
     const answer = {
       '/hold': response => {
@@ -66,14 +67,14 @@ const roles = {
     }
     const server = createServer(({ url }, response) => answer[url](response))
     await serve(server, { address: { host: '127.0.0.1', port: 0 }, control })
-    say(`listens at ${server.address().port}`)
+    print(`listening at ${server.address().port}`)
   },
-  /** A server without patience. */
-  async impatient() {
+  /** A server that waits only 200 ms for its successor. */
+  async 'short-patience'() {
     const server = createServer((_request, response) => response.end(`${process.pid}\n`))
     await serve(server, { address: { host: '127.0.0.1', port: 0 }, control, patience: 200 })
-    process.on('warning', ({ message }) => say(message))
-    say(`listens at ${server.address().port}`)
+    process.on('warning', ({ message }) => print(message))
+    print(`listening at ${server.address().port}`)
   },
 }
 

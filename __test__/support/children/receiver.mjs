@@ -1,15 +1,14 @@
-// Receives numbered messages with one file each, checks them, and says when the last has come.
-
+// Receives numbered messages with one file each, checks them and prints a line after the last one.
 import { readSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { bind, connect } from 'fdwire'
 
 const { path, server, total } = JSON.parse(process.argv[2])
 const options = { protocol: 'jsoncomm' }
-// A receiver with a name of its own, or one that is connected to the sender.
+// Either bound to its own path or connected to the sender.
 const channel = await (path ? bind(path, options) : connect(server, options))
 
-const say = line => process.stdout.write(`${JSON.stringify(line)}\n`)
+const print = line => process.stdout.write(`${JSON.stringify(line)}\n`)
 const bytes = Buffer.alloc(64)
 let next = 0
 let wrong
@@ -22,10 +21,10 @@ channel.on('message', ({ n }, fds) => {
   }
   next++
   fds.close()
-  if (next === total) say({ received: next, wrong: wrong ?? null })
+  if (next === total) print({ received: next, wrong: wrong ?? null })
 })
-channel.on('malformed', error => say({ error: error.message }))
+channel.on('malformed', error => print({ error: error.message }))
 if (server) channel.send('hello')
-say({ ready: true })
-// Asked at the end, it says whether anything came twice.
-for await (const _ of createInterface({ input: process.stdin })) say({ received: next })
+print({ ready: true })
+// A request at the end returns the count again, which reveals duplicates.
+for await (const _ of createInterface({ input: process.stdin })) print({ received: next })

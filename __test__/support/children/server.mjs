@@ -1,4 +1,4 @@
-// A process with a channel that does what it is told: one JSON text a line, one answer each.
+// A process with one channel. Reads one JSON request per line and writes one JSON reply per line.
 import { closeSync, openSync, readdirSync, statSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { adopt, bind, connect } from 'fdwire'
@@ -30,32 +30,32 @@ const calls = {
     channel = adopt(fd, OPTIONS)
     return {}
   },
-  /** The next message, and what this process has open once its descriptors are closed. */
+  /** Receives a message, closes its descriptors and counts those that remain open. */
   async receive() {
     const { value, fds, from, credentials } = await channel.receive()
     const count = fds.length
     fds.close()
     return { value, fds: count, from, credentials, open: openFds() }
   },
-  /** What comes until 'end' comes: values, and the codes of what was malformed. */
+  /** Receives until the value 'end': [value, number of descriptors], or the code of an error. */
   async collect() {
     const before = openFds()
-    const got = []
-    channel.on('malformed', error => got.push(error.code))
+    const received = []
+    channel.on('malformed', error => received.push(error.code))
     await new Promise(resolve => {
       channel.on('message', (value, fds) => {
-        got.push([value, fds.length])
+        received.push([value, fds.length])
         fds.close()
         if (value === 'end') resolve()
       })
       answer('ready')
     })
-    return { got, leaked: openFds() - before }
+    return { received, leaked: openFds() - before }
   },
   async send({ value, options }) {
     return { kernel: channel.send(value, options) }
   },
-  /** Sends with a descriptor of a device so many times, and gives what waits now. */
+  /** Sends a message with `count` descriptors of a device and returns the statistics. */
   async sendFds({ value, count }) {
     const fd = openSync('/dev/null', 'r')
     try {
@@ -64,7 +64,7 @@ const calls = {
       closeSync(fd)
     }
   },
-  /** Opens until so many descriptors can be opened besides. */
+  /** Opens descriptors until only `left` more can be opened. */
   async exhaust({ left }) {
     try {
       for (;;) opened.push(openSync('/dev/zero', 'r'))
@@ -73,7 +73,7 @@ const calls = {
       return { code }
     }
   },
-  async relax() {
+  async release() {
     for (const fd of opened.splice(0)) closeSync(fd)
     return {}
   },
@@ -97,7 +97,7 @@ const calls = {
   },
   async throw() {
     setImmediate(() => {
-      throw new Error('as told')
+      throw new Error('requested')
     })
     return {}
   },

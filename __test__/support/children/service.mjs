@@ -1,4 +1,4 @@
-// A service as a process of its own, with the same methods as that of peers/jsoncomm_service.py.
+// A service in its own process, with the same methods as peers/jsoncomm_service.py and some more.
 import { closeSync, openSync, readdirSync, readlinkSync, readSync, writeSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { Service } from 'fdwire/jsoncomm'
@@ -6,7 +6,7 @@ import { Service } from 'fdwire/jsoncomm'
 const [, , directory] = process.argv
 let made = 0
 
-/** A descriptor of a file that holds a text. */
+/** Creates a file with the given text and returns its descriptor. */
 function file(text) {
   const fd = openSync(`${directory}/service-${process.pid}-${made++}`, 'w+')
   writeSync(fd, text)
@@ -45,10 +45,10 @@ class TestService extends Service {
           await this.emitSignal({ text }, [fd])
           closeSync(fd)
         }
-        this.emitSignal('that should do it')
+        this.emitSignal('last signal')
         return [args.length]
       case 'bad_fd': {
-        const [good, bad] = [file('closed too'), file('bad')]
+        const [good, bad] = [file('good'), file('bad')]
         closeSync(bad)
         return [null, [good, bad]]
       }
@@ -64,16 +64,16 @@ class TestService extends Service {
         throw new ValueError('x'.repeat(20_000_000))
       case 'throw':
         throw args[0]
-      case 'unserialisable':
-        return [10n, [file('closed too')]]
+      case 'unserializable':
+        return [10n, [file('good')]]
       case 'function':
         return [() => {}]
-      case 'rubbish':
+      case 'invalid_result':
         return args[0]
-      case 'nothing':
+      case 'undefined':
         return [undefined]
-      case 'odd_fds':
-        return [null, [file('closed too'), 'nonsense']]
+      case 'invalid_fds':
+        return [null, [file('good'), 'nonsense']]
       case 'steal':
         this.kept = fds.steal(0)
         return [null]
@@ -82,7 +82,7 @@ class TestService extends Service {
       case 'open_fds':
         return [readdirSync('/proc/self/fd').length]
       case 'signal_and_hang':
-        this.emitSignal('I am there')
+        this.emitSignal('ready')
         return new Promise(() => {})
       case 'exit':
         return process.exit(args[0])
@@ -95,9 +95,9 @@ class TestService extends Service {
   }
 
   async stop() {
-    // Cleaning up takes its time, and nothing else keeps this process alive.
+    // Only this timer keeps the process alive, like a cleanup that takes long.
     if (this.slow) setInterval(() => {}, 1_000)
-    process.stdout.write(`${this.id} has stopped\n`)
+    process.stdout.write(`${this.id} stopped\n`)
   }
 }
 

@@ -1,4 +1,5 @@
-// A device in a process of its own: `node socket_protocol.mjs PATH SECRET`. It reads, writes, executes.
+// A device in its own process that serves read, write and execute requests:
+// `node socket_protocol.mjs PATH SECRET`.
 import {
   ProtocolServer,
   PureJsonProtocol,
@@ -19,7 +20,7 @@ await ProtocolServer.listen(path, transport => {
     values.set(message.getDataId(), message.getData())
     return [0, null]
   })
-  // Never answered: for those who are waiting when this process dies.
+  // Never answered, so that requests are pending when the test kills this process.
   protocol.registerCallback(SID_EXECUTE_REQUEST, 0, () => new Promise(() => {}))
   protocol.registerCallback(SID_EXECUTE_REQUEST, 1, () => [0, process.memoryUsage().rss])
   return protocol

@@ -1,17 +1,17 @@
-// A worker of node:cluster hands received listeners to Node and is reached through them.
+// A node:cluster worker passes received listening sockets to Node and accepts connections on them.
 import cluster from 'node:cluster'
 import { once } from 'node:events'
 import net from 'node:net'
 import { text } from 'node:stream/consumers'
 import { pair } from 'fdwire'
 
-/** Gives a listener that only this process has, whose original is closed. */
-async function listener(options) {
+/** Receives a listening socket in a message and closes the server that sent it. */
+async function receivedListener(options) {
   const original = net.createServer().listen({ ...options, exclusive: true })
   await once(original, 'listening')
   const address = original.address()
   const [a, b] = pair({ protocol: 'jsoncomm' })
-  a.send('here', { fds: [original] })
+  a.send('listener', { fds: [original] })
   const { fds } = await b.receive()
   await Promise.all([a.close(), b.close()])
   original.close()
@@ -25,7 +25,7 @@ if (cluster.isPrimary) {
     ['unix', { path: `\0fdwire-cluster-${process.pid}` }],
     ['tcp', { port: 0, host: '127.0.0.1' }],
   ]) {
-    const { fds, to } = await listener(options)
+    const { fds, to } = await receivedListener(options)
     const server = fds.toServer(0, {}, socket => socket.end('from the worker'))
     const answer = await text(net.connect(to))
     process.stdout.write(`${name}: ${answer}\n`)

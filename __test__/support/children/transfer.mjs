@@ -1,11 +1,12 @@
-// Both sides of a channel that moves, as a process or a worker thread: run with a case and options.
+// The other end of a transferred channel, or its new owner, as a child process (arguments: case,
+// options) or a worker thread.
 import { once } from 'node:events'
 import { closeSync } from 'node:fs'
 import { setTimeout } from 'node:timers/promises'
 import { isMainThread, parentPort, workerData } from 'node:worker_threads'
 import { adopt } from 'fdwire'
 
-/** The next messages, at least `count`, up to a moment in which the channel can be detached. */
+/** Receives at least `count` messages and continues until the channel is quiet and can be detached. */
 export async function takeUntilQuiet(channel, count) {
   const messages = []
   channel.pause()
@@ -20,7 +21,7 @@ export async function takeUntilQuiet(channel, count) {
 const valuesOf = messages => messages.map(({ value }) => value)
 
 const cases = {
-  /** Sends numbers until it is told to stop, and then how many there were. */
+  /** Sends numbers until a message arrives, then sends their count. */
   async numbers(options) {
     const channel = adopt(3, options)
     let stopped = false
@@ -30,15 +31,15 @@ const cases = {
     let next = 0
     while (!stopped) {
       for (let i = 0; i < 20; i++) if (!channel.send(next++)) await once(channel, 'drain')
-      // As fast as it can, it would take long to find a moment between two messages of a stream.
+      // Without a pause, the receiver of a stream would rarely be quiet between two messages.
       await setTimeout(1)
     }
     channel.send({ count: next })
     await channel.close()
   },
 
-  /** A process that is sent a socket, takes some messages there, and sends it back. */
-  async takes(options) {
+  /** Receives a socket, receives some messages on it and sends the socket back. */
+  async 'borrows-socket'(options) {
     const control = adopt(3, { protocol: 'length_prefixed', encoding: 'json', maxFds: 1 })
     const { fds } = await control.receive()
     const channel = adopt(fds.take(0), options)
@@ -50,8 +51,8 @@ const cases = {
   },
 }
 
-if (!isMainThread && workerData?.moving !== undefined) {
-  const channel = adopt(workerData.moving.fd, workerData.moving.options)
+if (!isMainThread && workerData?.transfer !== undefined) {
+  const channel = adopt(workerData.transfer.fd, workerData.transfer.options)
   const messages = await takeUntilQuiet(channel, 100)
   parentPort.postMessage({ values: valuesOf(messages), fd: channel.detach() })
 } else if (process.argv[2] in cases) {

@@ -1,4 +1,4 @@
-// A worker that binds a path, and then ends as it is told.
+// A worker thread that binds a path and then ends in the way the test requests.
 import { parentPort, workerData } from 'node:worker_threads'
 import { bind } from 'fdwire'
 

@@ -1,9 +1,9 @@
-// A worker thread with a stream, a listener or both: what it does with them is its case.
+// A worker thread with a stream. The case in `workerData.name` decides what it does.
 import { parentPort, workerData } from 'node:worker_threads'
 import { adopt, connect, listen } from 'fdwire'
 
 const LINES = { protocol: 'lines' }
-const tell = what => parentPort.postMessage(what)
+const report = value => parentPort.postMessage(value)
 const channel = adopt(workerData.fd, LINES)
 
 const cases = {
@@ -11,45 +11,45 @@ const cases = {
     channel.on('message', value => channel.send(`echo ${value}`))
   },
 
-  /** Has much queued that nobody takes. */
+  /** Queues 1 MB that the peer does not read, and waits in flush() and close(). */
   queues() {
     while (channel.stats.queuedBytes < 1_000_000) channel.send('x'.repeat(10_000))
     channel.flush().catch(() => {})
     channel.close({ timeout: 0 }).catch(() => {})
-    tell('queued')
+    report('queued')
   },
 
-  /** Listens, with connections open, kept and waiting. */
+  /** Has two listeners, with accepted connections and connections in the backlog. */
   async listens() {
     const listener = await listen('', LINES)
     const path = await listen(workerData.path, LINES)
     path.on('connection', () => {})
     const clients = []
     for (let i = 0; i < 5; i++) clients.push(await connect(listener.address, LINES))
-    listener.once('connection', one => {
-      one.on('message', () => {})
-      clients.push(one)
-      tell('listening')
+    listener.once('connection', accepted => {
+      accepted.on('message', () => {})
+      clients.push(accepted)
+      report('listening')
     })
     await new Promise(() => {})
   },
 
-  /** Waits for everything one can wait for. */
+  /** Waits in receive() and request(). */
   waits() {
     channel.receive().catch(() => {})
     channel.request('?').catch(() => {})
-    tell('waits')
+    report('waits')
   },
 
-  /** Never returns from its first message. */
+  /** Its first message listener never returns. */
   busy() {
     channel.on('message', () => {
-      tell('busy')
+      report('busy')
       for (;;);
     })
   },
 
-  /** Exits with something unsent. */
+  /** Calls process.exit() with an unsent message. */
   exits() {
     channel.send('last')
     process.exit()

@@ -1,9 +1,9 @@
-// A worker thread with one end of a pair: what it does with it is its case.
+// A worker thread with one end of a pair. The case in `workerData.name` decides what it does.
 import { parentPort, workerData } from 'node:worker_threads'
 import { adopt } from 'fdwire'
 
 const channel = adopt(workerData.fd, workerData.options ?? { protocol: 'jsoncomm' })
-const tell = what => parentPort.postMessage(what)
+const report = value => parentPort.postMessage(value)
 const sets = []
 
 const cases = {
@@ -19,22 +19,22 @@ const cases = {
     channel.unref()
   },
 
-  /** Holds every set, and tells of the first. */
+  /** Keeps every set open and reports the first message. */
   reads() {
-    channel.once('message', () => tell('first'))
+    channel.once('message', () => report('first'))
     channel.on('message', (_, fds) => void sets.push(fds))
   },
 
-  /** Leaves all but the first in the channel's own memory. */
+  /** Receives one message, so that the channel retains the others it has read. */
   async keeps() {
     sets.push((await channel.receive()).fds)
-    tell('first')
+    report('first')
   },
 
-  /** Never returns from its first message. */
+  /** Its first message listener never returns. */
   busy() {
     channel.on('message', () => {
-      tell('first')
+      report('first')
       for (;;);
     })
   },
@@ -42,40 +42,40 @@ const cases = {
   async awaits() {
     for await (const { fds } of channel) {
       sets.push(fds)
-      if (sets.length === 1) tell('first')
+      if (sets.length === 1) report('first')
     }
   },
 
   idle() {},
 
-  /** Has duplicates queued that nobody takes. */
+  /** Queues duplicated descriptors that the peer does not receive. */
   queues() {
     channel.once('message', (_, fds) => {
       while (channel.stats.queued < 20) channel.send(1, { fds })
-      tell('queued')
+      report('queued')
     })
   },
 
   exits() {
     channel.on('message', (_, fds) => {
       sets.push(fds)
-      tell('first')
+      report('first')
       process.exit()
     })
   },
 
-  /** Has a descriptor of its peer. */
+  /** Holds a pidfd of its peer. */
   looks() {
-    tell(channel.peer.pidfd ?? -1)
+    report(channel.peer.pidfd ?? -1)
     setInterval(() => {}, 1_000)
   },
 
   async detaches() {
     await channel.receive()
-    tell(channel.detach())
+    report(channel.detach())
     setInterval(() => {}, 1_000)
   },
 }
 
-tell('ready')
+report('ready')
 cases[workerData.name]()

@@ -1,6 +1,7 @@
-"""An independent peer: jsoncomm by nothing but Python's own json and socket.
+"""An independent jsoncomm peer that uses only Python's json and socket modules.
 
-Reads a request a line and answers it with a line. Addresses and raw datagrams are in hex.
+Reads one JSON request per line and writes one JSON reply per line. Addresses and raw
+datagrams are in hex.
 """
 
 import array
@@ -19,7 +20,7 @@ def address(text):
 
 
 def hex_of(addr):
-    """Python gives a path as str, an abstract name as bytes, and None for no name."""
+    """An address in hex. Python represents a path as str, an abstract name as bytes, no name as None."""
     return None if addr is None else os.fsencode(addr).hex()
 
 
@@ -30,7 +31,7 @@ def memfd(text):
 
 
 def op_open(bind=None, connect=None, kind="SOCK_DGRAM", listen=False, **_):
-    """A socket: `bind` is a name, empty for the kernel's choice."""
+    """Opens a socket. An empty `bind` autobinds: the kernel chooses the name."""
     global sock
     sock = socket.socket(socket.AF_UNIX, getattr(socket, kind))
     sock.settimeout(20)
@@ -44,7 +45,7 @@ def op_open(bind=None, connect=None, kind="SOCK_DGRAM", listen=False, **_):
 
 
 def op_accept(**_):
-    """The next connection, which is the socket from then on."""
+    """Accepts the next connection, which replaces the listening socket in later requests."""
     global sock
     held.append(sock)
     sock, _address = sock.accept()
@@ -53,12 +54,12 @@ def op_accept(**_):
 
 
 def op_send(value=None, raw=None, texts=(), to=None, **_):
-    """A value by json.dumps, or raw bytes, with a memfd for each of `texts`."""
+    """Sends a value encoded by json.dumps, or raw bytes, with one memfd per element of `texts`."""
     data = json.dumps(value).encode() if raw is None else bytes.fromhex(raw)
     fds = [memfd(text) for text in texts]
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
     try:
-        # socket.send_fds of Python 3.11 ignores its address.
+        # Not socket.send_fds, which ignores its address argument in Python 3.11.
         args = [[data], rights, 0]
         return {"sent": sock.sendmsg(*args) if to is None else sock.sendmsg(*args, address(to))}
     except OSError as error:
@@ -69,7 +70,7 @@ def op_send(value=None, raw=None, texts=(), to=None, **_):
 
 
 def op_recv(**_):
-    """One message: its value as json.loads has it, and what its descriptors' files hold."""
+    """Receives one message: returns its value decoded by json.loads and the contents of its files."""
     data, fds, flags, addr = socket.recv_fds(sock, 1 << 20, 253)
     if not data and not fds:
         return {"end": True}
@@ -81,7 +82,7 @@ def op_recv(**_):
 
 
 def op_give(kind, nonblocking=False, **_):
-    """Sends one end of a pair of sockets, which stays open here too."""
+    """Creates a socket pair and sends one end, which also stays open in this process."""
     end, other = socket.socketpair(socket.AF_UNIX, getattr(socket, kind))
     end.setblocking(not nonblocking)
     held.extend([end, other])
@@ -90,19 +91,19 @@ def op_give(kind, nonblocking=False, **_):
 
 
 def op_other(value=None, **_):
-    """Sends from, and then receives at, the other end of the pair that was given."""
+    """Sends and then receives a message on the retained end of the pair that `give` created."""
     other = held[-1]
     other.send(json.dumps(value).encode())
     return {"value": json.loads(other.recv(4096))}
 
 
 def op_blocking(**_):
-    """Whether the description that was given still blocks, as its giver sees it."""
+    """Returns O_NONBLOCK of the socket that `give` sent, read from this process's own descriptor."""
     return {"nonblocking": bool(fcntl.fcntl(held[-2].fileno(), fcntl.F_GETFL) & os.O_NONBLOCK)}
 
 
 def op_lock(path, **_):
-    """Takes the lock on a directory."""
+    """Locks a directory."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     fcntl.flock(fd, fcntl.LOCK_EX)
     held.append(fd)

@@ -1,7 +1,8 @@
-"""An independent peer: the service protocol by nothing but Python's own json, socket and array.
+"""An independent peer of the service protocol that uses only Python's json, socket and array modules.
 
-`jsoncomm_service.py --service-id ID --service-fd FD …` is a service. Without these it is a client
-that reads a request a line and answers it with a line: `start` gives it a service to call.
+`jsoncomm_service.py --service-id ID --service-fd FD …` runs a service. Without these options it runs
+a client that reads one JSON request per line and writes one JSON reply per line; the request `start`
+launches the service that the client calls.
 """
 
 import argparse
@@ -23,7 +24,7 @@ def memfd(text):
 
 
 def contents(fds):
-    """What the files of descriptors hold; closes them."""
+    """Returns the contents of each descriptor's file and closes the descriptors."""
     texts = [os.pread(fd, 256, 0).decode() for fd in fds]
     for fd in fds:
         os.close(fd)
@@ -36,11 +37,11 @@ def send(sock, message, fds=()):
 
 
 def recv(sock):
-    """A message and its descriptors; None at the end."""
+    """Receives a message and its descriptors; the message is None at end of stream."""
     fds = array.array("i")
     data, ancillary, flags, _ = sock.recvmsg(1 << 20, socket.CMSG_LEN(253 * fds.itemsize))
     for level, kind, rights in ancillary:
-        # Whatever else came would be none of this protocol.
+        # The protocol uses no other ancillary data.
         assert (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS)
         fds.frombytes(rights[: len(rights) - len(rights) % fds.itemsize])
     assert not flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC)
@@ -99,21 +100,21 @@ class Service:
         return contents(fds[:]), []
 
     def do_swap(self, args, fds):
-        """Contents one way, memfds the other."""
+        """Returns the contents of the received files, and one memfd per argument."""
         texts = [os.pread(fd, 256, 0).decode() for fd in fds]
         return texts, [memfd(text) for text in args]
 
     def do_signals(self, args, fds):
-        """Each text in a signal of its own, with a descriptor that holds it."""
+        """Sends each text in its own signal, together with a memfd that contains it."""
         for text in args:
             fd = memfd(text)
             self.signal({"text": text}, [fd])
             os.close(fd)
-        self.signal("that should do it")
+        self.signal("last signal")
         return len(args), []
 
     def do_bad_fd(self, args, fds):
-        good, bad = memfd("closed too"), memfd("bad")
+        good, bad = memfd("good"), memfd("bad")
         os.close(bad)
         return None, [good, bad]
 
@@ -124,21 +125,21 @@ class Service:
         return len(os.listdir("/proc/self/fd")), []
 
     def do_signal_and_hang(self, args, fds):
-        self.signal("I am there")
+        self.signal("ready")
         signal.pause()
 
     def do_exit(self, args, fds):
         os._exit(args[0])
 
     def do_raw(self, args, fds):
-        """Says whatever it is told to, and nothing else if that is to be the reply."""
+        """Sends each argument as a raw message ahead of the reply."""
         for text in args:
             self.sock.sendmsg([text.encode()])
-        return "behind it", []
+        return "reply", []
 
 
 class Client:
-    """What the client's end of the pair is told to do."""
+    """The requests of the client."""
 
     def op_start(self, argv, id="uid", **_):
         self.sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -150,7 +151,7 @@ class Client:
         return {"pid": self.child.pid}
 
     def op_call(self, name, args=None, texts=(), kill=False, **_):
-        """Calls a method; `kill` the service at its first signal."""
+        """Calls a method. With `kill`, kills the service after its first signal."""
         fds = [memfd(text) for text in texts]
         data = {"name": name} if args is None else {"name": name, "args": args}
         send(self.sock, {"type": "method", "data": data}, fds)
@@ -159,7 +160,7 @@ class Client:
         return self.op_replies(kill)
 
     def op_raw(self, text, count=0, **_):
-        """Any text, with so many descriptors."""
+        """Sends a raw text with `count` descriptors."""
         fds = [memfd("raw") for _ in range(count)]
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
         self.sock.sendmsg([text.encode()], rights)

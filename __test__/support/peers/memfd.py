@@ -1,6 +1,7 @@
-"""An independent peer: large jsoncomm messages in a memfd, by nothing but Python's own json and socket.
+"""An independent jsoncomm peer for large messages in a memfd. Uses only Python's json and socket.
 
-Reads a request a line and answers it with a line. Texts are made on both sides from their size.
+Reads one JSON request per line and writes one JSON reply per line. Both sides generate
+a text from its size.
 """
 
 import array
@@ -17,7 +18,7 @@ sock = None
 
 
 def text(size):
-    """JSON of `size` bytes, in which no two places look alike."""
+    """JSON of `size` bytes without a short repeating pattern, so that misplaced bytes are detected."""
     line = "".join(chr(97 + i * i % 26) for i in range(4093))
     return json.dumps((line * (size // len(line) + 1))[: size - 2]).encode()
 
@@ -47,7 +48,7 @@ def op_open(path, kind, **_):
 
 
 def op_send(size, words=(), carried=False, **_):
-    """As today's original: in a memfd that is rewound and not sealed, or as it is."""
+    """Sends like the current original: in a rewound, unsealed memfd if `carried`, else inline."""
     fds = [file_with(word) for word in words]
     data = text(size)
     if carried:
@@ -62,7 +63,7 @@ def op_send(size, words=(), carried=False, **_):
 
 
 def op_recv(**_):
-    """As today's original: what the first descriptor holds from its offset on, or the record."""
+    """Receives like the current original: reads the first descriptor from its offset, or the message."""
     data, fds, flags, _ = socket.recv_fds(sock, 1 << 22, 253)
     answer = {"carried": data == MARKER, "cut": bool(flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC))}
     if data == MARKER:
@@ -80,13 +81,13 @@ def op_recv(**_):
 
 
 def carrier(kind):
-    """Something that is not what the first descriptor should be."""
+    """A descriptor that is not a valid payload memfd."""
     if kind == "a pipe":
         reader, writer = os.pipe()
         os.write(writer, b'"in a pipe"')
         os.close(writer)
         return reader
-    if kind == "a file on a disk":
+    if kind == "a disk file":
         file = tempfile.TemporaryFile(dir=os.path.dirname(os.path.abspath(__file__)))
         file.write(b'"on a disk"')
         file.flush()
@@ -96,18 +97,18 @@ def carrier(kind):
     if kind == "a directory":
         return os.open("/", os.O_RDONLY)
     fd = os.memfd_create("peer")
-    if kind == "a memfd at its end":
-        os.write(fd, b'"behind us"')
-    elif kind == "a memfd that is open for writing only":
+    if kind == "a memfd positioned at its end":
+        os.write(fd, b'"before the offset"')
+    elif kind == "a write-only memfd":
         os.write(fd, b'"secret"')
         only = os.open("/proc/self/fd/%d" % fd, os.O_WRONLY)
         os.close(fd)
         return only
     elif kind == "a memfd of 1 TiB":
         os.ftruncate(fd, 1 << 40)
-    elif kind == "a memfd that is no JSON":
+    elif kind == "a memfd with invalid JSON":
         os.pwrite(fd, b"{nonsense", 0)
-    elif kind == "a memfd that is not UTF-8":
+    elif kind == "a memfd with invalid UTF-8":
         os.pwrite(fd, b'"\xff"', 0)
     return fd
 
@@ -119,7 +120,7 @@ def op_hostile(kind, words=(), **_):
 
 
 def op_middle(**_):
-    """A memfd whose offset is behind what does not belong to the message."""
+    """Sends a memfd whose offset is past a prefix that does not belong to the message."""
     fd = os.memfd_create("peer")
     os.write(fd, b"not this")
     os.pwrite(fd, b'"but this"', 8)

@@ -1,8 +1,9 @@
-"""A peer of msg_channel, written from the description of its bytes: `\\r\\nMSG <n>\\r\\n` + n bytes.
+"""A msg_channel peer written from the description of its framing: `\\r\\nMSG <n>\\r\\n` + n bytes.
 
-Does what it is told by lines of JSON, and answers each. Messages are told by their size: both sides
-make the same ones, and compare their hashes.
+Reads one JSON request per line and writes one JSON reply per line. Both sides generate
+a message from its size and compare hashes.
 """
+
 import hashlib
 import json
 import socket
@@ -43,7 +44,7 @@ def op_connect(port=None, path=None, **_):
 
 
 def op_send(size, cut=None, **_):
-    """Sends a message, in segments of `cut` bytes."""
+    """Sends a message in writes of `cut` bytes (default: one write)."""
     body = message(size)
     frame = b"\r\nMSG %d\r\n" % len(body) + body
     step = cut or len(frame)

@@ -1,7 +1,8 @@
-"""A peer that sends and receives descriptors by nothing but Python's own socket.
+"""A peer that sends and receives descriptors with only Python's socket module.
 
-Its descriptor 3 is a socket of the type that its argument names. Reads a request a line and answers it
-with a line. On a stream a message stands behind its length in four bytes, big-endian.
+Reads one JSON request per line and writes one JSON reply per line. Descriptor 3 is a
+socket of the type that the first argument names. On a stream each message follows its length in four
+bytes, big-endian.
 """
 
 import array
@@ -23,7 +24,7 @@ def memfd(text):
 
 
 def what_is(fd):
-    """What tells a file from all others, and what it holds."""
+    """The inode and the contents of a file."""
     return {"ino": os.fstat(fd).st_ino, "text": os.pread(fd, 256, 0).decode()}
 
 
@@ -32,7 +33,7 @@ def framed(data):
 
 
 def received(count):
-    """One message with socket.recv_fds, which on a stream needs as many calls as it takes."""
+    """Receives one message with socket.recv_fds; a stream may need several calls."""
     if kind != "stream":
         data, fds, flags, _ = socket.recv_fds(sock, 1 << 20, count)
         return data, fds, flags
@@ -48,14 +49,14 @@ def received(count):
 
 
 def op_send(value=None, raw=None, texts=(), pieces=1, **_):
-    """Sends with socket.send_fds; a stream's message may go in pieces, descriptors with the first."""
+    """Sends a message with socket.send_fds, in `pieces` calls; the first carries the descriptors."""
     data = framed(json.dumps(value).encode() if raw is None else bytes.fromhex(raw))
     fds = [memfd(text) for text in texts]
     inos = [os.fstat(fd).st_ino for fd in fds]
     try:
         step = -(-len(data) // pieces)
         for at in range(0, max(len(data), 1), max(step, 1)):
-            socket.send_fds(sock, [data[at:at + step]], fds if at == 0 else [])
+            socket.send_fds(sock, [data[at : at + step]], fds if at == 0 else [])
         return {"inos": inos}
     except OSError as error:
         return {"error": error.errno}
@@ -65,7 +66,7 @@ def op_send(value=None, raw=None, texts=(), pieces=1, **_):
 
 
 def op_recv(count=253, keep=False, **_):
-    """One message, and what its descriptors are, which are closed or kept."""
+    """Receives one message. Describes and closes its descriptors, or with `keep` leaves them open."""
     data, fds, flags = received(count)
     files = [] if keep else [what_is(fd) for fd in fds]
     if keep:
@@ -79,19 +80,19 @@ def op_recv(count=253, keep=False, **_):
 
 
 def op_recvmsg(size, space=0, **_):
-    """One call of recvmsg with room for so many bytes, and for so many descriptors."""
+    """Calls recvmsg once, with room for `size` bytes and `space` descriptors."""
     data, control, flags, _ = sock.recvmsg(size, socket.CMSG_SPACE(4 * space) if space else 0)
     fds = array.array("i")
     for level, what, payload in control:
         if (level, what) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-            fds.frombytes(payload[:len(payload) - len(payload) % fds.itemsize])
+            fds.frombytes(payload[: len(payload) - len(payload) % fds.itemsize])
     for fd in fds:
         os.close(fd)
     return {"bytes": len(data), "fds": len(fds), "cut": bool(flags & socket.MSG_CTRUNC)}
 
 
 def op_open(**_):
-    """How many descriptors this process has."""
+    """Counts the open descriptors of this process."""
     return {"open": len(os.listdir("/proc/self/fd")) - 1}
 
 

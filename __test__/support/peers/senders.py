@@ -1,6 +1,6 @@
-"""Sends JSON datagrams as several processes, by nothing but Python's own socket.
+"""Sends JSON datagrams from several processes and users with only Python's socket module.
 
-Reads a request a line and answers it with a line. Addresses are in hex.
+Reads one JSON request per line and writes one JSON reply per line. Addresses are in hex.
 """
 
 import json
@@ -20,7 +20,7 @@ def send(value, to, ancillary=()):
 
 
 def in_child(act):
-    """Forks, acts there, and waits; the child's pid and what `act` has returned."""
+    """Runs `act` in a forked child and waits for it. Returns the child's pid and the result of `act`."""
     pid = os.fork()
     if pid == 0:
         os._exit(act() or 0)
@@ -28,7 +28,7 @@ def in_child(act):
 
 
 def op_send(value, to, fds=0):
-    """A plain sendto, or descriptors of /dev/null beside the bytes."""
+    """Sends a datagram with `fds` descriptors of /dev/null; without any, by a plain sendto."""
     if fds == 0:
         sock.sendto(json.dumps(value).encode(), bytes.fromhex(to))
     else:
@@ -40,7 +40,7 @@ def op_send(value, to, fds=0):
 
 
 def op_fork(value, to):
-    """The same socket, in a child process."""
+    """Sends from the same socket in a child process."""
     return in_child(lambda: send(value, to))
 
 
@@ -50,7 +50,10 @@ def op_bind(name):
 
 
 def op_claim(value, to, pid=None, uid=None):
-    """Says as nobody who it is; without a claim what is so, else the errno tells what becomes of that."""
+    """Sends SCM_CREDENTIALS from an unprivileged child process, true ones unless `pid` or `uid` is set.
+
+    The result is the errno of sendmsg, 0 on success.
+    """
 
     def act():
         if os.getuid() == 0:
@@ -69,7 +72,7 @@ def op_claim(value, to, pid=None, uid=None):
 
 
 def op_end():
-    """Ends before anybody has read what it has sent."""
+    """Exits at once, without a reply, while its datagrams are unread."""
     sys.exit()
 
 

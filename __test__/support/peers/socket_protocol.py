@@ -1,9 +1,10 @@
-"""A peer of socket_protocol, written from docs/protocols/socket_protocol.md and nothing else.
+"""A socket_protocol peer, written from docs/protocols/socket_protocol.md alone.
 
     socket_protocol.py (connect|listen) (unix PATH | tcp HOST PORT) FORM SECRET_HEX
 
-It does what it is told by lines of JSON on stdin, and answers each with one on stdout. While it waits
-for something it answers requests as the page says: 10/* echoes, 20/0 and 30/0 keep and give back.
+Reads one JSON request per line from stdin and writes one JSON reply per line to stdout. While it
+waits for a message it answers requests as that page describes: 10/* echoes its data, 20/0 stores a
+value, 30/0 returns the stored value.
 """
 
 import binascii
@@ -25,7 +26,7 @@ def frame(body):
 
 
 class Unframer:
-    """stp, one byte after the other."""
+    """Removes the stp framing, byte by byte."""
 
     def __init__(self):
         self.body = None
@@ -43,7 +44,7 @@ class Unframer:
                 if self.body is not None:
                     self.body += byte
             elif byte == b"<":
-                self.body = b""  # in a frame it is a bad escape, and the next frame
+                self.body = b""  # within a frame: an invalid escape that starts the next frame
             elif self.body is None:
                 self.colon = byte == b":"
             elif byte == b"=":
@@ -70,13 +71,13 @@ class Form:
         return body + struct.pack(">I", zlib.crc32(body))
 
     def read(self, body):
-        """(is the checksum right, status, service id, data id, data)"""
+        """Returns (checksum is valid, status, service id, data id, data)."""
         checked, checksum = body[:-4], body[-4:]
-        sound = struct.pack(">I", zlib.crc32(checked)) == checksum
+        valid = struct.pack(">I", zlib.crc32(checked)) == checksum
         if self.is_struct:
-            return (sound, *struct.unpack(">III", checked[:12]), json.loads(checked[12:]))
+            return (valid, *struct.unpack(">III", checked[:12]), json.loads(checked[12:]))
         keys = json.loads(checked)
-        return sound, keys["status"], keys["service_id"], keys["data_id"], keys["data"]
+        return valid, keys["status"], keys["service_id"], keys["data_id"], keys["data"]
 
 
 class Peer:
@@ -98,15 +99,15 @@ class Peer:
     def send(self, status, service_id, data_id, data):
         self.connection.sendall(frame(self.form.write(status, service_id, data_id, data)))
 
-    def hear(self):
-        """The next message that is no request, those are answered; None at the end."""
+    def receive(self):
+        """Answers requests until another message arrives and returns that; None at end of stream."""
         while True:
             while self.inbox:
                 message = self.form.read(self.inbox.pop(0))
-                sound, status, service_id, data_id, data = message
+                valid, status, service_id, data_id, data = message
                 if service_id not in RESPONSES:
-                    return list(message[1:]) if sound else None
-                if sound:
+                    return list(message[1:]) if valid else None
+                if valid:
                     answer = self.answer(service_id, data_id, data)
                 else:
                     answer = CHECKSUM_ERROR, None
@@ -164,7 +165,7 @@ class Peer:
 
     def response(self, service_id, data_id):
         while True:
-            message = self.hear()
+            message = self.receive()
             if message is None or message[1:3] == [service_id, data_id]:
                 return message
 
@@ -176,50 +177,50 @@ class Peer:
         self.trusted = answer is not None and answer[0] == OKAY and answer[3] is True
         return self.trusted
 
-    def do(self, op, **how):
+    def do(self, op, **args):
         if op == "request":
-            return self.request(how["service_id"], how["data_id"], how["data"])
+            return self.request(args["service_id"], args["data_id"], args["data"])
         if op == "burst":
-            for data in how["data"]:
-                self.send(OKAY, how["service_id"], how["data_id"], data)
-            response = RESPONSES[how["service_id"]], how["data_id"]
-            return [self.response(*response)[3] for _ in how["data"]]
+            for data in args["data"]:
+                self.send(OKAY, args["service_id"], args["data_id"], data)
+            response = RESPONSES[args["service_id"]], args["data_id"]
+            return [self.response(*response)[3] for _ in args["data"]]
         if op == "authenticate":
             return self.authenticate()
         if op == "send":
-            return self.send(how["status"], how["service_id"], how["data_id"], how["data"])
+            return self.send(args["status"], args["service_id"], args["data_id"], args["data"])
         if op == "raw":
-            return self.connection.sendall(bytes.fromhex(how["hex"]))
-        if op == "hear":
-            return self.hear()
+            return self.connection.sendall(bytes.fromhex(args["hex"]))
+        if op == "receive":
+            return self.receive()
         if op == "serve":
-            while self.hear() is not None:
+            while self.receive() is not None:
                 pass
-            return "the end"
+            return "end of stream"
         if op == "state":
             return {"name": self.name, "trusted": self.trusted, "kept": self.kept}
         raise ValueError(op)
 
 
-def opened(how, family, *where):
+def opened(mode, family, *where):
     if family == "unix":
-        one, address = socket.socket(socket.AF_UNIX), where[0]
+        sock, address = socket.socket(socket.AF_UNIX), where[0]
     else:
-        one, address = socket.socket(socket.AF_INET), (where[0], int(where[1]))
-    if how == "connect":
-        one.connect(address)
-        return one
-    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    one.bind(address)
-    one.listen()
-    print(json.dumps({"listens": one.getsockname()}), flush=True)
-    return one.accept()[0]
+        sock, address = socket.socket(socket.AF_INET), (where[0], int(where[1]))
+    if mode == "connect":
+        sock.connect(address)
+        return sock
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind(address)
+    sock.listen()
+    print(json.dumps({"listening": sock.getsockname()}), flush=True)
+    return sock.accept()[0]
 
 
-def main(how, *rest):
+def main(mode, *rest):
     *where, form, secret = rest
-    role = "client" if how == "connect" else "server"
-    peer = Peer(opened(how, *where), role, form, bytes.fromhex(secret))
+    role = "client" if mode == "connect" else "server"
+    peer = Peer(opened(mode, *where), role, form, bytes.fromhex(secret))
     print(json.dumps({"role": role}), flush=True)
     for line in sys.stdin:
         print(json.dumps({"result": peer.do(**json.loads(line))}), flush=True)

@@ -1,7 +1,9 @@
-"""The original `stockings` as a peer: does what it is told by lines of JSON, and answers each.
+"""A peer that runs the original `stockings` package.
 
-Messages are told by kind and size: both sides make the same ones, and compare their hashes.
+Reads one JSON request per line and writes one JSON reply per line. Both sides generate
+a message from its kind and size and compare hashes.
 """
+
 import hashlib
 import json
 import select
@@ -26,7 +28,7 @@ def digest(kind, data):
 
 
 class Greeting(Stocking):
-    """Exchanges ids before anything else."""
+    """Exchanges ids in its handshake."""
 
     def __init__(self, sock, own, accepts=None):
         self.own = own
@@ -68,7 +70,7 @@ def op_connect(port=None, path=None, id=None, accepts=None, **_):
 
 
 def op_ready(**_):
-    """Waits for the end of the handshake, whichever that is."""
+    """Waits until the handshake has completed or failed."""
     end = time.monotonic() + DEADLINE
     stocking = held["stocking"]
     while time.monotonic() < end and stocking.active and not stocking.handshakeComplete:

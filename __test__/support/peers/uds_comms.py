@@ -1,7 +1,7 @@
-"""An independent peer: uds_comms by nothing but Python's own socket and base64.
+"""An independent uds_comms peer that uses only Python's socket and base64 modules.
 
-Reads a request a line and answers it with a line. Raw bytes are in hex. It is the server or the
-client, and can break the protocol on purpose.
+Reads one JSON request per line and writes one JSON reply per line. Raw bytes are in hex. It acts
+as the server or the client, and can violate the protocol on purpose.
 """
 
 import base64
@@ -21,7 +21,7 @@ def encode(text):
 
 
 def receive():
-    """The next text, or None at the end. Reads little at a time, as the original does."""
+    """Returns the next text, or None at end of stream. Reads in small chunks, as the original does."""
     global rest
     while b"$" not in rest:
         chunk = sock.recv(256 if len(rest) < 4096 else 65536)
@@ -30,7 +30,7 @@ def receive():
         rest += chunk
     frame, rest = rest.split(b"$", 1)
     if frame[:1] != b"%":
-        raise ValueError(f"no frame: {frame[:20]!r}")
+        raise ValueError(f"invalid frame: {frame[:20]!r}")
     return base64.b64decode(frame[1:], validate=True).decode()
 
 
@@ -43,7 +43,7 @@ def op_listen(path, **_):
 
 
 def op_accept(**_):
-    """A client, and no handshake."""
+    """Accepts a client without a handshake."""
     global sock, rest
     listener.settimeout(20)
     sock, _peer = listener.accept()
@@ -57,14 +57,14 @@ def op_wait(**_):
     while True:
         text = receive()
         if text is None:
-            return {"error": "the client has left"}
+            return {"error": "the client closed the connection"}
         if text == "READY":
             sock.sendall(encode("OK"))
             return {}
 
 
 def op_open(path, **_):
-    """A connection, and no handshake."""
+    """Connects without a handshake."""
     global sock, rest
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     sock.settimeout(20)
@@ -80,7 +80,7 @@ def op_connect(path, **_):
 
 
 def op_send(texts=(), raw=None, split=0, **_):
-    """All of `texts` in one go, or raw bytes; where `split` is set, in pieces of so many bytes."""
+    """Sends `texts` or raw bytes, in one call or in pieces of `split` bytes."""
     data = b"".join(map(encode, texts)) if raw is None else bytes.fromhex(raw)
     try:
         if split == 0:
@@ -104,7 +104,7 @@ def op_echo(count, **_):
 
 
 def op_raw(**_):
-    """What is there."""
+    """Receives raw bytes with one call of recv."""
     return {"raw": sock.recv(65536).hex()}
 
 
