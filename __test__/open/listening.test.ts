@@ -382,7 +382,7 @@ describe('many', () => {
       }),
     )
     expect(new Set(served)).toEqual(new Set([1_000]))
-    const next = expect(peer.receive()).rejects.toThrow(/ended with SIGKILL/)
+    const next = expect(peer.receive()).rejects.toThrow(/exited with SIGKILL/)
     await peer.stop()
     await next
   })

@@ -6,7 +6,7 @@ const JSONCOMM = { protocol: 'jsoncomm' } as const
 const LINES = { protocol: 'lines' } as const
 const TCP = { host: 'localhost', port: 0 }
 
-describe('a function that can do nothing with this type of socket says what can', () => {
+describe('the type of socket', () => {
   const RAW = { protocol: 'raw' }
   const WRONG: [Opener, object, unknown, string][] = [
     [
@@ -58,17 +58,20 @@ describe('a function that can do nothing with this type of socket says what can'
       "over is for streams, and jsoncomm goes over a datagram socket: 'uds_comms', 'stockings', 'msg_channel', 'length_prefixed', 'lines', 'socket_protocol' or 'raw' would do",
     ],
   ]
-  it.each(WRONG)('%s of %o at %o', (opener, options, address, message) => {
-    expect(() => checkOptions(opener, options, address)).toThrow(new TypeError(message))
-  })
+  it.each(WRONG)(
+    'is rejected with the alternatives if the function does not support it: %s with %o at %o',
+    (opener, options, address, message) => {
+      expect(() => checkOptions(opener, options, address)).toThrow(new TypeError(message))
+    },
+  )
 
-  it('raw is bytes of a stream where there is no socket', () => {
+  it("is 'stream' for raw in over and Codec", () => {
     expect(checkOptions('over', RAW).type).toBe('stream')
     expect(checkCodecOptions('raw', {}).type).toBe('stream')
   })
 })
 
-describe('an option that is not to be had says who has it', () => {
+describe('an option that does not apply', () => {
   const FD = { fd: 3 }
   const WRONG: [Opener, string, object, unknown, string][] = [
     ['pair', 'mode', JSONCOMM, undefined, 'that is one of bind and connect'],
@@ -154,13 +157,16 @@ describe('an option that is not to be had says who has it', () => {
       'the socket that was given has an address already',
     ]),
   ]
-  it.each(WRONG)('%s has no option %s, of %o at %o: %s', (opener, name, options, address, why) => {
-    expect(() => checkOptions(opener, { ...options, [name]: 1 }, address)).toThrow(
-      new TypeError(`${opener} has no option ${name}: ${why}`),
-    )
-  })
+  it.each(WRONG)(
+    'is rejected with what it applies to: %s with %s, for %o at %o: %s',
+    (opener, name, options, address, why) => {
+      expect(() => checkOptions(opener, { ...options, [name]: 1 }, address)).toThrow(
+        new TypeError(`${opener} has no option ${name}: ${why}`),
+      )
+    },
+  )
 
-  it('what is not known yet of a socket that was given may be said, and is held against it later', () => {
+  it('is accepted while the kind of a given socket is unknown, and rejected once it is known', () => {
     const options = { ...LINES, noDelay: false, maxOpenFds: 3 }
     expect(checkOptions('adopt', options)).toMatchObject({ noDelay: false })
     expect(checkOptions('listen', options, FD)).toMatchObject({ native: { maxOpenFds: 3 } })
@@ -173,21 +179,21 @@ describe('an option that is not to be had says who has it', () => {
   })
 })
 
-describe('descriptors', () => {
+describe('maxFds', () => {
   const WRONG: [Opener, unknown, string][] = [
     ['connect', TCP, 'no descriptor travels over TCP'],
     ['listen', TCP, 'no descriptor travels over TCP'],
     ['over', undefined, 'no descriptor travels through a Duplex'],
     ['Codec', undefined, 'a codec has bytes alone'],
   ]
-  it.each(WRONG)('none travels: %s at %o', (opener, address, why) => {
+  it.each(WRONG)('must be 0 where descriptors cannot be sent: %s at %o', (opener, address, why) => {
     expect(checkOptions(opener, { ...LINES, maxFds: 0 }, address).maxFds).toBe(0)
     expect(() => checkOptions(opener, { ...LINES, maxFds: 1 }, address)).toThrow(
       new TypeError(`maxFds must be 0 here, not 1: ${why}`),
     )
   })
 
-  it('travel where they were asked for, and with jsoncomm', () => {
+  it('defaults to 253 for jsoncomm and to 0 for lines, where it can be set', () => {
     expect(checkOptions('pair', LINES).maxFds).toBe(0)
     expect(checkOptions('pair', { ...LINES, maxFds: 4 })).toMatchObject({
       maxFds: 4,

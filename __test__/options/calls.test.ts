@@ -7,67 +7,68 @@ import { cleanUpAfterEach } from '../support/processes.js'
 cleanUpAfterEach()
 
 const JSONCOMM = { protocol: 'jsoncomm' } as const
-const open: Channel[] = []
+const channels: Channel[] = []
 afterEach(async () => {
-  await Promise.all(open.splice(0).map(channel => channel.close()))
+  await Promise.all(channels.splice(0).map(channel => channel.close()))
 })
 
-/** Each function that makes a channel, on what it would succeed with but for its options. */
+/** Each function that makes a channel, called so that only its options can make it fail. */
 const openers: [string, (options: never) => unknown][] = [
-  ['bind', options => bind('', options).then(keep)],
-  ['connect', options => bind('', JSONCOMM).then(keep).then(to(options)).then(keep)],
-  ['pair', options => pair(options).map(keep)],
-  ['adopt', adoptOne],
+  ['bind', options => bind('', options).then(track)],
+  ['connect', options => bind('', JSONCOMM).then(track).then(connectTo(options)).then(track)],
+  ['pair', options => pair(options).map(track)],
+  ['adopt', adoptHalf],
 ]
-/** What `adopt` refuses is still ours to close. */
-function adoptOne(options: never): Channel {
+/** Adopts one half of a pair; closes its descriptor if `adopt` throws. */
+function adoptHalf(options: never): Channel {
   const [a, b] = pair(JSONCOMM)
-  keep(b)
+  track(b)
   const fd = a.detach()
   try {
-    return keep(adopt(fd, options))
+    return track(adopt(fd, options))
   } catch (error) {
     closeSync(fd)
     throw error
   }
 }
-const keep = (channel: Channel) => {
-  open.push(channel)
+const track = (channel: Channel) => {
+  channels.push(channel)
   return channel
 }
-const to = (options: never) => (server: Channel) => connect(server.localAddress as string, options)
+const connectTo = (options: never) => (server: Channel) =>
+  connect(server.localAddress as string, options)
 
-/** What an opener throws, at once or later. */
-async function refusal(opener: (options: never) => unknown, options: unknown): Promise<Error> {
+/** Returns the error that an opener throws or rejects with. */
+async function errorOf(opener: (options: never) => unknown, options: unknown): Promise<Error> {
   try {
     await opener(options as never)
   } catch (error) {
     return error as Error
   }
-  throw new Error('it was accepted')
+  throw new Error('The options were accepted')
 }
 
-describe.each(openers)('%s checks its options', (name, opener) => {
-  it('and has some', async () => {
-    const error = await refusal(opener, undefined)
+describe.each(openers)('the options of %s', (name, opener) => {
+  it('are required', async () => {
+    const error = await errorOf(opener, undefined)
     expect(error).toBeInstanceOf(TypeError)
     expect(error.message).toContain(`${name} needs options with a protocol`)
   })
 
-  it("and names one that doesn't exist, or is another function's", async () => {
+  it('are rejected by name if unknown or of another function', async () => {
     const wrong = name === 'connect' ? 'backlog' : 'localAddress'
     for (const option of ['nonsense', wrong]) {
-      const error = await refusal(opener, { ...JSONCOMM, [option]: '' })
+      const error = await errorOf(opener, { ...JSONCOMM, [option]: '' })
       expect(error).toBeInstanceOf(TypeError)
       expect(error.message).toContain(`${name} has no option ${option}: `)
     }
   })
 
-  it('and refuses what one can not be', async () => {
-    expect(await refusal(opener, { ...JSONCOMM, maxFds: 254 })).toBeInstanceOf(RangeError)
+  it('are rejected if a value is out of range', async () => {
+    expect(await errorOf(opener, { ...JSONCOMM, maxFds: 254 })).toBeInstanceOf(RangeError)
   })
 
-  it('and takes undefined for absent', async () => {
+  it('count as absent if undefined', async () => {
     const all = ['type', 'encoding', 'maxFds', 'mode', 'timeout', 'signal', 'localAddress', 'x']
     const none = Object.fromEntries(all.map(option => [option, undefined]))
     await opener({ ...none, ...JSONCOMM } as never)
@@ -77,21 +78,21 @@ describe.each(openers)('%s checks its options', (name, opener) => {
 describe('the options of bind and connect', () => {
   const ways = openers.slice(0, 2)
 
-  it.each(ways)('%s without a time limit', async (_, opener) => {
+  it.each(ways)('may include a timeout of 0 and a signal: %s', async (_, opener) => {
     await opener({ ...JSONCOMM, timeout: 0, signal: new AbortController().signal } as never)
   })
 
-  it('localAddress is an address', async () => {
+  it('are rejected if localAddress is not an address', async () => {
     for (const wrong of [3, {}, true]) {
-      const { message } = await refusal(ways[1]?.[1] as never, { ...JSONCOMM, localAddress: wrong })
+      const { message } = await errorOf(ways[1]?.[1] as never, { ...JSONCOMM, localAddress: wrong })
       expect(message).toMatch(/^localAddress must be a path/)
     }
   })
 })
 
-describe('an option of a call that does not exist is named', () => {
-  it('by send, sendAll, receive, request and close', async () => {
-    const [a] = pair(JSONCOMM).map(keep) as [Channel, Channel]
+describe('an unknown option of a call', () => {
+  it('is rejected by name in send, sendAll, receive, request and close', async () => {
+    const [a] = pair(JSONCOMM).map(track) as [Channel, Channel]
     const wrong = { destination: '/x' } as never
     expect(() => a.send(1, wrong)).toThrow(/^send has no option destination, only fds, to/)
     expect(() => a.sendAll([1], wrong)).toThrow(/has no option destination/)
@@ -105,7 +106,7 @@ describe('an option of a call that does not exist is named', () => {
     expect(a.stats.sent).toBe(0)
   })
 
-  it('by send, recv and sendAndRecv of fdwire/jsoncomm', async () => {
+  it('is rejected by name in send, recv and sendAndRecv of fdwire/jsoncomm', async () => {
     const [a, b] = Socket.newPair()
     const wrong = { to: '/x' } as never
     await expect(a.send(1, wrong)).rejects.toThrow(/^send has no option to, only destination, fds$/)

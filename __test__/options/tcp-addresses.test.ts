@@ -7,12 +7,12 @@ import {
   isTcp,
 } from '../../lib/options/address.js'
 
-/** Addresses as a program without types may give them. */
+/** Checks an address as a program without types may pass it. */
 const tcp = (address: unknown, leastPort?: 0 | 1) =>
   checkTcp(address as never, 'The address', leastPort)
 
-describe('the sorts of addresses', () => {
-  it('are told apart', () => {
+describe('the kinds of addresses', () => {
+  it('are distinguished by their properties', () => {
     const path = ['/x', '', '\0x', Buffer.from('/x'), new Uint8Array(2)]
     const neither = [undefined, null, 3, {}, ['/x'], () => 1, { path: '/x' }]
     for (const address of [...path, ...neither]) {
@@ -26,8 +26,8 @@ describe('the sorts of addresses', () => {
   })
 })
 
-describe('{ host, port }', () => {
-  it('is taken as it is', () => {
+describe('a TCP address', () => {
+  it('is returned unchanged', () => {
     for (const host of ['localhost', '127.0.0.1', '::1', 'fe80::1%eth0', 'bücher.example']) {
       for (const port of [0, 1, 65_535]) expect(tcp({ host, port })).toEqual({ host, port })
     }
@@ -35,7 +35,7 @@ describe('{ host, port }', () => {
   })
 
   it.each([{ port: 1 }, { host: '', port: 1 }, { host: undefined, port: 1 }])(
-    'needs a host: %o',
+    'must have a host: %o',
     address => {
       expect(() => tcp(address)).toThrow(
         new TypeError(
@@ -54,17 +54,17 @@ describe('{ host, port }', () => {
     [{ host: 'x', port: 1, path: '/x' }, 'The address has no path, only host and port'],
     [{ host: 'x', port: 1, fd: 3 }, 'The address has no fd, only host and port'],
     [{ port: 1, address: '::', family: 'IPv6' }, 'The address has no address, only host and port'],
-  ])('of a wrong type: %o', (address, message) => {
+  ])('is rejected for a value of the wrong type or an unknown property: %o', (address, message) => {
     expect(() => tcp(address)).toThrow(new TypeError(message))
   })
 
-  it.each([-1, 65_536, 1.5, Number.NaN])('has no port %d', port => {
+  it.each([-1, 65_536, 1.5, Number.NaN])('is rejected with port %d', port => {
     expect(() => tcp({ host: 'x', port })).toThrow(
       new RangeError(`port must be an integer from 0 to 65535, not ${port}`),
     )
   })
 
-  it('has a port other than 0 to connect to', () => {
+  it('is rejected with port 0 to connect to', () => {
     expect(tcp({ host: 'x', port: 1 }, 1).port).toBe(1)
     expect(() => tcp({ host: 'x', port: 0 }, 1)).toThrow(
       new RangeError('port must be an integer from 1 to 65535, not 0'),
@@ -74,13 +74,13 @@ describe('{ host, port }', () => {
   it.each([
     ['a\ud800', 'ERR_FDWIRE_ILL_FORMED_TEXT'],
     ['localhost\0.example', 'ERR_FDWIRE_BAD_ADDRESS'],
-  ])('has a host that can be one: %j', (host, code) => {
+  ])('is rejected with an invalid host: %j', (host, code) => {
     expect(() => tcp({ host, port: 1 })).toThrow(expect.objectContaining({ code, fault: 'caller' }))
   })
 })
 
-describe('{ fd }', () => {
-  it('is a descriptor', () => {
+describe('an { fd } address', () => {
+  it('is returned as its descriptor', () => {
     expect(checkListenFd({ fd: 0 })).toBe(0)
     expect(checkListenFd({ fd: 0x7fff_ffff })).toBe(0x7fff_ffff)
   })
@@ -91,12 +91,12 @@ describe('{ fd }', () => {
     [{ fd: 3, path: '/x' }, new TypeError('The address has no path, only fd')],
     [{ fd: -1 }, new RangeError('fd must be an integer from 0 to 2147483647, not -1')],
     [{ fd: 1.5 }, new RangeError('fd must be an integer from 0 to 2147483647, not 1.5')],
-  ])('and nothing else: %o', (address, error) => {
+  ])('is rejected if it is not a descriptor or has another property: %o', (address, error) => {
     expect(() => checkListenFd(address as never)).toThrow(error)
   })
 })
 
-it('what is no address at all is told what would be one', () => {
+it('rejects an address of the wrong type and names the accepted kinds', () => {
   const kinds = "a path, '\\0' and an abstract name"
   expect(() => encodeAddress(3, 'localAddress')).toThrow(
     new TypeError(`localAddress must be ${kinds}, or a Buffer, not a number`),

@@ -16,7 +16,7 @@ import type {
   ValueOf,
 } from '../../lib/options/check.js'
 
-/** What the channel of a function brings, whose parameters are inferred as those of the real ones. */
+/** Returns the type of a channel's values; infers its parameters as `fdwire`'s `connect` does. */
 function connect<P extends Protocol, E extends EncodingOf<P> = DefaultEncodingOf<P>>(
   _: ConnectOptions<P, E>,
 ): ValueOf<P, E> {
@@ -29,9 +29,9 @@ function codec<P extends Protocol, E extends EncodingOf<P> = DefaultEncodingOf<P
   return undefined as never
 }
 
-// Nothing here is run for its result: what counts is that `tsc --project __test__` accepts it.
-describe('the types know', () => {
-  it('what a message is, by protocol and encoding', () => {
+// The assertions are checked by `tsc --project __test__`; at run time these tests always pass.
+describe('the types', () => {
+  it('infer the value of a message from protocol and encoding', () => {
     expectTypeOf(connect({ protocol: 'jsoncomm' })).toBeAny()
     expectTypeOf(connect({ protocol: 'lines' })).toEqualTypeOf<string>()
     expectTypeOf(connect({ protocol: 'lines', encoding: 'json' })).toBeAny()
@@ -46,39 +46,39 @@ describe('the types know', () => {
     expectTypeOf<ValueOf<'lines'>>().toEqualTypeOf<string>()
   })
 
-  it('what can be sent', () => {
+  it('derive the values that can be sent from those that are received', () => {
     expectTypeOf<Sendable<string>>().toEqualTypeOf<string>()
     expectTypeOf<Sendable<Buffer>>().toEqualTypeOf<string | ArrayBufferView>()
     expectTypeOf<Sendable<string | Buffer>>().toEqualTypeOf<string | ArrayBufferView>()
-    // biome-ignore lint/suspicious/noExplicitAny: it is what JSON.parse gives
+    // biome-ignore lint/suspicious/noExplicitAny: JSON.parse returns any
     expectTypeOf<Sendable<any>>().toBeAny()
     expectTypeOf<Sendable<unknown>>().toBeUnknown()
   })
 
-  it('which encodings a protocol has', () => {
-    // @ts-expect-error jsoncomm is JSON
+  it("allow only the protocol's encodings", () => {
+    // @ts-expect-error jsoncomm has only the encoding json
     connect({ protocol: 'jsoncomm', encoding: 'text' })
-    // @ts-expect-error there is nothing to choose
+    // @ts-expect-error stockings has no option encoding
     connect({ protocol: 'stockings', encoding: 'text' })
-    // @ts-expect-error raw has no text
+    // @ts-expect-error raw has no encoding text
     codec('raw', { encoding: 'text' })
     // @ts-expect-error no such encoding
     connect({ protocol: 'lines', encoding: 'utf8' })
     connect({ protocol: 'uds_comms', encoding: 'json' })
   })
 
-  it('which types and options a protocol has', () => {
-    // @ts-expect-error lines goes over streams
+  it("allow only the protocol's types and options", () => {
+    // @ts-expect-error lines has only the type stream
     connect({ protocol: 'lines', type: 'dgram' })
-    // @ts-expect-error lenient is one of uds_comms
+    // @ts-expect-error lenient is an option of uds_comms
     connect({ protocol: 'lines', lenient: true })
-    // @ts-expect-error allowEmpty is one of stockings
+    // @ts-expect-error allowEmpty is an option of stockings
     codec('raw', { allowEmpty: true })
     // @ts-expect-error no such option
     connect({ protocol: 'lines', maxMesage: 3 })
     // @ts-expect-error no such protocol
     connect({ protocol: 'nonsense' })
-    // @ts-expect-error it is required
+    // @ts-expect-error protocol is required
     connect({ encoding: 'json' })
     connect({ protocol: 'lines', type: 'stream', finalLine: true, lenient: undefined })
     expectTypeOf<'lines'>().not.toExtend<Parameters<typeof bind>[1]['protocol']>()
@@ -88,7 +88,7 @@ describe('the types know', () => {
     codec('uds_comms', { lenient: true, onMalformed: error => void error.message })
   })
 
-  it('who the peer may be, whatever it is asked for', () => {
+  it('define the peer that allowPeer receives', () => {
     const decide: AllowPeer = ({ uid, host }) => uid === 0 || host === '127.0.0.1'
     expectTypeOf(decide).parameter(0).toEqualTypeOf<Peer>()
     expectTypeOf<Peer['pidfd']>().toEqualTypeOf<number | undefined>()
@@ -96,7 +96,7 @@ describe('the types know', () => {
     expectTypeOf(peer).toExtend<Peer>()
   })
 
-  it('which options a function has', () => {
+  it("allow only the function's options", () => {
     expectTypeOf<ListenOptions>().toHaveProperty('backlog')
     expectTypeOf<ConnectOptions>().not.toHaveProperty('backlog')
     expectTypeOf<BindOptions>().not.toHaveProperty('noDelay')

@@ -6,18 +6,18 @@ const JSONCOMM = { protocol: 'jsoncomm' } as const
 const LINES = { protocol: 'lines' } as const
 const TCP = { host: 'localhost', port: 0 }
 
-/** What a function says to options that it refuses. */
-function refusal(opener: Opener, options: unknown, address?: unknown): Error {
+/** Returns the error with which a function rejects options. */
+function errorOf(opener: Opener, options: unknown, address?: unknown): Error {
   try {
     checkOptions(opener, options, address)
   } catch (error) {
     return error as Error
   }
-  throw new Error('it was accepted')
+  throw new Error('The options were accepted')
 }
 
-/** Options that each function takes. */
-const SUITABLE: Record<Opener, object> = {
+/** Options that each function accepts. */
+const VALID: Record<Opener, object> = {
   bind: JSONCOMM,
   connect: JSONCOMM,
   listen: LINES,
@@ -29,10 +29,10 @@ const SUITABLE: Record<Opener, object> = {
 const NUMBERS = ['maxMessage', 'maxFds', 'maxOpenFds', 'highWaterMark', 'maxQueued', 'maxQueuedFds']
 
 describe.each(OPENERS)('%s', opener => {
-  const suitable = SUITABLE[opener]
+  const valid = VALID[opener]
 
-  it.each([undefined, null, 'jsoncomm', 3])('needs options: %o', options => {
-    const error = refusal(opener, options)
+  it.each([undefined, null, 'jsoncomm', 3])('requires options with a protocol, not %o', options => {
+    const error = errorOf(opener, options)
     expect(error).toBeInstanceOf(TypeError)
     expect(error.message).toMatch(
       new RegExp(`^${opener} needs options with a protocol, one of 'jsoncomm', .*, 'raw', not `),
@@ -40,18 +40,18 @@ describe.each(OPENERS)('%s', opener => {
   })
 
   it.each([undefined, null, 'nonsense', 'toString', '__proto__', 7])(
-    'needs a protocol: %o',
+    'requires a known protocol, not %o',
     protocol => {
-      const error = refusal(opener, { protocol })
+      const error = errorOf(opener, { protocol })
       expect(error).toBeInstanceOf(TypeError)
       expect(error.message).toMatch(/^protocol must be 'jsoncomm', '.*' or 'raw', not /)
     },
   )
 
   it.each(['maxMesage', 'constructor', 'hasOwnProperty', 'toString'])(
-    'names the option %s that does not exist, and those that do',
+    'rejects the unknown option %s and lists the known ones',
     option => {
-      const error = refusal(opener, { ...suitable, [option]: 3 })
+      const error = errorOf(opener, { ...valid, [option]: 3 })
       expect(error).toBeInstanceOf(TypeError)
       expect(error.message).toMatch(
         new RegExp(`^${opener} has no option ${option}: it has protocol, .*maxMessage, `),
@@ -59,20 +59,20 @@ describe.each(OPENERS)('%s', opener => {
     },
   )
 
-  it('finds one that is inherited, too', () => {
-    const { message } = refusal(opener, Object.assign(Object.create({ nonsense: 1 }), suitable))
+  it('rejects an unknown option that is inherited', () => {
+    const { message } = errorOf(opener, Object.assign(Object.create({ nonsense: 1 }), valid))
     expect(message).toContain(`${opener} has no option nonsense`)
   })
 
-  it('takes undefined for absent, everywhere', () => {
+  it('treats an undefined option as absent', () => {
     const names = [...NUMBERS, 'type', 'encoding', 'mode', 'backlog', 'head', 'lenient', 'nonsense']
     const none = Object.fromEntries(names.map(name => [name, undefined]))
-    expect(checkOptions(opener, { ...none, ...suitable })).toEqual(checkOptions(opener, suitable))
+    expect(checkOptions(opener, { ...none, ...valid })).toEqual(checkOptions(opener, valid))
   })
 })
 
-describe('numbers', () => {
-  const of: [string, Opener, object, unknown?][] = [
+describe('a numeric option', () => {
+  const OPTIONS: [string, Opener, object, unknown?][] = [
     ...NUMBERS.map((name): [string, Opener, object] => [name, 'pair', JSONCOMM]),
     ['sendTimeout', 'bind', JSONCOMM],
     ['timeout', 'connect', LINES],
@@ -80,14 +80,14 @@ describe('numbers', () => {
     ['backlog', 'listen', LINES],
     ['maxConnections', 'listen', LINES],
   ]
-  it.each(of)('%s', (name, opener, options) => {
+  it.each(OPTIONS)('must be an integer within its range: %s', (name, opener, options) => {
     for (const wrong of ['1', null, true, {}, [], 1n, () => 1, Symbol('x')]) {
-      const error = refusal(opener, { ...options, [name]: wrong })
+      const error = errorOf(opener, { ...options, [name]: wrong })
       expect(error).toBeInstanceOf(TypeError)
       expect(error.message).toMatch(new RegExp(`^${name} must be a number, not \\S`))
     }
     for (const wrong of [-1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 31]) {
-      const error = refusal(opener, { ...options, [name]: wrong })
+      const error = errorOf(opener, { ...options, [name]: wrong })
       expect(error).toBeInstanceOf(RangeError)
       expect(error.message).toMatch(
         new RegExp(`^${name} must be an integer from \\d+ to \\d+, not ${wrong}$`),
@@ -95,19 +95,19 @@ describe('numbers', () => {
     }
   })
 
-  it('have limits that the kernel has, and 0 where that has a meaning', () => {
+  it("has the kernel's limits, and accepts 0 where that has a meaning", () => {
     expect(checkOptions('pair', { ...JSONCOMM, maxFds: 253 }).maxFds).toBe(253)
-    expect(refusal('pair', { ...JSONCOMM, maxFds: 254 }).message).toContain('0 to 253')
-    expect(refusal('listen', { ...LINES, mode: 0o1000 })).toBeInstanceOf(RangeError)
+    expect(errorOf('pair', { ...JSONCOMM, maxFds: 254 }).message).toContain('0 to 253')
+    expect(errorOf('listen', { ...LINES, mode: 0o1000 })).toBeInstanceOf(RangeError)
     for (const name of ['maxMessage', 'maxOpenFds', 'backlog', 'maxConnections']) {
-      expect(refusal('listen', { ...LINES, [name]: 0 })).toBeInstanceOf(RangeError)
+      expect(errorOf('listen', { ...LINES, [name]: 0 })).toBeInstanceOf(RangeError)
     }
     expect(checkOptions('connect', { ...LINES, timeout: 0 }).timeout).toBe(0)
     expect(checkOptions('bind', { ...JSONCOMM, sendTimeout: 0 }).native.sendTimeout).toBe(0)
   })
 })
 
-describe('other values', () => {
+describe('the value of an option', () => {
   const FLAGS: [string, Opener, object, unknown?][] = [
     ['allowRelative', 'bind', JSONCOMM],
     ['credentials', 'adopt', JSONCOMM],
@@ -119,9 +119,9 @@ describe('other values', () => {
     ['allowEmpty', 'Codec', { protocol: 'stockings' }],
     ['finalLine', 'adopt', LINES],
   ]
-  it.each(FLAGS)('%s is a boolean', (name, opener, options, address) => {
+  it.each(FLAGS)('must be true or false for %s', (name, opener, options, address) => {
     for (const wrong of [1, null, 'yes']) {
-      const error = refusal(opener, { ...options, [name]: wrong }, address)
+      const error = errorOf(opener, { ...options, [name]: wrong }, address)
       expect(error).toBeInstanceOf(TypeError)
       expect(error.message).toMatch(new RegExp(`^${name} must be true or false, not `))
     }
@@ -168,11 +168,14 @@ describe('other values', () => {
       "head must be a Buffer or another ArrayBufferView, not 'text'",
     ],
   ]
-  it.each(WRONG)('%s of %o: %s', (opener, options, message) => {
-    expect(refusal(opener, options)).toEqual(new TypeError(message))
-  })
+  it.each(WRONG)(
+    'is rejected with what is accepted: %s with %o: %s',
+    (opener, options, message) => {
+      expect(errorOf(opener, options)).toEqual(new TypeError(message))
+    },
+  )
 
-  it('keepAlive is in seconds for the kernel', () => {
+  it('is rounded up to whole seconds for keepAlive', () => {
     const checked = (keepAlive: unknown) =>
       checkOptions('connect', { ...LINES, keepAlive }, TCP).keepAlive
     expect([false, true, 1, 1_000, 1_001, 32_767_000].map(checked)).toEqual([
@@ -184,14 +187,14 @@ describe('other values', () => {
       32_767,
     ])
     for (const wrong of [0, -1, 1.5, 32_767_001, Number.NaN]) {
-      const error = refusal('connect', { ...LINES, keepAlive: wrong }, TCP)
+      const error = errorOf('connect', { ...LINES, keepAlive: wrong }, TCP)
       expect(error).toEqual(
         new RangeError(`keepAlive must be an integer from 1 to 32767000, not ${wrong}`),
       )
     }
   })
 
-  it('head is the bytes of any view', () => {
+  it('may be any view of bytes for head', () => {
     const bytes = Buffer.from('xxhead')
     const view = new DataView(bytes.buffer, bytes.byteOffset + 2, 4)
     const { head } = checkOptions('adopt', { ...LINES, head: view })
@@ -199,8 +202,8 @@ describe('other values', () => {
   })
 })
 
-describe('what the protocol makes of the options', () => {
-  it('payloads are text where they are text or JSON', () => {
+describe('a protocol', () => {
+  it('has text payloads if its encoding is text or json', () => {
     const text = (options: object) => checkOptions('pair', options).native.text
     expect(text(LINES)).toBe(true)
     expect(text({ ...LINES, encoding: 'json' })).toBe(true)
@@ -209,7 +212,7 @@ describe('what the protocol makes of the options', () => {
     expect(text(JSONCOMM)).toBe(true)
   })
 
-  it('an empty message is sent, skipped or refused', () => {
+  it('determines whether an empty message is sent, skipped or refused', () => {
     const empty = (options: object) => checkOptions('pair', options).empty
     expect(empty(LINES)).toBe('sent')
     expect(empty({ protocol: 'uds_comms' })).toBe('refused')
@@ -220,12 +223,12 @@ describe('what the protocol makes of the options', () => {
     expect(empty({ protocol: 'raw', type: 'dgram' })).toBe('sent')
   })
 
-  it('nothing expires in the queue of a stream', () => {
+  it('has no send timeout on a stream', () => {
     expect(checkOptions('pair', LINES).native.sendTimeout).toBe(0)
     expect(checkOptions('pair', JSONCOMM).native.sendTimeout).toBe(30_000)
   })
 
-  it("a codec's protocol is its first argument", () => {
+  it('is the first argument of a codec, not an option', () => {
     expect(checkCodecOptions('lines', { finalLine: true })).toMatchObject({
       protocol: 'lines',
       encoding: 'text',

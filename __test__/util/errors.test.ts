@@ -4,8 +4,8 @@ import { abortError, systemError } from '../../lib/util/errors.js'
 
 const codes = Object.keys(ERROR_CODES) as ErrorCode[]
 
-describe('the list of codes', () => {
-  it('has one prefix, a sentence and a culprit for each code', () => {
+describe('ERROR_CODES', () => {
+  it('gives each code the common prefix, a sentence and a fault', () => {
     for (const code of codes) {
       expect(code).toMatch(/^ERR_FDWIRE_[A-Z0-9_]+$/)
       expect(ERROR_CODES[code].meaning).toMatch(/^[A-Z].*\.$/)
@@ -15,7 +15,7 @@ describe('the list of codes', () => {
 })
 
 describe('FdwireError', () => {
-  it('is an Error with a code, and the fault that the list gives it', () => {
+  it("is an Error with its code and the code's fault", () => {
     for (const code of codes) {
       const error = new FdwireError(code, 'why')
       expect(error).toBeInstanceOf(Error)
@@ -24,21 +24,21 @@ describe('FdwireError', () => {
     }
   })
 
-  it('may have another fault than the list says', () => {
+  it("accepts a fault other than the code's", () => {
     const error = new FdwireError('ERR_FDWIRE_MESSAGE_TOO_LARGE', '', { fault: 'caller' })
     expect(error.fault).toBe('caller')
   })
 
-  it('has only the facts that apply as properties of its own', () => {
+  it('has own properties only for the details it was given', () => {
     const bare = new FdwireError('ERR_FDWIRE_CLOSED', 'why')
     expect(Object.keys(bare).sort()).toEqual(['code', 'fault'])
     expect('cause' in bare).toBe(false)
-    const cause = new Error('below')
-    const facts = { missing: 1, unsent: 2, sent: 3, index: 4, cause }
-    expect(new FdwireError('ERR_FDWIRE_CLOSED', 'why', facts)).toMatchObject(facts)
+    const cause = new Error('the cause')
+    const details = { missing: 1, unsent: 2, sent: 3, index: 4, cause }
+    expect(new FdwireError('ERR_FDWIRE_CLOSED', 'why', details)).toMatchObject(details)
   })
 
-  it('copies at most 32 bytes of the message', () => {
+  it('copies at most 32 bytes of the message as its sample', () => {
     const bytes = new Uint8Array(100).fill(65)
     const { sample } = new FdwireError('ERR_FDWIRE_NOT_JSON', '', { sample: bytes })
     bytes.fill(66)
@@ -47,14 +47,14 @@ describe('FdwireError', () => {
     expect(short.sample).toEqual(Buffer.from('{'))
   })
 
-  it('is what the package throws', () => {
+  it('is not thrown for an index out of range, which is a RangeError', () => {
     const fds = FdSet.from([])
     expect(() => fds.get(0)).toThrow(RangeError)
   })
 })
 
 describe('a kernel error', () => {
-  it("has Node's shape, whatever the sign of the number", () => {
+  it("has the shape of Node's errors, for a positive and a negative errno", () => {
     for (const errno of [111, -111]) {
       const error = systemError(errno, 'connect', { path: '/run/app.sock' })
       expect(error.message).toBe('connect ECONNREFUSED /run/app.sock')
@@ -67,12 +67,12 @@ describe('a kernel error', () => {
     }
   })
 
-  it('has a name even where libuv knows none', () => {
+  it('has the right code even if libuv does not know its errno', () => {
     expect(systemError(109, 'sendmsg').code).toBe('ETOOMANYREFS')
     expect(systemError(122, 'write').code).toBe('EDQUOT')
   })
 
-  it('shows an abstract name in its message and keeps it as it is', () => {
+  it('shows an abstract name with @ in its message and unchanged in dest', () => {
     const error = systemError(111, 'sendmsg', { dest: '\0name' })
     expect(error.message).toBe('sendmsg ECONNREFUSED -> @name')
     expect(error.dest).toBe('\0name')
