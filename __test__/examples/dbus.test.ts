@@ -127,7 +127,7 @@ describe('two connections to a bus', () => {
     expect((await failed)[0]).toMatchObject({ code: 'ERR_FDWIRE_TOO_MANY_FDS' })
     await expect(late).rejects.toThrow('NoReply')
     watched.close()
-    await watched.gone
+    await watched.released
     await client.close()
   })
 

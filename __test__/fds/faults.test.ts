@@ -61,7 +61,7 @@ describe.each(TRANSPORTS)('over %s', (type, options) => {
     expect(got).toEqual([[3, 3], lost, lost, [3, 3], lost, ['end', 0]])
     expect([countFdsOf(peer.child.pid), countOpenFds()]).toEqual([before, ours])
     for (const { close } of watched) close()
-    await Promise.all(watched.map(({ gone }) => gone))
+    await Promise.all(watched.map(({ released }) => released))
   })
 
   it('ETOOMANYREFS: a message received and a retry works', async () => {
@@ -142,7 +142,7 @@ describe.each(TRANSPORTS)('over %s', (type, options) => {
     await channel.flush()
     watched.close()
     await peer.stop('SIGKILL')
-    await watched.gone
+    await watched.released
     // A datagram socket has no end: the next message tells.
     if (type === 'dgram') expect(() => channel.send('x')).toThrow(errorWithCode('ECONNREFUSED'))
     else await whenClosed(listened(channel))
@@ -157,7 +157,7 @@ describe.each(TRANSPORTS)('over %s', (type, options) => {
     watched.close()
     expect(await peer.request({ op: 'recv', keep: true })).toMatchObject({ fds: 1 })
     await peer.stop('SIGKILL')
-    await watched.gone
+    await watched.released
     channel.destroy()
   })
 
@@ -172,7 +172,7 @@ describe.each(TRANSPORTS)('over %s', (type, options) => {
     expect(channel.stats.queuedFds).toBe(10)
     watched.close()
     await peer.stop('SIGKILL')
-    await Promise.all([failed, watched.gone])
+    await Promise.all([failed, watched.released])
     channel.destroy()
     await waitUntil(() => countOpenFds() <= before)
   })
@@ -194,7 +194,7 @@ describe.each(TRANSPORTS)('over %s', (type, options) => {
     bad.send(framed(type, '"next"'))
     watched.close()
     const next = await good.receive().catch(() => null)
-    await watched.gone
+    await watched.released
     // A length that can't be believed is the end of a stream.
     const fatal = type === 'stream' && code === 'MESSAGE_TOO_LARGE'
     expect([next?.value, told]).toEqual([fatal ? undefined : 'next', [`ERR_FDWIRE_${code}`]])
@@ -218,7 +218,7 @@ describe.each(TRANSPORTS)('over %s', (type, options) => {
     watched.close()
     ;(what === 'queued' ? a : b).destroy()
     if (what !== 'queued') a.destroy()
-    await watched.gone
+    await watched.released
   })
 
   it('the very socket that they go over arrives too, and is that socket', async () => {
@@ -250,7 +250,7 @@ describe.each(TRANSPORTS)('over %s', (type, options) => {
     for (const [a, b] of pairs) for (const one of [a, b]) one.destroy()
     // The kernel looks for cycles when a socket is closed, but not where it is looking just then.
     let gone = false
-    watched.gone.then(() => {
+    watched.released.then(() => {
       gone = true
     })
     while (!gone) {

@@ -13,7 +13,7 @@ const files = (folder: string): string[] =>
     .filter(entry => entry.isFile() && entry.name.endsWith('.ts'))
     .map(entry => relative(root, join(entry.parentPath, entry.name)))
 
-/** The files of the project that a file imports. */
+/** Returns the files of the project that a file imports. */
 function importsOf(file: string): string[] {
   const source = readFileSync(join(root, file), 'utf8')
   const specifiers = [...source.matchAll(/\bfrom '(\.[^']+)'|\bimport\('(\.[^']+)'\)/g)]

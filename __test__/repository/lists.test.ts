@@ -24,7 +24,7 @@ const packageJson = JSON.parse(read('package.json'))
 const api = read('docs/api.md')
 
 describe('the protocols', () => {
-  it('are the same in Rust', () => {
+  it('are the same in TypeScript and Rust', () => {
     const source = read('crates/wire/src/protocol.rs')
     const known = [...source.matchAll(/Self::(\w+) => "(\w+)"/g)]
     expect(known.map(([, , name]) => name).sort()).toEqual(protocols)
@@ -33,11 +33,11 @@ describe('the protocols', () => {
     expect(all?.[2]?.match(/\w+(?=,|$)/g)?.sort()).toEqual(known.map(([, one]) => one).sort())
   })
 
-  it('have a page each', () => {
+  it('have one page each in docs/protocols', () => {
     expect(names('docs/protocols/', '.md')).toEqual(protocols)
   })
 
-  it('have a row of the API page that is right', () => {
+  it('have one row each in docs/api.md, with the facts of the code', () => {
     const rows = tableUnder('## Protocols')
     expect(
       rows.map(([name]) => /^\[`(\w+)`\]\(protocols\/\1\.md\)$/.exec(name ?? '')?.[1]),
@@ -52,32 +52,32 @@ describe('the protocols', () => {
     }
   })
 
-  it('have a codec of the same name', () => {
+  it('have one codec module each in crates/wire', () => {
     const modules = [...read('crates/wire/src/lib.rs').matchAll(/^pub mod (\w+);/gm)]
-    // Besides what all of them are made of.
+    // The other modules are shared by the codecs.
     const codecs = modules
       .map(([, name]) => name)
       .filter(name => name !== 'codec' && name !== 'json')
     expect(codecs.sort()).toEqual(protocols)
   })
 
-  it('have vectors of the same name, all but raw, which has no framing', () => {
+  it('have vectors of the same name, except raw, which has no framing', () => {
     const framed = protocols.filter(name => name !== 'raw')
-    // A protocol may have more vectors, named after it: jsoncomm_host.
+    // A protocol may have further vectors, named with its name as prefix: jsoncomm_host.
     const vectors = names('vectors/', '.json')
     expect(framed.filter(name => !vectors.includes(name))).toEqual([])
-    const strange = vectors.filter(file => !framed.some(name => `${file}_`.startsWith(`${name}_`)))
-    expect(strange).toEqual([])
+    const unknown = vectors.filter(file => !framed.some(name => `${file}_`.startsWith(`${name}_`)))
+    expect(unknown).toEqual([])
   })
 
-  it('have streams in the corpus of the laws, where they frame streams', () => {
+  it('have one folder each in the fuzz corpus if they frame streams', () => {
     const streams = protocols.filter(
       name => name !== 'raw' && rowOf(name as Protocol).types.some(type => type === 'stream'),
     )
     expect(readdirSync(new URL('fuzz/corpus/', root)).sort()).toEqual(streams)
   })
 
-  it('give their names to the modules of the package', () => {
+  it('give the compatibility modules of the package their names', () => {
     const entries = Object.keys(packageJson.exports)
       .map(entry => entry.slice(2))
       .filter(entry => entry !== '' && entry !== 'package.json')
@@ -89,51 +89,53 @@ describe('the protocols', () => {
   })
 })
 
-describe('the error codes', () => {
-  it('are those of the table in docs/errors.md, with their fault and meaning', () => {
+describe('ERROR_CODES', () => {
+  it('matches the table in docs/errors.md, with fault and meaning', () => {
     const rows = read('docs/errors.md').matchAll(/^\| `(ERR_\w+)` \| (\w+) \| (.*) \|$/gm)
     const documented = [...rows].map(([, code, fault, meaning]) => [code, { fault, meaning }])
     expect(documented).toEqual(Object.entries(ERROR_CODES))
   })
 
-  it('are all that the documents speak of', () => {
+  it('contains every code that the documents mention', () => {
     for (const page of ['README.md', 'SECURITY.md', 'docs/api.md', ...pagesOf('docs/protocols/')]) {
-      const spoken = read(page).match(/ERR_FDWIRE_\w+/g) ?? []
-      expect(spoken.filter(code => !(code in ERROR_CODES))).toEqual([])
+      const mentioned = read(page).match(/ERR_FDWIRE_\w+/g) ?? []
+      expect(mentioned.filter(code => !(code in ERROR_CODES))).toEqual([])
     }
   })
 })
 
-describe('the options', () => {
+describe('OPTIONS', () => {
   const rows = tableUnder('## Options')
   const documented = rows.map(([name]) => code(name))
 
-  it('are all documented, in their order, with those who have them', () => {
+  it('is documented in order, with the functions and protocols that have each option', () => {
     expect(documented).toEqual(Object.keys(OPTIONS))
     for (const [name, of, only] of rows) {
       expect([of, only], name).toEqual([functionsOf(code(name)), conditionOf(code(name))])
     }
   })
 
-  it('are all to be had by somebody, and declared', () => {
+  it('contains only options that apply to some function and are declared in the types', () => {
     const types = read('lib/options/types.ts')
     for (const name of documented) {
-      expect(everyWish().some(wish => optionsOf(wish).some(one => one === name))).toBe(true)
+      expect(
+        allCombinations().some(combination => optionsOf(combination).some(one => one === name)),
+      ).toBe(true)
       expect(types).toMatch(new RegExp(`^  ${name}\\??: `, 'm'))
     }
   })
 
-  it('have the defaults that the documents say', () => {
+  it('has the documented defaults', () => {
     const { native, empty, ...checked } = checkOptions('bind', { protocol: 'jsoncomm' })
     const actual: Record<string, unknown> = {
       ...native,
       ...checked,
       allowEmpty: checkOptions('Codec', { protocol: 'stockings' }).empty === 'sent',
     }
-    const untold = ['protocol', 'type', 'encoding']
+    const exempt = ['protocol', 'type', 'encoding']
     for (const [name, , , , stated = ''] of rows) {
-      if (!untold.includes(code(name))) {
-        expect(meaningOf(stated), name).toBe(actual[code(name)])
+      if (!exempt.includes(code(name))) {
+        expect(parseDefault(stated), name).toBe(actual[code(name)])
       }
     }
     const records = { protocol: 'jsoncomm', type: 'seqpacket' }
@@ -143,13 +145,13 @@ describe('the options', () => {
     expect(maxFds).toBe(`${some.map(name => `${rowOf(name).maxFds} for \`${name}\``)}, else 0`)
   })
 
-  it('have the same defaults in the comments of their types', () => {
+  it('has the documented defaults in the comments of its types', () => {
     const source = read('lib/options/types.ts')
-    // It has a meaning of its own for each function, and their comments say so.
-    const untold = ['timeout']
+    // Its default differs by function, and the comments of the functions state it.
+    const exempt = ['timeout']
     for (const [name, , , unit = '', stated = ''] of rows) {
       const value = /^(?:\d[\w,]*(?: [KM]iB)?|true|false|'\w+')/.exec(stated)?.[0]
-      if (value === undefined || untold.includes(code(name))) continue
+      if (value === undefined || exempt.includes(code(name))) continue
       const comment = new RegExp(`/\\*\\*((?:(?!\\*/)[^])*)\\*/\n  ${code(name)}\\?: `).exec(source)
       expect(comment?.[1], name).toContain(value)
       if (unit === 'ms') expect(comment?.[1], name).toContain('(ms, ')
@@ -157,15 +159,15 @@ describe('the options', () => {
   })
 })
 
-describe('the versions', () => {
-  it('are one', () => {
+describe('a version', () => {
+  it('of the package is the same in package.json, Cargo.toml and CHANGELOG.md', () => {
     const cargo = /\[workspace\.package\]\nversion = "([^"]+)"/.exec(read('Cargo.toml'))?.[1]
     expect(packageJson.version).toBe(cargo)
     expect(JSON.parse(read('package-lock.json')).version).toBe(cargo)
     expect(read('CHANGELOG.md')).toContain(`\n## ${cargo} (`)
   })
 
-  it('that are needed are the same everywhere', () => {
+  it('of Node or Rust that is required is the same in every document', () => {
     const node = packageJson.engines.node.replace('>=', '')
     const rust = /rust-version = "([^"]+)"/.exec(read('Cargo.toml'))?.[1]
     for (const page of ['README.md', 'CONTRIBUTING.md']) {
@@ -180,7 +182,7 @@ function pagesOf(folder: string): string[] {
   return names(folder, '.md').map(name => `${folder}${name}.md`)
 }
 
-/** The rows of the first table behind a heading of docs/api.md, without its head. */
+/** Returns the rows of the first table after a heading of docs/api.md, without its head. */
 function tableUnder(heading: string): string[][] {
   const section = api.slice(api.indexOf(`\n${heading}\n`))
   const table = /\n\|.*\n\| ?-.*\n((?:\|.*\n)+)/.exec(section)?.[1] ?? ''
@@ -199,8 +201,8 @@ function code(cell: string | undefined): string {
   return cell?.replaceAll('`', '') ?? ''
 }
 
-/** Everything that can be asked for, possible or not. */
-function everyWish(): Wanted[] {
+/** Returns every combination of function, protocol, type and kind of socket, valid or not. */
+function allCombinations(): Wanted[] {
   const targets = ['unix', 'tcp', 'fd'] as const
   return OPENERS.flatMap(opener =>
     PROTOCOL_NAMES.flatMap(protocol =>
@@ -211,7 +213,7 @@ function everyWish(): Wanted[] {
   )
 }
 
-/** The functions that have an option, as the documents say it. */
+/** Returns the functions that have an option, in the wording of the documents. */
 function functionsOf(name: string): string {
   const { of } = OPTIONS[name as OptionName]
   const others = OPENERS.filter(opener => !of.some(one => one === opener))
@@ -220,7 +222,7 @@ function functionsOf(name: string): string {
   return `${others.length < 3 ? 'all but ' : ''}${named.map(one => `\`${one}\``).join(', ')}`
 }
 
-/** What else is needed to have an option, as the documents say it. */
+/** Returns the condition under which an option applies, in the wording of the documents. */
 function conditionOf(name: string): string {
   const rule = OPTIONS[name as OptionName]
   if ('own' in rule) {
@@ -231,12 +233,12 @@ function conditionOf(name: string): string {
   return 'types' in rule ? rule.types.map(type => `\`'${type}'\``).join(', ') : ''
 }
 
-/** What a default in the documents means: `16 MiB`, `30,000`, `0o600`, `'stale'`, false, none. */
-function meaningOf(stated: string): unknown {
+/** Parses a documented default: `16 MiB`, `30,000`, `0o600`, `'stale'`, false; undefined if none. */
+function parseDefault(stated: string): unknown {
   const [, number, unit] = /^(0o\d+|[\d,]+)(?: (KiB|MiB))?/.exec(stated) ?? []
   if (number !== undefined) {
     return Number(number.replaceAll(',', '')) * (unit === 'MiB' ? 1 << 20 : unit ? 1 << 10 : 1)
   }
-  const [truth] = /^(?:true|false)\b/.exec(stated) ?? []
-  return truth === undefined ? quoted(stated)[0] : truth === 'true'
+  const [boolean] = /^(?:true|false)\b/.exec(stated) ?? []
+  return boolean === undefined ? quoted(stated)[0] : boolean === 'true'
 }

@@ -16,6 +16,12 @@ export function fdTargets(): string[] {
   })
 }
 
+/** Returns what each open descriptor refers to once pending handles have closed, sorted. */
+export async function settledFdTargets(): Promise<string[]> {
+  for (let i = 0; i < 3; i++) await setImmediate()
+  return fdTargets().sort()
+}
+
 let before: string[] = []
 
 beforeAll(() => {

@@ -67,12 +67,12 @@ export const countFdsOf = (pid: number | undefined) => readdirSync(`/proc/${pid}
  * Returns a descriptor to send, and a promise that resolves when its last duplicate is closed, in
  * every process and in every message in flight. `close` closes the caller's own.
  */
-export function canary(): { fd: number; close(): void; gone: Promise<void> } {
+export function canary(): { fd: number; close(): void; released: Promise<void> } {
   const [probe, sent] = pair({ protocol: 'raw' })
   track(probe)
-  const gone = probe.receive().then(message => {
+  const released = probe.receive().then(message => {
     if (message !== null) throw new Error('A canary was written to')
   })
-  gone.catch(() => {})
-  return { fd: sent.fd, close: () => sent.destroy(), gone }
+  released.catch(() => {})
+  return { fd: sent.fd, close: () => sent.destroy(), released }
 }

@@ -3,8 +3,8 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { describe, expect, it } from 'vitest'
-import { destroyChannelsAfterEach, loopTurns } from '../support/channels.js'
-import { fdTargets } from '../support/descriptors.js'
+import { destroyChannelsAfterEach } from '../support/channels.js'
+import { settledFdTargets } from '../support/descriptors.js'
 import { cleanUpAfterEach, Peer, temporaryDirectory, testPath } from '../support/processes.js'
 import {
   acceptNext,
@@ -25,33 +25,30 @@ cleanUpAfterEach()
 
 const FILE = new URL('../support/children/worker-streams.mjs', import.meta.url)
 
-/** What is open once all that ends on its own has ended. */
-async function settled(): Promise<string[]> {
-  await loopTurns(3)
-  return fdTargets().sort()
-}
+describe('a terminated worker thread', () => {
+  it.each(['queues', 'listens', 'waits', 'busy'])(
+    'leaves no descriptor and no socket file behind (case %s)',
+    async name => {
+      const before = await settledFdTargets()
+      for (const connected of [async () => streamPair(LINES), () => tcpPair(LINES)]) {
+        const [a, b] = await connected()
+        a.on('error', () => {})
+        const path = join(temporaryDirectory(), 's')
+        const worker = new Worker(FILE, { workerData: { name, fd: b.detach(), path } })
+        a.send('hello')
+        await once(worker, 'message')
+        await worker.terminate()
+        // The listener's socket file is removed, and the peer sees the end.
+        expect(existsSync(path)).toBe(false)
+        a.on('message', () => {})
+        await whenClosed(a)
+      }
+      expect(await settledFdTargets()).toEqual(before)
+    },
+  )
 
-describe('a worker thread that is terminated', () => {
-  it.each(['queues', 'listens', 'waits', 'busy'])('leaves nothing open: it %s', async name => {
-    const before = await settled()
-    for (const connected of [async () => streamPair(LINES), () => tcpPair(LINES)]) {
-      const [a, b] = await connected()
-      a.on('error', () => {})
-      const path = join(temporaryDirectory(), 's')
-      const worker = new Worker(FILE, { workerData: { name, fd: b.detach(), path } })
-      a.send('hello')
-      await once(worker, 'message')
-      await worker.terminate()
-      // The other end hears of it; the path goes with its listener.
-      expect(existsSync(path)).toBe(false)
-      a.on('message', () => {})
-      await whenClosed(a)
-    }
-    expect(await settled()).toEqual(before)
-  })
-
-  it('twenty at once, while they talk', async () => {
-    const before = await settled()
+  it('leaves no descriptor behind if twenty exchange messages at once', async () => {
+    const before = await settledFdTargets()
     await Promise.all(
       Array.from({ length: 20 }, async () => {
         const [a, b] = streamPair(LINES)
@@ -68,12 +65,12 @@ describe('a worker thread that is terminated', () => {
         await whenClosed(a)
       }),
     )
-    expect(await settled()).toEqual(before)
+    expect(await settledFdTargets()).toEqual(before)
   }, 60_000)
 })
 
-describe('what is unsent at the end', () => {
-  it('of a process is tried once', async () => {
+describe('an unsent message', () => {
+  it('gets one write attempt when the process exits', async () => {
     for (const where of ['', { host: '127.0.0.1', port: 0 }]) {
       const listener = await startListener(where, { protocol: 'length_prefixed', encoding: 'text' })
       const peer = new Peer(process.execPath, [
@@ -87,7 +84,7 @@ describe('what is unsent at the end', () => {
     }
   })
 
-  it('of a worker thread that exits is tried once', async () => {
+  it('gets one write attempt when the worker thread exits', async () => {
     const [a, b] = streamPair(LINES)
     const worker = new Worker(FILE, { workerData: { name: 'exits', fd: b.detach() } })
     const exited = once(worker, 'exit')
@@ -95,7 +92,7 @@ describe('what is unsent at the end', () => {
     await exited
   })
 
-  it('close resolves when all is sent, and process.exit after that loses nothing', async () => {
+  it('is sent before close resolves, so that process.exit then loses nothing', async () => {
     const peer = new Peer(process.execPath, [
       testPath('support/children/streams.mjs'),
       'close-then-exit',

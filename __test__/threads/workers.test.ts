@@ -7,27 +7,26 @@ import {
   countOpen,
   destroyChannelsAfterEach,
   JSONCOMM,
-  loopTurns,
   receiveValues,
   track,
   withFd,
 } from '../support/channels.js'
-import { fdTargets } from '../support/descriptors.js'
+import { settledFdTargets } from '../support/descriptors.js'
 import { canary, pairWithOptions, TRANSPORTS } from '../support/rights.js'
 
 destroyChannelsAfterEach()
 
 const FILE = new URL('../support/children/worker.mjs', import.meta.url)
 
-/** A worker of children/worker.mjs in a case, with one end of a pair; the other end. */
-async function start(name: string): Promise<[Worker, Channel]> {
-  const [here, there] = channelPair()
-  const worker = new Worker(FILE, { workerData: { name, fd: there.detach() } })
+/** Starts a worker in a case of children/worker.mjs with one half of a pair; returns the other half. */
+async function startWorker(name: string): Promise<[Worker, Channel]> {
+  const [ours, theirs] = channelPair()
+  const worker = new Worker(FILE, { workerData: { name, fd: theirs.detach() } })
   await once(worker, 'message')
-  return [worker, here]
+  return [worker, ours]
 }
 
-/** Sends a burst of messages with descriptors, until the worker has gone. */
+/** Sends a burst of messages with descriptors, up to the end of the worker. */
 function flood(channel: Channel, fd: number) {
   try {
     for (let i = 0; i < 100; i++) channel.send({ text: 'x'.repeat(100) }, { fds: [fd, fd] })
@@ -36,49 +35,43 @@ function flood(channel: Channel, fd: number) {
   }
 }
 
-/** Ends a worker that was sent a burst, when it has told of it; `exits` ends itself. */
-async function ended(worker: Worker, name: string) {
-  // Its last message and its end may come in one turn, between which no promise is heard.
+/** Terminates a worker once it has reported the burst; the worker of `exits` ends by itself. */
+async function terminate(worker: Worker, name: string) {
+  // The last message and 'exit' may come in one turn, so waiting for one could miss the other.
   if (name === 'exits') return void (await once(worker, 'exit'))
   if (name !== 'idle') await once(worker, 'message')
   await worker.terminate()
 }
 
-/** The descriptors that are there once all that ends on its own has ended. */
-async function settled(): Promise<string[]> {
-  await loopTurns(3)
-  return fdTargets().sort()
-}
-
 describe.each(TRANSPORTS)('a worker thread with descriptors over %s', (_, options) => {
-  /** One end is the worker's; the other, and descriptors that it was sent. */
-  async function sentTo(name: string) {
+  /** Starts a worker and sends it descriptors; `released` resolves when all of them are closed. */
+  async function startWithBurst(name: string) {
     const [a, b] = pairWithOptions(options, options)
     const worker = new Worker(FILE, { workerData: { name, fd: b.detach(), options } })
     await once(worker, 'message')
     const watched = canary()
     flood(a, watched.fd)
     watched.close()
-    return [worker, a, watched.gone] as const
+    return [worker, a, watched.released] as const
   }
 
   it.each(['reads', 'keeps', 'busy', 'awaits', 'idle', 'queues', 'exits'])(
-    'ends with some undelivered or queued, which are nowhere then: it %s',
+    'closes undelivered and queued descriptors when it ends (case %s)',
     async name => {
-      const before = await settled()
-      const [worker, a, gone] = await sentTo(name)
+      const before = await settledFdTargets()
+      const [worker, a, released] = await startWithBurst(name)
       a.on('error', () => {})
-      await ended(worker, name)
+      await terminate(worker, name)
       a.destroy()
-      await gone
-      expect(await settled()).toEqual(before)
+      await released
+      expect(await settledFdTargets()).toEqual(before)
     },
   )
 })
 
 describe('a worker thread', () => {
-  it('has its own channels, which talk to those of the main thread', async () => {
-    const [worker, channel] = await start('echo')
+  it('exchanges messages and descriptors with the main thread', async () => {
+    const [worker, channel] = await startWorker('echo')
     await withFd(async fd => {
       const { value, fds } = await channel.request({ hello: 1 }, { fds: [fd] })
       expect([value, fds.length, fds.kind(0)]).toEqual([{ hello: 1 }, 1, 'chardev'])
@@ -88,33 +81,33 @@ describe('a worker thread', () => {
     expect(countOpen('/dev/full')).toBe(0)
   })
 
-  it('that ends by itself closes what it had open', async () => {
-    const before = await settled()
-    const [worker, channel] = await start('ends')
+  it('closes its descriptors when it ends by itself', async () => {
+    const before = await settledFdTargets()
+    const [worker, channel] = await startWorker('ends')
     await once(worker, 'exit')
     channel.destroy()
-    expect(await settled()).toEqual(before)
+    expect(await settledFdTargets()).toEqual(before)
   })
 
   it.each(['reads', 'keeps', 'busy', 'awaits', 'idle', 'queues', 'exits'])(
-    'that is terminated in mid-burst leaves nothing open: it %s',
+    'leaves no descriptor open when it is terminated during a burst (case %s)',
     async name => {
-      const before = await settled()
-      const [worker, channel] = await start(name)
+      const before = await settledFdTargets()
+      const [worker, channel] = await startWorker(name)
       await withFd(async fd => {
         flood(channel, fd)
-        await ended(worker, name)
+        await terminate(worker, name)
       })
       channel.destroy()
-      expect(await settled()).toEqual(before)
+      expect(await settledFdTargets()).toEqual(before)
     },
     60_000,
   )
 
-  it('fifty of them, one after the other and in tens, leave nothing open', async () => {
-    const before = await settled()
+  it('leaves no descriptor open after fifty terminations, in sequence and ten at a time', async () => {
+    const before = await settledFdTargets()
     const one = async (name: string) => {
-      const [worker, channel] = await start(name)
+      const [worker, channel] = await startWorker(name)
       await withFd(async fd => {
         flood(channel, fd)
         await once(worker, 'message')
@@ -126,19 +119,19 @@ describe('a worker thread', () => {
     for (let i = 0; i < 4; i++) {
       await Promise.all(Array.from({ length: 10 }, (_, k) => one(k % 2 ? 'reads' : 'keeps')))
     }
-    expect(await settled()).toEqual(before)
+    expect(await settledFdTargets()).toEqual(before)
   }, 120_000)
 
-  it('does not harm the channels of others when it is terminated', async () => {
+  it("does not affect another thread's channels when it is terminated", async () => {
     const [a, b] = channelPair()
-    const [worker] = await start('idle')
+    const [worker] = await startWorker('idle')
     a.send(1)
     await worker.terminate()
     a.send(2)
     expect(await receiveValues(b, 2)).toEqual([1, 2])
   })
 
-  it('can be given the descriptor of a detached channel, and give it back', async () => {
+  it('takes over the descriptor of a detached channel and returns it', async () => {
     const [a, b] = pair(JSONCOMM)
     track(a)
     a.send('for the worker')
