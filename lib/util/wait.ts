@@ -1,5 +1,5 @@
 import { abortError, timeoutError } from './errors.js'
-import { clearTimeout, setTimeout } from './timers.js'
+import { clearTimeout, now, setTimeout } from './timers.js'
 
 /** How long an operation may take, and the signal that aborts it. */
 export interface WaitLimits {
@@ -69,4 +69,31 @@ export function withLimits<T>(
     const stop = startLimits(limits, details, reject)
     promise.then(resolve, reject).finally(stop)
   })
+}
+
+/** The end of an operation that consists of several waits and has one timeout. */
+export class Deadline {
+  /** The timeout of the whole operation (ms; 0: no limit). */
+  readonly timeout: number
+  readonly #end: number
+
+  /** The timeout starts now. */
+  constructor(timeout: number) {
+    this.timeout = timeout
+    this.#end = timeout === 0 ? Number.POSITIVE_INFINITY : now() + timeout
+  }
+
+  /** Returns the deadline that ends first; `one` if both end at the same time. */
+  static first(one: Deadline, other: Deadline): Deadline {
+    return one.#end <= other.#end ? one : other
+  }
+
+  get isOver(): boolean {
+    return this.#end <= now()
+  }
+
+  /** The timeout of the next wait: the time left, in whole milliseconds, at least 1; 0: no limit. */
+  get remaining(): number {
+    return this.timeout === 0 ? 0 : Math.max(1, Math.ceil(this.#end - now()))
+  }
 }

@@ -1,46 +1,41 @@
 import type { Channel } from '../../channel/channel.js'
 import type { Listener } from '../../open/listener.js'
 import { abortError, closedError, timeoutError } from '../../util/errors.js'
-import type { Limit } from './handshake.js'
+import { startLimits } from '../../util/wait.js'
+import type { Limits } from './handshake.js'
 
 /**
- * The next connection of a listener, which accepts none beyond it: one that nobody waits for any more
- * is not taken out of the backlog.
+ * Waits for the next connection of a listener. A call that gives up takes none out of the backlog.
  *
  * # Errors
- * ERR_FDWIRE_TIMEOUT, AbortError; what the listener has failed with, ERR_FDWIRE_CLOSED.
+ * ERR_FDWIRE_TIMEOUT, AbortError; the error of the listener, ERR_FDWIRE_CLOSED.
  */
 export function accept(
   listener: Listener<Channel<string>>,
-  { deadline, timeout, signal }: Limit,
+  { deadline, signal }: Limits,
 ): Promise<Channel<string>> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) throw abortError(signal)
     if (listener.closed) throw closedError('waitForConnection')
     let failure: Error | undefined
-    const settle = () => {
-      clearTimeout(timer)
-      signal?.removeEventListener('abort', onAbort)
+    const stop = () => {
+      stopLimits()
       listener.off('connection', onConnection).off('error', onError).off('close', onClose)
     }
-    const giveUp = (error: unknown) => {
-      settle()
-      reject(error)
-    }
     const onConnection = (channel: Channel<string>) => {
-      settle()
+      stop()
       resolve(channel)
     }
     const onError = (error: Error) => {
       failure = error
     }
+    const giveUp = (error: Error) => {
+      stop()
+      reject(error)
+    }
     const onClose = () => giveUp(failure ?? closedError('waitForConnection'))
-    const onAbort = () => giveUp(abortError(signal as AbortSignal))
-    const late = () => giveUp(timeoutError('No client has come', timeout))
-    const left = Math.max(0, Math.ceil(deadline - performance.now()))
-    // The listener keeps the process alive, or not if it is unref'd: a time limit alone shall not.
-    const timer = deadline === Number.POSITIVE_INFINITY ? undefined : setTimeout(late, left).unref()
-    signal?.addEventListener('abort', onAbort, { once: true })
+    const late = () => timeoutError('No client connected', deadline.timeout)
+    const stopLimits = startLimits({ timeout: deadline.remaining, signal }, { late }, giveUp)
     listener.on('connection', onConnection).on('error', onError).on('close', onClose)
   })
 }

@@ -2,111 +2,109 @@ import type { Channel } from '../../channel/channel.js'
 import { connect } from '../../open/open.js'
 import type { Address } from '../../options/address.js'
 import { checkTimeout, checkWait, type WaitOptions } from '../../options/check.js'
-import { Conversation } from './conversation.js'
-import { firstOf, greet, limitOf } from './handshake.js'
+import { Deadline } from '../../util/wait.js'
+import { Connection } from './connection.js'
+import { clientHandshake, type Limits } from './handshake.js'
 import {
   CHANNEL,
   checkClientOptions,
-  checkClientOver,
+  checkOver,
   type UdsClientOptions,
   type UdsOverOptions,
 } from './options.js'
 
-/** How long `connect` may take (ms). */
+/** Default `timeout` of `connect` (ms). */
 const CONNECT_TIMEOUT = 10_000
 
-/** The client: it connects, says READY, and answers what the server asks. */
+/** The client: it connects, sends READY, and answers the server's messages. */
 export class UdsClient {
-  readonly #conversation: Conversation
+  readonly #connection: Connection
 
-  private constructor(conversation: Conversation) {
-    this.#conversation = conversation
+  private constructor(connection: Connection) {
+    this.#connection = connection
   }
 
   /**
-   * Connects to a server, and shakes hands.
+   * Connects to a server and performs the handshake. Closes the connection if that fails.
    *
    * # Errors
-   * Those of the package's `connect`: ENOENT, ECONNREFUSED …; ERR_FDWIRE_HANDSHAKE where the server
-   * answers anything but OK, or leaves; ERR_FDWIRE_TIMEOUT after `timeout`, or where the handshake
-   * alone takes longer than `handshakeTimeout` (both ms, 10,000); AbortError. The connection is closed
-   * then.
+   * Those of the package's `connect`: ENOENT, ECONNREFUSED …; ERR_FDWIRE_HANDSHAKE if the server sends
+   * anything but OK, or closes; ERR_FDWIRE_TIMEOUT after `timeout`, or if the handshake alone takes
+   * longer than `handshakeTimeout` (both ms, 10,000); AbortError.
    */
   static async connect(path: Address, options: UdsClientOptions = {}): Promise<UdsClient> {
     const { handshakeTimeout, rest } = checkClientOptions(options)
-    const whole = limitOf(checkTimeout(options.timeout, CONNECT_TIMEOUT), options.signal)
+    const { signal } = options
+    const whole = new Deadline(checkTimeout(options.timeout, CONNECT_TIMEOUT))
     const channel = await connect(path, { ...rest, ...CHANNEL })
-    const limit = firstOf(whole, limitOf(handshakeTimeout, options.signal))
-    return UdsClient.#greet(channel, limit)
+    const deadline = Deadline.first(whole, new Deadline(handshakeTimeout))
+    return UdsClient.#shakeHands(channel, { deadline, signal })
   }
 
   /**
-   * A client on a channel of uds_comms, of encoding text; it is the client's from then on.
+   * Performs the handshake on a uds_comms channel of encoding `'text'`, which the client owns afterwards.
    *
    * # Errors
-   * As `connect`, whose `timeout` has no default here (ms, 0: none).
+   * Those of `connect`. `timeout` has no default here (ms; 0: no limit).
    */
   static async over(
     channel: Channel<string>,
     options: UdsOverOptions & WaitOptions = {},
   ): Promise<UdsClient> {
-    const handshakeTimeout = checkClientOver(channel, options)
-    const { timeout, signal } = checkWait('UdsClient.over', {
-      timeout: options.timeout,
-      signal: options.signal,
-    })
-    const limit = firstOf(limitOf(timeout, signal), limitOf(handshakeTimeout, signal))
-    return UdsClient.#greet(channel, limit)
+    const handshakeTimeout = checkOver('UdsClient.over', channel, options, ['timeout', 'signal'])
+    const { timeout, signal } = checkWait('UdsClient.over', options, 0, ['handshakeTimeout'])
+    const deadline = Deadline.first(new Deadline(timeout), new Deadline(handshakeTimeout))
+    return UdsClient.#shakeHands(channel, { deadline, signal })
   }
 
-  static async #greet(channel: Channel<string>, limit: ReturnType<typeof limitOf>) {
-    const conversation = new Conversation(channel)
+  static async #shakeHands(channel: Channel<string>, limits: Limits): Promise<UdsClient> {
+    const connection = new Connection(channel)
     try {
-      await greet(channel, limit)
+      await clientHandshake(channel, limits)
     } catch (error) {
       channel.destroy()
       throw error
     }
-    return new UdsClient(conversation)
+    return new UdsClient(connection)
   }
 
   /** The channel underneath. */
   get channel(): Channel<string> {
-    return this.#conversation.channel
+    return this.#connection.channel
   }
 
   /**
-   * Sends a text; resolves when the kernel has it.
+   * Sends a text; resolves when the kernel has taken it.
    *
    * # Errors
-   * EPIPE when the server has gone; ERR_FDWIRE_UNENCODABLE for `''`, which no receiver of the original
-   * can receive; ERR_FDWIRE_ILL_FORMED_TEXT; ERR_FDWIRE_QUEUE_FULL; ERR_FDWIRE_CLOSED; TypeError.
+   * EPIPE if the server has closed; ERR_FDWIRE_UNENCODABLE for `''`, which no receiver of the original
+   * delivers; ERR_FDWIRE_ILL_FORMED_TEXT; ERR_FDWIRE_QUEUE_FULL; ERR_FDWIRE_CLOSED; TypeError.
    */
   send(text: string): Promise<void> {
-    return this.#conversation.send(text)
+    return this.#connection.send(text)
   }
 
   /**
-   * Waits for a text; null at the end, from then on for ever.
+   * Waits for a text; null at the end, and in all later calls.
    *
    * # Errors
-   * Rejects for a malformed frame, and the next call gives what stands behind it. Rejects once for what
-   * ends the connection: ERR_FDWIRE_CUT_SHORT where the peer has gone inside of a frame,
-   * ERR_FDWIRE_MESSAGE_TOO_LARGE, ECONNRESET; null comes after that. ERR_FDWIRE_TIMEOUT, AbortError:
-   * then no message was taken. ERR_FDWIRE_CLOSED after `close()`.
+   * The error of a malformed frame: the next call returns the frame behind it. The error that ended the
+   * connection, once, before null: ERR_FDWIRE_CUT_SHORT if the peer closed inside a frame,
+   * ERR_FDWIRE_MESSAGE_TOO_LARGE, ECONNRESET. ERR_FDWIRE_TIMEOUT after `timeout` (ms, default 0: no limit)
+   * and AbortError, which take no message. ERR_FDWIRE_CLOSED after `close()`.
    */
   receive(options: WaitOptions = {}): Promise<string | null> {
-    return this.#conversation.receive(options)
+    return this.#connection.receive(options)
   }
 
   /**
-   * Sends what waits, and closes. A second call gives the same promise.
+   * Sends the queue, then closes. A second call returns the same promise.
    *
    * # Errors
    * Those of `Channel.close`.
    */
   close(): Promise<void> {
-    return this.#conversation.close()
+    return this.#connection.close()
   }
 
   /** The same as `close()`. */

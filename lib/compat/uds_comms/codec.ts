@@ -1,93 +1,99 @@
 import { checkCallOptions } from '../../options/check.js'
+import { describeValue } from '../../util/checks.js'
 import { Queue } from '../../util/queue.js'
-import { Codec as Framing } from '../../wire/codec.js'
+import { Codec as FrameCodec } from '../../wire/codec.js'
 import type { UdsCodecOptions } from './options.js'
 
-/** Gives the next bytes, whatever their number; null, or none at all, at the end. */
+/** Returns the next bytes, in any number; null, undefined or an empty view at the end. */
 export type Read = () => Bytes | Promise<Bytes>
 
 type Bytes = ArrayBufferView | null | undefined
 
-/** What a chunk has brought: a text, or why there is none. */
-type Found = { text: string } | { error: Error }
+/** What a frame was decoded to. */
+type Decoded = { text: string } | { error: Error }
 
-const NOTHING = new Uint8Array(0)
+const EMPTY = new Uint8Array(0)
 
-/** Texts to bytes, and bytes to texts, without a socket and without a handshake. */
+/** Converts texts to bytes and bytes to texts, without a socket and without a handshake. */
 export class Codec {
-  readonly #framing: Framing<'uds_comms', 'text'>
-  readonly #found = new Queue<Found>()
-  /** What the chunk at hand has brought that is no text: behind how many texts it stands. */
+  readonly #codec: FrameCodec<'uds_comms', 'text'>
+  readonly #decoded = new Queue<Decoded>()
+  /** The malformed frames of the current chunk. `before`: how many of its texts come before the frame. */
   #malformed: { error: Error; before: number }[] = []
-  /** The calls take turns. */
-  #turn: Promise<unknown> = Promise.resolve()
+  /** The last `receive` call. Calls run one after another. */
+  #last: Promise<unknown> = Promise.resolve()
 
   /**
-   * A codec: strict, or `lenient` (false) as Python's base64 is, with messages of at most `maxMessage`
-   * (bytes, 16 MiB).
+   * Makes a codec. `lenient` (false) decodes whatever Python's base64 decodes; `maxMessage` is the largest
+   * text (bytes, 16 MiB).
    *
    * # Errors
    * TypeError, RangeError.
    */
   constructor(options: UdsCodecOptions = {}) {
     checkCallOptions('Codec', options, ['lenient', 'maxMessage'])
-    this.#framing = new Framing('uds_comms', {
+    this.#codec = new FrameCodec('uds_comms', {
       ...options,
       onMalformed: (error, before) => this.#malformed.push({ error, before }),
     })
   }
 
   /**
-   * The frame of a text, in the very bytes of the original. That of `''` is `%$`, for which a receiver
-   * of the original waits in vain.
+   * Encodes a text as a frame, with the same bytes as the original.
+   *
+   * The frame of `''` is `%$`. A receiver of the original does not deliver it and waits on.
    *
    * # Errors
    * ERR_FDWIRE_ILL_FORMED_TEXT for a lone surrogate; TypeError.
    */
   encode(text: string): Buffer {
-    return this.#framing.encode(text)
+    return this.#codec.encode(text)
   }
 
   /**
-   * Takes bytes from `read` until a whole message stands, and gives its text; what is left over is for
-   * the next call. null where `read` gives null or no bytes; a later call goes on where this one has
-   * stopped. Calls take turns.
+   * Calls `read` until a frame is complete and returns its text; null if `read` returns the end.
+   *
+   * Bytes behind the frame are kept for the next call. After null a later call continues where this one
+   * stopped, even inside a frame. Concurrent calls run one after another.
    *
    * # Errors
-   * Rejects for a malformed frame, once; the next call gives what stands behind it. What `read` throws.
-   * ERR_FDWIRE_MESSAGE_TOO_LARGE for a frame longer than that of `maxMessage` bytes: nothing comes
-   * after that.
+   * The error of a malformed frame, once: the next call returns the frame behind it. What `read` throws.
+   * ERR_FDWIRE_MESSAGE_TOO_LARGE for a frame that is longer than that of `maxMessage` bytes; then every
+   * later call rejects too.
    */
   receive(read: Read): Promise<string | null> {
-    const turn = this.#turn.then(() => this.#receive(read))
-    this.#turn = turn.catch(() => {})
-    return turn
+    const call = this.#last.then(() => this.#receive(read))
+    this.#last = call.catch(() => {})
+    return call
   }
 
   async #receive(read: Read): Promise<string | null> {
-    if (typeof read !== 'function') throw new TypeError('receive takes a function that gives bytes')
+    if (typeof read !== 'function') {
+      throw new TypeError(`receive takes a function that returns bytes, not ${describeValue(read)}`)
+    }
     for (;;) {
-      const found = this.#found.shift()
-      if (found !== undefined) {
-        if ('error' in found) throw found.error
-        return found.text
+      const decoded = this.#decoded.shift()
+      if (decoded !== undefined) {
+        if ('error' in decoded) throw decoded.error
+        return decoded.text
       }
-      // Throws where the last chunk was the end of it, even if no more bytes come.
-      this.#framing.push(NOTHING)
+      // Throws the fatal error of the last chunk, if there was one, before it waits for more bytes.
+      this.#codec.push(EMPTY)
       const bytes = await read()
       if (bytes === null || bytes === undefined || bytes.byteLength === 0) return null
       this.#push(bytes)
     }
   }
 
+  /** Decodes a chunk. Texts and malformed frames are queued in the order of the stream. */
   #push(bytes: ArrayBufferView): void {
     this.#malformed = []
-    const texts = this.#framing.push(bytes)
+    const texts = this.#codec.push(bytes)
     let next = 0
     for (const { error, before } of this.#malformed) {
-      while (next < before) this.#found.push({ text: texts[next++] as string })
-      this.#found.push({ error })
+      while (next < before) this.#decoded.push({ text: texts[next++] as string })
+      this.#decoded.push({ error })
     }
-    while (next < texts.length) this.#found.push({ text: texts[next++] as string })
+    while (next < texts.length) this.#decoded.push({ text: texts[next++] as string })
   }
 }

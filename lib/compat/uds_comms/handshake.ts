@@ -1,91 +1,81 @@
 import type { Channel } from '../../channel/channel.js'
-import { FdwireError, timeoutError } from '../../util/errors.js'
+import { describeValue } from '../../util/checks.js'
+import { errorCode, FdwireError, timeoutError } from '../../util/errors.js'
+import type { Deadline } from '../../util/wait.js'
 import type { Message } from '../../wire/message.js'
 
 const READY = 'READY'
 const OK = 'OK'
 
-/** Until when something is to be done. */
-export interface Limit {
-  /** Time (ms of performance.now), infinite for none. */
-  deadline: number
-  /** How long that was when it began (ms), to be told. */
-  timeout: number
+/** Characters of an unexpected answer that the error shows. */
+const MAX_SHOWN = 32
+
+/** When an operation gives up. */
+export interface Limits {
+  deadline: Deadline
   signal: AbortSignal | undefined
 }
 
-/** A limit that begins now; a `timeout` of 0 is none. */
-export function limitOf(timeout: number, signal: AbortSignal | undefined): Limit {
-  const deadline = timeout === 0 ? Number.POSITIVE_INFINITY : performance.now() + timeout
-  return { deadline, timeout, signal }
-}
-
-/** The limit that is over first. */
-export function firstOf(one: Limit, other: Limit): Limit {
-  return one.deadline <= other.deadline ? one : other
-}
-
 /**
- * The client's half: says READY, and wants OK as the first answer.
+ * Performs the client's half of the handshake: sends READY and expects OK as the first message.
  *
  * # Errors
  * ERR_FDWIRE_HANDSHAKE, ERR_FDWIRE_TIMEOUT, AbortError.
  */
-export function greet(channel: Channel<string>, limit: Limit): Promise<void> {
-  return explained(limit, async () => {
+export function clientHandshake(channel: Channel<string>, limits: Limits): Promise<void> {
+  return asHandshake(limits, async () => {
     channel.send(READY)
-    const answer = await next(channel, limit, 'strictly')
-    if (answer === null) throw failed('the server has left before it said OK')
-    if (answer.value !== OK) throw failed('the server has answered something else than OK')
+    const answer = await channel.receiveStrictly(nextWait(limits))
+    if (answer === null) throw handshakeError('the server closed the connection before it sent OK')
+    if (answer.value === OK) return
+    const shown = describeValue(answer.value.slice(0, MAX_SHOWN))
+    throw handshakeError(`the server sent ${shown} instead of OK`)
   })
 }
 
 /**
- * The server's half: waits for READY, and says OK. Whatever else comes before is dropped.
+ * Performs the server's half of the handshake: waits for READY and sends OK. Drops other texts and
+ * malformed frames that come before READY.
  *
  * # Errors
  * ERR_FDWIRE_HANDSHAKE, ERR_FDWIRE_TIMEOUT, AbortError.
  */
-export function admit(channel: Channel<string>, limit: Limit): Promise<void> {
-  return explained(limit, async () => {
-    for (;;) {
-      const message = await next(channel, limit)
-      if (message === null) throw failed('the client has left before it said READY')
-      if (message.value === READY) break
-    }
+export function serverHandshake(channel: Channel<string>, limits: Limits): Promise<void> {
+  return asHandshake(limits, async () => {
+    let message: Message<string> | null
+    do {
+      message = await channel.receive(nextWait(limits))
+      if (message === null) {
+        throw handshakeError('the client closed the connection before it sent READY')
+      }
+    } while (message.value !== READY)
     channel.send(OK)
   })
 }
 
-/** The next message; malformed ones are passed over unless they are to be told. */
-async function next(
-  channel: Channel<string>,
-  { deadline, timeout, signal }: Limit,
-  strictly?: 'strictly',
-): Promise<Message<string> | null> {
-  const left = deadline - performance.now()
-  if (left <= 0) throw late(timeout)
-  const wait = { timeout: left === Number.POSITIVE_INFINITY ? 0 : Math.ceil(left), signal }
-  return strictly ? channel.receiveStrictly(wait) : channel.receive(wait)
+/** Checks the deadline itself, which a peer that never pauses would otherwise pass. */
+function nextWait({ deadline, signal }: Limits) {
+  if (deadline.isOver) throw handshakeTimeout(deadline)
+  return { timeout: deadline.remaining, signal }
 }
 
-/** Says of any failure that it was one of the handshake, unless our own side has given up. */
-async function explained(limit: Limit, work: () => Promise<void>): Promise<void> {
+/** Makes every error of `work` an error of the handshake, except those by which this side gave up. */
+async function asHandshake({ deadline }: Limits, work: () => Promise<void>): Promise<void> {
   try {
     await work()
   } catch (error) {
-    const { code, message } = error as Error & { code?: string }
-    if (code === 'ERR_FDWIRE_TIMEOUT') throw late(limit.timeout)
+    const code = errorCode(error)
+    if (code === 'ERR_FDWIRE_TIMEOUT') throw handshakeTimeout(deadline)
     if (code === 'ERR_FDWIRE_HANDSHAKE' || code === 'ABORT_ERR') throw error
-    throw failed(message, error)
+    throw handshakeError((error as Error).message, error)
   }
 }
 
-function failed(why: string, cause?: unknown): FdwireError {
-  const message = `The handshake has failed: ${why}`
+function handshakeError(reason: string, cause?: unknown): FdwireError {
+  const message = `The handshake has failed: ${reason}`
   return new FdwireError('ERR_FDWIRE_HANDSHAKE', message, cause === undefined ? {} : { cause })
 }
 
-function late(timeout: number): FdwireError {
-  return timeoutError('The handshake was not done', timeout)
+function handshakeTimeout({ timeout }: Deadline): FdwireError {
+  return timeoutError('The handshake did not complete', timeout)
 }

@@ -1,7 +1,8 @@
 /**
- * uds_comms in the words of its original: one server and one client that exchange texts.
+ * The API of the original uds_comms: a server and a client that exchange texts.
  *
- * The framing is native; the handshake, READY one way and OK the other, belongs to the classes here.
+ * The protocol `uds_comms` is the framing alone. The classes here add the handshake: the client sends
+ * READY, the server answers OK.
  */
 
 export { UdsClient } from './client.js'
@@ -14,5 +15,5 @@ export type {
 } from './options.js'
 export { UdsServer } from './server.js'
 
-/** By convention the last message of a server: the client ends, without a reply. */
+/** By convention the last message of a server: the client closes and does not answer. */
 export const QUIT = 'QUIT'

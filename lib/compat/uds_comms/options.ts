@@ -1,76 +1,81 @@
-import type { Channel } from '../../channel/channel.js'
 import {
   type ChannelOptions,
   type CodecOptions,
   type ConnectOptions,
   checkCallOptions,
+  checkChannel,
   type ListenOptions,
-  type WaitOptions,
 } from '../../options/check.js'
-import { checkInteger, describeValue } from '../../util/checks.js'
+import { checkInteger } from '../../util/checks.js'
 
 /** Options of `Codec`: `lenient` (false), `maxMessage` (bytes, 16 MiB). */
 export type UdsCodecOptions = Pick<CodecOptions<'uds_comms', 'text'>, 'lenient' | 'maxMessage'>
 
 /** Options of `over`. */
 export interface UdsOverOptions {
-  /** How long the peer may take for its part of the handshake (ms, 10,000; 0: for ever). */
+  /** How long the peer may take for its half of the handshake (ms, 10,000; 0: no limit). */
   handshakeTimeout?: number | undefined
 }
 
-type Framing = UdsCodecOptions &
+/** Options of every connection. */
+type ConnectionOptions = UdsCodecOptions &
   UdsOverOptions &
   Pick<ChannelOptions<'uds_comms', 'text'>, 'maxQueued'>
 
-/** Options of `UdsServer.listen`; `timeout` (10,000) and `signal` are for the directory's lock. */
-export type UdsServerOptions = Framing &
+/**
+ * Options of `UdsServer.listen`. `timeout` (ms, 10,000; 0: no limit) and `signal` apply to the wait for
+ * the lock on the path's directory.
+ */
+export type UdsServerOptions = ConnectionOptions &
   Pick<
     ListenOptions<'uds_comms', 'text'>,
     'mode' | 'unlink' | 'backlog' | 'allowPeer' | 'timeout' | 'signal'
   >
 
-/** Options of `UdsClient.connect`; `timeout` (10,000) is for all of it, the handshake included. */
-export type UdsClientOptions = Framing &
+/**
+ * Options of `UdsClient.connect`. `timeout` (ms, 10,000; 0: no limit) applies to the whole call,
+ * including the handshake.
+ */
+export type UdsClientOptions = ConnectionOptions &
   Pick<ConnectOptions<'uds_comms', 'text'>, 'timeout' | 'signal'>
 
-const FRAMING = ['lenient', 'maxMessage', 'maxQueued', 'handshakeTimeout']
+const CONNECTION = ['lenient', 'maxMessage', 'maxQueued', 'handshakeTimeout']
 const HANDSHAKE_TIMEOUT = 10_000
 
 /**
- * What all channels of this module are made with.
+ * Options of every channel of this module.
  *
- * Half-open: a peer that has ended its side may still listen, and the kernel is who tells of EPIPE.
+ * They are half-open because a peer that has ended its own side may still read; if it does not, the
+ * kernel reports EPIPE.
  */
 export const CHANNEL = { protocol: 'uds_comms', encoding: 'text', allowHalfOpen: true } as const
 
-/** Checks the options of `UdsServer.listen`; what is left without ours is for `listen`. */
+/** Checks the options of `UdsServer.listen`; `rest` are those that `listen` checks. */
 export function checkServerOptions(options: UdsServerOptions) {
-  const names = [...FRAMING, 'mode', 'unlink', 'backlog', 'allowPeer', 'timeout', 'signal']
+  const names = [...CONNECTION, 'mode', 'unlink', 'backlog', 'allowPeer', 'timeout', 'signal']
   checkCallOptions('UdsServer.listen', options, names)
   return split(options)
 }
 
-/** Checks the options of `UdsClient.connect`; what is left without ours is for `connect`. */
+/** Checks the options of `UdsClient.connect`; `rest` are those that `connect` checks. */
 export function checkClientOptions(options: UdsClientOptions) {
-  checkCallOptions('UdsClient.connect', options, [...FRAMING, 'timeout', 'signal'])
+  checkCallOptions('UdsClient.connect', options, [...CONNECTION, 'timeout', 'signal'])
   return split(options)
 }
 
-/** Checks the options of `over`; the time for the handshake (ms). */
-export function checkOver(call: string, channel: unknown, options: UdsOverOptions): number {
-  checkCallOptions(call, options, ['handshakeTimeout'])
-  if ((channel as Partial<Channel> | undefined)?.protocol !== 'uds_comms') {
-    throw new TypeError(`${call} takes a channel of uds_comms, not ${describeValue(channel)}`)
-  }
-  return handshakeTimeoutOf(options)
-}
-
-/** Checks the options of `UdsClient.over`, which takes time. */
-export function checkClientOver(
+/**
+ * Checks the arguments of `over` and returns `handshakeTimeout` (ms; 0: no limit). `more` are names of
+ * options that the caller checks.
+ */
+export function checkOver(
+  call: string,
   channel: unknown,
-  { timeout: _, signal: __, ...options }: UdsOverOptions & WaitOptions,
+  options: UdsOverOptions,
+  more: readonly string[] = [],
 ): number {
-  return checkOver('UdsClient.over', channel, options)
+  checkCallOptions(call, options, ['handshakeTimeout', ...more])
+  checkChannel(call, channel, 'uds_comms')
+  return handshakeTimeoutOf(options)
 }
 
 function split<O extends UdsOverOptions>(options: O) {

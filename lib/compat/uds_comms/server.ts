@@ -3,12 +3,12 @@ import type { Channel } from '../../channel/channel.js'
 import { listen } from '../../open/listen.js'
 import type { Listener } from '../../open/listener.js'
 import type { Address } from '../../options/address.js'
-import type { WaitOptions } from '../../options/check.js'
-import { checkWait } from '../../options/check.js'
-import { closedError, conflict, FdwireError, systemError } from '../../util/errors.js'
+import { checkWait, type WaitOptions } from '../../options/check.js'
+import { closedError, conflict, errorCode, FdwireError, systemError } from '../../util/errors.js'
+import { Deadline } from '../../util/wait.js'
 import { accept } from './accept.js'
-import { Conversation } from './conversation.js'
-import { admit, firstOf, type Limit, limitOf } from './handshake.js'
+import { Connection } from './connection.js'
+import { type Limits, serverHandshake } from './handshake.js'
 import {
   CHANNEL,
   checkOver,
@@ -17,37 +17,36 @@ import {
   type UdsServerOptions,
 } from './options.js'
 
-/** The server: it has one client at a time, which it asks. */
+/** The server: it has one client at a time and sends it commands. */
 export class UdsServer {
-  /** Where clients come from; undefined over a channel. Its `'drop'` tells of failed handshakes. */
+  /** The listener; undefined over a channel. Its `'drop'` event reports failed handshakes. */
   readonly listener: Listener<Channel<string>> | undefined
   readonly #handshakeTimeout: number
-  /** The only one that comes, over a channel. */
-  #given: Conversation | undefined
-  /** Who has connected and not said READY yet. */
-  #candidate: Conversation | undefined
-  #client: Conversation | undefined
-  #waiting = false
+  #state: 'idle' | 'waiting' | 'closed' = 'idle'
+  /** Over a channel: the one connection, until `waitForConnection()` uses it. */
+  #unused: Connection | undefined
+  /** A client that has connected and not completed the handshake. */
+  #candidate: Connection | undefined
+  #client: Connection | undefined
   #closing: Promise<void> | undefined
 
   private constructor(
     handshakeTimeout: number,
     listener: Listener<Channel<string>> | undefined,
-    given?: Channel<string>,
+    channel?: Channel<string>,
   ) {
     this.#handshakeTimeout = handshakeTimeout
     this.listener = listener
-    if (given !== undefined) this.#given = new Conversation(given)
-    // The 'close' that follows tells who waits.
+    if (channel !== undefined) this.#unused = new Connection(channel)
+    // `waitForConnection()` rejects with the error, at the 'close' that follows.
     listener?.on('error', () => {})
   }
 
   /**
    * Listens at a path, which has the permissions `mode` (0o600) from the beginning.
    *
-   * A socket that is there is removed if nobody listens on it, as `unlink` says (`'stale'`); the
-   * original does what `'always'` does. While one client is served, others wait in the kernel's backlog
-   * (`backlog`, 1).
+   * `unlink` (`'stale'`) says what happens to a socket that exists at the path; the original behaves like
+   * `'always'`. While one client is served, others wait in the kernel's backlog (`backlog`, 1).
    *
    * # Errors
    * Those of the package's `listen`: EADDRINUSE, EEXIST, ENOENT …
@@ -60,8 +59,8 @@ export class UdsServer {
   }
 
   /**
-   * A server on a channel of uds_comms, of encoding text, that has one client: `waitForConnection()`
-   * shakes hands with it. The channel is the server's from then on.
+   * Makes a server of a uds_comms channel of encoding `'text'`, which it owns afterwards. Its one client
+   * is the channel's peer; `waitForConnection()` performs the handshake.
    *
    * # Errors
    * TypeError for a channel of another protocol.
@@ -70,72 +69,76 @@ export class UdsServer {
     return new UdsServer(checkOver('UdsServer.over', channel, options), undefined, channel)
   }
 
-  /** The client's channel; undefined where there is none yet. */
+  /** The client's channel; undefined while there is no client. */
   get channel(): Channel<string> | undefined {
     return this.#client?.channel
   }
 
   /**
-   * Waits for a client, and shakes hands with it. A client that was there before is closed.
+   * Waits for a client and performs the handshake. Closes the previous client first.
    *
-   * What a client sends before READY is dropped. One that leaves, or has not said READY in
-   * `handshakeTimeout` (ms, 10,000), is closed, `'drop'` of the listener tells of it, and the next one
-   * is accepted; over a channel there is no next one, and this rejects.
+   * Messages that a client sends before READY are dropped. A client that closes, or does not send READY
+   * within `handshakeTimeout` (ms, 10,000), is closed, the listener emits `'drop'`, and the next client is
+   * accepted. Over a channel there is no next client, and the call rejects.
    *
    * # Errors
-   * ERR_FDWIRE_TIMEOUT when `timeout` (ms, 0: none) is up, AbortError: a client that has not said READY
-   * is closed then. Over a channel ERR_FDWIRE_HANDSHAKE too. ERR_FDWIRE_CLOSED; what the listener fails
-   * with; ERR_FDWIRE_CONSUMER_CONFLICT while another call waits.
+   * ERR_FDWIRE_TIMEOUT after `timeout` (ms, default 0: no limit) and AbortError, which close a client that
+   * has not sent READY; ERR_FDWIRE_HANDSHAKE over a channel; ERR_FDWIRE_CLOSED; the listener's error;
+   * ERR_FDWIRE_CONSUMER_CONFLICT while another call is pending.
    */
   async waitForConnection(options: WaitOptions = {}): Promise<void> {
     const { timeout, signal } = checkWait('waitForConnection', options)
     this.#checkOpen('waitForConnection')
-    if (this.#waiting) throw conflict('another call of waitForConnection() waits for a client')
-    this.#waiting = true
+    if (this.#state === 'waiting') {
+      throw conflict('another waitForConnection() call is waiting for a client')
+    }
+    this.#state = 'waiting'
     try {
-      const limit = limitOf(timeout, signal)
-      await this.#dismiss()
+      const limits = { deadline: new Deadline(timeout), signal }
+      await this.#closeClient()
       this.#checkOpen('waitForConnection')
-      if (this.listener === undefined) await this.#admitGiven(limit)
-      else await this.#admitNext(this.listener, limit)
+      if (this.listener === undefined) await this.#admitOnly(limits)
+      else await this.#admitNext(this.listener, limits)
     } finally {
-      this.#waiting = false
+      if (this.#state === 'waiting') this.#state = 'idle'
     }
   }
 
   /**
-   * Sends the client a text; resolves when the kernel has it.
+   * Sends the client a text; resolves when the kernel has taken it.
    *
    * # Errors
-   * EPIPE when the client has gone, ENOTCONN when there is none yet; ERR_FDWIRE_UNENCODABLE for `''`,
-   * which no receiver of the original can receive; ERR_FDWIRE_ILL_FORMED_TEXT; ERR_FDWIRE_QUEUE_FULL;
+   * EPIPE if the client has closed, ENOTCONN while there is none; ERR_FDWIRE_UNENCODABLE for `''`, which no
+   * receiver of the original delivers; ERR_FDWIRE_ILL_FORMED_TEXT; ERR_FDWIRE_QUEUE_FULL;
    * ERR_FDWIRE_CLOSED; TypeError.
    */
   async send(text: string): Promise<void> {
-    await this.#conversation('send').send(text)
+    await this.#connected('send').send(text)
   }
 
   /**
-   * Waits for a text of the client; null at its end, for ever, or until `waitForConnection()` is called.
+   * Waits for a text of the client; null at its end, and in all later calls until `waitForConnection()`.
    *
    * # Errors
-   * Rejects for a malformed frame, and the next call gives what stands behind it. Rejects once for what
-   * ends the connection: ERR_FDWIRE_CUT_SHORT where the peer has gone inside of a frame,
-   * ERR_FDWIRE_MESSAGE_TOO_LARGE, ECONNRESET; null comes after that. ENOTCONN when there is no client
-   * yet; ERR_FDWIRE_TIMEOUT, AbortError: then no message was taken. ERR_FDWIRE_CLOSED after `close()`.
+   * The error of a malformed frame: the next call returns the frame behind it. The error that ended the
+   * connection, once, before null: ERR_FDWIRE_CUT_SHORT if the client closed inside a frame,
+   * ERR_FDWIRE_MESSAGE_TOO_LARGE, ECONNRESET. ENOTCONN while there is no client; ERR_FDWIRE_TIMEOUT after
+   * `timeout` (ms, default 0: no limit) and AbortError, which take no message; ERR_FDWIRE_CLOSED after
+   * `close()`.
    */
   async receive(options: WaitOptions = {}): Promise<string | null> {
-    return this.#conversation('receive').receive(options)
+    return this.#connected('receive').receive(options)
   }
 
   /**
-   * Sends what waits, closes the connection and the listener, and removes the path if it is still the
-   * server's. A second call gives the same promise.
+   * Sends the queue, closes the connection and the listener, and removes the path if it is still the
+   * server's. A second call returns the same promise.
    *
    * # Errors
    * Those of `Channel.close`.
    */
   close(): Promise<void> {
+    this.#state = 'closed'
     this.#closing ??= this.#close()
     return this.#closing
   }
@@ -148,48 +151,55 @@ export class UdsServer {
   async #close(): Promise<void> {
     const closed = this.listener?.close()
     this.#candidate?.channel.destroy()
-    this.#given?.channel.destroy()
+    this.#unused?.channel.destroy()
     await this.#client?.close()
     await closed
   }
 
-  /** Closes the client that was there. What it was sent and did not take is told by `send`. */
-  async #dismiss(): Promise<void> {
+  /** Closes the client. Messages that it did not take make their `send` calls reject. */
+  async #closeClient(): Promise<void> {
     const client = this.#client
     this.#client = undefined
     await client?.close().catch(() => {})
   }
 
-  async #admitGiven(limit: Limit): Promise<void> {
-    const given = this.#given
-    if (given === undefined) {
-      const message = 'waitForConnection: over a channel there is one client only, and it came'
+  async #admitOnly(limits: Limits): Promise<void> {
+    const connection = this.#unused
+    if (connection === undefined) {
+      const message =
+        'waitForConnection: a server over a channel has only one client, and it was already admitted'
       throw new FdwireError('ERR_FDWIRE_CLOSED', message)
     }
-    this.#given = undefined
-    await this.#admit(given, firstOf(limit, limitOf(this.#handshakeTimeout, limit.signal)))
+    this.#unused = undefined
+    await this.#admit(connection, this.#handshakeLimits(limits))
   }
 
-  async #admitNext(listener: Listener<Channel<string>>, limit: Limit): Promise<void> {
+  async #admitNext(listener: Listener<Channel<string>>, limits: Limits): Promise<void> {
     for (;;) {
-      const candidate = new Conversation(await accept(listener, limit))
-      const its = firstOf(limit, limitOf(this.#handshakeTimeout, limit.signal))
+      const candidate = new Connection(await accept(listener, limits))
+      const own = this.#handshakeLimits(limits)
       try {
-        await this.#admit(candidate, its)
+        await this.#admit(candidate, own)
         return
       } catch (error) {
-        const { code } = error as { code?: string }
-        if (code === 'ABORT_ERR' || (code === 'ERR_FDWIRE_TIMEOUT' && its === limit)) throw error
+        const code = errorCode(error)
+        if (code === 'ABORT_ERR') throw error
+        if (code === 'ERR_FDWIRE_TIMEOUT' && own.deadline === limits.deadline) throw error
         this.#checkOpen('waitForConnection')
         listener.emit('drop', { reason: 'handshake', error })
       }
     }
   }
 
-  async #admit(candidate: Conversation, limit: Limit): Promise<void> {
+  /** The limits of one handshake: those of the call, or `handshakeTimeout` if that ends first. */
+  #handshakeLimits({ deadline, signal }: Limits): Limits {
+    return { deadline: Deadline.first(deadline, new Deadline(this.#handshakeTimeout)), signal }
+  }
+
+  async #admit(candidate: Connection, limits: Limits): Promise<void> {
     this.#candidate = candidate
     try {
-      await admit(candidate.channel, limit)
+      await serverHandshake(candidate.channel, limits)
       this.#checkOpen('waitForConnection')
       this.#client = candidate
     } catch (error) {
@@ -200,16 +210,14 @@ export class UdsServer {
     }
   }
 
-  #conversation(call: 'send' | 'receive'): Conversation {
+  #connected(call: 'send' | 'receive'): Connection {
     if (this.#client !== undefined) return this.#client
     this.#checkOpen(call)
-    const syscall = call === 'send' ? 'sendmsg' : 'recvmsg'
-    const error = systemError(constants.errno.ENOTCONN, syscall)
-    error.message += ': there is no client, await waitForConnection() first'
-    throw error
+    const hint = 'there is no client: await waitForConnection() first'
+    throw systemError(constants.errno.ENOTCONN, call === 'send' ? 'sendmsg' : 'recvmsg', { hint })
   }
 
   #checkOpen(call: string): void {
-    if (this.#closing !== undefined) throw closedError(call)
+    if (this.#state === 'closed') throw closedError(call)
   }
 }

@@ -1,0 +1,62 @@
+import { constants } from 'node:os'
+import type { Channel } from '../../channel/channel.js'
+import type { WaitOptions } from '../../options/check.js'
+import { closedError, errorCode, systemError } from '../../util/errors.js'
+
+/** The codes of errors that end a channel because its peer has closed. */
+const PEER_CLOSED: readonly unknown[] = ['ECONNRESET', 'ERR_FDWIRE_CUT_SHORT']
+
+/** One connection of a server or client, with the original's results: texts, and null at the end. */
+export class Connection {
+  readonly channel: Channel<string>
+  /** The error that the last `receive` rejected with. */
+  #reported: unknown
+  #hasPeerEnded = false
+  #isClosing = false
+
+  constructor(channel: Channel<string>) {
+    channel.keepMalformed()
+    // Calls report errors. An error that arrives while no call is pending rejects the next one.
+    channel.on('error', () => {})
+    channel.on('end', () => {
+      this.#hasPeerEnded = true
+    })
+    this.channel = channel
+  }
+
+  async send(text: string): Promise<void> {
+    if (this.#isClosing) throw closedError('send')
+    try {
+      await this.channel.sendAndFlush(text)
+    } catch (error) {
+      throw this.#sendError(error)
+    }
+  }
+
+  async receive(options: WaitOptions): Promise<string | null> {
+    try {
+      const message = await this.channel.receiveStrictly(options)
+      message?.fds.close()
+      return message?.value ?? null
+    } catch (error) {
+      // A failed channel rejects every call with the same error: the second time it is the end. A `send`
+      // has already rejected with EPIPE.
+      if (error === this.#reported || errorCode(error) === 'EPIPE') return null
+      this.#reported = error
+      throw error
+    }
+  }
+
+  close(): Promise<void> {
+    this.#isClosing = true
+    return this.channel.close()
+  }
+
+  /** EPIPE if the peer has closed, no matter how the channel noticed; otherwise `error`. */
+  #sendError(error: unknown): unknown {
+    const code = errorCode(error)
+    const hasPeerClosed =
+      PEER_CLOSED.includes(code) || (code === 'ERR_FDWIRE_CLOSED' && this.#hasPeerEnded)
+    return hasPeerClosed ? systemError(constants.errno.EPIPE, 'sendmsg', { cause: error }) : error
+  }
+}
