@@ -1,7 +1,7 @@
 /**
- * Streams with descriptors, by the hundred: each arrives with its own message, in its place.
+ * Long streams of messages with descriptors, to and from another process.
  *
- * What is sent a seed decides, which a failure names. The other end is another process.
+ * The messages are generated from a seed, which the title of a failed test names.
  */
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -16,13 +16,15 @@ import { channelToPeer } from '../support/rights.js'
 destroyChannelsAfterEach()
 cleanUpAfterEach()
 
-// biome-ignore lint/suspicious/noExplicitAny: JavaScript that the child runs too
+// biome-ignore lint/suspicious/noExplicitAny: a JavaScript module, shared with the child
 type Any = any
 const cargo: Any = await import(testPath('support/children/cargo.mjs'))
 
 const FILES = 12
 const COUNT = 150
-type Got = [number, string, number[]]
+/** A received message: its length (bytes), its hash and the inodes of its descriptors. */
+type Received = [number, string, number[]]
+/** A message to send: its length (bytes) and the indices of the files to send with it. */
 interface Item {
   length: number
   fds: number[]
@@ -36,7 +38,8 @@ const PROTOCOLS: [string, Any][] = [
 ]
 const SEEDS = [1, 20_261_121, 0xdead_beef]
 
-function files() {
+/** Creates and opens the files to send. */
+function openFiles() {
   const dir = temporaryDirectory()
   const paths = Array.from({ length: FILES }, (_, i) => join(dir, `${i}`))
   for (const path of paths) writeFileSync(path, path)
@@ -44,16 +47,16 @@ function files() {
   return { paths, fds, inodes: fds.map(fd => fstatSync(fd).ino) }
 }
 
-/** How many descriptors of these files are open here. */
-const ours = (paths: string[]) => fdTargets().filter(link => paths.includes(link)).length
+/** Counts the open descriptors of these files in this process. */
+const countOpenFiles = (paths: string[]) => fdTargets().filter(link => paths.includes(link)).length
 
-const start = (what: string, told: object) => (stdio: (string | number)[]) =>
-  new Peer(process.execPath, [testPath('support/children/cargo.mjs'), what, JSON.stringify(told)], {
+const start = (role: string, args: object) => (stdio: (string | number)[]) =>
+  new Peer(process.execPath, [testPath('support/children/cargo.mjs'), role, JSON.stringify(args)], {
     stdio: stdio as [],
   })
 
-/** Makes a send buffer as small as the kernel allows: a message goes in many pieces. */
-function squeeze(fd: number) {
+/** Shrinks a send buffer to the kernel's minimum, so that a message needs many writes. */
+function shrinkSendBuffer(fd: number) {
   const code =
     'import socket; socket.socket(fileno=3).setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)'
   expect(
@@ -61,77 +64,77 @@ function squeeze(fd: number) {
   ).toBe(0)
 }
 
-/** What must have come, message by message. */
-const framed = (items: Item[], inodes: number[]): Got[] =>
+/** The messages that a framed protocol must deliver. */
+const expectedMessages = (items: Item[], inodes: number[]): Received[] =>
   items.map(({ length, fds }, i) => [
     length,
     createHash('md5').update(cargo.payload(length, i)).digest('hex'),
     fds.map(file => inodes[file] as number),
   ])
 
-/** That chunks without borders are the same bytes, and that each set ends in its message. */
-function expectRaw(got: Got[], items: Item[], inodes: number[]) {
+/** Checks that raw chunks have the right total length and that each set arrives within its message. */
+function expectRawChunks(received: Received[], items: Item[], inodes: number[]) {
   const sets = items.filter(({ fds }) => fds.length > 0).map(({ fds }) => fds.map(f => inodes[f]))
-  expect(got.filter(([, , fds]) => fds.length > 0).map(([, , fds]) => fds)).toEqual(sets)
-  const borders: [number, number][] = []
+  expect(received.filter(([, , fds]) => fds.length > 0).map(([, , fds]) => fds)).toEqual(sets)
+  const ranges: [number, number][] = []
   let sent = 0
   for (const { length, fds } of items) {
-    if (fds.length > 0) borders.push([sent, sent + length])
+    if (fds.length > 0) ranges.push([sent, sent + length])
     sent += length
   }
   let at = 0
-  const places: number[] = []
-  for (const [length, , fds] of got) {
+  const positions: number[] = []
+  for (const [length, , fds] of received) {
     at += length
-    if (fds.length > 0) places.push(at)
+    if (fds.length > 0) positions.push(at)
   }
   expect(at).toBe(sent)
-  const astray = places.filter((place, i) => {
-    const [first, last] = borders[i] as [number, number]
-    return place <= first || place > last
+  const outside = positions.filter((position, i) => {
+    const [first, last] = ranges[i] as [number, number]
+    return position <= first || position > last
   })
-  expect(astray).toEqual([])
+  expect(outside).toEqual([])
 }
 
-function check(name: string, got: Got[], items: Item[], inodes: number[]) {
-  if (name === 'raw') expectRaw(got, items, inodes)
-  else expect(got).toEqual(framed(items, inodes))
+function expectMessages(name: string, received: Received[], items: Item[], inodes: number[]) {
+  if (name === 'raw') expectRawChunks(received, items, inodes)
+  else expect(received).toEqual(expectedMessages(items, inodes))
 }
 
-describe.each(PROTOCOLS)('%s', (name, protocol) => {
+describe.each(PROTOCOLS)('a %s stream with descriptors', (name, protocol) => {
   const options = { ...protocol, maxFds: 4 }
 
   it.each(SEEDS)(
-    'takes them to another process that reads slowly, in pieces: seed %i',
+    'arrives intact in a slow process, over a small send buffer (seed %i)',
     async seed => {
-      const { paths, fds, inodes } = files()
+      const { paths, fds, inodes } = openFiles()
       const items: Item[] = cargo.plan(seed, COUNT, FILES)
       const { channel, peer } = channelToPeer(options, start('receive', { options, seed }))
-      let fulls = 0
+      let timesFull = 0
       await cargo.sendCargo(channel, items, fds, () => {
-        // fdwire asks for a larger buffer when it is full for the first time.
-        if (fulls++ === 1) squeeze(channel.fd)
+        // Not the first time, when fdwire enlarges the send buffer.
+        if (timesFull++ === 1) shrinkSendBuffer(channel.fd)
       })
-      const { received: got, leaked: left, stats } = await peer.receive()
-      check(name, got, items, inodes)
+      const { received, leaked, stats } = await peer.receive()
+      expectMessages(name, received, items, inodes)
       const sentFds = items.reduce((sum, item) => sum + item.fds.length, 0)
       expect(stats).toMatchObject({ receivedFds: sentFds, malformed: 0, noise: 0 })
       expect(channel.stats).toMatchObject({ sent: COUNT, sentFds, queued: 0, queuedFds: 0 })
-      expect([left, ours(paths), fulls > 1]).toEqual([0, FILES, true])
+      expect([leaked, countOpenFiles(paths), timesFull > 1]).toEqual([0, FILES, true])
       for (const fd of fds) closeSync(fd)
     },
   )
 
-  it.each(SEEDS)('brings them from another process: seed %i', async seed => {
-    const { paths, fds, inodes } = files()
+  it.each(SEEDS)('arrives intact from another process (seed %i)', async seed => {
+    const { paths, fds, inodes } = openFiles()
     const items: Item[] = cargo.plan(seed, COUNT, FILES)
-    const told = { options, seed, count: COUNT, paths }
-    const { channel, peer } = channelToPeer(options, start('send', told))
-    const got: Got[] = await cargo.receiveCargo(channel, seed)
-    const { leaked: left, stats } = await peer.receive()
-    check(name, got, items, inodes)
+    const args = { options, seed, count: COUNT, paths }
+    const { channel, peer } = channelToPeer(options, start('send', args))
+    const received: Received[] = await cargo.receiveCargo(channel, seed)
+    const { leaked, stats } = await peer.receive()
+    expectMessages(name, received, items, inodes)
     expect(stats).toMatchObject({ sent: COUNT, queued: 0, queuedFds: 0 })
-    expect([left, ours(paths)]).toEqual([0, FILES])
+    expect([leaked, countOpenFiles(paths)]).toEqual([0, FILES])
     for (const fd of fds) closeSync(fd)
   })
 })

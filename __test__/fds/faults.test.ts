@@ -1,9 +1,9 @@
 /**
- * What goes wrong with descriptors under way: none stays open, in no process, over any type of socket.
+ * Faults while descriptors are in flight: no process may keep one open, over any type of socket.
  *
- * A canary says so: it hears when nobody has its descriptor any more, neither a process nor the kernel.
- * See also bad-input.test.ts and stream-descriptors.test.ts, workers.test.ts, and in Rust
- * crates/channel/tests/descriptors.rs and too_many_descriptors_in_flight.rs.
+ * The tests send a canary, which detects that its last descriptor is closed in every process and in the
+ * kernel. Related tests: channel/bad-input.test.ts, stream/descriptors.test.ts, threads/workers.test.ts,
+ * and in Rust crates/channel/tests/descriptors.rs and too_many_descriptors_in_flight.rs.
  */
 import { once } from 'node:events'
 import { fstatSync } from 'node:fs'
@@ -32,11 +32,11 @@ import { waitUntil, whenClosed } from '../support/streams.js'
 destroyChannelsAfterEach()
 cleanUpAfterEach()
 
-/** A user who has nothing else in flight; root is exempt from that limit. */
+/** A user id with nothing else in flight. Root is exempt from the kernel's limit. */
 const USER = 64_997
 
-/** A message in the frames of a transport, for an end that sends any bytes. */
-function framed(type: string, text: string): Buffer {
+/** Encodes a text in the framing of a transport, for a raw channel. */
+function encodeFrame(type: string, text: string): Buffer {
   const bytes = Buffer.from(text, 'latin1')
   if (type !== 'stream') return bytes
   const head = Buffer.alloc(4)
@@ -44,33 +44,33 @@ function framed(type: string, text: string): Buffer {
   return Buffer.concat([head, bytes])
 }
 
-describe.each(TRANSPORTS)('over %s', (type, options) => {
-  const inRaw = (more = {}) => pairWithOptions(rawOptions(options), { ...options, ...more })
+describe.each(TRANSPORTS)('descriptors in flight over %s', (type, options) => {
+  const rawPair = (more = {}) => pairWithOptions(rawOptions(options), { ...options, ...more })
 
-  it('what RLIMIT_NOFILE of the receiver leaves no room for is refused, and is nowhere', async () => {
+  it('are closed when the receiver has reached RLIMIT_NOFILE, and its message is malformed', async () => {
     const { channel, peer } = channelToPeer(options, nodePeerStarter(options, { limit: 64 }))
     await peer.request({ call: 'adopt', fd: 3 })
     expect(await peer.request({ call: 'collect' })).toBe('ready')
     const before = countFdsOf(peer.child.pid)
     const watched = [3, 100, 253, 3, 60].map(count => ({ count, ...canary() }))
-    const ours = countOpenFds()
+    const openHere = countOpenFds()
     for (const { count, fd } of watched) channel.send(count, { fds: Array(count).fill(fd) })
     channel.send('end')
-    const { received: got } = await peer.receive()
-    const lost = 'ERR_FDWIRE_FDS_TRUNCATED'
-    expect(got).toEqual([[3, 3], lost, lost, [3, 3], lost, ['end', 0]])
-    expect([countFdsOf(peer.child.pid), countOpenFds()]).toEqual([before, ours])
+    const { received } = await peer.receive()
+    const truncated = 'ERR_FDWIRE_FDS_TRUNCATED'
+    expect(received).toEqual([[3, 3], truncated, truncated, [3, 3], truncated, ['end', 0]])
+    expect([countFdsOf(peer.child.pid), countOpenFds()]).toEqual([before, openHere])
     for (const { close } of watched) close()
     await Promise.all(watched.map(({ released }) => released))
   })
 
-  it('ETOOMANYREFS: a message received and a retry works', async () => {
+  it('are refused or queued on ETOOMANYREFS, and are sent after the peer has received some', async () => {
     const user: { uid?: number } = process.getuid?.() === 0 ? { uid: USER } : {}
     const setup = { limit: 64, setup: user }
     const { channel, peer } = channelToPeer(options, nodePeerStarter(options, setup))
     await peer.request({ call: 'adopt', fd: 3 })
     const before = countFdsOf(peer.child.pid)
-    // More than 64 in flight are refused; a user who is not root may have others under way.
+    // The kernel refuses more than 64 in flight. A user other than root may have some in flight already.
     let sent = 0
     let refused: Awaited<ReturnType<typeof peer.request>>
     for (;;) {
@@ -80,7 +80,7 @@ describe.each(TRANSPORTS)('over %s', (type, options) => {
     }
     expect(sent).toBeLessThan(5)
     if (type === 'stream') {
-      // There it waits, since it has its place in the stream.
+      // A stream keeps its order, so the message is queued.
       expect(refused).toMatchObject({ queued: 1, queuedFds: 20 })
     } else {
       expect(refused.error).toMatchObject({ code: 'ETOOMANYREFS' })
@@ -88,24 +88,24 @@ describe.each(TRANSPORTS)('over %s', (type, options) => {
       expect(more).toMatchObject({ queued: 0, queuedFds: 0, closed: false })
       expect(countFdsOf(peer.child.pid)).toBe(before)
     }
-    const take = async () => {
+    const receive = async () => {
       const message = await channel.receive()
-      const got = [message?.value, message?.fds.length]
+      const received = [message?.value, message?.fds.length]
       message?.fds.close()
-      return got
+      return received
     }
-    if (sent > 0) expect(await take()).toEqual([0, 20])
+    if (sent > 0) expect(await receive()).toEqual([0, 20])
     for (let done = type === 'stream'; !done; ) {
       const retried = await peer.request({ call: 'sendFds', value: sent, count: 20 })
       done = retried.error === undefined
       if (user.uid !== undefined) expect(retried).toMatchObject({ kernel: true, queued: 0 })
     }
-    for (let i = Math.min(sent, 1); i <= sent; i++) expect(await take()).toEqual([i, 20])
+    for (let i = Math.min(sent, 1); i <= sent; i++) expect(await receive()).toEqual([i, 20])
     expect(await peer.request({ call: 'flush' })).toMatchObject({ queued: 0, queuedFds: 0 })
     expect(countFdsOf(peer.child.pid)).toBe(before)
   })
 
-  it('EMFILE where a message has to wait: it is refused at the call, and nothing of it stays', async () => {
+  it('are not duplicated when send fails with EMFILE because the message would be queued', async () => {
     const { channel, peer } = channelToPeer(options, nodePeerStarter(options, { limit: 64 }))
     await peer.request({ call: 'adopt', fd: 3 })
     const value = 'x'.repeat(60_000)
@@ -132,7 +132,7 @@ describe.each(TRANSPORTS)('over %s', (type, options) => {
     message?.fds.close()
   })
 
-  it('a peer that is killed before it has received takes them along', async () => {
+  it('are closed when the peer is killed before it receives them', async () => {
     const { channel, peer } = channelToPeer(options, pythonPeerStarter(type))
     channel.on('error', () => {})
     await peer.request({ op: 'open' })
@@ -143,14 +143,14 @@ describe.each(TRANSPORTS)('over %s', (type, options) => {
     watched.close()
     await peer.stop('SIGKILL')
     await watched.released
-    // A datagram socket has no end: the next message tells.
+    // A datagram socket has no end of stream: the next send fails.
     if (type === 'dgram') expect(() => channel.send('x')).toThrow(errorWithCode('ECONNREFUSED'))
-    else await whenClosed(listened(channel))
+    else await whenClosed(readAll(channel))
     channel.destroy()
     await waitUntil(() => countOpenFds() <= before)
   })
 
-  it('a peer that is killed while it has them takes them along', async () => {
+  it('are closed when the peer is killed after it has received them', async () => {
     const { channel, peer } = channelToPeer(options, pythonPeerStarter(type))
     const watched = canary()
     channel.send(1, { fds: [watched.fd] })
@@ -161,7 +161,7 @@ describe.each(TRANSPORTS)('over %s', (type, options) => {
     channel.destroy()
   })
 
-  it('what was queued for a peer that is killed is closed', async () => {
+  it('are closed in the send queue when the peer is killed', async () => {
     const { channel, peer } = channelToPeer(options, pythonPeerStarter(type))
     await peer.request({ op: 'open' })
     const failed = once(channel, type === 'stream' ? 'error' : 'undelivered')
@@ -178,89 +178,92 @@ describe.each(TRANSPORTS)('over %s', (type, options) => {
   })
 
   it.each([
-    ['malformed', '{"a":', {}, 'NOT_JSON'],
-    ['too large', '"too large"', { maxMessage: 10 }, 'MESSAGE_TOO_LARGE'],
-    ['more than allowed', '1', { maxFds: 2 }, 'TOO_MANY_FDS'],
-    ['where none are allowed', '1', { maxFds: 0 }, 'TOO_MANY_FDS'],
-  ])('of a message that is refused, %s, they are closed', async (_, text, more, code) => {
-    const [bad, good] = inRaw(more)
-    const told: unknown[] = []
+    ['with invalid JSON', '{"a":', {}, 'NOT_JSON'],
+    ['longer than maxMessage', '"too large"', { maxMessage: 10 }, 'MESSAGE_TOO_LARGE'],
+    ['with more descriptors than maxFds', '1', { maxFds: 2 }, 'TOO_MANY_FDS'],
+    ['with descriptors despite maxFds: 0', '1', { maxFds: 0 }, 'TOO_MANY_FDS'],
+  ])('are closed with a message %s', async (_, text, more, code) => {
+    const [raw, channel] = rawPair(more)
+    const codes: unknown[] = []
     for (const event of ['malformed', 'error'] as const) {
-      good.on(event as 'malformed', error => told.push(error.code))
+      channel.on(event as 'malformed', error => codes.push(error.code))
     }
     const before = countOpenFds()
     const watched = canary()
-    bad.send(framed(type, text), { fds: Array(3).fill(watched.fd) })
-    bad.send(framed(type, '"next"'))
+    raw.send(encodeFrame(type, text), { fds: Array(3).fill(watched.fd) })
+    raw.send(encodeFrame(type, '"next"'))
     watched.close()
-    const next = await good.receive().catch(() => null)
+    const next = await channel.receive().catch(() => null)
     await watched.released
-    // A length that can't be believed is the end of a stream.
+    // A frame longer than maxMessage is fatal to a stream.
     const fatal = type === 'stream' && code === 'MESSAGE_TOO_LARGE'
-    expect([next?.value, told]).toEqual([fatal ? undefined : 'next', [`ERR_FDWIRE_${code}`]])
-    if (!fatal) expect(good.stats).toMatchObject({ malformed: 1, received: 1, openFds: 0 })
-    good.destroy()
-    bad.destroy()
+    expect([next?.value, codes]).toEqual([fatal ? undefined : 'next', [`ERR_FDWIRE_${code}`]])
+    if (!fatal) expect(channel.stats).toMatchObject({ malformed: 1, received: 1, openFds: 0 })
+    channel.destroy()
+    raw.destroy()
     await waitUntil(() => countOpenFds() <= before)
   })
 
-  it.each(['queued', 'unread', 'read ahead'])('a channel is destroyed with some %s', async what => {
+  it.each(['queued', 'unread', 'read ahead'])('are closed by destroy() while %s', async state => {
     const [a, b] = pairWithOptions(options, options)
     const watched = canary()
-    if (what === 'queued') while (a.send('x'.repeat(60_000)));
+    if (state === 'queued') while (a.send('x'.repeat(60_000)));
     for (let i = 0; i < 4; i++) a.send(i, { fds: [watched.fd] })
-    if (what === 'read ahead') {
+    if (state === 'read ahead') {
       await a.flush()
       const first = await b.receive()
       first?.fds.close()
       expect(b.stats.unread).toBeGreaterThan(0)
     }
     watched.close()
-    ;(what === 'queued' ? a : b).destroy()
-    if (what !== 'queued') a.destroy()
+    ;(state === 'queued' ? a : b).destroy()
+    if (state !== 'queued') a.destroy()
     await watched.released
   })
 
-  it('the very socket that they go over arrives too, and is that socket', async () => {
+  it('can include the socket that carries them', async () => {
     const [a, b] = pairWithOptions(options, options)
-    a.send('myself', { fds: [a.fd] })
-    b.send('myself', { fds: [b.fd] })
+    a.send('own socket', { fds: [a.fd] })
+    b.send('own socket', { fds: [b.fd] })
     const atB = (await b.receive())?.fds as FdSet
     const atA = (await a.receive())?.fds as FdSet
-    const same = (one: number, other: number) => fstatSync(one).ino === fstatSync(other).ino
-    expect([same(atB.get(0), a.fd), same(atA.get(0), b.fd)]).toEqual([true, true])
-    const again = track(adopt(atB.take(0), options) as Channel)
+    const isSame = (one: number, other: number) => fstatSync(one).ino === fstatSync(other).ino
+    expect([isSame(atB.get(0), a.fd), isSame(atA.get(0), b.fd)]).toEqual([true, true])
+    const duplicate = track(adopt(atB.take(0), options) as Channel)
     a.destroy()
-    again.send('as before')
-    expect((await b.receive())?.value).toBe('as before')
+    duplicate.send('still connected')
+    expect((await b.receive())?.value).toBe('still connected')
     atA.close()
   })
 
-  it.each([1, 2, 5])('a cycle of %i that nobody can reach any more is collected', async length => {
-    const before = countOpenFds()
-    const watched = canary()
-    const pairs = Array.from({ length }, () => pairWithOptions(options, options))
-    // Each one's receiver lies in the queue of the next.
-    pairs.forEach(([a], i) => {
-      const next = pairs[(i + 1) % length]?.[1] as Channel
-      a.send('kept alive by itself', { fds: [next.fd, watched.fd] })
-    })
-    await Promise.all(pairs.map(([a]) => a.flush()))
-    watched.close()
-    for (const [a, b] of pairs) for (const one of [a, b]) one.destroy()
-    // The kernel looks for cycles when a socket is closed, but not where it is looking just then.
-    let gone = false
-    watched.released.then(() => {
-      gone = true
-    })
-    while (!gone) {
-      for (const one of pair({ protocol: 'raw' })) one.destroy()
-      await loopTurns(1)
-    }
-    await waitUntil(() => countOpenFds() <= before)
-  })
+  it.each([1, 2, 5])(
+    'are collected when they form an unreachable cycle of %i sockets',
+    async length => {
+      const before = countOpenFds()
+      const watched = canary()
+      const pairs = Array.from({ length }, () => pairWithOptions(options, options))
+      // Each receiving socket is in flight in the queue of the next pair.
+      pairs.forEach(([a], i) => {
+        const next = pairs[(i + 1) % length]?.[1] as Channel
+        a.send('cycle', { fds: [next.fd, watched.fd] })
+      })
+      await Promise.all(pairs.map(([a]) => a.flush()))
+      watched.close()
+      for (const [a, b] of pairs) for (const one of [a, b]) one.destroy()
+      // The kernel collects cycles when a socket closes, but a collection in progress may miss this one.
+      let released = false
+      watched.released.then(() => {
+        released = true
+      })
+      while (!released) {
+        for (const one of pair({ protocol: 'raw' })) one.destroy()
+        await loopTurns(1)
+      }
+      await waitUntil(() => countOpenFds() <= before)
+    },
+  )
 
-  it('descriptors that were allowed go on arriving after all of that', async () => {
+  it('arrive in sets of 0 to 29, and none stays open', async () => {
     const [a, b] = pairWithOptions(options, options)
     await withFd(async fd => {
       for (let i = 0; i < 30; i++) {
@@ -274,8 +277,8 @@ describe.each(TRANSPORTS)('over %s', (type, options) => {
   })
 })
 
-/** Has it want messages, so that it hears of the end. */
-function listened(channel: Channel): Channel {
+/** Makes a channel read, so that it detects the end. */
+function readAll(channel: Channel): Channel {
   channel.on('message', (_, fds) => fds.close())
   return channel
 }

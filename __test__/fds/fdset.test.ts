@@ -16,27 +16,28 @@ const isOpen = (fd: number) => {
 }
 const GONE = expect.objectContaining({ code: 'ERR_FDWIRE_FD_GONE', fault: 'caller' })
 
-describe('a set made from numbers', () => {
-  it('owns them: closing it closes them, once', () => {
+describe('FdSet.from', () => {
+  it('takes ownership: close() closes each descriptor once', () => {
     const numbers = [open(), open()]
     const fds = FdSet.from(numbers)
     expect(fds.length).toBe(2)
     fds.close()
     expect(numbers.map(isOpen)).toEqual([false, false])
+    // Takes the number of a descriptor that the set has closed.
     const reused = open()
     fds.close()
     expect(isOpen(reused)).toBe(true)
     closeSync(reused)
   })
 
-  it('takes none when one of them is closed', () => {
+  it('takes no descriptor if one of them is closed', () => {
     const [kept, closed] = [open(), open()]
     closeSync(closed)
     expect(() => FdSet.from([kept, closed])).toThrow(expect.objectContaining({ code: 'EBADF' }))
     closeSync(kept)
   })
 
-  it('takes none when one of them is no number of a descriptor, or is there twice', () => {
+  it('takes no descriptor if one is invalid or a duplicate', () => {
     const fd = open()
     for (const wrong of ['3', null, undefined, {}, 3n]) {
       expect(() => FdSet.from([fd, wrong as never])).toThrow(TypeError)
@@ -49,18 +50,18 @@ describe('a set made from numbers', () => {
     closeSync(fd)
   })
 
-  it('does not take over those of another set', () => {
+  it('rejects another FdSet', () => {
     using fds = FdSet.from([open()])
     expect(() => FdSet.from(fds)).toThrow(TypeError)
   })
 
-  it('cannot be made by new', () => {
+  it('is the only way to create a set: the constructor throws', () => {
     expect(() => new (FdSet as never as new (fds: number[]) => FdSet)([0])).toThrow(TypeError)
   })
 })
 
-describe('get, take and close', () => {
-  it('lend a number as often as asked, and give it away once', () => {
+describe('FdSet', () => {
+  it('returns a number from get() any number of times, and from take() once', () => {
     const fd = open()
     const fds = FdSet.from([fd])
     expect([fds.get(0), fds.get(0), fds.take(0)]).toEqual([fd, fd, fd])
@@ -72,7 +73,7 @@ describe('get, take and close', () => {
     closeSync(fd)
   })
 
-  it('close what was only lent', () => {
+  it('closes a descriptor that get() has returned', () => {
     const fd = open()
     const fds = FdSet.from([fd])
     fds.get(0)
@@ -80,7 +81,7 @@ describe('get, take and close', () => {
     expect(isOpen(fd)).toBe(false)
   })
 
-  it('leave length and indices alone when an entry is taken', () => {
+  it('keeps its length and indices after take()', () => {
     const numbers = [open(), open(), open()]
     using fds = FdSet.from(numbers)
     closeSync(fds.take(1))
@@ -88,7 +89,7 @@ describe('get, take and close', () => {
     expect(fds.get(2)).toBe(numbers[2])
   })
 
-  it('leave an empty set behind a close', () => {
+  it('is empty after close()', () => {
     const fds = FdSet.from([open()])
     fds.close()
     expect(fds.length).toBe(0)
@@ -96,7 +97,7 @@ describe('get, take and close', () => {
     expect(() => fds.get(0)).toThrow(GONE)
   })
 
-  it('count a negative index from the end', () => {
+  it('counts a negative index from the end', () => {
     const numbers = [open(), open()]
     using fds = FdSet.from(numbers)
     expect([fds.get(-1), fds.get(-2)]).toEqual([numbers[1], numbers[0]])
@@ -105,7 +106,7 @@ describe('get, take and close', () => {
     expect(() => fds.get(1)).toThrow(GONE)
   })
 
-  it('refuse an index that the set never had', () => {
+  it('throws for an index out of range or of the wrong type', () => {
     using fds = FdSet.from([open()])
     expect(() => fds.get(1)).toThrow(RangeError)
     for (const wrong of [0.5, Number.NaN, '0', undefined]) {
@@ -113,7 +114,7 @@ describe('get, take and close', () => {
     }
   })
 
-  it('report a number that somebody else closed, and close the others all the same', () => {
+  it('throws EBADF from close() for a number closed elsewhere, and closes the others', () => {
     const fds = FdSet.from([open(), open()])
     closeSync(fds.get(0))
     const other = fds.get(1)
@@ -122,7 +123,7 @@ describe('get, take and close', () => {
     fds.close()
   })
 
-  it('go by the names of jsoncomm, too', () => {
+  it('has the aliases fromList and steal of jsoncomm', () => {
     const fd = open()
     const fds = FdSet.fromList([fd])
     expect(fds.steal(0)).toBe(fd)
@@ -130,8 +131,8 @@ describe('get, take and close', () => {
   })
 })
 
-describe('iteration', () => {
-  it('lends what is still there, in order', () => {
+describe('the iterator of a FdSet', () => {
+  it('yields the remaining descriptors in order, without taking them', () => {
     const numbers = [open(), open(), open()]
     using fds = FdSet.from(numbers)
     expect([...fds]).toEqual(numbers)
@@ -139,7 +140,7 @@ describe('iteration', () => {
     expect([...fds]).toEqual([numbers[0], numbers[2]])
   })
 
-  it('ends when the set is closed meanwhile', () => {
+  it('ends when the set is closed during the iteration', () => {
     const fds = FdSet.from([open(), open()])
     let seen = 0
     for (const _ of fds) {
@@ -150,8 +151,8 @@ describe('iteration', () => {
   })
 })
 
-describe('using', () => {
-  it('closes at the end of the block', () => {
+describe('a using declaration', () => {
+  it('closes the set at the end of the block', () => {
     const fd = open()
     {
       using fds = FdSet.from([fd])
@@ -161,8 +162,8 @@ describe('using', () => {
   })
 })
 
-describe('kind', () => {
-  it('says what a descriptor is, and lends nothing', () => {
+describe('FdSet.kind', () => {
+  it('returns the type of a descriptor', () => {
     const paths = [fileURLToPath(import.meta.url), '/', '/dev/null']
     using fds = FdSet.from(paths.map(path => openSync(path, 'r')))
     expect([0, 1, 2].map(i => fds.kind(i))).toEqual(['file', 'directory', 'chardev'])
@@ -170,8 +171,8 @@ describe('kind', () => {
   })
 })
 
-describe('the set of a message', () => {
-  it('is one shared, frozen, empty set where there are no descriptors', async () => {
+describe('the FdSet of a message', () => {
+  it('is one shared, frozen, empty set if the message has no descriptors', async () => {
     const [a, b] = pair({ protocol: 'jsoncomm' })
     a.send(1)
     a.send(2)
@@ -186,14 +187,14 @@ describe('the set of a message', () => {
     await Promise.all([a.close(), b.close()])
   })
 
-  it('is counted by its channel until it is closed, also behind the close of that', async () => {
+  it('counts in stats.openFds until it is closed, also after its channel is closed', async () => {
     const [a, b] = pair({ protocol: 'jsoncomm' })
     const fd = open()
     for (let i = 0; i < 3; i++) a.send(1, { fds: [fd, fd, fd] })
     closeSync(fd)
     const message = await b.receive()
     const fds = message?.fds as FdSet
-    // What nobody has got yet is closed with the channel.
+    // close() also closes the descriptors of the two unread messages.
     expect([b.stats.unread, b.stats.openFds]).toEqual([2, 9])
     closeSync(fds.take(0))
     await b.close()
@@ -206,7 +207,7 @@ describe('the set of a message', () => {
     await a.close()
   })
 
-  it('outlives the channel it came by', async () => {
+  it('remains open after its channel is closed', async () => {
     const [a, b] = pair({ protocol: 'jsoncomm' })
     const fd = open()
     a.send(1, { fds: [fd, fd] })
@@ -222,14 +223,14 @@ describe('the set of a message', () => {
   })
 })
 
-describe('collection', () => {
+describe('garbage collection of a FdSet', () => {
   const child = fileURLToPath(new URL('../support/children/fdset-collected.mjs', import.meta.url))
-  const run = async (what: string) => {
-    const { stdout } = await promisify(execFile)(process.execPath, ['--expose-gc', child, what])
+  const run = async (name: string) => {
+    const { stdout } = await promisify(execFile)(process.execPath, ['--expose-gc', child, name])
     return JSON.parse(stdout)
   }
 
-  it('closes what nobody has the number of, leaves what was lent, and says so once', async () => {
+  it('closes descriptors whose number was never returned, leaves the others open, and warns once', async () => {
     const { open, warnings } = await run('not-closed')
     expect(open).toEqual({ untouched: false, lent: true, taken: true, iterated: true })
     expect(warnings).toHaveLength(1)
@@ -238,17 +239,17 @@ describe('collection', () => {
     expect(warnings[0].detail).toMatch(/docs\//)
   })
 
-  it('has nothing to do or say where sets were closed, emptied or sent on', async () => {
+  it('does nothing for a set that was closed or emptied', async () => {
     expect(await run('closed')).toEqual({ open: { unrelated: true }, warnings: [] })
   })
 
-  it('does not count it as lending when a set is sent on', async () => {
+  it('closes the descriptors of a set that was sent', async () => {
     const { open, warnings } = await run('sent')
     expect(open).toEqual({ sent: false })
     expect(warnings).toHaveLength(1)
   })
 
-  it('keeps a set that somebody still holds', async () => {
+  it('leaves a reachable set open', async () => {
     expect(await run('held')).toEqual({ open: { held: true }, warnings: [] })
   })
 })

@@ -1,4 +1,4 @@
-/** Whatever a descriptor is handed over to, the set gives it up once, and only where that works. */
+/** Ownership of a descriptor that a FdSet passes to a Node object: it moves once, and only on success. */
 import dgram from 'node:dgram'
 import { once } from 'node:events'
 import { closeSync, openSync } from 'node:fs'
@@ -20,7 +20,7 @@ runCleanupsAfterEach()
 type Call = 'toSocket' | 'toServer' | 'toDatagram' | 'toReadStream' | 'toWriteStream'
 type Owner = net.Socket | net.Server | dgram.Socket
 
-/** Some socket or file of the kind that a call takes, which is closed after the test. */
+/** Creates a socket or file of the kind that each method accepts. It is closed after the test. */
 const SOURCES: Record<Call, () => Promise<FdSource>> = {
   toSocket: async () => stream(),
   toReadStream: async () => stream(),
@@ -39,8 +39,8 @@ const SOURCES: Record<Call, () => Promise<FdSource>> = {
   },
 }
 
-/** An option that each refuses. */
-const WRONG: Record<Call, object> = {
+/** Options that each method rejects. */
+const INVALID_OPTIONS: Record<Call, object> = {
   toSocket: { signal: {} },
   toServer: { backlog: -1 },
   toDatagram: { lookup: 1 },
@@ -60,8 +60,8 @@ function file(): number {
   return fd
 }
 
-/** Three of them in a message, and the channel that counts them. */
-async function received(call: Call): Promise<{ fds: FdSet; channel: Channel }> {
+/** Receives three descriptors for `call` in a message, and the channel that counts them. */
+async function receivedFor(call: Call): Promise<{ fds: FdSet; channel: Channel }> {
   const [a, b] = pair({ protocol: 'jsoncomm' })
   track(a)
   const source = await SOURCES[call]()
@@ -71,10 +71,10 @@ async function received(call: Call): Promise<{ fds: FdSet; channel: Channel }> {
   return { fds: message?.fds as FdSet, channel: b as Channel }
 }
 
-/** What each is called with: /dev/null is no file, as it is neither read nor written by position. */
+/** Options for a valid call. /dev/null needs `trust`, because it is not a regular file. */
 const options = (call: Call) => (call === 'toWriteStream' ? { trust: true } : {})
 
-async function closed(owner: Owner) {
+async function closeAndWait(owner: Owner) {
   const ended = once(owner, 'close')
   if ('destroy' in owner) owner.destroy()
   else owner.close()
@@ -83,9 +83,9 @@ async function closed(owner: Owner) {
 
 const CALLS = Object.keys(SOURCES) as Call[]
 
-describe.each(CALLS)('%s', call => {
-  it('takes the descriptor out of the set, which closes the others alone', async () => {
-    const { fds, channel } = await received(call)
+describe.each(CALLS)('FdSet.%s', call => {
+  it('removes the descriptor from the set, whose close() then closes only the others', async () => {
+    const { fds, channel } = await receivedFor(call)
     const number = fds.get(1)
     const owner = fds[call](1, options(call) as never) as Owner
     expect(channel.stats.openFds).toBe(2)
@@ -96,15 +96,15 @@ describe.each(CALLS)('%s', call => {
     expect([fds.length, [...fds].length]).toEqual([3, 2])
     fds.close()
     expect([isOpen(number), channel.stats.openFds]).toEqual([true, 0])
-    await closed(owner)
+    await closeAndWait(owner)
     expect(isOpen(number)).toBe(false)
   })
 
-  it('leaves the number alone that somebody else has when Node has closed it', async () => {
-    const { fds } = await received(call)
+  it('does not close the number again once Node has closed it and it is reused', async () => {
+    const { fds } = await receivedFor(call)
     const number = fds.get(0)
     const owner = fds[call](0, options(call) as never) as Owner
-    await closed(owner)
+    await closeAndWait(owner)
     const others: number[] = []
     while (!others.includes(number)) others.push(openSync('/dev/null', 'r'))
     fds.close()
@@ -113,11 +113,11 @@ describe.each(CALLS)('%s', call => {
     for (const fd of others) closeSync(fd)
   })
 
-  it('leaves it with the set when it throws, as often as that is', async () => {
-    const { fds, channel } = await received(call)
+  it('leaves the descriptor in the set each time it throws', async () => {
+    const { fds, channel } = await receivedFor(call)
     const number = fds.get(0)
     for (let i = 0; i < 3; i++) {
-      expect(() => fds[call](0, { ...options(call), ...WRONG[call] } as never)).toThrow()
+      expect(() => fds[call](0, { ...options(call), ...INVALID_OPTIONS[call] } as never)).toThrow()
     }
     const others = (['toServer', 'toDatagram'] as const).filter(other => other !== call)
     for (const other of others) expect(() => fds[other](0)).toThrow(errorWithCode('FD_KIND'))
@@ -126,8 +126,8 @@ describe.each(CALLS)('%s', call => {
     expect([isOpen(number), channel.stats.openFds]).toEqual([false, 0])
   })
 
-  it('says EBADF for one that somebody closed behind the set’s back', async () => {
-    const { fds } = await received(call)
+  it('throws EBADF for a descriptor that was closed outside the set', async () => {
+    const { fds } = await receivedFor(call)
     closeSync(fds.get(2))
     expect(() => fds[call](2, options(call) as never)).toThrow(errorWithCode('EBADF'))
     expect(() => fds.close()).toThrow(errorWithCode('EBADF'))

@@ -42,7 +42,8 @@ const fifo = () => {
   execFileSync('mkfifo', [name])
   return name
 }
-const gone = (...sockets: net.Socket[]) =>
+/** Destroys sockets and waits until they are closed. */
+const closeAll = (...sockets: net.Socket[]) =>
   Promise.all(
     sockets.map(socket => {
       const closed = once(socket, 'close')
@@ -51,8 +52,8 @@ const gone = (...sockets: net.Socket[]) =>
     }),
   )
 
-describe('a file', () => {
-  it('is read from its beginning, and the shared offset stays where it was', async () => {
+describe('toReadStream and toWriteStream of a file', () => {
+  it('read from the start of the file without moving the shared offset', async () => {
     const fd = openSync(file('0123456789'), 'r')
     readSync(fd, Buffer.alloc(3))
     const fds = await receivedFdSet(fd, fd)
@@ -65,7 +66,7 @@ describe('a file', () => {
     closeSync(fd)
   })
 
-  it('is written from its beginning, and the shared offset stays where it was', async () => {
+  it('write from the start of the file without moving the shared offset', async () => {
     const name = file('0123456789')
     const fd = openSync(name, 'r+')
     const fds = await receivedFdSet(fd, fd)
@@ -77,7 +78,7 @@ describe('a file', () => {
     closeSync(fd)
   })
 
-  it('that is not open for reading fails once Node has it, and is closed once', async () => {
+  it('emit EBADF for a write-only descriptor that is read, and close it once', async () => {
     const fd = openSync(file('x'), 'w')
     const fds = await receivedFdSet(fd)
     const stream = fds.toReadStream(0)
@@ -88,7 +89,7 @@ describe('a file', () => {
     closeSync(fd)
   })
 
-  it('stays with the set when an option is wrong', async () => {
+  it('leave the descriptor in the set if an option is invalid', async () => {
     const fds = FdSet.from([openSync(file('x'), 'r')])
     expect(() => fds.toReadStream(0, { start: 3, end: 1 })).toThrow(RangeError)
     expect(() => fds.toReadStream(0, { start: -1 })).toThrow(RangeError)
@@ -100,7 +101,7 @@ describe('a file', () => {
     fds.close()
   })
 
-  it('closes when its signal is aborted', async () => {
+  it('close the file when the signal is aborted', async () => {
     const fds = FdSet.from([openSync(file('x'), 'r')])
     const controller = new AbortController()
     const stream = fds.toReadStream(0, { signal: controller.signal })
@@ -111,20 +112,22 @@ describe('a file', () => {
   })
 })
 
-it('a memfd is read like a file', async () => {
-  const code = 'import os,sys; f=os.memfd_create("m"); os.write(f,b"memory"); print(f,flush=True)'
-  const python = spawn('python3', ['-c', `${code}; sys.stdin.read()`])
-  const number = String((await once(python.stdout, 'data'))[0]).trim()
-  const fds = FdSet.from([openSync(`/proc/${python.pid}/fd/${number}`, 'r')])
-  python.stdin.end()
-  await once(python, 'close')
-  expect(fds.kind(0)).toBe('memfd')
-  expect(await text(fds.toReadStream(0))).toBe('memory')
-  fds.close()
+describe('toReadStream of a memfd', () => {
+  it('reads from the start, as for a file', async () => {
+    const code = 'import os,sys; f=os.memfd_create("m"); os.write(f,b"memory"); print(f,flush=True)'
+    const python = spawn('python3', ['-c', `${code}; sys.stdin.read()`])
+    const number = String((await once(python.stdout, 'data'))[0]).trim()
+    const fds = FdSet.from([openSync(`/proc/${python.pid}/fd/${number}`, 'r')])
+    python.stdin.end()
+    await once(python, 'close')
+    expect(fds.kind(0)).toBe('memfd')
+    expect(await text(fds.toReadStream(0))).toBe('memory')
+    fds.close()
+  })
 })
 
-describe('pipes', () => {
-  it('become streams of one direction', async () => {
+describe('toReadStream and toWriteStream of a pipe', () => {
+  it('return net.Sockets for one direction', async () => {
     const name = fifo()
     const reading = openSync(name, constants.O_RDONLY | constants.O_NONBLOCK)
     const fds = FdSet.from([reading, openSync(name, 'w')])
@@ -137,17 +140,17 @@ describe('pipes', () => {
     fds.close()
   })
 
-  it('that are silent stop neither fs nor dns', async () => {
+  it('do not block the thread pool, which fs and dns use, while the pipe is empty', async () => {
     const fds = FdSet.from(Array.from({ length: 8 }, () => openSync(fifo(), 'r+')))
     const streams = [0, 1, 2, 3, 4, 5, 6, 7].map(i => fds.toReadStream(i).resume())
     expect((await readFile(file('still here'))).toString()).toBe('still here')
     expect(await lookup('localhost')).toHaveProperty('address')
-    await gone(...(streams as net.Socket[]))
+    await closeAll(...(streams as net.Socket[]))
     fds.close()
   })
 })
 
-describe('a terminal', () => {
+describe('toReadStream and toWriteStream of a terminal', () => {
   const code = `
 import os, sys, tty
 master, slave = os.openpty()
@@ -159,7 +162,7 @@ sys.stdout.buffer.write(os.read(master, 100))
 sys.stdout.flush()
 sys.stdin.read()`
 
-  it('becomes the tty streams of Node, and no descriptor of it is left over', async () => {
+  it('return tty streams and leave no descriptor open', async () => {
     const python = spawn('python3', ['-c', code])
     const name = String((await once(python.stdout, 'data'))[0]).trim()
     const open = () => openSync(name, constants.O_RDWR | constants.O_NOCTTY)
@@ -174,7 +177,7 @@ sys.stdin.read()`
     expect((await once(reader, 'data'))[0]).toBe('typed')
     writer.write('shown')
     expect(String((await once(python.stdout, 'data'))[0])).toBe('shown')
-    await gone(reader as net.Socket, writer as net.Socket)
+    await closeAll(reader as net.Socket, writer as net.Socket)
     fds.close()
     expect(fdTargets().filter(link => link === name)).toEqual([])
     python.stdin.end()
@@ -182,8 +185,8 @@ sys.stdin.read()`
   })
 })
 
-describe('what may block the thread pool', () => {
-  it('is refused, unless the caller trusts it', async () => {
+describe('toReadStream and toWriteStream of a directory or a device', () => {
+  it('throw unless the caller sets trust: true', async () => {
     const fds = FdSet.from([
       openSync('/', 'r'),
       openSync('/dev/zero', 'r'),

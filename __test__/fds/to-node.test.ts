@@ -14,7 +14,7 @@ import { FdSet, pair } from 'fdwire'
 import { afterAll, describe, expect, it } from 'vitest'
 import { receivedFdSet } from '../support/channels.js'
 
-const dir = mkdtempSync(join(tmpdir(), 'fdwire-handoff-'))
+const dir = mkdtempSync(join(tmpdir(), 'fdwire-to-node-'))
 afterAll(() => rmSync(dir, { recursive: true }))
 
 const GONE = expect.objectContaining({ code: 'ERR_FDWIRE_FD_GONE' })
@@ -31,8 +31,8 @@ const isClosed = (fd: number) => {
   }
 }
 
-/** A connection within this process: both ends, and what closes all of it. */
-async function connection(where: net.ListenOptions) {
+/** Connects a net.Socket to a server in this process. */
+async function connectedSockets(where: net.ListenOptions) {
   const server = net.createServer().listen(where)
   await once(server, 'listening')
   const address = server.address()
@@ -43,7 +43,8 @@ async function connection(where: net.ListenOptions) {
   return { client, served: served as net.Socket, server }
 }
 
-const gone = async (...closing: (net.Socket | net.Server | dgram.Socket)[]) => {
+/** Closes sockets and servers and waits until they are closed. */
+const closeAll = async (...closing: (net.Socket | net.Server | dgram.Socket)[]) => {
   await Promise.all(
     closing.map(one => {
       const closed = once(one, 'close')
@@ -58,8 +59,8 @@ describe.each([
   ['Unix stream', () => ({ path: path() })],
   ['TCP', () => ({ port: 0, host: '127.0.0.1' })],
 ])('a connected %s socket', (_, where) => {
-  it('becomes a net.Socket that owns it', async () => {
-    const { client, served, server } = await connection(where())
+  it('becomes a net.Socket that owns the descriptor', async () => {
+    const { client, served, server } = await connectedSockets(where())
     const fds = await receivedFdSet(client)
     const socket = fds.toSocket(0)
     expect(() => fds.get(0)).toThrow(GONE)
@@ -68,33 +69,33 @@ describe.each([
     expect(String((await once(served, 'data'))[0])).toBe('through the copy')
     served.write('and back')
     expect(String((await once(socket, 'data'))[0])).toBe('and back')
-    await gone(client, served, socket, server)
+    await closeAll(client, served, socket, server)
   })
 
-  it('becomes a stream of one direction', async () => {
-    const { client, served, server } = await connection(where())
+  it('becomes a stream for one direction', async () => {
+    const { client, served, server } = await connectedSockets(where())
     const fds = await receivedFdSet(served, client)
-    await gone(client, served)
+    await closeAll(client, served)
     const reader = fds.toReadStream(0, { encoding: 'utf8' })
     const writer = fds.toWriteStream(1)
     writer.end('one way')
     expect(await text(reader)).toBe('one way')
     await finished(writer)
     fds.close()
-    await gone(server)
+    await closeAll(server)
   })
 
-  it('is no server and no datagram socket, and stays with the set when asked to be', async () => {
-    const { client, served, server } = await connection(where())
+  it('is rejected by toServer and toDatagram, and stays in the set', async () => {
+    const { client, served, server } = await connectedSockets(where())
     using fds = await receivedFdSet(client)
     expect(() => fds.toServer(0)).toThrow(FD_KIND)
     expect(() => fds.toDatagram(0)).toThrow(/toSocket takes it/)
     expect(fds.kind(0)).toMatch(/^(unix-stream|tcp-socket)$/)
-    await gone(client, served, server)
+    await closeAll(client, served, server)
   })
 
-  it('stays with the set when Node or we refuse an option', async () => {
-    const { client, served, server } = await connection(where())
+  it('stays in the set if fdwire or Node rejects an option', async () => {
+    const { client, served, server } = await connectedSockets(where())
     const fds = await receivedFdSet(client)
     const fd = fds.get(0)
     expect(() => fds.toSocket(0, { highWaterMark: -1 })).toThrow(TypeError)
@@ -107,23 +108,23 @@ describe.each([
     expect(isClosed(fd)).toBe(false)
     fds.close()
     expect(isClosed(fd)).toBe(true)
-    await gone(client, served, server)
+    await closeAll(client, served, server)
   })
 
-  it('is closed with its net.Socket when the signal is aborted', async () => {
-    const { client, served, server } = await connection(where())
+  it('is closed together with its net.Socket when the signal is aborted', async () => {
+    const { client, served, server } = await connectedSockets(where())
     const fds = await receivedFdSet(client)
     const controller = new AbortController()
     const socket = fds.toSocket(0, { signal: controller.signal })
     const ended = expect(finished(socket)).rejects.toMatchObject({ name: 'AbortError' })
     controller.abort()
     await ended
-    await gone(client, served, server)
+    await closeAll(client, served, server)
   })
 })
 
 describe.each([
-  // An abstract name, since a path goes when the original closes.
+  // An abstract name, because the original server unlinks a path when it closes.
   ['Unix', () => ({ path: `\0fdwire-${process.pid}-${names++}` }), 'unix-listener'],
   ['TCP', () => ({ port: 0, host: '127.0.0.1' }), 'tcp-listener'],
 ])('a listening %s socket', (_, where, kind) => {
@@ -136,30 +137,30 @@ describe.each([
     return { server, fds, connect: () => net.connect(to as net.NetConnectOpts) }
   }
 
-  it('becomes a net.Server that listens', async () => {
+  it('becomes a listening net.Server', async () => {
     const { server: original, fds, connect } = await listening()
     expect(fds.kind(0)).toBe(kind)
-    await gone(original)
+    await closeAll(original)
     const server = fds.toServer(0, { backlog: 5 }, socket => socket.end('hi'))
     expect(server.listening).toBe(true)
     await once(server, 'listening')
     expect(() => fds.get(0)).toThrow(GONE)
     expect(await text(connect())).toBe('hi')
-    await gone(server)
+    await closeAll(server)
   })
 
-  it('goes to a server that exists, of any sort', async () => {
+  it('can be passed to an existing server, such as an http.Server', async () => {
     const { server: original, fds, connect } = await listening()
     const server = http.createServer((_, response) => response.end('by http'))
-    await gone(original)
+    await closeAll(original)
     expect(fds.toServer(0, { server })).toBe(server)
     const client = connect()
     client.end('GET / HTTP/1.0\r\n\r\n')
     expect(await text(client)).toMatch(/^HTTP\/1.1 200 OK.*by http$/s)
-    await gone(server)
+    await closeAll(server)
   })
 
-  it('stays with the set when the server or its options are wrong', async () => {
+  it('stays in the set if the server or an option is invalid', async () => {
     const { server, fds } = await listening()
     expect(() => fds.toServer(0, { server })).toThrow(/listening already/)
     expect(() => fds.toServer(0, { server: {} as net.Server })).toThrow(TypeError)
@@ -167,14 +168,16 @@ describe.each([
     expect(() => fds.toServer(0, { keepAliveInitialDelay: 'x' as never })).toThrow(TypeError)
     expect(() => fds.toSocket(0)).toThrow(/toServer takes it/)
     fds.close()
-    await gone(server)
+    await closeAll(server)
   })
 })
 
-it("a worker of node:cluster listens on its own descriptor, not on its primary's", async () => {
-  const child = fileURLToPath(new URL('../support/children/to-node-cluster.mjs', import.meta.url))
-  const { stdout } = await promisify(execFile)(process.execPath, [child])
-  expect(stdout).toBe('unix: from the worker\ntcp: from the worker\n')
+describe('toServer in a node:cluster worker', () => {
+  it("listens on the received descriptor instead of the primary's", async () => {
+    const child = fileURLToPath(new URL('../support/children/to-node-cluster.mjs', import.meta.url))
+    const { stdout } = await promisify(execFile)(process.execPath, [child])
+    expect(stdout).toBe('unix: from the worker\ntcp: from the worker\n')
+  })
 })
 
 const hasIPv6 = Object.values(networkInterfaces()).some(list =>
@@ -185,21 +188,21 @@ describe.each([
   ['udp4', '127.0.0.1', true],
   ['udp6', '::1', hasIPv6],
 ] as const)('a %s socket', (type, host, possible) => {
-  const bound = async () => {
+  const boundSocket = async () => {
     const socket = dgram.createSocket(type)
     socket.bind(0, host)
     await once(socket, 'listening')
     return socket
   }
 
-  it.runIf(possible)('becomes a dgram.Socket of its family that receives and sends', async () => {
-    const original = await bound()
+  it.runIf(possible)('becomes a dgram.Socket of its family that can send and receive', async () => {
+    const original = await boundSocket()
     const fds = await receivedFdSet(original)
     const socket = fds.toDatagram(0)
     expect(() => fds.get(0)).toThrow(GONE)
     expect(socket.address()).toEqual(original.address())
-    await gone(original)
-    const other = await bound()
+    await closeAll(original)
+    const other = await boundSocket()
     other.send('ping', socket.address().port, host)
     const [ping, from] = await once(socket, 'message')
     socket.send(`${ping} pong`, from.port, from.address)
@@ -208,11 +211,11 @@ describe.each([
     await once(socket, 'connect')
     socket.send('connected')
     expect(String((await once(other, 'message'))[0])).toBe('connected')
-    await gone(socket, other)
+    await closeAll(socket, other)
   })
 
-  it.runIf(possible)('stays with the set when an option is wrong', async () => {
-    const original = await bound()
+  it.runIf(possible)('stays in the set if an option is invalid', async () => {
+    const original = await boundSocket()
     const fds = await receivedFdSet(original)
     expect(() => fds.toDatagram(0, { lookup: 1 as never })).toThrow(TypeError)
     expect(() => fds.toDatagram(0, { recvBufferSize: -1 })).toThrow()
@@ -220,31 +223,35 @@ describe.each([
     expect(() => fds.toSocket(0)).toThrow(/toDatagram takes it/)
     expect(fds.kind(0)).toBe('udp-socket')
     fds.close()
-    await gone(original)
+    await closeAll(original)
   })
 })
 
-it('a Unix datagram socket is sent on to adopt()', async () => {
-  const [a, b] = pair({ protocol: 'jsoncomm' })
-  using fds = await receivedFdSet(a)
-  expect(fds.kind(0)).toBe('unix-dgram')
-  expect(() => fds.toDatagram(0)).toThrow(/adopt\(\)/)
-  expect(() => fds.toReadStream(0)).toThrow(/adopt\(\)/)
-  await Promise.all([a.close(), b.close()])
+describe('a Unix datagram socket', () => {
+  it('is rejected with a hint at adopt()', async () => {
+    const [a, b] = pair({ protocol: 'jsoncomm' })
+    using fds = await receivedFdSet(a)
+    expect(fds.kind(0)).toBe('unix-dgram')
+    expect(() => fds.toDatagram(0)).toThrow(/adopt\(\)/)
+    expect(() => fds.toReadStream(0)).toThrow(/adopt\(\)/)
+    await Promise.all([a.close(), b.close()])
+  })
 })
 
-it('an entry that is gone can be handed to nobody', () => {
-  const fds = FdSet.from([openSync('/dev/null', 'r')])
-  closeSync(fds.take(0))
-  for (const to of [
-    'toSocket',
-    'toServer',
-    'toDatagram',
-    'toReadStream',
-    'toWriteStream',
-  ] as const) {
-    expect(() => fds[to](0)).toThrow(GONE)
-    expect(() => fds[to](1)).toThrow(RangeError)
-  }
-  fds.close()
+describe('a taken entry', () => {
+  it('is rejected by every to… method', () => {
+    const fds = FdSet.from([openSync('/dev/null', 'r')])
+    closeSync(fds.take(0))
+    for (const method of [
+      'toSocket',
+      'toServer',
+      'toDatagram',
+      'toReadStream',
+      'toWriteStream',
+    ] as const) {
+      expect(() => fds[method](0)).toThrow(GONE)
+      expect(() => fds[method](1)).toThrow(RangeError)
+    }
+    fds.close()
+  })
 })
