@@ -149,7 +149,7 @@ impl Datagrams {
 
     /// The peer has ended, and nobody reads: what is there may be the end itself.
     fn on_gone(&mut self, meter: &mut Meter, shared: &mut Shared, batch: &mut Batch<'_>) {
-        match self.socket.is_blank() {
+        match self.socket.next_is_empty() {
             // An empty message is as blank; read, it is one that waits in JavaScript.
             Ok(true) => self.inbox.read(&self.socket, meter, shared, batch),
             // Messages stand before the end: it will be read when they are wanted.

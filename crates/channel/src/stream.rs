@@ -272,7 +272,7 @@ impl Streams {
         if !flags.intersects(EventFlags::OUT | EventFlags::ERR | EventFlags::HUP) {
             return;
         }
-        match socket.take_error().and_then(|()| socket.connected()) {
+        match socket.take_error().and_then(|()| socket.finish_connect()) {
             Ok(()) => {
                 self.state = State::Open;
                 batch.events.push(Event::Connected);

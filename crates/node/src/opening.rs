@@ -381,7 +381,7 @@ fn name(
 /// Has each message tell who sent it, where that is an option.
 fn ask(socket: &mut Datagram, options: &ChannelOptions) -> result::Result<(), Failed> {
     if options.credentials {
-        socket.ask_credentials().map_err(in_call("setsockopt"))?;
+        socket.enable_credentials().map_err(in_call("setsockopt"))?;
     }
     Ok(())
 }

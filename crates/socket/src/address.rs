@@ -1,12 +1,12 @@
-//! The name of a Unix socket.
+//! Addresses of Unix sockets.
 //!
 //! ```text
 //!  sockaddr_un   ┌────────┬──────────────────────────────┐
 //!                │ family │ name: 0 to 108 bytes         │
 //!                └────────┴──────────────────────────────┘
-//!  unnamed                  (nothing)
-//!  abstract                 NUL, then 0 to 107 bytes, any of them NUL: the length is part of the name
-//!  path                     1 to 108 bytes, none of them NUL
+//!  unnamed                  0 bytes
+//!  abstract                 NUL, then 0 to 107 arbitrary bytes; the length is part of the name
+//!  path                     1 to 108 bytes other than NUL
 //! ```
 
 use std::error::Error;
@@ -15,13 +15,14 @@ use std::hash::{Hash, Hasher};
 
 use rustix::net::AddressFamily;
 
-/// The name of a Unix socket, byte for byte as the kernel has it.
+/// The address of a Unix socket, byte for byte as the kernel stores it.
 ///
-/// It holds a whole `sockaddr_un` (112 bytes, no heap), so that sending to it converts nothing.
+/// It holds a complete `sockaddr_un` (112 bytes, no heap allocation), so sending to it needs no
+/// conversion.
 #[derive(Clone)]
 pub struct Address {
     pub(crate) sockaddr: SockaddrUn,
-    /// Bytes of `sockaddr.name` that count.
+    /// Length in bytes of the name within `sockaddr.name`.
     len: u8,
 }
 
@@ -30,29 +31,29 @@ pub struct Address {
 #[repr(C)]
 pub(crate) struct SockaddrUn {
     family: u16,
-    name: [u8; NAME_MAX],
+    name: [u8; MAX_NAME],
 }
 
 impl Address {
-    /// No name: what a socket has before it is bound.
+    /// The address of a socket that is not bound.
     ///
-    /// To bind to it is to let the kernel choose an abstract name (autobind).
+    /// Binding to it makes the kernel choose an abstract name (autobind).
     pub const UNNAMED: Self =
-        Self { sockaddr: SockaddrUn { family: FAMILY, name: [0; NAME_MAX] }, len: 0 };
+        Self { sockaddr: SockaddrUn { family: FAMILY, name: [0; MAX_NAME] }, len: 0 };
 
-    /// Takes a name as [`as_bytes`](Self::as_bytes) gives it.
+    /// Creates an address from the bytes that [`as_bytes`](Self::as_bytes) returns.
     ///
-    /// No byte at all is the unnamed address, a leading NUL makes an abstract name (at most 107 bytes
-    /// behind it, none at all is a name too), everything else is a path of at most 108 bytes. 108 is
-    /// one more than fits with a terminator; Linux takes it, so a peer may have such a name, and it
-    /// must be possible to answer that peer.
+    /// No bytes are the unnamed address. A leading NUL starts an abstract name, with 0 to 107 bytes
+    /// after it. Anything else is a path of up to 108 bytes. Such a path leaves no room for a
+    /// terminator, but Linux accepts it, so a peer may have one, and we must be able to reply to
+    /// it.
     ///
     /// # Errors
     ///
-    /// When the name is too long, or a path has a NUL inside.
+    /// [`AddressError`] if the name is too long, or a path contains a NUL.
     pub fn from_bytes(name: &[u8]) -> Result<Self, AddressError> {
-        if name.len() > NAME_MAX {
-            return Err(AddressError::TooLong { len: name.len(), max: NAME_MAX });
+        if name.len() > MAX_NAME {
+            return Err(AddressError::TooLong { len: name.len(), max: MAX_NAME });
         }
         if name.first() != Some(&0)
             && let Some(at) = name.iter().position(|&byte| byte == 0)
@@ -64,26 +65,26 @@ impl Address {
         Ok(address)
     }
 
-    /// The name: nothing when unnamed, with its leading NUL when abstract, without terminator when a
-    /// path.
+    /// Returns the name: empty if unnamed, an abstract name with its leading NUL, a path without
+    /// terminator.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.sockaddr.name[..usize::from(self.len)]
     }
 
-    /// Whether there is no name.
+    /// Returns whether this is the address of a socket that is not bound.
     #[must_use]
     pub fn is_unnamed(&self) -> bool {
         self.len == 0
     }
 
-    /// Whether the name lives in the kernel's abstract name space.
+    /// Returns whether the name is in the abstract namespace.
     #[must_use]
     pub fn is_abstract(&self) -> bool {
         self.as_bytes().first() == Some(&0)
     }
 
-    /// Whether the name is a path in the file system.
+    /// Returns whether the name is a path in the file system.
     #[must_use]
     pub fn is_path(&self) -> bool {
         !self.is_unnamed() && !self.is_abstract()
@@ -91,7 +92,7 @@ impl Address {
 
     /// Overwrites this address with the bytes of a `sockaddr` that the kernel wrote.
     ///
-    /// Returns false, and leaves the address unnamed, when it is of another family.
+    /// Returns false and leaves the address unnamed if the `sockaddr` is of another family.
     pub(crate) fn assign(&mut self, sockaddr: &[u8]) -> bool {
         self.len = 0;
         let Some((family, name)) = sockaddr.split_first_chunk() else { return true };
@@ -101,19 +102,20 @@ impl Address {
         let len = match name.first() {
             None => 0,
             Some(0) => name.len(),
-            // A path comes with its terminator: one of 108 bytes is 111 bytes of sockaddr.
+            // The kernel appends a terminator to a path, so a path of 108 bytes has a `sockaddr` of
+            // 111 bytes.
             Some(_) => name.iter().position(|&byte| byte == 0).unwrap_or(name.len()),
         };
-        self.set_name(&name[..len.min(NAME_MAX)]);
+        self.set_name(&name[..len.min(MAX_NAME)]);
         true
     }
 
-    /// Bytes of the `sockaddr_un` that count. The kernel terminates paths in its own copy.
+    /// Returns the length in bytes to pass to the kernel, which terminates paths in its own copy.
     pub(crate) fn sockaddr_len(&self) -> u32 {
         u32::from(self.len) + FAMILY_LEN
     }
 
-    /// The caller has checked that `name` fits.
+    /// Sets the name, which must have at most `MAX_NAME` bytes.
     fn set_name(&mut self, name: &[u8]) {
         self.sockaddr.name[..name.len()].copy_from_slice(name);
         self.len = u8::try_from(name.len()).unwrap_or(u8::MAX);
@@ -140,20 +142,20 @@ impl fmt::Debug for Address {
     }
 }
 
-/// Why some bytes are no socket's name.
+/// Why bytes are not a valid socket address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AddressError {
-    /// More bytes than a `sockaddr_un` holds.
+    /// The name does not fit into a `sockaddr_un`.
     TooLong {
-        /// Bytes given, an abstract name's leading NUL among them.
+        /// Length of the name in bytes, including the leading NUL of an abstract name.
         len: usize,
-        /// Bytes that fit (108).
+        /// Largest permitted length in bytes (108).
         max: usize,
     },
-    /// A path that the kernel would cut short.
+    /// The path contains a NUL, at which the kernel would truncate it.
     NulInPath {
-        /// Offset of the first NUL, in bytes.
+        /// Offset of the first NUL in bytes.
         at: usize,
     },
 }
@@ -162,12 +164,12 @@ impl fmt::Display for AddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooLong { len, max } => {
-                write!(f, "a socket's name of {len} bytes, expected at most {max}")
+                write!(f, "socket address of {len} bytes exceeds the limit of {max} bytes")
             }
             Self::NulInPath { at } => write!(
                 f,
-                "a NUL at byte {at} of a socket's path, expected none, or one at byte 0 for an \
-                 abstract name"
+                "socket path contains a NUL at byte {at}; only an abstract name may contain NULs, \
+                 and must start with one"
             ),
         }
     }
@@ -175,8 +177,8 @@ impl fmt::Display for AddressError {
 
 impl Error for AddressError {}
 
-/// Bytes of `sun_path`.
-const NAME_MAX: usize = 108;
-/// Bytes of `sun_family`.
+/// Size of `sun_path` in bytes.
+const MAX_NAME: usize = 108;
+/// Size of `sun_family` in bytes.
 const FAMILY_LEN: u32 = 2;
 const FAMILY: u16 = AddressFamily::UNIX.as_raw();

@@ -1,4 +1,5 @@
-//! Binding a socket to a path, so that nobody is robbed of theirs and nothing of ours is left behind.
+//! Binding a socket to a path, without taking the path of a socket in use, and without leaving a
+//! socket file behind.
 
 use std::ffi::CString;
 use std::fmt;
@@ -9,34 +10,34 @@ use rustix::net;
 
 use crate::{Address, Datagram, Errno};
 
-/// What happens to a socket that has the path already.
+/// When to remove a socket file that already exists at the path.
 ///
-/// What is no socket always stays, and is `EEXIST`.
+/// Files that are not sockets are never removed: binding fails with `EEXIST`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unlink {
-    /// It goes if nobody has it open any more (the default of the API).
+    /// If no process has its socket open (the default of the API).
     Stale,
-    /// It goes, even from under a living owner.
+    /// Always, even if its socket is in use.
     Always,
-    /// It stays.
+    /// Never: binding fails with `EADDRINUSE`.
     Never,
 }
 
-/// How an attempt to bind ended.
+/// The outcome of an attempt to bind.
 #[derive(Debug)]
 pub enum BindOutcome {
-    /// The socket has the path.
+    /// The socket is bound to the path.
     Bound(Bound),
-    /// Somebody else is binding in this directory right now; try again later.
+    /// Another process is binding a socket in the directory. The caller should retry later.
     Locked,
 }
 
-/// Which system call failed, and how.
+/// A failed system call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BindError {
-    /// What the kernel said, or what this module says in its place (`EADDRINUSE`, `EEXIST`).
+    /// The error number. `EADDRINUSE`, `EEXIST`, `ESTALE` and `EINVAL` may be this module's own.
     pub errno: Errno,
-    /// The system call's name.
+    /// Name of the system call.
     pub syscall: &'static str,
 }
 
@@ -48,21 +49,22 @@ impl fmt::Display for BindError {
 
 impl std::error::Error for BindError {}
 
-/// Binds `socket` to `path` and gives the name exactly the permissions `mode`, whatever the umask.
+/// Binds `socket` to `path`. The socket file gets exactly the permissions `mode`, whatever the
+/// umask.
 ///
-/// The decision what is stale, the unlinking and the binding happen under a lock (flock) on the
-/// directory, so that of many processes that start at once on a stale path exactly one wins. In a
-/// directory that we may not read, or whose file system has no locks, nothing is ever unlinked to
-/// make room: a name that is taken is `EADDRINUSE`, whatever `unlink` says.
+/// An exclusive `flock` on the directory covers the check for a stale socket, the unlinking and the
+/// binding. So if several processes start at once on a stale path, exactly one of them gets it. In
+/// a directory that we may not read, or on a file system without locks, no file is ever removed: a
+/// socket file at the path fails with `EADDRINUSE`, whatever `unlink` says.
 ///
-/// The lock is not held any more when this returns.
+/// The lock is released before the function returns.
 ///
 /// # Errors
 ///
-/// `EADDRINUSE` when a socket has the path and `unlink` does not let it go, `EEXIST` when something
-/// else has it, `ESTALE` when the directory was moved or the name replaced meanwhile, `EINVAL` when
-/// `path` is no path, and what the system calls say. After an error the socket may be bound already
-/// and is good for nothing.
+/// `EADDRINUSE` if `unlink` does not allow the removal of a socket file at the path, `EEXIST` if
+/// there is a file of another type, `ESTALE` if the directory was moved or the file was replaced in
+/// the meantime, `EINVAL` if `path` is not a path, and the errors of the system calls. After an
+/// error the socket may be bound already and must not be used.
 pub fn bind_path(
     socket: &Datagram,
     path: &Address,
@@ -72,33 +74,37 @@ pub fn bind_path(
     bind_socket(socket.as_fd(), path, mode, unlink, |_| Ok(()))
 }
 
-/// As [`bind_path`] for any Unix socket; `begin` makes it live, before anybody may take it for stale.
+/// Like [`bind_path`] for any Unix socket. `activate` makes the bound socket live while the lock is
+/// held, so that no other process considers it stale.
 pub(crate) fn bind_socket(
     socket: BorrowedFd<'_>,
     path: &Address,
     mode: u32,
     unlink: Unlink,
-    begin: impl FnOnce(BorrowedFd<'_>) -> Result<(), BindError>,
+    activate: impl FnOnce(BorrowedFd<'_>) -> Result<(), BindError>,
 ) -> Result<BindOutcome, BindError> {
     let mode = Mode::from_raw_mode(mode) & PERMISSIONS;
     let (dir, name) = split(path)?;
     let dir = open_directory(&dir)?;
-    let lock = match Lock::take(&dir) {
+    let lock = match Lock::acquire(&dir) {
         Ok(lock) => Some(lock),
         Err(Errno::WOULDBLOCK) => return Ok(BindOutcome::Locked),
         Err(_) => None,
     };
     make_room(&dir, &name, path, if lock.is_some() { unlink } else { Unlink::Never })?;
-    // The inode gets `mode & !umask` in the moment it appears: never more than was asked for.
+    // The kernel creates the file with `mode & !umask`, so it never has more permissions than
+    // `mode`.
     fs::fchmod(socket, mode).map_err(in_call("fchmod"))?;
     net::bind(socket, path).map_err(in_call("bind"))?;
     let stat = fs::statat(&dir, &name, AtFlags::SYMLINK_NOFOLLOW).map_err(in_call("lstat"))?;
-    // The path led to a directory twice. Had it been moved in between, this is not what we bound.
+    // `path` was resolved twice. If the directory was moved in between, `name` in `dir` is not the
+    // file that `bind` created.
     if !is_socket(&stat) || lstat(path).map(|at_path| inode(&at_path)) != Ok(inode(&stat)) {
         return Err(in_call("bind")(Errno::STALE));
     }
-    // Whoever finds it finds it with its mode, and live.
-    if let Err(error) = set_mode(&dir, &name, &stat, mode).and_then(|()| begin(socket)) {
+    // Still under the lock: a process that binds the same path next sees the mode and a live
+    // socket.
+    if let Err(error) = set_mode(&dir, &name, &stat, mode).and_then(|()| activate(socket)) {
         let _ = fs::unlinkat(&dir, &name, AtFlags::empty());
         return Err(error);
     }
@@ -107,12 +113,12 @@ pub(crate) fn bind_socket(
     Ok(BindOutcome::Bound(bound))
 }
 
-/// A name in the file system that is ours; dropping it removes the name.
+/// A socket file that we have created. Dropping it removes the file.
 ///
-/// It goes through the directory, which is held open, so neither `chdir` nor a rename of a parent
-/// keeps it, and what somebody else has put in its place stays. Drop it before the socket closes:
-/// the open socket keeps the inode's number from being given to another file, and nobody can take
-/// the name for stale in between.
+/// The removal goes through the open directory, so it works after `chdir` or a rename of a parent
+/// directory. A file that has replaced ours is not removed. Drop this before the socket is closed:
+/// the open socket keeps the inode number from being reused, and keeps other processes from
+/// considering the file stale.
 #[derive(Debug)]
 pub struct Bound {
     dir: OwnedFd,
@@ -122,12 +128,12 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// Removes the name now.
+    /// Removes the file now.
     pub fn unlink(self) {
         drop(self);
     }
 
-    /// Leaves the name to whoever has the socket from now on.
+    /// Leaves the file to the next owner of the socket.
     pub fn keep(mut self) {
         self.kept = true;
     }
@@ -138,24 +144,24 @@ impl Drop for Bound {
         if self.kept {
             return;
         }
-        // Between looking and unlinking nobody who binds as we do puts another socket there. Without
-        // the lock the name goes all the same: it would be left behind for ever.
-        let _lock = Lock::take(&self.dir);
-        let there = fs::statat(&self.dir, &self.name, AtFlags::SYMLINK_NOFOLLOW);
-        if there.is_ok_and(|stat| inode(&stat) == self.inode) {
+        // The lock keeps other fdwire processes from replacing the file between the check and the
+        // unlinking. If it cannot be acquired, the file is removed anyway: it would remain forever.
+        let _lock = Lock::acquire(&self.dir);
+        let found = fs::statat(&self.dir, &self.name, AtFlags::SYMLINK_NOFOLLOW);
+        if found.is_ok_and(|stat| inode(&stat) == self.inode) {
             let _ = fs::unlinkat(&self.dir, &self.name, AtFlags::empty());
         }
     }
 }
 
-/// An exclusive flock on a directory.
+/// An exclusive `flock` on a directory.
 ///
-/// It belongs to the open file description, so it also holds between threads; it is let go by
-/// name, since the description lives on in a [`Bound`].
+/// The lock belongs to the open file description, so it also excludes other threads. It must be
+/// released explicitly, because a [`Bound`] keeps the description open.
 struct Lock<'dir>(&'dir OwnedFd);
 
 impl<'dir> Lock<'dir> {
-    fn take(dir: &'dir OwnedFd) -> Result<Self, Errno> {
+    fn acquire(dir: &'dir OwnedFd) -> Result<Self, Errno> {
         fs::flock(dir, FlockOperation::NonBlockingLockExclusive).map(|()| Self(dir))
     }
 }
@@ -166,26 +172,26 @@ impl Drop for Lock<'_> {
     }
 }
 
-/// Sees to it that nothing has the name, as far as `unlink` allows.
+/// Makes the path free: removes a socket file there if `unlink` allows it.
 fn make_room(
     dir: &OwnedFd,
     name: &CString,
     path: &Address,
     unlink: Unlink,
 ) -> Result<(), BindError> {
-    let there = match fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+    let found = match fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) if !is_socket(&stat) => return Err(in_call("bind")(Errno::EXIST)),
         Ok(stat) => stat,
         Err(Errno::NOENT) => return Ok(()),
         Err(errno) => return Err(in_call("lstat")(errno)),
     };
-    let goes = match unlink {
+    let removable = match unlink {
         Unlink::Never => false,
         Unlink::Always => true,
-        // The probe takes the path, so make sure that it led to what is about to be unlinked.
-        Unlink::Stale => is_stale(path)? && lstat(path).map(|at| inode(&at)) == Ok(inode(&there)),
+        // `is_stale` resolves the path again, so check that it led to the file to be removed.
+        Unlink::Stale => is_stale(path)? && lstat(path).map(|at| inode(&at)) == Ok(inode(&found)),
     };
-    if !goes {
+    if !removable {
         return Err(in_call("bind")(Errno::ADDRINUSE));
     }
     match fs::unlinkat(dir, name, AtFlags::empty()) {
@@ -194,46 +200,46 @@ fn make_room(
     }
 }
 
-/// Whether nobody has the socket open: of all answers only `ECONNREFUSED` says so.
+/// Returns whether no process has the socket open, which only the error `ECONNREFUSED` proves.
 ///
-/// A listener of another type answers `EPROTOTYPE`, a connected datagram socket `EPERM`.
+/// A listener of another type fails with `EPROTOTYPE`, a connected datagram socket with `EPERM`.
 fn is_stale(path: &Address) -> Result<bool, BindError> {
     let probe = Datagram::new().map_err(in_call("socket"))?;
     Ok(probe.connect(path) == Err(Errno::CONNREFUSED))
 }
 
-/// Gives the inode the bits that the umask took away.
+/// Adds the permissions that the umask has removed.
 fn set_mode(dir: &OwnedFd, name: &CString, stat: &Stat, mode: Mode) -> Result<(), BindError> {
     if Mode::from_raw_mode(stat.st_mode) & PERMISSIONS == mode {
         return Ok(());
     }
-    // fchmodat would follow a symbolic link that somebody put there just now, so take hold of the
-    // inode and go through /proc, which leads to it and nowhere else.
+    // `fchmodat` would follow a symbolic link that has just replaced the file. Open the inode
+    // instead, verify it, and change its mode through /proc.
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let node = fs::openat(dir, name, flags, NO_MODE).map_err(in_call("open"))?;
     if inode(&fs::fstat(&node).map_err(in_call("fstat"))?) != inode(stat) {
         return Err(in_call("bind")(Errno::STALE));
     }
     match fs::chmod(format!("/proc/self/fd/{}", node.as_raw_fd()), mode) {
-        // There is no /proc here.
+        // /proc is not mounted.
         Err(Errno::NOENT) => fs::chmodat(dir, name, mode, AtFlags::empty()),
-        done => done,
+        result => result,
     }
     .map_err(in_call("chmod"))
 }
 
-/// Opens a directory to lock it and to reach names in it; one that we may not read only for the
-/// latter.
+/// Opens a directory for locking and for access to its files. If we may not read the directory, the
+/// descriptor only allows the latter.
 fn open_directory(dir: &CString) -> Result<OwnedFd, BindError> {
     let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
     match fs::open(dir, flags | OFlags::RDONLY, NO_MODE) {
         Err(Errno::ACCESS) => fs::open(dir, flags | OFlags::PATH, NO_MODE),
-        opened => opened,
+        result => result,
     }
     .map_err(in_call("open"))
 }
 
-/// A path's directory and the name in it.
+/// Splits a path into its directory and the file name.
 fn split(path: &Address) -> Result<(CString, CString), BindError> {
     let bytes = path.as_bytes();
     let (dir, name) = match bytes.iter().rposition(|&byte| byte == b'/') {
@@ -257,17 +263,18 @@ fn is_socket(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::Socket
 }
 
-/// Device and number.
+/// Device and inode number.
 type Inode = (u64, u64);
 
 fn inode(stat: &Stat) -> Inode {
     (stat.st_dev, stat.st_ino)
 }
 
+/// Returns a conversion from an error number to the error of a system call.
 pub(crate) fn in_call(syscall: &'static str) -> impl Fn(Errno) -> BindError {
     move |errno| BindError { errno, syscall }
 }
 
 const PERMISSIONS: Mode = Mode::from_raw_mode(0o7777);
-/// For calls that create nothing.
+/// The mode argument of calls that create no file.
 const NO_MODE: Mode = Mode::empty();

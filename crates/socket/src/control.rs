@@ -1,23 +1,24 @@
-//! The buffer that the kernel writes control messages into.
+//! The buffer that receives control messages.
 //!
 //! ```text
 //!   | length | level | type | data … | pad | length | level | type | data … | 0 0 0 …
 //!   |<-------- header ---->|              |  credentials, a pidfd, descriptors, in any order
 //! ```
 //!
-//! They are read here, and not by rustix: that skips what it doesn't know, a pidfd among it, which any
-//! process that has our socket can ask for beside each message (SO_PASSPIDFD), at any time; and it takes
-//! a sender's pid for a number that is never 0, which it is across pid name spaces. To know where the
-//! messages end, the buffer is all zero between two receives.
+//! This module parses the buffer itself, for two reasons. rustix skips control messages that it
+//! does not know, which leaks pidfds: any process that shares the socket can request one with each
+//! message (`SO_PASSPIDFD`), at any time. And rustix assumes that a sender's pid is never 0, but
+//! the kernel reports 0 for a process in another pid namespace.
+//!
+//! The buffer is all zeros between two receives, so that the parser can find the last message.
 
 use std::mem::size_of;
 use std::os::fd::OwnedFd;
 
-use crate::datagram::MAX_FDS;
 use crate::sys::SOL_SOCKET;
 use crate::{Credentials, sys};
 
-/// The buffer for control messages; one serves any number of receives.
+/// A buffer for control messages, which can be reused for any number of receives.
 #[derive(Debug)]
 #[repr(C, align(8))]
 pub struct Control {
@@ -25,38 +26,39 @@ pub struct Control {
 }
 
 impl Control {
-    /// Room for [`MAX_FDS`] descriptors, and for what a socket may have been asked for besides.
+    /// Creates a buffer with room for [`MAX_FDS`] descriptors and for other control messages that
+    /// may have been enabled on a socket.
     #[must_use]
     pub fn new() -> Self {
         Self { space: [0; SPACE] }
     }
 
-    /// Takes what the messages in the buffer bring, and makes it zero again: descriptors are appended to
-    /// `fds`, pidfds are closed.
-    pub(crate) fn take(&mut self, fds: &mut Vec<OwnedFd>) -> Taken {
-        let mut taken = Taken { any: false, credentials: None };
+    /// Takes all control messages from the buffer and clears it. Descriptors are appended to `fds`;
+    /// pidfds are closed.
+    pub(crate) fn drain(&mut self, fds: &mut Vec<OwnedFd>) -> Ancillary {
+        let mut ancillary = Ancillary { any: false, credentials: None };
         let mut at = 0;
         while let Some(len) = self.word(at).filter(|&len| len >= HEADER) {
-            taken.any = true;
+            ancillary.any = true;
             let data = at + HEADER..(at + len).min(SPACE);
             match (self.int(at + WORD), self.int(at + WORD + INT)) {
                 (Some(SOL_SOCKET), Some(SCM_RIGHTS)) => {
                     let numbers = data.step_by(INT).filter_map(|at| self.int(at));
-                    fds.extend(numbers.filter_map(sys::received));
+                    fds.extend(numbers.filter_map(sys::own_new_fd));
                 }
                 (Some(SOL_SOCKET), Some(SCM_CREDENTIALS)) => {
                     let ints = [0, 1, 2].map(|nth| self.int(data.start + nth * INT).unwrap_or(0));
-                    taken.credentials = Some(Credentials::from_ints(ints));
+                    ancillary.credentials = Some(Credentials::from_ints(ints));
                 }
                 (Some(SOL_SOCKET), Some(SCM_PIDFD)) => {
-                    drop(self.int(data.start).and_then(sys::received));
+                    drop(self.int(data.start).and_then(sys::own_new_fd));
                 }
                 _ => {}
             }
             at += len.next_multiple_of(WORD);
         }
         self.space[..at.min(SPACE)].fill(0);
-        taken
+        ancillary
     }
 
     fn word(&self, at: usize) -> Option<usize> {
@@ -68,11 +70,11 @@ impl Control {
     }
 }
 
-/// What came beside a message.
-pub(crate) struct Taken {
-    /// Whether anything came.
+/// The control messages of one received message, apart from its descriptors.
+pub(crate) struct Ancillary {
+    /// Whether there was any control message.
     pub(crate) any: bool,
-    /// Who sent it, where the socket asks for that.
+    /// The sender's credentials, if the socket has `SO_PASSCRED`.
     pub(crate) credentials: Option<Credentials>,
 }
 
@@ -82,12 +84,18 @@ impl Default for Control {
     }
 }
 
-/// `struct cmsghdr` is a length and two ints, and stands at multiples of a length's size.
+/// Largest number of descriptors that one message can carry (the kernel's `SCM_MAX_FD`).
+pub const MAX_FDS: usize = 253;
+
+/// Size in bytes of a buffer for sending the descriptors of one message.
+pub(crate) const SEND_SPACE: usize = rustix::cmsg_space!(ScmRights(MAX_FDS));
+// `struct cmsghdr` consists of a length (`size_t`) and two ints, and is aligned to the length's
+// size.
 const WORD: usize = size_of::<usize>();
 const INT: usize = size_of::<i32>();
 const HEADER: usize = WORD + 2 * INT;
-/// The descriptors may come last, so what is written before them (credentials, a security label,
-/// timestamps) must not take their room.
+/// Size of the buffer in bytes. Descriptors may come last, so there is extra room for what the
+/// kernel may write before them: credentials, a security label, timestamps.
 const SPACE: usize = rustix::cmsg_space!(ScmRights(MAX_FDS), ScmCredentials(1)) + 512;
 // From linux/socket.h.
 const SCM_RIGHTS: i32 = 1;

@@ -1,63 +1,66 @@
-//! The sockets whose messages have borders: datagrams, and the records of seqpacket. One message a
-//! call, whole or not at all.
+//! Sockets that preserve message boundaries: datagram and seqpacket sockets. Each call transfers
+//! one message completely or fails.
 
 use std::io::{IoSlice, IoSliceMut};
-use std::mem::{ManuallyDrop, MaybeUninit};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::OnceLock;
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::retry_on_intr;
 use rustix::net::{
-    self, AddressFamily, RecvAncillaryBuffer, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, Shutdown, SocketAddrAny, SocketFlags, SocketType, sockopt,
+    self, AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown,
+    SocketAddrAny, SocketFlags, SocketType, sockopt,
 };
 
-use crate::pass::{PassPidfd, pidfds_off};
-use crate::{Address, Control, Credentials, Errno, sys};
+use crate::control::SEND_SPACE;
+use crate::passpidfd::PassPidfd;
+use crate::receive::{next_is_empty, receive};
+use crate::{Address, Control, Errno, MAX_FDS, Received, sys};
 
 /// An `AF_UNIX` datagram or seqpacket socket.
 ///
-/// Its `O_NONBLOCK` is neither needed nor touched.
+/// `O_NONBLOCK` is neither required nor changed.
 ///
-/// A seqpacket socket gives no byte for an empty record and at its peer's end; what tells them apart is
-/// that a record comes with its sender's credentials, if those are asked for (`SO_PASSCRED`). So they
-/// are. [`into_fd`](Self::into_fd) leaves everything that was set as it was found.
+/// On a seqpacket socket, a receive returns 0 bytes for an empty record and also at the end of the
+/// connection. With `SO_PASSCRED`, the sender's credentials accompany each record, but not the end.
+/// So this type sets `SO_PASSCRED` on each seqpacket socket. [`into_fd`](Self::into_fd) restores
+/// all socket options that were changed.
 #[derive(Debug)]
 pub struct Datagram {
     fd: OwnedFd,
     seqpacket: bool,
-    /// Whether each message tells its sender's credentials.
+    /// Whether [`recv`](Self::recv) reports senders' credentials.
     credentials: bool,
-    /// What `SO_PASSCRED` was, where we have set it.
+    /// Previous value of `SO_PASSCRED`, if this type has set it.
     passcred: Option<bool>,
     passpidfd: PassPidfd,
-    /// What the send buffer's size was, where we have set it.
+    /// Previous size of the send buffer in bytes, if this type has set it.
     send_buffer: OnceLock<usize>,
 }
 
 impl Datagram {
-    /// Makes an unnamed, unconnected, close-on-exec socket.
+    /// Creates an unbound, unconnected, close-on-exec datagram socket.
     ///
     /// # Errors
     ///
     /// `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`.
     pub fn new() -> Result<Self, Errno> {
         net::socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None)
-            .map(Self::of_datagrams)
+            .map(Self::new_datagram)
     }
 
-    /// Makes two unnamed, close-on-exec sockets, each connected to the other.
+    /// Creates two close-on-exec datagram sockets that are connected to each other.
     ///
     /// # Errors
     ///
     /// Those of [`new`](Self::new).
     pub fn pair() -> Result<(Self, Self), Errno> {
         net::socketpair(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None)
-            .map(|(a, b)| (Self::of_datagrams(a), Self::of_datagrams(b)))
+            .map(|(a, b)| (Self::new_datagram(a), Self::new_datagram(b)))
     }
 
-    /// Makes two unnamed, close-on-exec seqpacket sockets, each connected to the other.
+    /// Creates two close-on-exec seqpacket sockets that are connected to each other.
     ///
     /// # Errors
     ///
@@ -65,21 +68,25 @@ impl Datagram {
     pub fn seqpacket_pair() -> Result<(Self, Self), Errno> {
         let flags = SocketFlags::CLOEXEC;
         let (a, b) = net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
-        let given_up = |(errno, _)| errno;
-        Ok((Self::of_records(a).map_err(given_up)?, Self::of_records(b).map_err(given_up)?))
+        let errno_only = |(errno, _)| errno;
+        Ok((
+            Self::new_seqpacket(a).map_err(errno_only)?,
+            Self::new_seqpacket(b).map_err(errno_only)?,
+        ))
     }
 
-    /// Makes a seqpacket socket that is connected to `peer`, from `local` where that is given.
+    /// Creates a seqpacket socket, binds it to `local` if given, and connects it to `peer`.
     ///
     /// # Errors
     ///
-    /// `EAGAIN` when the backlog is full, `ECONNREFUSED`, `ENOENT`, `EPROTOTYPE` …; with the name of the
-    /// system call.
+    /// The error number and the name of the system call: `EAGAIN` if the peer's backlog is full,
+    /// `ECONNREFUSED`, `ENOENT`, `EPROTOTYPE` …
     pub fn connect_seqpacket(
         peer: &Address,
         local: Option<&Address>,
     ) -> Result<Self, (Errno, &'static str)> {
-        // connect(2) has no flag like MSG_DONTWAIT. Until it is done nobody else has the socket.
+        // connect(2) has no flag like MSG_DONTWAIT. O_NONBLOCK affects no other process, because
+        // none has the socket yet.
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let fd = net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
             .map_err(|errno| (errno, "socket"))?;
@@ -90,34 +97,36 @@ impl Datagram {
         fcntl_getfl(&fd)
             .and_then(|flags| fcntl_setfl(&fd, flags - OFlags::NONBLOCK))
             .map_err(|errno| (errno, "fcntl"))?;
-        // Asked for before, it would have given the socket a name.
-        Self::of_records(fd).map_err(|(errno, _)| (errno, "setsockopt"))
+        // With SO_PASSCRED set before connecting, the kernel would have bound the socket to an
+        // abstract address.
+        Self::new_seqpacket(fd).map_err(|(errno, _)| (errno, "setsockopt"))
     }
 
-    /// Takes over a socket made elsewhere; see [`describe`](crate::describe) for what it must be.
+    /// Takes ownership of a Unix datagram or seqpacket socket that was created elsewhere. The
+    /// caller must check its type, with [`describe`](crate::describe).
     ///
     /// # Errors
     ///
-    /// When it can't be asked for its type; it is given back.
+    /// The error of a socket option, with the descriptor.
     pub fn adopt(fd: OwnedFd) -> Result<Self, (Errno, OwnedFd)> {
         match sockopt::socket_type(&fd) {
             Ok(kind) => {
                 let mut socket = match kind {
-                    SocketType::SEQPACKET => Self::of_records(fd)?,
-                    _ => Self::of_datagrams(fd),
+                    SocketType::SEQPACKET => Self::new_seqpacket(fd)?,
+                    _ => Self::new_datagram(fd),
                 };
-                socket.passpidfd = pidfds_off(socket.fd.as_fd());
+                socket.passpidfd = PassPidfd::disable(socket.fd.as_fd());
                 Ok(socket)
             }
             Err(errno) => Err((errno, fd)),
         }
     }
 
-    /// Gives the descriptor away.
+    /// Restores the socket options and returns the descriptor.
     #[must_use]
     pub fn into_fd(self) -> OwnedFd {
         if self.passcred == Some(false) {
-            // Nothing that fails here could be mended.
+            // There is no way to recover from a failure here.
             let _ = sockopt::set_socket_passcred(&self.fd, false);
         }
         if let Some(&bytes) = self.send_buffer.get() {
@@ -127,26 +136,27 @@ impl Datagram {
         self.fd
     }
 
-    /// Whether it is a seqpacket socket, whose peer has an end.
+    /// Returns whether this is a seqpacket socket.
     #[must_use]
     pub fn is_seqpacket(&self) -> bool {
         self.seqpacket
     }
 
-    /// Has each message tell who sent it (`SO_PASSCRED`); those that were sent before tell nobody.
+    /// Makes [`recv`](Self::recv) report the credentials of each message's sender (`SO_PASSCRED`).
     ///
-    /// A socket without a name gets an abstract one when it connects or sends, from then on.
+    /// Messages that were sent before the call have the pid 0. From now on, the kernel binds the
+    /// socket to an abstract address when it connects or sends unbound.
     ///
     /// # Errors
     ///
-    /// None that a socket gives.
-    pub fn ask_credentials(&mut self) -> Result<(), Errno> {
-        self.pass_credentials()?;
+    /// `ENOTSOCK` if the descriptor is not a socket.
+    pub fn enable_credentials(&mut self) -> Result<(), Errno> {
+        self.set_passcred()?;
         self.credentials = true;
         Ok(())
     }
 
-    fn of_datagrams(fd: OwnedFd) -> Self {
+    fn new_datagram(fd: OwnedFd) -> Self {
         Self {
             fd,
             seqpacket: false,
@@ -157,58 +167,59 @@ impl Datagram {
         }
     }
 
-    fn of_records(fd: OwnedFd) -> Result<Self, (Errno, OwnedFd)> {
-        let mut socket = Self { seqpacket: true, ..Self::of_datagrams(fd) };
-        match socket.pass_credentials() {
+    fn new_seqpacket(fd: OwnedFd) -> Result<Self, (Errno, OwnedFd)> {
+        let mut socket = Self { seqpacket: true, ..Self::new_datagram(fd) };
+        match socket.set_passcred() {
             Ok(()) => Ok(socket),
             Err(errno) => Err((errno, socket.fd)),
         }
     }
 
-    fn pass_credentials(&mut self) -> Result<(), Errno> {
+    fn set_passcred(&mut self) -> Result<(), Errno> {
         if self.passcred.is_none() {
-            let found = sockopt::socket_passcred(&self.fd)?;
+            let previous = sockopt::socket_passcred(&self.fd)?;
             sockopt::set_socket_passcred(&self.fd, true)?;
-            self.passcred = Some(found);
+            self.passcred = Some(previous);
         }
         Ok(())
     }
 
-    /// Gives the socket a name; [`Address::UNNAMED`] lets the kernel choose an abstract one.
+    /// Binds the socket; [`Address::UNNAMED`] makes the kernel choose an abstract address.
     ///
-    /// For a path use [`bind_path`](crate::bind_path), which sees to the mode and to what is there.
+    /// For a path use [`bind_path`](crate::bind_path), which handles the mode and existing files.
     ///
     /// # Errors
     ///
-    /// `EADDRINUSE`, `EINVAL` (it has a name already), and what creating a file gives.
-    pub fn bind(&self, name: &Address) -> Result<(), Errno> {
-        net::bind(&self.fd, name)
+    /// `EADDRINUSE`, `EINVAL` (already bound), and the errors of creating a file.
+    pub fn bind(&self, address: &Address) -> Result<(), Errno> {
+        net::bind(&self.fd, address)
     }
 
-    /// Makes `peer` the only one to send to and to receive from.
+    /// Connects the socket: it then sends to `peer` and receives only from `peer`.
     ///
     /// # Errors
     ///
-    /// `ECONNREFUSED` (nobody has the name), `EPROTOTYPE` (no datagram socket), `EPERM` (connected to
-    /// somebody else), `ENOENT`, `EACCES`, `EINVAL` (unnamed).
+    /// `ECONNREFUSED` (no socket is bound to `peer`), `EPROTOTYPE` (`peer` is not a datagram
+    /// socket), `EPERM` (`peer` is connected to another socket), `ENOENT`, `EACCES`, `EINVAL`
+    /// (`peer` is unnamed).
     pub fn connect(&self, peer: &Address) -> Result<(), Errno> {
         net::connect(&self.fd, peer)
     }
 
-    /// The name of this socket.
+    /// Returns the address that the socket is bound to.
     ///
     /// # Errors
     ///
-    /// `EAFNOSUPPORT` when an adopted socket is no Unix socket.
+    /// `EAFNOSUPPORT` if an adopted socket is not a Unix socket.
     pub fn local_address(&self) -> Result<Address, Errno> {
         to_address(&net::getsockname(&self.fd)?)
     }
 
-    /// The name of the peer, or None when this socket is not connected.
+    /// Returns the peer's address, or None if the socket is not connected.
     ///
     /// # Errors
     ///
-    /// `EAFNOSUPPORT` when an adopted socket is no Unix socket.
+    /// `EAFNOSUPPORT` if an adopted socket is not a Unix socket.
     pub fn peer_address(&self) -> Result<Option<Address>, Errno> {
         match net::getpeername(&self.fd) {
             Ok(Some(peer)) => to_address(&peer).map(Some),
@@ -218,13 +229,13 @@ impl Datagram {
         }
     }
 
-    /// Sends one message with its descriptors, to the connected peer when `to` is None.
+    /// Sends one message with descriptors, to `to` or to the connected peer.
     ///
-    /// The descriptors are borrowed: neither their flags nor their offsets are touched.
+    /// The descriptors' flags and offsets do not change.
     ///
     /// # Errors
     ///
-    /// `EAGAIN` (the receiver's queue or our buffer is full), `EINVAL` (more than [`MAX_FDS`]
+    /// `EAGAIN` (the receiver's queue or our send buffer is full), `EINVAL` (more than [`MAX_FDS`]
     /// descriptors), `EMSGSIZE`, `ECONNREFUSED`, `ENOTCONN`, `EPERM`, `ETOOMANYREFS`, `ENOBUFS` …
     pub fn send(
         &self,
@@ -233,9 +244,9 @@ impl Datagram {
         to: Option<&Address>,
     ) -> Result<(), Errno> {
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        // A datagram is sent whole or not at all, so the number of bytes says nothing.
+        // A message is sent completely or not at all, so the number of sent bytes is not needed.
         if fds.is_empty() {
-            // A tenth cheaper than sendmsg, whose header the kernel has to fetch first.
+            // A tenth cheaper than sendmsg, for which the kernel must also copy the header.
             return retry_on_intr(|| match to {
                 None => net::send(&self.fd, bytes, flags),
                 Some(to) => net::sendto(&self.fd, bytes, flags, to),
@@ -255,15 +266,16 @@ impl Datagram {
         .map(drop)
     }
 
-    /// Receives one message: its bytes fill the buffers of `into` in order, its descriptors
-    /// (close-on-exec) are appended to `fds`, its sender's name overwrites `from`.
+    /// Receives one message. Its bytes fill the buffers of `into` in order, its descriptors
+    /// (close-on-exec) are appended to `fds`, and its sender's address overwrites `from`.
     ///
-    /// The caller judges a message by the flags of [`Received`] and owns its descriptors either way.
+    /// The caller must check the flags of [`Received`], and owns the descriptors even if they are
+    /// set.
     ///
     /// # Errors
     ///
-    /// `EAGAIN` when nothing is there, `ECONNRESET` when the connected peer has turned to somebody
-    /// else. `fds` is as it was then.
+    /// `EAGAIN` if no message is queued, `ECONNRESET` if the connected peer has connected to
+    /// another socket. `fds` is unchanged in that case.
     pub fn recv(
         &self,
         into: &mut [IoSliceMut<'_>],
@@ -281,7 +293,7 @@ impl Datagram {
         Ok(received)
     }
 
-    /// Ends our side of a seqpacket socket, for every process that has it.
+    /// Ends the sending direction of a seqpacket socket, for every process that shares it.
     ///
     /// # Errors
     ///
@@ -290,54 +302,55 @@ impl Datagram {
         net::shutdown(&self.fd, Shutdown::Write)
     }
 
-    /// Whether nothing but an empty message or the end can be read now.
+    /// Returns whether the next thing to receive is an empty message or the end of the connection.
     ///
     /// # Errors
     ///
     /// `ECONNRESET` …
-    pub fn is_blank(&self) -> Result<bool, Errno> {
-        no_byte_is_next(&self.fd)
+    pub fn next_is_empty(&self) -> Result<bool, Errno> {
+        next_is_empty(&self.fd)
     }
 
-    /// The longest message that can be sent (bytes), without the kernel's having it in several pieces.
+    /// Returns the length in bytes of the longest message that fits into the send buffer.
     ///
     /// # Errors
     ///
-    /// None that a socket gives.
-    pub fn largest(&self) -> Result<usize, Errno> {
-        Ok(self.send_buffer()?.saturating_sub(KEPT))
+    /// `ENOTSOCK` if the descriptor is not a socket.
+    pub fn max_message(&self) -> Result<usize, Errno> {
+        Ok(self.send_buffer()?.saturating_sub(SEND_BUFFER_RESERVED))
     }
 
-    /// The send buffer's size in bytes as the kernel counts it: twice what was asked for (212,992).
+    /// Returns the size of the send buffer in bytes (212,992 by default). The kernel reports twice
+    /// the size that was set.
     ///
     /// # Errors
     ///
-    /// None that a socket gives.
+    /// `ENOTSOCK` if the descriptor is not a socket.
     pub fn send_buffer(&self) -> Result<usize, Errno> {
         sockopt::socket_send_buffer_size(&self.fd)
     }
 
-    /// Sets the send buffer's size, in the bytes of [`send_buffer`](Self::send_buffer).
+    /// Sets the size of the send buffer, in the same unit as [`send_buffer`](Self::send_buffer).
     ///
-    /// The kernel silently keeps it between 4,608 bytes and twice `net.core.wmem_max`: read it again.
+    /// The kernel silently limits it to between 4,608 bytes and twice `net.core.wmem_max`.
     ///
     /// # Errors
     ///
-    /// None that a socket gives.
+    /// `ENOTSOCK` if the descriptor is not a socket.
     pub fn set_send_buffer(&self, bytes: usize) -> Result<(), Errno> {
         if self.send_buffer.get().is_none() {
             let _ = self.send_buffer.set(self.send_buffer()?);
         }
-        // The kernel doubles what it is given, and takes an int.
-        sockopt::set_socket_send_buffer_size(&self.fd, (bytes / 2).min(SEND_BUFFER_MAX))
+        // The kernel doubles the value, which is an int.
+        sockopt::set_socket_send_buffer_size(&self.fd, (bytes / 2).min(MAX_SEND_BUFFER))
     }
 
-    /// Bytes of the send buffer that our messages still hold in receivers' queues, with the kernel's
-    /// overhead for each of them (`SIOCOUTQ`).
+    /// Returns the number of bytes of the send buffer that messages in receivers' queues occupy,
+    /// including the kernel's overhead for each message (`SIOCOUTQ`).
     ///
     /// # Errors
     ///
-    /// None that a socket gives.
+    /// `ENOTSOCK` if the descriptor is not a socket.
     pub fn unsent(&self) -> Result<usize, Errno> {
         sys::unsent(self.as_fd()).map(|bytes| usize::try_from(bytes).unwrap_or(0))
     }
@@ -349,61 +362,6 @@ impl AsFd for Datagram {
     }
 }
 
-/// Receives from a socket of any type, with the sender's name where the type has one.
-pub(crate) fn receive(
-    fd: &OwnedFd,
-    into: &mut [IoSliceMut<'_>],
-    control: &mut Control,
-    fds: &mut Vec<OwnedFd>,
-) -> Result<(Received, Option<SocketAddrAny>), Errno> {
-    // Read below, and not by rustix, whose Drop would.
-    let space = sys::as_uninit(&mut control.space);
-    let mut ancillary = ManuallyDrop::new(RecvAncillaryBuffer::new(space));
-    let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-    let message = retry_on_intr(|| net::recvmsg(fd, into, &mut ancillary, flags))?;
-    let beside = control.take(fds);
-    let received = Received {
-        len: message.bytes,
-        truncated: message.flags.contains(ReturnFlags::TRUNC),
-        fds_truncated: message.flags.contains(ReturnFlags::CTRUNC),
-        // Whatever comes beside it, it is a message.
-        end: !beside.any && message.bytes == 0,
-        credentials: beside.credentials,
-    };
-    Ok((received, message.address))
-}
-
-/// Whether something can be read now, and it has no byte. Nothing is taken.
-pub(crate) fn no_byte_is_next(fd: &OwnedFd) -> Result<bool, Errno> {
-    let mut byte = [0];
-    // Without room for control messages the kernel installs no descriptors.
-    let flags = RecvFlags::DONTWAIT | RecvFlags::PEEK;
-    match retry_on_intr(|| net::recv(fd, &mut byte, flags)) {
-        Ok((len, _)) => Ok(len == 0),
-        Err(Errno::AGAIN) => Ok(false),
-        Err(errno) => Err(errno),
-    }
-}
-
-/// What a receiving call found out about a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Received {
-    /// Bytes written into the buffers; an empty message has none.
-    pub len: usize,
-    /// The message was longer than the buffers, and its rest is gone (`MSG_TRUNC`).
-    pub truncated: bool,
-    /// Descriptors are missing (`MSG_CTRUNC`): `RLIMIT_NOFILE` is reached, or a security module said
-    /// no. Those that did arrive were appended and are the caller's to close.
-    pub fds_truncated: bool,
-    /// It is no message, but the end of a seqpacket socket's peer.
-    pub end: bool,
-    /// Who sent it, where that was asked for.
-    pub credentials: Option<Credentials>,
-}
-
-/// The most descriptors that one message carries (the kernel's `SCM_MAX_FD`).
-pub const MAX_FDS: usize = 253;
-
 fn to_address(sockaddr: &SocketAddrAny) -> Result<Address, Errno> {
     let mut address = Address::UNNAMED;
     if address.assign(sys::sockaddr_bytes(sockaddr)) {
@@ -413,9 +371,7 @@ fn to_address(sockaddr: &SocketAddrAny) -> Result<Address, Errno> {
     }
 }
 
-/// The kernel keeps this much of a send buffer to itself when it judges a message's size (bytes).
-const KEPT: usize = 32;
-/// Room for the descriptors of one message.
-pub(crate) const SEND_SPACE: usize = rustix::cmsg_space!(ScmRights(MAX_FDS));
-/// Bytes; setsockopt reads an int.
-const SEND_BUFFER_MAX: usize = i32::MAX as usize;
+/// Number of bytes of the send buffer that the kernel does not allow a message to use.
+const SEND_BUFFER_RESERVED: usize = 32;
+/// Largest value in bytes that `setsockopt` can take, which is an int.
+const MAX_SEND_BUFFER: usize = i32::MAX as usize;

@@ -1,4 +1,5 @@
-//! What a descriptor is: found out without reading from it, and without waking a file server.
+//! The type of a descriptor, determined without reading from it and without waiting for a file
+//! server.
 
 use std::fs::{read, read_to_string};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -9,26 +10,26 @@ use rustix::termios::isatty;
 
 use crate::Errno;
 
-/// What a descriptor is, as far as it decides how to use it.
+/// The type of a descriptor, as far as it determines how the descriptor can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// A regular file, deleted or not.
     File,
     /// A directory.
     Directory,
-    /// A memfd: a file in memory that was never in a file system.
+    /// A memfd: a file in memory without a path.
     Memfd,
     /// A pipe or a FIFO.
     Pipe,
     /// A terminal.
     Tty,
-    /// A character device that is no terminal.
+    /// A character device other than a terminal.
     CharDevice,
     /// A block device.
     BlockDevice,
-    /// A listening TCP socket (MPTCP too).
+    /// A listening TCP or MPTCP socket.
     TcpListener,
-    /// Any other TCP socket.
+    /// Any other TCP or MPTCP socket.
     TcpSocket,
     /// A UDP socket.
     UdpSocket,
@@ -36,11 +37,11 @@ pub enum Kind {
     UnixListener,
     /// Any other Unix stream socket.
     UnixStream,
-    /// A Unix seqpacket socket that does not listen.
+    /// A Unix seqpacket socket that is not listening.
     UnixSeqpacket,
     /// A Unix datagram socket.
     UnixDgram,
-    /// A socket that is none of the above.
+    /// Any other socket.
     Socket,
     /// An eventfd.
     Eventfd,
@@ -52,25 +53,25 @@ pub enum Kind {
     Signalfd,
     /// An inotify instance.
     Inotify,
-    /// A process.
+    /// A pidfd, which refers to a process.
     Pidfd,
-    /// A place in a file system that was not opened (`O_PATH`), whatever is there: symlinks too.
+    /// An `O_PATH` descriptor, which refers to a file of any type without opening it.
     Path,
-    /// None of the above.
+    /// Any other descriptor.
     Other,
 }
 
 impl Kind {
-    /// Finds out what `fd` is.
+    /// Determines the type of `fd`.
     ///
     /// # Errors
     ///
-    /// What `statx` says, which for an open descriptor is nothing.
+    /// None in practice: the system calls do not fail for an open descriptor.
     pub fn of(fd: BorrowedFd<'_>) -> Result<Self, Errno> {
         if fs::fcntl_getfl(fd)?.contains(OFlags::PATH) {
             return Ok(Self::Path);
         }
-        // Not fstat: that asks the server of a FUSE or network file, which may never answer.
+        // Not fstat, which waits for the server of a FUSE or network file system.
         let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
         let stat = fs::statx(fd, c"", flags, StatxFlags::TYPE | StatxFlags::NLINK)?;
         Ok(match FileType::from_raw_mode(stat.stx_mode.into()) {
@@ -81,7 +82,8 @@ impl Kind {
             FileType::CharacterDevice => Self::CharDevice,
             FileType::Socket => Self::of_socket(fd)?,
             FileType::RegularFile if stat.stx_nlink == 0 && fs::fcntl_get_seals(fd).is_ok() => {
-                // tmpfs has seals too, so a deleted file of its is told apart by its name.
+                // A deleted file on a tmpfs supports seals too. Its name distinguishes it from a
+                // memfd.
                 Self::by_link(fd, Self::Memfd)
             }
             FileType::RegularFile => Self::by_link(fd, Self::File),
@@ -89,7 +91,7 @@ impl Kind {
         })
     }
 
-    /// The name that JavaScript sees.
+    /// Returns the name that JavaScript uses.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -121,7 +123,7 @@ impl Kind {
 
     fn of_socket(fd: BorrowedFd<'_>) -> Result<Self, Errno> {
         let Description { domain, kind, listening } = describe(fd)?;
-        // Streams and datagrams of the internet are more than TCP and UDP: SCTP, ping.
+        // Other protocols than TCP and UDP have the same socket types: SCTP, ICMP.
         let protocol = sockopt::socket_protocol(fd).unwrap_or(None);
         let tcp = matches!(protocol, Some(ipproto::TCP | ipproto::MPTCP));
         Ok(match (domain, kind, listening) {
@@ -144,12 +146,12 @@ impl Kind {
         })
     }
 
-    /// The kind that the name in /proc tells, which for a file in a file system begins with a slash.
+    /// Determines the type by the link in /proc/self/fd, or returns `fallback` without /proc.
     ///
-    /// Without /proc it is `unnamed`.
-    fn by_link(fd: BorrowedFd<'_>, unnamed: Self) -> Self {
+    /// The link of a file in a file system starts with a slash.
+    fn by_link(fd: BorrowedFd<'_>, fallback: Self) -> Self {
         let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
-        let Ok(link) = fs::readlink(path, Vec::new()) else { return unnamed };
+        let Ok(link) = fs::readlink(path, Vec::new()) else { return fallback };
         match link.to_bytes() {
             b"anon_inode:[eventfd]" => Self::Eventfd,
             b"anon_inode:[eventpoll]" => Self::Epoll,
@@ -158,30 +160,30 @@ impl Kind {
             b"anon_inode:inotify" => Self::Inotify,
             b"anon_inode:[pidfd]" => Self::Pidfd,
             link if link.starts_with(b"pidfd:") => Self::Pidfd,
-            link if unnamed == Self::Memfd && link.starts_with(b"/memfd:") => Self::Memfd,
-            link if unnamed != Self::Other && link.starts_with(b"/") => Self::File,
-            // Namespaces and their like are regular files outside of every file system.
+            link if fallback == Self::Memfd && link.starts_with(b"/memfd:") => Self::Memfd,
+            link if fallback != Self::Other && link.starts_with(b"/") => Self::File,
+            // Some kernel objects, such as namespaces, are regular files outside any file system.
             _ => Self::Other,
         }
     }
 }
 
-/// What a socket is.
+/// The properties of a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Description {
-    /// Its address family (`SO_DOMAIN`).
+    /// Address family (`SO_DOMAIN`).
     pub domain: AddressFamily,
-    /// Its type (`SO_TYPE`).
+    /// Type (`SO_TYPE`).
     pub kind: SocketType,
-    /// Whether it accepts connections (`SO_ACCEPTCONN`).
+    /// Whether the socket is listening (`SO_ACCEPTCONN`).
     pub listening: bool,
 }
 
-/// Finds out what kind of socket `fd` is.
+/// Returns the properties of a socket.
 ///
 /// # Errors
 ///
-/// `ENOTSOCK` when it is none.
+/// `ENOTSOCK` if `fd` is not a socket.
 pub fn describe(fd: BorrowedFd<'_>) -> Result<Description, Errno> {
     Ok(Description {
         domain: sockopt::socket_domain(fd)?,
@@ -190,38 +192,40 @@ pub fn describe(fd: BorrowedFd<'_>) -> Result<Description, Errno> {
     })
 }
 
-/// Whether reading a file may wait for ever: somebody else serves its file system.
+/// Returns whether reading a file may block forever, because a server provides its file system.
 ///
-/// Where its mount is one that we see, nobody is asked. That of another mount name space tells its type
-/// only by `fstatfs`, which on FUSE goes to the very server (unless the mount is another user's).
+/// The file system's type comes from the list of mounts. If the mount is not listed, because it is
+/// in another mount namespace, the type comes from `fstatfs`. On FUSE, that call waits for the
+/// server, unless the mount belongs to another user.
 ///
 /// # Errors
 ///
-/// What `fstatfs` says: `ENOSYS` for a file system that has no answer, `EIO`, `ENOTCONN` (a FUSE
-/// server that died).
+/// Those of `fstatfs`: `ENOSYS` (not supported by the file system), `EIO`, `ENOTCONN` (the FUSE
+/// server has exited).
 pub fn on_network_or_fuse(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
-    if let Some(name) = file_system_of(fd) {
-        return Ok(name.starts_with("fuse") || NAMES_SERVED_BY_OTHERS.contains(&name.as_str()));
+    if let Some(name) = listed_file_system(fd) {
+        return Ok(name.starts_with("fuse") || SERVER_FILE_SYSTEMS.contains(&name.as_str()));
     }
-    // The type's width and sign differ between architectures, the numbers have 32 bits.
+    // The field's width and sign depend on the architecture; the magic numbers have 32 bits.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let magic = fs::fstatfs(fd.as_fd())?.f_type as u32;
-    Ok(SERVED_BY_OTHERS.contains(&magic))
+    Ok(SERVER_MAGICS.contains(&magic))
 }
 
-/// The type of a file's file system, by the list of mounts; see proc_pid_mountinfo(5).
-fn file_system_of(fd: BorrowedFd<'_>) -> Option<String> {
+/// Returns the type of the file system of `fd` if its mount is listed; see proc_pid_mountinfo(5).
+fn listed_file_system(fd: BorrowedFd<'_>) -> Option<String> {
     let info = read_to_string(format!("/proc/thread-self/fdinfo/{}", fd.as_raw_fd())).ok()?;
     let id = info.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim();
-    // A path may be any bytes.
+    // Paths in the list may not be UTF-8.
     let mounts = read("/proc/thread-self/mountinfo").ok()?;
     let mounts = String::from_utf8_lossy(&mounts);
     let mount = mounts.lines().find(|line| line.split(' ').next() == Some(id))?;
     mount.split_once(" - ")?.1.split(' ').next().map(str::to_owned)
 }
 
-/// The file systems below by their names in that list, beside those that begin with `fuse`.
-const NAMES_SERVED_BY_OTHERS: [&str; 24] = [
+/// Types of the file systems below as they appear in the list of mounts, except those starting with
+/// `fuse`.
+const SERVER_FILE_SYSTEMS: [&str; 24] = [
     "virtiofs",
     "nfs",
     "nfs4",
@@ -248,8 +252,9 @@ const NAMES_SERVED_BY_OTHERS: [&str; 24] = [
     "glusterfs",
 ];
 
-/// From linux/magic.h, and for those out of the tree from GNU stat's list of remote file systems.
-const SERVED_BY_OTHERS: [u32; 21] = [
+/// Magic numbers of file systems that depend on a server, from linux/magic.h. For file systems
+/// outside the kernel tree, from GNU stat's list of remote file systems.
+const SERVER_MAGICS: [u32; 21] = [
     0x6573_5546, // fuse, fuseblk, virtiofs
     0x6969,      // nfs
     0xff53_4d42, // cifs

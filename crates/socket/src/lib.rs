@@ -1,11 +1,13 @@
-//! Unix sockets with descriptors beside the bytes.
+//! Unix and TCP sockets that pass file descriptors along with bytes.
 //!
-//! What is here: the sockets ([`Datagram`]), their names ([`Address`]), binding a name so that nobody
-//! is robbed and nothing is left behind ([`bind_path`]), and what a received descriptor is ([`Kind`]).
-//! Nothing here waits: every send and every receive says `MSG_DONTWAIT`, whatever `O_NONBLOCK` says,
-//! since that flag belongs to the open file description and so to others too.
+//! The crate provides the sockets ([`Datagram`], [`Stream`], [`Listener`]), their addresses
+//! ([`Address`], [`Name`]), safe binding to a path ([`bind_path`]), files in memory ([`memfd`],
+//! [`Mapping`]), and the classification of received descriptors ([`Kind`]).
 //!
-//! `unsafe` stands in `sys.rs` and `mapping.rs`, and nowhere else.
+//! No call blocks: each send and receive passes `MSG_DONTWAIT`. `O_NONBLOCK` is neither required
+//! nor changed, because it belongs to the open file description, which other processes may share.
+//!
+//! `unsafe` is confined to `sys.rs` and `mapping.rs`.
 
 mod address;
 mod bind;
@@ -16,21 +18,23 @@ mod listener;
 mod mapping;
 mod memfd;
 mod name;
-mod pass;
+mod passpidfd;
 mod peer;
+mod receive;
 mod stream;
 mod sys;
 
 pub use address::{Address, AddressError};
 pub use bind::{BindError, BindOutcome, Bound, Unlink, bind_path};
-pub use control::Control;
-pub use datagram::{Datagram, MAX_FDS, Received};
+pub use control::{Control, MAX_FDS};
+pub use datagram::Datagram;
 pub use kind::{Description, Kind, describe, on_network_or_fuse};
 pub use listener::{Accepted, ListenOutcome, Listener};
 pub use mapping::Mapping;
 pub use memfd::{MemoryFile, memfd, memfd_of, seal};
 pub use name::Name;
 pub use peer::{Credentials, peer_credentials, peer_pidfd};
+pub use receive::Received;
 pub use rustix::io::Errno;
 pub use rustix::net::{AddressFamily, SocketType};
 pub use stream::{Connect, Stream, TcpOptions};

@@ -1,4 +1,4 @@
-//! The listening socket.
+//! Listening sockets.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -8,7 +8,7 @@ use rustix::io::retry_on_intr;
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 
 use crate::bind::{BindError, BindOutcome, Bound, Unlink, bind_socket, in_call};
-use crate::stream::{family_of, set_tcp_options};
+use crate::stream::set_tcp_options;
 use crate::{Address, Datagram, Errno, Name, Stream, TcpOptions};
 
 /// A listening stream or seqpacket socket.
@@ -17,30 +17,31 @@ pub struct Listener {
     fd: OwnedFd,
     tcp: bool,
     seqpacket: bool,
-    /// Whether `accept` would wait where nobody does.
-    waits: bool,
+    /// Whether `accept` would block: an adopted socket may lack `O_NONBLOCK`.
+    blocking: bool,
 }
 
-/// A connection.
+/// An accepted connection.
 #[derive(Debug)]
 pub enum Accepted {
-    /// Of a stream.
+    /// A stream socket.
     Stream(Stream),
-    /// Of a seqpacket socket.
+    /// A seqpacket socket.
     Seqpacket(Datagram),
 }
 
-/// How an attempt to listen at a path ended.
+/// The outcome of an attempt to listen on a path.
 #[derive(Debug)]
 pub enum ListenOutcome {
-    /// It listens, and has the path.
+    /// The socket listens on the path.
     Listening(Listener, Bound),
-    /// Somebody else is binding in this directory right now; try again later.
+    /// Another process is binding a socket in the directory. The caller should retry later.
     Locked,
 }
 
 impl Listener {
-    /// Listens at an abstract name, at one of the kernel's choice (unnamed), or at a TCP address.
+    /// Listens on an abstract address, on one that the kernel chooses (unnamed), or on a TCP
+    /// address.
     ///
     /// Accepted TCP connections inherit `options`.
     ///
@@ -56,21 +57,21 @@ impl Listener {
         let listener = Self::new(name, kind)?;
         if listener.tcp {
             let fd = listener.as_fd();
-            let set = sockopt::set_socket_reuseaddr(fd, true)
+            sockopt::set_socket_reuseaddr(fd, true)
                 .and_then(|()| sockopt::set_socket_reuseport(fd, options.reuse_port))
-                .and_then(|()| set_tcp_options(fd, options));
-            set.map_err(in_call("setsockopt"))?;
+                .and_then(|()| set_tcp_options(fd, options))
+                .map_err(in_call("setsockopt"))?;
         }
         name.bind(listener.as_fd()).map_err(in_call("bind"))?;
         net::listen(&listener.fd, backlog).map_err(in_call("listen"))?;
         Ok(listener)
     }
 
-    /// Listens at a path; see [`bind_path`](crate::bind_path).
+    /// Listens on a path, which it binds as [`bind_path`](crate::bind_path) does.
     ///
     /// # Errors
     ///
-    /// As [`bind_path`](crate::bind_path).
+    /// Those of [`bind_path`](crate::bind_path).
     pub fn listen_path(
         path: &Address,
         kind: SocketType,
@@ -79,39 +80,39 @@ impl Listener {
         backlog: i32,
     ) -> Result<ListenOutcome, BindError> {
         let listener = Self::new(&Name::Unix(path.clone()), kind)?;
-        let begin =
+        let listen =
             |socket: BorrowedFd<'_>| net::listen(socket, backlog).map_err(in_call("listen"));
-        match bind_socket(listener.as_fd(), path, mode, unlink, begin)? {
+        match bind_socket(listener.as_fd(), path, mode, unlink, listen)? {
             BindOutcome::Bound(bound) => Ok(ListenOutcome::Listening(listener, bound)),
             BindOutcome::Locked => Ok(ListenOutcome::Locked),
         }
     }
 
-    /// Takes over a listening socket made elsewhere.
+    /// Takes ownership of a listening socket that was created elsewhere.
     ///
     /// # Errors
     ///
-    /// When it can't be asked for its family; it is given back.
+    /// The error of reading its type or flags, with the descriptor.
     pub fn adopt(fd: OwnedFd) -> Result<Self, (Errno, OwnedFd)> {
-        let asked = sockopt::socket_domain(&fd).and_then(|domain| {
-            let waits = !fcntl_getfl(&fd)?.contains(OFlags::NONBLOCK);
-            Ok((domain != AddressFamily::UNIX, sockopt::socket_type(&fd)?, waits))
+        let properties = sockopt::socket_domain(&fd).and_then(|domain| {
+            let blocking = !fcntl_getfl(&fd)?.contains(OFlags::NONBLOCK);
+            Ok((domain != AddressFamily::UNIX, sockopt::socket_type(&fd)?, blocking))
         });
-        match asked {
-            Ok((tcp, kind, waits)) => {
-                Ok(Self { fd, tcp, seqpacket: kind == SocketType::SEQPACKET, waits })
+        match properties {
+            Ok((tcp, kind, blocking)) => {
+                Ok(Self { fd, tcp, seqpacket: kind == SocketType::SEQPACKET, blocking })
             }
             Err(errno) => Err((errno, fd)),
         }
     }
 
-    /// Gives the descriptor away.
+    /// Returns the descriptor.
     #[must_use]
     pub fn into_fd(self) -> OwnedFd {
         self.fd
     }
 
-    /// Whether its connections are seqpacket sockets.
+    /// Returns whether its connections are seqpacket sockets.
     #[must_use]
     pub fn is_seqpacket(&self) -> bool {
         self.seqpacket
@@ -119,17 +120,17 @@ impl Listener {
 
     /// Accepts one connection.
     ///
-    /// An adopted socket may be in blocking mode, which belongs to all who have it and stays. It is
-    /// asked first whether somebody waits; if another process of those takes that connection in between,
-    /// this waits for the next.
+    /// An adopted socket may be in blocking mode, which is not changed, because other processes may
+    /// share the socket. In that case the call polls first. It blocks if another process accepts
+    /// the connection between the poll and the accept.
     ///
     /// # Errors
     ///
-    /// `EAGAIN` when nobody waits, `EMFILE`, `ENFILE`, `ECONNABORTED` …
+    /// `EAGAIN` if no connection is pending, `EMFILE`, `ENFILE`, `ECONNABORTED` …
     pub fn accept(&self) -> Result<Accepted, Errno> {
-        if self.waits {
-            let mut asked = [PollFd::new(&self.fd, PollFlags::IN)];
-            if retry_on_intr(|| poll(&mut asked, Some(&Timespec::default())))? == 0 {
+        if self.blocking {
+            let mut polled = [PollFd::new(&self.fd, PollFlags::IN)];
+            if retry_on_intr(|| poll(&mut polled, Some(&Timespec::default())))? == 0 {
                 return Err(Errno::AGAIN);
             }
         }
@@ -140,21 +141,22 @@ impl Listener {
         Ok(Accepted::Stream(Stream::new(fd, self.tcp)))
     }
 
-    /// The name of this socket.
+    /// Returns the address that the socket is bound to.
     ///
     /// # Errors
     ///
-    /// None that a socket of these families gives.
+    /// None for a Unix or TCP socket.
     pub fn local_name(&self) -> Result<Name, Errno> {
         Name::of_socket(self.as_fd())
     }
 
     fn new(name: &Name, kind: SocketType) -> Result<Self, BindError> {
-        // Nobody else has it: accept4(2) has no flag like MSG_DONTWAIT.
+        // accept4(2) has no flag like MSG_DONTWAIT. O_NONBLOCK affects no other process, because
+        // none has the socket.
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let fd = net::socket_with(family_of(name), kind, flags, None).map_err(in_call("socket"))?;
-        let tcp = matches!(name, Name::Inet(_));
-        Ok(Self { fd, tcp, seqpacket: kind == SocketType::SEQPACKET, waits: false })
+        let fd = net::socket_with(name.family(), kind, flags, None).map_err(in_call("socket"))?;
+        let seqpacket = kind == SocketType::SEQPACKET;
+        Ok(Self { fd, tcp: name.is_tcp(), seqpacket, blocking: false })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Files in memory as memory of this process.
+//! Memory mappings of files in memory.
 #![allow(unsafe_code)]
 
 use std::ffi::c_void;
@@ -10,7 +10,7 @@ use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 use crate::Errno;
 
-/// A sealed file in memory, mapped whole. What is written to it stays here: no file changes by that.
+/// A private, writable mapping of a whole sealed file in memory. Writes do not change the file.
 #[derive(Debug)]
 pub struct Mapping {
     start: NonNull<c_void>,
@@ -18,11 +18,11 @@ pub struct Mapping {
 }
 
 impl Mapping {
-    /// None where the file can still be written to or made shorter, or has no bytes.
+    /// Maps a file. Returns None if the file is empty, or not sealed against writing and shrinking.
     ///
     /// # Errors
     ///
-    /// `EINVAL` (no file in memory), `EBADF`, `EACCES` (not open for reading), `ENOMEM`.
+    /// `EINVAL` (not a file in memory), `EBADF`, `EACCES` (not open for reading), `ENOMEM`.
     pub fn of(file: impl AsFd) -> Result<Option<Self>, Errno> {
         let sealed = SealFlags::SHRINK | SealFlags::WRITE;
         if !fcntl_get_seals(&file)?.contains(sealed) {
@@ -33,21 +33,22 @@ impl Mapping {
             return Ok(None);
         }
         let access = ProtFlags::READ | ProtFlags::WRITE;
-        // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours. Its
-        // pages stay where they are, since the file is sealed against shrinking.
+        // SAFETY: with a null address and without MAP_FIXED, the kernel chooses an unused range, so
+        // no existing memory changes. All `len` bytes stay accessible, because the seals keep the
+        // file from shrinking.
         let start = unsafe { mmap(ptr::null_mut(), len, access, MapFlags::PRIVATE, file, 0) }?;
         Ok(NonNull::new(start).map(|start| Self { start, len }))
     }
 
-    /// Where it begins.
+    /// Returns the start of the mapping, which is valid until `self` is dropped.
     #[must_use]
     pub fn as_ptr(&self) -> *mut u8 {
         self.start.as_ptr().cast()
     }
 
-    /// Its length (bytes), above zero.
+    /// Returns the length in bytes, which is above zero.
     #[must_use]
-    #[expect(clippy::len_without_is_empty, reason = "it is never empty")]
+    #[expect(clippy::len_without_is_empty, reason = "a mapping is never empty")]
     pub fn len(&self) -> usize {
         self.len
     }
@@ -55,8 +56,9 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: mapped by `of` with this length. Whoever has the pointer vouches for not using it
-        // beyond this.
+        // SAFETY: `start` and `len` are those of a mapping that `of` has made and that only this
+        // value unmaps. The range holds no references: `as_ptr` gives out a raw pointer, whose
+        // users must keep this value alive.
         let _ = unsafe { munmap(self.start.as_ptr(), self.len) };
     }
 }

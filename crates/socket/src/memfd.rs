@@ -1,8 +1,8 @@
-//! Files in memory: made, sealed, and read where somebody else has made them.
+//! Files in memory: creating, sealing, and reading those that a peer has sent.
 //!
-//! Reading from a descriptor that a stranger has sent can block for as long as the stranger likes: it
-//! may be a pipe, or lie on a file server of its own. Files in memory (memfds, and files on a tmpfs)
-//! are told by having seals, if only that there are none.
+//! A peer can make a read from a descriptor block indefinitely: it may send a pipe, or a file on a
+//! file server that it controls. Only files in memory (memfds and files on a tmpfs) support seals,
+//! even if none is set. So this module reads a file only if `F_GET_SEALS` succeeds.
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,7 +13,7 @@ use rustix::io;
 
 use crate::Errno;
 
-/// Makes a file in memory of so many zero bytes, which can be sealed. Its offset is 0.
+/// Creates a sealable file in memory with `size` zero bytes. Its offset is 0.
 ///
 /// # Errors
 ///
@@ -26,7 +26,7 @@ pub fn memfd(name: &CStr, size: u64) -> Result<OwnedFd, Errno> {
     Ok(file)
 }
 
-/// Makes a file in memory that holds `bytes`, which can be sealed. Its offset is 0.
+/// Creates a sealable file in memory with the contents `bytes`. Its offset is 0.
 ///
 /// # Errors
 ///
@@ -40,14 +40,15 @@ pub fn memfd_of(name: &CStr, bytes: &[u8]) -> Result<OwnedFd, Errno> {
     Ok(file)
 }
 
-/// Seals a file in memory: neither its size nor its contents change any more, for anybody.
+/// Seals a file in memory: no process can change its size, contents or seals afterwards.
 ///
 /// # Errors
 ///
-/// `EINVAL` (no file in memory), `EPERM` (can't be sealed, or not any more), `EBUSY` (somebody has it
-/// mapped for writing).
+/// `EINVAL` (not a file in memory), `EPERM` (not sealable, or sealed against sealing), `EBUSY`
+/// (mapped for writing by a process).
 pub fn seal(file: BorrowedFd<'_>) -> Result<(), Errno> {
-    // What has no seals says EINVAL here; asked to add some it may say EPERM.
+    // For files that do not support seals, reading them fails with EINVAL, whereas adding them may
+    // fail with EPERM.
     fs::fcntl_get_seals(file)?;
     fs::fcntl_add_seals(
         file,
@@ -55,7 +56,7 @@ pub fn seal(file: BorrowedFd<'_>) -> Result<(), Errno> {
     )
 }
 
-/// The bytes of a file in memory, all of them or those behind its offset.
+/// A range of bytes of a file in memory: all of them, or those from the file's offset on.
 #[derive(Debug)]
 pub struct MemoryFile<'fd> {
     fd: BorrowedFd<'fd>,
@@ -64,11 +65,11 @@ pub struct MemoryFile<'fd> {
 }
 
 impl<'fd> MemoryFile<'fd> {
-    /// All of it; None where that is no regular file in memory.
+    /// Returns the whole file, or None if `fd` is not a regular file in memory.
     #[must_use]
     pub fn whole(fd: &'fd impl AsFd) -> Option<Self> {
         let fd = fd.as_fd();
-        // First, since it asks no file server: a silent one would keep whoever asks for the size.
+        // This call comes first, because it never waits for a file server. `fstat` may.
         fs::fcntl_get_seals(fd).ok()?;
         let stat = fs::fstat(fd).ok()?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
@@ -77,32 +78,33 @@ impl<'fd> MemoryFile<'fd> {
         Some(Self { fd, offset: 0, len: u64::try_from(stat.st_size).ok()? })
     }
 
-    /// What stands behind its offset; None where that is no regular file in memory.
+    /// Returns the file from its offset on, or None if `fd` is not a regular file in memory.
     #[must_use]
-    pub fn behind_offset(fd: &'fd impl AsFd) -> Option<Self> {
+    pub fn from_offset(fd: &'fd impl AsFd) -> Option<Self> {
         let Self { fd, len, .. } = Self::whole(fd)?;
-        // The offset is asked for, and not moved: it belongs to the sender as well.
+        // Only read the offset: the sender shares it.
         let offset = fs::seek(fd, SeekFrom::Current(0)).ok()?;
         Some(Self { fd, offset, len: len.saturating_sub(offset) })
     }
 
-    /// Bytes.
+    /// Returns the length of the range in bytes.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.len
     }
 
-    /// Whether there are none.
+    /// Returns whether the range is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Reads them; the offset stays where it is. Reserves that much.
+    /// Reads the range without changing the file's offset. Allocates [`len`](Self::len) bytes.
     ///
     /// # Errors
     ///
-    /// `EACCES` (not open for reading), `EIO` (it has become shorter meanwhile), `ENOMEM`.
+    /// `EACCES` (not open for reading), `EIO` (the file has been shortened in the meantime),
+    /// `ENOMEM`.
     pub fn read(&self) -> Result<Vec<u8>, Errno> {
         let len = usize::try_from(self.len).map_err(|_| Errno::NOMEM)?;
         let mut bytes = Vec::new();
@@ -112,12 +114,12 @@ impl<'fd> MemoryFile<'fd> {
             match io::retry_on_intr(|| io::pread(self.fd, spare_capacity(&mut bytes), at)) {
                 Ok(0) => return Err(Errno::IO),
                 Ok(_) => {}
-                // It is open, but not for reading.
+                // The descriptor is open, but not for reading.
                 Err(Errno::BADF) => return Err(Errno::ACCESS),
                 Err(errno) => return Err(errno),
             }
         }
-        // It may have grown, and the memory may have room for more.
+        // If the file has grown, the last read may have filled spare capacity beyond `len`.
         bytes.truncate(len);
         Ok(bytes)
     }

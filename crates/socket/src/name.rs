@@ -1,41 +1,57 @@
-//! The name of a socket of either family.
+//! The address of a socket of either family.
 
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 
-use rustix::net::{self, SocketAddrAny};
+use rustix::net::{self, AddressFamily, SocketAddrAny};
 
 use crate::{Address, Errno, sys};
 
-/// The name of a Unix socket, or the address of a TCP socket.
+/// The address of a Unix or TCP socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Name {
-    /// A Unix socket's.
+    /// The address of a Unix socket.
     Unix(Address),
-    /// A TCP socket's.
+    /// The address of a TCP socket.
     Inet(SocketAddr),
 }
 
 impl Name {
-    /// What the kernel wrote.
+    /// Converts an address that the kernel wrote.
     pub(crate) fn from_kernel(sockaddr: &SocketAddrAny) -> Result<Self, Errno> {
         let mut address = Address::UNNAMED;
         if address.assign(sys::sockaddr_bytes(sockaddr)) {
             return Ok(Self::Unix(address));
         }
-        // Only Unix addresses can be longer than rustix expects.
+        // Only a Unix address can be longer than rustix's conversion supports.
         SocketAddr::try_from(sockaddr.clone()).map(Self::Inet)
     }
 
+    /// Returns the address that a socket is bound to.
     pub(crate) fn of_socket(fd: BorrowedFd<'_>) -> Result<Self, Errno> {
         Self::from_kernel(&net::getsockname(fd)?)
     }
 
+    /// Returns the address of a socket's peer.
     pub(crate) fn of_peer(fd: BorrowedFd<'_>) -> Result<Self, Errno> {
         match net::getpeername(fd)? {
             Some(peer) => Self::from_kernel(&peer),
             None => Ok(Self::Unix(Address::UNNAMED)),
         }
+    }
+
+    /// Returns the family of sockets that have such an address.
+    pub(crate) fn family(&self) -> AddressFamily {
+        match self {
+            Self::Unix(_) => AddressFamily::UNIX,
+            Self::Inet(SocketAddr::V4(_)) => AddressFamily::INET,
+            Self::Inet(SocketAddr::V6(_)) => AddressFamily::INET6,
+        }
+    }
+
+    /// Returns whether this is the address of a TCP socket.
+    pub(crate) fn is_tcp(&self) -> bool {
+        matches!(self, Self::Inet(_))
     }
 
     pub(crate) fn bind(&self, fd: BorrowedFd<'_>) -> Result<(), Errno> {

@@ -1,13 +1,13 @@
-//! Who is at the other end of a socket.
+//! The process at the other end of a socket.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use crate::{Errno, sys};
 
-/// A process, as it was when it made its socket or sent a message.
+/// The identity of a process at the time when it created its socket or sent a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Credentials {
-    /// Process id; 0 where it is in no name space that we see.
+    /// Process id; 0 if the process is not visible in our pid namespace.
     pub pid: i32,
     /// User id.
     pub uid: u32,
@@ -16,17 +16,17 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// The bytes of one.
+    /// Length in bytes of the result of [`to_bytes`](Self::to_bytes).
     pub const LEN: usize = 12;
 
-    /// What the kernel writes as a `struct ucred`: a pid, which may be 0, a uid and a gid.
+    /// Converts a `struct ucred` as the kernel writes it: pid, uid, gid.
     ///
-    /// rustix's own type takes a pid for a number that is never 0.
+    /// rustix's own type cannot represent the pid 0.
     pub(crate) fn from_ints([pid, uid, gid]: [i32; 3]) -> Self {
         Self { pid, uid: uid.cast_unsigned(), gid: gid.cast_unsigned() }
     }
 
-    /// Pid, uid and gid, little-endian.
+    /// Returns pid, uid and gid as little-endian integers.
     #[must_use]
     pub fn to_bytes(self) -> [u8; Self::LEN] {
         let mut bytes = [0; Self::LEN];
@@ -37,26 +37,28 @@ impl Credentials {
     }
 }
 
-/// Who made the socket at the other end, or had it connect or listen (`SO_PEERCRED`).
+/// Returns the credentials of the process that called `connect`, `listen` or `socketpair` for the
+/// socket at the other end (`SO_PEERCRED`).
 ///
 /// # Errors
 ///
-/// `ENODATA`, where nobody knows: TCP, and datagram sockets that are not of a pair.
+/// `ENODATA` if the kernel has none: for TCP, and for datagram sockets that are not half of a pair.
 pub fn peer_credentials(fd: BorrowedFd<'_>) -> Result<Credentials, Errno> {
-    let found = Credentials::from_ints(sys::socket_option(fd, sys::SO_PEERCRED)?);
-    if found.uid == NOBODY { Err(Errno::NODATA) } else { Ok(found) }
+    let credentials = Credentials::from_ints(sys::socket_option(fd, sys::SO_PEERCRED)?);
+    if credentials.uid == NO_UID { Err(Errno::NODATA) } else { Ok(credentials) }
 }
 
-/// The same process, as a descriptor that never means another one (`SO_PEERPIDFD`, Linux 6.5).
+/// Returns a pidfd of the same process, which never refers to another one (`SO_PEERPIDFD`, Linux
+/// 6.5).
 ///
 /// # Errors
 ///
-/// `ENOPROTOOPT` on older kernels, `ENODATA` where nobody knows, `ESRCH` or `EINVAL` where the process
-/// has been reaped (up to Linux 6.15), `EMFILE`, `ENFILE`.
+/// `ENOPROTOOPT` on older kernels, `ENODATA` if the kernel has no peer process, `ESRCH` or `EINVAL`
+/// if the process has been reaped (up to Linux 6.15), `EMFILE`, `ENFILE`.
 pub fn peer_pidfd(fd: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     let [number, ..] = sys::socket_option(fd, sys::SO_PEERPIDFD)?;
-    sys::received(number).ok_or(Errno::BADF)
+    sys::own_new_fd(number).ok_or(Errno::BADF)
 }
 
-/// No user has this id: the kernel says so where it has noted none.
-const NOBODY: u32 = u32::MAX;
+/// The uid that the kernel reports if it has no credentials. No user has it.
+const NO_UID: u32 = u32::MAX;

@@ -1,4 +1,4 @@
-//! The stream socket, over `AF_UNIX` or TCP: bytes without borders, and an end.
+//! Unix and TCP stream sockets.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -13,44 +13,47 @@ use rustix::net::{
     SocketFlags, SocketType, sockopt,
 };
 
-use crate::datagram::{MAX_FDS, Received, SEND_SPACE, no_byte_is_next, receive};
-use crate::pass::{PassPidfd, pidfds_off};
-use crate::{Address, Control, Errno, Name, sys};
+use crate::control::SEND_SPACE;
+use crate::passpidfd::PassPidfd;
+use crate::receive::{next_is_empty, receive};
+use crate::{Control, Errno, MAX_FDS, Name, Received, sys};
 
-/// A stream socket that is connected, or about to be.
+/// A stream socket that is connected or connecting.
 ///
-/// Its `O_NONBLOCK` is neither needed nor touched.
+/// Once the socket is connected, `O_NONBLOCK` is neither required nor changed.
 #[derive(Debug)]
 pub struct Stream {
     fd: OwnedFd,
     tcp: bool,
     passpidfd: PassPidfd,
-    /// What the send buffer's size was, where we have raised it.
+    /// Previous size of the send buffer in bytes, if this type has raised it.
     send_buffer: OnceLock<usize>,
 }
 
-/// A stream that was told to connect.
+/// The result of starting to connect.
 #[derive(Debug)]
 pub struct Connect {
-    /// The stream.
+    /// The socket.
     pub stream: Stream,
-    /// Whether it will be writable when it is connected, or when that failed.
+    /// Whether the connection is not established yet. The socket becomes writable when it is, or
+    /// when connecting has failed.
     pub connecting: bool,
 }
 
-/// What is set on a TCP socket.
+/// Options of a TCP socket.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TcpOptions {
-    /// Whether small writes are sent at once.
+    /// Whether small writes are sent immediately (`TCP_NODELAY`).
     pub no_delay: bool,
-    /// The time of idle before the first probe, zero for the kernel's; None for no probes.
+    /// Idle time before the first keep-alive probe; zero for the kernel's default, None for no
+    /// probes.
     pub keep_alive: Option<Duration>,
-    /// Whether other sockets may listen on the same port.
+    /// Whether other sockets may listen on the same port (`SO_REUSEPORT`).
     pub reuse_port: bool,
 }
 
 impl Stream {
-    /// Makes two unnamed, close-on-exec Unix sockets, each connected to the other.
+    /// Creates two close-on-exec Unix sockets that are connected to each other.
     ///
     /// # Errors
     ///
@@ -60,15 +63,16 @@ impl Stream {
             .map(|(a, b)| (Self::new(a, false), Self::new(b, false)))
     }
 
-    /// Takes over a socket made elsewhere; see [`describe`](crate::describe) for what it must be.
+    /// Takes ownership of a stream socket that was created elsewhere. The caller must check its
+    /// type, with [`describe`](crate::describe).
     ///
     /// # Errors
     ///
-    /// When it can't be asked for its family; it is given back.
+    /// The error of reading its family, with the descriptor.
     pub fn adopt(fd: OwnedFd) -> Result<Self, (Errno, OwnedFd)> {
         match sockopt::socket_domain(&fd) {
             Ok(AddressFamily::UNIX) => {
-                let passpidfd = pidfds_off(fd.as_fd());
+                let passpidfd = PassPidfd::disable(fd.as_fd());
                 Ok(Self { passpidfd, ..Self::new(fd, false) })
             }
             Ok(_) => Ok(Self::new(fd, true)),
@@ -76,56 +80,60 @@ impl Stream {
         }
     }
 
-    /// A socket of ours, or one that was accepted from a listener of this family.
+    /// Wraps a socket that this crate has created or accepted.
     pub(crate) fn new(fd: OwnedFd, tcp: bool) -> Self {
         Self { fd, tcp, passpidfd: PassPidfd::default(), send_buffer: OnceLock::new() }
     }
 
-    /// Gives the descriptor away, with everything that was set as it was found, but for what TCP can be
-    /// told, and a TCP socket's send buffer: the kernel doesn't see to its size any more.
+    /// Restores the options of a Unix socket and returns the descriptor.
+    ///
+    /// The options of a TCP socket are not restored: after its send buffer has been resized, the
+    /// kernel no longer adjusts the size automatically.
     #[must_use]
     pub fn into_fd(self) -> OwnedFd {
         if let Some(&bytes) = self.send_buffer.get().filter(|_| !self.tcp) {
-            // Nothing that fails here could be mended.
+            // There is no way to recover from a failure here.
             let _ = sockopt::set_socket_send_buffer_size(&self.fd, bytes / 2);
         }
         self.passpidfd.restore(self.fd.as_fd());
         self.fd
     }
 
-    /// Whether it is a TCP socket.
+    /// Returns whether this is a TCP socket.
     #[must_use]
     pub fn is_tcp(&self) -> bool {
         self.tcp
     }
 
-    /// Starts to connect to `peer`, from `local` where that is given.
+    /// Starts to connect to `peer`, from the address `local` if given.
     ///
-    /// A Unix socket is connected when this returns. A TCP socket may be `connecting`: when it is
-    /// writable ask [`take_error`](Self::take_error), and call [`connected`](Self::connected).
+    /// A Unix socket is connected when this returns. A TCP socket may still be connecting: once it
+    /// is writable, call [`take_error`](Self::take_error) and
+    /// [`finish_connect`](Self::finish_connect).
     ///
     /// # Errors
     ///
-    /// `EAGAIN` when the backlog of a Unix socket is full, `ECONNREFUSED`, `ENOENT`, `EPROTOTYPE`,
-    /// `ENETUNREACH` …; with the name of the system call.
+    /// The error number and the name of the system call: `EAGAIN` if the backlog of a Unix socket
+    /// is full, `ECONNREFUSED`, `ENOENT`, `EPROTOTYPE`, `ENETUNREACH` …
     pub fn connect(
         peer: &Name,
         local: Option<&Name>,
         options: &TcpOptions,
     ) -> Result<Connect, (Errno, &'static str)> {
-        // connect(2) has no flag like MSG_DONTWAIT. Until it is done nobody else has the socket.
+        // connect(2) has no flag like MSG_DONTWAIT. O_NONBLOCK affects no other process, because
+        // none has the socket yet.
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let fd = net::socket_with(family_of(peer), SocketType::STREAM, flags, None)
+        let fd = net::socket_with(peer.family(), SocketType::STREAM, flags, None)
             .map_err(|errno| (errno, "socket"))?;
-        let stream = Self::new(fd, matches!(peer, Name::Inet(_)));
+        let stream = Self::new(fd, peer.is_tcp());
         stream.set_options(options).map_err(|errno| (errno, "setsockopt"))?;
         if let Some(local) = local {
             local.bind(stream.as_fd()).map_err(|errno| (errno, "bind"))?;
         }
-        // What a signal interrupts goes on by itself, as if it were non-blocking, which it is.
+        // After EINTR the kernel continues to connect, as after EINPROGRESS.
         match peer.connect(stream.as_fd()) {
             Ok(()) => {
-                stream.connected().map_err(|errno| (errno, "fcntl"))?;
+                stream.finish_connect().map_err(|errno| (errno, "fcntl"))?;
                 Ok(Connect { stream, connecting: false })
             }
             Err(Errno::INPROGRESS | Errno::INTR) if stream.tcp => {
@@ -135,41 +143,44 @@ impl Stream {
         }
     }
 
-    /// Takes back the non-blocking mode that connecting needed.
+    /// Clears `O_NONBLOCK`, which connecting requires.
     ///
     /// # Errors
     ///
-    /// None that a socket gives.
-    pub fn connected(&self) -> Result<(), Errno> {
+    /// None in practice: `fcntl` does not fail for an open socket.
+    pub fn finish_connect(&self) -> Result<(), Errno> {
         fcntl_setfl(&self.fd, fcntl_getfl(&self.fd)? - OFlags::NONBLOCK)
     }
 
-    /// The error that the socket has had, which is none from then on (`SO_ERROR`).
+    /// Returns and clears the socket's pending error (`SO_ERROR`).
     ///
     /// # Errors
     ///
-    /// That error.
+    /// The pending error.
     pub fn take_error(&self) -> Result<(), Errno> {
         sockopt::socket_error(&self.fd)?
     }
 
-    /// Sets what a TCP socket can be told; on others nothing.
+    /// Applies options to a TCP socket; does nothing for a Unix socket.
     ///
     /// # Errors
     ///
-    /// `EINVAL` for a time that TCP doesn't take.
+    /// `EINVAL` if the kernel does not accept the keep-alive time.
     pub fn set_options(&self, options: &TcpOptions) -> Result<(), Errno> {
         if self.tcp { set_tcp_options(self.as_fd(), options) } else { Ok(()) }
     }
 
-    /// Receives what is there: bytes fill the buffers of `into` in order, descriptors (close-on-exec)
-    /// are appended to `fds`. No byte is the peer's end.
+    /// Receives what is available. Bytes fill the buffers of `into` in order, and descriptors
+    /// (close-on-exec) are appended to `fds`. If no byte is received, the peer has ended the
+    /// stream.
     ///
-    /// Descriptors end what one call receives, and belong to what its last byte belongs to.
+    /// A call stops after bytes that were sent with descriptors, so received descriptors belong to
+    /// the message that contains the last received byte.
     ///
     /// # Errors
     ///
-    /// `EAGAIN` when nothing is there, `ECONNRESET`, `ETIMEDOUT` … `fds` is as it was then.
+    /// `EAGAIN` if nothing is available, `ECONNRESET`, `ETIMEDOUT` … `fds` is unchanged in that
+    /// case.
     pub fn recv(
         &self,
         into: &mut [IoSliceMut<'_>],
@@ -179,7 +190,7 @@ impl Stream {
         if self.tcp
             && let [into] = into
         {
-            // Cheaper, and no descriptor can come.
+            // recv is cheaper than recvmsg, and TCP carries no descriptors.
             let (len, _) = retry_on_intr(|| net::recv(&self.fd, &mut **into, RecvFlags::DONTWAIT))?;
             let (truncated, fds_truncated, credentials) = (false, false, None);
             return Ok(Received { len, truncated, fds_truncated, end: len == 0, credentials });
@@ -187,13 +198,15 @@ impl Stream {
         receive(&self.fd, into, control, fds).map(|(received, _)| received)
     }
 
-    /// Sends bytes with descriptors beside the first of them; how many the kernel has taken.
+    /// Sends bytes, with descriptors attached to the first of them. Returns the number of bytes
+    /// that the kernel has accepted.
     ///
-    /// The descriptors are borrowed: neither their flags nor their offsets are touched.
+    /// The descriptors' flags and offsets do not change.
     ///
     /// # Errors
     ///
-    /// `EAGAIN`, `EPIPE`, `ECONNRESET`, `EINVAL` (more than [`MAX_FDS`] descriptors), `ETOOMANYREFS` …
+    /// `EAGAIN`, `EPIPE`, `ECONNRESET`, `EINVAL` (more than [`MAX_FDS`] descriptors),
+    /// `ETOOMANYREFS` …
     pub fn send(&self, bytes: &[IoSlice<'_>], fds: &[BorrowedFd<'_>]) -> Result<usize, Errno> {
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         if fds.is_empty()
@@ -211,24 +224,24 @@ impl Stream {
         retry_on_intr(|| net::sendmsg(&self.fd, bytes, &mut control, flags))
     }
 
-    /// Asks for a send buffer of so many bytes as the kernel counts them, if that is more than it has.
+    /// Raises the size of the send buffer, as the kernel reports it, to at least `bytes`.
     ///
-    /// The kernel gives at most twice `net.core.wmem_max`.
+    /// The kernel limits the size to twice `net.core.wmem_max`.
     ///
     /// # Errors
     ///
-    /// None that a socket gives.
+    /// `ENOTSOCK` if the descriptor is not a socket.
     pub fn raise_send_buffer(&self, bytes: usize) -> Result<(), Errno> {
-        let found = sockopt::socket_send_buffer_size(&self.fd)?;
-        if found < bytes {
-            self.send_buffer.get_or_init(|| found);
-            // The kernel doubles what it is given.
+        let previous = sockopt::socket_send_buffer_size(&self.fd)?;
+        if previous < bytes {
+            self.send_buffer.get_or_init(|| previous);
+            // The kernel doubles the value.
             sockopt::set_socket_send_buffer_size(&self.fd, bytes / 2)?;
         }
         Ok(())
     }
 
-    /// Ends our side, for every process that has this socket.
+    /// Ends the sending direction, for every process that shares the socket.
     ///
     /// # Errors
     ///
@@ -237,34 +250,35 @@ impl Stream {
         net::shutdown(&self.fd, Shutdown::Write)
     }
 
-    /// Whether the peer has ended, with nothing left to read before that.
+    /// Returns whether the peer has ended the stream and no bytes are left to receive.
     ///
     /// # Errors
     ///
     /// `ECONNRESET` …
     pub fn at_end(&self) -> Result<bool, Errno> {
-        no_byte_is_next(&self.fd)
+        next_is_empty(&self.fd)
     }
 
-    /// Bytes that the peer hasn't received, with the kernel's overhead (`SIOCOUTQ`).
+    /// Returns the number of bytes that the peer has not received, including the kernel's overhead
+    /// (`SIOCOUTQ`).
     ///
     /// # Errors
     ///
-    /// None that a socket gives.
+    /// `ENOTSOCK` if the descriptor is not a socket.
     pub fn unsent(&self) -> Result<usize, Errno> {
         sys::unsent(self.as_fd()).map(|bytes| usize::try_from(bytes).unwrap_or(0))
     }
 
-    /// The name of this socket.
+    /// Returns the address that the socket is bound to.
     ///
     /// # Errors
     ///
-    /// None that a socket of these families gives.
+    /// None for a Unix or TCP socket.
     pub fn local_name(&self) -> Result<Name, Errno> {
         Name::of_socket(self.as_fd())
     }
 
-    /// The name of the peer.
+    /// Returns the peer's address.
     ///
     /// # Errors
     ///
@@ -280,16 +294,7 @@ impl AsFd for Stream {
     }
 }
 
-/// The family of a name.
-pub(crate) fn family_of(name: &Name) -> AddressFamily {
-    match name {
-        Name::Unix(Address { .. }) => AddressFamily::UNIX,
-        Name::Inet(address) if address.is_ipv4() => AddressFamily::INET,
-        Name::Inet(_) => AddressFamily::INET6,
-    }
-}
-
-/// Sets what a TCP socket can be told.
+/// Applies options to a TCP socket.
 pub(crate) fn set_tcp_options(fd: BorrowedFd<'_>, options: &TcpOptions) -> Result<(), Errno> {
     sockopt::set_tcp_nodelay(fd, options.no_delay)?;
     if let Some(idle) = options.keep_alive {

@@ -1,4 +1,4 @@
-//! The only `unsafe` of this crate: what rustix has no safe call for.
+//! System calls and conversions for which rustix has no safe function.
 #![allow(unsafe_code)]
 
 use std::ffi::{c_int, c_void};
@@ -13,18 +13,18 @@ use rustix::net::addr::{SocketAddrArg, SocketAddrLen, SocketAddrOpaque};
 
 use crate::{Address, Errno};
 
-/// The bytes of a socket address that the kernel wrote.
+/// Returns the bytes of a socket address that the kernel wrote.
 ///
 /// rustix's own conversion panics on a path of 108 bytes, whose address is 111 bytes long.
 pub(crate) fn sockaddr_bytes(address: &SocketAddrAny) -> &[u8] {
     let (start, len) = (address.as_ptr().cast::<u8>(), address.addr_len() as usize);
-    // SAFETY: `SocketAddrAny` keeps the invariant that its first `addr_len()` bytes are within its
-    // storage and initialised, and the slice borrows `address`.
+    // SAFETY: `SocketAddrAny` guarantees that its first `addr_len()` bytes are initialised and
+    // within its storage. The slice borrows `address`, so the storage outlives it.
     unsafe { slice::from_raw_parts(start, len) }
 }
 
-// SAFETY: the closure gets a pointer to a whole `sockaddr_un` that `self` owns, and a length of at
-// most 2 + 108 bytes of it, since `Address` never holds a longer name.
+// SAFETY: the closure gets a pointer to a complete, initialised `sockaddr_un` that `self` owns, and
+// a length within it: `Address` holds at most 108 bytes after the 2 bytes of the family.
 unsafe impl SocketAddrArg for Address {
     unsafe fn with_sockaddr<R>(
         &self,
@@ -34,22 +34,23 @@ unsafe impl SocketAddrArg for Address {
     }
 }
 
-/// Bytes that the messages sent by this socket still hold in the queues of receivers (`SIOCOUTQ`).
+/// Returns the number of bytes that sent messages still occupy in receivers' queues (`SIOCOUTQ`).
 pub(crate) fn unsent(socket: BorrowedFd<'_>) -> Result<c_int, Errno> {
-    // SAFETY: SIOCOUTQ is a valid opcode, and the kernel writes one int for it (unix_ioctl).
+    // SAFETY: for the opcode SIOCOUTQ, the kernel writes one int (unix_ioctl, tcp_ioctl).
     let request = unsafe { Getter::<SIOCOUTQ, c_int>::new() };
-    // SAFETY: SIOCOUTQ only writes the int that `request` owns.
+    // SAFETY: the kernel only writes the int that `request` owns.
     unsafe { ioctl(socket, request) }
 }
 
-/// An option of level `SOL_SOCKET` whose value are up to three ints; what is missing is zero.
+/// Returns an option of level `SOL_SOCKET` whose value has up to three ints, padded with zeros.
 pub(crate) fn socket_option(socket: BorrowedFd<'_>, name: c_int) -> Result<[c_int; 3], Errno> {
     let mut value = [0; 3];
     let mut len = 3 * INT;
-    let place = (&raw mut value).cast();
-    // SAFETY: the kernel writes at most `len` bytes, which `value` has, and any bytes are ints.
-    let failed = unsafe { getsockopt(socket.as_raw_fd(), SOL_SOCKET, name, place, &raw mut len) };
-    if failed == 0 { Ok(value) } else { Err(last_error()) }
+    let pointer = (&raw mut value).cast();
+    // SAFETY: `value` has the `len` bytes that the kernel may write, and any bit pattern is a valid
+    // int. Both pointers refer to locals that live until the call returns.
+    let status = unsafe { getsockopt(socket.as_raw_fd(), SOL_SOCKET, name, pointer, &raw mut len) };
+    if status == 0 { Ok(value) } else { Err(last_error()) }
 }
 
 /// Sets an option of level `SOL_SOCKET` whose value is one int.
@@ -58,23 +59,29 @@ pub(crate) fn set_socket_option(
     name: c_int,
     value: c_int,
 ) -> Result<(), Errno> {
-    let place = (&raw const value).cast();
-    // SAFETY: the kernel reads the one int that `value` is.
-    let failed = unsafe { setsockopt(socket.as_raw_fd(), SOL_SOCKET, name, place, INT) };
-    if failed == 0 { Ok(()) } else { Err(last_error()) }
+    let pointer = (&raw const value).cast();
+    // SAFETY: the kernel reads `INT` bytes, which is the size of `value`, and `value` lives until
+    // the call returns.
+    let status = unsafe { setsockopt(socket.as_raw_fd(), SOL_SOCKET, name, pointer, INT) };
+    if status == 0 { Ok(()) } else { Err(last_error()) }
 }
 
-/// A descriptor that the kernel has just installed for us; None for what is no number of one.
-pub(crate) fn received(fd: c_int) -> Option<OwnedFd> {
-    // SAFETY: it stood where the kernel writes the number of a new descriptor, and nobody else takes it.
+/// Takes ownership of a descriptor that the kernel has just installed; returns None if `fd` is
+/// negative.
+///
+/// The caller passes only a number that the kernel wrote for a new descriptor, and passes it once.
+pub(crate) fn own_new_fd(fd: c_int) -> Option<OwnedFd> {
+    // SAFETY: by the condition above, the descriptor is open and has no other owner.
     (fd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// A buffer as one that need not be initialised; only initialised bytes may be written to it.
+/// Returns the buffer as possibly uninitialised memory. The caller must write only initialised
+/// bytes.
 pub(crate) fn as_uninit(bytes: &mut [u8]) -> &mut [MaybeUninit<u8>] {
     let (start, len) = (bytes.as_mut_ptr().cast(), bytes.len());
-    // SAFETY: the same memory with the same layout, borrowed from `bytes`. What writes to it is the
-    // kernel, through rustix's receive buffer, which writes nothing itself.
+    // SAFETY: `MaybeUninit<u8>` has the layout of `u8`, and the result borrows `bytes` mutably.
+    // `bytes` stays initialised: the only user, rustix's receive buffer, does not write to it, and
+    // the kernel writes initialised bytes.
     unsafe { slice::from_raw_parts_mut(start, len) }
 }
 
@@ -82,7 +89,8 @@ fn last_error() -> Errno {
     Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::INVAL)
 }
 
-// Of the C library that std is linked with anyway. rustix has no call for options that it doesn't know.
+// From the C library, which std links anyway. rustix cannot get or set options that it does not
+// know.
 unsafe extern "C" {
     fn getsockopt(
         socket: c_int,
@@ -100,10 +108,10 @@ unsafe extern "C" {
     ) -> c_int;
 }
 
-/// Bytes of an int.
+/// Size of an int in bytes.
 const INT: u32 = c_int::BITS / 8;
 
-// From asm-generic/ioctls.h and asm-generic/socket.h. These architectures have numbers of their own.
+// From asm-generic/ioctls.h and asm-generic/socket.h. The architectures below use other values.
 #[cfg(any(
     target_arch = "mips",
     target_arch = "mips64",
@@ -111,7 +119,7 @@ const INT: u32 = c_int::BITS / 8;
     target_arch = "powerpc64",
     target_arch = "sparc64"
 ))]
-compile_error!("add this architecture's SIOCOUTQ and its socket options");
+compile_error!("define SIOCOUTQ and the socket options for this architecture");
 const SIOCOUTQ: Opcode = 0x5411;
 pub(crate) const SOL_SOCKET: c_int = 1;
 pub(crate) const SO_PEERCRED: c_int = 17;

@@ -1,4 +1,4 @@
-//! A name is the same bytes at both ends.
+//! An address has the same bytes at both ends.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -8,8 +8,9 @@ use std::collections::HashSet;
 use common::{TestDir, address, recv};
 use fdwire_socket::{Address, AddressError, Datagram, Errno};
 
-/// A message from a socket with this name arrives from it, and an answer reaches it.
-fn goes_both_ways(name: &Address) {
+/// Asserts that a message from a socket with this address carries the address, and that a reply
+/// reaches it.
+fn assert_round_trip(name: &Address) {
     let (server_name, server) = autobound();
     let client = Datagram::new().unwrap();
     client.bind(name).unwrap();
@@ -34,17 +35,17 @@ fn unique(rest: &[u8]) -> Address {
 }
 
 #[test]
-fn a_path_goes_both_ways() {
+fn a_message_from_a_path_can_be_answered() {
     let dir = TestDir::new();
-    goes_both_ways(&address(&dir.join("sock")));
-    goes_both_ways(
+    assert_round_trip(&address(&dir.join("sock")));
+    assert_round_trip(
         &Address::from_bytes(&[dir.0.as_os_str().as_encoded_bytes(), b"/\xff\xfe"].concat())
             .unwrap(),
     );
 }
 
 #[test]
-fn a_path_of_107_or_108_bytes_goes_both_ways_and_109_is_refused() {
+fn a_path_of_108_bytes_can_be_answered_and_one_of_109_is_rejected() {
     let dir = TestDir::new();
     let of_len = |len: usize| {
         let fill = "x".repeat(len - dir.join("").as_os_str().len());
@@ -53,7 +54,7 @@ fn a_path_of_107_or_108_bytes_goes_both_ways_and_109_is_refused() {
     for len in [107, 108] {
         let name = Address::from_bytes(&of_len(len)).unwrap();
         assert_eq!(name.as_bytes().len(), len);
-        goes_both_ways(&name);
+        assert_round_trip(&name);
     }
     assert_eq!(
         Address::from_bytes(&of_len(109)),
@@ -62,17 +63,17 @@ fn a_path_of_107_or_108_bytes_goes_both_ways_and_109_is_refused() {
 }
 
 #[test]
-fn an_abstract_name_goes_both_ways_whatever_its_bytes() {
-    goes_both_ways(&unique(b""));
-    goes_both_ways(&unique(b"\0\0"));
-    goes_both_ways(&unique(b"\0\xff\xfeinside\0"));
+fn a_message_from_an_abstract_address_can_be_answered_whatever_its_bytes() {
+    assert_round_trip(&unique(b""));
+    assert_round_trip(&unique(b"\0\0"));
+    assert_round_trip(&unique(b"\0\xff\xfeinside\0"));
     let longest = unique(&[b'x'; 70]);
     let fill = vec![0; 108 - longest.as_bytes().len()];
-    goes_both_ways(&Address::from_bytes(&[longest.as_bytes(), &fill].concat()).unwrap());
+    assert_round_trip(&Address::from_bytes(&[longest.as_bytes(), &fill].concat()).unwrap());
 }
 
 #[test]
-fn names_that_differ_in_their_length_alone_are_different() {
+fn abstract_addresses_that_differ_only_in_length_are_different() {
     let (short, long) = (unique(b"length"), unique(b"length\0"));
     assert_ne!(short, long);
     let (a, b) = (Datagram::new().unwrap(), Datagram::new().unwrap());
@@ -82,7 +83,7 @@ fn names_that_differ_in_their_length_alone_are_different() {
 }
 
 #[test]
-fn the_kernel_chooses_a_name_for_who_binds_to_none() {
+fn binding_to_the_unnamed_address_makes_the_kernel_choose_one() {
     let (name, socket) = autobound();
     assert!(name.is_abstract() && !name.is_path() && !name.is_unnamed());
     assert_eq!(name.as_bytes().len(), 6);
@@ -90,7 +91,7 @@ fn the_kernel_chooses_a_name_for_who_binds_to_none() {
 }
 
 #[test]
-fn a_sender_without_name_is_unnamed_even_after_one_with_a_name() {
+fn the_address_of_an_unbound_sender_replaces_the_previous_one() {
     let (name, server) = autobound();
     let mut from = name.clone();
     let client = Datagram::new().unwrap();
@@ -109,11 +110,11 @@ fn a_sender_without_name_is_unnamed_even_after_one_with_a_name() {
 }
 
 #[test]
-fn bytes_that_are_no_name_are_refused_with_the_place() {
+fn invalid_addresses_are_rejected_with_length_or_offset() {
     assert_eq!(Address::from_bytes(b"a\0b"), Err(AddressError::NulInPath { at: 1 }));
     assert_eq!(
         Address::from_bytes(&[0; 109]).unwrap_err().to_string(),
-        "a socket's name of 109 bytes, expected at most 108"
+        "socket address of 109 bytes exceeds the limit of 108 bytes"
     );
     assert!(AddressError::NulInPath { at: 1 }.to_string().contains("at byte 1"));
     assert!(Address::from_bytes(b"").unwrap().is_unnamed());

@@ -1,4 +1,4 @@
-//! Nobody is robbed of a name, and none of ours is left.
+//! Binding never takes the path of a socket in use, and leaves no socket file behind.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -16,7 +16,7 @@ use fdwire_socket::{Address, BindError, BindOutcome, Bound, Datagram, Errno, Unl
 fn bind(socket: &Datagram, path: &Path, unlink: Unlink) -> Result<Bound, BindError> {
     match bind_path(socket, &address(path), 0o600, unlink)? {
         BindOutcome::Bound(bound) => Ok(bound),
-        BindOutcome::Locked => panic!("nobody holds the lock"),
+        BindOutcome::Locked => panic!("the directory is locked"),
     }
 }
 
@@ -25,50 +25,52 @@ fn new_bound(path: &Path, unlink: Unlink) -> Result<(Datagram, Bound), Errno> {
     bind(&socket, path, unlink).map(|bound| (socket, bound)).map_err(|error| error.errno)
 }
 
-fn reachable(path: &Path, socket: &Datagram) {
-    Datagram::new().unwrap().send(b"there?", &[], Some(&address(path))).unwrap();
-    assert_eq!(recv(socket).bytes, b"there?");
+fn assert_reachable(path: &Path, socket: &Datagram) {
+    Datagram::new().unwrap().send(b"ping", &[], Some(&address(path))).unwrap();
+    assert_eq!(recv(socket).bytes, b"ping");
 }
 
-fn gone(path: &Path) -> bool {
+fn is_absent(path: &Path) -> bool {
     fs::symlink_metadata(path).is_err()
 }
 
 #[test]
-fn a_free_name_is_taken_and_given_back() {
+fn a_free_path_is_bound_and_removed() {
     let dir = TestDir::new();
     for unlink in [Unlink::Stale, Unlink::Always, Unlink::Never] {
         let path = dir.join("sock");
         let (socket, bound) = new_bound(&path, unlink).unwrap();
-        reachable(&path, &socket);
+        assert_reachable(&path, &socket);
         assert_eq!(socket.local_address().unwrap(), address(&path));
         bound.unlink();
-        assert!(gone(&path));
+        assert!(is_absent(&path));
     }
 }
 
 #[test]
-fn a_stale_name_goes_for_stale_and_always_but_not_for_never() {
+fn a_stale_socket_is_replaced_unless_unlink_is_never() {
     let dir = TestDir::new();
     let path = dir.join("sock");
-    for (unlink, taken) in [(Unlink::Stale, true), (Unlink::Always, true), (Unlink::Never, false)] {
+    for (unlink, replaced) in
+        [(Unlink::Stale, true), (Unlink::Always, true), (Unlink::Never, false)]
+    {
         drop(UnixDatagram::bind(&path).unwrap());
         match new_bound(&path, unlink) {
-            Ok((socket, _bound)) if taken => reachable(&path, &socket),
-            Err(Errno::ADDRINUSE) if !taken => assert!(!gone(&path)),
+            Ok((socket, _bound)) if replaced => assert_reachable(&path, &socket),
+            Err(Errno::ADDRINUSE) if !replaced => assert!(!is_absent(&path)),
             other => panic!("{unlink:?}: {other:?}"),
         }
     }
 }
 
 #[test]
-fn a_living_name_goes_for_always_alone_whatever_its_socket() {
+fn a_socket_in_use_is_replaced_only_if_unlink_is_always() {
     let dir = TestDir::new();
     let path = dir.join("sock");
     let datagram = UnixDatagram::bind(&path).unwrap();
     assert_eq!(new_bound(&path, Unlink::Stale).err(), Some(Errno::ADDRINUSE));
     assert_eq!(new_bound(&path, Unlink::Never).err(), Some(Errno::ADDRINUSE));
-    // Connected to somebody else it answers EPERM, which is no proof of death either.
+    // A datagram socket that is connected to another one fails with EPERM. It is in use as well.
     let other = UnixDatagram::bind(dir.join("other")).unwrap();
     datagram.connect(dir.join("other")).unwrap();
     assert_eq!(new_bound(&path, Unlink::Stale).err(), Some(Errno::ADDRINUSE));
@@ -78,13 +80,13 @@ fn a_living_name_goes_for_always_alone_whatever_its_socket() {
     let _listener = UnixListener::bind(&path).unwrap();
     assert_eq!(new_bound(&path, Unlink::Stale).err(), Some(Errno::ADDRINUSE));
     let (socket, _bound) = new_bound(&path, Unlink::Always).unwrap();
-    reachable(&path, &socket);
+    assert_reachable(&path, &socket);
 }
 
 #[test]
-fn what_is_no_socket_stays() {
+fn a_file_that_is_not_a_socket_is_never_removed() {
     let dir = TestDir::new();
-    fs::write(dir.join("file"), "mine").unwrap();
+    fs::write(dir.join("file"), "contents").unwrap();
     fs::create_dir(dir.join("dir")).unwrap();
     symlink("nowhere", dir.join("link")).unwrap();
     for name in ["file", "dir", "dir/", "link"] {
@@ -92,12 +94,12 @@ fn what_is_no_socket_stays() {
             assert_eq!(new_bound(&dir.join(name), unlink).err(), Some(Errno::EXIST), "{name}");
         }
     }
-    assert_eq!(fs::read(dir.join("file")).unwrap(), b"mine");
-    assert!(!gone(&dir.join("link")));
+    assert_eq!(fs::read(dir.join("file")).unwrap(), b"contents");
+    assert!(!is_absent(&dir.join("link")));
 }
 
 #[test]
-fn an_error_says_the_call_it_came_from() {
+fn an_error_names_the_system_call() {
     let dir = TestDir::new();
     let socket = Datagram::new().unwrap();
     let error = |name: &Address| bind_path(&socket, name, 0o600, Unlink::Stale).unwrap_err();
@@ -110,37 +112,37 @@ fn an_error_says_the_call_it_came_from() {
 }
 
 #[test]
-fn a_socket_that_cannot_be_bound_leaves_nothing() {
+fn a_socket_that_is_already_bound_creates_no_second_file() {
     let dir = TestDir::new();
     let (socket, bound) = new_bound(&dir.join("first"), Unlink::Stale).unwrap();
     let again = bind(&socket, &dir.join("second"), Unlink::Stale).unwrap_err();
     assert_eq!(again, BindError { errno: Errno::INVAL, syscall: "bind" });
-    assert!(gone(&dir.join("second")));
+    assert!(is_absent(&dir.join("second")));
     drop(bound);
 }
 
 #[test]
-fn the_name_goes_even_after_a_rename_of_its_parent() {
+fn the_file_is_removed_after_a_rename_of_its_directory() {
     let dir = TestDir::new();
     fs::create_dir(dir.join("a")).unwrap();
     let (_socket, bound) = new_bound(&dir.join("a/sock"), Unlink::Stale).unwrap();
     fs::rename(dir.join("a"), dir.join("b")).unwrap();
     fs::create_dir(dir.join("a")).unwrap();
-    fs::write(dir.join("a/sock"), "another's").unwrap();
+    fs::write(dir.join("a/sock"), "another file").unwrap();
     drop(bound);
-    assert!(gone(&dir.join("b/sock")));
-    assert!(!gone(&dir.join("a/sock")));
+    assert!(is_absent(&dir.join("b/sock")));
+    assert!(!is_absent(&dir.join("a/sock")));
 }
 
 #[test]
-fn the_name_stays_when_it_is_another_s() {
+fn a_file_that_has_replaced_the_socket_file_is_not_removed() {
     let dir = TestDir::new();
     let path = dir.join("sock");
     let (_socket, bound) = new_bound(&path, Unlink::Stale).unwrap();
-    let (successor, theirs) = new_bound(&path, Unlink::Always).unwrap();
+    let (successor, successor_bound) = new_bound(&path, Unlink::Always).unwrap();
     drop(bound);
-    reachable(&path, &successor);
-    drop(theirs);
+    assert_reachable(&path, &successor);
+    drop(successor_bound);
 
     let (_socket, bound) = new_bound(&path, Unlink::Stale).unwrap();
     fs::remove_file(&path).unwrap();
@@ -148,13 +150,13 @@ fn the_name_stays_when_it_is_another_s() {
     drop(bound);
     assert_eq!(fs::read(&path).unwrap(), b"a file");
 
-    let (_socket, bound) = new_bound(&dir.join("gone"), Unlink::Stale).unwrap();
-    fs::remove_file(dir.join("gone")).unwrap();
+    let (_socket, bound) = new_bound(&dir.join("removed"), Unlink::Stale).unwrap();
+    fs::remove_file(dir.join("removed")).unwrap();
     drop(bound);
 }
 
 #[test]
-fn a_held_lock_is_told_and_ours_is_let_go() {
+fn a_locked_directory_is_reported_and_our_lock_is_released() {
     let dir = TestDir::new();
     let path = dir.join("sock");
     let holder = fs::File::open(&dir.0).unwrap();
@@ -162,17 +164,17 @@ fn a_held_lock_is_told_and_ours_is_let_go() {
     let socket = Datagram::new().unwrap();
     let outcome = bind_path(&socket, &address(&path), 0o600, Unlink::Stale).unwrap();
     assert!(matches!(outcome, BindOutcome::Locked));
-    assert!(gone(&path));
+    assert!(is_absent(&path));
     holder.unlock().unwrap();
     let bound = bind(&socket, &path, Unlink::Stale).unwrap();
     holder.try_lock().unwrap();
-    // The name goes even while somebody else holds the lock.
+    // The file is removed even while another process holds the lock.
     drop(bound);
-    assert!(gone(&path));
+    assert!(is_absent(&path));
 }
 
 #[test]
-fn of_fifty_at_once_on_a_stale_name_one_wins_and_is_reachable() {
+fn exactly_one_of_fifty_concurrent_binds_to_a_stale_path_succeeds() {
     for _ in 0..20 {
         let dir = TestDir::new();
         let path = dir.join("sock");
@@ -198,8 +200,8 @@ fn of_fifty_at_once_on_a_stale_name_one_wins_and_is_reachable() {
         });
         assert_eq!(winners.len(), 1);
         let (socket, bound) = winners.remove(0);
-        reachable(&path, &socket);
+        assert_reachable(&path, &socket);
         drop(bound);
-        assert!(gone(&path));
+        assert!(is_absent(&path));
     }
 }

@@ -1,5 +1,5 @@
-//! Descriptors arrive complete, in order, close-on-exec, with their flags and offsets untouched, and
-//! none is left open. One test, since it counts the descriptors of the whole process.
+//! Descriptors arrive complete, in order and close-on-exec, with unchanged flags and offsets, and
+//! none stays open. The file has a single test, because it counts the descriptors of the process.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -16,22 +16,22 @@ use rustix::io::{FdFlags, fcntl_getfd};
 #[test]
 fn fds_arrive_as_they_were_sent() {
     let before = open_fds();
-    any_number_arrives_in_order();
-    one_too_many_is_refused();
-    an_empty_message_carries_them();
-    flags_and_offset_stay();
-    what_is_not_taken_is_closed();
+    any_number_of_descriptors_arrives_in_order();
+    more_than_the_maximum_is_rejected();
+    an_empty_message_can_carry_descriptors();
+    flags_and_offsets_are_unchanged();
+    descriptors_of_a_dropped_message_are_closed();
     assert_eq!(open_fds(), before);
 }
 
-fn any_number_arrives_in_order() {
+fn any_number_of_descriptors_arrives_in_order() {
     let (a, b) = Datagram::pair().unwrap();
     for count in [0, 1, 3, MAX_FDS] {
         let pipes: Vec<_> = (0..count).map(|_| rustix::pipe::pipe().unwrap()).collect();
         let sent: Vec<_> = pipes.iter().map(|(_, writer)| writer.as_fd()).collect();
-        a.send(b"take these", &sent, None).unwrap();
+        a.send(b"message", &sent, None).unwrap();
         let message = recv(&b);
-        assert_eq!(message.bytes, b"take these");
+        assert_eq!(message.bytes, b"message");
         assert_eq!(message.fds.len(), count);
         assert!(!message.received.truncated && !message.received.fds_truncated);
         for (number, (fd, (reader, _))) in message.fds.iter().zip(&pipes).enumerate() {
@@ -44,14 +44,14 @@ fn any_number_arrives_in_order() {
     }
 }
 
-fn one_too_many_is_refused() {
+fn more_than_the_maximum_is_rejected() {
     let (a, b) = Datagram::pair().unwrap();
     let sent = vec![a.as_fd(); MAX_FDS + 1];
     assert_eq!(a.send(b"", &sent, None), Err(Errno::INVAL));
     assert_eq!(common::recv_into(&b, 1, 1).err(), Some(Errno::AGAIN));
 }
 
-fn an_empty_message_carries_them() {
+fn an_empty_message_can_carry_descriptors() {
     let (a, b) = Datagram::pair().unwrap();
     a.send(b"", &[a.as_fd(), b.as_fd()], None).unwrap();
     let message = recv(&b);
@@ -61,22 +61,22 @@ fn an_empty_message_carries_them() {
     assert_eq!((message.bytes.len(), message.fds.len()), (0, 0));
 }
 
-fn flags_and_offset_stay() {
+fn flags_and_offsets_are_unchanged() {
     let dir = TestDir::new();
     fs::write(dir.join("file"), "0123456789").unwrap();
     let mut file = File::options().read(true).write(true).open(dir.join("file")).unwrap();
     file.seek(SeekFrom::Start(4)).unwrap();
     let (reader, mut writer) = std::io::pipe().unwrap();
     let flags = |fd: BorrowedFd<'_>| fcntl_getfl(fd).unwrap();
-    let was = (flags(file.as_fd()), flags(reader.as_fd()));
+    let before = (flags(file.as_fd()), flags(reader.as_fd()));
 
     let (a, b) = Datagram::pair().unwrap();
     a.send(b"x", &[file.as_fd(), reader.as_fd()], None).unwrap();
     let mut fds = recv(&b).fds;
 
-    assert_eq!((flags(file.as_fd()), flags(reader.as_fd())), was);
-    assert_eq!((flags(fds[0].as_fd()), flags(fds[1].as_fd())), was);
-    assert!(!was.1.contains(OFlags::NONBLOCK));
+    assert_eq!((flags(file.as_fd()), flags(reader.as_fd())), before);
+    assert_eq!((flags(fds[0].as_fd()), flags(fds[1].as_fd())), before);
+    assert!(!before.1.contains(OFlags::NONBLOCK));
     assert_eq!(file.stream_position().unwrap(), 4);
     let mut rest = String::new();
     File::from(fds.remove(0)).read_to_string(&mut rest).unwrap();
@@ -87,7 +87,7 @@ fn flags_and_offset_stay() {
     assert_eq!(&byte, b"!");
 }
 
-fn what_is_not_taken_is_closed() {
+fn descriptors_of_a_dropped_message_are_closed() {
     let (a, b) = Datagram::pair().unwrap();
     let before = open_fds();
     a.send(b"x", &[a.as_fd(), b.as_fd()], None).unwrap();
@@ -95,6 +95,6 @@ fn what_is_not_taken_is_closed() {
     assert_eq!(open_fds(), before + 2);
     drop(message);
     assert_eq!(open_fds(), before);
-    // Sent and never received.
+    // This message is never received. The caller checks that its descriptors are closed as well.
     a.send(b"x", &[a.as_fd(), b.as_fd()], None).unwrap();
 }

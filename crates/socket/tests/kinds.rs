@@ -1,4 +1,4 @@
-//! A descriptor is called what it is.
+//! `Kind::of` determines the type of each kind of descriptor.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -28,7 +28,7 @@ fn opened(path: &std::path::Path, flags: OFlags) -> OwnedFd {
 }
 
 #[test]
-fn files_are_told_apart() {
+fn files_are_distinguished() {
     let dir = TestDir::new();
     fs::write(dir.join("file"), "x").unwrap();
     let file = File::open(dir.join("file")).unwrap();
@@ -48,7 +48,7 @@ fn files_are_told_apart() {
 }
 
 #[test]
-fn a_deleted_file_in_tmpfs_is_no_memfd() {
+fn a_deleted_file_on_a_tmpfs_is_not_a_memfd() {
     let path = format!("/dev/shm/fdwire-{}", std::process::id());
     let Ok(file) = File::create(&path) else { return };
     fs::remove_file(&path).unwrap();
@@ -56,7 +56,7 @@ fn a_deleted_file_in_tmpfs_is_no_memfd() {
 }
 
 #[test]
-fn sockets_are_told_apart() {
+fn sockets_are_distinguished() {
     let dir = TestDir::new();
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
     assert_eq!(kind(&tcp), "tcp-listener");
@@ -79,7 +79,7 @@ fn sockets_are_told_apart() {
 }
 
 #[test]
-fn what_has_no_file_is_told_apart() {
+fn descriptors_without_a_file_are_distinguished() {
     assert_eq!(kind(std::io::pipe().unwrap().0), "pipe");
     assert_eq!(kind(eventfd(0, EventfdFlags::CLOEXEC).unwrap()), "eventfd");
     assert_eq!(kind(epoll::create(epoll::CreateFlags::CLOEXEC).unwrap()), "epoll");
@@ -90,7 +90,7 @@ fn what_has_no_file_is_told_apart() {
 }
 
 #[test]
-fn a_socket_is_described_and_nothing_else_is() {
+fn only_sockets_can_be_described() {
     let dir = TestDir::new();
     let listener = UnixListener::bind(dir.join("sock")).unwrap();
     let description = describe(listener.as_fd()).unwrap();
@@ -103,13 +103,13 @@ fn a_socket_is_described_and_nothing_else_is() {
 }
 
 #[test]
-fn local_files_are_on_no_network() {
+fn local_files_are_not_on_a_network_or_fuse() {
     let memfd = memfd_create("x", MemfdFlags::CLOEXEC).unwrap();
     assert_eq!(on_network_or_fuse(memfd.as_fd()), Ok(false));
     for path in ["/proc/version", "/", "/dev/null"] {
         assert_eq!(on_network_or_fuse(File::open(path).unwrap().as_fd()), Ok(false), "{path}");
     }
-    // In no mount that anybody sees.
+    // Its mount is in no list.
     let (pipe, _) = rustix::pipe::pipe().unwrap();
     assert_eq!(on_network_or_fuse(pipe.as_fd()), Ok(false));
 }

@@ -1,4 +1,4 @@
-//! Who is at the other end, and who has sent a message.
+//! Credentials of the peer and of the senders of messages.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -21,7 +21,7 @@ fn ourselves() -> Credentials {
     Credentials { pid, uid: getuid().as_raw(), gid: getgid().as_raw() }
 }
 
-/// Runs Python with a socket as `s`; what it prints.
+/// Runs Python code with a socket as `s`, and returns what it prints.
 fn python(socket: BorrowedFd<'_>, code: &str) -> String {
     let code = format!("import socket; s = socket.socket(fileno=0); {code}");
     let shared = socket.try_clone_to_owned().unwrap();
@@ -30,16 +30,16 @@ fn python(socket: BorrowedFd<'_>, code: &str) -> String {
     String::from_utf8(output.stdout).unwrap().trim().into()
 }
 
-/// Whether this kernel has SO_PASSPIDFD (76) and SO_PEERPIDFD (77): Linux 6.5.
+/// Returns whether the kernel supports SO_PASSPIDFD (76) and SO_PEERPIDFD (77), as Linux 6.5 does.
 fn has_pidfds() -> bool {
     let (a, _b) = Stream::pair().unwrap();
-    let asked = "s.getsockopt(1, 76)";
-    let code = format!("\ntry: {asked}; print(1)\nexcept OSError: print(0)");
+    let get = "s.getsockopt(1, 76)";
+    let code = format!("\ntry: {get}; print(1)\nexcept OSError: print(0)");
     python(a.as_fd(), &code) == "1"
 }
 
 #[test]
-fn a_pidfd_is_of_the_process_that_made_the_other_end() {
+fn the_peer_is_the_process_that_created_the_pair() {
     let (a, _b) = Stream::pair().unwrap();
     assert_eq!(peer_credentials(a.as_fd()), Ok(ourselves()));
     let pidfd = peer_pidfd(a.as_fd());
@@ -54,7 +54,7 @@ fn a_pidfd_is_of_the_process_that_made_the_other_end() {
 }
 
 #[test]
-fn nobody_is_known_over_tcp_and_without_a_peer() {
+fn tcp_and_unconnected_sockets_have_no_peer_credentials() {
     let options = TcpOptions::default();
     let name = Name::Inet("127.0.0.1:0".parse().unwrap());
     let listener = Listener::listen(&name, SocketType::STREAM, 1, &options).unwrap();
@@ -70,13 +70,13 @@ fn nobody_is_known_over_tcp_and_without_a_peer() {
 }
 
 #[test]
-fn a_datagram_tells_its_sender_where_it_is_asked_to() {
+fn enabled_credentials_arrive_with_each_message() {
     let (a, mut b) = Datagram::pair().unwrap();
     a.send(b"before", &[], None).unwrap();
-    b.ask_credentials().unwrap();
-    a.send(b"asked", &[], None).unwrap();
+    b.enable_credentials().unwrap();
+    a.send(b"after", &[], None).unwrap();
     a.send(b"with descriptors", &[a.as_fd(), a.as_fd()], None).unwrap();
-    // Nobody has noted who sent it.
+    // The kernel did not record the sender of this message.
     assert_eq!(recv(&b).received.credentials.map(|sender| sender.pid), Some(0));
     assert_eq!(recv(&b).received.credentials, Some(ourselves()));
     let message = recv(&b);
@@ -84,7 +84,7 @@ fn a_datagram_tells_its_sender_where_it_is_asked_to() {
 }
 
 #[test]
-fn a_datagram_tells_nothing_where_somebody_else_has_asked() {
+fn credentials_enabled_by_another_owner_are_not_reported() {
     let (a, b) = Datagram::pair().unwrap();
     sockopt::set_socket_passcred(&b, true).unwrap();
     a.send(b"x", &[], None).unwrap();
@@ -95,9 +95,9 @@ fn a_datagram_tells_nothing_where_somebody_else_has_asked() {
 }
 
 #[test]
-fn a_sender_that_asks_itself_has_no_name_before_it_sends() {
+fn a_socket_with_credentials_enabled_is_bound_when_it_sends() {
     let (mut a, b) = Datagram::pair().unwrap();
-    a.ask_credentials().unwrap();
+    a.enable_credentials().unwrap();
     assert!(a.local_address().unwrap().is_unnamed());
     a.send(b"x", &[], None).unwrap();
     let name = a.local_address().unwrap();
@@ -106,16 +106,16 @@ fn a_sender_that_asks_itself_has_no_name_before_it_sends() {
 }
 
 #[test]
-fn what_was_set_on_a_socket_is_as_it_was_found_when_it_goes() {
+fn into_fd_restores_the_socket_options() {
     // SO_SNDBUF, SO_PASSCRED, SO_RCVLOWAT, SO_PASSPIDFD.
     let options = if has_pidfds() { "7, 16, 18, 76" } else { "7, 16, 18" };
-    let found = |fd: BorrowedFd<'_>| {
+    let values = |fd: BorrowedFd<'_>| {
         python(fd, &format!("print([s.getsockopt(1, option) for option in [{options}]])"))
     };
-    let datagram = |fd: OwnedFd, ask: bool| {
+    let datagram = |fd: OwnedFd, credentials: bool| {
         let mut socket = Datagram::adopt(fd).unwrap();
-        if ask {
-            socket.ask_credentials().unwrap();
+        if credentials {
+            socket.enable_credentials().unwrap();
         }
         socket.set_send_buffer(100_000).unwrap();
         socket.set_send_buffer(300_000).unwrap();
@@ -135,18 +135,18 @@ fn what_was_set_on_a_socket_is_as_it_was_found_when_it_goes() {
             if has_pidfds() {
                 python(fd.as_fd(), &set.replace("16", "76"));
             }
-            let before = found(fd.as_fd());
-            let given = match at {
+            let before = values(fd.as_fd());
+            let returned = match at {
                 0 => datagram(fd, true),
                 1 => datagram(fd, false),
                 _ => {
                     let socket = Stream::adopt(fd).unwrap();
                     socket.raise_send_buffer(300_000).unwrap();
-                    assert_ne!(found(socket.as_fd()), before);
+                    assert_ne!(values(socket.as_fd()), before);
                     socket.into_fd()
                 }
             };
-            assert_eq!(found(given.as_fd()), before);
+            assert_eq!(values(returned.as_fd()), before);
         }
     }
 }

@@ -1,5 +1,5 @@
-//! A socket that somebody asks for a pidfd and credentials beside each message leaks no descriptor.
-//! One test, since it counts the descriptors of the whole process.
+//! Receiving on a socket with `SO_PASSPIDFD` and `SO_PASSCRED` leaks no descriptor. The file has a
+//! single test, because it counts the descriptors of the process.
 
 mod common;
 
@@ -14,10 +14,11 @@ use rustix::net::sockopt::set_socket_passcred;
 fn pidfds_do_not_leak() {
     let (a, b) = Datagram::pair().unwrap();
     set_socket_passcred(&b, true).unwrap();
-    // Nothing safe sets SO_PASSPIDFD (76) here, but any process that holds the socket can.
+    // No safe Rust function sets SO_PASSPIDFD (76), so a Python process that shares the socket
+    // does.
     let set = "import socket; socket.socket(fileno=0).setsockopt(socket.SOL_SOCKET, 76, 1)";
     let shared = b.as_fd().try_clone_to_owned().unwrap();
-    // A kernel before 6.5 refuses it, and then there is no pidfd; the rest must hold all the same.
+    // Kernels before 6.5 reject the option. The test then covers only credentials.
     Command::new("python3").args(["-c", set]).stdin(shared).output().unwrap();
 
     let before = open_fds();

@@ -1,4 +1,4 @@
-//! Streams and listeners: chunks, ends, and nothing that waits.
+//! Streams and listeners: chunks, ends, and calls that never block.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
@@ -39,34 +39,34 @@ fn accept(listener: &Listener) -> Stream {
 }
 
 #[test]
-fn a_chunk_ends_with_the_bytes_that_carried_descriptors() {
+fn a_chunk_ends_after_the_bytes_that_carried_descriptors() {
     let (a, b) = Stream::pair().unwrap();
     let (file, _) = Stream::pair().unwrap();
     send(&a, b"before ");
     a.send(&[IoSlice::new(b"with")], &[file.as_fd()]).unwrap();
-    send(&a, b"behind");
+    send(&a, b"after");
     let (bytes, fds, _) = recv(&b, 100).unwrap();
     assert_eq!((bytes.as_slice(), fds.len()), (&b"before with"[..], 1));
     let (bytes, fds, _) = recv(&b, 100).unwrap();
-    assert_eq!((bytes.as_slice(), fds.len()), (&b"behind"[..], 0));
+    assert_eq!((bytes.as_slice(), fds.len()), (&b"after"[..], 0));
     assert_eq!(recv(&b, 100).unwrap_err(), Errno::AGAIN);
 }
 
 #[test]
-fn the_end_is_no_byte_and_a_look_at_it_takes_nothing() {
+fn at_end_detects_the_end_without_receiving_anything() {
     let (a, b) = Stream::pair().unwrap();
     let (file, _) = Stream::pair().unwrap();
     assert_eq!(b.at_end(), Ok(false));
     a.send(&[IoSlice::new(b"x")], &[file.as_fd()]).unwrap();
     drop(a);
     assert_eq!(b.at_end(), Ok(false));
-    assert_eq!(recv(&b, 9).unwrap().1.len(), 1, "looking has not taken the descriptor");
+    assert_eq!(recv(&b, 9).unwrap().1.len(), 1, "at_end has not received the descriptor");
     assert_eq!(b.at_end(), Ok(true));
     assert_eq!(recv(&b, 9).unwrap().2.len, 0);
 }
 
 #[test]
-fn several_buffers_go_out_as_one() {
+fn several_buffers_are_sent_in_order() {
     let (a, b) = Stream::pair().unwrap();
     let parts = [&b"one "[..], b"", b"two"].map(IoSlice::new);
     assert_eq!(a.send(&parts, &[]).unwrap(), 7);
@@ -74,30 +74,30 @@ fn several_buffers_go_out_as_one() {
 }
 
 #[test]
-fn a_full_backlog_is_told_at_once_and_connected_sockets_are_blocking_ones() {
+fn a_full_backlog_fails_at_once_and_connected_sockets_lack_o_nonblock() {
     let name = abstract_name("backlog");
     let listener = Listener::listen(&name, SocketType::STREAM, 1, &TcpOptions::default()).unwrap();
     assert_eq!(listener.accept().unwrap_err(), Errno::AGAIN);
-    let mut made = Vec::new();
-    let refused = loop {
+    let mut connected = Vec::new();
+    let error = loop {
         match Stream::connect(&name, None, &TcpOptions::default()) {
             Ok(Connect { stream, connecting }) => {
                 assert!(!connecting);
-                made.push(stream);
+                connected.push(stream);
             }
-            Err(refused) => break refused,
+            Err(error) => break error,
         }
     };
-    assert_eq!(refused, (Errno::AGAIN, "connect"));
-    assert!(!fcntl_getfl(&made[0]).unwrap().contains(OFlags::NONBLOCK));
+    assert_eq!(error, (Errno::AGAIN, "connect"));
+    assert!(!fcntl_getfl(&connected[0]).unwrap().contains(OFlags::NONBLOCK));
     let accepted = accept(&listener);
     assert!(!fcntl_getfl(&accepted).unwrap().contains(OFlags::NONBLOCK));
-    let known = peer_credentials(accepted.as_fd()).unwrap();
-    assert_eq!(u32::try_from(known.pid).unwrap(), std::process::id());
+    let peer = peer_credentials(accepted.as_fd()).unwrap();
+    assert_eq!(u32::try_from(peer.pid).unwrap(), std::process::id());
 }
 
 #[test]
-fn an_adopted_listener_in_blocking_mode_does_not_wait_and_stays_so() {
+fn an_adopted_blocking_listener_does_not_block_and_stays_in_blocking_mode() {
     let name = abstract_name("blocking");
     let listener = Listener::listen(&name, SocketType::STREAM, 9, &TcpOptions::default()).unwrap();
     let fd = listener.into_fd();
@@ -111,7 +111,7 @@ fn an_adopted_listener_in_blocking_mode_does_not_wait_and_stays_so() {
 }
 
 #[test]
-fn tcp_connects_over_both_families_and_takes_its_options() {
+fn tcp_connects_over_both_families_with_its_options() {
     for host in ["127.0.0.1:0", "[::1]:0"] {
         let name = Name::Inet(host.parse::<SocketAddr>().unwrap());
         let options = TcpOptions {
@@ -130,7 +130,7 @@ fn tcp_connects_over_both_families_and_takes_its_options() {
         )
         .unwrap();
         client.stream.take_error().unwrap();
-        client.stream.connected().unwrap();
+        client.stream.finish_connect().unwrap();
         let server = accept(&listener);
         assert!(client.stream.is_tcp() && server.is_tcp());
         assert!(rustix::net::sockopt::tcp_nodelay(&server).unwrap(), "inherited");
@@ -144,17 +144,19 @@ fn tcp_connects_over_both_families_and_takes_its_options() {
 }
 
 #[test]
-fn a_stale_path_is_replaced_and_a_live_one_is_not() {
+fn listening_replaces_a_stale_socket_but_not_one_in_use() {
     let dir = common::TestDir::new();
     let path = common::address(&dir.join("s"));
     let listen = || Listener::listen_path(&path, SocketType::STREAM, 0o640, Unlink::Stale, 9);
-    let Ok(ListenOutcome::Listening(first, bound)) = listen() else { panic!("it is free") };
+    let Ok(ListenOutcome::Listening(first, bound)) = listen() else { panic!("the path is free") };
     assert_eq!(listen().unwrap_err().errno, Errno::ADDRINUSE);
-    // Nobody has come to see whether it lives.
+    // The check for a stale socket has not connected to it.
     assert_eq!(first.accept().unwrap_err(), Errno::AGAIN);
     bound.keep();
     drop(first);
-    let Ok(ListenOutcome::Listening(second, _bound)) = listen() else { panic!("it is stale") };
+    let Ok(ListenOutcome::Listening(second, _bound)) = listen() else {
+        panic!("the socket is stale")
+    };
     let mode = rustix::fs::stat(dir.join("s")).unwrap().st_mode;
     assert_eq!(mode & 0o777, 0o640);
     Stream::connect(&Name::Unix(path.clone()), None, &TcpOptions::default()).unwrap();

@@ -1,5 +1,5 @@
-//! In a directory that we may enter and write but not read there is no lock, so nothing is unlinked
-//! to make room. One test: as root it runs itself again as nobody.
+//! A directory that we may search and write but not read cannot be locked, so no file in it is
+//! removed for binding.
 
 mod common;
 
@@ -12,8 +12,8 @@ use common::{TestDir, address};
 use fdwire_socket::{BindOutcome, Datagram, Errno, Unlink, bind_path};
 
 #[test]
-fn without_a_lock_a_taken_name_stays() {
-    // Root reads everything, so as root the test runs again as nobody.
+fn no_socket_is_replaced_in_a_directory_that_cannot_be_locked() {
+    // Root may read all directories, so as root the test runs itself again as the user nobody.
     if rustix::process::geteuid().is_root() {
         let test = std::env::current_exe().unwrap();
         let copy = std::env::temp_dir().join(format!("fdw-unreadable-{}", std::process::id()));
@@ -38,7 +38,9 @@ fn without_a_lock_a_taken_name_stays() {
         assert_eq!(bind(unlink).unwrap_err().errno, Errno::ADDRINUSE);
     }
     fs::remove_file(&path).unwrap();
-    let BindOutcome::Bound(bound) = bind(Unlink::Stale).unwrap() else { panic!("locked") };
+    let BindOutcome::Bound(bound) = bind(Unlink::Stale).unwrap() else {
+        panic!("the directory is locked")
+    };
     bound.unlink();
     assert!(fs::symlink_metadata(&path).is_err());
 }

@@ -1,8 +1,8 @@
-//! Readiness of one descriptor in the libuv loop of Node.
+//! Readiness of one descriptor in Node's libuv loop.
 //!
-//! An environment needs no more than one: its descriptor is an epoll instance with all the sockets
-//! in it (`crates/channel`). So the rules of uv_poll (one handle for a descriptor, memory that must
-//! outlive the close, a mask that is replaced) are kept here once.
+//! Each Node environment polls one descriptor: an epoll instance that watches all its sockets
+//! (`crates/channel`). So only this crate has to observe the rules of `uv_poll_t`: one handle per
+//! descriptor, memory that outlives the close, a mask that each start replaces.
 
 mod poll;
 

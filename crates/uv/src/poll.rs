@@ -1,4 +1,4 @@
-//! `uv_poll_t`, by the eight functions that it takes; their symbols are in the node binary.
+//! A wrapper of `uv_poll_t`. The node binary exports the eight libuv functions that it calls.
 #![allow(unsafe_code)]
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
@@ -7,10 +7,10 @@ use std::ffi::{c_int, c_void};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
 
-/// `uv_handle_t` and `uv_poll_t`, which are only handled by pointer.
+/// An opaque `uv_handle_t` or `uv_poll_t`.
 type Handle = c_void;
 
-// Node 20 has every one of these: a symbol that is missing there would make the addon's load fail.
+// Node 20 exports all of these. The addon would fail to load if one were missing.
 unsafe extern "C" {
     fn uv_handle_size(kind: c_int) -> usize;
     fn uv_handle_get_data(handle: *const Handle) -> *mut c_void;
@@ -31,60 +31,64 @@ const UV_POLL: c_int = 8;
 /// `UV_READABLE` of `enum uv_poll_event`.
 const UV_READABLE: c_int = 1;
 
-/// What belongs to a handle until its close callback.
+/// The data of a handle, which lives until the handle's close callback.
 struct Data {
     on_readable: Box<dyn Fn()>,
     on_closed: Cell<Option<Box<dyn FnOnce()>>>,
     layout: Layout,
 }
 
-/// A descriptor that is polled for reading, until it is closed.
+/// A handle that polls a descriptor for readability until it is closed.
 ///
-/// Dropped without [`close`](Self::close), the handle stays with the loop: only the loop can end it.
+/// Dropping it without [`close`](Self::close) leaks the handle, which then stays in the loop.
 pub struct Poll {
     handle: NonNull<Handle>,
 }
 
 impl Poll {
-    /// Calls `on_readable` from the loop whenever `fd` is readable; it must stay open until closed.
+    /// Makes the loop call `on_readable` whenever `fd` is readable. `fd` must stay open until
+    /// [`close`](Self::close).
     ///
-    /// The loop is kept alive by it only after [`set_ref`](Self::set_ref).
+    /// The handle keeps the loop alive only after [`set_ref(true)`](Self::set_ref).
     ///
     /// # Safety
     ///
-    /// `uv_loop` is the loop of the calling thread, and it runs on this thread only.
+    /// `uv_loop` must be the loop of the calling thread, and must run only on this thread.
     ///
     /// # Errors
     ///
-    /// libuv's error number (negative) when the descriptor can't be polled.
+    /// libuv's error number (negative) if the descriptor cannot be polled.
     pub unsafe fn start(
         uv_loop: *mut c_void,
         fd: BorrowedFd<'_>,
         on_readable: Box<dyn Fn()>,
     ) -> Result<Self, i32> {
-        // SAFETY: a pure function of its argument.
+        // SAFETY: the function reads only its argument.
         let size = unsafe { uv_handle_size(UV_POLL) };
-        // 16 is the alignment of malloc, which is what libuv's users allocate handles with.
-        let layout = Layout::from_size_align(size.max(1), 16).expect("a handle has a small size");
-        // SAFETY: the layout has a size above zero.
+        // 16 is the alignment that malloc guarantees, and handles are usually allocated with
+        // malloc.
+        let layout =
+            Layout::from_size_align(size.max(1), 16).expect("the size of a handle is small");
+        // SAFETY: the size of the layout is not zero.
         let memory = unsafe { alloc_zeroed(layout) };
         let Some(handle) = NonNull::new(memory.cast::<Handle>()) else {
             handle_alloc_error(layout);
         };
-        // SAFETY: the caller vouches for the loop, the memory has the size libuv asked for, and the
-        // descriptor is open.
+        // SAFETY: `uv_loop` is valid by this function's contract, `handle` points to memory of the
+        // size that libuv requires, and `fd` is open because it is borrowed.
         let status = unsafe { uv_poll_init(uv_loop, handle.as_ptr(), fd.as_raw_fd()) };
         if status < 0 {
-            // SAFETY: allocated above with this layout; a handle whose init failed isn't the loop's.
+            // SAFETY: `memory` was allocated above with this layout. The loop has no reference to
+            // it, because uv_poll_init failed.
             unsafe { dealloc(memory, layout) };
             return Err(status);
         }
         let data = Box::new(Data { on_readable, on_closed: Cell::new(None), layout });
-        // SAFETY: an initialised handle; the box lives until `closed` takes it back.
+        // SAFETY: uv_poll_init has initialised the handle.
         unsafe { uv_handle_set_data(handle.as_ptr(), Box::into_raw(data).cast()) };
         let poll = Self { handle };
         poll.set_ref(false);
-        // SAFETY: an initialised handle that is not closing.
+        // SAFETY: the handle is initialised and not closing.
         let status = unsafe { uv_poll_start(handle.as_ptr(), UV_READABLE, readable) };
         if status < 0 {
             poll.close(Box::new(|| {}));
@@ -93,46 +97,51 @@ impl Poll {
         Ok(poll)
     }
 
-    /// Whether the loop is kept alive by this.
+    /// Sets whether the handle keeps the loop alive.
     pub fn set_ref(&self, referenced: bool) {
         let handle = self.handle.as_ptr();
         if referenced {
-            // SAFETY: `self` is proof that the handle has not been closed.
+            // SAFETY: the handle is initialised and not closing, since `close` consumes `self`.
             unsafe { uv_ref(handle) };
         } else {
-            // SAFETY: as above.
+            // SAFETY: the handle is initialised and not closing, since `close` consumes `self`.
             unsafe { uv_unref(handle) };
         }
     }
 
-    /// Ends the polling; the loop calls `on_closed` when nothing refers to the handle any more.
+    /// Stops polling. The loop calls `on_closed` once it no longer refers to the handle.
     pub fn close(self, on_closed: Box<dyn FnOnce()>) {
-        // SAFETY: the data was set by `start` and is taken back only by `closed`.
+        // SAFETY: the handle is initialised.
         let data = unsafe { uv_handle_get_data(self.handle.as_ptr()) };
-        // SAFETY: the data lives until `closed`, and is only ever shared until then.
+        // SAFETY: `start` has set the data to a leaked box, which only `closed` frees. Until then
+        // there are only shared references to it.
         let data = unsafe { &*data.cast::<Data>() };
         data.on_closed.set(Some(on_closed));
-        // SAFETY: the handle is initialised, and `self` is consumed: nobody closes it twice.
+        // SAFETY: the handle is initialised, and closed only once, since this function consumes
+        // `self`.
         unsafe { uv_close(self.handle.as_ptr(), closed) };
     }
 }
 
 unsafe extern "C" fn readable(handle: *mut Handle, _status: c_int, _events: c_int) {
-    // An error status means that the epoll instance is gone, which happens to nobody: whoever
-    // is called finds nothing ready then.
-    // SAFETY: libuv calls with the handle that was started, whose data is set.
+    // The status is an error only if the descriptor is not pollable any more. The callee then finds
+    // nothing ready, so no handling is needed.
+    // SAFETY: libuv passes the handle that `start` has initialised.
     let data = unsafe { uv_handle_get_data(handle) }.cast::<Data>();
-    // SAFETY: the data lives until `closed`, which libuv calls in a later phase of the loop.
+    // SAFETY: `start` has set the data to a leaked box, which only `closed` frees. libuv calls
+    // `closed` in a later phase of the loop.
     let data = unsafe { &*data };
     (data.on_readable)();
 }
 
 unsafe extern "C" fn closed(handle: *mut Handle) {
-    // SAFETY: libuv calls this once, with the handle that was closed.
+    // SAFETY: libuv passes the closed handle, whose memory is still allocated.
     let data = unsafe { uv_handle_get_data(handle) }.cast::<Data>();
-    // SAFETY: made by `Box::into_raw` in `start`; after this nobody has the pointer.
+    // SAFETY: the pointer is from `Box::into_raw` in `start`. libuv calls this function once per
+    // handle, and the handle's other callbacks no longer run.
     let data = unsafe { Box::from_raw(data) };
-    // SAFETY: allocated in `start` with this layout; libuv has let go of the handle.
+    // SAFETY: `start` has allocated the handle with this layout, and libuv does not use it after
+    // the close callback has been called.
     unsafe { dealloc(handle.cast(), data.layout) };
     if let Some(on_closed) = data.on_closed.take() {
         on_closed();

@@ -49,7 +49,7 @@ pub(super) fn take_out(limits: &Limits, fds: &mut Vec<OwnedFd>) -> Result<Vec<u8
         return Err(Refusal::NoMemoryFile);
     }
     let file = fds.remove(0);
-    let file = MemoryFile::behind_offset(&file).ok_or(Refusal::NoMemoryFile)?;
+    let file = MemoryFile::from_offset(&file).ok_or(Refusal::NoMemoryFile)?;
     if file.len() > limits.max_message as u64 {
         return Err(Refusal::TooLarge);
     }

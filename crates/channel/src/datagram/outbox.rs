@@ -254,7 +254,7 @@ impl Outbox {
         may_be_for_file(around.limits, len)
             && match &self.shares {
                 Some(shares) => len > shares.largest(),
-                None => around.socket.largest().is_ok_and(|largest| len > largest),
+                None => around.socket.max_message().is_ok_and(|largest| len > largest),
             }
     }
 

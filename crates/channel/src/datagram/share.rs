@@ -100,7 +100,7 @@ impl Shares {
     ///
     /// When the socket can't be asked for its send buffer.
     pub(crate) fn new(socket: &Datagram) -> Result<Self, Errno> {
-        let (before, largest) = (socket.send_buffer()?, socket.largest()?);
+        let (before, largest) = (socket.send_buffer()?, socket.max_message()?);
         // Where wmem_max is small, asking for more gives less: a socket that nobody needs shows it.
         let given = Datagram::new().and_then(|other| {
             other.set_send_buffer(BUFFER)?;

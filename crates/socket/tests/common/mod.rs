@@ -1,4 +1,4 @@
-//! What the tests of this crate share.
+//! Helpers shared by the tests of this crate.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
 
 use std::fs::{self, Permissions};
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use fdwire_socket::{Address, Control, Datagram, Errno, Received};
 
-/// A directory of its own for a test, removed with everything in it.
+/// A temporary directory, which is removed with its contents on drop.
 pub struct TestDir(pub PathBuf);
 
 impl TestDir {
@@ -30,7 +30,7 @@ impl TestDir {
 
 impl Drop for TestDir {
     fn drop(&mut self) {
-        // A test may have made it unreadable, and failed.
+        // A failed test may have left the directory unreadable.
         let _ = fs::set_permissions(&self.0, Permissions::from_mode(0o700));
         let _ = fs::remove_dir_all(&self.0);
     }
@@ -40,7 +40,7 @@ pub fn address(path: &Path) -> Address {
     Address::from_bytes(path.as_os_str().as_bytes()).unwrap()
 }
 
-/// A message as it arrived.
+/// A received message.
 pub struct Message {
     pub bytes: Vec<u8>,
     pub fds: Vec<OwnedFd>,
@@ -67,8 +67,8 @@ pub fn recv(socket: &Datagram) -> Message {
     recv_into(socket, 64, 1024).unwrap()
 }
 
-/// Descriptors that this process has open. Counts mean something only while nothing else runs, so
-/// whoever asks is alone in its test binary.
+/// Returns the number of descriptors that this process has open. A test that calls this must be the
+/// only one in its binary, because other tests in the process open descriptors concurrently.
 pub fn open_fds() -> usize {
     fs::read_dir("/proc/self/fd").unwrap().count()
 }

@@ -21,8 +21,8 @@ pub(super) fn decode_in_place(bytes: &mut [u8]) -> Option<usize> {
         padding = 0;
         // `length` stays below `at`, so no byte is overwritten before it is read.
         if group > 0 {
-            let taken = 2 * group;
-            bytes[length] = left << taken | value >> (6 - taken);
+            let shift = 2 * group;
+            bytes[length] = left << shift | value >> (6 - shift);
             length += 1;
         }
         left = match group {

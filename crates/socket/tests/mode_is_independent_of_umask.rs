@@ -1,4 +1,5 @@
-//! A name has the permissions that were asked for. One test: the umask is the whole process's.
+//! A socket file has the requested permissions. The file has a single test, because the umask
+//! applies to the process.
 
 mod common;
 
@@ -11,16 +12,16 @@ use rustix::fs::{Mode, fstat};
 use rustix::process::umask;
 
 #[test]
-fn mode_holds_whatever_the_umask() {
+fn mode_is_independent_of_umask() {
     let dir = TestDir::new();
     for mask in [0o000, 0o022, 0o077, 0o777] {
         umask(Mode::from_raw_mode(mask));
         for mode in [0o600, 0o666, 0o660, 0o777, 0o000] {
             let (socket, path) = (Datagram::new().unwrap(), dir.join("sock"));
             let outcome = bind_path(&socket, &address(&path), mode, Unlink::Stale).unwrap();
-            let BindOutcome::Bound(bound) = outcome else { panic!("nobody holds the lock") };
+            let BindOutcome::Bound(bound) = outcome else { panic!("the directory is locked") };
             assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, mode, "umask {mask:o}");
-            // The socket itself had them first, so the name never had more, not for a moment.
+            // The socket had them before it was bound, so the file never had more permissions.
             assert_eq!(fstat(&socket).unwrap().st_mode & 0o7777, mode);
             drop(bound);
         }

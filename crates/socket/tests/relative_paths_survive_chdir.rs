@@ -1,5 +1,5 @@
-//! A name given as a relative path goes with its socket, wherever the process has gone meanwhile. One
-//! test: the working directory is the whole process's.
+//! A socket file bound by a relative path is removed even after the process has changed its working
+//! directory. The file has a single test, because the working directory belongs to the process.
 
 mod common;
 
@@ -9,7 +9,7 @@ use common::TestDir;
 use fdwire_socket::{Address, BindOutcome, Datagram, Unlink, bind_path};
 
 #[test]
-fn relative_names_survive_chdir() {
+fn relative_paths_survive_chdir() {
     let (dir, other) = (TestDir::new(), TestDir::new());
     fs::create_dir(dir.join("sub")).unwrap();
     fs::create_dir(other.join("sub")).unwrap();
@@ -17,12 +17,12 @@ fn relative_names_survive_chdir() {
         env::set_current_dir(&dir.0).unwrap();
         let (socket, path) = (Datagram::new().unwrap(), Address::from_bytes(name.as_bytes()));
         let outcome = bind_path(&socket, &path.clone().unwrap(), 0o600, Unlink::Stale).unwrap();
-        let BindOutcome::Bound(bound) = outcome else { panic!("nobody holds the lock") };
+        let BindOutcome::Bound(bound) = outcome else { panic!("the directory is locked") };
         assert_eq!(socket.local_address(), Ok(path.unwrap()));
         assert!(fs::symlink_metadata(dir.join(name)).is_ok());
 
         env::set_current_dir(&other.0).unwrap();
-        fs::write(other.join(name), "another's").unwrap();
+        fs::write(other.join(name), "another file").unwrap();
         drop(bound);
         assert!(fs::symlink_metadata(dir.join(name)).is_err());
         assert!(other.join(name).exists());
