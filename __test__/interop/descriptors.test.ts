@@ -1,4 +1,4 @@
-/** Python's socket.send_fds and recv_fds at the other end, over every type of socket. */
+/** Descriptors exchanged with Python's socket.send_fds and recv_fds, over every type of socket. */
 import { closeSync, fstatSync, openSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { FdSet } from 'fdwire'
@@ -20,7 +20,7 @@ const textsOf = (count: number) => Array.from({ length: count }, (_, i) => `file
 const identity = (fd: number) => ({ ino: fstatSync(fd).ino, text: readContents(fd) })
 const identities = (fds: FdSet) => [...fds].map(identity)
 
-/** Files that hold these texts, open for reading. */
+/** Creates files with these contents and opens them for reading. */
 function filesWith(contents: string[]): number[] {
   const dir = temporaryDirectory()
   return contents.map((text, i) => {
@@ -29,10 +29,10 @@ function filesWith(contents: string[]): number[] {
   })
 }
 
-describe.each(TRANSPORTS)('over %s', (type, options) => {
+describe.each(TRANSPORTS)('a channel and a Python peer over %s', (type, options) => {
   const start = () => channelToPeer(options, pythonPeerStarter(type))
 
-  it.each(COUNTS)('Python gets the very files that were sent: %i', async count => {
+  it.each(COUNTS)('send %i descriptors of the same files to Python', async count => {
     const { channel, peer } = start()
     await peer.request({ op: 'open' })
     const before = countFdsOf(peer.child.pid)
@@ -41,13 +41,13 @@ describe.each(TRANSPORTS)('over %s', (type, options) => {
     const value = { count, text: 'é "\\ 😀' }
     channel.send(value, { fds })
     for (const fd of fds) closeSync(fd)
-    const got = await peer.request({ op: 'recv' })
-    expect(got).toEqual({ value, files, fds: count, cut: false })
+    const received = await peer.request({ op: 'recv' })
+    expect(received).toEqual({ value, files, fds: count, cut: false })
     expect(files.map(({ text }) => text)).toEqual(textsOf(count))
     expect([channel.stats.sentFds, countFdsOf(peer.child.pid)]).toEqual([count, before])
   })
 
-  it.each(COUNTS)('the very files that Python sent arrive: %i', async count => {
+  it.each(COUNTS)('receive %i descriptors of the same files from Python', async count => {
     const { channel, peer } = start()
     const before = countOpenFds()
     const value = { count, text: 'é "\\ 😀' }
@@ -61,7 +61,7 @@ describe.each(TRANSPORTS)('over %s', (type, options) => {
     expect(countOpenFds()).toBe(before)
   })
 
-  it('all of that back to back, without waiting, each with its own', async () => {
+  it('keep each set with its message when messages are sent back to back', async () => {
     const { channel, peer } = start()
     const counts = [3, 0, 1, 0, 0, 16, 253, 1, 0]
     for (const count of counts) {
@@ -86,9 +86,9 @@ describe.each(TRANSPORTS)('over %s', (type, options) => {
     }
   })
 
-  it('254 are an error at the call, of which nothing goes out, and the next message arrives', async () => {
+  it('send nothing when a message has 254 descriptors, and the next message arrives', async () => {
     const { channel, peer } = start()
-    const fds = filesWith(['the one'])
+    const fds = filesWith(['content'])
     const many = Array(254).fill(fds[0])
     const before = countOpenFds()
     expect(() => channel.send('refused', { fds: many })).toThrow(errorWithCode('TOO_MANY_FDS'))
@@ -108,7 +108,7 @@ describe.each(TRANSPORTS)('over %s', (type, options) => {
     for (const fd of fds) closeSync(fd)
   })
 
-  it('a receiver that wants fewer, or none, gets the bytes, and nothing stays open in it', async () => {
+  it('leave no descriptor open in a receiver that has room for fewer or none', async () => {
     const { channel, peer } = start()
     await peer.request({ op: 'open' })
     const before = countFdsOf(peer.child.pid)
@@ -116,28 +116,34 @@ describe.each(TRANSPORTS)('over %s', (type, options) => {
     for (const space of [0, 2]) {
       channel.send('x', { fds })
       const size = type === 'stream' ? 7 : 100
-      const got = await peer.request({ op: 'recvmsg', size, space })
-      expect([got.bytes, got.fds, got.cut]).toEqual([type === 'stream' ? 7 : 3, space, true])
+      const result = await peer.request({ op: 'recvmsg', size, space })
+      expect([result.bytes, result.fds, result.cut]).toEqual([
+        type === 'stream' ? 7 : 3,
+        space,
+        true,
+      ])
     }
     expect(countFdsOf(peer.child.pid)).toBe(before)
     for (const fd of fds) closeSync(fd)
   })
 })
 
-it('a stream’s message that Python sends in pieces has the descriptors of its first', async () => {
-  const [, options] = TRANSPORTS[2] as (typeof TRANSPORTS)[0]
-  const { channel, peer } = channelToPeer(options, pythonPeerStarter('stream'))
-  for (const pieces of [1, 2, 7, 100]) {
-    const value = 'x'.repeat(1_000 * pieces)
-    peer.send({ op: 'send', value, texts: textsOf(pieces % 5), pieces })
-    peer.send({ op: 'send', value: 'next' })
-    const message = await channel.receive()
-    expect(message?.value === value).toBe(true)
-    expect(identities(message?.fds as FdSet).map(({ text }) => text)).toEqual(textsOf(pieces % 5))
-    message?.fds.close()
-    const next = await channel.receive()
-    expect([next?.value, next?.fds.length]).toEqual(['next', 0])
-    await peer.receive()
-    await peer.receive()
-  }
+describe('a stream message that Python sends in pieces', () => {
+  it('carries the descriptors of its first piece', async () => {
+    const [, options] = TRANSPORTS[2] as (typeof TRANSPORTS)[0]
+    const { channel, peer } = channelToPeer(options, pythonPeerStarter('stream'))
+    for (const pieces of [1, 2, 7, 100]) {
+      const value = 'x'.repeat(1_000 * pieces)
+      peer.send({ op: 'send', value, texts: textsOf(pieces % 5), pieces })
+      peer.send({ op: 'send', value: 'next' })
+      const message = await channel.receive()
+      expect(message?.value === value).toBe(true)
+      expect(identities(message?.fds as FdSet).map(({ text }) => text)).toEqual(textsOf(pieces % 5))
+      message?.fds.close()
+      const next = await channel.receive()
+      expect([next?.value, next?.fds.length]).toEqual(['next', 0])
+      await peer.receive()
+      await peer.receive()
+    }
+  })
 })

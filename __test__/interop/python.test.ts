@@ -27,7 +27,7 @@ const textsOf = (fds: FdSet) =>
   Array.from({ length: fds.length }, (_, i) => readContents(fds.get(i)))
 const texts = (count: number) => Array.from({ length: count }, (_, i) => `file ${i} of ${count}`)
 
-/** Files that hold these texts, open for reading. */
+/** Creates files with these contents and opens them for reading. */
 function filesWith(contents: string[]): number[] {
   const dir = temporaryDirectory()
   return contents.map((text, i) => {
@@ -36,19 +36,19 @@ function filesWith(contents: string[]): number[] {
   })
 }
 
-/** A server of ours and a client of Python's that is connected to it. */
-async function ourServer(): Promise<{ server: Channel; peer: Peer; name: string }> {
+/** Binds a channel and connects a Python client to it. */
+async function pythonClient(): Promise<{ server: Channel; peer: Peer; name: string }> {
   const path = join(temporaryDirectory(), 'server')
   const server = await bind(path, JSONCOMM)
   open.push(server)
   const peer = pythonPeer()
-  // The original binds to '' first, and connects then.
+  // Like the original, the client autobinds before it connects.
   const { name } = await peer.request({ op: 'open', bind: '', connect: hex(path) })
   return { server, peer, name: unhex(name) }
 }
 
-/** A server of Python's and a client of ours that is connected to it. */
-async function theirServer(): Promise<{ client: Channel; peer: Peer }> {
+/** Starts a Python server and connects a channel to it. */
+async function pythonServer(): Promise<{ client: Channel; peer: Peer }> {
   const path = join(temporaryDirectory(), 'server')
   const peer = pythonPeer()
   await peer.request({ op: 'open', bind: hex(path) })
@@ -57,13 +57,15 @@ async function theirServer(): Promise<{ client: Channel; peer: Peer }> {
   return { client, peer }
 }
 
-it('python3 is here: nothing below is skipped', () => {
-  expect(spawnSync('python3', ['-c', 'import socket; socket.recv_fds']).status).toBe(0)
+describe('the test environment', () => {
+  it('has python3 with socket.recv_fds', () => {
+    expect(spawnSync('python3', ['-c', 'import socket; socket.recv_fds']).status).toBe(0)
+  })
 })
 
-describe('from Python, with as many descriptors as the message says', () => {
-  it.each(COUNTS)('%i', async count => {
-    const { server, peer, name } = await ourServer()
+describe('a message from Python', () => {
+  it.each(COUNTS)('arrives with its sender and %i descriptors', async count => {
+    const { server, peer, name } = await pythonClient()
     const value = { fds: [...Array(count).keys()], text: 'é "\\ 😀' }
     expect(await peer.request({ op: 'send', value, texts: texts(count) })).toHaveProperty('sent')
     const message = await server.receive()
@@ -74,15 +76,15 @@ describe('from Python, with as many descriptors as the message says', () => {
   })
 })
 
-describe('to Python, with as many descriptors as the message says', () => {
-  it.each(COUNTS)('%i', async count => {
-    const { client, peer } = await theirServer()
+describe('a message to Python', () => {
+  it.each(COUNTS)('arrives with its sender and %i descriptors', async count => {
+    const { client, peer } = await pythonServer()
     const fds = filesWith(texts(count))
     const value = { fds: [...Array(count).keys()], text: 'é "\\ 😀 \ud800' }
     client.send(value, { fds })
     for (const fd of fds) closeSync(fd)
-    const got = await peer.request({ op: 'recv' })
-    expect(got).toEqual({
+    const received = await peer.request({ op: 'recv' })
+    expect(received).toEqual({
       value,
       raw: Buffer.from(JSON.stringify(value)).toString('hex'),
       texts: texts(count),
@@ -92,33 +94,36 @@ describe('to Python, with as many descriptors as the message says', () => {
   })
 })
 
-describe('an answer', () => {
-  it.each(COUNTS)('goes to the autobound name of a Python client, with %i', async count => {
-    const { server, peer } = await ourServer()
-    await peer.request({ op: 'send', value: 'ask' })
+describe('a reply', () => {
+  it.each(COUNTS)('to an autobound Python client arrives with %i descriptors', async count => {
+    const { server, peer } = await pythonClient()
+    await peer.request({ op: 'send', value: 'request' })
     const from = (await server.receive())?.from as string
     expect(from).toMatch(/^\0[0-9a-f]{5}$/)
     const fds = filesWith(texts(count))
-    server.send({ answer: count }, { to: from, fds })
+    server.send({ reply: count }, { to: from, fds })
     for (const fd of fds) closeSync(fd)
-    const got = await peer.request({ op: 'recv' })
-    expect([got.value, got.texts]).toEqual([{ answer: count }, texts(count)])
-    expect(got.from).toBe(hex(server.localAddress))
+    const received = await peer.request({ op: 'recv' })
+    expect([received.value, received.texts]).toEqual([{ reply: count }, texts(count)])
+    expect(received.from).toBe(hex(server.localAddress))
   })
 
-  it.each(COUNTS)('of a Python server comes to our autobound name, with %i', async count => {
-    const { client, peer } = await theirServer()
-    const reply = client.request('ask')
-    const { from } = await peer.request({ op: 'recv' })
-    expect(unhex(from)).toMatch(/^\0[0-9a-f]{5}$/)
-    await peer.request({ op: 'send', value: { answer: count }, texts: texts(count), to: from })
-    const { value, fds } = await reply
-    expect(value).toEqual({ answer: count })
-    expect(textsOf(fds)).toEqual(texts(count))
-    fds.close()
-  })
+  it.each(COUNTS)(
+    'from a Python server arrives at the autobound channel with %i descriptors',
+    async count => {
+      const { client, peer } = await pythonServer()
+      const reply = client.request('request')
+      const { from } = await peer.request({ op: 'recv' })
+      expect(unhex(from)).toMatch(/^\0[0-9a-f]{5}$/)
+      await peer.request({ op: 'send', value: { reply: count }, texts: texts(count), to: from })
+      const { value, fds } = await reply
+      expect(value).toEqual({ reply: count })
+      expect(textsOf(fds)).toEqual(texts(count))
+      fds.close()
+    },
+  )
 
-  it('goes to the path of a Python client, and to one that is not UTF-8', async () => {
+  it('reaches a Python client at a path, also one that is not UTF-8', async () => {
     const server = await bind('', JSONCOMM)
     open.push(server)
     for (const name of ['client', 'cli\xe9nt']) {
@@ -136,16 +141,16 @@ describe('an answer', () => {
     }
   })
 
-  it('can not go to a Python client without a name: from is null', async () => {
-    const { server, peer } = await ourServer()
+  it('to an unnamed Python client is impossible: from is null', async () => {
+    const { server, peer } = await pythonClient()
     await peer.request({ op: 'open', connect: hex(server.localAddress) })
     await peer.request({ op: 'send', value: 1 })
     expect((await server.receive())?.from).toBe(null)
   })
 })
 
-describe("Python's json", () => {
-  /** JSON texts as JavaScript writes them; json.dumps has its own way with each. */
+describe("Python's json module", () => {
+  /** JSON texts in the form of JSON.stringify, from which json.dumps differs. */
   const TEXTS = [
     '{"a":[1,2.5,-0.001,1e300,{"b":null}],"c":"d"}',
     '"\\u0000\\u001f\\u007f\\u2028\\u2029\\ufeff\\ud800"',
@@ -160,8 +165,8 @@ describe("Python's json", () => {
     '1e+21',
   ]
 
-  it('says the same as ours, both ways', async () => {
-    const { server, peer, name } = await ourServer()
+  it('encodes and decodes the same values as fdwire', async () => {
+    const { server, peer, name } = await pythonClient()
     for (const text of TEXTS) {
       const value = JSON.parse(text)
       peer.child.stdin?.write(`{"op": "send", "value": ${text}}\n`)
@@ -173,13 +178,13 @@ describe("Python's json", () => {
     }
   })
 
-  it('says NaN and Infinity, which is malformed, and the next message comes', async () => {
-    const { server, peer } = await ourServer()
+  it('encodes NaN and Infinity to malformed messages, after which the next one arrives', async () => {
+    const { server, peer } = await pythonClient()
     const codes: string[] = []
     server.on('malformed', error => codes.push(error.code))
-    for (const bare of ['NaN', 'Infinity', '-Infinity', '{"a": [NaN]}']) {
-      // Python's json.loads takes them, and json.dumps writes them again.
-      peer.child.stdin?.write(`{"op": "send", "value": ${bare}, "texts": ["closed"]}\n`)
+    for (const literal of ['NaN', 'Infinity', '-Infinity', '{"a": [NaN]}']) {
+      // json.loads accepts these, and json.dumps writes them again.
+      peer.child.stdin?.write(`{"op": "send", "value": ${literal}, "texts": ["closed"]}\n`)
       expect(await peer.receive()).toHaveProperty('sent')
     }
     await peer.request({ op: 'send', value: 'next' })
@@ -187,23 +192,25 @@ describe("Python's json", () => {
     expect(codes).toEqual(Array(4).fill('ERR_FDWIRE_NOT_JSON'))
   })
 
-  it('takes the largest datagram of ours, and we take the largest of theirs', async () => {
-    const { client, peer } = await theirServer()
+  it('decodes the largest datagram of fdwire, and fdwire that of Python', async () => {
+    const { client, peer } = await pythonServer()
     const largest = 'x'.repeat(212_960 - 2)
     client.send(largest)
-    const got = await peer.request({ op: 'recv' })
-    expect(got.value === largest && !got.cut).toBe(true)
+    const received = await peer.request({ op: 'recv' })
+    expect(received.value === largest && !received.cut).toBe(true)
     expect(() => client.send(`${largest}x`)).toThrow(expect.objectContaining({ code: 'EMSGSIZE' }))
     await peer.request({ op: 'send', value: largest, to: hex(client.localAddress) })
     expect((await client.receive())?.value === largest).toBe(true)
   })
 })
 
-it('the path of a server goes when it closes: a Python client hears ENOENT, not a stranger', async () => {
-  const { server, peer } = await ourServer()
-  const path = server.localAddress as string
-  await server.close()
-  expect(existsSync(path)).toBe(false)
-  const { error } = await peer.request({ op: 'send', value: 1 })
-  expect([107, 111]).toContain(error)
+describe('a bound channel', () => {
+  it('unlinks its path when it closes, so a Python client cannot send', async () => {
+    const { server, peer } = await pythonClient()
+    const path = server.localAddress as string
+    await server.close()
+    expect(existsSync(path)).toBe(false)
+    const { error } = await peer.request({ op: 'send', value: 1 })
+    expect([107, 111]).toContain(error)
+  })
 })

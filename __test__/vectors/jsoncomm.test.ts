@@ -20,12 +20,14 @@ const { dumps, received } = JSON.parse(
 const rows = [...dumps, ...received].map(row => ({ name: row.case ?? row.python, ...row }))
 
 const bytesOf = ({ hex, repeat = 1 }: Row) => Buffer.from(hex.repeat(repeat), 'hex')
-/** What must come of a row: the value's own text, or the code of the error. */
+/** The expected result of a row: the JSON text of the value, or the code of the error. */
 const expected = ({ json, malformed }: Row) =>
   malformed ?? { json: JSON.stringify(JSON.parse(json as string)) }
 
 const JSONCOMM = { protocol: 'jsoncomm' } as const
 const RAW = { protocol: 'raw', type: 'dgram' } as const
+/** Marks the end of the datagrams of a test. */
+const END = 'end of the rows'
 let server: Channel
 let sender: Channel<Buffer>
 beforeAll(async () => {
@@ -36,33 +38,33 @@ afterAll(async () => {
   await Promise.all([server.close(), sender.close()])
 })
 
-/** Sends bytes as they are and collects what comes, in order, until the message 'end' comes. */
+/** Sends raw datagrams, followed by an end marker, and returns the results in order. */
 async function deliver(
   to: Channel,
   send: (bytes: Buffer) => void,
   messages: Buffer[],
 ): Promise<unknown[]> {
-  const got: unknown[] = []
-  const onMalformed = (error: { code: string }) => got.push(error.code)
+  const results: unknown[] = []
+  const onMalformed = (error: { code: string }) => results.push(error.code)
   to.on('malformed', onMalformed)
   await new Promise<void>(resolve => {
     const onMessage = (value: unknown) => {
-      if (value !== 'end of the rows') {
-        got.push({ json: JSON.stringify(value) })
+      if (value !== END) {
+        results.push({ json: JSON.stringify(value) })
         return
       }
       to.off('message', onMessage)
       resolve()
     }
     for (const bytes of messages) send(bytes)
-    send(Buffer.from('"end of the rows"'))
+    send(Buffer.from(JSON.stringify(END)))
     to.on('message', onMessage)
   })
   to.off('malformed', onMalformed)
-  return got
+  return results
 }
 
-describe('a datagram of the vectors is what they say', () => {
+describe('jsoncomm decodes the datagram', () => {
   it.each(rows)('$name', async row => {
     expect(await deliver(server, bytes => sender.send(bytes), [bytesOf(row)])).toEqual([
       expected(row),
@@ -70,41 +72,41 @@ describe('a datagram of the vectors is what they say', () => {
   })
 })
 
-describe('all datagrams of the vectors are what they say, in one burst', () => {
+describe('jsoncomm decodes a burst of', () => {
   const small = rows.filter(row => bytesOf(row).length < 200)
   const good = small.filter(row => row.malformed === undefined)
   const orders: [string, Row[]][] = [
-    ['as they stand', rows],
-    ['backwards', rows.toReversed()],
-    ['the small ones', small],
-    ['those that are JSON', good],
-    ['those that are JSON, many times', Array.from({ length: 20 }, () => good).flat()],
-    ['each malformed one between two good ones', small.flatMap(row => [good[0] as Row, row])],
+    ['all datagrams', rows],
+    ['all datagrams in reverse order', rows.toReversed()],
+    ['the small datagrams', small],
+    ['the valid datagrams', good],
+    ['the valid datagrams, 20 times', Array.from({ length: 20 }, () => good).flat()],
+    ['malformed datagrams, each between valid ones', small.flatMap(row => [good[0] as Row, row])],
   ]
   it.each(orders)('%s', async (_, order) => {
-    // The queue of a pair is as large as the send buffer: the burst is read in a few turns.
+    // A pair queues up to the send buffer, so the channel reads the burst in a few turns.
     const [raw, other] = pair(RAW)
     const jsoncomm = adopt(other.detach(), { ...JSONCOMM, maxMessage: 1 << 20 })
-    const got = await deliver(jsoncomm, bytes => raw.send(bytes), order.map(bytesOf))
-    expect(got).toEqual(order.map(expected))
+    const results = await deliver(jsoncomm, bytes => raw.send(bytes), order.map(bytesOf))
+    expect(results).toEqual(order.map(expected))
     await Promise.all([raw.close(), jsoncomm.close()])
   })
 })
 
-describe('a text that leaks into its neighbour does so nowhere', () => {
+describe('jsoncomm does not join neighbouring datagrams with', () => {
   const traps: [string, string[]][] = [
     ['halves of an array', ['[1', '2]']],
     ['halves of a string', ['"a', 'b"']],
-    ['a bracket too many, one too few', ['1]', '[2']],
-    ['an object over two', ['{"a":1', '"b":2}']],
-    ['nothing but blanks beside two values', [' ', '1,2']],
-    ['two values beside an empty one', ['1,2', '']],
-    ['a backslash at the end', ['"a\\', '"']],
-    ['a bracket in a string', ['"[', ']"', '1']],
+    ['an extra and a missing bracket', ['1]', '[2']],
+    ['halves of an object', ['{"a":1', '"b":2}']],
+    ['whitespace next to two values', [' ', '1,2']],
+    ['two values next to an empty datagram', ['1,2', '']],
+    ['a backslash at the end of a datagram', ['"a\\', '"']],
+    ['brackets within strings', ['"[', ']"', '1']],
   ]
   it.each(traps)('%s', async (_, texts) => {
     const around = ['0', ...texts, '{"after":[]}', '"last"']
-    const alone = (text: string) => {
+    const decodedAlone = (text: string) => {
       if (text === '') return 'ERR_FDWIRE_EMPTY_MESSAGE'
       try {
         return { json: JSON.stringify(JSON.parse(text)) }
@@ -113,6 +115,8 @@ describe('a text that leaks into its neighbour does so nowhere', () => {
       }
     }
     const bytes = around.map(text => Buffer.from(text))
-    expect(await deliver(server, one => sender.send(one), bytes)).toEqual(around.map(alone))
+    expect(await deliver(server, datagram => sender.send(datagram), bytes)).toEqual(
+      around.map(decodedAlone),
+    )
   })
 })

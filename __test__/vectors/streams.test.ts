@@ -40,7 +40,7 @@ interface Vectors {
 const vectorsOf = (name: Name): Vectors =>
   JSON.parse(readFileSync(testPath(`../vectors/${name}.json`), 'utf8'))
 
-/** Parts of hex, each `hex` or `hex*times`, with blanks between them. */
+/** Decodes hex in space-separated parts, each `hex` or `hex*repetitions`. */
 function unhex(parts: string): Buffer {
   const decoded = parts.split(' ').map(part => {
     const [hex = '', times = '1'] = part.split('*')
@@ -53,37 +53,38 @@ function payloadOf({ text, bytes, repeat = 1 }: Value): string | Buffer {
   return text === undefined ? unhex(bytes as string) : text.repeat(repeat)
 }
 
-/** What comes out of a stream, in order: values, the codes of malformed messages, and of the end. */
-interface Given {
+/** What a stream decodes to: values and codes of malformed messages in order, and the final error. */
+interface Decoded {
   items: unknown[]
   end: string | undefined
   missing: number | undefined
 }
 
-/** A value that two of are equal at once, however large they are. */
-function told(value: unknown): unknown {
+/** Converts a value to a form that Vitest compares quickly, however large it is. */
+function comparable(value: unknown): unknown {
   if (Buffer.isBuffer(value)) return { bytes: value.toString('hex') }
   return { text: value }
 }
 
-function expected({ gives, lost, missing }: DecodeRow): Given {
-  const items = gives.map(item => item.malformed ?? told(payloadOf(item)))
+function expected({ gives, lost, missing }: DecodeRow): Decoded {
+  const items = gives.map(item => item.malformed ?? comparable(payloadOf(item)))
   return { items, end: lost ?? (missing ? 'ERR_FDWIRE_CUT_SHORT' : undefined), missing }
 }
 
-function decode(name: Name, options: object | undefined, chunks: Buffer[]): Given {
+function decode(name: Name, options: object | undefined, chunks: Buffer[]): Decoded {
   let items: unknown[] = []
   const codes: string[] = []
   const onMalformed = (error: Error) => codes.push((error as NodeJS.ErrnoException).code as string)
   const codec = new Codec(name, { ...options, onMalformed } as never)
   let end: { code?: string; missing?: number } = {}
-  // Within a call the messages come behind what was malformed: that is their order where it matters.
-  const take = (values: unknown[]) => {
-    items = items.concat(codes.splice(0), values.map(told))
+  // A call of `push` does not reveal the order between malformed messages and values, unless it gets
+  // a single byte.
+  const append = (values: unknown[]) => {
+    items = items.concat(codes.splice(0), values.map(comparable))
   }
   try {
-    for (const chunk of chunks) take(codec.push(chunk))
-    take(codec.end())
+    for (const chunk of chunks) append(codec.push(chunk))
+    append(codec.end())
   } catch (error) {
     items = items.concat(codes.splice(0))
     end = error as typeof end
@@ -91,47 +92,46 @@ function decode(name: Name, options: object | undefined, chunks: Buffer[]): Give
   return { items, end: end.code, missing: end.missing }
 }
 
-/** Without the order between messages and malformed ones, which one `push` doesn't tell. */
-function unordered({ items, ...rest }: Given): unknown {
+/** Drops the order between values and malformed messages, which a single `push` does not reveal. */
+function unordered({ items, ...rest }: Decoded): unknown {
   const isCode = (item: unknown) => typeof item === 'string'
   return { ...rest, codes: items.filter(isCode), values: items.filter(item => !isCode(item)) }
 }
 
-const oneByOne = (bytes: Buffer) => Array.from(bytes, (_, at) => bytes.subarray(at, at + 1))
+const singleBytes = (bytes: Buffer) => Array.from(bytes, (_, at) => bytes.subarray(at, at + 1))
 
-describe.each(PROTOCOLS)(
-  '%s: what is encoded is what the vectors say, and decodes to itself',
-  name => {
-    const { encode } = vectorsOf(name)
-    it('all of it', () => {
-      for (const { options, wire, sha256, refused, ...row } of encode) {
-        const codec = new Codec(name, { ...options } as never)
-        const value = payloadOf(row)
-        if (refused !== undefined) {
-          expect(() => codec.encode(value)).toThrow(expect.objectContaining({ code: refused }))
-          continue
-        }
-        const frame = codec.encode(value)
-        expect(frame.equals(unhex(wire as string)), JSON.stringify(row)).toBe(true)
-        if (sha256) expect(createHash('sha256').update(frame).digest('hex')).toBe(sha256)
-        const given = { items: [told(value)], end: undefined, missing: undefined }
-        expect(decode(name, options, [frame])).toEqual(given)
-        if (frame.length < 5_000) expect(decode(name, options, oneByOne(frame))).toEqual(given)
+describe.each(PROTOCOLS)('the codec of %s', name => {
+  const { encode } = vectorsOf(name)
+  it('encodes the values of the vectors to their bytes and decodes these', () => {
+    for (const { options, wire, sha256, refused, ...row } of encode) {
+      const codec = new Codec(name, { ...options } as never)
+      const value = payloadOf(row)
+      if (refused !== undefined) {
+        expect(() => codec.encode(value)).toThrow(expect.objectContaining({ code: refused }))
+        continue
       }
-    })
-  },
-)
+      const frame = codec.encode(value)
+      expect(frame.equals(unhex(wire as string)), JSON.stringify(row)).toBe(true)
+      if (sha256) expect(createHash('sha256').update(frame).digest('hex')).toBe(sha256)
+      const result = { items: [comparable(value)], end: undefined, missing: undefined }
+      expect(decode(name, options, [frame])).toEqual(result)
+      if (frame.length < 5_000) expect(decode(name, options, singleBytes(frame))).toEqual(result)
+    }
+  })
+})
 
-describe.each(PROTOCOLS)('%s: a stream gives what the vectors say', name => {
+describe.each(PROTOCOLS)('the codec of %s decodes', name => {
   const { decode: rows } = vectorsOf(name)
   it.each(rows)('$case', row => {
     const chunks = row.chunks.map(unhex)
     const bytes = Buffer.concat(chunks)
     const all = expected(row)
-    expect(unordered(decode(name, row.options, chunks)), 'in its chunks').toEqual(unordered(all))
-    expect(unordered(decode(name, row.options, [bytes])), 'whole').toEqual(unordered(all))
+    expect(unordered(decode(name, row.options, chunks)), 'in the given chunks').toEqual(
+      unordered(all),
+    )
+    expect(unordered(decode(name, row.options, [bytes])), 'in one chunk').toEqual(unordered(all))
     if (bytes.length > 5_000) return
-    expect(decode(name, row.options, oneByOne(bytes)), 'byte by byte').toEqual(all)
+    expect(decode(name, row.options, singleBytes(bytes)), 'byte by byte').toEqual(all)
     for (let at = 0; at <= bytes.length; at++) {
       if (at > 60 && at < bytes.length - 60) continue
       const halves = [bytes.subarray(0, at), bytes.subarray(at)]
@@ -141,18 +141,18 @@ describe.each(PROTOCOLS)('%s: a stream gives what the vectors say', name => {
   })
 })
 
-describe.each(PROTOCOLS)('%s: a channel gives what the vectors say', name => {
+describe.each(PROTOCOLS)('a channel of %s decodes', name => {
   const { decode: rows } = vectorsOf(name)
   it.each(rows)('$case', async row => {
     const [raw, channel] = rawStreamPair({ protocol: name, type: 'stream', ...row.options })
     const items: unknown[] = []
     let end: { code?: string; missing?: number } = {}
-    channel.on('message', value => items.push(told(value)))
+    channel.on('message', value => items.push(comparable(value)))
     channel.on('malformed', error => items.push((error as { code?: string }).code))
     channel.on('error', error => {
       end = error as typeof end
     })
-    // What comes behind the point where the stream is lost may find nobody.
+    // The channel may be closed by a fatal error before all chunks are sent.
     raw.on('error', () => {})
     for (const chunk of row.chunks) if (!raw.closed) raw.send(unhex(chunk))
     const closed = whenClosed(channel)
@@ -163,44 +163,46 @@ describe.each(PROTOCOLS)('%s: a channel gives what the vectors say', name => {
   })
 })
 
-describe('uds_comms: base64', () => {
+describe('the uds_comms codec', () => {
   const { base64 = [] } = vectorsOf('uds_comms')
   const isUtf8 = (bytes: Buffer) => Buffer.from(bytes.toString()).equals(bytes)
-  // A dollar sign, which no frame can hold, is a byte that is passed over like any other.
+  // Replaces '$', which ends a frame, by another byte that base64 decoders skip.
   const frameOf = (hex: string) =>
     Buffer.from(`%${Buffer.from(hex, 'hex').toString('latin1').replaceAll('$', '!')}$`, 'latin1')
 
-  it('is leniently what the original makes of it', () => {
+  it('decodes base64 like the original with lenient: true', () => {
     expect(base64.length).toBe(798)
     for (const [encoded, decoded] of base64) {
       const bytes = Buffer.from(decoded ?? '', 'hex')
-      const good = isUtf8(bytes) ? told(bytes.toString()) : 'ERR_FDWIRE_NOT_UTF8'
+      const good = isUtf8(bytes) ? comparable(bytes.toString()) : 'ERR_FDWIRE_NOT_UTF8'
       const items = [decoded === null ? 'ERR_FDWIRE_NOT_BASE64' : good]
-      const given = decode('uds_comms', { lenient: true }, [frameOf(encoded)])
-      expect(given, encoded).toEqual({ items, end: undefined, missing: undefined })
+      const result = decode('uds_comms', { lenient: true }, [frameOf(encoded)])
+      expect(result, encoded).toEqual({ items, end: undefined, missing: undefined })
     }
   })
 
-  it('is strictly what is encoded, and nothing else', () => {
+  it('decodes only canonical base64 by default', () => {
     for (const [encoded, decoded] of base64) {
       const frame = frameOf(encoded)
       if (frame.indexOf('%', 1) > 0) continue
       const bytes = Buffer.from(decoded ?? '', 'hex')
       const isCanonical = frame.equals(Buffer.from(`%${bytes.toString('base64')}$`))
-      const good = isUtf8(bytes) ? told(bytes.toString()) : 'ERR_FDWIRE_NOT_UTF8'
+      const good = isUtf8(bytes) ? comparable(bytes.toString()) : 'ERR_FDWIRE_NOT_UTF8'
       const { items } = decode('uds_comms', undefined, [frame])
       expect(items, encoded).toEqual([isCanonical ? good : 'ERR_FDWIRE_NOT_BASE64'])
     }
   })
 })
 
-describe('what is not in the vectors', () => {
-  it('stockings: an empty message has no bytes, unless they are asked for', () => {
+describe('the stockings codec', () => {
+  it('encodes an empty message to no bytes by default', () => {
     const codec = new Codec('stockings')
     expect([codec.encode('').length, codec.encode(Buffer.alloc(0)).length]).toEqual([0, 0])
   })
+})
 
-  it.each(['uds_comms', 'stockings', 'lines'] as const)('%s: a lone surrogate is refused', name => {
+describe.each(['uds_comms', 'stockings', 'lines'] as const)('the codec of %s', name => {
+  it('refuses to encode a lone surrogate', () => {
     const codec = new Codec(name)
     expect(() => codec.encode('a\ud800')).toThrow(
       expect.objectContaining({ code: 'ERR_FDWIRE_ILL_FORMED_TEXT' }),
