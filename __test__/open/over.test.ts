@@ -30,7 +30,7 @@ cleanUpAfterEach()
 const MIB = 1024 * 1024
 const PEM = readFileSync(testPath('support/fixtures/tls.pem'))
 
-/** Both ends of a TLS connection. */
+/** Returns the two sockets of a TLS connection. */
 async function tls(): Promise<[TLSSocket, TLSSocket]> {
   const server = createServer({ key: PEM, cert: PEM })
   server.listen(0, '127.0.0.1')
@@ -44,32 +44,32 @@ async function tls(): Promise<[TLSSocket, TLSSocket]> {
   return [client, accepted]
 }
 
-/** Two streams, each of which reads what is written to the other. */
-function passing(options = {}): [Duplex, Duplex] {
-  const [there, back] = [new PassThrough(options), new PassThrough(options)]
+/** Returns two streams, each of which reads what is written to the other. */
+function passThroughPair(options = {}): [Duplex, Duplex] {
+  const [forth, back] = [new PassThrough(options), new PassThrough(options)]
   return [
-    Duplex.from({ readable: back, writable: there }),
-    Duplex.from({ readable: there, writable: back }),
+    Duplex.from({ readable: back, writable: forth }),
+    Duplex.from({ readable: forth, writable: back }),
   ]
 }
 
 const KINDS: [string, () => Promise<[Duplex, Duplex]> | [Duplex, Duplex]][] = [
   ['TLS', tls],
-  ['sockets of Node', () => nodeSocketPair({ allowHalfOpen: true })],
-  ['PassThrough', () => passing()],
+  ['net.Socket', () => nodeSocketPair({ allowHalfOpen: true })],
+  ['PassThrough', () => passThroughPair()],
 ]
 
-const on = <O extends object>(stream: Duplex, options: O) =>
+const overTracked = <O extends object>(stream: Duplex, options: O) =>
   track(over(stream, options as never) as Channel)
 
-describe.each(KINDS)('%s', (_, make) => {
-  async function two(options: object, more: object = {}): Promise<[Channel, Channel]> {
+describe.each(KINDS)('a channel over %s', (_, make) => {
+  async function channels(options: object, more: object = {}): Promise<[Channel, Channel]> {
     const [a, b] = await make()
-    return [on(a, options), on(b, { ...options, ...more })]
+    return [overTracked(a, options), overTracked(b, { ...options, ...more })]
   }
 
-  it('carries values of every size both ways, in order', async () => {
-    const [a, b] = await two(FRAMES)
+  it('carries values of every size in both directions, in order', async () => {
+    const [a, b] = await channels(FRAMES)
     const values = [0, 1, 100, 16_384, 65_536, 300_000, 3 * MIB].map(patternBytes)
     for (const value of values) {
       a.send(value)
@@ -81,20 +81,20 @@ describe.each(KINDS)('%s', (_, make) => {
     }
   })
 
-  it('ends cleanly: messages, end, close; receive gives null from then on', async () => {
-    const [a, b] = await two(LINES)
-    const told = recordEvents(b)
+  it('emits its messages, end and close in order, and receive returns null afterwards', async () => {
+    const [a, b] = await channels(LINES)
+    const events = recordEvents(b)
     a.send('one')
     a.send('naïve 😀')
     await a.close()
     await whenClosed(b)
-    expect(told).toEqual(['one', 'naïve 😀', 'end', 'close'])
+    expect(events).toEqual(['one', 'naïve 😀', 'end', 'close'])
     expect(await b.receive()).toBe(null)
     expect([a.fd, b.fd, b.closed]).toEqual([-1, -1, true])
   })
 
-  it('close sends all that is queued first, and flush waits for it', async () => {
-    const [a, b] = await two(FRAMES)
+  it('sends everything queued before close and flush resolve', async () => {
+    const [a, b] = await channels(FRAMES)
     for (let i = 0; i < 40; i++) a.send(patternBytes(50_000 + i))
     const flushed = a.flush()
     const closed = a.close()
@@ -103,8 +103,8 @@ describe.each(KINDS)('%s', (_, make) => {
     await Promise.all([flushed, closed])
   })
 
-  it('send gives false, and drain comes once the other side reads', async () => {
-    const [a, b] = await two(FRAMES)
+  it('returns false from send under back-pressure, and emits drain once the peer reads', async () => {
+    const [a, b] = await channels(FRAMES)
     let sent = 1
     while (a.send(patternBytes(10_000))) sent++
     const drained = once(a, 'drain')
@@ -114,8 +114,8 @@ describe.each(KINDS)('%s', (_, make) => {
     expect(a.stats.queuedBytes).toBeLessThanOrEqual(32_768)
   })
 
-  it('stops reading when nobody wants messages', async () => {
-    const [a, b] = await two({ ...FRAMES, maxQueued: 256 * MIB })
+  it('stops reading while it has no consumer', async () => {
+    const [a, b] = await channels({ ...FRAMES, maxQueued: 256 * MIB })
     b.once('message', () => {})
     a.send('first')
     await once(b, 'message').catch(() => {})
@@ -128,9 +128,9 @@ describe.each(KINDS)('%s', (_, make) => {
     expect(await receiveUpTo(b, 300)).toHaveLength(300)
   })
 
-  it('an end in mid-message is an error that says what is missing', async () => {
+  it('fails with the number of missing bytes if the stream ends within a message', async () => {
     const [stream, other] = await make()
-    const channel = on(other, FRAMES)
+    const channel = overTracked(other, FRAMES)
     channel.on('error', () => {})
     const frame = new Codec('length_prefixed').encode(patternBytes(1_000))
     stream.write(Buffer.concat([frame, frame.subarray(0, 1_003)]))
@@ -142,11 +142,11 @@ describe.each(KINDS)('%s', (_, make) => {
     stream.destroy()
   })
 
-  it('an error of the stream is the channel’s, once', async () => {
+  it('fails once with the error of its stream', async () => {
     const [stream, other] = await make()
     stream.on('error', () => {})
-    const channel = on(other, FRAMES)
-    const told = recordEvents(channel)
+    const channel = overTracked(other, FRAMES)
+    const events = recordEvents(channel)
     const fatal = new Error('fatal')
     channel.send(patternBytes(MIB))
     const flushed = channel.flush()
@@ -154,36 +154,36 @@ describe.each(KINDS)('%s', (_, make) => {
     other.destroy(fatal)
     await failed
     await whenClosed(channel)
-    expect(told).toEqual(['fatal', 'close'])
+    expect(events).toEqual(['fatal', 'close'])
     stream.destroy()
   })
 
-  it('closes at once where its own stream is destroyed by somebody else', async () => {
+  it('closes at once if its stream is destroyed from outside', async () => {
     const [stream, other] = await make()
     other.on('error', () => {})
     stream.on('error', () => {})
-    const channel = on(stream, LINES)
-    const told: string[] = []
+    const channel = overTracked(stream, LINES)
+    const events: string[] = []
     for (const event of ['end', 'error', 'close'] as const) {
-      channel.on(event, () => void told.push(event))
+      channel.on(event, () => void events.push(event))
     }
     channel.on('message', () => {})
     const closed = whenClosed(channel)
     stream.destroy()
-    // Long before the 10 s that close() waits for a peer.
+    // The limit is well below the 10 s that close() waits for a peer.
     await Promise.race([closed, delay(5_000, 'late', { ref: false })])
-    // What Duplex.from makes has an error where others have none.
+    // A stream of Duplex.from emits an error where the others emit an end.
     expect([
       ['end', 'close'],
       ['error', 'close'],
-    ]).toContainEqual(told)
+    ]).toContainEqual(events)
     other.destroy()
   })
 
-  it('a stream that is destroyed ends the channel, and fails what was unsent at once', async () => {
+  it('rejects flush at once and closes if its stream is destroyed with unsent data', async () => {
     const [stream, other] = await make()
     stream.on('error', () => {})
-    const channel = on(other, FRAMES)
+    const channel = overTracked(other, FRAMES)
     channel.on('error', () => {})
     channel.send(patternBytes(24 * MIB))
     const flushed = channel.flush().then(
@@ -197,28 +197,28 @@ describe.each(KINDS)('%s', (_, make) => {
     stream.destroy()
   })
 
-  it('end lets the peer answer', async () => {
-    const [a, b] = await two(LINES, { allowHalfOpen: true })
-    a.send('question')
+  it('still receives after end()', async () => {
+    const [a, b] = await channels(LINES, { allowHalfOpen: true })
+    a.send('request')
     a.end()
-    expect(await receiveAll(b)).toEqual(['question'])
-    b.send('answer')
+    expect(await receiveAll(b)).toEqual(['request'])
+    b.send('reply')
     b.end()
-    expect(await receiveAll(a)).toEqual(['answer'])
+    expect(await receiveAll(a)).toEqual(['reply'])
     await Promise.all([whenClosed(a), whenClosed(b)])
   })
 
-  it('can not be detached', async () => {
-    const [a] = await two(LINES)
+  it('cannot be detached', async () => {
+    const [a] = await channels(LINES)
     expect(() => a.detach()).toThrow(TypeError)
   })
 })
 
-describe('the standard streams of a child', () => {
-  it('are a stream like any other', async () => {
+describe("a channel over a child's standard streams", () => {
+  it('carries messages in both directions and ends', async () => {
     const child = spawn('cat', [], { stdio: ['pipe', 'pipe', 'inherit'] })
     const stream = Duplex.from({ readable: child.stdout, writable: child.stdin })
-    const channel = on(stream, { ...LINES, encoding: 'json' })
+    const channel = overTracked(stream, { ...LINES, encoding: 'json' })
     const values = Array.from({ length: 500 }, (_, i) => ({ i, text: 'é'.repeat(i) }))
     channel.sendAll(values as never)
     expect(await receiveUpTo(channel, 500)).toEqual(values)
@@ -227,16 +227,16 @@ describe('the standard streams of a child', () => {
     expect((await once(child, 'close'))[0]).toBe(0)
   })
 
-  it('of a child that is killed are cut', async () => {
+  it('fails if the child is killed within a message', async () => {
     const child = spawn('sh', ['-c', 'printf "one\\ntw"; read x; kill -9 $$'], {
       stdio: ['pipe', 'pipe', 'inherit'],
     })
     const closed = once(child, 'close')
     const stream = Duplex.from({ readable: child.stdout, writable: child.stdin })
-    const channel = on(stream, LINES)
+    const channel = overTracked(stream, LINES)
     expect((await channel.receive())?.value).toBe('one')
     channel.send('now')
-    // Which of the child's two streams ends first is for Node to say.
+    // Either of the child's two streams may end first.
     await expect(channel.receive()).rejects.toMatchObject({
       code: expect.stringMatching(/^ERR_(?:FDWIRE_CUT_SHORT|STREAM_PREMATURE_CLOSE)$/),
     })
@@ -244,52 +244,55 @@ describe('the standard streams of a child', () => {
   })
 })
 
-describe('what is no stream of bytes', () => {
+describe('over', () => {
   const things: [string, () => unknown][] = [
-    ['nothing', () => undefined],
+    ['undefined', () => undefined],
     ['an object', () => ({})],
     ['a Writable', () => new Writable({ write() {} })],
-    ['one of objects', () => new PassThrough({ objectMode: true })],
-    ['one whose readable side is of objects', () => new PassThrough({ readableObjectMode: true })],
-    ['one that gives text', () => new PassThrough().setEncoding('utf8')],
-    ['one that was destroyed', () => new PassThrough().destroy()],
+    ['a stream in object mode', () => new PassThrough({ objectMode: true })],
     [
-      "a channel's",
+      'a stream with a readable side in object mode',
+      () => new PassThrough({ readableObjectMode: true }),
+    ],
+    ['a stream that decodes text', () => new PassThrough().setEncoding('utf8')],
+    ['a destroyed stream', () => new PassThrough().destroy()],
+    [
+      'a stream that already has a channel',
       () => {
         const stream = new PassThrough()
-        on(stream, LINES)
+        overTracked(stream, LINES)
         return stream
       },
     ],
-    ['one that was ended', () => new PassThrough().end()],
+    ['an ended stream', () => new PassThrough().end()],
   ]
-  it.each(things)('%s is refused', (_, make) => {
+  it.each(things)('rejects %s', (_, make) => {
     expect(() => over(make() as Duplex, LINES)).toThrow(TypeError)
   })
 
-  it('options that need a socket are refused', () => {
-    const refused = (options: object) => () => over(new PassThrough(), options as never)
-    expect(refused({ ...LINES, maxFds: 1 })).toThrow(TypeError)
-    expect(refused({ ...LINES, type: 'stream' })).toThrow(TypeError)
-    expect(refused({ protocol: 'jsoncomm' })).toThrow(TypeError)
+  it('rejects options that need a socket', () => {
+    const call = (options: object) => () => over(new PassThrough(), options as never)
+    expect(call({ ...LINES, maxFds: 1 })).toThrow(TypeError)
+    expect(call({ ...LINES, type: 'stream' })).toThrow(TypeError)
+    expect(call({ protocol: 'jsoncomm' })).toThrow(TypeError)
   })
 
-  it('descriptors can not be sent', async () => {
-    const [a, b] = passing()
+  it('makes a channel that sends no descriptors', async () => {
+    const [a, b] = passThroughPair()
     b.on('error', () => {})
-    const channel = on(a, FRAMES)
+    const channel = overTracked(a, FRAMES)
     expect(() => channel.send('x', { fds: [0] })).toThrow()
     channel.send('y')
   })
 })
 
 describe('a TLSSocket', () => {
-  it('is refused by adopt, and stays as it was', async () => {
+  it('is rejected by adopt and stays usable', async () => {
     const [client, server] = await tls()
     expect(() => adopt(client, LINES)).toThrow(/over\(\)/)
-    const [a, b] = [on(client, LINES), on(server, LINES)]
-    a.send('fine')
-    expect(await receiveUpTo(b, 1)).toEqual(['fine'])
+    const [a, b] = [overTracked(client, LINES), overTracked(server, LINES)]
+    a.send('over TLS')
+    expect(await receiveUpTo(b, 1)).toEqual(['over TLS'])
     await waitUntil(() => a.stats.queuedBytes === 0)
   })
 })

@@ -36,15 +36,16 @@ const { takeUntilQuiet } = (await import('../support/children/transfer.mjs' as s
 // biome-ignore lint/suspicious/noExplicitAny: any protocol and its options
 type Options = any
 
-/** How the two ends are connected, and the options of both. */
-const WAYS: [string, Options, (options: Options) => Promise<readonly [Channel, Channel]>][] = [
-  ['dgram', JSONCOMM, async () => channelPair()],
-  ['a bound dgram', JSONCOMM, dgramByName],
-  ['seqpacket', { ...JSONCOMM, type: 'seqpacket' }, async options => pair(options) as Pair],
-  ['a stream of lines', { ...LINES, encoding: 'json' }, async options => streamPair(options)],
-  ['a stream of frames', { ...FRAMES, encoding: 'json' }, async options => streamPair(options)],
-  ['TCP', { ...FRAMES, encoding: 'json' }, tcpPair],
-]
+/** Ways to connect two channels, and the options of both. */
+const CONNECTIONS: [string, Options, (options: Options) => Promise<readonly [Channel, Channel]>][] =
+  [
+    ['dgram', JSONCOMM, async () => channelPair()],
+    ['a bound dgram', JSONCOMM, dgramByName],
+    ['seqpacket', { ...JSONCOMM, type: 'seqpacket' }, async options => pair(options) as Pair],
+    ['a stream of lines', { ...LINES, encoding: 'json' }, async options => streamPair(options)],
+    ['a stream of frames', { ...FRAMES, encoding: 'json' }, async options => streamPair(options)],
+    ['TCP', { ...FRAMES, encoding: 'json' }, tcpPair],
+  ]
 type Pair = [Channel, Channel]
 
 async function dgramByName(): Promise<Pair> {
@@ -52,13 +53,13 @@ async function dgramByName(): Promise<Pair> {
   return [await connect(server.localAddress as string, JSONCOMM), server]
 }
 
-/** Starts children/transfer.mjs with a descriptor. */
-function start(name: string, options: object, fd: number): Peer {
+/** Starts children/transfer.mjs with a descriptor as its descriptor 3. */
+function startProcess(name: string, options: object, fd: number): Peer {
   const stdio = ['ignore', 'pipe', 'pipe', fd] as const
   return new Peer(process.execPath, [FILE, name, JSON.stringify(options)], { stdio: [...stdio] })
 }
 
-/** Has somebody else take messages of a socket; these, and the socket again. */
+/** Lets another thread or process receive from a socket; returns the values and the socket. */
 type Mover = (fd: number, options: object) => Promise<{ values: unknown[]; fd: number }>
 
 const MOVERS: [string, Mover][] = [
@@ -66,15 +67,15 @@ const MOVERS: [string, Mover][] = [
     'a worker thread',
     async (fd, options) => {
       const worker = new Worker(FILE, { workerData: { transfer: { fd, options } } })
-      const [[taken]] = await Promise.all([once(worker, 'message'), once(worker, 'exit')])
-      return taken
+      const [[result]] = await Promise.all([once(worker, 'message'), once(worker, 'exit')])
+      return result
     },
   ],
   [
-    'another process, in a message',
+    'another process in a message',
     async (fd, options) => {
       const [control, theirs] = pair(CONTROL)
-      const process = start('borrows-socket', options, theirs.fd)
+      const process = startProcess('borrows-socket', options, theirs.fd)
       theirs.destroy()
       control.send('take this', { fds: [fd] })
       closeSync(fd)
@@ -86,18 +87,18 @@ const MOVERS: [string, Mover][] = [
   ],
 ]
 
-describe.each(MOVERS)('a channel moves to %s and back', (_, moveTo) => {
-  it.each(WAYS)(
-    'while its peer goes on sending, and nothing is lost: %s',
+describe.each(MOVERS)('a channel that moves to %s and back', (_, moveTo) => {
+  it.each(CONNECTIONS)(
+    'loses nothing while its peer keeps sending: %s',
     async (_, options, make) => {
       const [far, near] = await make(options)
       const sending = far.detach()
-      const peer = start('numbers', options, sending)
+      const peer = startProcess('numbers', options, sending)
       closeSync(sending)
 
       const before = await takeUntilQuiet(near, 100)
-      const there = await moveTo(near.detach(), options)
-      const back = track(adopt(there.fd, options)) as Channel
+      const moved = await moveTo(near.detach(), options)
+      const back = track(adopt(moved.fd, options)) as Channel
       const after: unknown[] = []
       const { value, from } = (await back.receive()) as Message
       after.push(value)
@@ -110,20 +111,20 @@ describe.each(MOVERS)('a channel moves to %s and back', (_, moveTo) => {
       }
       expect(await peer.exited).toBe(0)
 
-      expect(Math.min(before.length, there.values.length)).toBeGreaterThanOrEqual(100)
-      const values = [...before.map(message => message.value), ...there.values, ...after]
+      expect(Math.min(before.length, moved.values.length)).toBeGreaterThanOrEqual(100)
+      const values = [...before.map(message => message.value), ...moved.values, ...after]
       expect(values).toEqual(Array.from({ length: count }, (_, i) => i))
     },
   )
 })
 
-describe('a channel with half a message in hand', () => {
-  const HALVES: [string, Options, Buffer][] = [
+describe('detach of a channel with a partial message', () => {
+  const FRAMINGS: [string, Options, Buffer][] = [
     ['lines', LINES, Buffer.from('message\n')],
     ['frames', { ...FRAMES, encoding: 'text' }, Buffer.from('\0\0\0\x07message')],
   ]
-  it.each(HALVES)(
-    'can not be detached, says so, and can when that is read: %s',
+  it.each(FRAMINGS)(
+    'fails with the number of bytes read, and succeeds once the message is complete: %s',
     async (_, options, bytes) => {
       for (let cut = 1; cut < bytes.length; cut++) {
         const [raw, channel] = rawStreamPair(options)
@@ -137,7 +138,7 @@ describe('a channel with half a message in hand', () => {
           }),
         )
         const rest = takeUntilQuiet(channel, 1)
-        // Nothing is wrong with it: it goes on.
+        // The channel remains usable.
         raw.send(bytes.subarray(cut))
         expect((await rest).map(({ value }) => value)).toEqual(['message'])
         raw.send(bytes)
@@ -148,11 +149,11 @@ describe('a channel with half a message in hand', () => {
   )
 })
 
-describe('a channel with something unsent', () => {
+describe('detach of a channel with unsent data', () => {
   const MIB = 1024 * 1024
 
   it.each(['dgram', 'seqpacket', 'stream'] as const)(
-    'can not be detached before flush resolves: %s',
+    'fails until flush resolves: %s',
     async type => {
       const [a, b] = pair({ protocol: 'raw', type }).map(track) as [Channel, Channel]
       const sent = 4 * MIB
@@ -169,62 +170,65 @@ describe('a channel with something unsent', () => {
     },
   )
 
-  it.each([1, 2])('that has just gone out, before that is told: %i listeners', async listeners => {
-    const [a, b] = streamPair(LINES)
-    const fd = b.detach()
-    while (a.stats.queued === 0) {
-      a.send('x'.repeat(99))
-      await loopTurns(1)
-    }
-    const told: unknown[] = []
-    // In the same turn of the channel as the last bytes go out; of several, with all of it read already.
-    for (let i = 0; i < listeners; i++) {
-      a.on('message', () => {
-        told.push('message')
-        expect(a.stats.queued).toBe(0)
-        expect(() => a.detach()).toThrow(errorWithCode('NOT_QUIET'))
-      })
-    }
-    const flushed = a.flush().then(() => told.push('flushed'))
-    readSync(fd, Buffer.alloc(MIB))
-    writeSync(fd, 'a message\n')
-    await flushed
-    expect(told).toEqual([...Array(listeners).fill('message'), 'flushed'])
-    closeSync(a.detach())
-    closeSync(fd)
-  })
+  it.each([1, 2])(
+    'fails until flush resolves even if the data has just been sent: %i listeners',
+    async listeners => {
+      const [a, b] = streamPair(LINES)
+      const fd = b.detach()
+      while (a.stats.queued === 0) {
+        a.send('x'.repeat(99))
+        await loopTurns(1)
+      }
+      const events: unknown[] = []
+      // The messages come in the turn that sends the last bytes; two listeners get them after the read.
+      for (let i = 0; i < listeners; i++) {
+        a.on('message', () => {
+          events.push('message')
+          expect(a.stats.queued).toBe(0)
+          expect(() => a.detach()).toThrow(errorWithCode('NOT_QUIET'))
+        })
+      }
+      const flushed = a.flush().then(() => events.push('flushed'))
+      readSync(fd, Buffer.alloc(MIB))
+      writeSync(fd, 'a message\n')
+      await flushed
+      expect(events).toEqual([...Array(listeners).fill('message'), 'flushed'])
+      closeSync(a.detach())
+      closeSync(fd)
+    },
+  )
 })
 
-describe('what a socket has been told', () => {
+describe('the options of a socket', () => {
   const SO_SNDBUF = 7
   const SO_PASSCRED = 16
   const SO_RCVLOWAT = 18
   const SO_PASSPIDFD = 76
   const NAMES = [SO_SNDBUF, SO_PASSCRED, SO_RCVLOWAT, SO_PASSPIDFD]
 
-  /** Runs Python with a socket as `s`; what it prints. */
-  function python(fd: number, code: string): string {
-    const begin = 'import socket; s = socket.socket(fileno=3)\n'
-    const args = ['-c', begin + code]
+  /** Runs Python with a socket as `s` and returns what it prints. */
+  function runPython(fd: number, code: string): string {
+    const preamble = 'import socket; s = socket.socket(fileno=3)\n'
+    const args = ['-c', preamble + code]
     return String(execFileSync('python3', args, { stdio: ['ignore', 'pipe', 'inherit', fd] }))
   }
 
-  /** The options that the kernel has, and whether a call waits. */
-  const toldOf = (fd: number) =>
-    python(
+  /** Returns the socket's options and whether it is in blocking mode. */
+  const optionsOf = (fd: number) =>
+    runPython(
       fd,
       `import os
-def ask(option):
+def get(option):
     try:
         return s.getsockopt(1, option)
     except OSError:
         return None
-print([*map(ask, ${JSON.stringify(NAMES)}), os.get_blocking(3)])`,
+print([*map(get, ${JSON.stringify(NAMES)}), os.get_blocking(3)])`,
     )
 
-  /** Says the opposite of what is so by default, as far as the kernel can. */
-  const tell = (fd: number) =>
-    python(
+  /** Sets the options to the opposite of their defaults, as far as the kernel supports them. */
+  const changeOptions = (fd: number) =>
+    runPython(
       fd,
       `import os
 for option in [${SO_PASSCRED}, ${SO_PASSPIDFD}]:
@@ -236,28 +240,28 @@ os.set_blocking(3, False)`,
     )
 
   it.each(['dgram', 'seqpacket', 'stream'] as const)(
-    'is so again when a channel has had it: %s',
+    'are restored when its channel is detached: %s',
     async type => {
       const options = { protocol: 'raw', type } as const
-      const telling = type === 'dgram' ? { ...options, credentials: true } : options
-      for (const odd of [false, true]) {
+      const withCredentials = type === 'dgram' ? { ...options, credentials: true } : options
+      for (const changed of [false, true]) {
         const [a, b] = pair(options)
         const [here, there] = [a.detach(), b.detach()]
-        if (odd) tell(here)
-        const found = toldOf(here)
-        const channel = track(adopt(here, telling))
+        if (changed) changeOptions(here)
+        const original = optionsOf(here)
+        const channel = track(adopt(here, withCredentials))
         const other = track(adopt(there, options))
         for (let i = 0; i < 1_000; i++) channel.send(Buffer.alloc(1_000))
         await loopTurns(2)
-        // A stream asks for a larger send buffer, the others for credentials, and nobody for pidfds.
-        if (!odd || type === 'stream') expect(toldOf(channel.fd)).not.toBe(found)
+        // A stream enlarges its send buffer, the others enable credentials, and none enables pidfds.
+        if (!changed || type === 'stream') expect(optionsOf(channel.fd)).not.toBe(original)
         other.on('message', () => {})
         other.send('there')
         await channel.receive()
         await channel.flush()
-        const given = channel.detach()
-        expect(toldOf(given)).toBe(found)
-        closeSync(given)
+        const detached = channel.detach()
+        expect(optionsOf(detached)).toBe(original)
+        closeSync(detached)
       }
     },
   )

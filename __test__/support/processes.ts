@@ -1,6 +1,6 @@
 /** Peers in other processes, controlled over stdio: one line of JSON per request and response. */
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
-import { mkdtempSync, readdirSync, readSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, readSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -18,6 +18,12 @@ export function readContents(fd: number): string {
 
 /** The flag of the open file description, octal as in open(2). */
 export const O_NONBLOCK = 0o4000
+
+/** Returns the flags of a descriptor's open file description. */
+export function flagsOf(fd: number): number {
+  const info = readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8')
+  return Number.parseInt(/flags:\s*(\d+)/.exec(info)?.[1] as string, 8)
+}
 
 /** Resolves a path below `__test__`. */
 export const testPath = (name: string) => fileURLToPath(new URL(`../${name}`, import.meta.url))

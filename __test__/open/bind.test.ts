@@ -8,121 +8,126 @@ import { cleanUpAfterEach, nodePeer, pythonPeer, temporaryDirectory } from '../s
 cleanUpAfterEach()
 
 const JSONCOMM = { protocol: 'jsoncomm' } as const
-const NOBODY = 65_534
-const open: Channel[] = []
+const UNPRIVILEGED_UID = 65_534
+const channels: Channel[] = []
 afterEach(async () => {
-  await Promise.all(open.splice(0).map(channel => channel.close()))
+  await Promise.all(channels.splice(0).map(channel => channel.close()))
 })
 
-async function bound(path: string, options: Partial<BindOptions<'jsoncomm'>> = {}) {
+async function boundChannel(path: string, options: Partial<BindOptions<'jsoncomm'>> = {}) {
   const channel = await bind(path, { ...JSONCOMM, ...options })
-  open.push(channel)
+  channels.push(channel)
   return channel
 }
 
-const failing = (code: string, more = {}) => expect.objectContaining({ code, ...more })
+const errorWith = (code: string, more = {}) => expect.objectContaining({ code, ...more })
 const permissions = (path: string) => lstatSync(path).mode & 0o7777
-const place = () => join(temporaryDirectory(), 's')
+const socketPath = () => join(temporaryDirectory(), 's')
 
-/** Whether whoever has the path gets what is sent there. */
+/** Returns whether `channel` receives what is sent to the path. */
 async function reaches(path: string, channel: Channel): Promise<boolean> {
   const client = await connect(path, JSONCOMM)
-  client.send('are you there?')
+  client.send('probe')
   await client.close()
-  return (await channel.receive({ timeout: 5_000 }))?.value === 'are you there?'
+  return (await channel.receive({ timeout: 5_000 }))?.value === 'probe'
 }
 
-/** A socket at a path that nobody has open any more. */
+/** Leaves a stale socket at a path: its process has ended. */
 async function leaveStale(path: string): Promise<void> {
   const peer = pythonPeer()
   await peer.request({ op: 'open', bind: Buffer.from(path).toString('hex') })
   await peer.stop()
 }
 
-describe("a path's permissions are what was asked for, whatever the umask", () => {
-  it.each([0o000, 0o022, 0o077, 0o777])('umask %o', async umask => {
-    const child = nodePeer({ umask })
-    const dir = temporaryDirectory()
-    for (const mode of [undefined, 0o000, 0o600, 0o660, 0o777]) {
-      const path = join(dir, `${mode}`)
-      const answer = await child.request({ call: 'bind', path, options: { mode } })
-      expect(answer).toEqual({ mode: mode ?? 0o600 })
-    }
-  })
+describe('the permissions of a socket file', () => {
+  it.each([0o000, 0o022, 0o077, 0o777])(
+    'are those of the option mode under umask %o',
+    async umask => {
+      const child = nodePeer({ umask })
+      const dir = temporaryDirectory()
+      for (const mode of [undefined, 0o000, 0o600, 0o660, 0o777]) {
+        const path = join(dir, `${mode}`)
+        const reply = await child.request({ call: 'bind', path, options: { mode } })
+        expect(reply).toEqual({ mode: mode ?? 0o600 })
+      }
+    },
+  )
 
-  it('is 0600 for a name that a client gives itself, too', async () => {
+  it('are 0600 by default for the localAddress of a client', async () => {
     const dir = temporaryDirectory()
-    await bound(join(dir, 's'))
+    await boundChannel(join(dir, 's'))
     const own = join(dir, 'own')
     const client = await connect(join(dir, 's'), { ...JSONCOMM, localAddress: own })
-    open.push(client)
+    channels.push(client)
     expect(permissions(own)).toBe(0o600)
   })
 })
 
-describe('a path that is taken', () => {
-  it('by a living socket is EADDRINUSE, and the socket stays reachable', async () => {
-    const path = place()
-    const first = await bound(path)
+describe('bind to an existing path', () => {
+  it('fails with EADDRINUSE if a live socket has it, which stays reachable', async () => {
+    const path = socketPath()
+    const first = await boundChannel(path)
     for (const unlink of [undefined, 'stale', false] as const) {
       await expect(bind(path, { ...JSONCOMM, unlink })).rejects.toEqual(
-        failing('EADDRINUSE', { syscall: 'bind', path, message: `bind EADDRINUSE ${path}` }),
+        errorWith('EADDRINUSE', { syscall: 'bind', path, message: `bind EADDRINUSE ${path}` }),
       )
     }
     expect(await reaches(path, first)).toBe(true)
   })
 
-  it('by a living server of streams is EADDRINUSE', async () => {
-    const path = place()
+  it('fails with EADDRINUSE if a stream server listens there', async () => {
+    const path = socketPath()
     const server = createServer().listen(path)
     await new Promise(resolve => server.once('listening', resolve))
-    await expect(bind(path, JSONCOMM)).rejects.toEqual(failing('EADDRINUSE'))
+    await expect(bind(path, JSONCOMM)).rejects.toEqual(errorWith('EADDRINUSE'))
     expect(existsSync(path)).toBe(true)
     await new Promise(resolve => server.close(resolve))
   })
 
-  it('by a socket that is connected to somebody else is EADDRINUSE', async () => {
-    const [path, other] = [place(), place()]
-    await bound(other)
+  it('fails with EADDRINUSE if its socket is connected to another address', async () => {
+    const [path, other] = [socketPath(), socketPath()]
+    await boundChannel(other)
     const peer = pythonPeer()
     const hex = (name: string) => Buffer.from(name).toString('hex')
     await peer.request({ op: 'open', bind: hex(path), connect: hex(other) })
-    await expect(bind(path, JSONCOMM)).rejects.toEqual(failing('EADDRINUSE'))
+    await expect(bind(path, JSONCOMM)).rejects.toEqual(errorWith('EADDRINUSE'))
   })
 
   it.each([
     ['dgram', {}],
     ['stream', { kind: 'SOCK_STREAM', listen: true }],
     ['seqpacket', { kind: 'SOCK_SEQPACKET', listen: true }],
-  ])('by a dead %s socket is free, unless unlink is false', async (_, how) => {
-    const path = place()
+  ])('replaces a stale %s socket unless unlink is false', async (_, how) => {
+    const path = socketPath()
     const peer = pythonPeer()
     await peer.request({ op: 'open', bind: Buffer.from(path).toString('hex'), ...how })
     await peer.stop()
-    await expect(bind(path, { ...JSONCOMM, unlink: false })).rejects.toEqual(failing('EADDRINUSE'))
-    expect(await reaches(path, await bound(path))).toBe(true)
+    await expect(bind(path, { ...JSONCOMM, unlink: false })).rejects.toEqual(
+      errorWith('EADDRINUSE'),
+    )
+    expect(await reaches(path, await boundChannel(path))).toBe(true)
   })
 
-  it("by a living socket is free with unlink 'always', and the robbed one removes nothing", async () => {
-    const path = place()
+  it("replaces a live socket with unlink 'always', and the previous owner does not unlink the new one", async () => {
+    const path = socketPath()
     const first = await bind(path, JSONCOMM)
-    const second = await bound(path, { unlink: 'always' })
+    const second = await boundChannel(path, { unlink: 'always' })
     await first.close()
     expect(await reaches(path, second)).toBe(true)
   })
 
   it.each([undefined, 'always', false] as const)(
-    'by what is no socket is EEXIST, and stays: unlink %s',
+    'fails with EEXIST if it is not a socket and leaves it, with unlink %s',
     async unlink => {
       const dir = temporaryDirectory()
       const [file, folder, link] = [join(dir, 'file'), join(dir, 'folder'), join(dir, 'link')]
       writeFileSync(file, 'precious')
       mkdirSync(folder)
-      await bound(join(dir, 's'))
+      await boundChannel(join(dir, 's'))
       symlinkSync('s', link)
       for (const path of [file, folder, link]) {
         await expect(bind(path, { ...JSONCOMM, unlink })).rejects.toEqual(
-          failing('EEXIST', { path }),
+          errorWith('EEXIST', { path }),
         )
       }
       expect(readFileSync(file, 'utf8')).toBe('precious')
@@ -131,19 +136,19 @@ describe('a path that is taken', () => {
   )
 })
 
-describe('a path that cannot be', () => {
-  it('in a directory that is not there: ENOENT, ENOTDIR', async () => {
+describe('bind in an unsuitable directory', () => {
+  it('fails with ENOENT, ENOTDIR or EEXIST if the path has no parent directory or no name', async () => {
     const dir = temporaryDirectory()
     const missing = join(dir, 'missing', 's')
-    await expect(bind(missing, JSONCOMM)).rejects.toEqual(failing('ENOENT', { path: missing }))
+    await expect(bind(missing, JSONCOMM)).rejects.toEqual(errorWith('ENOENT', { path: missing }))
     writeFileSync(join(dir, 'file'), '')
-    await expect(bind(join(dir, 'file', 's'), JSONCOMM)).rejects.toEqual(failing('ENOTDIR'))
-    await expect(bind(`${dir}/`, JSONCOMM)).rejects.toEqual(failing('EEXIST'))
+    await expect(bind(join(dir, 'file', 's'), JSONCOMM)).rejects.toEqual(errorWith('ENOTDIR'))
+    await expect(bind(`${dir}/`, JSONCOMM)).rejects.toEqual(errorWith('EEXIST'))
   })
 
-  it('in a directory that is not ours to write: EACCES, and what is there stays', async () => {
+  it('fails with EACCES if it is not writable, and leaves a stale socket there', async () => {
     const dir = temporaryDirectory()
-    const child = nodePeer({ uid: NOBODY })
+    const child = nodePeer({ uid: UNPRIVILEGED_UID })
     const path = join(dir, 's')
     const refused = { error: { code: 'EACCES', name: 'Error', message: expect.any(String) } }
     expect(await child.request({ call: 'bind', path })).toEqual(refused)
@@ -154,39 +159,39 @@ describe('a path that cannot be', () => {
   })
 })
 
-describe('while somebody else holds the lock on the directory', () => {
-  async function locked() {
-    const path = place()
+describe('bind while another process locks the directory', () => {
+  async function lockDirectory() {
+    const path = socketPath()
     const holder = pythonPeer()
     await holder.request({ op: 'lock', path: join(path, '..') })
     return { path, holder }
   }
 
-  it('bind waits, and then has the path', async () => {
-    const { path, holder } = await locked()
-    const binding = bound(path)
-    let early = true
-    binding.then(() => expect(early).toBe(false))
-    // A bind in another directory, and a turn of the loop, don't wait.
-    await bound(place())
+  it('waits until the lock is released', async () => {
+    const { path, holder } = await lockDirectory()
+    const binding = boundChannel(path)
+    let locked = true
+    binding.then(() => expect(locked).toBe(false))
+    // A bind in another directory does not wait for the lock.
+    await boundChannel(socketPath())
     expect(existsSync(path)).toBe(false)
-    early = false
+    locked = false
     await holder.request({ op: 'unlock' })
     expect(await reaches(path, await binding)).toBe(true)
   })
 
-  it('bind gives up after timeout, and says why', async () => {
-    const { path } = await locked()
+  it('fails at its timeout and names the lock', async () => {
+    const { path } = await lockDirectory()
     await expect(bind(path, { ...JSONCOMM, timeout: 30 })).rejects.toEqual(
-      failing('ERR_FDWIRE_TIMEOUT', {
+      errorWith('ERR_FDWIRE_TIMEOUT', {
         message: `bind: others kept the lock on the directory of ${path}: it was not to be had within 30 ms`,
       }),
     )
     expect(existsSync(path)).toBe(false)
   })
 
-  it('bind gives up when the signal is aborted', async () => {
-    const { path } = await locked()
+  it('rejects with an AbortError when its signal is aborted', async () => {
+    const { path } = await lockDirectory()
     const abort = new AbortController()
     const binding = bind(path, { ...JSONCOMM, timeout: 0, signal: abort.signal })
     abort.abort('enough')

@@ -23,13 +23,13 @@ import {
 cleanUpAfterEach()
 
 const JSONCOMM = { protocol: 'jsoncomm' } as const
-const home = process.cwd()
-afterEach(() => process.chdir(home))
-const place = () => join(temporaryDirectory(), 's')
+const originalDirectory = process.cwd()
+afterEach(() => process.chdir(originalDirectory))
+const socketPath = () => join(temporaryDirectory(), 's')
 
-describe('a path goes with its channel', () => {
-  it('when that is closed or destroyed', async () => {
-    const path = place()
+describe('the socket file of a channel is removed', () => {
+  it('when the channel is closed or destroyed', async () => {
+    const path = socketPath()
     await (await bind(path, JSONCOMM)).close()
     expect(existsSync(path)).toBe(false)
     const channel = await bind(path, JSONCOMM)
@@ -38,7 +38,7 @@ describe('a path goes with its channel', () => {
     await channel.close()
   })
 
-  it('after chdir, though it is relative', async () => {
+  it('after chdir if its path is relative', async () => {
     const dir = temporaryDirectory()
     process.chdir(dir)
     const channel = await bind('s', JSONCOMM)
@@ -48,7 +48,7 @@ describe('a path goes with its channel', () => {
     expect(existsSync(join(dir, 's'))).toBe(false)
   })
 
-  it('after a directory above it got another name', async () => {
+  it('after a directory above it is renamed', async () => {
     const dir = temporaryDirectory()
     mkdirSync(join(dir, 'a/b'), { recursive: true })
     const channel = await bind(join(dir, 'a/b/s'), JSONCOMM)
@@ -58,8 +58,8 @@ describe('a path goes with its channel', () => {
     expect(existsSync(join(dir, 'other/b/s'))).toBe(false)
   })
 
-  it('though another has the lock on its directory', async () => {
-    const path = place()
+  it('while another process holds the lock on its directory', async () => {
+    const path = socketPath()
     const channel = await bind(path, JSONCOMM)
     const holder = pythonPeer()
     await holder.request({ op: 'lock', path: join(path, '..') })
@@ -67,8 +67,8 @@ describe('a path goes with its channel', () => {
     expect(existsSync(path)).toBe(false)
   })
 
-  it('also where a client gave it to itself', async () => {
-    const [server, own] = [place(), place()]
+  it('when a client closes that has it as its localAddress', async () => {
+    const [server, own] = [socketPath(), socketPath()]
     const channel = await bind(server, JSONCOMM)
     await (await connect(server, { ...JSONCOMM, localAddress: own })).close()
     await channel.close()
@@ -79,7 +79,7 @@ describe('a path goes with its channel', () => {
     ['process.exit', 'exit', 7],
     ['an uncaught exception', 'throw', 1],
   ])('at %s', async (_, call, code) => {
-    const path = place()
+    const path = socketPath()
     const child = nodePeer()
     await child.request({ call: 'bind', path })
     expect(existsSync(path)).toBe(true)
@@ -88,8 +88,8 @@ describe('a path goes with its channel', () => {
     expect(existsSync(path)).toBe(false)
   })
 
-  it.each(['terminate', 'exit', 'end'])('at the end of its worker: %s', async how => {
-    const path = place()
+  it.each(['terminate', 'exit', 'end'])('at the end of its worker thread by %s', async how => {
+    const path = socketPath()
     const worker = new Worker(testPath('support/children/worker-bind.mjs'), {
       workerData: { path },
     })
@@ -103,9 +103,9 @@ describe('a path goes with its channel', () => {
   })
 })
 
-describe('a path stays', () => {
-  it('when something else was put in its place', async () => {
-    const path = place()
+describe('the socket file of a channel remains', () => {
+  it('if a file has replaced it', async () => {
+    const path = socketPath()
     const channel = await bind(path, JSONCOMM)
     rmSync(path)
     writeFileSync(path, 'not ours')
@@ -113,8 +113,8 @@ describe('a path stays', () => {
     expect(existsSync(path)).toBe(true)
   })
 
-  it('when another socket was put in its place', async () => {
-    const path = place()
+  it('if another socket has replaced it', async () => {
+    const path = socketPath()
     const channel = await bind(path, JSONCOMM)
     rmSync(path)
     const second = await bind(path, JSONCOMM)
@@ -123,16 +123,16 @@ describe('a path stays', () => {
     await second.close()
   })
 
-  it('when the channel is detached: it goes with the socket to whoever gets that', async () => {
-    const path = place()
+  it('when the channel is detached, since the socket stays bound', async () => {
+    const path = socketPath()
     const channel = await bind(path, JSONCOMM)
     const fd = channel.detach()
     expect(existsSync(path)).toBe(true)
     closeSync(fd)
   })
 
-  it('after kill -9, and is then stale', async () => {
-    const path = place()
+  it('after SIGKILL, and the next bind replaces it', async () => {
+    const path = socketPath()
     const child = nodePeer()
     await child.request({ call: 'bind', path })
     await child.stop('SIGKILL')
@@ -142,12 +142,12 @@ describe('a path stays', () => {
   })
 })
 
-describe('of fifty that start at once on a stale path one has it, and is reachable', () => {
+describe('bind of one path by fifty threads at once', () => {
   it.each(['missing', 'stale'])(
-    '%s: ten processes of five threads',
+    'succeeds in exactly one, which is reachable, if the path is %s',
     { timeout: 60_000 },
     async what => {
-      const path = place()
+      const path = socketPath()
       if (what === 'stale') {
         const dead = nodePeer()
         await dead.request({ call: 'bind', path })
@@ -164,7 +164,7 @@ describe('of fifty that start at once on a stale path one has it, and is reachab
       expect(results.filter(result => result === 'bound')).toHaveLength(1)
       expect(results.filter(result => result === 'EADDRINUSE')).toHaveLength(49)
       const client = await connect(path, JSONCOMM)
-      expect((await client.request('who?', { timeout: 5_000 })).value).toBe('who?')
+      expect((await client.request('echo', { timeout: 5_000 })).value).toBe('echo')
       await client.close()
     },
   )

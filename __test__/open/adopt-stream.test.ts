@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { closeSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, openSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { type AddressInfo, connect as dial, Socket } from 'node:net'
 import { Worker } from 'node:worker_threads'
@@ -12,7 +12,7 @@ import {
   loopTurns,
   track,
 } from '../support/channels.js'
-import { cleanUpAfterEach, O_NONBLOCK, Peer, testPath } from '../support/processes.js'
+import { cleanUpAfterEach, flagsOf, O_NONBLOCK, Peer, testPath } from '../support/processes.js'
 import {
   afterTest,
   FRAMES,
@@ -36,14 +36,8 @@ cleanUpAfterEach()
 
 const MIB = 1024 * 1024
 
-/** The open file description's flags. */
-function flagsOf(fd: number): number {
-  const info = readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8')
-  return Number.parseInt(/flags:\s*(\d+)/.exec(info)?.[1] as string, 8)
-}
-
-describe('a net.Socket', () => {
-  it('becomes a channel, and is destroyed', async () => {
+describe('adopt of a net.Socket', () => {
+  it('returns a working channel and destroys the net.Socket', async () => {
     const [a, b] = await nodeSocketPair()
     const [x, y] = [track(adopt(a, LINES)), track(adopt(b, LINES))]
     expect([a.destroyed, b.destroyed]).toEqual([true, true])
@@ -53,16 +47,16 @@ describe('a net.Socket', () => {
     expect(x.remoteAddress).toEqual(y.localAddress)
   })
 
-  it('loses nothing of what Node has read, paused or flowing, with a reader or without', async () => {
+  it('delivers what Node has already read, in every state of the net.Socket', async () => {
     const values = Array.from({ length: 4_000 }, (_, i) => `line ${i} naïve`)
-    const how: ((socket: Socket) => unknown)[] = [
+    const states: ((socket: Socket) => unknown)[] = [
       () => {},
       socket => socket.pause(),
       socket => socket.on('readable', () => {}),
       socket => socket.resume().pause(),
       socket => socket.on('data', () => {}).pause(),
     ]
-    for (const prepare of how) {
+    for (const prepare of states) {
       const [socket, other] = await nodeSocketPair()
       prepare(other)
       socket.write(
@@ -83,7 +77,7 @@ describe('a net.Socket', () => {
     }
   })
 
-  it('gives its listeners nothing of what the channel gets', async () => {
+  it("passes none of the channel's input to listeners of the net.Socket", async () => {
     const [socket, other] = await nodeSocketPair()
     const seen: string[] = []
     other.on('data', chunk => seen.push(String(chunk)))
@@ -100,7 +94,7 @@ describe('a net.Socket', () => {
     expect(seen).toEqual(['one\n'])
   })
 
-  it('reads head first, then what Node has read, then the rest', async () => {
+  it('delivers head first, then what Node has read, then further input', async () => {
     const [socket, other] = await nodeSocketPair()
     socket.write('second\nth')
     await once(other, 'readable')
@@ -111,7 +105,7 @@ describe('a net.Socket', () => {
     expect(await receiveUpTo(channel as Channel, 3)).toEqual(['first', 'second', 'third'])
   })
 
-  it('of an upgrade keeps what came with its head', async () => {
+  it('delivers the head of an HTTP upgrade', async () => {
     const server = createServer()
     server.listen(0, '127.0.0.1')
     await once(server, 'listening')
@@ -139,7 +133,7 @@ describe('a net.Socket', () => {
     await waitUntil(() => got.endsWith('answer\n'))
   })
 
-  it('that has ended already gives its messages and the end', async () => {
+  it('delivers the messages and the end if the peer has already ended', async () => {
     const [socket, other] = await nodeSocketPair()
     socket.end('one\ntwo\n')
     await once(other, 'readable')
@@ -148,7 +142,7 @@ describe('a net.Socket', () => {
     expect(await receiveUpTo(channel, 3)).toEqual(['one', 'two'])
   })
 
-  it('with unsent data is refused, and stays as it was', async () => {
+  it('fails with NOT_QUIET if data is unsent, and leaves the net.Socket usable', async () => {
     const [socket, other] = await nodeSocketPair()
     other.write('early')
     socket.write(patternBytes(16 * MIB))
@@ -158,7 +152,7 @@ describe('a net.Socket', () => {
     await once(socket, 'drain')
   })
 
-  it('that is refused has lost nothing', async () => {
+  it("leaves the net.Socket's input intact if an option is wrong", async () => {
     const [socket, other] = await nodeSocketPair()
     socket.write('kept')
     await once(other, 'readable')
@@ -166,7 +160,7 @@ describe('a net.Socket', () => {
     expect(String(other.read())).toBe('kept')
   })
 
-  it('that is connecting, closed or gives text is refused', async () => {
+  it('fails if the net.Socket is connecting, closed or decodes text', async () => {
     const [socket, other] = await nodeSocketPair()
     other.setEncoding('utf8')
     expect(() => adopt(other, LINES)).toThrow(/setEncoding/)
@@ -180,8 +174,8 @@ describe('a net.Socket', () => {
   })
 })
 
-describe('a descriptor', () => {
-  it('may have a head, of any size', async () => {
+describe('adopt of a stream descriptor', () => {
+  it('delivers a head of any size first', async () => {
     const values = [patternBytes(10), patternBytes(5 * MIB), patternBytes(70_000)]
     const codec = new Codec('length_prefixed')
     const [raw, other] = pair(RAW_STREAM)
@@ -194,31 +188,31 @@ describe('a descriptor', () => {
     expect(got[1]?.equals(values[1] as Buffer)).toBe(true)
   })
 
-  it('of another kind is refused, and left open', async () => {
+  it('fails for a descriptor of another kind and leaves it open', async () => {
     const listener = await startListener('', LINES)
-    const refused = (fd: number, options: object, error: unknown) => {
+    const rejects = (fd: number, options: object, error: unknown) => {
       expect(() => adopt(fd, options as never)).toThrow(error as Error)
       expect(isOpen(fd)).toBe(true)
     }
     const file = openSync('/dev/null', 'r')
-    refused(file, LINES, errorWithCode('NOT_A_SOCKET'))
+    rejects(file, LINES, errorWithCode('NOT_A_SOCKET'))
     closeSync(file)
-    refused(listener.fd, LINES, /belongs to/)
+    rejects(listener.fd, LINES, /belongs to/)
     const [dgram, other] = pair({ protocol: 'jsoncomm' }).map(track) as [Channel, Channel]
     const [one, two] = [dgram.detach(), other.detach()]
-    refused(one, LINES, errorWithCode('WRONG_SOCKET'))
+    rejects(one, LINES, errorWithCode('WRONG_SOCKET'))
     const [stream] = streamPair(LINES)
     const fd = stream.detach()
-    refused(fd, { protocol: 'jsoncomm' }, errorWithCode('WRONG_SOCKET'))
+    rejects(fd, { protocol: 'jsoncomm' }, errorWithCode('WRONG_SOCKET'))
     for (const left of [one, two, fd]) closeSync(left)
   })
 
-  it('keeps its O_NONBLOCK as it was found', async () => {
+  it('preserves O_NONBLOCK until detach', async () => {
     const [a, b] = streamPair(LINES)
     const [, accepted] = await nodeSocketPair()
     const socket = (accepted as never as { _handle: { fd: number } })._handle.fd
     const before = [flagsOf(b.fd) & O_NONBLOCK, flagsOf(socket) & O_NONBLOCK]
-    // libuv has set it on its own, and nobody on the pair's.
+    // libuv sets it on the sockets it creates; it is not set on the pair's.
     expect(before).toEqual([0, O_NONBLOCK])
     a.send('x'.repeat(MIB))
     const [received] = await receiveUpTo(b, 1)
@@ -232,29 +226,29 @@ describe('a descriptor', () => {
   })
 })
 
-describe('detach', () => {
-  it('with half a message, something unread or unsent, or a call that waits: NOT_QUIET', async () => {
+describe('detach of a stream', () => {
+  it('fails with NOT_QUIET while a message is partial, unread, unsent or awaited', async () => {
     const [raw, channel] = rawStreamPair(LINES)
-    const refused = () => expect(() => channel.detach()).toThrow(errorWithCode('NOT_QUIET'))
+    const expectNotQuiet = () => expect(() => channel.detach()).toThrow(errorWithCode('NOT_QUIET'))
     raw.send('one\ntwo\nthr')
     expect((await channel.receive())?.value).toBe('one')
-    refused()
+    expectNotQuiet()
     await receiveUpTo(channel, 1)
-    refused()
+    expectNotQuiet()
     raw.send('ee\n')
     await receiveUpTo(channel, 1)
     const waiting = channel.receive()
-    refused()
+    expectNotQuiet()
     raw.send('four\n')
     await waiting
     channel.send('x'.repeat(4 * MIB))
-    refused()
+    expectNotQuiet()
     raw.on('message', () => {})
     await channel.flush()
     closeSync(channel.detach())
   })
 
-  it('sends what was gathered in this tick first', async () => {
+  it('first sends the messages of the current tick', async () => {
     const [a, b] = streamPair(LINES)
     a.send('gathered')
     const fd = a.detach()
@@ -262,22 +256,26 @@ describe('detach', () => {
     closeSync(fd)
   })
 
-  it.each(['a pair', 'TCP'])('and adopt in mid-stream lose nothing, over %s', async way => {
-    const [a, b] = way === 'TCP' ? await tcpPair(LINES) : streamPair(LINES)
-    let receiver = b
-    const got: unknown[] = []
-    for (let i = 0; i < 200; i++) a.send(`${i}`)
-    await a.flush()
-    // Between whole messages that stand in the kernel.
-    while (got.length < 200) {
-      const { unread, inHand } = receiver.stats
-      if (unread === 0 && inHand === 0) receiver = track(adopt(receiver.detach(), LINES)) as Channel
-      got.push(...(await receiveUpTo(receiver, 1)))
-    }
-    expect(got).toEqual(Array.from({ length: 200 }, (_, i) => `${i}`))
-  })
+  it.each(['a pair', 'TCP'])(
+    'between two messages loses nothing if the socket is adopted again, over %s',
+    async way => {
+      const [a, b] = way === 'TCP' ? await tcpPair(LINES) : streamPair(LINES)
+      let receiver = b
+      const got: unknown[] = []
+      for (let i = 0; i < 200; i++) a.send(`${i}`)
+      await a.flush()
+      // The channel is quiet where the bytes read so far end with a message.
+      while (got.length < 200) {
+        const { unread, inHand } = receiver.stats
+        if (unread === 0 && inHand === 0)
+          receiver = track(adopt(receiver.detach(), LINES)) as Channel
+        got.push(...(await receiveUpTo(receiver, 1)))
+      }
+      expect(got).toEqual(Array.from({ length: 200 }, (_, i) => `${i}`))
+    },
+  )
 
-  it('to a worker thread, and back to nobody when that is terminated', async () => {
+  it('moves the socket to a worker thread, and the peer sees the end when that is terminated', async () => {
     const [a, b] = await tcpPair(LINES)
     a.send('before')
     await receiveUpTo(b, 1)
@@ -292,7 +290,7 @@ describe('detach', () => {
     expect(await a.receive()).toBe(null)
   })
 
-  it('to a child process', async () => {
+  it('moves the socket to a child process', async () => {
     const [socket, channel] = await nodeSocketAndChannel(LINES)
     socket.write('from the parent\n')
     const fd = channel.detach()
@@ -310,7 +308,7 @@ describe('detach', () => {
     expect(await peer.receive()).toBe('from the parent')
   })
 
-  it('of a channel that a listener has accepted frees its place there', async () => {
+  it('frees the place of an accepted channel under maxConnections', async () => {
     const listener = await startListener('', { ...LINES, maxConnections: 1 })
     const got: Channel[] = []
     listener.on('connection', channel => void got.push(track(channel)))
