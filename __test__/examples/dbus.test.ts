@@ -1,4 +1,4 @@
-/** D-Bus, spoken on `raw` by examples/dbus, with a real dbus-daemon. */
+/** examples/dbus, which implements D-Bus over a `raw` channel, with a real dbus-daemon. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs'
@@ -15,7 +15,7 @@ import { canary } from '../support/rights.js'
 
 destroyChannelsAfterEach()
 
-/** As a session bus, but nobody is kept from anything. */
+/** The configuration of a session bus that permits everything. */
 const config = (path: string) => `<!DOCTYPE busconfig PUBLIC
   "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
   "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
@@ -42,7 +42,7 @@ beforeAll(async () => {
   const args = [`--config-file=${join(folder, 'bus.conf')}`, '--nofork', '--print-address']
   daemon = spawn('dbus-daemon', args, { stdio: ['ignore', 'pipe', 'inherit'] })
   const failed = once(daemon, 'error').then(([error]) => {
-    throw new Error(`dbus-daemon (Debian's package dbus-daemon) is needed: ${error.message}`)
+    throw new Error(`This test needs dbus-daemon (Debian package dbus-daemon): ${error.message}`)
   })
   await Promise.race([once(daemon.stdout as NodeJS.ReadableStream, 'data'), failed])
 })
@@ -54,8 +54,8 @@ afterAll(async () => {
   rmSync(folder, { recursive: true })
 })
 
-describe('two connections to a bus', () => {
-  it('pass a descriptor, and what can be read through it is what was sent', async () => {
+describe('the dbus example', () => {
+  it('passes descriptors of the same files between two connections, in both directions', async () => {
     const before = fdTargets().length
     const [client, service] = await Promise.all([Bus.connect(path), Bus.connect(path)])
     expect(client.name).toMatch(/^:1\.\d+$/)
@@ -63,31 +63,31 @@ describe('two connections to a bus', () => {
 
     service.on('call', async (message: { member: string; body: unknown[]; fds: FdSet }) => {
       const read = await text(message.fds.toReadStream(message.body[1] as number))
-      const answer = openSync(join(folder, 'answer'), 'r')
+      const reply = openSync(join(folder, 'reply'), 'r')
       service.reply(message, {
         signature: 'sh',
         body: [`${message.member}: ${read}`, 0],
-        fds: [answer],
+        fds: [reply],
       })
-      FdSet.from([answer]).close()
+      FdSet.from([reply]).close()
     })
-    writeFileSync(join(folder, 'letter'), 'a letter')
-    writeFileSync(join(folder, 'answer'), 'an answer')
-    const letter = openSync(join(folder, 'letter'), 'r')
+    writeFileSync(join(folder, 'request'), 'request content')
+    writeFileSync(join(folder, 'reply'), 'reply content')
+    const request = openSync(join(folder, 'request'), 'r')
     const { body, fds, sender } = await client.call(service.name, 'Read', {
       interface: 'org.example.Reader',
       signature: 'sh',
       body: ['the file is', 0],
-      fds: [letter],
+      fds: [request],
     })
-    FdSet.from([letter]).close()
-    expect([sender, body]).toEqual([service.name, ['Read: a letter', 0]])
-    expect(await text(fds.toReadStream(0))).toBe('an answer')
+    FdSet.from([request]).close()
+    expect([sender, body]).toEqual([service.name, ['Read: request content', 0]])
+    expect(await text(fds.toReadStream(0))).toBe('reply content')
     await Promise.all([client.close(), service.close()])
     await expect.poll(() => fdTargets().length).toBe(before)
   })
 
-  it('keep the descriptors of many calls apart, which come without a border', async () => {
+  it('assigns descriptors to the right call when calls arrive in one read', async () => {
     const [client, service] = await Promise.all([Bus.connect(path), Bus.connect(path)])
     service.on('call', async (message: { body: unknown[]; fds: FdSet }) => {
       const streams = [...message.fds].map((_, i) => text(message.fds.toReadStream(i)))
@@ -111,27 +111,27 @@ describe('two connections to a bus', () => {
     await Promise.all([client.close(), service.close()])
   })
 
-  it('leave none open that nobody takes, or that are more than is allowed', async () => {
+  it('closes the descriptors of an undeliverable call and of one with too many', async () => {
     const [client, service] = await Promise.all([
       Bus.connect(path, { maxFds: 17 }),
       Bus.connect(path),
     ])
     const watched = canary()
     const message = { interface: 'org.example.Reader', signature: 'h', body: [0] }
-    const nobody = client.call(':1.9999', 'Take', { ...message, fds: [watched.fd] })
-    await expect(nobody).rejects.toThrow()
-    // The bytes of what is refused are lost, and a parser can't go on behind that.
+    const undeliverable = client.call(':1.9999', 'Take', { ...message, fds: [watched.fd] })
+    await expect(undeliverable).rejects.toThrow()
+    // The raw channel drops the bytes of a refused chunk, so the connection cannot continue.
     const failed = once(service, 'error')
     const fds = Array(17).fill(watched.fd)
-    const late = client.call(service.name, 'Take', { ...message, fds })
+    const refused = client.call(service.name, 'Take', { ...message, fds })
     expect((await failed)[0]).toMatchObject({ code: 'ERR_FDWIRE_TOO_MANY_FDS' })
-    await expect(late).rejects.toThrow('NoReply')
+    await expect(refused).rejects.toThrow('NoReply')
     watched.close()
     await watched.released
     await client.close()
   })
 
-  it('hear of an error', async () => {
+  it('rejects a call that the bus answers with an error', async () => {
     const client = await Bus.connect(path)
     await expect(client.call('org.example.Nobody', 'Read')).rejects.toThrow(
       'org.freedesktop.DBus.Error.ServiceUnknown',

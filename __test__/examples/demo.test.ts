@@ -9,7 +9,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 
 const DEMO = new URL('../../examples/demo/main.mjs', import.meta.url).pathname
 
-/** The demo's temporary directory, and what marks its processes. */
+/** The demo's temporary directory, and an environment variable that marks its processes. */
 let directory: string
 let mark: string
 
@@ -24,41 +24,43 @@ afterEach(() => {
 })
 
 describe('the demo', () => {
-  it('tells its story, ends by itself with exit 0, and leaves nothing behind', async () => {
+  it('prints its results, exits with code 0, and leaves no process or file behind', async () => {
     const { child, output, errors } = start()
     const [code] = await once(child, 'exit')
-    const story = await output
+    const printedText = await output
     expect(await errors).toBe('')
-    expect(code, story).toBe(0)
+    expect(code, printedText).toBe(0)
     for (const kind of ['file', 'directory', 'memfd', 'pipe', 'tcp-listener', 'unix-dgram']) {
-      expect(story).toContain(`got a descriptor. The kernel says it is a ${kind}.`)
+      expect(printedText).toContain(`got a descriptor. The kernel says it is a ${kind}.`)
     }
-    expect(story).toContain('It says: Dear reader, I had a name')
-    expect(story).toContain('In it are apple, pear, plum.')
-    expect(story).toContain('It says: I live in memory only.')
-    expect(story).toContain('Out of it comes: whatever Python poured in')
-    expect(story).toMatch(/called port \d+, and was answered: "Hello from the client/)
-    expect(story).toMatch(/[\d,]+ messages, all in order: [\d,]+ a second\./)
-    expect(story).toMatch(/[\d,]+ messages with a descriptor each, all in order: [\d,]+ a second/)
-    expect(story).toMatch(
+    expect(printedText).toContain('It says: Dear reader, I had a name')
+    expect(printedText).toContain('In it are apple, pear, plum.')
+    expect(printedText).toContain('It says: I live in memory only.')
+    expect(printedText).toContain('Out of it comes: whatever Python poured in')
+    expect(printedText).toMatch(/called port \d+, and was answered: "Hello from the client/)
+    expect(printedText).toMatch(/[\d,]+ messages, all in order: [\d,]+ a second\./)
+    expect(printedText).toMatch(
+      /[\d,]+ messages with a descriptor each, all in order: [\d,]+ a second/,
+    )
+    expect(printedText).toMatch(
       /Both processes have ended by themselves, and their directory is removed.\n$/,
     )
     await expectNothingLeft()
   })
 
-  it('leaves nothing behind when only its first process is told to end', async () => {
+  it('leaves no process or file behind when only its first process gets SIGINT', async () => {
     const { child, output } = start()
-    await said(child, 'Out of it comes')
+    await printed(child, 'Out of it comes')
     child.kill('SIGINT')
     expect(await once(child, 'exit')).toEqual([130, null])
     expect(await output).toContain('Interrupted')
     await expectNothingLeft()
   })
 
-  it('leaves nothing behind after ctrl-C, which a terminal sends to all of its processes', async () => {
+  it('leaves no process or file behind when all its processes get SIGINT, as by Ctrl-C', async () => {
     for (const moment of ['Two processes', 'Python program', 'I am connected', 'line']) {
       const { child, output } = start({ detached: true })
-      await said(child, moment)
+      await printed(child, moment)
       process.kill(-(child.pid as number), 'SIGINT')
       expect(await once(child, 'exit'), moment).toEqual([130, null])
       expect(await output).toContain('Interrupted')
@@ -66,11 +68,11 @@ describe('the demo', () => {
     }
   })
 
-  it('leaves no process behind when its first one is killed', async () => {
+  it('leaves no process behind when its first process is killed', async () => {
     const { child, output } = start()
-    await said(child, 'I am connected')
+    await printed(child, 'I am connected')
     child.kill('SIGKILL')
-    await output // ends when the last process that writes to it has ended
+    await output // ends when every process that holds the pipe has exited
     await expect.poll(processes, { timeout: 5_000 }).toEqual([])
   })
 })
@@ -85,25 +87,25 @@ function start(options: { detached?: boolean } = {}) {
   return { child, output: text(child.stdout), errors: text(child.stderr) }
 }
 
-/** Waits until the demo has said something. */
-async function said(child: ChildProcess, what: string): Promise<void> {
-  let heard = ''
+/** Waits until the demo has printed `text`. */
+async function printed(child: ChildProcess, text: string): Promise<void> {
+  let output = ''
   await new Promise<void>((resolve, reject) => {
     child.stdout?.on('data', chunk => {
-      heard += chunk
-      if (heard.includes(what)) resolve()
+      output += chunk
+      if (output.includes(text)) resolve()
     })
-    child.stdout?.on('end', () => reject(new Error(`The demo never said '${what}': ${heard}`)))
+    child.stdout?.on('end', () => reject(new Error(`The demo did not print '${text}': ${output}`)))
   })
 }
 
 async function expectNothingLeft(): Promise<void> {
   expect(readdirSync(directory)).toEqual([])
-  // The helper is its parent's child: it may still be on its way out when the demo has ended.
+  // A child of the demo may still be exiting when the demo itself has exited.
   await expect.poll(processes, { timeout: 5_000 }).toEqual([])
 }
 
-/** The demo's processes that are alive. */
+/** Returns the pids of the demo's running processes. */
 function processes(): number[] {
   return readdirSync('/proc')
     .filter(name => /^\d+$/.test(name) && Number(name) !== process.pid)
@@ -111,7 +113,7 @@ function processes(): number[] {
       try {
         return readFileSync(`/proc/${pid}/environ`, 'latin1').includes(mark)
       } catch {
-        return false // it has just ended, or is not ours to see
+        return false // it has just exited, or belongs to another user
       }
     })
     .map(Number)

@@ -1,4 +1,4 @@
-/** The example of the service protocol runs, and its types are what it is written with. */
+/** examples/sorter, which uses the service protocol, and the types of fdwire/jsoncomm. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
@@ -19,33 +19,35 @@ import { cleanUpAfterEach, temporaryDirectory, testPath } from '../support/proce
 
 cleanUpAfterEach()
 
-it('sorter: a service gets a file without a name, and gives one back', async () => {
-  const where = temporaryDirectory()
-  const child = spawn(process.execPath, [testPath('../examples/sorter/main.mjs')], {
-    env: { ...process.env, TMPDIR: where },
-    stdio: ['ignore', 'pipe', 'pipe'],
+describe('the sorter example', () => {
+  it('sends an unlinked file to a service and receives a sorted one', async () => {
+    const directory = temporaryDirectory()
+    const child = spawn(process.execPath, [testPath('../examples/sorter/main.mjs')], {
+      env: { ...process.env, TMPDIR: directory },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    const ended = once(child, 'close')
+    const [output, errors] = await Promise.all([text(child.stdout), text(child.stderr)])
+    expect([errors, ...output.split('\n')]).toEqual([
+      '',
+      'main    I have a file that has no name any more. Only who gets it from me can read it.',
+      'main    50 % is done.',
+      'main    100 % is done.',
+      'main    3 lines are sorted, in a file that the service has made:',
+      'apple',
+      'pear',
+      'plum',
+      '',
+      'main    Without a file it says RangeError: I sort one file, not 0.',
+      'main    The service has ended with 0.',
+      '',
+    ])
+    expect(await ended).toEqual([0, null])
+    expect(readdirSync(directory)).toEqual([])
   })
-  const ended = once(child, 'close')
-  const [story, errors] = await Promise.all([text(child.stdout), text(child.stderr)])
-  expect([errors, ...story.split('\n')]).toEqual([
-    '',
-    'main    I have a file that has no name any more. Only who gets it from me can read it.',
-    'main    50 % is done.',
-    'main    100 % is done.',
-    'main    3 lines are sorted, in a file that the service has made:',
-    'apple',
-    'pear',
-    'plum',
-    '',
-    'main    Without a file it says RangeError: I sort one file, not 0.',
-    'main    The service has ended with 0.',
-    '',
-  ])
-  expect(await ended).toEqual([0, null])
-  expect(readdirSync(where)).toEqual([])
 })
 
-/** Both ways to override `dispatch`. */
+/** The two ways to override `dispatch`. */
 class Sync extends Service {
   override dispatch(method: string, args: number[], fds: FdSet): Dispatched {
     return [method.length + args.length, fds]
@@ -58,16 +60,16 @@ class Async extends Service {
   }
 }
 
-// Nothing here is run for its result: what counts is that `tsc --project __test__` accepts it.
-describe('the types know', () => {
-  it('what a service is', () => {
+// `tsc --project __test__` checks these; at run time they assert nothing.
+describe('the types of fdwire/jsoncomm', () => {
+  it('describe a service and its subclasses', () => {
     expectTypeOf(Async.fromArgs<Async>).returns.toHaveProperty('own')
     expectTypeOf<Sync>().toExtend<Service>()
     expectTypeOf<Service['main']>().returns.toEqualTypeOf<Promise<void>>()
     expectTypeOf<Service['socket']>().toEqualTypeOf<Socket>()
     const wrong = () =>
       class extends Service {
-        // @ts-expect-error a result without its pair
+        // @ts-expect-error the result must be an array of a value and its descriptors
         override dispatch() {
           return 5
         }
@@ -75,7 +77,7 @@ describe('the types know', () => {
     expect(wrong).toBeTypeOf('function')
   })
 
-  it('what a call gives', () => {
+  it('describe the result of a call', () => {
     expectTypeOf<ServiceClient['call']>().returns.resolves.toBeAny()
     expectTypeOf<ServiceClient['callWithFds']>().returns.resolves.toHaveProperty('fds')
     expectTypeOf<ServiceClient['stop']>().returns.toEqualTypeOf<Promise<Exit | null>>()
@@ -83,25 +85,25 @@ describe('the types know', () => {
     expectTypeOf(ServiceClient.over).parameters.toEqualTypeOf<[Socket]>()
     expectTypeOf<ServiceManager['stop']>().returns.toEqualTypeOf<Promise<void>>()
     const wrong = (client: ServiceClient) => {
-      // @ts-expect-error descriptors go by callWithFds
+      // @ts-expect-error call() takes no descriptors, callWithFds() does
       client.call('m', [], { fds: [1] })
       client.callWithFds('m', [], { fds: [1], onSignal: (_: number, fds) => fds.close() })
     }
     expect(wrong).toBeTypeOf('function')
   })
 
-  it('what an error has', () => {
+  it('describe the members of an error', () => {
     expectTypeOf<RemoteError>().toHaveProperty('backtrace').toEqualTypeOf<string>()
     expectTypeOf<RemoteError['code']>().toEqualTypeOf<ProtocolError['code']>()
   })
 
-  it('which options a socket has', () => {
+  it('allow only the options of each socket constructor', () => {
     const wrong = () => {
-      // @ts-expect-error jsoncomm goes over no stream
+      // @ts-expect-error jsoncomm does not run over streams
       Socket.newPair({ type: 'stream' })
-      // @ts-expect-error the socket has its type
+      // @ts-expect-error an existing socket has a type already
       Socket.newFromFd(3, { type: 'dgram' })
-      // @ts-expect-error what a Socket decides itself
+      // @ts-expect-error Socket sets the protocol itself
       Socket.newServer('path', { protocol: 'jsoncomm' })
       Socket.newServer('path', { type: 'seqpacket', backlog: 5, mode: 0o666 })
       Socket.newFromFd(3, { closeFd: false, maxMessage: 10 })

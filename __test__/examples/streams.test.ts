@@ -1,4 +1,4 @@
-/** The examples of the stream protocols do what they say, end by themselves, and leave nothing. */
+/** The examples of the stream protocols: their output, their exit codes and their cleanup. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
@@ -7,11 +7,11 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
-import { expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 
 const example = (name: string) => fileURLToPath(new URL(`../../examples/${name}`, import.meta.url))
 
-/** Runs an example to its end: what it says, and what is left of it. */
+/** Runs an example until it exits and returns its exit code and output. */
 async function run(name: string, args: string[] = [], env = {}) {
   const child = spawn(process.execPath, [example(name), ...args], {
     env: { ...process.env, ...env },
@@ -23,57 +23,65 @@ async function run(name: string, args: string[] = [], env = {}) {
   return { code, errors, lines: output.split('\n').slice(0, -1) }
 }
 
-it('stockings-chat: two processes exchange their names and a few lines, and both end', async () => {
-  const directory = mkdtempSync(join(tmpdir(), 'fdwire-test-'))
-  try {
-    const { code, errors, lines } = await run('stockings-chat/main.mjs', [], { TMPDIR: directory })
-    expect([code, errors]).toEqual([0, ''])
-    // Each process prints by itself; only the order of each is sure.
-    expect(lines.filter(line => !line.startsWith('Grace'))).toEqual([
-      'Ada says: Is anybody there?',
-      'Ada hears Grace: I am.',
-      'Ada says: What is the answer?',
-      'Ada hears Grace: 42, and not a bit more.',
-      'Ada says: Goodbye',
-      'Ada hears Grace: Goodbye, Ada.',
-      'The line is dead.',
-    ])
-    expect(lines.filter(line => line.startsWith('Grace'))).toEqual([
-      'Grace hears Ada: Is anybody there?',
-      'Grace says: I am.',
-      'Grace hears Ada: What is the answer?',
-      'Grace says: 42, and not a bit more.',
-      'Grace hears Ada: Goodbye',
-      'Grace says: Goodbye, Ada.',
-    ])
-    expect(readdirSync(directory)).toEqual([])
-  } finally {
-    rmSync(directory, { recursive: true })
-  }
+describe('the stockings-chat example', () => {
+  it('exchanges names and lines between two processes, which then exit', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'fdwire-test-'))
+    try {
+      const { code, errors, lines } = await run('stockings-chat/main.mjs', [], {
+        TMPDIR: directory,
+      })
+      expect([code, errors]).toEqual([0, ''])
+      // The order is defined only among the lines of one process.
+      expect(lines.filter(line => !line.startsWith('Grace'))).toEqual([
+        'Ada says: Is anybody there?',
+        'Ada hears Grace: I am.',
+        'Ada says: What is the answer?',
+        'Ada hears Grace: 42, and not a bit more.',
+        'Ada says: Goodbye',
+        'Ada hears Grace: Goodbye, Ada.',
+        'The line is dead.',
+      ])
+      expect(lines.filter(line => line.startsWith('Grace'))).toEqual([
+        'Grace hears Ada: Is anybody there?',
+        'Grace says: I am.',
+        'Grace hears Ada: What is the answer?',
+        'Grace says: 42, and not a bit more.',
+        'Grace hears Ada: Goodbye',
+        'Grace says: Goodbye, Ada.',
+      ])
+      expect(readdirSync(directory)).toEqual([])
+    } finally {
+      rmSync(directory, { recursive: true })
+    }
+  })
 })
 
-it('msg-echo: a server echoes what clients send, and ends when it is told to', async () => {
-  const server = spawn(process.execPath, [example('msg-echo/server.mjs')], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  try {
-    const ended = once(server, 'close')
-    const lines = createInterface({ input: server.stdout })[Symbol.asyncIterator]()
-    const port = /^Listening on 127\.0\.0\.1:(\d+)$/.exec((await lines.next()).value)?.[1] as string
-    const messages = ['hello', '', 'naïve 😀', 'x'.repeat(50_000)]
-    for (let i = 0; i < 2; i++) {
-      const client = await run('msg-echo/client.mjs', [port, ...messages])
-      expect(client).toEqual({
-        code: 0,
-        errors: '',
-        lines: messages.map(message => `${message} → ${message}`),
-      })
-      expect((await lines.next()).value).toMatch(/^Client connected: 127\.0\.0\.1:\d+$/)
-      expect((await lines.next()).value).toMatch(/^127\.0\.0\.1:\d+ is gone$/)
+describe('the msg-echo example', () => {
+  it('echoes the messages of its clients and exits on SIGTERM', async () => {
+    const server = spawn(process.execPath, [example('msg-echo/server.mjs')], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    try {
+      const ended = once(server, 'close')
+      const lines = createInterface({ input: server.stdout })[Symbol.asyncIterator]()
+      const port = /^Listening on 127\.0\.0\.1:(\d+)$/.exec(
+        (await lines.next()).value,
+      )?.[1] as string
+      const messages = ['hello', '', 'naïve 😀', 'x'.repeat(50_000)]
+      for (let i = 0; i < 2; i++) {
+        const client = await run('msg-echo/client.mjs', [port, ...messages])
+        expect(client).toEqual({
+          code: 0,
+          errors: '',
+          lines: messages.map(message => `${message} → ${message}`),
+        })
+        expect((await lines.next()).value).toMatch(/^Client connected: 127\.0\.0\.1:\d+$/)
+        expect((await lines.next()).value).toMatch(/^127\.0\.0\.1:\d+ is gone$/)
+      }
+      server.kill('SIGTERM')
+      expect(await ended).toEqual([0, null])
+    } finally {
+      server.kill('SIGKILL')
     }
-    server.kill('SIGTERM')
-    expect(await ended).toEqual([0, null])
-  } finally {
-    server.kill('SIGKILL')
-  }
+  })
 })

@@ -1,34 +1,36 @@
-/** The example of socket_protocol runs, and keeps what it promises. */
+/** examples/thermostat, which uses socket_protocol. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
 import { text } from 'node:stream/consumers'
-import { expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { cleanUpAfterEach, temporaryDirectory, testPath } from '../support/processes.js'
 
 cleanUpAfterEach()
 
-it('a device is killed in the middle, and nothing is lost that it has acknowledged', async () => {
-  const where = temporaryDirectory()
-  const child = spawn(process.execPath, [testPath('../examples/thermostat/main.mjs')], {
-    env: { ...process.env, TMPDIR: where },
-    stdio: ['ignore', 'pipe', 'pipe'],
+describe('the thermostat example', () => {
+  it('loses no acknowledged entry when the device is killed', async () => {
+    const directory = temporaryDirectory()
+    const child = spawn(process.execPath, [testPath('../examples/thermostat/main.mjs')], {
+      env: { ...process.env, TMPDIR: directory },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    const [output, errors] = [text(child.stdout), text(child.stderr)]
+    const [code] = await once(child, 'exit')
+    expect(await errors).toBe('')
+    expect((await output).split('\n')).toEqual([
+      'It is 17 °C.',
+      'We trust each other: true. Its name: thermostat.',
+      'The target was 17 °C, now it is 21.',
+      'After 4 steps it is 21 °C.',
+      '99 °C is refused with status 6: from 5 to 30.',
+      'A stranger is refused with status 3.',
+      'The device was killed; some entries had to be sent again.',
+      '200 of 200 acknowledged, 0 lost, 0 twice.',
+      'It is 21 °C still, and we are trusted again.',
+      '',
+    ])
+    expect(code).toBe(0)
+    expect(readdirSync(directory)).toEqual([])
   })
-  const [story, errors] = [text(child.stdout), text(child.stderr)]
-  const [code] = await once(child, 'exit')
-  expect(await errors).toBe('')
-  expect((await story).split('\n')).toEqual([
-    'It is 17 °C.',
-    'We trust each other: true. Its name: thermostat.',
-    'The target was 17 °C, now it is 21.',
-    'After 4 steps it is 21 °C.',
-    '99 °C is refused with status 6: from 5 to 30.',
-    'A stranger is refused with status 3.',
-    'The device was killed; some entries had to be sent again.',
-    '200 of 200 acknowledged, 0 lost, 0 twice.',
-    'It is 21 °C still, and we are trusted again.',
-    '',
-  ])
-  expect(code).toBe(0)
-  expect(readdirSync(where)).toEqual([])
 })
