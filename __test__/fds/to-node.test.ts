@@ -100,8 +100,8 @@ describe.each([
     const fd = fds.get(0)
     expect(() => fds.toSocket(0, { highWaterMark: -1 })).toThrow(TypeError)
     expect(() => fds.toSocket(0, { signal: {} as AbortSignal })).toThrow(TypeError)
-    expect(() => fds.toSocket(0, { fd: 1 } as object)).toThrow(/no option 'fd'/)
-    expect(() => fds.toReadStream(0, { start: 0 })).toThrow(/no option 'start'/)
+    expect(() => fds.toSocket(0, { fd: 1 } as object)).toThrow(/no option fd/)
+    expect(() => fds.toReadStream(0, { start: 0 })).toThrow(/no option start/)
     expect(() => fds.toSocket(0, { signal: AbortSignal.abort() })).toThrow(
       expect.objectContaining({ name: 'AbortError' }),
     )
@@ -219,7 +219,7 @@ describe.each([
     const fds = await receivedFdSet(original)
     expect(() => fds.toDatagram(0, { lookup: 1 as never })).toThrow(TypeError)
     expect(() => fds.toDatagram(0, { recvBufferSize: -1 })).toThrow()
-    expect(() => fds.toDatagram(0, { port: 1 } as object)).toThrow(/no option 'port'/)
+    expect(() => fds.toDatagram(0, { port: 1 } as object)).toThrow(/no option port/)
     expect(() => fds.toSocket(0)).toThrow(/toDatagram takes it/)
     expect(fds.kind(0)).toBe('udp-socket')
     fds.close()

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { checkCodecOptions, checkOptions } from '../../lib/options/check.js'
-import type { Opener } from '../../lib/options/rules.js'
+import type { Opener } from '../../lib/options/option.js'
 
 const JSONCOMM = { protocol: 'jsoncomm' } as const
 const LINES = { protocol: 'lines' } as const
@@ -13,49 +13,49 @@ describe('the type of socket', () => {
       'listen',
       JSONCOMM,
       '/x',
-      "listen is for connections, and jsoncomm goes over a datagram socket, which has none: use bind, or type: 'seqpacket'",
+      "listen needs connections, and jsoncomm uses a datagram socket: use bind, or type: 'seqpacket'",
     ],
     [
       'listen',
       { ...RAW, type: 'dgram' },
       '/x',
-      "listen is for connections, and raw goes over a datagram socket, which has none: use bind, or type: 'stream' or 'seqpacket'",
+      "listen needs connections, and raw uses a datagram socket: use bind, or type: 'stream' or 'seqpacket'",
     ],
     [
       'bind',
       LINES,
       '/x',
-      'bind is for datagram sockets, and lines goes over a stream: use listen or connect',
+      'bind needs a datagram socket, and lines uses a stream socket: use listen or connect',
     ],
     [
       'bind',
       RAW,
       '/x',
-      "bind is for datagram sockets, and raw goes over a stream: use listen or connect, or type: 'dgram'",
+      "bind needs a datagram socket, and raw uses a stream socket: use listen or connect, or type: 'dgram'",
     ],
     [
       'connect',
       JSONCOMM,
       TCP,
-      'connect takes { host, port } for streams, and jsoncomm goes over a datagram socket: use a path or an abstract name',
+      'connect takes { host, port } for streams, and jsoncomm uses a datagram socket: use a path or an abstract name',
     ],
     [
       'connect',
       { ...RAW, type: 'dgram' },
       TCP,
-      "connect takes { host, port } for streams, and raw goes over a datagram socket: use a path or an abstract name, or type: 'stream'",
+      "connect takes { host, port } for streams, and raw uses a datagram socket: use a path or an abstract name, or type: 'stream'",
     ],
     [
       'bind',
       LINES,
       TCP,
-      'bind is for datagram sockets, and lines goes over a stream: use listen or connect',
+      'bind needs a datagram socket, and lines uses a stream socket: use listen or connect',
     ],
     [
       'over',
       JSONCOMM,
       undefined,
-      "over is for streams, and jsoncomm goes over a datagram socket: 'uds_comms', 'stockings', 'msg_channel', 'length_prefixed', 'lines', 'socket_protocol' or 'raw' would do",
+      "over needs a stream, and jsoncomm uses a datagram socket: use protocol 'uds_comms', 'stockings', 'msg_channel', 'length_prefixed', 'lines', 'socket_protocol' or 'raw'",
     ],
   ]
   it.each(WRONG)(
@@ -74,52 +74,70 @@ describe('the type of socket', () => {
 describe('an option that does not apply', () => {
   const FD = { fd: 3 }
   const WRONG: [Opener, string, object, unknown, string][] = [
-    ['pair', 'mode', JSONCOMM, undefined, 'that is one of bind and connect'],
-    ['adopt', 'unlink', JSONCOMM, undefined, 'that is one of bind and connect'],
-    ['pair', 'mode', LINES, undefined, 'that is one of connect and listen'],
-    ['bind', 'localAddress', JSONCOMM, '/x', 'that is one of connect'],
-    ['pair', 'timeout', JSONCOMM, undefined, 'that is one of bind and connect'],
-    ['over', 'maxOpenFds', LINES, undefined, 'that is one of connect, listen, pair and adopt'],
-    ['over', 'type', LINES, undefined, 'that is one of connect, listen, pair and adopt'],
+    ['pair', 'mode', JSONCOMM, undefined, 'it is an option of bind and connect'],
+    ['adopt', 'unlink', JSONCOMM, undefined, 'it is an option of bind and connect'],
+    ['pair', 'mode', LINES, undefined, 'it is an option of connect and listen'],
+    ['bind', 'localAddress', JSONCOMM, '/x', 'it is an option of connect'],
+    ['pair', 'timeout', JSONCOMM, undefined, 'it is an option of bind and connect'],
+    ['over', 'maxOpenFds', LINES, undefined, 'it is an option of connect, listen, pair and adopt'],
+    ['over', 'type', LINES, undefined, 'it is an option of connect, listen, pair and adopt'],
     [
       'Codec',
       'maxQueued',
       LINES,
       undefined,
-      'that is one of connect, listen, pair, adopt and over',
+      'it is an option of connect, listen, pair, adopt and over',
     ],
-    ['connect', 'onMalformed', LINES, '/x', 'that is one of Codec'],
-    ['connect', 'backlog', LINES, '/x', 'that is one of listen'],
-    ['connect', 'head', LINES, '/x', 'that is one of adopt'],
-    ['pair', 'noDelay', LINES, undefined, 'that is one of connect, listen and adopt'],
-    ['connect', 'lenient', LINES, '/x', 'that is one of uds_comms, and this is lines'],
-    ['Codec', 'allowEmpty', LINES, undefined, 'that is one of stockings, and this is lines'],
-    ['over', 'finalLine', { protocol: 'raw' }, undefined, 'that is one of lines, and this is raw'],
+    ['connect', 'onMalformed', LINES, '/x', 'it is an option of Codec'],
+    ['connect', 'backlog', LINES, '/x', 'it is an option of listen'],
+    ['connect', 'head', LINES, '/x', 'it is an option of adopt'],
+    ['pair', 'noDelay', LINES, undefined, 'it is an option of connect, listen and adopt'],
+    ['connect', 'lenient', LINES, '/x', 'only uds_comms has it, and this is lines'],
+    ['Codec', 'allowEmpty', LINES, undefined, 'only stockings has it, and this is lines'],
+    ['over', 'finalLine', { protocol: 'raw' }, undefined, 'only lines has it, and this is raw'],
     [
       'pair',
       'encoding',
       { protocol: 'stockings' },
       undefined,
-      'each message of stockings says itself what it is',
+      'each message of stockings says whether it is text or bytes',
     ],
-    ['connect', 'sendTimeout', LINES, '/x', 'that is for datagrams, and this is a stream'],
-    ['over', 'allowRelative', LINES, undefined, 'that is for datagrams, and this is a stream'],
-    ['listen', 'credentials', LINES, '/x', 'that is for datagrams, and this is a stream'],
+    [
+      'connect',
+      'sendTimeout',
+      LINES,
+      '/x',
+      'it is for datagram sockets, and this is a stream socket',
+    ],
+    [
+      'over',
+      'allowRelative',
+      LINES,
+      undefined,
+      'it is for datagram sockets, and this is a stream socket',
+    ],
+    [
+      'listen',
+      'credentials',
+      LINES,
+      '/x',
+      'it is for datagram sockets, and this is a stream socket',
+    ],
     [
       'pair',
       'credentials',
       { ...JSONCOMM, type: 'seqpacket' },
       undefined,
-      'that is for datagrams, and this is a seqpacket socket',
+      'it is for datagram sockets, and this is a seqpacket socket',
     ],
-    ['adopt', 'head', JSONCOMM, 3, 'that is for streams, and this is a datagram socket'],
+    ['adopt', 'head', JSONCOMM, 3, 'it is for stream sockets, and this is a datagram socket'],
     ...['noDelay', 'keepAlive', 'allowHalfOpen'].map(
       (name): [Opener, string, object, string, string] => [
         'connect',
         name,
         JSONCOMM,
         '/x',
-        'that is for streams, and this is a datagram socket',
+        'it is for stream sockets, and this is a datagram socket',
       ],
     ),
     ...['backlog', 'maxConnections', 'allowPeer', 'reusePort'].map(
@@ -128,7 +146,7 @@ describe('an option that does not apply', () => {
         name,
         JSONCOMM,
         '/x',
-        'a datagram socket takes no connections',
+        'a datagram socket accepts no connections',
       ],
     ),
     ...['noDelay', 'keepAlive', 'reusePort'].map(
@@ -137,7 +155,7 @@ describe('an option that does not apply', () => {
         name,
         LINES,
         '/x',
-        'that is for TCP ({ host, port }), and this is a Unix socket',
+        'it is for TCP ({ host, port }), and this is a Unix socket',
       ],
     ),
     ...['mode', 'unlink', 'localAddress', 'maxOpenFds', 'maxQueuedFds'].map(
@@ -146,7 +164,7 @@ describe('an option that does not apply', () => {
         name,
         LINES,
         TCP,
-        'that is for Unix sockets, and this is TCP',
+        'it is for Unix sockets, and this is TCP',
       ],
     ),
     ...['mode', 'unlink', 'reusePort'].map((name): [Opener, string, object, object, string] => [
@@ -154,7 +172,7 @@ describe('an option that does not apply', () => {
       name,
       LINES,
       FD,
-      'the socket that was given has an address already',
+      'the socket that is passed in has its address already',
     ]),
   ]
   it.each(WRONG)(
@@ -169,22 +187,22 @@ describe('an option that does not apply', () => {
   it('is accepted while the kind of a given socket is unknown, and rejected once it is known', () => {
     const options = { ...LINES, noDelay: false, maxOpenFds: 3 }
     expect(checkOptions('adopt', options)).toMatchObject({ noDelay: false })
-    expect(checkOptions('listen', options, FD)).toMatchObject({ native: { maxOpenFds: 3 } })
+    expect(checkOptions('listen', options, FD)).toMatchObject({ maxOpenFds: 3 })
     expect(() => checkOptions('adopt', options, undefined, 'unix')).toThrow(
-      'adopt has no option noDelay: that is for TCP',
+      'adopt has no option noDelay: it is for TCP',
     )
     expect(() => checkOptions('listen', options, FD, 'tcp')).toThrow(
-      'listen has no option maxOpenFds: that is for Unix sockets',
+      'listen has no option maxOpenFds: it is for Unix sockets',
     )
   })
 })
 
 describe('maxFds', () => {
   const WRONG: [Opener, unknown, string][] = [
-    ['connect', TCP, 'no descriptor travels over TCP'],
-    ['listen', TCP, 'no descriptor travels over TCP'],
-    ['over', undefined, 'no descriptor travels through a Duplex'],
-    ['Codec', undefined, 'a codec has bytes alone'],
+    ['connect', TCP, 'TCP carries no descriptors'],
+    ['listen', TCP, 'TCP carries no descriptors'],
+    ['over', undefined, 'a Duplex stream carries no descriptors'],
+    ['Codec', undefined, 'a codec handles bytes alone'],
   ]
   it.each(WRONG)('must be 0 where descriptors cannot be sent: %s at %o', (opener, address, why) => {
     expect(checkOptions(opener, { ...LINES, maxFds: 0 }, address).maxFds).toBe(0)
@@ -197,7 +215,6 @@ describe('maxFds', () => {
     expect(checkOptions('pair', LINES).maxFds).toBe(0)
     expect(checkOptions('pair', { ...LINES, maxFds: 4 })).toMatchObject({
       maxFds: 4,
-      native: { maxFds: 4 },
     })
     expect(checkOptions('pair', JSONCOMM).maxFds).toBe(253)
   })

@@ -51,9 +51,12 @@ describe('a TCP address', () => {
     [{ host: 'x' }, 'The address needs a port'],
     [{ host: 'x', port: '80' }, "port must be a number, not '80'"],
     [{ host: 'x', port: null }, 'port must be a number, not null'],
-    [{ host: 'x', port: 1, path: '/x' }, 'The address has no path, only host and port'],
-    [{ host: 'x', port: 1, fd: 3 }, 'The address has no fd, only host and port'],
-    [{ port: 1, address: '::', family: 'IPv6' }, 'The address has no address, only host and port'],
+    [{ host: 'x', port: 1, path: '/x' }, 'The address has no property path: it has host and port'],
+    [{ host: 'x', port: 1, fd: 3 }, 'The address has no property fd: it has host and port'],
+    [
+      { port: 1, address: '::', family: 'IPv6' },
+      'The address has no property address: it has host and port',
+    ],
   ])('is rejected for a value of the wrong type or an unknown property: %o', (address, message) => {
     expect(() => tcp(address)).toThrow(new TypeError(message))
   })
@@ -88,7 +91,7 @@ describe('an { fd } address', () => {
   it.each([
     [{ fd: '3' }, new TypeError("fd must be a number, not '3'")],
     [{ fd: undefined }, new TypeError('fd must be a number, not undefined')],
-    [{ fd: 3, path: '/x' }, new TypeError('The address has no path, only fd')],
+    [{ fd: 3, path: '/x' }, new TypeError('The address has no property path: it has fd')],
     [{ fd: -1 }, new RangeError('fd must be an integer from 0 to 2147483647, not -1')],
     [{ fd: 1.5 }, new RangeError('fd must be an integer from 0 to 2147483647, not 1.5')],
   ])('is rejected if it is not a descriptor or has another property: %o', (address, error) => {

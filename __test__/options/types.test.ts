@@ -1,6 +1,7 @@
 import type { bind, Codec, over } from 'fdwire'
 import { describe, expectTypeOf, it } from 'vitest'
 import type {
+  AdoptOptions,
   AllowPeer,
   BindOptions,
   ChannelOptions,
@@ -9,12 +10,14 @@ import type {
   DefaultEncodingOf,
   EncodingOf,
   ListenOptions,
+  Opener,
   OverOptions,
   Peer,
   Protocol,
   Sendable,
   ValueOf,
 } from '../../lib/options/check.js'
+import type { OPTIONS, OptionName } from '../../lib/options/table.js'
 
 /** Returns the type of a channel's values; infers its parameters as `fdwire`'s `connect` does. */
 function connect<P extends Protocol, E extends EncodingOf<P> = DefaultEncodingOf<P>>(
@@ -104,4 +107,21 @@ describe('the types', () => {
     expectTypeOf<OverOptions>().not.toHaveProperty('maxFds')
     expectTypeOf<CodecOptions>().not.toHaveProperty('protocol')
   })
+
+  it('the same options per function as the table that declares them', () => {
+    expectTypeOf<keyof BindOptions>().toEqualTypeOf<NamesOf<'bind'>>()
+    expectTypeOf<keyof ConnectOptions>().toEqualTypeOf<NamesOf<'connect'>>()
+    expectTypeOf<keyof ListenOptions>().toEqualTypeOf<NamesOf<'listen'>>()
+    expectTypeOf<keyof ChannelOptions>().toEqualTypeOf<NamesOf<'pair'>>()
+    expectTypeOf<keyof AdoptOptions>().toEqualTypeOf<NamesOf<'adopt'>>()
+    // Where no descriptors can be passed, maxFds can only be 0.
+    expectTypeOf<keyof OverOptions | 'maxFds'>().toEqualTypeOf<NamesOf<'over'>>()
+    // The protocol of a codec is its first argument.
+    expectTypeOf<keyof CodecOptions | 'maxFds' | 'protocol'>().toEqualTypeOf<NamesOf<'Codec'>>()
+  })
 })
+
+/** The options that a function has according to the table. */
+type NamesOf<O extends Opener> = {
+  [Name in OptionName]: O extends (typeof OPTIONS)[Name]['of'][number] ? Name : never
+}[OptionName]

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { checkCodecOptions, checkOptions } from '../../lib/options/check.js'
-import { OPENERS, type Opener } from '../../lib/options/rules.js'
+import { OPENERS, type Opener } from '../../lib/options/option.js'
 
 const JSONCOMM = { protocol: 'jsoncomm' } as const
 const LINES = { protocol: 'lines' } as const
@@ -103,7 +103,7 @@ describe('a numeric option', () => {
       expect(errorOf('listen', { ...LINES, [name]: 0 })).toBeInstanceOf(RangeError)
     }
     expect(checkOptions('connect', { ...LINES, timeout: 0 }).timeout).toBe(0)
-    expect(checkOptions('bind', { ...JSONCOMM, sendTimeout: 0 }).native.sendTimeout).toBe(0)
+    expect(checkOptions('bind', { ...JSONCOMM, sendTimeout: 0 }).sendTimeout).toBe(0)
   })
 })
 
@@ -157,8 +157,8 @@ describe('the value of an option', () => {
     ],
     ['listen', { ...LINES, unlink: true }, "unlink must be 'stale', 'always' or false, not true"],
     ['listen', { ...LINES, unlink: null }, "unlink must be 'stale', 'always' or false, not null"],
-    ['connect', { ...LINES, signal: {} }, 'signal must be an AbortSignal'],
-    ['connect', { ...LINES, signal: null }, 'signal must be an AbortSignal'],
+    ['connect', { ...LINES, signal: {} }, 'signal must be an AbortSignal, not an object'],
+    ['connect', { ...LINES, signal: null }, 'signal must be an AbortSignal, not null'],
     ['listen', { ...LINES, allowPeer: true }, 'allowPeer must be a function, not true'],
     ['Codec', { ...LINES, onMalformed: null }, 'onMalformed must be a function, not null'],
     ['adopt', { ...LINES, keepAlive: '1' }, "keepAlive must be true, false or a number, not '1'"],
@@ -204,7 +204,7 @@ describe('the value of an option', () => {
 
 describe('a protocol', () => {
   it('has text payloads if its encoding is text or json', () => {
-    const text = (options: object) => checkOptions('pair', options).native.text
+    const text = (options: object) => checkOptions('pair', options).text
     expect(text(LINES)).toBe(true)
     expect(text({ ...LINES, encoding: 'json' })).toBe(true)
     expect(text({ ...LINES, encoding: 'buffer' })).toBe(false)
@@ -224,15 +224,15 @@ describe('a protocol', () => {
   })
 
   it('has no send timeout on a stream', () => {
-    expect(checkOptions('pair', LINES).native.sendTimeout).toBe(0)
-    expect(checkOptions('pair', JSONCOMM).native.sendTimeout).toBe(30_000)
+    expect(checkOptions('pair', LINES).sendTimeout).toBe(0)
+    expect(checkOptions('pair', JSONCOMM).sendTimeout).toBe(30_000)
   })
 
   it('is the first argument of a codec, not an option', () => {
     expect(checkCodecOptions('lines', { finalLine: true })).toMatchObject({
       protocol: 'lines',
       encoding: 'text',
-      native: { protocol: 'lines', finalLine: true },
+      finalLine: true,
     })
     expect(() => checkCodecOptions('lines', LINES)).toThrow(/^Codec has no option protocol: /)
     expect(() => checkCodecOptions('nonsense', {})).toThrow(/^protocol must be /)

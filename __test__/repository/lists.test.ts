@@ -1,15 +1,11 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { ERROR_CODES } from 'fdwire'
 import { describe, expect, it } from 'vitest'
+import { optionsOf } from '../../lib/options/applicability.js'
 import { checkOptions } from '../../lib/options/check.js'
+import { OPENERS, type OptionContext } from '../../lib/options/option.js'
 import { PROTOCOL_NAMES, PROTOCOLS, type Protocol, rowOf } from '../../lib/options/protocols.js'
-import {
-  OPENERS,
-  OPTIONS,
-  type OptionName,
-  optionsOf,
-  type Wanted,
-} from '../../lib/options/rules.js'
+import { OPTIONS, type OptionName } from '../../lib/options/table.js'
 
 const root = new URL('../..', import.meta.url)
 const read = (file: string): string => readFileSync(new URL(file, root), 'utf8')
@@ -107,6 +103,9 @@ describe('ERROR_CODES', () => {
 describe('OPTIONS', () => {
   const rows = tableUnder('## Options')
   const documented = rows.map(([name]) => code(name))
+  const declarations = names('lib/options/', '.ts')
+    .map(name => read(`lib/options/${name}.ts`))
+    .join('\n')
 
   it('is documented in order, with the functions and protocols that have each option', () => {
     expect(documented).toEqual(Object.keys(OPTIONS))
@@ -116,20 +115,15 @@ describe('OPTIONS', () => {
   })
 
   it('contains only options that apply to some function and are declared in the types', () => {
-    const types = read('lib/options/types.ts')
     for (const name of documented) {
-      expect(
-        allCombinations().some(combination => optionsOf(combination).some(one => one === name)),
-      ).toBe(true)
-      expect(types).toMatch(new RegExp(`^  ${name}\\??: `, 'm'))
+      expect(allContexts().some(context => optionsOf(context).some(one => one === name))).toBe(true)
+      expect(declarations).toMatch(new RegExp(`^  ${name}\\??: [^{]`, 'm'))
     }
   })
 
   it('has the documented defaults', () => {
-    const { native, empty, ...checked } = checkOptions('bind', { protocol: 'jsoncomm' })
     const actual: Record<string, unknown> = {
-      ...native,
-      ...checked,
+      ...checkOptions('bind', { protocol: 'jsoncomm' }),
       allowEmpty: checkOptions('Codec', { protocol: 'stockings' }).empty === 'sent',
     }
     const exempt = ['protocol', 'type', 'encoding']
@@ -139,20 +133,20 @@ describe('OPTIONS', () => {
       }
     }
     const records = { protocol: 'jsoncomm', type: 'seqpacket' }
-    expect(checkOptions('pair', records).native.memfd).toBe(true)
+    expect(checkOptions('pair', records).memfd).toBe(true)
     const maxFds = rows.find(([name]) => code(name) === 'maxFds')?.[4]
     const some = PROTOCOL_NAMES.filter(name => rowOf(name).maxFds > 0)
     expect(maxFds).toBe(`${some.map(name => `${rowOf(name).maxFds} for \`${name}\``)}, else 0`)
   })
 
   it('has the documented defaults in the comments of its types', () => {
-    const source = read('lib/options/types.ts')
     // Its default differs by function, and the comments of the functions state it.
     const exempt = ['timeout']
     for (const [name, , , unit = '', stated = ''] of rows) {
       const value = /^(?:\d[\w,]*(?: [KM]iB)?|true|false|'\w+')/.exec(stated)?.[0]
       if (value === undefined || exempt.includes(code(name))) continue
-      const comment = new RegExp(`/\\*\\*((?:(?!\\*/)[^])*)\\*/\n  ${code(name)}\\?: `).exec(source)
+      const pattern = new RegExp(`/\\*\\*((?:(?!\\*/)[^])*)\\*/\n  ${code(name)}\\?: `)
+      const comment = pattern.exec(declarations)
       expect(comment?.[1], name).toContain(value)
       if (unit === 'ms') expect(comment?.[1], name).toContain('(ms, ')
     }
@@ -201,8 +195,8 @@ function code(cell: string | undefined): string {
   return cell?.replaceAll('`', '') ?? ''
 }
 
-/** Returns every combination of function, protocol, type and kind of socket, valid or not. */
-function allCombinations(): Wanted[] {
+/** Returns every combination of function, protocol, type and target, valid or not. */
+function allContexts(): OptionContext[] {
   const targets = ['unix', 'tcp', 'fd'] as const
   return OPENERS.flatMap(opener =>
     PROTOCOL_NAMES.flatMap(protocol =>

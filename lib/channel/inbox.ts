@@ -100,9 +100,9 @@ export class Inbox {
     this.#port = port
     this.#channel = channel
     this.#context = context
-    this.#maxOpenFds = options.native.maxOpenFds
-    this.#credentials = options.native.credentials
-    this.#consumers = new Consumers(() => this.updateWant(), options.native.sendTimeout)
+    this.#maxOpenFds = options.maxOpenFds
+    this.#credentials = options.credentials
+    this.#consumers = new Consumers(() => this.updateWant(), options.sendTimeout)
     this.#note = note
     this.#reader = new Reader(owner, options)
   }

@@ -12,8 +12,8 @@ import type { FdSet } from '../fds/fdset.js'
 import { environment, hot, table } from '../native/environment.js'
 import type { ChannelHandle } from '../native/handle.js'
 import { type Address, checkAddress, isRelative } from '../options/address.js'
-import { type CheckedOptions, checkIsObject, type Encoding, rowOf } from '../options/check.js'
-import { asBytes } from '../util/checks.js'
+import { type CheckedOptions, type Encoding, rowOf } from '../options/check.js'
+import { asBytes, checkIsObject, checkNames, only } from '../util/checks.js'
 import { closedError, FdwireError, systemError } from '../util/errors.js'
 import { at, type Encode, encodeArrays, encoderOf, isEmpty, unframeable } from '../wire/encode.js'
 import type { From } from '../wire/message.js'
@@ -27,6 +27,12 @@ export interface SendOptions {
   /** Whether `to` may be a relative path that came as a sender's name (the channel's option). */
   allowRelative?: boolean | undefined
 }
+
+const SEND_OPTIONS = only(['fds', 'to', 'allowRelative'])
+const REQUEST_OPTIONS = only(['timeout', 'signal', 'fds', 'to', 'allowRelative'])
+const BATCH_OPTIONS = only(['to', 'allowRelative'])
+const SEND_ALL_OPTIONS = (name: string) =>
+  name === 'fds' ? 'use send for a message with descriptors' : BATCH_OPTIONS(name)
 
 /** Relative senders' names that are remembered; with more, no relative path is sent to. */
 const MAX_RELATIVE = 1_024
@@ -66,7 +72,8 @@ export class Sender {
       if (isEmpty(encoded) && this.#skips(0)) return 0
       return this.#check(this.#hand(encoded, 0, undefined), undefined)
     }
-    checkNames(call, options)
+    checkIsObject(call, options)
+    checkNames(call, options, call === 'request' ? REQUEST_OPTIONS : SEND_OPTIONS)
     const to = this.#destination(options)
     const fds = collectFds(options.fds, roomFor(this.#options.maxFds))
     if (isEmpty(encoded) && this.#skips(fds)) return 0
@@ -76,10 +83,8 @@ export class Sender {
   /** Sends values one by one, as fast as that goes; whether the kernel has them all. */
   sendAll(values: Iterable<unknown>, options: SendOptions | undefined): boolean {
     if (options !== undefined) {
-      checkNames('sendAll', options)
-      if (options.fds !== undefined) {
-        throw new TypeError('sendAll has no option fds: send the message that needs them by send')
-      }
+      checkIsObject('sendAll', options)
+      checkNames('sendAll', options, SEND_ALL_OPTIONS)
     }
     if (typeof values !== 'object' || values === null || !(Symbol.iterator in values)) {
       throw new TypeError('sendAll takes an array or another iterable of values')
@@ -250,17 +255,6 @@ export function undeliveredError(errno: number, to: Address | undefined): Error 
 function destOf(to: Address | undefined): { dest?: string | Buffer } {
   if (to === undefined) return {}
   return { dest: typeof to === 'string' ? to : Buffer.from(to) }
-}
-
-function checkNames(call: string, options: SendOptions): void {
-  checkIsObject(call, options)
-  for (const name in options) {
-    if (name === 'fds' || name === 'to' || name === 'allowRelative') continue
-    if ((options as Record<string, unknown>)[name] === undefined) continue
-    const waits = call === 'request' ? 'timeout, signal, ' : ''
-    const fds = call === 'sendAll' ? '' : 'fds, '
-    throw new TypeError(`${call} has no option ${name}, only ${waits}${fds}to and allowRelative`)
-  }
 }
 
 const rooms = new Map<number, Int32Array>()

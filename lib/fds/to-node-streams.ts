@@ -2,9 +2,10 @@ import { closeSync, createReadStream, createWriteStream } from 'node:fs'
 import { addAbortSignal, type Readable, type Writable } from 'node:stream'
 import tty from 'node:tty'
 import { native } from '../native/environment.js'
+import { checkCallOptions } from '../options/calls.js'
 import type { Kind } from '../util/descriptor.js'
 import { FdwireError } from '../util/errors.js'
-import { checkOptions, checkSignal, type Offer, openSocket, wrongKind } from './to-node.js'
+import { checkSignal, type Offer, openSocket, wrongKind } from './to-node.js'
 
 /** What the streams of both directions take; an option that the kind doesn't have is refused. */
 interface StreamOptions {
@@ -72,7 +73,7 @@ function wayOf(
 ): Way {
   const { kind } = offer
   const way = kind === 'tty' ? 'tty' : SOCKETS.has(kind) ? 'socket' : 'fs'
-  checkOptions(`${call} of a ${kind}`, options, known[way])
+  checkCallOptions(`${call} of a ${kind}`, options, known[way])
   checkSignal(options.signal)
   if (way === 'fs' && options.trust !== true) {
     if (kind !== 'file' && kind !== 'memfd') {

@@ -4,6 +4,7 @@ import dgram, {
 } from 'node:dgram'
 import net, { type Server, type ServerOpts, type Socket } from 'node:net'
 import { addAbortSignal } from 'node:stream'
+import { checkCallOptions } from '../options/calls.js'
 import type { Kind } from '../util/descriptor.js'
 import { abortError, FdwireError, systemError } from '../util/errors.js'
 import { type DgramHandle, dgramState } from './dgram-state.js'
@@ -55,7 +56,7 @@ export interface DatagramOptions {
 }
 
 export function toSocket(offer: Offer, options: SocketOptions = {}): Socket {
-  checkOptions('toSocket', options, [
+  checkCallOptions('toSocket', options, [
     'allowHalfOpen',
     'readable',
     'writable',
@@ -125,7 +126,7 @@ const createServerHandle = (
  * the descriptor, and the one that fits is bound to its handle, as dgram does for cluster.
  */
 export function toDatagram(offer: Offer, options: DatagramOptions = {}): DgramSocket {
-  checkOptions('toDatagram', options, ['lookup', 'recvBufferSize', 'sendBufferSize', 'signal'])
+  checkCallOptions('toDatagram', options, ['lookup', 'recvBufferSize', 'sendBufferSize', 'signal'])
   if (offer.kind !== 'udp-socket') throw wrongKind(offer, 'toDatagram', 'a UDP socket')
   checkSignal(options.signal)
   // Made before the descriptor is opened: here Node refuses what it doesn't like of the options.
@@ -179,18 +180,6 @@ const ELSEWHERE: Readonly<Partial<Record<Kind, string>>> = {
   'udp-socket': 'toDatagram takes it',
   'unix-dgram': 'take() it and adopt() it: Node has no Unix datagram sockets',
   'unix-seqpacket': 'take() it and adopt() it: Node has no seqpacket sockets',
-}
-
-/** Refuses options that a call doesn't have; one that is undefined is absent. */
-export function checkOptions(call: string, options: object, known: readonly string[]): void {
-  if (options === null || typeof options !== 'object') {
-    throw new TypeError(`The options of ${call} are an object`)
-  }
-  for (const [name, value] of Object.entries(options)) {
-    if (value !== undefined && !known.includes(name)) {
-      throw new TypeError(`${call} has no option '${name}' here; it has ${known.join(', ')}`)
-    }
-  }
 }
 
 /** While the set still owns the descriptor: later it could only be closed. */

@@ -85,11 +85,11 @@ function adoptFd<V>(fd: number, options: object, { protocol, type }: CheckedOpti
     found.type === type && !found.listening && (type === 'stream' || found.family === 'unix')
   const target = describeSocket(fd, needed, isRight)
   const checked = checkOptions('adopt', options, undefined, target)
-  const { native, head } = checked
+  const { head } = checked
   const outcome =
     type !== 'stream'
-      ? environment.adoptDatagram(fd, native)
-      : environment.adoptStream(fd, tcpSettings(checked), native)
+      ? environment.adoptDatagram(fd, checked)
+      : environment.adoptStream(fd, tcpSettings(checked), checked)
   const index = indexOf(outcome)
   if (head !== undefined && head.length > 0) environment.unshift(index, head)
   return new Channel<V>(index, checked)

@@ -59,7 +59,7 @@ async function attempt(
 ): Promise<number | Error | undefined> {
   const { signal } = checked
   if (signal?.aborted) throw abortError(signal)
-  const outcome = environment.connectTcp(host, port, tcpSettings(checked), checked.native)
+  const outcome = environment.connectTcp(host, port, tcpSettings(checked), checked)
   const { channel, errno, syscall, connecting } = outcome
   const failure = (number: number, call: string) =>
     Object.assign(systemError(number, call, { dest: `${host}:${port}` }), { address: host, port })

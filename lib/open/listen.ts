@@ -49,7 +49,7 @@ export async function listen<P extends Protocol, E extends EncodingOf<P> = Defau
   const name = encodeAddress(address, 'The address', '{ host, port } or { fd }')
   const type = checked.type as 'stream' | 'seqpacket'
   const outcome = await retry(checked, lockOn('listen', address), () =>
-    environment.listen(type, name, checked.backlog, pathOptions(checked), checked.native),
+    environment.listen(type, name, checked.backlog, pathOptions(checked), checked),
   )
   return new Listener(indexOf(outcome, address), checked)
 }
@@ -60,8 +60,8 @@ async function listenTcp<C extends Channel>(
 ): Promise<Listener<C>> {
   const { host, port } = checkTcp(address, 'The address')
   const [first = host] = await resolve(host)
-  const { backlog, native } = checked
-  const outcome = environment.listenTcp(first, port, backlog, tcpSettings(checked), native)
+  const { backlog } = checked
+  const outcome = environment.listenTcp(first, port, backlog, tcpSettings(checked), checked)
   return new Listener(indexOf(outcome, `${host}:${port}`), checked)
 }
 
@@ -81,5 +81,5 @@ export function listenOn<C extends Channel>(
     found => found.type === type && found.listening,
   )
   const checked = checkOptions('listen', options, address, target)
-  return new Listener(indexOf(environment.adoptListener(fd, checked.native)), checked)
+  return new Listener(indexOf(environment.adoptListener(fd, checked)), checked)
 }

@@ -41,7 +41,7 @@ export async function bind<
   const checked = checkOptions('bind', options, address)
   const name = encodeAddress(address, 'The address')
   const outcome = await retry(checked, lockOn('bind', address), () =>
-    environment.bind(name, pathOptions(checked), checked.native),
+    environment.bind(name, pathOptions(checked), checked),
   )
   return open(outcome, checked, address)
 }
@@ -79,7 +79,7 @@ export function pair<P extends Protocol, E extends EncodingOf<P> = DefaultEncodi
   options: ChannelOptions<P, E>,
 ): [Channel<ValueOf<P, E>>, Channel<ValueOf<P, E>>] {
   const checked = checkOptions('pair', options)
-  const outcomes = environment.pair(checked.type, checked.native)
+  const outcomes = environment.pair(checked.type, checked)
   const [first, second] = outcomes as [Outcome, Outcome]
   return [open(first, checked), open(second, checked)]
 }
@@ -117,7 +117,7 @@ async function connectDatagram<V>(
   const { localAddress = '' } = checked
   const local = localAddress === null ? null : encodeAddress(localAddress, 'localAddress')
   const outcome = await retry(checked, lockOn('connect', localAddress ?? ''), () =>
-    environment.connectDatagram(name, local, pathOptions(checked), checked.native),
+    environment.connectDatagram(name, local, pathOptions(checked), checked),
   )
   // Whatever fails behind the call to connect is about its own name.
   const isOwn = local !== null && outcome.syscall !== 'connect' && outcome.syscall !== 'socket'
@@ -134,7 +134,7 @@ async function connectUnix<V>(
   const full = `connect: the backlog of ${printableAddress(address)} was full`
   const type = checked.type as 'stream' | 'seqpacket'
   const outcome = await retry(checked, full, () =>
-    environment.connectUnix(type, name, local, checked.native),
+    environment.connectUnix(type, name, local, checked),
   )
   return open(outcome, checked, outcome.syscall === 'bind' ? (localAddress ?? address) : address)
 }

@@ -30,7 +30,7 @@ export function over<
   const checked = checkOptions('over', options)
   checkDuplex(duplex)
   carried.add(duplex)
-  const { channel: index } = environment.carry(checked.native)
+  const { channel: index } = environment.carry(checked)
   const port = new DuplexPort(duplex, index)
   const channel = new Channel<ValueOf<P, E>>(index, checked, port)
   port.start(channel)

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import type { SocketName } from '#native'
-import { checkInteger, describeValue } from '../util/checks.js'
+import { checkInteger, checkNames, describeValue, only } from '../util/checks.js'
 import { MAX_FD } from '../util/descriptor.js'
 import { FdwireError } from '../util/errors.js'
 
@@ -43,7 +43,7 @@ export function isListenFd(address: unknown): address is ListenFd {
 
 /** Checks the address of a TCP socket; `leastPort` is 1 where one connects. */
 export function checkTcp(address: TcpAddress, what: string, leastPort: 0 | 1 = 0): TcpAddress {
-  checkKeys(address, what, ['host', 'port'])
+  checkNames(what, address, TCP_NAMES, 'property')
   const { host, port } = address
   if (host === undefined || host === '') {
     throw new TypeError(
@@ -64,7 +64,7 @@ export function checkTcp(address: TcpAddress, what: string, leastPort: 0 | 1 = 0
 
 /** Checks what `listen` is given instead of an address; the descriptor's number. */
 export function checkListenFd(address: ListenFd): number {
-  checkKeys(address, 'The address', ['fd'])
+  checkNames('The address', address, FD_NAMES, 'property')
   const { fd } = address
   if (fd === undefined) throw new TypeError('fd must be a number, not undefined')
   return checkInteger('fd', fd, 0, 0, MAX_FD)
@@ -130,6 +130,8 @@ export function printableAddress(address: Address): string {
 
 const SLASH = 0x2f
 const MAX_PORT = 65_535
+const TCP_NAMES = only(['host', 'port'])
+const FD_NAMES = only(['fd'])
 
 function bytesOf(address: Address): Uint8Array {
   return typeof address === 'string' ? Buffer.from(address) : address
@@ -137,13 +139,6 @@ function bytesOf(address: Address): Uint8Array {
 
 function isRecord(value: unknown): value is object {
   return typeof value === 'object' && value !== null && !(value instanceof Uint8Array)
-}
-
-function checkKeys(address: object, what: string, names: readonly string[]): void {
-  for (const name in address) {
-    if (names.includes(name) || (address as Record<string, unknown>)[name] === undefined) continue
-    throw new TypeError(`${what} has no ${name}, only ${names.join(' and ')}`)
-  }
 }
 
 function typeName(value: unknown): string {

@@ -18,7 +18,7 @@ export type OwnOption = 'lenient' | 'allowEmpty' | 'finalLine' | 'memfd'
 export type Empty = 'sent' | 'skipped' | 'refused'
 
 interface Row {
-  types: readonly SocketType[]
+  types: readonly [SocketType, ...SocketType[]]
   encodings: readonly Encoding[]
   maxFds: number
   options: readonly OwnOption[]

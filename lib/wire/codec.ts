@@ -45,7 +45,7 @@ export class Codec<
   constructor(protocol: P, options: CodecOptions<P, E> = {}) {
     this.#options = checkCodecOptions(protocol, options)
     this.protocol = protocol
-    this.#native = new NativeCodec(this.#options.native)
+    this.#native = new NativeCodec(this.#options)
     this.#encode = encoderOf(this.#options.encoding)
   }
 

@@ -241,14 +241,15 @@ export class Reader {
   readonly #credentials: boolean
   #from: From
 
-  constructor(owner: ChannelHandle, { protocol, encoding, type, native }: CheckedOptions) {
+  constructor(owner: ChannelHandle, options: CheckedOptions) {
+    const { protocol, encoding, type, credentials } = options
     this.#owner = owner
     // What frames a message of a stream puts it anywhere.
     this.#bytes = type === 'stream' ? copiedBytes : (_index, start, end) => alignedBytes(start, end)
     this.#json = encoding === 'json'
     this.#form = formOf(encoding)
     this.#isSampled = protocol !== 'socket_protocol'
-    this.#credentials = native.credentials
+    this.#credentials = credentials
   }
 
   /**

@@ -1,0 +1,25 @@
+/** Options of datagram sockets. */
+
+import { boolean, DGRAM, integer, type OptionContext, type OptionTable, SOCKETS } from './option.js'
+
+/** Options of channels over datagram sockets. */
+export interface DatagramOptions {
+  /** How long a datagram may wait in the queue before it is `'undelivered'` (ms, 30,000; 0: no limit). */
+  sendTimeout?: number | undefined
+  /** Whether to send to a relative path that is a sender's address (false). */
+  allowRelative?: boolean | undefined
+  /** Whether each datagram comes with the credentials of its sender, as the kernel has them (false). */
+  credentials?: boolean | undefined
+}
+
+export const DATAGRAM = {
+  sendTimeout: {
+    of: SOCKETS,
+    types: DGRAM,
+    // Messages of a connection do not expire.
+    default: ({ type }: OptionContext): number => (type === 'dgram' ? 30_000 : 0),
+    check: integer(0),
+  },
+  allowRelative: { of: SOCKETS, types: DGRAM, default: false, check: boolean },
+  credentials: { of: SOCKETS, types: DGRAM, default: false, check: boolean },
+} as const satisfies OptionTable<DatagramOptions>

@@ -1,0 +1,56 @@
+/** Options of the framing: what a message is, and which messages are valid. */
+
+import { checkFunction, checkOneOf } from '../util/checks.js'
+import { ALL, boolean, integer, type OptionContext, type OptionTable } from './option.js'
+import {
+  type Encoding,
+  type EncodingOf,
+  type OwnOptionOf,
+  type Protocol,
+  rowOf,
+} from './protocols.js'
+
+/** Options of every function. */
+export interface FramingOptions<P extends Protocol, E extends EncodingOf<P>> {
+  /** What a message is (the protocol's first). */
+  encoding?: E | undefined
+  /** uds_comms: whether to accept every message that the original decodes (false). */
+  lenient?: OwnOptionOf<P, 'lenient', boolean>
+  /** stockings: whether `send` sends an empty message (false); the original sends nothing. */
+  allowEmpty?: OwnOptionOf<P, 'allowEmpty', boolean>
+  /** lines: whether the bytes after the last delimiter are a message too (false). */
+  finalLine?: OwnOptionOf<P, 'finalLine', boolean>
+  /** The size of the largest message to receive (bytes, 16 MiB). */
+  maxMessage?: number | undefined
+}
+
+/** Options of a codec alone. */
+export interface DecoderOptions {
+  /**
+   * Called with the error of a message that cannot be decoded, and with the number of messages that
+   * precede it in the same chunk. Decoding goes on behind it.
+   */
+  onMalformed?: OnMalformed | undefined
+}
+
+type OnMalformed = (error: Error, before: number) => void
+
+const MIB = 1024 * 1024
+
+export const FRAMING = {
+  encoding: {
+    of: ALL,
+    unless: ({ protocol }) =>
+      rowOf(protocol).encodings.length === 0
+        ? `each message of ${protocol} says whether it is text or bytes`
+        : undefined,
+    default: ({ protocol }: OptionContext): Encoding | undefined => rowOf(protocol).encodings[0],
+    check: (_, value, { protocol }): Encoding =>
+      checkOneOf(`encoding of ${protocol}`, value, rowOf(protocol).encodings),
+  },
+  lenient: { of: ALL, own: true, default: false, check: boolean },
+  allowEmpty: { of: ALL, own: true, default: false, check: boolean },
+  finalLine: { of: ALL, own: true, default: false, check: boolean },
+  maxMessage: { of: ALL, default: 16 * MIB, check: integer(1) },
+  onMalformed: { of: ['Codec'], check: checkFunction<OnMalformed> },
+} as const satisfies OptionTable<FramingOptions<Protocol, Encoding> & DecoderOptions>

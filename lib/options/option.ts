@@ -1,0 +1,71 @@
+/** How an option is declared. Each module beside this one declares a group of options. */
+
+import { checkBoolean, checkInteger } from '../util/checks.js'
+import type { Protocol, SocketType } from './protocols.js'
+
+/** The functions that make a channel, a listener or a codec. */
+export const OPENERS = ['bind', 'connect', 'listen', 'pair', 'adopt', 'over', 'Codec'] as const
+
+/** A function that makes a channel, a listener or a codec. */
+export type Opener = (typeof OPENERS)[number]
+
+/**
+ * The address family of a socket. `'fd'` is a socket that the caller passes in, whose family is not
+ * known yet.
+ */
+export type Target = 'unix' | 'tcp' | 'fd'
+
+/** The call whose options are checked. It decides which options exist and what their defaults are. */
+export interface OptionContext {
+  opener: Opener
+  protocol: Protocol
+  type: SocketType
+  target: Target
+}
+
+/** One option: where it exists, its default, and the check of its value. */
+export interface OptionSpec {
+  /** The functions that have it. */
+  readonly of: readonly Opener[]
+  /** The socket types that have it (all). */
+  readonly types?: readonly SocketType[]
+  /** The targets that have it (all). */
+  readonly on?: readonly Target[]
+  /** Whether only protocols that list it in their row have it (false). */
+  readonly own?: true
+  /** Why this call does not have it, where the conditions above do not tell; undefined if it has. */
+  readonly unless?: (context: OptionContext) => string | undefined
+  /** The value of an option that is absent, or a function that computes it (undefined). */
+  readonly default?: unknown
+  /** Returns the value to use for the one that the caller passes. Throws TypeError or RangeError. */
+  readonly check: (name: string, value: unknown, context: OptionContext) => unknown
+}
+
+/** A table that declares exactly the options of the interface `Options`. */
+export type OptionTable<Options> = { readonly [Name in keyof Options]-?: OptionSpec }
+
+/** The value of an option after its check. */
+export type CheckedValue<Spec extends OptionSpec> = ReturnType<Spec['check']> | DefaultOf<Spec>
+
+type DefaultOf<Spec> = Spec extends { readonly default: infer Default }
+  ? Default extends (context: OptionContext) => infer Value
+    ? Value
+    : Default
+  : undefined
+
+// Values of `of`, `types` and `on`.
+export const ALL = OPENERS
+export const CHANNELS = ['bind', 'connect', 'listen', 'pair', 'adopt', 'over'] as const
+export const SOCKETS = ['bind', 'connect', 'listen', 'pair', 'adopt'] as const
+export const NAMED = ['bind', 'connect', 'listen'] as const
+export const CONNECTIONS = ['stream', 'seqpacket'] as const
+export const DGRAM = ['dgram'] as const
+export const STREAM = ['stream'] as const
+
+/** A check for an option that is a boolean. */
+export const boolean = (name: string, value: unknown): boolean => checkBoolean(name, value)
+
+/** A check for an option that is an integer. */
+export function integer(least: number, most?: number): (name: string, value: unknown) => number {
+  return (name, value) => checkInteger(name, value, 0, least, most)
+}

@@ -1,0 +1,35 @@
+import { ADOPTED } from './adopted.js'
+import { CHANNEL } from './channel.js'
+import { DATAGRAM } from './datagram.js'
+import { DESCRIPTORS } from './descriptors.js'
+import { FRAMING } from './framing.js'
+import { LISTENER } from './listener.js'
+import { PATH } from './path.js'
+import { TCP } from './tcp.js'
+import { TRANSPORT } from './transport.js'
+import { WAIT } from './wait.js'
+
+/** Every option, in the order of docs/api.md. */
+export const OPTIONS = {
+  ...TRANSPORT,
+  ...FRAMING,
+  ...DESCRIPTORS,
+  ...CHANNEL,
+  ...DATAGRAM,
+  ...PATH,
+  ...WAIT,
+  ...TCP,
+  ...LISTENER,
+  ...ADOPTED,
+} as const
+
+/** The name of an option. */
+export type OptionName = keyof typeof OPTIONS
+
+/** The names of all options. */
+export const OPTION_NAMES = Object.keys(OPTIONS) as OptionName[]
+
+/** Whether an option of this name exists in some function. */
+export function isOption(name: string): name is OptionName {
+  return Object.hasOwn(OPTIONS, name)
+}

@@ -1,0 +1,28 @@
+/** Options of everything that waits: the functions that open a channel, and calls on a channel. */
+
+import { checkInteger, describeValue } from '../util/checks.js'
+import { integer, NAMED, type OptionTable } from './option.js'
+
+/** Limits of an operation that takes time. */
+export interface WaitOptions {
+  /** How long it may take (ms, 0: no limit). */
+  timeout?: number | undefined
+  /** Aborts it. */
+  signal?: AbortSignal | undefined
+}
+
+export const WAIT = {
+  timeout: { of: NAMED, default: 10_000, check: integer(0) },
+  signal: { of: NAMED, check: (_, value): AbortSignal | undefined => checkSignal(value) },
+} as const satisfies OptionTable<WaitOptions>
+
+/** Checks a `timeout` option (ms). */
+export function checkTimeout(timeout: unknown, fallback: number): number {
+  return checkInteger('timeout', timeout, fallback, 0)
+}
+
+/** Checks a `signal` option. */
+export function checkSignal(signal: unknown): AbortSignal | undefined {
+  if (signal === undefined || signal instanceof AbortSignal) return signal
+  throw new TypeError(`signal must be an AbortSignal, not ${describeValue(signal)}`)
+}
