@@ -1,4 +1,4 @@
-/** The handshake of fdwire/uds_comms, with whoever comes. */
+/** The handshake of fdwire/uds_comms with well-behaved, silent and malicious peers. */
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
@@ -30,8 +30,8 @@ cleanUpAfterEach()
 destroyChannelsAfterEach()
 closeConnectionsAfterEach()
 
-describe('the handshake, for a server', () => {
-  it('fails with a client that leaves, and the next one is accepted', async () => {
+describe('the handshake of a UdsServer', () => {
+  it('fails if the client disconnects, and the server accepts the next client', async () => {
     const { path, server } = await startServer()
     const drops = recordDrops(server)
     const waiting = server.waitForConnection()
@@ -49,13 +49,13 @@ describe('the handshake, for a server', () => {
     expect(await client.receive()).toBe('welcome')
   })
 
-  it('has a time limit, after which the next one is accepted', async () => {
+  it('fails after handshakeTimeout, and the server accepts the next client', async () => {
     const { path, server } = await startServer({ handshakeTimeout: 20 })
     const drops = recordDrops(server)
     const waiting = server.waitForConnection()
     const silent = rawClient(path)
-    const babbling = rawClient(path, frame('ready').repeat(1_000))
-    const ends = [silent, babbling].map(socket => once(socket.resume(), 'close'))
+    const chatty = rawClient(path, frame('ready').repeat(1_000))
+    const ends = [silent, chatty].map(socket => once(socket.resume(), 'close'))
     await Promise.all(ends)
     const client = closeAfterTest(await UdsClient.connect(path))
     await waiting
@@ -64,11 +64,11 @@ describe('the handshake, for a server', () => {
     expect(await server.receive()).toBe('here')
   })
 
-  it('bears any rubbish', async () => {
+  it('fails on every kind of malformed input and succeeds on READY after a cut-off frame', async () => {
     const { path, server } = await startServer({ handshakeTimeout: 5_000, maxMessage: 1_000 })
     const drops = recordDrops(server)
     const waiting = server.waitForConnection()
-    const rubbish = [
+    const inputs = [
       '',
       '$$$',
       '%%%$%$$',
@@ -77,18 +77,18 @@ describe('the handshake, for a server', () => {
       `%${'A'.repeat(5_000)}`,
       `%${READY.slice(2)}`,
     ]
-    for (const [index, bytes] of rubbish.entries()) {
+    for (const [index, bytes] of inputs.entries()) {
       rawClient(path, bytes).end()
       await waitUntil(() => drops.length > index)
     }
-    expect(drops).toEqual(rubbish.map(() => HANDSHAKE_FAILED))
-    // A frame that is cut off by the next one, which is READY.
+    expect(drops).toEqual(inputs.map(() => HANDSHAKE_FAILED))
+    // READY cuts off the frame before it.
     rawClient(path, `%UkV${READY}${frame('hello')}`)
     await waiting
     expect(await server.receive()).toBe('hello')
   })
 
-  it('is given up by timeout or signal, and the next call accepts', async () => {
+  it('is aborted by a timeout or signal, after which the next call accepts a client', async () => {
     const { path, server } = await startServer()
     await expect(server.waitForConnection({ timeout: 1 })).rejects.toEqual(errorWithCode('TIMEOUT'))
     const controller = new AbortController()
@@ -103,7 +103,7 @@ describe('the handshake, for a server', () => {
     await expect(waiting).rejects.toHaveProperty('name', 'AbortError')
     await once(silent.resume(), 'close')
     await expect(server.waitForConnection({ signal })).rejects.toHaveProperty('name', 'AbortError')
-    // In the middle of a handshake too.
+    // The same while a handshake is in progress.
     rawClient(path)
     await expect(server.waitForConnection({ timeout: 10 })).rejects.toEqual(
       errorWithCode('TIMEOUT'),
@@ -114,12 +114,12 @@ describe('the handshake, for a server', () => {
     expect(await client.receive()).toBe('x')
   })
 
-  it('ends with the server', async () => {
-    for (const comes of [true, false]) {
+  it('fails when the server is closed', async () => {
+    for (const isConnected of [true, false]) {
       const { path, server } = await startServer()
       const waiting = server.waitForConnection()
       waiting.catch(() => {})
-      if (comes) {
+      if (isConnected) {
         rawClient(path)
         await waitUntil(() => server.listener?.connections === 1)
         await loopTurns(3)
@@ -132,21 +132,21 @@ describe('the handshake, for a server', () => {
   })
 })
 
-describe('the handshake, for a client', () => {
+describe('the handshake of a UdsClient', () => {
   it.each([
-    ['another text', '%Tk8=$', false],
-    ['no base64', '%bad$', false],
-    ['a frame that is too long', `%${'A'.repeat(2_000)}`, false],
-    ['nothing', '', true],
-    ['half a frame', '%T0', true],
-  ])('fails where the server answers %s', async (_, bytes, ends) => {
+    ['with another text', '%Tk8=$', false],
+    ['with invalid base64', '%bad$', false],
+    ['with a frame longer than maxMessage', `%${'A'.repeat(2_000)}`, false],
+    ['by closing the connection', '', true],
+    ['with a partial frame', '%T0', true],
+  ])('fails if the server responds %s', async (_, bytes, ends) => {
     const path = await startRawListener(bytes, ends)
     await expect(UdsClient.connect(path, { maxMessage: 999 })).rejects.toEqual(
       errorWithCode('HANDSHAKE'),
     )
   })
 
-  it('has a time limit, that of connect included, and a signal', async () => {
+  it('is limited by handshakeTimeout, timeout and signal', async () => {
     const path = await startRawListener(frame('').slice(1))
     const silent = (options: UdsClientOptions) => expect(UdsClient.connect(path, options)).rejects
     await silent({ handshakeTimeout: 5 }).toEqual(errorWithCode('TIMEOUT'))
@@ -155,7 +155,7 @@ describe('the handshake, for a client', () => {
     await silent({ signal: AbortSignal.abort() }).toHaveProperty('name', 'AbortError')
   })
 
-  it('is not begun where nobody listens', async () => {
+  it('does not start if no server is listening', async () => {
     const path = join(temporaryDirectory(), 'uds')
     await expect(UdsClient.connect(path)).rejects.toEqual(errorWithCode('ENOENT'))
     const { server, path: stale } = await startServer()
@@ -164,8 +164,8 @@ describe('the handshake, for a client', () => {
   })
 })
 
-describe('one client at a time', () => {
-  it('fifty, one after the other', async () => {
+describe('a UdsServer', () => {
+  it('serves 50 clients one after the other', async () => {
     const { server, path } = await startServer()
     for (let i = 0; i < 50; i++) {
       const [client] = await Promise.all([UdsClient.connect(path), server.waitForConnection()])
@@ -178,7 +178,7 @@ describe('one client at a time', () => {
     }
   })
 
-  it('fifty, that all come at once', async () => {
+  it('serves 50 clients that connect at once, one at a time', async () => {
     const { server, path } = await startServer()
     const clients = Array.from({ length: 50 }, async (_, i) => {
       const client = closeAfterTest(await UdsClient.connect(path))
@@ -196,18 +196,18 @@ describe('one client at a time', () => {
     await Promise.all(clients)
   })
 
-  it('a client that is still there is closed for the next one', async () => {
+  it('closes the current client when it accepts the next one', async () => {
     const { server, client, path } = await connectedClient()
-    await server.send('last words')
+    await server.send('last message')
     const [next] = await Promise.all([UdsClient.connect(path), server.waitForConnection()])
     closeAfterTest(next)
-    expect(await receiveOutcomes(client, 2)).toEqual(['last words', null])
+    expect(await receiveOutcomes(client, 2)).toEqual(['last message', null])
     await expect(client.send('x')).rejects.toEqual(EPIPE)
     await next.send('hello')
     expect(await server.receive()).toBe('hello')
   })
 
-  it('there is nobody to talk with before the first', async () => {
+  it('rejects send and receive with ENOTCONN before the first client', async () => {
     const { server } = await startServer()
     await expect(server.send('x')).rejects.toEqual(errorWithCode('ENOTCONN'))
     await expect(server.receive()).rejects.toEqual(errorWithCode('ENOTCONN'))
@@ -215,17 +215,17 @@ describe('one client at a time', () => {
   })
 })
 
-describe('over any channel', () => {
-  it('of a pair, one that was adopted, of TCP, or of a Duplex', async () => {
+describe('UdsServer.over and UdsClient.over', () => {
+  it('run on a pair, on TCP and on a Duplex', async () => {
     const tcp = closeAfterTest(await listen({ host: '127.0.0.1', port: 0 }, UDS_COMMS))
     const accepted = tcp[Symbol.asyncIterator]().next()
     const near = await connect(tcp.address as { host: string; port: number }, UDS_COMMS)
-    const raw = rawClient(await duplexPath())
+    const raw = rawClient(await listenForDuplex())
     await once(raw, 'connect')
     const pairs: [Channel<string>, Channel<string>][] = [
       pair(UDS_COMMS),
       [near, (await accepted).value as Channel<string>],
-      [over(raw, UDS_COMMS), await throughPath],
+      [over(raw, UDS_COMMS), await duplexPeer],
     ]
     for (const [one, other] of pairs) {
       const server = closeAfterTest(UdsServer.over(other))
@@ -241,7 +241,7 @@ describe('over any channel', () => {
     }
   })
 
-  it('a handshake that fails closes it, and rejects', async () => {
+  it('reject and close the channel if the handshake fails', async () => {
     for (const [bytes, code] of [
       ['READY?', 'TIMEOUT'],
       ['', 'HANDSHAKE'],
@@ -262,20 +262,20 @@ describe('over any channel', () => {
     await far.close()
   })
 
-  it('a server that is closed before its client came closes the channel', async () => {
+  it('close the channel when the server is closed before the handshake', async () => {
     const [far, near] = pair(UDS_COMMS)
     await UdsServer.over(near).close()
     expect(near.closed).toBe(true)
     await far.close()
   })
 
-  let throughPath: Promise<Channel<string>>
+  let duplexPeer: Promise<Channel<string>>
 
-  /** Where a Duplex may connect. */
-  async function duplexPath(): Promise<string> {
+  /** Starts a listener for a net.Socket, whose connection `duplexPeer` resolves to. */
+  async function listenForDuplex(): Promise<string> {
     const path = join(temporaryDirectory(), 'duplex')
     const listener = closeAfterTest(await listen(path, UDS_COMMS))
-    throughPath = once(listener, 'connection').then(([channel]) => channel)
+    duplexPeer = once(listener, 'connection').then(([channel]) => channel)
     return path
   }
 })

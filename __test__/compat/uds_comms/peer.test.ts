@@ -1,4 +1,4 @@
-/** fdwire/uds_comms with a peer in Python, and in the example. */
+/** fdwire/uds_comms with a Python peer, and in examples/keystone. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
@@ -24,19 +24,19 @@ cleanUpAfterEach()
 destroyChannelsAfterEach()
 closeConnectionsAfterEach()
 
-describe('with a peer in Python, by the sheet alone', () => {
-  it('whose client we serve', async () => {
+describe('UdsServer with a Python client', () => {
+  it('exchanges texts of all sizes until the client closes', async () => {
     const { path, server } = await startServer()
     const peer = startPython()
-    const [answer] = await Promise.all([
+    const [response] = await Promise.all([
       peer.request({ op: 'connect', path }),
       server.waitForConnection(),
     ])
-    expect(answer).toEqual({})
+    expect(response).toEqual({})
     peer.send({ op: 'echo', count: TEXTS.length })
     for (const text of TEXTS) {
-      const [got] = await Promise.all([server.receive(), server.send(text)])
-      expect(got).toBe(text)
+      const [received] = await Promise.all([server.receive(), server.send(text)])
+      expect(received).toBe(text)
     }
     expect(await peer.receive()).toEqual({})
     peer.send({ op: 'send', texts: TEXTS.slice(0, 7), split: 1 })
@@ -48,8 +48,10 @@ describe('with a peer in Python, by the sheet alone', () => {
     expect(await receiveOutcomes(server, 2)).toEqual([null, null])
     await expect(server.send('x')).rejects.toEqual(EPIPE)
   })
+})
 
-  it('whose server we ask for work', async () => {
+describe('UdsClient with a Python server', () => {
+  it('exchanges texts of all sizes until it closes', async () => {
     const path = join(temporaryDirectory(), 'uds')
     const peer = startPython()
     await peer.request({ op: 'listen', path })
@@ -70,60 +72,60 @@ describe('with a peer in Python, by the sheet alone', () => {
     expect(await peer.request({ op: 'receive' })).toEqual({ texts: [null] })
   })
 
-  it('whose bytes before and behind OK we do not say', async () => {
+  it('sends only READY before OK and reads the message that follows OK in the same segment', async () => {
     const path = join(temporaryDirectory(), 'uds')
     const peer = startPython()
     await peer.request({ op: 'listen', path })
     peer.send({ op: 'accept' })
-    const meeting = UdsClient.connect(path)
+    const connecting = UdsClient.connect(path)
     expect(await peer.receive()).toEqual({})
     expect(await peer.request({ op: 'raw' })).toEqual({ raw: Buffer.from(READY).toString('hex') })
     await peer.request({ op: 'send', texts: ['OK', '{"x":1}'] })
-    const client = closeAfterTest(await meeting)
+    const client = closeAfterTest(await connecting)
     expect(await client.receive()).toBe('{"x":1}')
   })
 
-  it('that is killed in the middle of the handshake', async () => {
+  it('rejects connect if the server is killed during the handshake', async () => {
     const path = join(temporaryDirectory(), 'uds')
     const peer = startPython()
     await peer.request({ op: 'listen', path })
     peer.send({ op: 'accept' })
-    const meeting = UdsClient.connect(path)
-    meeting.catch(() => {})
+    const connecting = UdsClient.connect(path)
+    connecting.catch(() => {})
     await peer.receive()
     await peer.request({ op: 'send', raw: Buffer.from('%T0').toString('hex') })
     peer.send({ op: 'kill' })
-    await expect(meeting).rejects.toEqual(errorWithCode('HANDSHAKE'))
+    await expect(connecting).rejects.toEqual(errorWithCode('HANDSHAKE'))
   })
 })
 
-describe('examples/keystone', () => {
-  it('asks, gets errors and retries, and ends its child by QUIT', async () => {
+describe('the keystone example', () => {
+  it('sends requests, handles errors, replaces a failed child and ends it with QUIT', async () => {
     const temporary = mkdtempSync(join(tmpdir(), 'fdwire-keystone-'))
     try {
       const child = spawn(process.execPath, [testPath('../examples/keystone/parent.mjs')], {
         env: { ...process.env, TMPDIR: temporary },
         stdio: ['ignore', 'pipe', 'pipe'],
       })
-      const [story, errors, [code]] = await Promise.all([
+      const [output, errors, [code]] = await Promise.all([
         textOf(child.stdout),
         textOf(child.stderr),
         once(child, 'close'),
       ])
       expect([code, errors]).toEqual([0, ''])
-      expect(story).toContain('The id of bob is u-1.')
-      expect(story.match(/I take a new child/g)?.length).toBe(2)
-      expect(story).toContain('The service is up.')
-      expect(story).toContain('delete_everything: There is no delete_everything')
-      expect(story).toContain('I was told to quit.')
-      expect(story).toMatch(/The child has ended, and its socket is removed\.\n$/)
+      expect(output).toContain('The id of bob is u-1.')
+      expect(output.match(/I take a new child/g)?.length).toBe(2)
+      expect(output).toContain('The service is up.')
+      expect(output).toContain('delete_everything: There is no delete_everything')
+      expect(output).toContain('I was told to quit.')
+      expect(output).toMatch(/The child has ended, and its socket is removed\.\n$/)
       expect(readdirSync(temporary)).toEqual([])
     } finally {
       rmSync(temporary, { recursive: true })
     }
   })
 
-  it("writes JSON in the original's bytes", async () => {
+  it('encodes JSON to the same bytes as the original', async () => {
     const { toJson } = await import(testPath('../examples/keystone/json.mjs'))
     expect(toJson({ b: [{ d: 1, c: null }], a: 'é😀"\u007f' })).toBe(
       '{"a":"\\u00e9\\ud83d\\ude00\\"\u007f","b":[{"c":null,"d":1}]}',

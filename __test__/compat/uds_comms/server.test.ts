@@ -32,21 +32,21 @@ cleanUpAfterEach()
 destroyChannelsAfterEach()
 closeConnectionsAfterEach()
 
-describe('a server and its client', () => {
-  it('shake hands, and exchange texts of every size both ways', async () => {
+describe('UdsServer and UdsClient', () => {
+  it('complete the handshake and exchange texts of all sizes in both directions', async () => {
     const { server, client } = await connectedClient()
     for (const text of TEXTS) {
       const sent = server.send(text)
       expect(await client.receive()).toBe(text)
       await sent
-      const [got] = await Promise.all([server.receive(), client.send(text)])
-      expect(got).toBe(text)
+      const [received] = await Promise.all([server.receive(), client.send(text)])
+      expect(received).toBe(text)
     }
     expect(server.channel?.protocol).toBe('uds_comms')
     expect(client.channel.peer).toMatchObject({ pid: process.pid })
   })
 
-  it('say nothing but READY and OK by themselves, and drop what comes before READY', async () => {
+  it('send nothing but READY and OK by themselves, and ignore input before READY', async () => {
     const { path, server } = await startServer()
     const socket = rawClient(path, `noise${frame('one')}%bad$%$${READY}${frame('two')}`)
     await server.waitForConnection()
@@ -56,26 +56,26 @@ describe('a server and its client', () => {
     expect(await server.receive()).toBe('two')
   })
 
-  it('take OK and the first command in one segment, byte by byte as well', async () => {
+  it('accept OK and the first message in one segment or byte by byte', async () => {
     const whole = await startRawListener(`junk%T0s=$${frame('first')}${frame('second')}`)
     const client = closeAfterTest(await UdsClient.connect(whole))
     expect(await receiveOutcomes(client, 2)).toEqual(['first', 'second'])
 
     const [near, far] = pair({ protocol: 'raw', type: 'stream' }).map(track) as Channel<Buffer>[]
     const bytes = Buffer.from(`%T0s=$${frame('héllo')}%bad$${frame('😀')}`)
-    const meeting = UdsClient.over(adopt(far?.detach() as number, UDS_COMMS))
+    const connecting = UdsClient.over(adopt(far?.detach() as number, UDS_COMMS))
     for (const byte of bytes) {
       near?.send(Buffer.of(byte))
       await loopTurns(2)
     }
-    expect(await receiveOutcomes(closeAfterTest(await meeting), 3)).toEqual([
+    expect(await receiveOutcomes(closeAfterTest(await connecting), 3)).toEqual([
       'héllo',
       'NOT_BASE64',
       '😀',
     ])
   })
 
-  it('refuse an empty text and a lone surrogate, and send nothing of them', async () => {
+  it('reject an empty text, a lone surrogate and a non-string without sending anything', async () => {
     const { server, client } = await connectedClient()
     await expect(server.send('')).rejects.toEqual(errorWithCode('UNENCODABLE'))
     await expect(server.send('\udc00')).rejects.toEqual(errorWithCode('ILL_FORMED_TEXT'))
@@ -84,7 +84,7 @@ describe('a server and its client', () => {
     expect(await client.receive()).toBe('good')
   })
 
-  it('give up waiting by timeout or signal, and lose no message by that', async () => {
+  it('lose no message when receive is aborted by a timeout or signal', async () => {
     const { server, client } = await connectedClient()
     await expect(client.receive({ timeout: 1 })).rejects.toEqual(errorWithCode('TIMEOUT'))
     const waiting = client.receive({ signal: AbortSignal.timeout(1) })
@@ -94,7 +94,7 @@ describe('a server and its client', () => {
     await expect(client.receive({ soon: true } as never)).rejects.toThrow(TypeError)
   })
 
-  it('refuse options that they do not have', async () => {
+  it('reject unknown options and a channel of another protocol', async () => {
     const path = join(temporaryDirectory(), 'uds')
     for (const options of [
       { encoding: 'json' },
@@ -110,21 +110,21 @@ describe('a server and its client', () => {
   })
 })
 
-describe('a malformed frame', () => {
-  it('rejects the receive whose turn it is, and the next message goes on', async () => {
+describe('a malformed uds_comms frame', () => {
+  it('rejects the oldest receive, and the next receive gets the next message', async () => {
     const { server } = await connectedRawClient(
       `${frame('1')}%bad$${frame('2')}%aGV${frame('')}${frame('3')}`,
     )
-    const wanted = ['1', 'NOT_BASE64', '2', 'FRAME_CUT_OFF', '', '3']
-    expect(await receiveOutcomes(server, wanted.length)).toEqual(wanted)
+    const expected = ['1', 'NOT_BASE64', '2', 'FRAME_CUT_OFF', '', '3']
+    expect(await receiveOutcomes(server, expected.length)).toEqual(expected)
   })
 
-  it('is none where the original takes it, if lenient', async () => {
+  it('is decoded with lenient: true if the original decodes it', async () => {
     const { server } = await connectedRawClient('%aG%k=$%aGVs%aGk=$%a$%$%aGk=$', { lenient: true })
     expect(await receiveOutcomes(server, 4)).toEqual(['hi', 'helhi', 'NOT_BASE64', 'hi'])
   })
 
-  it('that is too long ends the connection, once told', async () => {
+  it('longer than maxMessage rejects one receive and ends the connection', async () => {
     const { server } = await connectedRawClient(`${frame('123')}${frame('x'.repeat(2_000))}`, {
       maxMessage: 999,
     })
@@ -133,39 +133,39 @@ describe('a malformed frame', () => {
   })
 })
 
-describe('the end', () => {
-  it('is null for ever, and EPIPE for who sends', async () => {
+describe('the end of a uds_comms connection', () => {
+  it('makes receive resolve to null and send reject with EPIPE', async () => {
     const { server, client } = await connectedClient()
     for (const text of ['one', 'two']) await client.send(text)
     await client.close()
-    await expect(server.send('to nobody')).rejects.toEqual(EPIPE)
+    await expect(server.send('after the end')).rejects.toEqual(EPIPE)
     expect(await receiveOutcomes(server, 4)).toEqual(['one', 'two', null, null])
-    await expect(server.send('to nobody')).rejects.toEqual(EPIPE)
+    await expect(server.send('after the end')).rejects.toEqual(EPIPE)
     await server.close()
     expect(await server.receive().catch(error => error.code)).toBe(null)
   })
 
-  it('of one side is not that of the other', async () => {
+  it('in one direction leaves the other direction open', async () => {
     const { server, socket } = await connectedRawClient(frame('last'), {}, true)
     socket.end()
     expect(await receiveOutcomes(server, 3)).toEqual(['last', null, null])
-    await server.send('answer')
+    await server.send('reply')
     socket.setEncoding('utf8')
-    let heard = ''
+    let received = ''
     socket.on('data', data => {
-      heard += data
+      received += data
     })
-    await waitUntil(() => heard === `%T0s=$${frame('answer')}`)
+    await waitUntil(() => received === `%T0s=$${frame('reply')}`)
   })
 
-  it('inside of a message is told once: a peer that is killed', async () => {
+  it('within a message, when the peer is killed, is reported once', async () => {
     const { path, server } = await startServer()
     const peer = startPython()
-    const [answer] = await Promise.all([
+    const [response] = await Promise.all([
       peer.request({ op: 'connect', path }),
       server.waitForConnection(),
     ])
-    expect(answer).toEqual({})
+    expect(response).toEqual({})
     await peer.request({ op: 'send', raw: Buffer.from(`${frame('whole')}%aGVs`).toString('hex') })
     const pending = server.send('x'.repeat(4 * 1024 * 1024))
     pending.catch(() => {})
@@ -173,19 +173,19 @@ describe('the end', () => {
     await peer.exited
     const [first, ...others] = await receiveOutcomes(server, 4)
     expect(first).toBe('whole')
-    // A peer that has not read what it was sent resets the connection: the kernel tells that instead.
+    // If the killed peer has unread input, the kernel resets the connection instead.
     expect(['CUT_SHORT', 'ECONNRESET']).toContain(others[0])
     expect(others.slice(1)).toEqual([null, null])
     await expect(pending).rejects.toEqual(EPIPE)
     await expect(server.send('x')).rejects.toEqual(EPIPE)
   })
 
-  it('of a channel that ends both ways at once is EPIPE as well', async () => {
+  it('in both directions at once makes send reject with EPIPE', async () => {
     const [near, far] = pair(UDS_COMMS)
-    const meeting = UdsClient.over(near)
+    const connecting = UdsClient.over(near)
     await far.receive()
     far.send('OK')
-    const client = closeAfterTest(await meeting)
+    const client = closeAfterTest(await connecting)
     await far.close()
     expect(await receiveOutcomes(client, 2)).toEqual([null, null])
     await waitUntil(() => client.channel.closed)
@@ -193,7 +193,7 @@ describe('the end', () => {
     expect(await client.receive()).toBe(null)
   })
 
-  it('is what a receive gets that waits when its own side is closed', async () => {
+  it('by close() resolves pending receives to null', async () => {
     const { server, client } = await connectedClient()
     const waiting = [client.receive(), client.receive(), server.receive()]
     await client.close()
@@ -211,8 +211,8 @@ describe('the end', () => {
   })
 })
 
-describe('the path', () => {
-  it('has mode 0600, whatever the umask, and goes with the server', async () => {
+describe('the path of a UdsServer', () => {
+  it('has mode 0600 whatever the umask, and is unlinked by close()', async () => {
     const umask = process.umask(0)
     try {
       const { path, server } = await startServer()
@@ -225,23 +225,23 @@ describe('the path', () => {
     }
   })
 
-  it('that somebody listens on, or is no socket, is left alone', async () => {
+  it('is not replaced if it is in use or not a socket', async () => {
     const { path, server } = await startServer()
     await expect(UdsServer.listen(path)).rejects.toEqual(errorWithCode('EADDRINUSE'))
     const file = join(temporaryDirectory(), 'file')
-    writeFileSync(file, 'mine')
+    writeFileSync(file, 'content')
     for (const unlink of ['stale', 'always'] as const) {
       await expect(UdsServer.listen(file, { unlink })).rejects.toEqual(errorWithCode('EEXIST'))
     }
-    // The original's way: the first listener is orphaned, and its path is not its own any more.
-    const usurper = closeAfterTest(await UdsServer.listen(path, { unlink: 'always' }))
+    // Like the original, 'always' replaces the socket of a running server, which then must not unlink it.
+    const successor = closeAfterTest(await UdsServer.listen(path, { unlink: 'always' }))
     await server.close()
     expect(existsSync(path)).toBe(true)
-    await usurper.close()
+    await successor.close()
     expect(existsSync(path)).toBe(false)
   })
 
-  it('is removed when it is stale', async () => {
+  it('is replaced if it is stale', async () => {
     const path = join(temporaryDirectory(), 'uds')
     const peer = startPython()
     await peer.request({ op: 'listen', path })
