@@ -84,8 +84,7 @@ impl Environment {
             let peer = parse(&address)?;
             let local = local.as_ref().map(|local| parse(local)).transpose()?;
             if r#type == "seqpacket" {
-                let connected = Datagram::connect_seqpacket(&peer, local.as_ref());
-                let socket = connected.map_err(|(errno, syscall)| Failed(errno, syscall))?;
+                let socket = Datagram::connect_seqpacket(&peer, local.as_ref())?;
                 return add_datagram(state, socket, None, &options);
             }
             let local = local.map(Name::Unix);
@@ -393,9 +392,7 @@ fn connect(
     tcp: TcpOptions,
     options: &ChannelOptions,
 ) -> result::Result<Outcome, Failed> {
-    let connected = Stream::connect(peer, local, &tcp);
-    let Connect { stream, connecting } =
-        connected.map_err(|(errno, syscall)| Failed(errno, syscall))?;
+    let Connect { stream, connecting } = Stream::connect(peer, local, &tcp)?;
     add_stream(state, stream, connecting, options)
 }
 

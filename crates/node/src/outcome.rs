@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fdwire_channel::{Channel, Framing, Limits};
-use fdwire_socket::{BindError, Errno, Name};
+use fdwire_socket::{Errno, Name, SyscallError};
 use fdwire_wire::Protocol;
 use fdwire_wire::codec::{self, Codec, Unframeable};
 use napi::bindgen_prelude::Buffer;
@@ -38,8 +38,8 @@ impl Outcome {
 /// A system call that failed, on its way to an `Outcome`.
 pub(crate) struct Failed(pub(crate) Errno, pub(crate) &'static str);
 
-impl From<BindError> for Failed {
-    fn from(error: BindError) -> Self {
+impl From<SyscallError> for Failed {
+    fn from(error: SyscallError) -> Self {
         Self(error.errno, error.syscall)
     }
 }

@@ -43,8 +43,8 @@ impl Address {
 
     /// Creates an address from the bytes that [`as_bytes`](Self::as_bytes) returns.
     ///
-    /// No bytes are the unnamed address. A leading NUL starts an abstract name, with 0 to 107 bytes
-    /// after it. Anything else is a path of up to 108 bytes. Such a path leaves no room for a
+    /// An empty name is the unnamed address. A leading NUL starts an abstract name, with 0 to 107
+    /// bytes after it. Anything else is a path of up to 108 bytes. Such a path leaves no room for a
     /// terminator, but Linux accepts it, so a peer may have one, and we must be able to reply to
     /// it.
     ///

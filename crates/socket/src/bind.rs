@@ -1,13 +1,13 @@
-//! Binding a socket to a path, without taking the path of a socket in use, and without leaving a
-//! socket file behind.
+//! Binding a socket to a path: a stale socket file is replaced under a lock, and the new one is
+//! removed on drop.
 
 use std::ffi::CString;
-use std::fmt;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{self, AtFlags, FileType, FlockOperation, Mode, OFlags, Stat};
 use rustix::net;
 
+use crate::error::{SyscallError, in_call};
 use crate::{Address, Datagram, Errno};
 
 /// When to remove a socket file that already exists at the path.
@@ -32,23 +32,6 @@ pub enum BindOutcome {
     Locked,
 }
 
-/// A failed system call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BindError {
-    /// The error number. `EADDRINUSE`, `EEXIST`, `ESTALE` and `EINVAL` may be this module's own.
-    pub errno: Errno,
-    /// Name of the system call.
-    pub syscall: &'static str,
-}
-
-impl fmt::Display for BindError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.syscall, self.errno)
-    }
-}
-
-impl std::error::Error for BindError {}
-
 /// Binds `socket` to `path`. The socket file gets exactly the permissions `mode`, whatever the
 /// umask.
 ///
@@ -70,7 +53,7 @@ pub fn bind_path(
     path: &Address,
     mode: u32,
     unlink: Unlink,
-) -> Result<BindOutcome, BindError> {
+) -> Result<BindOutcome, SyscallError> {
     bind_socket(socket.as_fd(), path, mode, unlink, |_| Ok(()))
 }
 
@@ -81,8 +64,8 @@ pub(crate) fn bind_socket(
     path: &Address,
     mode: u32,
     unlink: Unlink,
-    activate: impl FnOnce(BorrowedFd<'_>) -> Result<(), BindError>,
-) -> Result<BindOutcome, BindError> {
+    activate: impl FnOnce(BorrowedFd<'_>) -> Result<(), SyscallError>,
+) -> Result<BindOutcome, SyscallError> {
     let mode = Mode::from_raw_mode(mode) & PERMISSIONS;
     let (dir, name) = split(path)?;
     let dir = open_directory(&dir)?;
@@ -178,7 +161,7 @@ fn make_room(
     name: &CString,
     path: &Address,
     unlink: Unlink,
-) -> Result<(), BindError> {
+) -> Result<(), SyscallError> {
     let found = match fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) if !is_socket(&stat) => return Err(in_call("bind")(Errno::EXIST)),
         Ok(stat) => stat,
@@ -203,13 +186,13 @@ fn make_room(
 /// Returns whether no process has the socket open, which only the error `ECONNREFUSED` proves.
 ///
 /// A listener of another type fails with `EPROTOTYPE`, a connected datagram socket with `EPERM`.
-fn is_stale(path: &Address) -> Result<bool, BindError> {
+fn is_stale(path: &Address) -> Result<bool, SyscallError> {
     let probe = Datagram::new().map_err(in_call("socket"))?;
     Ok(probe.connect(path) == Err(Errno::CONNREFUSED))
 }
 
 /// Adds the permissions that the umask has removed.
-fn set_mode(dir: &OwnedFd, name: &CString, stat: &Stat, mode: Mode) -> Result<(), BindError> {
+fn set_mode(dir: &OwnedFd, name: &CString, stat: &Stat, mode: Mode) -> Result<(), SyscallError> {
     if Mode::from_raw_mode(stat.st_mode) & PERMISSIONS == mode {
         return Ok(());
     }
@@ -230,7 +213,7 @@ fn set_mode(dir: &OwnedFd, name: &CString, stat: &Stat, mode: Mode) -> Result<()
 
 /// Opens a directory for locking and for access to its files. If we may not read the directory, the
 /// descriptor only allows the latter.
-fn open_directory(dir: &CString) -> Result<OwnedFd, BindError> {
+fn open_directory(dir: &CString) -> Result<OwnedFd, SyscallError> {
     let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
     match fs::open(dir, flags | OFlags::RDONLY, NO_MODE) {
         Err(Errno::ACCESS) => fs::open(dir, flags | OFlags::PATH, NO_MODE),
@@ -240,7 +223,7 @@ fn open_directory(dir: &CString) -> Result<OwnedFd, BindError> {
 }
 
 /// Splits a path into its directory and the file name.
-fn split(path: &Address) -> Result<(CString, CString), BindError> {
+fn split(path: &Address) -> Result<(CString, CString), SyscallError> {
     let bytes = path.as_bytes();
     let (dir, name) = match bytes.iter().rposition(|&byte| byte == b'/') {
         None => (&b"."[..], bytes),
@@ -268,11 +251,6 @@ type Inode = (u64, u64);
 
 fn inode(stat: &Stat) -> Inode {
     (stat.st_dev, stat.st_ino)
-}
-
-/// Returns a conversion from an error number to the error of a system call.
-pub(crate) fn in_call(syscall: &'static str) -> impl Fn(Errno) -> BindError {
-    move |errno| BindError { errno, syscall }
 }
 
 const PERMISSIONS: Mode = Mode::from_raw_mode(0o7777);

@@ -14,6 +14,7 @@ use rustix::net::{
 };
 
 use crate::control::SEND_SPACE;
+use crate::error::{SyscallError, in_call};
 use crate::passpidfd::PassPidfd;
 use crate::receive::{next_is_empty, receive};
 use crate::{Address, Control, Errno, MAX_FDS, Received, sys};
@@ -79,27 +80,27 @@ impl Datagram {
     ///
     /// # Errors
     ///
-    /// The error number and the name of the system call: `EAGAIN` if the peer's backlog is full,
+    /// `EAGAIN` if the peer's backlog is full,
     /// `ECONNREFUSED`, `ENOENT`, `EPROTOTYPE` …
     pub fn connect_seqpacket(
         peer: &Address,
         local: Option<&Address>,
-    ) -> Result<Self, (Errno, &'static str)> {
+    ) -> Result<Self, SyscallError> {
         // connect(2) has no flag like MSG_DONTWAIT. O_NONBLOCK affects no other process, because
         // none has the socket yet.
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let fd = net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
-            .map_err(|errno| (errno, "socket"))?;
+            .map_err(in_call("socket"))?;
         if let Some(local) = local {
-            net::bind(&fd, local).map_err(|errno| (errno, "bind"))?;
+            net::bind(&fd, local).map_err(in_call("bind"))?;
         }
-        net::connect(&fd, peer).map_err(|errno| (errno, "connect"))?;
+        net::connect(&fd, peer).map_err(in_call("connect"))?;
         fcntl_getfl(&fd)
             .and_then(|flags| fcntl_setfl(&fd, flags - OFlags::NONBLOCK))
-            .map_err(|errno| (errno, "fcntl"))?;
+            .map_err(in_call("fcntl"))?;
         // With SO_PASSCRED set before connecting, the kernel would have bound the socket to an
         // abstract address.
-        Self::new_seqpacket(fd).map_err(|(errno, _)| (errno, "setsockopt"))
+        Self::new_seqpacket(fd).map_err(|(errno, _)| in_call("setsockopt")(errno))
     }
 
     /// Takes ownership of a Unix datagram or seqpacket socket that was created elsewhere. The

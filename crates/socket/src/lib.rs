@@ -4,8 +4,9 @@
 //! ([`Address`], [`Name`]), safe binding to a path ([`bind_path`]), files in memory ([`memfd`],
 //! [`Mapping`]), and the classification of received descriptors ([`Kind`]).
 //!
-//! No call blocks: each send and receive passes `MSG_DONTWAIT`. `O_NONBLOCK` is neither required
-//! nor changed, because it belongs to the open file description, which other processes may share.
+//! Sends and receives never block, because each passes `MSG_DONTWAIT`. They do not depend on
+//! `O_NONBLOCK` and do not change it: the flag belongs to the open file description, which other
+//! processes may share.
 //!
 //! `unsafe` is confined to `sys.rs` and `mapping.rs`.
 
@@ -13,6 +14,7 @@ mod address;
 mod bind;
 mod control;
 mod datagram;
+mod error;
 mod kind;
 mod listener;
 mod mapping;
@@ -25,9 +27,10 @@ mod stream;
 mod sys;
 
 pub use address::{Address, AddressError};
-pub use bind::{BindError, BindOutcome, Bound, Unlink, bind_path};
+pub use bind::{BindOutcome, Bound, Unlink, bind_path};
 pub use control::{Control, MAX_FDS};
 pub use datagram::Datagram;
+pub use error::SyscallError;
 pub use kind::{Description, Kind, describe, on_network_or_fuse};
 pub use listener::{Accepted, ListenOutcome, Listener};
 pub use mapping::Mapping;

@@ -7,7 +7,8 @@ use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::io::retry_on_intr;
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 
-use crate::bind::{BindError, BindOutcome, Bound, Unlink, bind_socket, in_call};
+use crate::bind::{BindOutcome, Bound, Unlink, bind_socket};
+use crate::error::{SyscallError, in_call};
 use crate::stream::set_tcp_options;
 use crate::{Address, Datagram, Errno, Name, Stream, TcpOptions};
 
@@ -53,7 +54,7 @@ impl Listener {
         kind: SocketType,
         backlog: i32,
         options: &TcpOptions,
-    ) -> Result<Self, BindError> {
+    ) -> Result<Self, SyscallError> {
         let listener = Self::new(name, kind)?;
         if listener.tcp {
             let fd = listener.as_fd();
@@ -78,7 +79,7 @@ impl Listener {
         mode: u32,
         unlink: Unlink,
         backlog: i32,
-    ) -> Result<ListenOutcome, BindError> {
+    ) -> Result<ListenOutcome, SyscallError> {
         let listener = Self::new(&Name::Unix(path.clone()), kind)?;
         let listen =
             |socket: BorrowedFd<'_>| net::listen(socket, backlog).map_err(in_call("listen"));
@@ -150,7 +151,7 @@ impl Listener {
         Name::of_socket(self.as_fd())
     }
 
-    fn new(name: &Name, kind: SocketType) -> Result<Self, BindError> {
+    fn new(name: &Name, kind: SocketType) -> Result<Self, SyscallError> {
         // accept4(2) has no flag like MSG_DONTWAIT. O_NONBLOCK affects no other process, because
         // none has the socket.
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;

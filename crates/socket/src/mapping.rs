@@ -18,7 +18,8 @@ pub struct Mapping {
 }
 
 impl Mapping {
-    /// Maps a file. Returns None if the file is empty, or not sealed against writing and shrinking.
+    /// Maps a file. Returns None if the file is empty, or if a seal against writing or shrinking is
+    /// missing.
     ///
     /// # Errors
     ///

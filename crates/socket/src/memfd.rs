@@ -2,7 +2,7 @@
 //!
 //! A peer can make a read from a descriptor block indefinitely: it may send a pipe, or a file on a
 //! file server that it controls. Only files in memory (memfds and files on a tmpfs) support seals,
-//! even if none is set. So this module reads a file only if `F_GET_SEALS` succeeds.
+//! so this module reads a file only if `F_GET_SEALS` succeeds, whichever seals are set.
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -7,7 +7,7 @@ use rustix::net::{self, AddressFamily, SocketAddrAny};
 
 use crate::{Address, Errno, sys};
 
-/// The address of a Unix or TCP socket.
+/// The address of a Unix or TCP socket, as getsockname(2) returns it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Name {
     /// The address of a Unix socket.

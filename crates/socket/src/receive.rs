@@ -1,4 +1,4 @@
-//! Receiving, as sockets of all types do it.
+//! Receiving from sockets of all types.
 
 use std::io::IoSliceMut;
 use std::mem::ManuallyDrop;
@@ -43,14 +43,14 @@ pub(crate) fn receive(
         len: message.bytes,
         truncated: message.flags.contains(ReturnFlags::TRUNC),
         fds_truncated: message.flags.contains(ReturnFlags::CTRUNC),
-        // Control messages of any kind come only with a message.
+        // A control message arrives only with a message, so this is not the end.
         end: !ancillary.any && message.bytes == 0,
         credentials: ancillary.credentials,
     };
     Ok((received, message.address))
 }
 
-/// Returns whether a receive would succeed now and yield no byte. The queue is left unchanged.
+/// Returns whether a receive would succeed now and return 0 bytes. Removes nothing from the queue.
 pub(crate) fn next_is_empty(fd: &OwnedFd) -> Result<bool, Errno> {
     let mut byte = [0];
     // Without a buffer for control messages, the kernel installs no descriptors.

@@ -14,6 +14,7 @@ use rustix::net::{
 };
 
 use crate::control::SEND_SPACE;
+use crate::error::{SyscallError, in_call};
 use crate::passpidfd::PassPidfd;
 use crate::receive::{next_is_empty, receive};
 use crate::{Control, Errno, MAX_FDS, Name, Received, sys};
@@ -113,33 +114,33 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// The error number and the name of the system call: `EAGAIN` if the backlog of a Unix socket
+    /// `EAGAIN` if the backlog of a Unix socket
     /// is full, `ECONNREFUSED`, `ENOENT`, `EPROTOTYPE`, `ENETUNREACH` …
     pub fn connect(
         peer: &Name,
         local: Option<&Name>,
         options: &TcpOptions,
-    ) -> Result<Connect, (Errno, &'static str)> {
+    ) -> Result<Connect, SyscallError> {
         // connect(2) has no flag like MSG_DONTWAIT. O_NONBLOCK affects no other process, because
         // none has the socket yet.
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let fd = net::socket_with(peer.family(), SocketType::STREAM, flags, None)
-            .map_err(|errno| (errno, "socket"))?;
+            .map_err(in_call("socket"))?;
         let stream = Self::new(fd, peer.is_tcp());
-        stream.set_options(options).map_err(|errno| (errno, "setsockopt"))?;
+        stream.set_options(options).map_err(in_call("setsockopt"))?;
         if let Some(local) = local {
-            local.bind(stream.as_fd()).map_err(|errno| (errno, "bind"))?;
+            local.bind(stream.as_fd()).map_err(in_call("bind"))?;
         }
         // After EINTR the kernel continues to connect, as after EINPROGRESS.
         match peer.connect(stream.as_fd()) {
             Ok(()) => {
-                stream.finish_connect().map_err(|errno| (errno, "fcntl"))?;
+                stream.finish_connect().map_err(in_call("fcntl"))?;
                 Ok(Connect { stream, connecting: false })
             }
             Err(Errno::INPROGRESS | Errno::INTR) if stream.tcp => {
                 Ok(Connect { stream, connecting: true })
             }
-            Err(errno) => Err((errno, "connect")),
+            Err(errno) => Err(in_call("connect")(errno)),
         }
     }
 

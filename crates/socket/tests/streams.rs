@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use fdwire_socket::{
     Accepted, Address, Connect, Control, Errno, ListenOutcome, Listener, Name, Received,
-    SocketType, Stream, TcpOptions, Unlink, peer_credentials,
+    SocketType, Stream, SyscallError, TcpOptions, Unlink, peer_credentials,
 };
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
@@ -88,7 +88,7 @@ fn a_full_backlog_fails_at_once_and_connected_sockets_lack_o_nonblock() {
             Err(error) => break error,
         }
     };
-    assert_eq!(error, (Errno::AGAIN, "connect"));
+    assert_eq!(error, SyscallError { errno: Errno::AGAIN, syscall: "connect" });
     assert!(!fcntl_getfl(&connected[0]).unwrap().contains(OFlags::NONBLOCK));
     let accepted = accept(&listener);
     assert!(!fcntl_getfl(&accepted).unwrap().contains(OFlags::NONBLOCK));

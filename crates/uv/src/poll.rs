@@ -124,9 +124,8 @@ impl Poll {
 }
 
 unsafe extern "C" fn readable(handle: *mut Handle, _status: c_int, _events: c_int) {
-    // The status is an error only if the descriptor is not pollable any more. The callee then finds
-    // nothing ready, so no handling is needed.
-    // SAFETY: libuv passes the handle that `start` has initialised.
+    // The status can be ignored: it is an error only if polling fails, and the callee checks for
+    // ready sockets itself. SAFETY: libuv passes the handle that `start` has initialised.
     let data = unsafe { uv_handle_get_data(handle) }.cast::<Data>();
     // SAFETY: `start` has set the data to a leaked box, which only `closed` frees. libuv calls
     // `closed` in a later phase of the loop.

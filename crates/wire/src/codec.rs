@@ -1,4 +1,4 @@
-//! The choice of a stream codec by protocol, and the types of the contract that all codecs meet.
+//! The choice of a stream codec by protocol. Also re-exports the public types of the contract.
 
 use alloc::vec::Vec;
 

@@ -126,7 +126,7 @@ pub enum Step {
     },
     /// Bytes between frames, which the protocol ignores.
     Noise {
-        /// Their number.
+        /// Number of bytes.
         consumed: usize,
     },
 }

@@ -11,7 +11,7 @@ use super::block::{Masks, Strings};
 pub fn elements(array: &[u8]) -> Elements<'_> {
     let inner = array.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]")).unwrap_or(b"");
     Elements {
-        ahead: inner,
+        unscanned: inner,
         inner,
         finished: inner.is_empty(),
         start: 0,
@@ -28,14 +28,14 @@ pub struct Elements<'a> {
     /// The bytes between the outermost brackets.
     inner: &'a [u8],
     /// The part of `inner` that has not been scanned.
-    ahead: &'a [u8],
+    unscanned: &'a [u8],
     /// Offset in `inner` of the next element.
     start: usize,
     /// Offset in `inner` of the last scanned block.
     block: usize,
     /// Mask of the top-level commas in that block that end an element not yet returned.
     commas: u64,
-    /// Nesting depth at the start of `ahead`.
+    /// Nesting depth at the start of `unscanned`.
     depth: i64,
     strings: Strings,
     finished: bool,
@@ -47,7 +47,7 @@ impl<'a> Iterator for Elements<'a> {
     #[inline]
     fn next(&mut self) -> Option<&'a [u8]> {
         while self.commas == 0 {
-            if self.ahead.is_empty() {
+            if self.unscanned.is_empty() {
                 return self.last_element();
             }
             self.scan();
@@ -74,12 +74,12 @@ impl<'a> Elements<'a> {
     /// Finds the top-level commas in the next block.
     #[inline]
     fn scan(&mut self) {
-        self.block = self.inner.len() - self.ahead.len();
-        let masks = if let Some((block, ahead)) = self.ahead.split_first_chunk() {
-            self.ahead = ahead;
+        self.block = self.inner.len() - self.unscanned.len();
+        let masks = if let Some((block, unscanned)) = self.unscanned.split_first_chunk() {
+            self.unscanned = unscanned;
             Masks::of_block(block)
         } else {
-            self.ahead = &[];
+            self.unscanned = &[];
             Masks::of_tail(self.inner)
         };
         let outside = !self.strings.mask(&masks);

@@ -1,4 +1,4 @@
-//! Binding never takes the path of a socket in use, and leaves no socket file behind.
+//! Binding replaces a file only as `Unlink` permits, and leaves no socket file behind.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -11,9 +11,11 @@ use std::sync::Barrier;
 use std::thread;
 
 use common::{TestDir, address, recv};
-use fdwire_socket::{Address, BindError, BindOutcome, Bound, Datagram, Errno, Unlink, bind_path};
+use fdwire_socket::{
+    Address, BindOutcome, Bound, Datagram, Errno, SyscallError, Unlink, bind_path,
+};
 
-fn bind(socket: &Datagram, path: &Path, unlink: Unlink) -> Result<Bound, BindError> {
+fn bind(socket: &Datagram, path: &Path, unlink: Unlink) -> Result<Bound, SyscallError> {
     match bind_path(socket, &address(path), 0o600, unlink)? {
         BindOutcome::Bound(bound) => Ok(bound),
         BindOutcome::Locked => panic!("the directory is locked"),
@@ -104,10 +106,10 @@ fn an_error_names_the_system_call() {
     let socket = Datagram::new().unwrap();
     let error = |name: &Address| bind_path(&socket, name, 0o600, Unlink::Stale).unwrap_err();
     let missing = error(&address(&dir.join("missing/sock")));
-    assert_eq!(missing, BindError { errno: Errno::NOENT, syscall: "open" });
+    assert_eq!(missing, SyscallError { errno: Errno::NOENT, syscall: "open" });
     assert!(missing.to_string().starts_with("open: "));
     for name in [Address::UNNAMED, Address::from_bytes(b"\0abstract").unwrap()] {
-        assert_eq!(error(&name), BindError { errno: Errno::INVAL, syscall: "bind" });
+        assert_eq!(error(&name), SyscallError { errno: Errno::INVAL, syscall: "bind" });
     }
 }
 
@@ -116,7 +118,7 @@ fn a_socket_that_is_already_bound_creates_no_second_file() {
     let dir = TestDir::new();
     let (socket, bound) = new_bound(&dir.join("first"), Unlink::Stale).unwrap();
     let again = bind(&socket, &dir.join("second"), Unlink::Stale).unwrap_err();
-    assert_eq!(again, BindError { errno: Errno::INVAL, syscall: "bind" });
+    assert_eq!(again, SyscallError { errno: Errno::INVAL, syscall: "bind" });
     assert!(is_absent(&dir.join("second")));
     drop(bound);
 }
