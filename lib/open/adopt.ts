@@ -61,21 +61,27 @@ export function checkUnowned(call: string, fd: number): void {
   throw new TypeError(`${call}: descriptor ${fd} belongs to ${how}`)
 }
 
-/** Checks that a descriptor is the socket that is needed, and says in which family. */
+/**
+ * Describes a socket and checks that it is one that the caller can use. `needed` is what errors ask for.
+ *
+ * # Errors
+ * ERR_FDWIRE_NOT_A_SOCKET, ERR_FDWIRE_WRONG_SOCKET, EBADF.
+ */
 export function describeSocket(
   fd: number,
   needed: string,
   isRight: (found: SocketDescription) => boolean,
-): Target {
+): SocketDescription & { family: Target } {
   const found = environment.describe(fd)
   if (found.errno !== 0) throw notASocket(fd, found.errno, needed)
-  if (found.family === 'other' || !isRight(found)) {
+  const { family } = found
+  if (family === 'other' || !isRight(found)) {
     throw new FdwireError(
       'ERR_FDWIRE_WRONG_SOCKET',
       `Descriptor ${fd} is a ${environment.kindOf(fd)}: ${needed}`,
     )
   }
-  return found.family
+  return { ...found, family }
 }
 
 function adoptFd<V>(fd: number, options: object, { protocol, type }: CheckedOptions): Channel<V> {
@@ -83,8 +89,8 @@ function adoptFd<V>(fd: number, options: object, { protocol, type }: CheckedOpti
   const needed = `${protocol} over ${type} needs ${sort}`
   const isRight = (found: SocketDescription) =>
     found.type === type && !found.listening && (type === 'stream' || found.family === 'unix')
-  const target = describeSocket(fd, needed, isRight)
-  const checked = checkOptions('adopt', options, undefined, target)
+  const { family } = describeSocket(fd, needed, isRight)
+  const checked = checkOptions('adopt', options, undefined, family)
   const { head } = checked
   const outcome =
     type !== 'stream'

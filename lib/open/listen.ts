@@ -75,11 +75,11 @@ export function listenOn<C extends Channel>(
   checkDescriptor('listen', fd)
   checkUnowned('listen', fd)
   const { protocol, type } = asked
-  const target = describeSocket(
+  const { family } = describeSocket(
     fd,
     `${protocol} over ${type} needs a listening ${type} socket`,
     found => found.type === type && found.listening,
   )
-  const checked = checkOptions('listen', options, address, target)
+  const checked = checkOptions('listen', options, address, family)
   return new Listener(indexOf(environment.adoptListener(fd, checked)), checked)
 }

@@ -220,6 +220,20 @@ export function errorCode(error: unknown): string | undefined {
   return (error as { code?: string } | null | undefined)?.code
 }
 
+/** The codes of errors with which sending fails if the socket has no open peer. */
+const DISCONNECTED: readonly unknown[] = [
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ENOTCONN',
+  'EPIPE',
+  'ERR_FDWIRE_CLOSED',
+]
+
+/** Whether sending failed because the socket has no open peer, or is closed. */
+export function isDisconnected(error: unknown): boolean {
+  return DISCONNECTED.includes(errorCode(error))
+}
+
 /** A kernel's error in the shape that Node gives its own. */
 export interface SystemError extends Error {
   /** The kernel's name for it, as `'ECONNREFUSED'`. */

@@ -232,7 +232,7 @@ describe('a client that is stopped', () => {
 describe('a service that says what nobody can place', () => {
   it.each([
     [{}, 'message empty'],
-    [5, 'message is no object'],
+    [5, 'message is not an object'],
     [{ type: '', data: { a: 1 } }, "'type' field missing"],
   ])('%j: the connection is given up', async (message, why) => {
     const [client, socket] = clientAndSocket()

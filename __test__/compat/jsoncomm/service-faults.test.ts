@@ -97,8 +97,8 @@ describe('a service', () => {
       'Error: null',
       'Error: 5',
       'Error: Symbol(odd)',
-      'Error: An exception that can not be told',
-      'Error: An exception that can not be told',
+      'Error: An exception that cannot be read',
+      'Error: An exception that cannot be read',
     ])
     await client.stop()
     await serving
@@ -163,9 +163,9 @@ describe('a service', () => {
     ])
     await service.socket.close()
     await a.close()
-    expect(() => Service.fromArgs([])).toThrow(/there is no --service-fd/)
-    expect(() => Service.fromArgs(['--service-fd', '3'])).toThrow(/there is no --service-id/)
-    expect(() => Service.fromArgs(['--service-id'])).toThrow(/there is no --service-id/)
+    expect(() => Service.fromArgs([])).toThrow(/^--service-fd is missing/)
+    expect(() => Service.fromArgs(['--service-fd', '3'])).toThrow(/^--service-id is missing/)
+    expect(() => Service.fromArgs(['--service-id'])).toThrow(/^--service-id is missing/)
     expect(() => Service.fromArgs(['--service-fd', 'x', '--service-id', 'i'])).toThrow(/not 'x'/)
   })
 })
@@ -219,7 +219,7 @@ describe('a manager', () => {
       client.exited?.then(() => order.push(id))
       await client.call('echo')
     }
-    await expect(manager.start('true', [], { id: 'two' })).rejects.toThrow(/'two' already/)
+    await expect(manager.start('true', [], { id: 'two' })).rejects.toThrow(/'two' already exists/)
     await expect(manager.start('/nowhere/at/all')).rejects.toEqual(errorWithCode('ENOENT'))
     const late = manager.start('true', [], { id: 'late' })
     await manager[Symbol.asyncDispose]()

@@ -122,7 +122,7 @@ describe.each<Language>(['Node', 'Python'])('our client of a service in %s', lan
     const [first, second] = await Promise.all(calls.map(call => call.catch(error => error)))
     expect(first).toMatchObject({ name: 'ProtocolError', code: 'ERR_FDWIRE_CLOSED', fault: 'peer' })
     expect(first.message).toBe(
-      "message empty: the service has ended before it replied to 'signal_and_hang' (killed by SIGKILL)",
+      "message empty: the service ended before it replied to 'signal_and_hang' (killed by SIGKILL)",
     )
     expect(second).toMatchObject({ name: 'ProtocolError', code: 'ERR_FDWIRE_CLOSED' })
     expect(await client.stop()).toEqual({ code: null, signal: 'SIGKILL' })
@@ -131,7 +131,7 @@ describe.each<Language>(['Node', 'Python'])('our client of a service in %s', lan
   it('an exit in the middle of a call says so', async () => {
     const client = await startService(language)
     await expect(client.call('exit', [3])).rejects.toThrow(/'exit' \(exit code 3\)$/)
-    await expect(client.call('echo')).rejects.toThrow(/message empty: the service has ended/)
+    await expect(client.call('echo')).rejects.toThrow(/message empty: the service ended/)
     expect(await client.stop()).toEqual({ code: 3, signal: null })
   })
 
@@ -250,11 +250,11 @@ describe('a client in Python of our service', () => {
     expect(await told({ type: '', data: { a: 1 } })).toBe("'type' field missing")
     expect(await told({ type: 'method', data: {} })).toBe("'data' field missing")
     expect(await told({ type: 'method', data: { args: [] } })).toBe("'name' field missing")
-    expect(await told({ type: 'method', data: { name: 5 } })).toBe("'name' field is no string")
+    expect(await told({ type: 'method', data: { name: 5 } })).toBe("'name' field is not a string")
     expect(await told({ type: 'signal', data: { reply: 1 } })).toBe('unknown message type: signal')
-    expect(await told('text')).toBe('message is no object')
-    expect(await told(5)).toBe('message is no object')
-    expect(await told([1])).toBe('message is no object')
+    expect(await told('text')).toBe('message is not an object')
+    expect(await told(5)).toBe('message is not an object')
+    expect(await told([1])).toBe('message is not an object')
     expect((await peer.request({ op: 'raw', text: 'no json', count: 3 })).data).toMatchObject({
       name: 'ProtocolError',
       value: expect.stringContaining('JSON'),

@@ -1,13 +1,12 @@
-import { FdwireError } from '../../util/errors.js'
+import { FdwireError, nameErrorClass } from '../../util/errors.js'
 
-/** A message is none of the service protocol, or the service has ended instead of sending one. */
+/**
+ * The peer has sent a message that violates the service protocol (ERR_FDWIRE_BAD_BODY), or has closed
+ * instead of sending one (ERR_FDWIRE_CLOSED).
+ */
 export class ProtocolError extends FdwireError {
   static {
-    Object.defineProperty(ProtocolError.prototype, 'name', {
-      value: 'ProtocolError',
-      configurable: true,
-      writable: true,
-    })
+    nameErrorClass(ProtocolError, 'ProtocolError')
   }
 
   constructor(
@@ -19,11 +18,11 @@ export class ProtocolError extends FdwireError {
   }
 }
 
-/** A service has answered a call with an exception. Its `name` is that of the exception. */
+/** A service has answered a call with an exception. `name` is the name of the exception there. */
 export class RemoteError extends FdwireError {
   /** The text of the exception. */
   readonly value: string
-  /** Where it came from, in the words of the service's language. */
+  /** The stack trace of the exception, in the format of the service's language. */
   readonly backtrace: string
 
   constructor(name: string, value: string, backtrace: string) {

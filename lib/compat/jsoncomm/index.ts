@@ -1,7 +1,15 @@
-/** jsoncomm in the words of its original: JSON messages with descriptors between processes. */
+/** The API of osbuild's `jsoncomm` and of its services: JSON messages with descriptors. */
 
 export { FdSet } from '../../fds/fdset.js'
 export { ProtocolError, RemoteError } from './errors.js'
+export type {
+  ClientOptions,
+  FromFdOptions,
+  PairOptions,
+  Received,
+  SendOptions,
+  ServerOptions,
+} from './options.js'
 export {
   type Dispatched,
   Service,
@@ -17,11 +25,3 @@ export {
 export { ServiceManager } from './service-manager.js'
 export type { Exit, StartOptions } from './service-process.js'
 export { Socket } from './socket.js'
-export type {
-  ClientOptions,
-  FromFdOptions,
-  PairOptions,
-  Received,
-  SendOptions,
-  ServerOptions,
-} from './socket-options.js'

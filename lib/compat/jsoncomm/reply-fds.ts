@@ -1,9 +1,10 @@
 import { closeSync } from 'node:fs'
+import { isOwned } from '../../fds/descriptors.js'
 import { FdSet } from '../../fds/fdset.js'
-import { environment } from '../../native/environment.js'
+import { describeValue } from '../../util/checks.js'
 import { isDescriptor } from '../../util/descriptor.js'
 
-/** What is closed by itself: a FileHandle. */
+/** A descriptor whose owner closes it: a FileHandle. */
 interface Closable {
   readonly fd: number
   close(): unknown
@@ -12,20 +13,21 @@ interface Closable {
 /** The descriptors of a reply: an `FdSet`, or an iterable of numbers and FileHandles. */
 export type ServiceFds = FdSet | Iterable<number | Closable>
 
-/** Descriptors that go with a reply, and are closed when that is sent, or can't be. */
+/** The descriptors of a reply, which are closed after the reply was sent or could not be sent. */
 export class ReplyFds {
   #fds: FdSet | (number | Closable)[] = []
 
-  /** What `send` takes. */
+  /** The descriptors, as `send` takes them. */
   get sources(): FdSet | (number | Closable)[] {
     return this.#fds
   }
 
   /**
-   * Takes over what a dispatch has returned; undefined and null are none.
+   * Takes over the descriptors that `dispatch` has returned; none for undefined and null.
    *
    * # Errors
-   * TypeError for what is none of these; those of the list that are, are closed all the same.
+   * TypeError for any other value. Valid elements of an invalid iterable are taken over all the same, so
+   * that `close` closes them.
    */
   take(fds: unknown): void {
     if (fds === undefined || fds === null) return
@@ -34,18 +36,20 @@ export class ReplyFds {
       return
     }
     if (typeof fds !== 'object' || !(Symbol.iterator in fds)) {
-      throw new TypeError('The fds of a reply are an FdSet or an array of descriptors')
+      throw new TypeError(
+        `The fds of a reply must be an FdSet or an iterable of descriptors, not ${describeValue(fds)}`,
+      )
     }
     const all = [...(fds as Iterable<unknown>)]
-    const ours = all.filter(isOurs)
-    this.#fds = ours
-    if (ours.length === all.length) return
+    const valid = all.filter(isClosable)
+    this.#fds = valid
+    if (valid.length === all.length) return
     throw new TypeError(
-      'The fds of a reply are numbers and FileHandles, which are closed when it is sent',
+      'The fds of a reply must be numbers and FileHandles, which are closed after it was sent',
     )
   }
 
-  /** Closes them, all but those that somebody else owns. */
+  /** Closes the descriptors, except numbers that an FdSet or a channel owns, and stdio. */
   async close(): Promise<void> {
     const fds = this.#fds
     this.#fds = []
@@ -54,28 +58,27 @@ export class ReplyFds {
   }
 }
 
-/** Closes a set, whatever was done to its numbers behind its back. */
+/** Closes a set. Ignores descriptors that were closed by number, without the set. */
 export function closeSet(fds: FdSet): void {
   try {
     fds.close()
   } catch {
-    // All of it is closed; a number that was only lent is not open any more.
+    // The set has closed all others.
   }
 }
 
-function isOurs(fd: unknown): fd is number | Closable {
+function isClosable(fd: unknown): fd is number | Closable {
   if (typeof fd === 'number') return true
   const { fd: number, close } = (fd ?? {}) as Partial<Closable>
-  // A net.Socket or a server has a descriptor too, but no number of it that is its own to close.
+  // A net.Socket or net.Server has a handle with a descriptor, but no `fd` of its own to close.
   return typeof number === 'number' && typeof close === 'function'
 }
 
 async function closeOne(fd: number | Closable): Promise<void> {
   try {
     if (typeof fd !== 'number') await fd.close()
-    // Lent by a set or a channel, which close it themselves; and stdio is the whole process's.
-    else if (isDescriptor(fd) && fd > 2 && environment.ownerOf(fd) === '') closeSync(fd)
+    else if (isDescriptor(fd) && fd > 2 && !isOwned(fd)) closeSync(fd)
   } catch {
-    // That it is not open has been told by sending it.
+    // It is not open. Sending the reply has failed for the same reason.
   }
 }

@@ -1,7 +1,12 @@
 const ID = '--service-id'
 const FD = '--service-fd'
 
-/** The options of a service's command line; everything else is `args`, in its order. */
+/**
+ * Parses the command line of a service. `args` are all other arguments, in their order.
+ *
+ * # Errors
+ * TypeError for a missing option, and for a descriptor that is not a number.
+ */
 export function parseServiceArgs(argv: readonly string[]): {
   id: string
   fd: number
@@ -13,19 +18,19 @@ export function parseServiceArgs(argv: readonly string[]): {
     const arg = argv[at] as string
     const [, name, value] = /^(--service-id|--service-fd)(?:=(.*))?$/s.exec(arg) ?? []
     if (name === undefined) args.push(arg)
-    else found.set(name, value ?? needed(name, argv[++at]))
+    else found.set(name, value ?? required(name, argv[++at]))
   }
-  const fd = needed(FD, found.get(FD))
+  const fd = required(FD, found.get(FD))
   if (!/^\d+$/.test(fd)) throw new TypeError(`${FD} must be a descriptor's number, not '${fd}'`)
-  return { id: needed(ID, found.get(ID)), fd: Number(fd), args }
+  return { id: required(ID, found.get(ID)), fd: Number(fd), args }
 }
 
-/** The command line that `parseServiceArgs` understands. */
+/** Returns the arguments that `parseServiceArgs` parses. */
 export function serviceArgs(id: string, fd: number): string[] {
   return [ID, id, FD, String(fd)]
 }
 
-function needed(name: string, value: string | undefined): string {
+function required(name: string, value: string | undefined): string {
   if (value !== undefined) return value
-  throw new TypeError(`A service is started with ${ID} ID ${FD} FD, and there is no ${name}`)
+  throw new TypeError(`${name} is missing: start a service with ${ID} ID ${FD} FD`)
 }

@@ -1,17 +1,16 @@
-import { collectFds, type FdSource } from '../../fds/borrow.js'
-import { FdSet } from '../../fds/fdset.js'
-import { environment } from '../../native/environment.js'
-import type { checkWait } from '../../options/check.js'
-import { abortError, systemError, timeoutError } from '../../util/errors.js'
+import type { FdSource } from '../../fds/borrow.js'
+import { duplicateFds } from '../../fds/descriptors.js'
+import type { FdSet } from '../../fds/fdset.js'
+import { startLimits, type WaitLimits } from '../../util/wait.js'
 import { encoderOf } from '../../wire/encode.js'
 
-// biome-ignore lint/suspicious/noExplicitAny: what JSON.parse gives
+// biome-ignore lint/suspicious/noExplicitAny: the type of JSON.parse
 type Json = any
 
-/** Who is told of signals; their descriptors are closed when it is done, unless it takes them. */
+/** Handles a signal. `fds` are closed when it has returned or its promise has settled: take the others. */
 export type OnSignal = (value: Json, fds: FdSet) => unknown
 
-/** What a call gives. */
+/** The reply to a call. */
 export interface Reply {
   value: Json
   fds: FdSet
@@ -19,23 +18,20 @@ export interface Reply {
 
 const toJson = encoderOf('json')
 
-/** The most descriptors of a message. */
-const MAX_FDS = 253
-
-/** A call: on its way, or in the line. */
+/** A call that waits for its turn or for its reply. */
 export class Call {
   readonly method: string
   readonly onSignal: OnSignal | undefined
-  /** What it gives. */
   readonly reply: Promise<Reply>
   #message: object
+  /** The caller's descriptors. */
   #fds: FdSet | Iterable<FdSource> | undefined
-  /** Duplicates of them, while it waits in the line. */
-  #kept: FdSet | undefined
-  #settled = false
+  /** Duplicates of them, for a call that waits for its turn. */
+  #duplicates: FdSet | undefined
+  #isSettled = false
   #resolve!: (reply: Reply) => void
   #reject!: (error: unknown) => void
-  #cleanUp = () => {}
+  #stopLimits = () => {}
 
   constructor(
     method: string,
@@ -53,9 +49,9 @@ export class Call {
     })
   }
 
-  /** Whether nobody waits for it any more. */
-  get settled(): boolean {
-    return this.#settled
+  /** Whether the call has resolved or rejected: its reply is dropped. */
+  get isSettled(): boolean {
+    return this.#isSettled
   }
 
   get message(): object {
@@ -63,74 +59,48 @@ export class Call {
   }
 
   get fds(): FdSet | Iterable<FdSource> | undefined {
-    return this.#kept ?? this.#fds
+    return this.#duplicates ?? this.#fds
   }
 
   /**
-   * Makes copies of everything that is the caller's, since it has to wait for its turn.
+   * Copies the caller's arguments and descriptors, for a call that waits for its turn.
    *
    * # Errors
-   * Those of `send` that don't depend on the socket.
+   * Those of `send` that do not depend on the socket.
    */
-  keep(): void {
+  copyArguments(): void {
     this.#message = JSON.parse(toJson(this.#message) as string)
-    if (this.#fds !== undefined) this.#kept = duplicate(this.#fds)
+    if (this.#fds !== undefined) this.#duplicates = duplicateFds(this.#fds)
     this.#fds = undefined
   }
 
-  /** Closes the copies. */
-  release(): void {
-    this.#kept?.close()
-    this.#kept = undefined
+  /** Closes the duplicates. */
+  releaseFds(): void {
+    this.#duplicates?.close()
+    this.#duplicates = undefined
     this.#fds = undefined
   }
 
-  /** Bounds the time that somebody waits. */
-  bound({ timeout, signal }: ReturnType<typeof checkWait>): void {
-    if (timeout === 0 && signal === undefined) return
-    const onAbort = () => this.reject(abortError(signal as AbortSignal))
-    const late = () => this.reject(timeoutError(`${this.method}: no reply came`, timeout))
-    // The socket keeps the process alive: a time limit alone shall not.
-    const timer = timeout > 0 ? setTimeout(late, timeout).unref() : undefined
-    signal?.addEventListener('abort', onAbort, { once: true })
-    this.#cleanUp = () => {
-      clearTimeout(timer)
-      signal?.removeEventListener('abort', onAbort)
-    }
+  /** Rejects the call at its timeout or when its signal is aborted. */
+  startLimits(limits: WaitLimits): void {
+    const late = `No reply to ${this.method} arrived`
+    this.#stopLimits = startLimits(limits, { late }, error => this.reject(error))
   }
 
-  /** The reply is there; whoever has given up gets none. */
   resolve(reply: Reply): void {
-    if (this.#settled) reply.fds.close()
+    if (this.#isSettled) reply.fds.close()
     this.#settle()
     this.#resolve(reply)
   }
 
-  /** It has failed, or was given up. */
   reject(error: unknown): void {
     this.#settle()
     this.#reject(error)
   }
 
   #settle(): void {
-    this.#settled = true
-    this.#cleanUp()
-    this.release()
-  }
-}
-
-function duplicate(fds: FdSet | Iterable<FdSource>): FdSet {
-  const numbers = new Int32Array(MAX_FDS)
-  const own: number[] = []
-  try {
-    for (const fd of numbers.subarray(0, collectFds(fds, numbers))) {
-      const copy = environment.duplicate(fd)
-      if (copy < 0) throw systemError(copy, 'fcntl')
-      own.push(copy)
-    }
-    return FdSet.from(own)
-  } catch (error) {
-    for (const fd of own) environment.closeDuplicate(fd)
-    throw error
+    this.#isSettled = true
+    this.#stopLimits()
+    this.releaseFds()
   }
 }

@@ -3,9 +3,10 @@ import type { FdSource } from '../../fds/borrow.js'
 import type { FdSet } from '../../fds/fdset.js'
 import { checkCallOptions, checkTimeout, checkWait, type WaitOptions } from '../../options/check.js'
 import { checkFunction, describeValue } from '../../util/checks.js'
-import { FdwireError } from '../../util/errors.js'
+import { errorCode, FdwireError } from '../../util/errors.js'
 import { Queue } from '../../util/queue.js'
 import { ProtocolError, RemoteError } from './errors.js'
+import type { Received } from './options.js'
 import { closeSet } from './reply-fds.js'
 import { Call, type OnSignal, type Reply } from './service-call.js'
 import {
@@ -16,45 +17,49 @@ import {
   isFalsy,
 } from './service-messages.js'
 import { type Exit, ServiceProcess, type StartOptions } from './service-process.js'
-import { checkCarrier, type Socket } from './socket.js'
-import type { Received } from './socket-options.js'
+import { checkServiceSocket, type Socket } from './socket.js'
 
 export type { OnSignal, Reply } from './service-call.js'
 
-/** Options of `call`; `timeout` (ms, 0: none) includes the wait for calls before it. */
+/** Options of `call`. `timeout` (ms, default 0: no limit) includes the wait for earlier calls. */
 export interface CallOptions extends WaitOptions {
-  /** Who is told of signals; the next one comes when it is done, the promise it returns included. */
+  /**
+   * Handles the signals that arrive before the reply; without it they are dropped. The next message is
+   * handled after it has returned or its promise has settled.
+   */
   onSignal?: OnSignal | undefined
 }
 
 /** Options of `callWithFds`. */
 export interface CallWithFdsOptions extends CallOptions {
-  /** Descriptors to send along; they are borrowed. */
+  /** Descriptors to send with the call. They are borrowed: the caller still owns them. */
   fds?: FdSet | Iterable<FdSource> | undefined
 }
 
-/** How long a service may take to end (ms). */
+/** How long a service may take to exit after its socket was closed (ms). */
 const STOP_TIMEOUT = 10_000
 
-/** How long an error waits for the end of the process that it tells of (ms). */
-const PATIENCE = 1_000
+/** How long an error waits for the exit of the process that it describes (ms). */
+const EXIT_TIMEOUT = 1_000
 
-/** What sending fails with when the service is gone. */
-const GONE = new Set(['EPIPE', 'ECONNRESET', 'ERR_FDWIRE_CLOSED'])
+/** The codes of errors with which sending fails after the service has closed its socket. */
+const SERVICE_CLOSED: readonly unknown[] = ['EPIPE', 'ECONNRESET', 'ERR_FDWIRE_CLOSED']
 
 /**
- * Calls the methods of a service, which is a process of its own as a rule.
+ * Calls the methods of a service, which usually runs in its own process.
  *
- * The protocol has one call under way: further ones wait for their turn, in order. A call that is
- * given up (`timeout`, `signal`) keeps its turn until its reply has come, which is dropped.
+ * The protocol allows one call in flight: further calls wait for their turn, in order. A call that was
+ * given up (`timeout`, `signal`) keeps its turn until its reply arrives, which is dropped.
  */
 export class ServiceClient {
   /** The socket to the service. */
   readonly socket: Socket
   readonly #process: ServiceProcess | undefined
-  readonly #waiting = new Queue<Call>()
-  #running: Call | undefined
-  /** Why no call is possible any more, where that isn't the service's end. */
+  /** Calls that wait for their turn. */
+  readonly #queue = new Queue<Call>()
+  /** The call in flight. */
+  #current: Call | undefined
+  /** Why no call is possible any more, if the service has violated the protocol. */
   #broken: ProtocolError | undefined
   #stopping: Promise<Exit | null> | undefined
 
@@ -66,7 +71,7 @@ export class ServiceClient {
   /**
    * Starts a service: `command args… --service-id ID --service-fd FD extra…`.
    *
-   * It has one end of a pair of sockets as descriptor FD, and /dev/null as stdin.
+   * Descriptor FD of the child process is one end of a socket pair; its stdin is /dev/null.
    *
    * # Errors
    * Those of `child_process.spawn`: ENOENT, EACCES …
@@ -80,33 +85,38 @@ export class ServiceClient {
     return new ServiceClient(socket, process)
   }
 
-  /** A client on a connected seqpacket socket, which is the client's from then on. */
+  /**
+   * Makes a client on a connected seqpacket socket, which the client owns afterwards.
+   *
+   * # Errors
+   * TypeError for another socket.
+   */
   static over(socket: Socket): ServiceClient {
-    return new ServiceClient(checkCarrier('ServiceClient.over', socket))
+    return new ServiceClient(checkServiceSocket('ServiceClient.over', socket))
   }
 
-  /** What the service is called; undefined where others have started it. */
+  /** The name of the service; undefined unless the client has started it. */
   get id(): string | undefined {
     return this.#process?.id
   }
 
-  /** The process of the service; undefined where others have started it. */
+  /** The process of the service; undefined unless the client has started it. */
   get child(): ChildProcess | undefined {
     return this.#process?.child
   }
 
-  /** Resolves when the process has ended; undefined where others have started it. */
+  /** Resolves when the process has ended; undefined unless the client has started it. */
   get exited(): Promise<Exit> | undefined {
     return this.#process?.exited
   }
 
   /**
-   * Calls a method, and gives its result; descriptors that come with it are closed.
+   * Calls a method and returns its result. Closes descriptors that come with it.
    *
    * # Errors
    * Those of `callWithFds`.
    */
-  // biome-ignore lint/suspicious/noExplicitAny: what JSON.parse gives
+  // biome-ignore lint/suspicious/noExplicitAny: the type of JSON.parse
   async call(method: string, args: unknown = [], options: CallOptions = {}): Promise<any> {
     checkCallOptions('call', options, ['onSignal', 'timeout', 'signal'])
     const { value, fds } = await this.#call('call', method, args, options)
@@ -115,16 +125,16 @@ export class ServiceClient {
   }
 
   /**
-   * Calls a method, and gives its result with the descriptors, which are yours to take or close.
+   * Calls a method and returns its result with its descriptors, which the caller owns.
    *
-   * Arguments and descriptors are the caller's again when it returns, also where it has to wait for
-   * its turn.
+   * Arguments and descriptors may be changed or closed as soon as this returns its promise, even if the
+   * call has to wait for its turn.
    *
    * # Errors
-   * RemoteError for what the service has thrown. ProtocolError where the service has ended
-   * (ERR_FDWIRE_CLOSED) or says what is none of the protocol. ERR_FDWIRE_TIMEOUT, AbortError: whether
-   * the service works on it is unknown. What `onSignal` throws. ERR_FDWIRE_CLOSED after `stop()`; and
-   * those of `send`, where nothing was sent.
+   * RemoteError for an exception of the service. ProtocolError if the service has ended
+   * (ERR_FDWIRE_CLOSED) or sent an invalid message (ERR_FDWIRE_BAD_BODY). ERR_FDWIRE_TIMEOUT, AbortError:
+   * the service may execute the method all the same. What `onSignal` throws. ERR_FDWIRE_CLOSED after
+   * `stop()`. Those of `send`, which mean that nothing was sent.
    */
   callWithFds(
     method: string,
@@ -135,10 +145,10 @@ export class ServiceClient {
   }
 
   /**
-   * Closes the socket, which ends the service, and waits for that; calls under way reject.
+   * Closes the socket, which ends the service, and waits for its exit. Pending calls reject.
    *
-   * A process that takes longer than `timeout` (ms, 10,000; 0: no limit) is killed. Gives how it has
-   * ended, null where others have started it. A second call gives the same promise.
+   * A process that takes longer than `timeout` (ms, 10,000; 0: no limit) is killed. Returns how the process
+   * has ended, or null if the client has not started it. A second call returns the same promise.
    */
   stop(options: { timeout?: number | undefined } = {}): Promise<Exit | null> {
     checkCallOptions('stop', options, ['timeout'])
@@ -152,12 +162,12 @@ export class ServiceClient {
   }
 
   async #stop(timeout: number): Promise<Exit | null> {
-    // What it was sent and does not take is dropped with the process.
+    // Messages that the service does not take are dropped.
     const closed = this.socket.close().catch(() => {})
-    const stopped = stoppedError()
-    this.#running?.reject(stopped)
-    while (this.#waiting.length > 0) this.#waiting.shift()?.reject(stopped)
-    const exit = (await this.#process?.end(timeout)) ?? null
+    const error = stoppedError()
+    this.#current?.reject(error)
+    while (this.#queue.length > 0) this.#queue.shift()?.reject(error)
+    const exit = (await this.#process?.waitOrKill(timeout)) ?? null
     await closed
     return exit
   }
@@ -174,28 +184,28 @@ export class ServiceClient {
       throw new TypeError(`${name} takes the name of a method, not ${describeValue(method)}`)
     }
     const onSignal = checkFunction<OnSignal>('onSignal', options.onSignal)
-    const how = checkWait(name, { timeout, signal })
+    const limits = checkWait(name, { timeout, signal })
     if (this.#stopping !== undefined) throw stoppedError()
     if (this.#broken !== undefined) throw this.#broken
     const call = new Call(method, encodeMethod(method, args), fds, onSignal)
-    if (this.#running !== undefined) call.keep()
-    call.bound(how)
-    this.#waiting.push(call)
-    if (this.#running === undefined) this.#work()
+    if (this.#current !== undefined) call.copyArguments()
+    call.startLimits(limits)
+    this.#queue.push(call)
+    if (this.#current === undefined) this.#runQueue()
     return call.reply
   }
 
-  /** Makes one call after the other. */
-  async #work(): Promise<void> {
-    for (let call = this.#waiting.shift(); call !== undefined; call = this.#waiting.shift()) {
-      if (call.settled) continue
-      this.#running = call
+  /** Runs the queued calls one after another. */
+  async #runQueue(): Promise<void> {
+    for (let call = this.#queue.shift(); call !== undefined; call = this.#queue.shift()) {
+      if (call.isSettled) continue
+      this.#current = call
       try {
         await this.#run(call)
       } catch (error) {
         call.reject(error)
       }
-      this.#running = undefined
+      this.#current = undefined
     }
   }
 
@@ -204,11 +214,11 @@ export class ServiceClient {
     try {
       await this.socket.send(call.message, { fds: call.fds })
     } catch (error) {
-      if (!GONE.has((error as { code?: string }).code ?? '')) throw error
-      throw await this.#ended(call, error)
+      if (!SERVICE_CLOSED.includes(errorCode(error))) throw error
+      throw await this.#endError(call, error)
     }
-    call.release()
-    while (!(await this.#take(call, await this.#next(call)))) {}
+    call.releaseFds()
+    while (!(await this.#handle(call, await this.#next(call)))) {}
   }
 
   async #next(call: Call): Promise<Received> {
@@ -216,19 +226,17 @@ export class ServiceClient {
     try {
       message = await this.socket.recv()
     } catch (error) {
-      if ((error as { code?: string }).code === 'ERR_FDWIRE_CLOSED') {
-        throw await this.#ended(call, error)
-      }
+      if (errorCode(error) === 'ERR_FDWIRE_CLOSED') throw await this.#endError(call, error)
       this.#break(error as Error)
       throw error
     }
-    if (message === null) throw await this.#ended(call)
+    if (message === null) throw await this.#endError(call)
     return message
   }
 
-  /** Works on what the service has sent; whether that was the end of the call. */
-  async #take(call: Call, { payload, fds }: Received): Promise<boolean> {
-    // biome-ignore lint/suspicious/noExplicitAny: what JSON.parse gives
+  /** Handles a message of the service; returns whether the call has ended. */
+  async #handle(call: Call, { payload, fds }: Received): Promise<boolean> {
+    // biome-ignore lint/suspicious/noExplicitAny: the type of JSON.parse
     let data: any
     const type: unknown = payload?.type
     try {
@@ -241,40 +249,38 @@ export class ServiceClient {
         call.resolve({ value: decodeReply(data), fds })
         return true
       }
-      if (type === 'signal') await signalTo(call, decodeReply(data), fds)
+      if (type === 'signal') {
+        const value = decodeReply(data)
+        if (!call.isSettled) await call.onSignal?.(value, fds)
+      }
     } catch (error) {
       call.reject(error)
-      // It may have been the reply: nobody can tell whose the next one is.
+      // It may have been the reply: later replies could no longer be matched to calls.
       if (isFalsy(type)) this.#break(error as Error)
     }
     closeSet(fds)
     return type === 'reply' || type === 'exception' || this.#broken !== undefined
   }
 
-  /** Ends what can't be understood any more. */
+  /** Closes a connection whose messages can no longer be matched to calls. */
   #break(cause: Error): void {
-    const message = `The connection to the service was given up: ${cause.message}`
+    const message = `The connection to the service was closed: ${cause.message}`
     this.#broken = new ProtocolError(message, { ended: true, cause })
     this.socket.close().catch(() => {})
   }
 
-  /** Why there is no reply: the service has ended, or the client was stopped. */
-  async #ended({ method }: Call, cause?: unknown): Promise<FdwireError> {
+  /** The error of a call without a reply: the service has ended, or the client was stopped. */
+  async #endError({ method }: Call, cause?: unknown): Promise<FdwireError> {
     if (this.#stopping !== undefined) return stoppedError()
-    const how = await this.#process?.tellEnd(PATIENCE)
-    const message = `message empty: the service has ended before it replied to '${method}'`
-    return new ProtocolError(how === undefined ? message : `${message} (${how})`, {
+    const exit = await this.#process?.describeExit(EXIT_TIMEOUT)
+    const message = `message empty: the service ended before it replied to '${method}'`
+    return new ProtocolError(exit === undefined ? message : `${message} (${exit})`, {
       ended: true,
       cause,
     })
   }
 }
 
-/** Tells of a signal, unless nobody waits for the call any more. */
-async function signalTo(call: Call, value: unknown, fds: FdSet): Promise<void> {
-  if (!call.settled) await call.onSignal?.(value, fds)
-}
-
 function stoppedError(): FdwireError {
-  return new FdwireError('ERR_FDWIRE_CLOSED', 'The client was stopped before the reply came')
+  return new FdwireError('ERR_FDWIRE_CLOSED', 'The client was stopped before the reply arrived')
 }

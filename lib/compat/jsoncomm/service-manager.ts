@@ -3,17 +3,16 @@ import { closedError } from '../../util/errors.js'
 import { ServiceClient } from './service-client.js'
 import type { StartOptions } from './service-process.js'
 
-/** Starts services, and stops them in the opposite order: a later one may need an earlier one. */
+/** Starts services and stops them in reverse order, since a service may depend on earlier ones. */
 export class ServiceManager {
   readonly #services = new Map<string, Promise<ServiceClient>>()
   #stopping: Promise<void> | undefined
 
   /**
-   * Starts a service, whose `id` none before has had, ended ones included.
+   * Starts a service. Its `id` must differ from those of all earlier services, including ended ones.
    *
    * # Errors
-   * Those of `ServiceClient.start`; TypeError for an `id` that is there already; ERR_FDWIRE_CLOSED
-   * after `stop()`.
+   * Those of `ServiceClient.start`; TypeError for an `id` that exists; ERR_FDWIRE_CLOSED after `stop()`.
    */
   async start(
     command: string,
@@ -22,7 +21,7 @@ export class ServiceManager {
   ): Promise<ServiceClient> {
     if (this.#stopping !== undefined) throw closedError('start')
     const { id = randomUUID() } = options
-    if (this.#services.has(id)) throw new TypeError(`There is a service '${id}' already`)
+    if (this.#services.has(id)) throw new TypeError(`A service with the id '${id}' already exists`)
     const starting = ServiceClient.start(command, args, { ...options, id })
     this.#services.set(id, starting)
     try {
@@ -34,10 +33,10 @@ export class ServiceManager {
   }
 
   /**
-   * Stops all services, the last one first, each when the one before has ended.
+   * Stops all services one after another, the last one first.
    *
-   * `timeout` is for each (ms, 10,000; 0: no limit): one that takes longer is killed. A second call
-   * gives the same promise.
+   * A service that takes longer than `timeout` (ms, 10,000; 0: no limit) is killed. A second call returns
+   * the same promise.
    */
   stop(options: { timeout?: number | undefined } = {}): Promise<void> {
     this.#stopping ??= this.#stop(options)
@@ -51,7 +50,7 @@ export class ServiceManager {
 
   async #stop(options: { timeout?: number | undefined }): Promise<void> {
     for (const starting of [...this.#services.values()].reverse()) {
-      // One that could not be started was told of already.
+      // `start` has rejected with the error of a service that could not be started.
       const client = await starting.catch(() => undefined)
       await client?.stop(options)
     }

@@ -1,57 +1,74 @@
 import { FdwireError } from '../../util/errors.js'
 import { ProtocolError } from './errors.js'
 
-// What goes over the wire between a service and its client; each is one message of jsoncomm.
+// The messages between a service and its client. Each is one jsoncomm message.
 //
 //   client ─► service   {"type": "method",    "data": {"name": "echo", "args": ["an", "argument"]}}
-//   service ─► client   {"type": "signal",    "data": {"reply": …}}                 any number
-//   service ─► client   {"type": "reply",     "data": {"reply": …}}                 or else
+//   service ─► client   {"type": "signal",    "data": {"reply": …}}                 any number, then
+//   service ─► client   {"type": "reply",     "data": {"reply": …}}                 one of these two
 //   service ─► client   {"type": "exception", "data": {"name": …, "value": …, "backtrace": …}}
+//
+// The texts of ProtocolErrors about empty messages and missing fields are the original's.
 
-// biome-ignore lint/suspicious/noExplicitAny: what JSON.parse gives
+// biome-ignore lint/suspicious/noExplicitAny: the type of JSON.parse
 type Json = any
 
-/** What an exception carries. */
+/** The data of an exception. */
 export interface ExceptionData {
   name: string
   value: string
   backtrace: string
 }
 
-/** Characters of an exception's text and backtrace each, where the whole was too large to be sent. */
-const MAX_TOLD = 2_000
+/** Characters of all texts of an exception at which they are shortened. */
+const MAX_EXCEPTION = 65_536
 
-/** Characters of an exception that are told in any case. */
-const LONG = 65_536
+/** Characters of each text of a shortened exception. */
+const MAX_SHORTENED = 2_000
 
-/** The request to call a method. */
+/**
+ * Encodes a method call.
+ *
+ * # Errors
+ * ERR_FDWIRE_UNENCODABLE.
+ */
 export function encodeMethod(name: string, args: unknown): object {
-  checkCarried('args', args)
+  checkEncodable('args', args)
   return { type: 'method', data: { name, args } }
 }
 
-/** A signal, or the reply to a call. */
+/**
+ * Encodes a signal, or the reply to a call.
+ *
+ * # Errors
+ * ERR_FDWIRE_UNENCODABLE.
+ */
 export function encodeReply(type: 'signal' | 'reply', reply: unknown = null): object {
-  checkCarried(`a ${type}`, reply)
+  checkEncodable(`a ${type}`, reply)
   return { type, data: { reply } }
 }
 
-/** What somebody has thrown; `brief`, or where it is long: as much of it as surely fits a record. */
-export function encodeException(error: unknown, brief = false): object {
+/** Encodes a value that was thrown. Its texts are shortened if they are long, or if `shorten` is set. */
+export function encodeException(error: unknown, shorten = false): object {
   const data = exceptionOf(error)
-  if (brief || data.name.length + data.value.length + data.backtrace.length > LONG) {
-    data.name = data.name.slice(0, MAX_TOLD)
-    data.value = data.value.slice(0, MAX_TOLD)
-    data.backtrace = data.backtrace.slice(0, MAX_TOLD)
+  if (shorten || data.name.length + data.value.length + data.backtrace.length > MAX_EXCEPTION) {
+    data.name = data.name.slice(0, MAX_SHORTENED)
+    data.value = data.value.slice(0, MAX_SHORTENED)
+    data.backtrace = data.backtrace.slice(0, MAX_SHORTENED)
   }
   return { type: 'exception', data }
 }
 
-/** The type and the data of a message. */
+/**
+ * Decodes the type and the data of a message.
+ *
+ * # Errors
+ * ProtocolError.
+ */
 export function decodeMessage(message: Json): { type: unknown; data: Json } {
   if (isFalsy(message)) throw new ProtocolError('message empty')
   if (typeof message !== 'object' || Array.isArray(message)) {
-    throw new ProtocolError('message is no object')
+    throw new ProtocolError('message is not an object')
   }
   const { type, data } = message
   if (isFalsy(type)) throw new ProtocolError("'type' field missing")
@@ -59,15 +76,25 @@ export function decodeMessage(message: Json): { type: unknown; data: Json } {
   return { type, data }
 }
 
-/** What is to be called: `args` is [] where there is none. */
+/**
+ * Decodes the data of a method call. Missing `args` are [].
+ *
+ * # Errors
+ * ProtocolError.
+ */
 export function decodeMethod(data: Json): { name: string; args: Json } {
   const { name, args = [] } = data
   if (isFalsy(name)) throw new ProtocolError("'name' field missing")
-  if (typeof name !== 'string') throw new ProtocolError("'name' field is no string")
+  if (typeof name !== 'string') throw new ProtocolError("'name' field is not a string")
   return { name, args }
 }
 
-/** What a signal or reply carries. */
+/**
+ * Decodes the data of a signal or reply.
+ *
+ * # Errors
+ * ProtocolError.
+ */
 export function decodeReply(data: Json): Json {
   if (data === null || typeof data !== 'object' || !Object.hasOwn(data, 'reply')) {
     throw new ProtocolError("'reply' field missing")
@@ -75,7 +102,12 @@ export function decodeReply(data: Json): Json {
   return data.reply
 }
 
-/** What an exception carries, all of it. */
+/**
+ * Decodes the data of an exception.
+ *
+ * # Errors
+ * ProtocolError.
+ */
 export function decodeException(data: Json): ExceptionData {
   for (const field of ['name', 'value', 'backtrace']) {
     if (typeof data?.[field] === 'string') continue
@@ -84,7 +116,7 @@ export function decodeException(data: Json): ExceptionData {
   return data
 }
 
-/** What is false in Python: it ends a service without a word. */
+/** Whether Python treats a value as false. A service ends without an answer to such a message. */
 export function isFalsy(value: Json): boolean {
   if (typeof value === 'object' && value !== null) return Object.keys(value).length === 0
   return !value
@@ -94,24 +126,25 @@ function exceptionOf(error: unknown): ExceptionData {
   try {
     if (!(error instanceof Error)) return { name: 'Error', value: String(error), backtrace: '' }
     const { message, stack } = error
-    // A class of one's own that sets no name has the name of its parent.
+    // A subclass that sets no name inherits `Error`.
     const name = error.name === 'Error' ? error.constructor.name : error.name
-    return { name: String(name), value: String(message), backtrace: linesOf(String(stack ?? '')) }
+    return { name: String(name), value: String(message), backtrace: framesOf(String(stack ?? '')) }
   } catch {
-    // It has members that throw themselves.
-    return { name: 'Error', value: 'An exception that can not be told', backtrace: '' }
+    // One of its properties is a getter that throws, or it cannot be converted to a string.
+    return { name: 'Error', value: 'An exception that cannot be read', backtrace: '' }
   }
 }
 
-/** A stack without its headline, which is name and text again. */
-function linesOf(stack: string): string {
+/** Removes the first lines of a stack, which repeat the name and the message. */
+function framesOf(stack: string): string {
   const first = stack.search(/^ +at /m)
   return first < 0 ? '' : stack.slice(first)
 }
 
-/** A field whose value JSON leaves out would be missing. */
-function checkCarried(what: string, value: Json): void {
-  const carried = typeof value?.toJSON === 'function' ? value.toJSON('') : value
-  if (!['undefined', 'function', 'symbol'].includes(typeof carried)) return
-  throw new FdwireError('ERR_FDWIRE_UNENCODABLE', `JSON can't carry ${what}: ${typeof carried}`)
+/** JSON.stringify omits a field with such a value, and the receiver would report it as missing. */
+function checkEncodable(what: string, value: Json): void {
+  const encoded = typeof value?.toJSON === 'function' ? value.toJSON('') : value
+  const type = typeof encoded
+  if (type !== 'undefined' && type !== 'function' && type !== 'symbol') return
+  throw new FdwireError('ERR_FDWIRE_UNENCODABLE', `JSON cannot represent ${what} of type ${type}`)
 }

@@ -5,6 +5,7 @@ import { closeSync } from 'node:fs'
 import type { Stream } from 'node:stream'
 import { checkCallOptions } from '../../options/check.js'
 import { checkOneOf } from '../../util/checks.js'
+import { clearTimeout, setImmediate, setTimeout } from '../../util/timers.js'
 import { serviceArgs } from './service-args.js'
 import { Socket } from './socket.js'
 
@@ -13,13 +14,13 @@ export type Output = IOType | number | Stream
 
 /** Options of `ServiceClient.start`. */
 export interface StartOptions {
-  /** What the service is called (a random UUID). */
+  /** The name of the service (a random UUID). */
   id?: string | undefined
-  /** Arguments that stand behind `--service-id ID --service-fd FD` (none). */
+  /** Arguments that follow `--service-id ID --service-fd FD` (none). */
   extra?: readonly string[] | undefined
-  /** The working directory (ours). */
+  /** The working directory (that of this process). */
   cwd?: string | undefined
-  /** The environment (ours). */
+  /** The environment (that of this process). */
   env?: NodeJS.ProcessEnv | undefined
   /** Where stdout goes (`'inherit'`); with `'pipe'` it is `client.child.stdout`. */
   stdout?: Output | undefined
@@ -27,7 +28,7 @@ export interface StartOptions {
   stderr?: Output | undefined
 }
 
-/** How a process has ended: one of these is null. */
+/** How a process has ended: either `code` or `signal` is null. */
 export interface Exit {
   /** The exit code. */
   code: number | null
@@ -35,20 +36,20 @@ export interface Exit {
   signal: NodeJS.Signals | null
 }
 
-/** Where the child finds its end of the pair. */
+/** The descriptor of the service's socket in the child process. */
 const CHILD_FD = 3
 
-/** The process of a service, and how it has ended. */
+/** The process of a service. */
 export class ServiceProcess {
   readonly id: string
   readonly child: ChildProcess
-  /** Resolves when it has ended. */
+  /** Resolves when the process has ended. */
   readonly exited: Promise<Exit>
 
   private constructor(id: string, child: ChildProcess) {
     this.id = id
     this.child = child
-    // Also where a process can't be killed, or started: who has started it is told.
+    // `start` rejects if the process cannot be started; `kill` returns false if it cannot be killed.
     child.on('error', () => {})
     this.exited = new Promise(resolve => {
       child.once('exit', (code, signal) => resolve({ code, signal }))
@@ -56,7 +57,7 @@ export class ServiceProcess {
   }
 
   /**
-   * Starts a service with one end of a pair; the other end is the client's.
+   * Starts a service with one end of a socket pair, and returns the other end with its process.
    *
    * # Errors
    * Those of `child_process.spawn`: ENOENT, EACCES …
@@ -69,18 +70,21 @@ export class ServiceProcess {
     checkCallOptions('start', options, ['id', 'extra', 'cwd', 'env', 'stdout', 'stderr'])
     const { id = randomUUID(), extra = [], stdout = 'inherit', stderr = 'inherit' } = options
     for (const output of [stdout, stderr]) {
-      if (typeof output === 'string')
-        checkOneOf('stdout, stderr', output, ['inherit', 'ignore', 'pipe'])
+      if (typeof output !== 'string') continue
+      checkOneOf('stdout, stderr', output, ['inherit', 'ignore', 'pipe'])
     }
+    const argv = [...args, ...serviceArgs(id, CHILD_FD), ...extra]
     const [ours, theirs] = Socket.newPair({ type: 'seqpacket' })
-    // As it was made: a peer without fdwire knows nothing of what a channel sets.
+    // `detach` restores the socket's options, of which a peer without fdwire knows nothing.
     const fd = theirs.channel.detach()
     try {
-      const line = [...args, ...serviceArgs(id, CHILD_FD), ...extra]
-      const where = { cwd: options.cwd, env: options.env }
-      const child = spawned(fd, () =>
-        spawn(command, line, { ...where, stdio: ['ignore', stdout, stderr, fd] }),
-      )
+      const { cwd, env } = options
+      let child: ChildProcess
+      try {
+        child = spawn(command, argv, { cwd, env, stdio: ['ignore', stdout, stderr, fd] })
+      } finally {
+        closeSync(fd)
+      }
       const service = new ServiceProcess(id, child)
       await once(child, 'spawn')
       return [service, ours]
@@ -90,8 +94,8 @@ export class ServiceProcess {
     }
   }
 
-  /** Waits for its end; one that takes longer than `timeout` (ms, 0: for ever) is killed. */
-  async end(timeout: number): Promise<Exit> {
+  /** Waits for the end of the process; kills it after `timeout` (ms, 0: no limit). */
+  async waitOrKill(timeout: number): Promise<Exit> {
     const kill = () => this.child.kill('SIGKILL')
     const timer = timeout > 0 ? setTimeout(kill, timeout) : undefined
     const exit = await this.exited
@@ -99,26 +103,17 @@ export class ServiceProcess {
     return exit
   }
 
-  /** How it has ended, in words; where it has not after `patience` (ms), that is said. */
-  async tellEnd(patience: number): Promise<string> {
+  /** Describes how the process has ended, or that it has not after `timeout` (ms). */
+  async describeExit(timeout: number): Promise<string> {
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<undefined>(resolve => {
-      // What has come while this thread was busy comes before the time is up.
-      timer = setTimeout(() => setImmediate(resolve, undefined), patience)
+      // setImmediate runs after the poll for events, which reports an exit while this thread was busy.
+      timer = setTimeout(() => setImmediate(resolve, undefined), timeout)
     })
     const exit = await Promise.race([this.exited, late])
     clearTimeout(timer)
-    if (exit === undefined) return 'its process goes on'
+    if (exit === undefined) return 'its process is still running'
     const { code, signal } = exit
     return signal === null ? `exit code ${code}` : `killed by ${signal}`
-  }
-}
-
-/** The child has the descriptor from the beginning, or never. */
-function spawned<T>(fd: number, spawn: () => T): T {
-  try {
-    return spawn()
-  } finally {
-    closeSync(fd)
   }
 }

@@ -1,10 +1,10 @@
 import type { FdSource } from '../../fds/borrow.js'
 import type { FdSet } from '../../fds/fdset.js'
-import { environment } from '../../native/environment.js'
+import { checkDescriptor, describeSocket } from '../../open/adopt.js'
 import { checkCallOptions } from '../../options/check.js'
-import { isDescriptor } from '../../util/descriptor.js'
-import { FdwireError } from '../../util/errors.js'
+import { errorCode, FdwireError, isDisconnected } from '../../util/errors.js'
 import { ProtocolError } from './errors.js'
+import type { Received } from './options.js'
 import { closeSet, ReplyFds, type ServiceFds } from './reply-fds.js'
 import { parseServiceArgs } from './service-args.js'
 import {
@@ -14,66 +14,62 @@ import {
   encodeReply,
   isFalsy,
 } from './service-messages.js'
-import { checkCarrier, Socket } from './socket.js'
-import type { Received } from './socket-options.js'
+import { checkServiceSocket, Socket } from './socket.js'
 
 export type { ServiceFds } from './reply-fds.js'
 
-/** What a service is made of. */
+/** Options of a `Service`. One of `fd` and `socket` is required. */
 export interface ServiceOptions {
-  /** What the client calls it (`''`). */
+  /** The name that the client has given it (`''`). */
   id?: string | undefined
-  /** Its end of the pair, by number; it is the service's from then on. */
+  /** The descriptor of a connected seqpacket socket, which the service owns afterwards. */
   fd?: number | undefined
-  /** Or as a socket. */
+  /** A connected Socket of type `'seqpacket'`. */
   socket?: Socket | undefined
-  /** What else stood in its command line. */
+  /** The other arguments of its command line ([]). */
   args?: readonly string[] | undefined
 }
 
-/** What `dispatch` gives: the result, and descriptors, which are closed when they are sent. */
+/** The result of `dispatch`: the reply, and descriptors that are closed after it was sent. */
 export type Dispatched = readonly [result: unknown, fds?: ServiceFds | null | undefined]
 
-/** What a process that shall end in its turn does not heed. */
-const IGNORED = ['SIGTERM', 'SIGINT'] as const
-
-/** What sending fails with when nobody is there any more. */
-const GONE = new Set(['EPIPE', 'ECONNRESET', 'ECONNREFUSED', 'ENOTCONN', 'ERR_FDWIRE_CLOSED'])
+/** Signals that `main` ignores, because a client stops its services itself, in its own order. */
+const IGNORED_SIGNALS = ['SIGTERM', 'SIGINT'] as const
 
 /**
- * Answers calls over one socket, one after the other: subclass it, and override `dispatch`.
+ * Answers the calls of one client, one after another. Subclasses override `dispatch`.
  *
- * Usually it is a process of its own, that a `ServiceClient` has started:
+ * Usually it is the main object of a process that a `ServiceClient` has started:
  * `await MyService.fromArgs().main()`.
  */
 export class Service {
-  /** What the client calls it. */
+  /** The name that the client has given it. */
   readonly id: string
-  /** What else stood in its command line. */
+  /** The other arguments of its command line. */
   readonly args: readonly string[]
   /** The socket to the client. */
   readonly socket: Socket
 
   /**
-   * A service on a connected seqpacket socket.
+   * Makes a service on a connected seqpacket socket.
    *
    * # Errors
-   * TypeError; ERR_FDWIRE_WRONG_SOCKET, and those of `Socket.newFromFd`: then the descriptor is still
-   * the caller's.
+   * TypeError; ERR_FDWIRE_WRONG_SOCKET and other errors of `Socket.newFromFd`. Then the caller still owns
+   * the descriptor.
    */
   constructor(options: ServiceOptions) {
     checkCallOptions('Service', options, ['id', 'fd', 'socket', 'args'])
     const { id = '', fd, socket, args = [] } = options
     this.id = String(id)
     this.args = args
-    this.socket = socket === undefined ? socketOf(fd) : checkCarrier('Service', socket)
+    this.socket = socket === undefined ? socketOf(fd) : checkServiceSocket('Service', socket)
   }
 
   /**
-   * A service as a command line says: `--service-id ID --service-fd FD`, and what is left is `args`.
+   * Makes a service of a command line: `--service-id ID --service-fd FD`. Other arguments are `args`.
    *
    * # Errors
-   * TypeError where one of these is missing; those of the constructor.
+   * TypeError for a missing option; those of the constructor.
    */
   static fromArgs<S extends Service>(
     this: new (
@@ -85,126 +81,126 @@ export class Service {
   }
 
   /**
-   * Does what a method is for; override it.
+   * Executes a method and returns `[result, fds]`, or a promise of it. Subclasses override it.
    *
-   * It returns `[result, fds]`, or a promise for that. Descriptors of the reply are closed when it is
-   * sent, those of the request when it is answered: take what you keep. What it throws the client gets
-   * as an exception.
+   * The descriptors of the reply are closed after it was sent. `fds`, those of the call, are closed after
+   * it was answered: take the ones to keep. The client gets an error that is thrown as an exception.
    */
-  // biome-ignore lint/suspicious/noExplicitAny: what JSON.parse gives
+  // biome-ignore lint/suspicious/noExplicitAny: the type of JSON.parse
   dispatch(..._: [method: string, args: any, fds: FdSet]): Dispatched | Promise<Dispatched> {
     throw new ProtocolError('Unknown method')
   }
 
   /**
-   * Sends the client something while it waits for its reply; resolves when the kernel has it.
+   * Sends the client a signal, usually before the reply; resolves when the kernel has taken it.
    *
-   * Descriptors are borrowed, as by `send`. A signal outside of a call is told during the next one.
+   * Descriptors are borrowed, as by `send`. The client handles a signal that is sent outside of a call
+   * during its next call.
    *
    * # Errors
-   * Those of `Socket.send`: EBADF for a descriptor that is not open, EPIPE when the client has gone.
+   * Those of `Socket.send`: EBADF for a descriptor that is not open, EPIPE if the client has closed.
    */
   async emitSignal(value: unknown, fds?: FdSet | Iterable<FdSource>): Promise<void> {
     await this.socket.send(encodeReply('signal', value), { fds })
   }
 
-  /** Called by `main` when the client has gone: override it to clean up. */
+  /** Called by `main` after the client has closed. Subclasses override it to clean up. */
   stop(): void | Promise<void> {}
 
   /**
-   * Serves until the client has gone, as the only thing that this process does.
+   * Serves until the client closes, as the only task of the process.
    *
-   * SIGTERM and SIGINT are ignored meanwhile: who has started several services ends them in its order.
+   * Ignores SIGTERM and SIGINT meanwhile: a client stops its services by closing their sockets, in its own
+   * order.
    *
    * # Errors
    * Those of `serve` and `stop`.
    */
   async main(): Promise<void> {
-    for (const signal of IGNORED) process.on(signal, ignore)
+    for (const signal of IGNORED_SIGNALS) process.on(signal, ignore)
     try {
       await this.serve()
     } finally {
       try {
         await this.stop()
       } finally {
-        for (const signal of IGNORED) process.off(signal, ignore)
+        for (const signal of IGNORED_SIGNALS) process.off(signal, ignore)
       }
     }
   }
 
   /**
-   * Serves until the client has gone, or asks with an empty message; then the socket is closed.
+   * Serves until the client closes, or sends an empty message; then closes the socket.
    *
    * # Errors
-   * The kernel's, where not even an exception can be sent.
+   * The kernel's error if not even an exception can be sent.
    */
   async serve(): Promise<void> {
     try {
-      let request = await this.#next()
-      while (request !== null) {
-        await this.#answer(request)
-        request = await this.#next()
+      let call = await this.#next()
+      while (call !== null) {
+        await this.#answer(call)
+        call = await this.#next()
       }
     } finally {
       await this.socket.close()
     }
   }
 
-  /** The next request; null when there is none any more. What is malformed is answered here. */
+  /** Waits for the next call; null at the end. Answers malformed messages with an exception. */
   async #next(): Promise<Received | null> {
-    let before: unknown
+    let previous: unknown
     for (;;) {
       try {
-        const request = await this.socket.recv()
-        if (request === null || !isFalsy(request.payload)) return request
-        request.fds.close()
+        const call = await this.socket.recv()
+        if (call === null || !isFalsy(call.payload)) return call
+        call.fds.close()
         return null
       } catch (error) {
-        if ((error as { code?: string }).code === 'ERR_FDWIRE_CLOSED') return null
-        // What is not of one message, or comes again, is how the socket has failed.
-        if (!(error instanceof FdwireError) || error === before) throw error
-        before = error
-        await this.#tell(new ProtocolError(error.message, { cause: error }))
+        if (errorCode(error) === 'ERR_FDWIRE_CLOSED') return null
+        // Not the error of one message: the socket has failed, and rejects every call with that error.
+        if (!(error instanceof FdwireError) || error === previous) throw error
+        previous = error
+        await this.#sendException(new ProtocolError(error.message, { cause: error }))
       }
     }
   }
 
   async #answer({ payload, fds }: Received): Promise<void> {
-    const given = new ReplyFds()
+    const replyFds = new ReplyFds()
     try {
-      const reply = await this.#run(payload, fds, given)
-      await this.socket.send(reply, { fds: given.sources })
+      const reply = await this.#execute(payload, fds, replyFds)
+      await this.socket.send(reply, { fds: replyFds.sources })
     } catch (error) {
-      // Where the client has gone, this can't be told either.
-      await this.#tell(error)
+      await this.#sendException(error)
     } finally {
       closeSet(fds)
-      await given.close()
+      await replyFds.close()
     }
   }
 
-  /** Calls the method that is asked for; the reply. */
-  async #run(payload: unknown, fds: FdSet, given: ReplyFds): Promise<object> {
+  /** Executes a call and returns the reply. Its descriptors are in `replyFds`. */
+  async #execute(payload: unknown, fds: FdSet, replyFds: ReplyFds): Promise<object> {
     const { type, data } = decodeMessage(payload)
     if (type !== 'method') throw new ProtocolError(`unknown message type: ${String(type)}`)
     const { name, args } = decodeMethod(data)
     const dispatched: unknown = await this.dispatch(name, args, fds)
     if (!Array.isArray(dispatched) || dispatched.length < 1 || dispatched.length > 2) {
-      throw new TypeError(`dispatch of '${name}' must return [result, fds]`)
+      throw new TypeError(`dispatch of '${name}' must return [result] or [result, fds]`)
     }
-    given.take(dispatched[1])
+    replyFds.take(dispatched[1])
     return encodeReply('reply', dispatched[0])
   }
 
-  /** Sends an exception, as much of it as can be sent. */
-  async #tell(error: unknown): Promise<void> {
-    for (const brief of [false, true]) {
+  /** Sends an exception, shortened if it is too large. Does nothing if the client has closed. */
+  async #sendException(error: unknown): Promise<void> {
+    for (const shorten of [false, true]) {
       try {
-        await this.socket.send(encodeException(error, brief))
+        await this.socket.send(encodeException(error, shorten))
         return
       } catch (failure) {
-        if (GONE.has((failure as { code?: string }).code ?? '')) return
-        if (brief) throw failure
+        if (isDisconnected(failure)) return
+        if (shorten) throw failure
       }
     }
   }
@@ -212,14 +208,10 @@ export class Service {
 
 function socketOf(fd: unknown): Socket {
   if (fd === undefined) throw new TypeError('Service needs an fd or a socket')
-  const found = isDescriptor(fd) ? environment.describe(fd) : undefined
-  if (found?.errno === 0 && (found.type !== 'seqpacket' || found.listening)) {
-    throw new FdwireError(
-      'ERR_FDWIRE_WRONG_SOCKET',
-      `Descriptor ${fd} is a ${environment.kindOf(fd as number)}: a service needs a connected seqpacket socket`,
-    )
-  }
-  return Socket.newFromFd(fd as number)
+  checkDescriptor('Service', fd)
+  const needed = 'a service needs a connected seqpacket socket'
+  describeSocket(fd, needed, ({ type, listening }) => type === 'seqpacket' && !listening)
+  return Socket.newFromFd(fd)
 }
 
 function ignore(): void {}

@@ -1,7 +1,7 @@
 import { constants } from 'node:os'
 import { Channel } from '../../channel/channel.js'
-import { environment } from '../../native/environment.js'
-import { adopt, checkDescriptor } from '../../open/adopt.js'
+import { closeDuplicate, duplicateFd } from '../../fds/descriptors.js'
+import { adopt, checkDescriptor, checkUnowned, describeSocket } from '../../open/adopt.js'
 import { listen, listenOn } from '../../open/listen.js'
 import type { Listener } from '../../open/listener.js'
 import { bind, connect, pair } from '../../open/open.js'
@@ -14,7 +14,7 @@ import {
   type WaitOptions,
 } from '../../options/check.js'
 import { checkBoolean, describeValue } from '../../util/checks.js'
-import { closedError, systemError } from '../../util/errors.js'
+import { closedError, errorCode, systemError } from '../../util/errors.js'
 import type { Message } from '../../wire/message.js'
 import {
   type ClientOptions,
@@ -24,125 +24,127 @@ import {
   type SendOptions,
   type ServerOptions,
   withProtocol,
-} from './socket-options.js'
+} from './options.js'
 
 /**
- * A socket that carries one JSON text a datagram or record, with descriptors beside it.
+ * A socket whose datagrams or records are JSON texts, with descriptors.
  *
- * The vocabulary is that of osbuild's `jsoncomm.Socket`. What blocks there is a promise here, so
- * there is no `blocking`: nothing ever waits in a system call. A message waits in the kernel until
- * `recv` is called.
+ * Names are those of osbuild's `jsoncomm.Socket`. Calls that block there return a promise here, so there
+ * is no `blocking`. A message stays in the kernel until `recv` takes it.
  */
 export class Socket {
   /** Accepts connections; undefined unless this is a server of type `'seqpacket'`. */
   readonly listener: Listener | undefined
   readonly #channel: Channel | undefined
-  /** Who is at the other end, which is known also when the socket has closed itself. */
+  /** The peer's address, which stays known after the socket has closed itself. */
   readonly #peer: Received['address'] = null
-  /** What it listens with; undefined where others began that. */
+  /** The backlog of a listening socket; undefined if another process called listen(2). */
   readonly #backlog: number | undefined
-  #ended = false
+  #hasPeerEnded = false
   #closing: Promise<void> | undefined
 
   private constructor(over: Channel | Listener, backlog?: number) {
-    // Of an error whoever receives, sends or accepts next is told, by a promise of theirs.
+    // The next `recv`, `send` or `accept` rejects with an error, so the event needs no other listener.
     if (!(over instanceof Channel)) {
       over.on('error', ignore)
       this.listener = over
       this.#backlog = backlog
       return
     }
-    over.keepMalformed()
     over.on('error', ignore)
+    over.keepMalformed()
     over.on('end', () => {
-      this.#ended = true
+      this.#hasPeerEnded = true
     })
     this.#channel = over
-    this.#peer = nameOf(over.remoteAddress)
+    this.#peer = addressOf(over.remoteAddress)
   }
 
   /**
-   * A client. A datagram socket gets a name of the kernel's choice, and is connected where a path is
-   * given; a seqpacket socket (`type`) needs one.
+   * Makes a client.
+   *
+   * A datagram socket gets an abstract address that the kernel chooses, and is connected if a path is
+   * given. A seqpacket socket (`type: 'seqpacket'`) requires a path.
    *
    * # Errors
    * Those of `connect`: ENOENT, ECONNREFUSED, EPROTOTYPE …
    */
   static async newClient(connectTo?: Address, options: ClientOptions = {}): Promise<Socket> {
-    const how = withProtocol('newClient', options)
-    if (connectTo !== undefined) return new Socket(await connect(connectTo, how))
+    const checked = withProtocol('newClient', options)
+    if (connectTo !== undefined) return new Socket(await connect(connectTo, checked))
     if (options.type === 'seqpacket') {
       throw new TypeError('newClient: a seqpacket socket needs a path to connect to')
     }
-    return new Socket(await bind('', how))
+    return new Socket(await bind('', checked))
   }
 
   /**
-   * A server at a path, which goes with it: even after chdir, or a rename of a directory above it.
+   * Makes a server at a path. `close()` removes the path, even after chdir(2) or after a parent directory
+   * was renamed.
    *
-   * A datagram socket receives. One of type `'seqpacket'` listens from the beginning, with `backlog`
-   * (connections, 511), and `accept()` gives the connections.
+   * A datagram socket receives messages. A seqpacket socket (`type: 'seqpacket'`) listens at once, with
+   * `backlog` (connections, 511); `accept()` returns its connections.
    *
    * # Errors
    * Those of `bind` and `listen`: EADDRINUSE, EEXIST, ENOENT …
    */
   static async newServer(bindTo: Address, options: ServerOptions = {}): Promise<Socket> {
-    const how = withProtocol('newServer', options)
-    if (options.type !== 'seqpacket') return new Socket(await bind(bindTo, how))
-    const { backlog } = checkOptions('listen', how, bindTo)
-    return new Socket(await listen(bindTo, how), backlog)
+    const checked = withProtocol('newServer', options)
+    if (options.type !== 'seqpacket') return new Socket(await bind(bindTo, checked))
+    const { backlog } = checkOptions('listen', checked, bindTo)
+    return new Socket(await listen(bindTo, checked), backlog)
   }
 
-  /** Two sockets that are connected with each other. */
+  /** Makes two sockets that are connected to each other. */
   static newPair(options: PairOptions = {}): [Socket, Socket] {
     const [first, second] = pair(withProtocol('newPair', options))
     return [new Socket(first), new Socket(second)]
   }
 
   /**
-   * A socket that this process was given, of either type, connected, bound or listening.
+   * Makes a socket of a descriptor: a datagram or seqpacket socket that is connected, bound or listening.
    *
-   * It owns the descriptor from then on; with `closeFd: false` it owns a duplicate of it, and the
-   * given one stays the caller's.
+   * The socket owns the descriptor afterwards. With `closeFd: false` it owns a duplicate, and the caller
+   * keeps the descriptor.
    *
    * # Errors
-   * Those of `adopt`; then the descriptor is still the caller's.
+   * Those of `adopt`. Then the caller still owns the descriptor.
    */
   static newFromFd(fd: number, options: FromFdOptions = {}): Socket {
     checkDescriptor('newFromFd', fd)
-    const { closeFd, ...rest } = withProtocol('newFromFd', options)
-    if ('type' in rest && rest.type !== undefined) {
-      throw new TypeError('newFromFd has no option type: the socket has one already')
-    }
-    if (checkBoolean('closeFd', closeFd, true)) return Socket.#over(fd, rest)
-    const own = environment.duplicate(fd)
-    if (own < 0) throw systemError(own, 'fcntl')
+    const { closeFd, ...rest } = withProtocol('newFromFd', options, { type: "it is the socket's" })
+    if (checkBoolean('closeFd', closeFd, true)) return Socket.#adopt(fd, rest)
+    const duplicate = duplicateFd(fd)
     try {
-      return Socket.#over(own, rest)
+      return Socket.#adopt(duplicate, rest)
     } catch (error) {
-      environment.closeDuplicate(own)
+      closeDuplicate(duplicate)
       throw error
     }
   }
 
-  static #over(fd: number, rest: Omit<FromFdOptions, 'closeFd'> & { protocol: 'jsoncomm' }) {
-    const found = environment.describe(fd)
-    const type = found.errno === 0 && found.type === 'seqpacket' ? 'seqpacket' : 'dgram'
-    const how = { ...rest, type } as const
-    if (type === 'dgram' || !found.listening) return new Socket(adopt(fd, how))
+  static #adopt(fd: number, rest: Omit<FromFdOptions, 'closeFd'> & { protocol: 'jsoncomm' }) {
+    checkUnowned('newFromFd', fd)
+    const needed = 'jsoncomm needs a Unix datagram or seqpacket socket'
+    const isUsable = ({ family, type }: { family: string; type: string }) =>
+      family === 'unix' && (type === 'dgram' || type === 'seqpacket')
+    const found = describeSocket(fd, needed, isUsable)
+    const type = found.type === 'seqpacket' ? 'seqpacket' : 'dgram'
+    const options = { ...rest, type } as const
+    if (!found.listening) return new Socket(adopt(fd, options))
     const address = { fd }
-    return new Socket(listenOn(address, how, checkOptions('listen', how, address)))
+    return new Socket(listenOn(address, options, checkOptions('listen', options, address)))
   }
 
   /**
    * The channel underneath.
    *
    * # Errors
-   * TypeError on a socket that listens: what it accepts has channels, and it has a `listener`.
+   * TypeError on a listening socket, which has a `listener` instead.
    */
   get channel(): Channel {
     if (this.#channel !== undefined) return this.#channel
-    throw new TypeError('This socket listens and has no channel: accept() gives sockets that do')
+    throw new TypeError('This socket listens and has no channel: accept() returns sockets with one')
   }
 
   /** The socket's type. */
@@ -151,68 +153,69 @@ export class Socket {
   }
 
   /**
-   * Says that this socket listens, which one of type `'seqpacket'` does since `newServer`.
+   * Checks that this socket listens. A server of type `'seqpacket'` has listened since `newServer`.
    *
    * # Errors
    * TypeError on a socket that does not listen, and for another `backlog` than it was made with.
    */
   listen(backlog?: number): void {
-    this.#checkListens('listen')
+    this.#requireListener('listen')
     if (this.fileno() < 0) throw closedError('listen')
     if (backlog === undefined || backlog === this.#backlog) return
-    const has = this.#backlog ?? 'what it was given with'
+    const actual = this.#backlog === undefined ? 'an unknown backlog' : `backlog ${this.#backlog}`
     throw new TypeError(
-      `listen: the backlog is ${has} already, not ${describeValue(backlog)}: it is an option of newServer`,
+      `The socket already listens with ${actual}, not ${describeValue(backlog)}: use the option backlog of newServer`,
     )
   }
 
   /**
-   * Waits for a connection; null when the socket is closed meanwhile.
+   * Waits for a connection; null if the socket is closed meanwhile.
    *
    * # Errors
-   * ERR_FDWIRE_TIMEOUT, AbortError: then no connection was taken. ERR_FDWIRE_CLOSED; TypeError on a
-   * socket that does not listen.
+   * ERR_FDWIRE_TIMEOUT after `timeout` (ms, default 0: no limit) and AbortError, which take no connection;
+   * ERR_FDWIRE_CLOSED; TypeError on a socket that does not listen.
    */
   async accept(options: WaitOptions = {}): Promise<Socket | null> {
-    const how = checkWait('accept', options)
-    const listener = this.#checkListens('accept')
+    const limits = checkWait('accept', options)
+    const listener = this.#requireListener('accept')
     if (this.#closing !== undefined) throw closedError('accept')
-    const channel = await listener.accept(how)
+    const channel = await listener.accept(limits)
     return channel === null ? null : new Socket(channel)
   }
 
   /**
-   * Sends a payload; resolves when the kernel has it.
+   * Sends a payload; resolves when the kernel has taken it.
    *
    * # Errors
-   * Those of `Channel.send`, EPIPE when the peer of a seqpacket socket has gone, and why it was given
-   * up where it had to wait.
+   * Those of `Channel.send`; EPIPE if the peer of a seqpacket socket has closed; the error with which a
+   * queued message was given up.
    */
   async send(payload: unknown, options: SendOptions = {}): Promise<void> {
     checkCallOptions('send', options, ['destination', 'fds'])
     const { destination, fds } = options
-    const channel = this.#connected('sendmsg')
+    const channel = this.#requireChannel('sendmsg')
     try {
       await channel.sendAndFlush(payload, { to: destination, fds })
     } catch (error) {
-      throw this.#whyNotSent(error as Error & { code?: string })
+      throw this.#sendError(error)
     }
   }
 
   /**
-   * Waits for a message; null when the socket is closed, or at the peer's end, for ever.
+   * Waits for a message; null when the socket is closed, and always after the peer has closed.
    *
    * # Errors
-   * Rejects for a malformed message; the next call gives the one behind it. ERR_FDWIRE_TIMEOUT,
-   * AbortError: then no message was taken. ERR_FDWIRE_CLOSED after `close()`.
+   * The error of a malformed message: the next call returns the message behind it. ERR_FDWIRE_TIMEOUT
+   * after `timeout` (ms, default 0: no limit) and AbortError, which take no message. ERR_FDWIRE_CLOSED
+   * after `close()`.
    */
   async recv(options: WaitOptions = {}): Promise<Received | null> {
-    const message = await this.#connected('recvmsg').receiveStrictly(options)
+    const message = await this.#requireChannel('recvmsg').receiveStrictly(options)
     return message === null ? null : this.#received(message)
   }
 
   /**
-   * Sends a payload and waits for the answer.
+   * Sends a payload and waits for the reply.
    *
    * # Errors
    * Those of `Channel.request`.
@@ -221,15 +224,15 @@ export class Socket {
     checkCallOptions('sendAndRecv', options, ['destination', 'fds', 'timeout', 'signal'])
     const { destination, fds, timeout, signal } = options
     const request = { to: destination, fds, timeout, signal }
-    return this.#received(await this.#connected('sendmsg').request(payload, request))
+    return this.#received(await this.#requireChannel('sendmsg').request(payload, request))
   }
 
-  /** The descriptor's number, lent; -1 once the socket is closed. */
+  /** The socket's descriptor, lent; -1 when it is closed. */
   fileno(): number {
     return (this.#channel ?? (this.listener as Listener)).fd
   }
 
-  /** Sends what waits, closes, and removes the path of a server. A second call does nothing more. */
+  /** Sends the queue, closes, and removes the path of a server. A second call has no effect. */
   close(): Promise<void> {
     this.#closing ??= (this.#channel ?? (this.listener as Listener)).close()
     return this.#closing
@@ -244,38 +247,42 @@ export class Socket {
     return { payload: value, fds, address: from === undefined ? this.#peer : from }
   }
 
-  #checkListens(call: string): Listener {
+  #requireListener(call: string): Listener {
     if (this.listener !== undefined) return this.listener
-    const why =
-      this.type === 'dgram' ? 'a datagram socket takes no connections' : 'this one is connected'
-    throw new TypeError(`${call}: ${why}; newServer(path, { type: 'seqpacket' }) listens`)
+    const kind = this.type === 'dgram' ? 'datagram' : 'connected'
+    const instead = "use newServer(path, { type: 'seqpacket' })"
+    throw new TypeError(`${call}: a ${kind} socket does not accept connections: ${instead}`)
   }
 
-  /** What messages go through; the kernel's own answer where there is nobody. */
-  #connected(syscall: string): Channel {
+  /** Returns the channel. A listening socket fails as it does in the kernel. */
+  #requireChannel(syscall: string): Channel {
     if (this.#channel !== undefined) return this.#channel
-    const error = systemError(constants.errno.ENOTCONN, syscall)
-    error.message += ': this socket listens, messages go through what accept() gives'
-    throw error
+    const hint = 'this socket listens: use the sockets that accept() returns'
+    throw systemError(constants.errno.ENOTCONN, syscall, { hint })
   }
 
-  /** A socket closes itself at the peer's end; what the kernel would say to a message after it. */
-  #whyNotSent(error: Error & { code?: string }): Error {
-    const isGone = error.code === 'ERR_FDWIRE_CLOSED' && this.#ended && this.#closing === undefined
-    if (!isGone) return error
-    return Object.assign(systemError(constants.errno.EPIPE, 'sendmsg'), { cause: error })
+  /** EPIPE, as the kernel would say, if the socket has closed itself because the peer did. */
+  #sendError(error: unknown): unknown {
+    const hasPeerClosed = this.#hasPeerEnded && this.#closing === undefined
+    if (!hasPeerClosed || errorCode(error) !== 'ERR_FDWIRE_CLOSED') return error
+    return systemError(constants.errno.EPIPE, 'sendmsg', { cause: error })
   }
 }
 
-/** Checks that a socket can carry the service protocol, which needs to know the peer's end. */
-export function checkCarrier(call: string, socket: unknown): Socket {
+/**
+ * Checks that a socket can carry the service protocol, which needs a connection that reports its end.
+ *
+ * # Errors
+ * TypeError.
+ */
+export function checkServiceSocket(call: string, socket: unknown): Socket {
   if (socket instanceof Socket && socket.listener === undefined && socket.type === 'seqpacket') {
     return socket
   }
   throw new TypeError(`${call} needs a connected Socket of type 'seqpacket'`)
 }
 
-function nameOf(address: Channel['remoteAddress']): Received['address'] {
+function addressOf(address: Channel['remoteAddress']): Received['address'] {
   return isTcp(address) ? null : (address ?? null)
 }
 

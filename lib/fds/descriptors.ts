@@ -1,0 +1,47 @@
+import { environment } from '../native/environment.js'
+import { systemError } from '../util/errors.js'
+import { collectFds, type FdSource } from './borrow.js'
+import { FdSet } from './fdset.js'
+
+/** The largest number of descriptors in one message (SCM_MAX_FD of the kernel). */
+const MAX_FDS = 253
+
+/** Whether an FdSet or a channel owns a descriptor, and closes it. */
+export function isOwned(fd: number): boolean {
+  return environment.ownerOf(fd) !== ''
+}
+
+/**
+ * Duplicates a descriptor; the duplicate is close-on-exec.
+ *
+ * # Errors
+ * EBADF, EMFILE.
+ */
+export function duplicateFd(fd: number): number {
+  const duplicate = environment.duplicate(fd)
+  if (duplicate < 0) throw systemError(duplicate, 'fcntl')
+  return duplicate
+}
+
+/** Closes a duplicate of `duplicateFd` that was not handed to a channel or an FdSet. */
+export function closeDuplicate(fd: number): void {
+  environment.closeDuplicate(fd)
+}
+
+/**
+ * Duplicates descriptors that are sent later, so that the caller may close its own.
+ *
+ * # Errors
+ * Those of `collectFds`; EBADF, EMFILE. Then no duplicate stays open.
+ */
+export function duplicateFds(fds: FdSet | Iterable<FdSource>): FdSet {
+  const numbers = new Int32Array(MAX_FDS)
+  const duplicates: number[] = []
+  try {
+    for (const fd of numbers.subarray(0, collectFds(fds, numbers))) duplicates.push(duplicateFd(fd))
+    return FdSet.from(duplicates)
+  } catch (error) {
+    for (const fd of duplicates) closeDuplicate(fd)
+    throw error
+  }
+}
