@@ -1,7 +1,7 @@
 //! Unix and TCP sockets that pass file descriptors along with bytes.
 //!
 //! The crate provides the sockets ([`Datagram`], [`Stream`], [`Listener`]), their addresses
-//! ([`Address`], [`Name`]), safe binding to a path ([`bind_path`]), files in memory ([`memfd`],
+//! ([`Address`], [`Name`]), safe binding to a path ([`bind_path`]), files in memory ([`memfd()`],
 //! [`Mapping`]), and the classification of received descriptors ([`Kind`]).
 //!
 //! Sends and receives never block, because each passes `MSG_DONTWAIT`. They do not depend on
