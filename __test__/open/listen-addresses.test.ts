@@ -3,7 +3,13 @@ import { join } from 'node:path'
 import { type Channel, connect, listen } from 'fdwire'
 import { describe, expect, it } from 'vitest'
 import { destroyChannelsAfterEach, errorWithCode, track } from '../support/channels.js'
-import { cleanUpAfterEach, Peer, temporaryDirectory, testPath } from '../support/processes.js'
+import {
+  cleanUpAfterEach,
+  Peer,
+  streamsPeer,
+  temporaryDirectory,
+  testPath,
+} from '../support/processes.js'
 import {
   abstractName,
   acceptNext,
@@ -20,8 +26,7 @@ cleanUpAfterEach()
 
 const CHILD = testPath('support/children/streams.mjs')
 const TCP = { host: '127.0.0.1', port: 0 }
-const startChild = (name: string, ...args: unknown[]) =>
-  new Peer(process.execPath, [CHILD, name, ...args.map(arg => JSON.stringify(arg))])
+
 const dial = async (to: unknown, options = {}): Promise<Channel> =>
   track((await connect(to as never, { ...LINES, ...options })) as Channel)
 
@@ -70,7 +75,7 @@ describe('listen on an existing path', () => {
 
   it('replaces a stale socket unless unlink is false', async () => {
     const path = join(temporaryDirectory(), 's')
-    const peer = startChild('race', path)
+    const peer = streamsPeer('race', path)
     await peer.receive()
     await peer.stop()
     expect(lstatSync(path).isSocket()).toBe(true)
@@ -105,10 +110,10 @@ describe('listen on an existing path', () => {
 
   it('succeeds in exactly one of fifty processes at once on a stale path, which is reachable', async () => {
     const path = join(temporaryDirectory(), 's')
-    const stale = startChild('race', path)
+    const stale = streamsPeer('race', path)
     await stale.receive()
     await stale.stop()
-    const peers = Array.from({ length: 50 }, () => startChild('race', path))
+    const peers = Array.from({ length: 50 }, () => streamsPeer('race', path))
     const lines = await Promise.all(peers.map(peer => peer.receive()))
     const winners = lines.filter(({ won }) => won).map(({ won }) => won)
     expect(winners).toHaveLength(1)

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { type Channel, connect, listen } from 'fdwire'
 import { describe, expect, it } from 'vitest'
 import { destroyChannelsAfterEach, errorWithCode, loopTurns, track } from '../support/channels.js'
-import { cleanUpAfterEach, Peer, testPath } from '../support/processes.js'
+import { cleanUpAfterEach, Peer, streamsPeer, testPath } from '../support/processes.js'
 import {
   acceptNext,
   LINES,
@@ -20,8 +20,7 @@ cleanUpAfterEach()
 
 const CHILD = testPath('support/children/streams.mjs')
 const TCP = { host: '127.0.0.1', port: 0 }
-const startChild = (name: string, ...args: unknown[]) =>
-  new Peer(process.execPath, [CHILD, name, ...args.map(arg => JSON.stringify(arg))])
+
 const dial = async (to: unknown, options = {}): Promise<Channel> =>
   track((await connect(to as never, { ...LINES, ...options })) as Channel)
 
@@ -98,7 +97,7 @@ describe('a listener', () => {
   })
 
   it('survives a connection that fails before its event', async () => {
-    const peer = startChild('reset-before-event')
+    const peer = streamsPeer('reset-before-event')
     expect(await peer.receive()).toBe(0)
     expect(await peer.exited).toBe(0)
   })

@@ -26,8 +26,8 @@ runCleanupsAfterEach()
 const MIB = 1024 * 1024
 const WITH_FDS = { ...FRAMES, maxFds: 8 }
 
-/** Each message's length and how many descriptors it had, which are closed. */
-async function counts(channel: Channel, count: number): Promise<[number, number][]> {
+/** Receives messages, closes their descriptors and returns each one's length and their number. */
+async function receiveCounts(channel: Channel, count: number): Promise<[number, number][]> {
   const got: [number, number][] = []
   while (got.length < count) {
     const message = await channel.receive()
@@ -38,8 +38,8 @@ async function counts(channel: Channel, count: number): Promise<[number, number]
   return got
 }
 
-describe('descriptors beside the messages of a stream', () => {
-  it('arrive with the message that they were sent with, whatever stands around it', async () => {
+describe('descriptors on a stream', () => {
+  it('arrive with their message, between messages of every size', async () => {
     const [a, b] = streamPair(WITH_FDS)
     const sizes = [10, 0, 100_000, 5, 40_000, 1, MIB, 3, 200_000, 70_000]
     const expected: [number, number][] = []
@@ -51,13 +51,13 @@ describe('descriptors beside the messages of a stream', () => {
         expected.push([size, count])
       }
     }, '/dev/full')
-    expect(await counts(b, 60)).toEqual(expected)
+    expect(await receiveCounts(b, 60)).toEqual(expected)
     expect(countOpen('/dev/full')).toBe(0)
     expect(b.stats).toMatchObject({ received: 60, openFds: 0 })
     expect(a.stats).toMatchObject({ sent: 60, queuedFds: 0 })
   })
 
-  it('arrive though nobody reads for long, in order', async () => {
+  it('arrive in order if the receiver starts late', async () => {
     const [a, b] = streamPair(WITH_FDS)
     await withFd(fd => {
       for (let i = 0; i < 300; i++) a.send(`${i}`, i % 3 === 0 ? { fds: [fd] } : undefined)
@@ -71,46 +71,46 @@ describe('descriptors beside the messages of a stream', () => {
     expect(countOpen('/dev/full')).toBe(0)
   })
 
-  it('more than the receiver allows are closed, the message is malformed, the next arrives', async () => {
+  it('are closed with a malformed event if they exceed maxFds, and the next message arrives', async () => {
     for (const maxFds of [0, 1]) {
       const [a, b] = streamPair(WITH_FDS, { maxFds })
-      const told: unknown[] = []
-      b.on('malformed', error => told.push(error.code))
+      const events: unknown[] = []
+      b.on('malformed', error => events.push(error.code))
       b.on('message', (value, fds) => {
-        told.push(String(value))
+        events.push(String(value))
         fds.close()
       })
       await withFd(async fd => {
         a.send('two', { fds: [fd, fd] })
         a.send('none')
-        await waitUntil(() => told.length === 2)
+        await waitUntil(() => events.length === 2)
       }, '/dev/full')
-      expect(told).toEqual(['ERR_FDWIRE_TOO_MANY_FDS', 'none'])
+      expect(events).toEqual(['ERR_FDWIRE_TOO_MANY_FDS', 'none'])
       expect(countOpen('/dev/full')).toBe(0)
     }
   })
 
-  it('that were not asked for are closed, wherever they come', async () => {
+  it('are closed wherever they arrive if maxFds is 0', async () => {
     const [raw, b] = streamPair({ ...RAW_STREAM, maxFds: 8 }, { ...FRAMES, maxFds: 0 })
-    // A raw end sends them in the middle of a frame.
+    // The raw peer sends them in the middle of a frame.
     const frame = new Codec('length_prefixed').encode(patternBytes(1_000))
-    const told: unknown[] = []
-    b.on('malformed', error => told.push(error.code))
-    b.on('message', value => told.push((value as Buffer).length))
+    const events: unknown[] = []
+    b.on('malformed', error => events.push(error.code))
+    b.on('message', value => events.push((value as Buffer).length))
     await withFd(fd => {
       raw.send(frame.subarray(0, 500), { fds: [fd, fd] })
       raw.send(frame.subarray(500))
       raw.send(frame)
     }, '/dev/full')
-    await waitUntil(() => told.length === 2)
-    expect(told).toEqual(['ERR_FDWIRE_TOO_MANY_FDS', 1_000])
+    await waitUntil(() => events.length === 2)
+    expect(events).toEqual(['ERR_FDWIRE_TOO_MANY_FDS', 1_000])
     expect(countOpen('/dev/full')).toBe(0)
   })
 
-  it('of a message that never ends are closed with the channel', async () => {
+  it('of an incomplete message are closed with the channel', async () => {
     for (const end of ['end', 'destroy'] as const) {
       const [raw, b] = streamPair({ ...RAW_STREAM, maxFds: 8 }, WITH_FDS)
-      const told = recordEvents(b)
+      const events = recordEvents(b)
       const frame = new Codec('length_prefixed').encode(patternBytes(300_000))
       await withFd(fd => {
         raw.send(frame.subarray(0, 100_000), { fds: [fd, fd] })
@@ -120,12 +120,12 @@ describe('descriptors beside the messages of a stream', () => {
       if (end === 'end') raw.end()
       else b.destroy()
       await whenClosed(b)
-      expect(told).toEqual(end === 'end' ? ['ERR_FDWIRE_CUT_SHORT', 'close'] : ['close'])
+      expect(events).toEqual(end === 'end' ? ['ERR_FDWIRE_CUT_SHORT', 'close'] : ['close'])
       expect(countOpen('/dev/full')).toBe(0)
     }
   })
 
-  it('are duplicated when they have to wait, and closed when they are dropped', async () => {
+  it('are duplicated when they are queued, and closed when the queue is dropped', async () => {
     const [a] = streamPair(WITH_FDS)
     a.send(patternBytes(MIB))
     await withFd(fd => {
@@ -136,7 +136,7 @@ describe('descriptors beside the messages of a stream', () => {
     expect(countOpen('/dev/full')).toBe(0)
   })
 
-  it('are bounded by maxQueuedFds, and nothing of the refused message goes out', async () => {
+  it('are limited by maxQueuedFds, and a rejected message sends nothing', async () => {
     const [a, b] = streamPair({ ...WITH_FDS, maxQueuedFds: 3 })
     a.send(patternBytes(MIB))
     await withFd(fd => {
@@ -144,25 +144,25 @@ describe('descriptors beside the messages of a stream', () => {
       expect(() => a.send('four', { fds: [fd, fd] })).toThrow(errorWithCode('QUEUE_FULL'))
       a.send('one', { fds: [fd] })
     }, '/dev/full')
-    expect(await counts(b, 3)).toEqual([
+    expect(await receiveCounts(b, 3)).toEqual([
       [MIB, 0],
       [3, 2],
       [3, 1],
     ])
   })
 
-  it('that are none throw, and the stream goes on', async () => {
+  it('make send throw if they are invalid or too many, and the stream stays usable', async () => {
     const [a, b] = streamPair(WITH_FDS)
     const closed = openSync('/dev/null', 'r')
     closeSync(closed)
     expect(() => a.send('x', { fds: [closed] })).toThrow(errorWithCode('EBADF'))
     expect(() => a.send('x', { fds: Array(9).fill(0) })).toThrow(errorWithCode('TOO_MANY_FDS'))
     a.send('fine')
-    expect(await counts(b, 1)).toEqual([[4, 0]])
+    expect(await receiveCounts(b, 1)).toEqual([[4, 0]])
     expect(a.stats.sent).toBe(1)
   })
 
-  it('stop the reader at maxOpenFds, which goes on when they are closed', async () => {
+  it('pause the reader at maxOpenFds until some are closed', async () => {
     const [a, b] = streamPair(WITH_FDS, { maxOpenFds: 4 })
     const sets: FdSet[] = []
     b.on('message', (_, fds) => void sets.push(fds))
@@ -180,7 +180,7 @@ describe('descriptors beside the messages of a stream', () => {
     expect(countOpen('/dev/full')).toBe(0)
   })
 
-  it('can not go over TCP', async () => {
+  it('cannot be sent over TCP', async () => {
     const [a] = await tcpPair(FRAMES)
     expect(() => a.send('x', { fds: [0] })).toThrow(errorWithCode('TOO_MANY_FDS'))
     await expect(tcpPair(WITH_FDS)).rejects.toThrow(/maxFds/)

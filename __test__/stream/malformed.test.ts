@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { type Channel, Codec } from 'fdwire'
 import { describe, expect, it } from 'vitest'
 import { destroyChannelsAfterEach, errorWithCode, loopTurns } from '../support/channels.js'
-import { cleanUpAfterEach, Peer, testPath } from '../support/processes.js'
+import { cleanUpAfterEach, streamsPeer } from '../support/processes.js'
 import {
   acceptNext,
   FRAMES,
@@ -23,22 +23,16 @@ cleanUpAfterEach()
 
 const MIB = 1024 * 1024
 const PROTOCOLS = ['uds_comms', 'stockings', 'msg_channel', 'length_prefixed', 'lines'] as const
-const child = (name: string, ...args: unknown[]) =>
-  new Peer(process.execPath, [
-    testPath('support/children/streams.mjs'),
-    name,
-    ...args.map(arg => JSON.stringify(arg)),
-  ])
 
-/** Everything that a channel tells of itself, until it is closed. */
-async function toldOf(channel: Channel): Promise<unknown[]> {
-  const told = recordEvents(channel)
-  channel.on('malformed', error => told.push(error.code))
+/** Returns a channel's messages and events, with `malformed`, when it is closed. */
+async function eventsUntilClose(channel: Channel): Promise<unknown[]> {
+  const events = recordEvents(channel)
+  channel.on('malformed', error => events.push(error.code))
   await whenClosed(channel)
-  return told
+  return events
 }
 
-/** Numbers that look random, the same each time. */
+/** Returns a pseudorandom generator of numbers in [0, 1), reproducible by its seed. */
 function random(seed: number): () => number {
   let state = seed
   return () => {
@@ -47,32 +41,32 @@ function random(seed: number): () => number {
   }
 }
 
-/** What a codec makes of chunks: its messages, and its error's code. */
+/** Decodes chunks: returns the messages and, if the codec throws, the error's code. */
 function decode(codec: Codec, chunks: Iterable<Buffer>): unknown[] {
-  const told: unknown[] = []
+  const events: unknown[] = []
   try {
-    for (const chunk of chunks) told.push(...codec.push(chunk))
-    told.push(...codec.end())
+    for (const chunk of chunks) events.push(...codec.push(chunk))
+    events.push(...codec.end())
   } catch (error) {
-    told.push((error as { code: string }).code)
+    events.push((error as { code: string }).code)
   }
-  return told
+  return events
 }
 
 describe.each(PROTOCOLS)('%s', protocol => {
   const encode = (value: string | Buffer) => new Codec(protocol).encode(value as never)
-  /** A channel with few bytes allowed, and a peer that writes anything. */
-  const bad = (options = {}) => rawStreamPair({ protocol, maxMessage: 100_000, ...options })
+  /** Returns a raw channel and its peer, a channel with a low message limit. */
+  const limitedPair = (options = {}) => rawStreamPair({ protocol, maxMessage: 100_000, ...options })
 
-  it('truncated at every byte: cut short, with a number of missing bytes that is right', async () => {
+  it('reports a frame truncated at any byte as CUT_SHORT with the missing bytes', async () => {
     const frame = encode('naïve text')
     for (let at = 1; at < frame.length; at++) {
-      const [raw, channel] = bad()
+      const [raw, channel] = limitedPair()
       raw.send(Buffer.concat([frame, frame.subarray(0, at)]))
       raw.end()
       expect(String((await channel.receive())?.value)).toBe('naïve text')
       const error = await channel.receive().catch(caught => caught)
-      // Without finalLine what stands behind the last delimiter is no message.
+      // Without finalLine the bytes after the last delimiter are not a message.
       expect(error).toEqual(errorWithCode('CUT_SHORT'))
       expect(error.missing).toBeGreaterThan(0)
       expect(error.missing).toBeLessThanOrEqual(frame.length - at)
@@ -81,21 +75,21 @@ describe.each(PROTOCOLS)('%s', protocol => {
     }
   })
 
-  it('rubbish ends in an error or in what could not be delivered, never in a crash', async () => {
+  it('never crashes on random bytes', async () => {
     const next = random(protocol.length)
     for (let round = 0; round < 40; round++) {
       const length = 1 + Math.floor(next() * 3_000)
-      const rubbish = Buffer.from(Array.from({ length }, () => next() * 256))
-      const [raw, channel] = bad()
-      const told = toldOf(channel)
-      raw.send(rubbish)
+      const bytes = Buffer.from(Array.from({ length }, () => next() * 256))
+      const [raw, channel] = limitedPair()
+      const events = eventsUntilClose(channel)
+      raw.send(bytes)
       raw.end()
-      expect((await told).at(-1)).toBe('close')
+      expect((await events).at(-1)).toBe('close')
       raw.destroy()
     }
   })
 
-  it('a flipped bit gives the same with every split of the bytes', () => {
+  it('decodes a frame with a flipped bit the same way for every split of its bytes', () => {
     const next = random(7)
     const good = Buffer.concat(['a', 'naïve', 'x'.repeat(300)].map(encode))
     for (let round = 0; round < 200; round++) {
@@ -111,7 +105,7 @@ describe.each(PROTOCOLS)('%s', protocol => {
     }
   })
 
-  it('the codec never changes what it is given, and keeps nothing of it', () => {
+  it("does not modify a codec's input, and keeps no reference to it", () => {
     const bytes = Buffer.concat([
       encode('one'),
       encode(protocol === 'lines' ? 'two' : patternBytes(500).toString('hex')),
@@ -125,19 +119,19 @@ describe.each(PROTOCOLS)('%s', protocol => {
     expect(got.map(String)).toEqual(before)
   })
 
-  it('a frame at the limit is taken, one above it is the end, behind what came before', async () => {
-    const [raw, channel] = bad({ maxMessage: 1_000 })
-    const told = toldOf(channel)
+  it('delivers a frame at the limit and ends the stream at a larger one', async () => {
+    const [raw, channel] = limitedPair({ maxMessage: 1_000 })
+    const events = eventsUntilClose(channel)
     const large = protocol === 'uds_comms' ? 'x'.repeat(1_010) : 'x'.repeat(1_001)
-    raw.send(Buffer.concat([encode('x'.repeat(1_000)), encode(large), encode('behind')]))
-    const seen = (await told).map(one => (String(one).length === 1_000 ? 1_000 : one))
+    raw.send(Buffer.concat([encode('x'.repeat(1_000)), encode(large), encode('after')]))
+    const seen = (await events).map(one => (String(one).length === 1_000 ? 1_000 : one))
     expect(seen).toEqual([1_000, 'ERR_FDWIRE_MESSAGE_TOO_LARGE', 'close'])
     expect(channel.stats.received).toBe(1)
   })
 
-  it('a frame that never ends is refused at the limit', async () => {
-    const [raw, channel] = bad()
-    const told = toldOf(channel)
+  it('rejects an endless frame at the limit', async () => {
+    const [raw, channel] = limitedPair()
+    const events = eventsUntilClose(channel)
     const whole = encode('x'.repeat(400_000))
     raw.on('error', () => {})
     for (let at = 0; at < whole.length - 10 && !channel.closed; at += 10_000) {
@@ -145,51 +139,51 @@ describe.each(PROTOCOLS)('%s', protocol => {
       raw.send(whole.subarray(at, Math.min(at + 10_000, whole.length - 10)))
       await loopTurns(1)
     }
-    expect(await told).toEqual(['ERR_FDWIRE_MESSAGE_TOO_LARGE', 'close'])
+    expect(await events).toEqual(['ERR_FDWIRE_MESSAGE_TOO_LARGE', 'close'])
   })
 })
 
 const line = (text: string) => Buffer.from(text).toString('hex')
 
-describe('headers', () => {
+describe('an invalid header', () => {
   const headers: [string, string, string, string][] = [
-    ['length_prefixed', 'promises 4 GiB', 'ffffffff', 'MESSAGE_TOO_LARGE'],
-    ['length_prefixed', 'promises a byte more than the limit', '00100001', 'MESSAGE_TOO_LARGE'],
-    ['stockings', 'promises 2^63 bytes', `${'00'.repeat(9)}82`, 'MESSAGE_TOO_LARGE'],
-    ['stockings', 'has 16 bytes of ones', `${'7f'.repeat(15)}ff`, 'MESSAGE_TOO_LARGE'],
+    ['length_prefixed', 'announces 4 GiB', 'ffffffff', 'MESSAGE_TOO_LARGE'],
+    ['length_prefixed', 'announces one byte above the limit', '00100001', 'MESSAGE_TOO_LARGE'],
+    ['stockings', 'announces 2^63 bytes', `${'00'.repeat(9)}82`, 'MESSAGE_TOO_LARGE'],
+    ['stockings', 'has 16 bytes of set bits', `${'7f'.repeat(15)}ff`, 'MESSAGE_TOO_LARGE'],
     ['stockings', 'has 17 bytes', '00'.repeat(17), 'BAD_HEADER'],
     [
       'msg_channel',
-      'promises 10^10 - 1 bytes',
+      'announces 10^10 - 1 bytes',
       line('\r\nMSG 9999999999\r\n'),
       'MESSAGE_TOO_LARGE',
     ],
-    ['msg_channel', 'promises 2^63 bytes', line('\r\nMSG 9223372036854775808\r\n'), 'BAD_HEADER'],
-    ['msg_channel', 'promises -1 bytes', line('\r\nMSG -1\r\n'), 'BAD_HEADER'],
+    ['msg_channel', 'announces 2^63 bytes', line('\r\nMSG 9223372036854775808\r\n'), 'BAD_HEADER'],
+    ['msg_channel', 'announces -1 bytes', line('\r\nMSG -1\r\n'), 'BAD_HEADER'],
     ['msg_channel', 'has no digits', line('\r\nMSG \r\n'), 'BAD_HEADER'],
-    ['msg_channel', 'is of HTTP', line('GET / HTTP/1.1\r\n'), 'BAD_HEADER'],
+    ['msg_channel', 'is an HTTP request line', line('GET / HTTP/1.1\r\n'), 'BAD_HEADER'],
   ]
-  it.each(headers)('%s: one that %s', async (protocol, _, header, code) => {
+  it.each(headers)('ends the stream: a header of %s that %s', async (protocol, _, header, code) => {
     const [raw, channel] = rawStreamPair({ protocol, maxMessage: MIB })
-    const told = toldOf(channel)
+    const events = eventsUntilClose(channel)
     raw.send(Buffer.from(header, 'hex'))
-    expect(await told).toEqual([`ERR_FDWIRE_${code}`, 'close'])
+    expect(await events).toEqual([`ERR_FDWIRE_${code}`, 'close'])
   })
 
-  /** The header of a frame, with its length replaced by a larger one where that is a number. */
-  const made = (protocol: 'stockings' | 'msg_channel' | 'uds_comms') =>
+  /** Returns a valid frame of 200 characters. */
+  const validFrame = (protocol: 'stockings' | 'msg_channel' | 'uds_comms') =>
     new Codec(protocol).encode('x'.repeat(200))
 
   it.each(['stockings', 'msg_channel', 'uds_comms'] as const)(
-    '%s: any header of sixteen equal bytes ends the stream, or waits for what is allowed',
+    'ends the stream if it is sixteen equal bytes: %s',
     async protocol => {
-      const first = made(protocol)
+      const first = validFrame(protocol)
       for (const byte of [0x00, 0x30, 0x39, 0x66, 0x7f, 0x80, 0xff]) {
         const [raw, channel] = rawStreamPair({ protocol, maxMessage: MIB })
-        const told = toldOf(channel)
+        const events = eventsUntilClose(channel)
         raw.send(Buffer.concat([first, Buffer.alloc(16, byte)]))
         raw.end()
-        const seen = await told
+        const seen = await events
         expect(String(seen[0])).toBe('x'.repeat(200))
         expect(seen.at(-1)).toBe('close')
         expect(seen.length).toBeGreaterThan(2)
@@ -198,12 +192,12 @@ describe('headers', () => {
   )
 
   it.each(['stockings', 'msg_channel', 'uds_comms', 'lines'] as const)(
-    '%s: a header that never ends is not kept for ever',
+    'is buffered only up to a limit if it never ends: %s',
     async protocol => {
       for (const byte of [0x30, 0x39, 0x80, 0xff, 0x20]) {
         const [raw, channel] = rawStreamPair({ protocol, maxMessage: 10_000 })
         raw.on('error', () => {})
-        const told = toldOf(channel)
+        const events = eventsUntilClose(channel)
         const piece = Buffer.alloc(4_000, byte)
         for (let sent = 0; sent < 50 && !channel.closed && !raw.closed; sent++) {
           raw.send(piece)
@@ -211,19 +205,19 @@ describe('headers', () => {
           expect(channel.stats.inHand).toBeLessThan(30_000)
         }
         raw.destroy()
-        expect((await told).at(-1)).toBe('close')
+        expect((await events).at(-1)).toBe('close')
       }
     },
   )
 
-  it('that promise much cost nothing until it comes', async () => {
-    const promises = [
+  it('allocates no memory for the length that it announces', async () => {
+    const headers = [
       ['length_prefixed', '3fffffff00'],
       ['stockings', '0000000084ff'],
       ['msg_channel', line('\r\nMSG 1000000000\r\nx')],
     ]
-    for (const [protocol, bytes] of promises) {
-      const peer = child('announced-length', protocol, bytes)
+    for (const [protocol, bytes] of headers) {
+      const peer = streamsPeer('announced-length', protocol, bytes)
       const { grown, inHand } = await peer.receive()
       expect(inHand).toBe(bytes?.length && bytes.length / 2)
       expect(grown).toBeLessThan(32)
@@ -232,8 +226,8 @@ describe('headers', () => {
   })
 })
 
-describe('a peer', () => {
-  it('that reads nothing fills our queue up to its bound', async () => {
+describe('a peer of a stream channel', () => {
+  it('that does not read fills the queue only up to maxQueued', async () => {
     const [, channel] = streamPair({ ...FRAMES, maxQueued: MIB })
     const fill = () => {
       for (;;) channel.send(patternBytes(50_000))
@@ -244,9 +238,9 @@ describe('a peer', () => {
     channel.destroy()
   })
 
-  it('that writes for ever into a channel that nobody reads costs no memory', async () => {
+  it('that keeps writing uses no memory of a channel that does not read', async () => {
     const listener = await startListener('', FRAMES)
-    const peer = child('stops-reading', listener.address)
+    const peer = streamsPeer('stops-reading', listener.address)
     const channel = await acceptNext(listener)
     channel.on('error', () => {})
     const bytes = patternBytes(100_000)
@@ -265,7 +259,7 @@ describe('a peer', () => {
     await peer.exited
   })
 
-  it('that is faster than its reader is held up, and loses nothing', async () => {
+  it('that sends faster than the channel reads is slowed down and loses nothing', async () => {
     const [a, b] = streamPair({ ...FRAMES, maxQueued: 256 * MIB })
     const count = 400
     for (let i = 0; i < count; i++) a.send(patternBytes(50_000 + i))
@@ -278,7 +272,7 @@ describe('a peer', () => {
     expect(lengths).toEqual(Array.from({ length: count }, (_, i) => 50_000 + i))
   })
 
-  it('that sends one byte at a time for ever is served beside others', async () => {
+  it('that sends one byte at a time does not delay other channels', async () => {
     const [slow, a] = rawStreamPair(FRAMES)
     const [x, y] = streamPair(FRAMES)
     const frame = new Codec('length_prefixed').encode(patternBytes(2_000))
@@ -295,24 +289,24 @@ describe('a peer', () => {
     await waitUntil(() => others.length === frame.length)
   })
 
-  it('that sends malformed messages is told of, and what is behind them arrives', async () => {
+  it('that sends malformed messages causes events, and its other messages arrive', async () => {
     const [raw, channel] = rawStreamPair({ protocol: 'lines', encoding: 'json' })
-    const told: unknown[] = []
-    channel.on('malformed', error => told.push(error.code))
-    channel.on('message', value => told.push(value))
+    const events: unknown[] = []
+    channel.on('malformed', error => events.push(error.code))
+    channel.on('message', value => events.push(value))
     raw.send(Buffer.from('1\n{\n2\n\xff\n3\n\n4\n', 'latin1'))
-    await waitUntil(() => told.includes(4))
-    expect(told.filter(one => typeof one === 'number')).toEqual([1, 2, 3, 4])
-    expect(told).toContain('ERR_FDWIRE_NOT_JSON')
-    expect(told).toContain('ERR_FDWIRE_NOT_UTF8')
+    await waitUntil(() => events.includes(4))
+    expect(events.filter(one => typeof one === 'number')).toEqual([1, 2, 3, 4])
+    expect(events).toContain('ERR_FDWIRE_NOT_JSON')
+    expect(events).toContain('ERR_FDWIRE_NOT_UTF8')
     expect(channel.stats).toMatchObject({ received: 4, malformed: 3 })
     raw.end()
     await once(channel, 'close')
   })
 })
 
-describe('a codec', () => {
-  it('gives all messages before a fatal error, throws it next, and for ever', () => {
+describe('Codec', () => {
+  it('returns all messages before a fatal error, then throws it from every call', () => {
     const codec = new Codec('length_prefixed', { maxMessage: 10, encoding: 'text' })
     const good = new Codec('length_prefixed').encode('fine')
     expect(codec.push(Buffer.concat([good, good, Buffer.from('ffffffff', 'hex')]))).toEqual([
@@ -324,7 +318,7 @@ describe('a codec', () => {
     }
   })
 
-  it('end inside of a message throws with what is missing; after a good end push throws', () => {
+  it('throws the number of missing bytes from end within a message, and CLOSED from push after end', () => {
     const frame = new Codec('length_prefixed').encode(patternBytes(100))
     const cut = new Codec('length_prefixed')
     expect(cut.push(frame.subarray(0, -7))).toEqual([])
@@ -335,7 +329,7 @@ describe('a codec', () => {
     expect(() => good.push(frame)).toThrow(errorWithCode('CLOSED'))
   })
 
-  it('finalLine: what stands behind the last delimiter is a message too', async () => {
+  it('returns the bytes after the last delimiter as a message with finalLine, as a channel does', async () => {
     const codec = new Codec('lines', { finalLine: true })
     expect(codec.push(Buffer.from('one\ntwo'))).toEqual(['one'])
     expect(codec.end()).toEqual(['two'])

@@ -95,6 +95,14 @@ export const nodePeer = (setup: object = {}, options?: SpawnOptions) =>
     options,
   )
 
+/** Starts a Node process that runs a case of `children/streams.mjs` with JSON arguments. */
+export const streamsPeer = (name: string, ...args: unknown[]) =>
+  new Peer(process.execPath, [
+    testPath('support/children/streams.mjs'),
+    name,
+    ...args.map(arg => JSON.stringify(arg)),
+  ])
+
 const directories: string[] = []
 
 /** Creates a directory that is removed after the test. */

@@ -1,9 +1,11 @@
 /** Stream channels for tests, connected in every way that fdwire offers, and raw peers. */
 import { once } from 'node:events'
 import { type AddressInfo, createServer, connect as dial, type Server, type Socket } from 'node:net'
+import { join } from 'node:path'
 import { adopt, type Channel, connect, type Listener, listen, type Message, pair } from 'fdwire'
 import { afterEach } from 'vitest'
 import { track } from './channels.js'
+import { temporaryDirectory } from './processes.js'
 
 export const FRAMES = { protocol: 'length_prefixed' } as const
 export const LINES = { protocol: 'lines' } as const
@@ -64,6 +66,19 @@ export function streamPair(options: Options, more: Options = {}): [Channel, Chan
   const as = (one: Channel<Buffer>, how: Options) => track(adopt(one.detach(), how) as Channel)
   return [as(a, options), as(b, { ...options, ...more })]
 }
+
+/** Ways to connect two stream channels, the second with further options. */
+export const STREAM_CONNECTIONS: [
+  string,
+  (options: Options, more?: Options) => Promise<readonly [Channel, Channel]>,
+][] = [
+  ['a pair', async (options, more) => streamPair(options, more)],
+  [
+    'a path',
+    async (options, more) => connectedPair(join(temporaryDirectory(), 's'), options, more),
+  ],
+  ['TCP', async (options, more) => tcpPair(options, more)],
+]
 
 /** Returns a raw stream channel and the channel that is connected to it. */
 export function rawStreamPair(options: Options): [Channel<Buffer>, Channel] {

@@ -1,15 +1,12 @@
-import { join } from 'node:path'
-import { type Channel, Codec, pair } from 'fdwire'
+import { Codec } from 'fdwire'
 import { describe, expect, it } from 'vitest'
-import { destroyChannelsAfterEach, errorWithCode, loopTurns, track } from '../support/channels.js'
-import { cleanUpAfterEach, temporaryDirectory } from '../support/processes.js'
+import { destroyChannelsAfterEach, errorWithCode, loopTurns } from '../support/channels.js'
+import { cleanUpAfterEach } from '../support/processes.js'
+import { expectSame, KINDS, valuesFor } from '../support/stream-values.js'
 import {
-  abstractName,
-  connectedPair,
   FRAMES,
   LINES,
   patternBytes,
-  RAW_STREAM,
   rawStreamPair,
   receiveUpTo,
   runCleanupsAfterEach,
@@ -23,156 +20,9 @@ runCleanupsAfterEach()
 cleanUpAfterEach()
 
 const MIB = 1024 * 1024
-const SIZES = [0, 1, 127, 128, 4_095, 32_767, 32_768, 65_535, 65_536, 131_072, 262_144, 5 * MIB]
 
-const TEXTS = [
-  '',
-  'a',
-  'naïve – 水 😀',
-  'é'.repeat(40_000),
-  '水'.repeat(70_000),
-  ...SIZES.slice(1).map(n => 'x'.repeat(n)),
-]
-const JSONS = [
-  null,
-  0,
-  '',
-  false,
-  [],
-  { a: [1, { b: 'naïve\n\u0000😀\ud800' }] },
-  ...TEXTS.map(text => ({ text })),
-]
-const BYTES = SIZES.map(patternBytes)
-
-const VALUES: Record<string, unknown[]> = {
-  text: TEXTS,
-  json: JSONS,
-  buffer: BYTES,
-  own: TEXTS.flatMap((text, i) => [text, BYTES[i % BYTES.length]]),
-}
-
-const WAYS: Record<string, (options: object) => Promise<readonly [Channel, Channel]>> = {
-  'a pair': async options => pair(options as never).map(track) as [Channel, Channel],
-  'a path': options => connectedPair(join(temporaryDirectory(), 'socket'), options),
-  'an abstract name': options => connectedPair(abstractName(), options),
-  'TCP, IPv4': options => tcpPair(options),
-  'TCP, IPv6': options => connectedPair({ host: '::1', port: 0 }, options),
-  'TCP, by a name': options => connectedPair({ host: 'localhost', port: 0 }, options),
-}
-
-const KINDS = [
-  ['uds_comms', 'text'],
-  ['uds_comms', 'json'],
-  ['stockings', undefined],
-  ['msg_channel', 'buffer'],
-  ['msg_channel', 'text'],
-  ['msg_channel', 'json'],
-  ['length_prefixed', 'buffer'],
-  ['length_prefixed', 'text'],
-  ['length_prefixed', 'json'],
-  ['lines', 'text'],
-  ['lines', 'json'],
-  ['lines', 'buffer'],
-] as const
-
-/** What a protocol can carry, of an encoding. */
-function valuesFor(protocol: string, encoding: string | undefined): unknown[] {
-  const refused = protocol === 'uds_comms' || protocol === 'stockings'
-  return (VALUES[encoding ?? 'own'] as unknown[]).filter(
-    value => !refused || encoding === 'json' || (value as string | Buffer).length > 0,
-  )
-}
-
-function expectSame(got: unknown[], sent: unknown[]): void {
-  expect(got.length).toBe(sent.length)
-  for (const [i, value] of sent.entries()) {
-    const other = got[i]
-    const same = Buffer.isBuffer(value)
-      ? Buffer.isBuffer(other) && value.equals(other)
-      : JSON.stringify(value) === JSON.stringify(other)
-    if (!same) expect(other).toEqual(value)
-  }
-}
-
-describe('values of every size arrive as they were sent, in order, both ways', () => {
-  describe.each(KINDS)('%s, %s', (protocol, encoding) => {
-    const sent = valuesFor(protocol, encoding)
-    it.each(Object.keys(WAYS))('over %s', async way => {
-      const [a, b] = await (WAYS[way] as (typeof WAYS)[string])({
-        protocol,
-        ...(encoding && { encoding }),
-        ...(way === 'a pair' && { type: 'stream' }),
-      })
-      for (const value of sent) a.send(value)
-      b.sendAll(sent as never)
-      const [there, here] = await Promise.all([
-        receiveUpTo(b, sent.length),
-        receiveUpTo(a, sent.length),
-      ])
-      expectSame(there, sent)
-      expectSame(here, sent)
-      expect(a.stats).toMatchObject({ sent: sent.length, received: sent.length, queuedBytes: 0 })
-      expect(a.stats).toMatchObject({ noise: 0, inHand: 0, unread: 0, malformed: 0 })
-    })
-  })
-
-  it('raw: every byte, in chunks as they come', async () => {
-    const [a, b] = await tcpPair(RAW_STREAM)
-    const sent = BYTES.filter(bytes => bytes.length > 0)
-    for (const bytes of sent) a.send(bytes)
-    a.end()
-    const chunks: Buffer[] = []
-    for await (const { value } of b) chunks.push(value as Buffer)
-    expect(Buffer.concat(chunks).equals(Buffer.concat(sent))).toBe(true)
-  })
-})
-
-describe('messages may be split anywhere', () => {
-  it.each(KINDS)('%s, %s: byte by byte', async (protocol, encoding) => {
-    const options = { protocol, ...(encoding && { encoding }) } as never
-    const codec = new Codec(protocol, (encoding ? { encoding } : {}) as never)
-    const [raw, channel] = rawStreamPair(options)
-    const values = valuesFor(protocol, encoding).filter(v => JSON.stringify(v).length < 600)
-    const bytes = Buffer.concat(values.map(value => codec.encode(value as never)))
-    const received = receiveUpTo(channel, values.length)
-    for (const byte of bytes) {
-      raw.send(Buffer.of(byte))
-      await raw.flush()
-      await loopTurns(1)
-    }
-    expectSame(await received, values)
-  })
-
-  it.each(KINDS)('%s, %s: at every place of two messages', async (protocol, encoding) => {
-    const codec = new Codec(protocol, (encoding ? { encoding } : {}) as never)
-    const values = encoding === 'buffer' ? [patternBytes(9), patternBytes(5)] : ['é水', '😀x']
-    const bytes = Buffer.concat(values.map(value => codec.encode(value as never)))
-    const [raw, channel] = rawStreamPair({ protocol, ...(encoding && { encoding }) })
-    for (let at = 1; at < bytes.length; at++) {
-      const received = receiveUpTo(channel, 2)
-      raw.send(bytes.subarray(0, at))
-      await raw.flush()
-      await loopTurns(2)
-      raw.send(bytes.subarray(at))
-      expectSame(await received, values)
-    }
-  })
-
-  it('a large one comes in small pieces without quadratic work', async () => {
-    const [raw, channel] = rawStreamPair(FRAMES)
-    const value = patternBytes(4 * MIB)
-    const frame = new Codec('length_prefixed').encode(value)
-    const received = channel.receive()
-    for (let at = 0; at < frame.length; at += 1_500) {
-      raw.send(frame.subarray(at, at + 1_500))
-      if (raw.stats.queuedBytes > 100_000) await raw.flush()
-    }
-    expect(value.equals((await received)?.value as Buffer)).toBe(true)
-  })
-})
-
-describe('sendAll', () => {
-  it('sends the same bytes as send one by one', async () => {
+describe('sendAll on a stream', () => {
+  it('sends the same bytes as one send per value', async () => {
     for (const [protocol, encoding] of KINDS) {
       const values = valuesFor(protocol, encoding).slice(0, 9)
       const got: Buffer[] = []
@@ -189,7 +39,7 @@ describe('sendAll', () => {
     }
   })
 
-  it('sends nothing of a batch with a value that can not be encoded', async () => {
+  it('sends nothing of a batch with a value that cannot be encoded', async () => {
     const [a, b] = streamPair({ ...LINES, encoding: 'json' })
     const refuse = () => a.sendAll([1, 2, 3n, 4] as never)
     expect(refuse).toThrow(expect.objectContaining({ index: 2 }))
@@ -200,7 +50,7 @@ describe('sendAll', () => {
     expect(a.stats.sent).toBe(1)
   })
 
-  it('takes what toJSON gives, and joins what stands in one read', async () => {
+  it('sends the result of toJSON, in a batch of thousands of values', async () => {
     const [a, b] = streamPair({ ...FRAMES, encoding: 'json' })
     const values = Array.from({ length: 5_000 }, (_, i) => ({ i, at: new Date(i), text: `é${i}` }))
     a.sendAll([...values, new Date(0)] as never)
@@ -208,7 +58,7 @@ describe('sendAll', () => {
     expectSame(got, JSON.parse(JSON.stringify([...values, new Date(0)])))
   })
 
-  it('refuses a line with a delimiter alone, and the channel goes on', async () => {
+  it('rejects a line that contains a delimiter, and the channel stays usable', async () => {
     const [a, b] = streamPair(LINES)
     expect(() => a.send('two\nlines')).toThrow(errorWithCode('UNENCODABLE'))
     expect(() => a.send('lone \ud800')).toThrow(errorWithCode('ILL_FORMED_TEXT'))
@@ -218,7 +68,7 @@ describe('sendAll', () => {
     expect(['fine', 'one']).toContain(got[0])
   })
 
-  it('tells index, and sends nothing, also where the framing refuses a value', async () => {
+  it('names the index of a value that the framing rejects, and sends nothing', async () => {
     const [a, b] = streamPair(LINES)
     const refuse = () => a.sendAll(['one', 'two\nlines', 'three'] as never)
     expect(refuse).toThrow(expect.objectContaining({ index: 1 }))
@@ -227,8 +77,8 @@ describe('sendAll', () => {
   })
 })
 
-describe('the queue', () => {
-  it('gathers what one tick sends, in one write', async () => {
+describe('the send queue of a stream', () => {
+  it('writes the messages of one tick at once', async () => {
     const [raw, channel] = rawStreamPair(LINES)
     for (let i = 0; i < 100; i++) expect(channel.send(`${i}`)).toBe(true)
     expect(channel.stats.queued).toBe(100)
@@ -237,7 +87,7 @@ describe('the queue', () => {
     expect(channel.stats).toMatchObject({ queued: 0, queuedBytes: 0 })
   })
 
-  it('copies: a Buffer can be used again right after send', async () => {
+  it('holds copies, so that a Buffer can be reused after send', async () => {
     for (const size of [10, 50_000, 1 * MIB]) {
       const [a, b] = streamPair(FRAMES)
       const bytes = patternBytes(size)
@@ -253,7 +103,7 @@ describe('the queue', () => {
     }
   })
 
-  it('send gives false above highWaterMark, and drain comes once, at half of it', async () => {
+  it('makes send return false above highWaterMark, and drains once at half of it', async () => {
     const [a, b] = streamPair(FRAMES, {})
     let drained = 0
     a.on('drain', () => {
@@ -273,7 +123,7 @@ describe('the queue', () => {
     expect(drained).toBe(1)
   })
 
-  it('send gives false where more than half of maxQueuedFds wait, and drain comes once, at half of that', async () => {
+  it('makes send return false above half of maxQueuedFds, and drains once at a quarter of it', async () => {
     const [a, b] = streamPair({ ...FRAMES, maxFds: 4 })
     let drained = 0
     a.on('drain', () => {
@@ -291,7 +141,7 @@ describe('the queue', () => {
     expect(drained).toBe(1)
   })
 
-  it('highWaterMark 0: true only for what the kernel has', async () => {
+  it('makes send return true only for what the kernel has taken if highWaterMark is 0', async () => {
     const [a, b] = streamPair({ ...FRAMES, highWaterMark: 0 })
     expect(a.send('small')).toBe(true)
     expect(a.stats.queuedBytes).toBe(0)
@@ -302,7 +152,7 @@ describe('the queue', () => {
     expect(a.stats.queuedBytes).toBe(0)
   })
 
-  it('is bounded by maxQueued; what is larger is taken into an empty queue', async () => {
+  it('is limited by maxQueued, except for a larger message in an empty queue', async () => {
     const [a, b] = streamPair({ ...FRAMES, maxQueued: 100_000 })
     expect(a.send(patternBytes(MIB))).toBe(false)
     const { queuedBytes } = a.stats
@@ -323,7 +173,7 @@ describe('the queue', () => {
     expect(await receiveUpTo(b, sent)).toHaveLength(sent)
   })
 
-  it('flush resolves when the kernel has all that was sent before, and not later', async () => {
+  it('resolves flush once the kernel has taken everything sent before it, not what came later', async () => {
     const [a, b] = await tcpPair(FRAMES)
     await a.flush()
     a.send('small')
@@ -343,7 +193,7 @@ describe('the queue', () => {
     await receiveUpTo(b, 1)
   })
 
-  it('goes on in both directions while both sides send more than the kernel holds', async () => {
+  it('makes progress in both directions if both sides send more than the kernel buffers', async () => {
     const [a, b] = streamPair({ ...FRAMES, encoding: 'text' })
     const values = Array.from({ length: 300 }, (_, i) => `${i}`.repeat(20_000))
     for (const value of values) {
@@ -355,8 +205,8 @@ describe('the queue', () => {
   })
 })
 
-describe('what is counted', () => {
-  it('noise outside of any frame, and bytes in hand', async () => {
+describe('the stats of a stream', () => {
+  it('count noise outside of frames and the bytes in hand', async () => {
     const codec = new Codec('uds_comms')
     const [raw, channel] = rawStreamPair({ protocol: 'uds_comms' })
     const frame = codec.encode('hello')
@@ -367,8 +217,10 @@ describe('what is counted', () => {
     expect(await receiveUpTo(channel, 2)).toEqual(['hello', 'hello'])
     expect(channel.stats).toMatchObject({ received: 3, inHand: 0, noise: 3 })
   })
+})
 
-  it('a request is answered in its order', async () => {
+describe('request on a stream', () => {
+  it('receives the replies in the order of the requests', async () => {
     const [a, b] = streamPair({ ...LINES, encoding: 'json' })
     b.on('message', value => void b.send((value as number) * 2))
     const replies = await Promise.all([1, 2, 3].map(value => a.request(value)))
