@@ -19,11 +19,11 @@ use fdwire_wire::codec::Lost;
 
 use crate::PayloadKind;
 
-/// The room a turn needs at least for the next datagram (bytes): the largest that the kernel's
-/// default send buffer lets through (212,960), rounded up.
+/// The room that the next datagram needs (bytes): the largest one that the kernel's default send buffer
+/// allows (212,960), rounded up.
 pub const ROOM: usize = 213_000;
 
-/// The part of the slab that is kept for the names of senders (bytes).
+/// The part of the slab for the names and credentials of senders, and for samples (bytes).
 pub const NAMES: usize = 32 * 1024;
 
 /// The most events of one turn.
@@ -35,34 +35,34 @@ pub const MAX_FDS: usize = 2_048;
 /// The longest name of a sender (bytes).
 const NAME: usize = 108;
 
-/// How many bytes of a message that can't be delivered are shown.
+/// The most bytes of a refused message that are kept as a sample.
 pub(crate) const SAMPLE: usize = 32;
 
-/// Why a message was refused.
+/// Why a received message was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// Its bytes are none of the protocol's.
+    /// Its bytes are not a valid message of the protocol.
     Malformed(Malformed),
     /// It is larger than the channel's limit.
     TooLarge,
-    /// It came with more descriptors than the channel allows.
+    /// It has more descriptors than the channel's limit.
     TooManyFds,
     /// The kernel could not install all of its descriptors.
     FdsTruncated,
-    /// It should be in a file in memory, and what came is none, or was changed while it was read.
+    /// It announces a memfd, and has none, or one whose size changed while it was read.
     NoMemoryFile,
 }
 
 /// Who sent a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sender {
-    /// The one peer of a connected socket.
+    /// The peer of a connected socket.
     Peer,
     /// A socket without a name.
     Unnamed,
-    /// The same as the message before on this channel.
+    /// The sender of the previous message of this channel.
     Same,
-    /// The name that stands here in the slab.
+    /// The socket whose name is this range of the slab.
     Name(Range<usize>),
 }
 
@@ -99,50 +99,53 @@ pub struct Undelivered {
     pub to: Option<Address>,
 }
 
-/// One thing that happened to a channel.
+/// An event of a channel or listener.
 #[derive(Debug)]
 pub enum Event {
     /// A message whose payload is this range of the slab.
     Message(Range<usize>, Message),
     /// A message that is too large for the slab: its payload is this range of memory of its own.
     Large(Vec<u8>, Range<usize>, Message),
-    /// A message was refused; its first bytes stand here in the slab.
+    /// A message was refused. The range of the slab is a sample: its first bytes.
     Refused(Refusal, Range<usize>, Sender),
-    /// The queue for a destination (None: the peer) is empty again.
+    /// The queue of a destination (None: the peer) is empty again. On a stream: it is down to half of the
+    /// high-water mark.
     Drained(Option<Address>),
     /// A queued message could not be delivered.
     Undelivered(Undelivered),
-    /// Queued messages were settled, and somebody waits for that.
+    /// Queued messages were sent or dropped, and the channel reports progress.
     Progress,
-    /// Reading stopped: the channel's limit of open descriptors is reached.
+    /// Reading has stopped at the channel's limit of open descriptors.
     FdsHeld,
-    /// The connection is made.
+    /// The stream is connected.
     Connected,
-    /// A listener has a connection: the channel with this index.
+    /// A listener has accepted a connection: the channel with this index.
     Accepted(usize),
-    /// The peer has ended, and all that it sent was told.
+    /// The peer has ended, and everything that it has sent precedes this event.
     End,
-    /// The peer has ended inside of a frame, to whose end this many bytes are missing at least.
+    /// The peer has ended inside a frame, of which at least this many bytes are missing.
     Cut(usize),
-    /// Nothing more can be understood of the stream; the bytes where that is stand here in the slab.
+    /// The codec cannot find the next frame. The range of the slab is a sample: the bytes where that is.
     Lost(Lost, Range<usize>),
-    /// The socket can't be used any more: this call failed.
+    /// The socket cannot be used any more: this system call failed.
     Failed(Errno, &'static str),
 }
 
-/// The memory of one turn: borrowed slab, events and descriptors that nobody owns yet.
+/// The memory of one turn: a borrowed slab, the events, and the descriptors of the messages.
 pub struct Batch<'a> {
     slab: &'a mut [u8],
+    /// The number of bytes from the beginning that hold messages; the next message goes there.
     used: usize,
+    /// Where the next name goes.
     names: usize,
-    /// What happened, in order.
+    /// The events, in order.
     pub events: Vec<Event>,
     /// The descriptors of the messages, in order.
     pub fds: Vec<OwnedFd>,
 }
 
 impl<'a> Batch<'a> {
-    /// A batch over `slab`, which holds at least `ROOM + NAMES` bytes; the two lists are emptied and
+    /// Creates a batch over `slab`, which has at least `ROOM + NAMES` bytes. The memory of the lists is
     /// used again.
     pub fn new(slab: &'a mut [u8], mut events: Vec<Event>, mut fds: Vec<OwnedFd>) -> Self {
         events.clear();
@@ -151,30 +154,30 @@ impl<'a> Batch<'a> {
         Self { slab, used: 1, names, events, fds }
     }
 
-    /// The number of bytes from the beginning of the slab that hold messages.
+    /// Returns the number of bytes from the beginning of the slab that hold messages.
     pub fn used(&self) -> usize {
         self.used
     }
 
-    /// The bytes at `range`.
+    /// Returns the bytes of a range of the slab.
     pub fn bytes(&self, range: Range<usize>) -> &[u8] {
         &self.slab[range]
     }
 
-    /// Whether one more message of ordinary size fits.
+    /// Returns whether one more message of ordinary size fits.
     pub(crate) fn has_room(&self) -> bool {
         self.used + ROOM <= self.slab.len() - NAMES && self.has_place()
     }
 
-    /// Whether one more event can be told, with all that may come with it.
+    /// Returns whether one more event fits, with its name, sample, credentials and descriptors.
     pub(crate) fn has_place(&self) -> bool {
         self.names + SAMPLE + NAME + Credentials::LEN <= self.slab.len()
-            // A stream's end takes two: what is left of it, and the end.
+            // The end of a stream may be two events: a last message, and the end.
             && self.events.len() + 2 <= MAX_EVENTS
             && self.fds.len() + fdwire_socket::MAX_FDS <= MAX_FDS
     }
 
-    /// The free part of the slab, at most `limit` bytes of it.
+    /// Returns the free part of the slab, at most `limit` bytes of it.
     pub(crate) fn room(&mut self, limit: usize) -> IoSliceMut<'_> {
         // The byte behind the message stays free.
         let end = self.slab.len() - NAMES - 1;
@@ -182,28 +185,28 @@ impl<'a> Batch<'a> {
         IoSliceMut::new(&mut self.slab[self.used..end])
     }
 
-    /// The free part of the slab behind the first `kept` bytes of it.
+    /// Returns the free part of the slab behind its first `kept` bytes.
     pub(crate) fn room_behind(&mut self, kept: usize) -> &mut [u8] {
         let end = self.slab.len() - NAMES - 1;
         &mut self.slab[self.used + kept..end]
     }
 
-    /// The bytes at `range` of the free part, which have been read into it.
+    /// Returns the bytes at `range` of the free part, which were read into it.
     pub(crate) fn unread(&mut self, range: Range<usize>) -> &mut [u8] {
         &mut self.slab[self.used + range.start..self.used + range.end]
     }
 
-    /// The place in the slab of `range` of the free part.
+    /// Returns the range of the slab that is `range` of the free part.
     pub(crate) fn place(&self, range: &Range<usize>) -> Range<usize> {
         self.used + range.start..self.used + range.end
     }
 
-    /// The first `len` bytes of the free part hold messages now.
+    /// Takes the first `len` bytes of the free part, which hold messages.
     pub(crate) fn advance(&mut self, len: usize) {
         self.used += len;
     }
 
-    /// Keeps a copy of the first bytes of this place in the slab.
+    /// Keeps a copy of the first bytes of this range of the slab as a sample.
     pub(crate) fn keep_sample_at(&mut self, at: Range<usize>) -> Range<usize> {
         let len = at.len().min(SAMPLE);
         let kept = self.names..self.names + len;
@@ -212,18 +215,18 @@ impl<'a> Batch<'a> {
         kept
     }
 
-    /// Keeps a copy of the first of these bytes, which stand elsewhere.
+    /// Keeps a copy of the first of these bytes as a sample.
     pub(crate) fn keep_sample_of(&mut self, bytes: &[u8]) -> Range<usize> {
-        let shown = &bytes[..bytes.len().min(SAMPLE)];
-        self.keep_name(shown)
+        let sample = &bytes[..bytes.len().min(SAMPLE)];
+        self.keep_name(sample)
     }
 
-    /// The first `len` bytes of the room, before they are kept.
+    /// Returns the first `len` bytes of the free part.
     pub(crate) fn received(&self, len: usize) -> &[u8] {
         &self.slab[self.used..self.used + len]
     }
 
-    /// Keeps the first `len` bytes of the room as a message.
+    /// Keeps the first `len` bytes of the free part as a message.
     pub(crate) fn keep(&mut self, len: usize) -> Range<usize> {
         let at = self.used..self.used + len;
         self.used = at.end + 1;
@@ -238,13 +241,13 @@ impl<'a> Batch<'a> {
         at
     }
 
-    /// Keeps the credentials of a sender; where they stand.
+    /// Keeps the credentials of a sender, and returns their place in the slab.
     pub(crate) fn keep_credentials(&mut self, credentials: Credentials) -> Option<NonZeroU32> {
         let at = self.keep_name(&credentials.to_bytes());
         NonZeroU32::new(u32::try_from(at.start).ok()?)
     }
 
-    /// Keeps a copy of the first bytes of the room, which the next message will overwrite.
+    /// Keeps a copy of the first bytes of the free part as a sample.
     pub(crate) fn keep_sample(&mut self, len: usize) -> Range<usize> {
         self.keep_sample_at(self.used..self.used + len)
     }

@@ -1,4 +1,4 @@
-//! One channel: what is wanted of it, what it allows and counts, and the socket that it works on.
+//! One channel: its limits and counters, its read interest, and its transport.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
@@ -7,108 +7,92 @@ use std::time::Instant;
 use fdwire_socket::{Address, Bound, Datagram, Errno, Stream, peer_pidfd};
 use fdwire_wire::Protocol;
 
-use crate::batch::{Batch, Event};
-use crate::datagram::Datagrams;
+use crate::batch::Event;
+use crate::datagram::DatagramTransport;
 use crate::interest::Interest;
 use crate::limits::{Counters, Limits, Meter};
 use crate::poll::{EventFlags, Token};
-use crate::send::{SendError, Sent};
-use crate::stream::{Framing, Payload, Spare, Streams};
-use crate::{Shared, Site};
+use crate::send::{Queued, SendError, Sent};
+use crate::stream::{Framing, Link, Payload, SegmentPool, StreamTransport};
+use crate::transport::{Transport, on_transport};
+use crate::{Shared, Site, Turn};
 
-/// A socket with the state of its two directions.
+/// A transport with the limits, counters and read interest of its channel.
 pub struct Channel {
     meter: Meter,
-    wanted: bool,
-    watched: bool,
-    /// Whether texts are JSON.
-    json: bool,
-    interest: Interest,
-    /// The process at the other end, once somebody has asked for it.
-    pidfd: Option<OwnedFd>,
-    /// When the reactor will call `on_time`.
-    pub(crate) scheduled: Option<Instant>,
     transport: Transport,
-}
-
-/// How messages travel.
-enum Transport {
-    Datagram(Box<Datagrams>),
-    Stream(Box<Streams>),
-}
-
-impl Transport {
-    fn fd(&self) -> Option<BorrowedFd<'_>> {
-        match self {
-            Self::Datagram(datagrams) => Some(datagrams.socket.as_fd()),
-            Self::Stream(streams) => streams.socket.as_ref().map(AsFd::as_fd),
-        }
-    }
+    /// When the reactor calls `on_time` next.
+    pub(crate) scheduled: Option<Instant>,
+    /// The peer process, once a caller has asked for it.
+    pidfd: Option<OwnedFd>,
+    interest: Interest,
+    /// Whether the owner of the channel takes messages.
+    reading: bool,
+    /// Whether the owner is told by [`Event::Progress`] when the kernel takes queued messages.
+    reports_progress: bool,
+    /// Whether received texts are JSON.
+    json: bool,
 }
 
 impl Channel {
-    /// A channel over a datagram socket, which was bound by `bound` where it has a path.
+    /// Creates a channel over a datagram or seqpacket socket; `bound` is the path that it was bound to,
+    /// if any.
     ///
     /// # Errors
     ///
-    /// When the socket can't be asked what it is; it is given back.
+    /// The error of the system call that failed, with the socket.
     pub fn datagram(
         socket: Datagram,
         bound: Option<Bound>,
         protocol: Protocol,
         limits: Limits,
     ) -> Result<Self, (Errno, Datagram)> {
-        let datagrams = Datagrams::new(socket, bound, protocol)?;
+        let datagrams = DatagramTransport::new(socket, bound, protocol)?;
         let json = protocol == Protocol::Jsoncomm;
         Ok(Self::new(Transport::Datagram(Box::new(datagrams)), json, limits))
     }
 
-    /// A channel over a stream; `connecting`: it tells by an event when it is connected.
-    ///
-    /// Without a socket the bytes come by [`feed`](crate::Reactor::feed) and go by
-    /// [`fetch`](crate::Reactor::fetch).
+    /// Creates a channel over a stream. With `connecting` an event reports when it is connected.
     pub(crate) fn stream(
-        socket: Option<Stream>,
+        link: Link,
         connecting: bool,
         framing: Framing,
         limits: Limits,
-        spare: Rc<Spare>,
+        pool: Rc<SegmentPool>,
     ) -> Self {
         let json = framing.json;
-        let streams = Streams::new(socket, connecting, framing, spare);
-        Self::new(Transport::Stream(Box::new(streams)), json, limits)
+        Self::new(
+            Transport::Stream(StreamTransport::new(link, connecting, framing, pool)),
+            json,
+            limits,
+        )
     }
 
     fn new(transport: Transport, json: bool, limits: Limits) -> Self {
         Self {
             meter: Meter::new(limits),
-            wanted: false,
-            watched: false,
-            json,
-            interest: Interest::NONE,
-            pidfd: None,
-            scheduled: None,
             transport,
+            scheduled: None,
+            pidfd: None,
+            interest: Interest::NONE,
+            reading: false,
+            reports_progress: false,
+            json,
         }
     }
 
-    /// Whether the texts that the channel receives are JSON.
-    pub fn receives_json(&self) -> bool {
-        self.json
-    }
-
-    /// The socket's descriptor, where there is a socket.
+    /// Returns the socket's descriptor; None if the caller carries the bytes of the stream.
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {
-        self.transport.fd()
+        on_transport!(&self.transport, it => it.fd())
     }
 
-    /// Whether the descriptor with this number is the channel's.
+    /// Returns whether the descriptor with this number is the channel's.
     pub(crate) fn owns(&self, number: i32) -> bool {
         let pidfd = self.pidfd.as_ref().map(AsFd::as_fd);
         self.fd().into_iter().chain(pidfd).any(|fd| fd.as_raw_fd() == number)
     }
 
-    /// A descriptor of the process at the other end, which the channel keeps as long as it lives.
+    /// Returns a pidfd of the peer, which the channel owns until it closes.
     pub(crate) fn peer_pidfd(&mut self) -> Result<BorrowedFd<'_>, Errno> {
         let opened = match self.pidfd.take() {
             Some(pidfd) => pidfd,
@@ -117,105 +101,95 @@ impl Channel {
         Ok(OwnedFd::as_fd(self.pidfd.insert(opened)))
     }
 
-    /// Whether the socket has one peer, so that messages go to nobody else.
+    /// Returns whether the channel has one peer, to which all messages go.
     pub fn connected(&self) -> bool {
-        match &self.transport {
-            Transport::Datagram(datagrams) => datagrams.connected,
-            Transport::Stream(_) => true,
-        }
+        on_transport!(&self.transport, it => it.is_connected())
     }
 
-    /// The socket, where it is a stream.
+    /// Returns whether received texts are JSON.
+    pub fn receives_json(&self) -> bool {
+        self.json
+    }
+
+    /// Returns the socket of a stream.
     pub fn stream_socket(&self) -> Option<&Stream> {
-        match &self.transport {
-            Transport::Stream(streams) => streams.socket.as_ref(),
-            Transport::Datagram(_) => None,
-        }
+        self.transport.stream()?.socket()
     }
 
-    /// The socket, where it is for datagrams.
+    /// Returns the socket of datagrams or records.
     pub fn datagram_socket(&self) -> Option<&Datagram> {
-        match &self.transport {
-            Transport::Datagram(datagrams) => Some(&datagrams.socket),
-            Transport::Stream(_) => None,
-        }
+        Some(&self.transport.datagrams()?.socket)
     }
 
-    /// What was done so far.
+    /// Returns the counters.
     pub fn counters(&self) -> Counters {
-        let undelivered = match &self.transport {
-            Transport::Datagram(datagrams) => datagrams.outbox.undelivered(),
-            Transport::Stream(_) => 0,
-        };
-        Counters { undelivered, ..self.meter.counters }
+        self.meter.counters
     }
 
-    /// Messages, bytes and descriptors that are queued.
-    pub fn queued(&self) -> (usize, usize, usize) {
-        match &self.transport {
-            Transport::Datagram(datagrams) => datagrams.outbox.queued(),
-            Transport::Stream(streams) => streams.outbox.queued(),
-        }
+    /// Returns how much is queued.
+    pub fn queued(&self) -> Queued {
+        on_transport!(&self.transport, it => it.queued())
     }
 
-    /// Received descriptors that nobody has taken or closed.
+    /// Returns the number of received descriptors that are not taken or closed yet.
     pub fn open_fds(&self) -> usize {
         self.meter.open_fds
     }
 
-    /// Bytes that were read and are no message yet.
-    pub fn in_hand(&self) -> usize {
-        match &self.transport {
-            Transport::Datagram(_) => 0,
-            Transport::Stream(streams) => streams.in_hand(),
-        }
+    /// Returns the number of received bytes that are not a whole message yet.
+    pub fn buffered_input(&self) -> usize {
+        self.transport.stream().map_or(0, StreamTransport::buffered_input)
     }
 
-    /// The number of the oldest queued message, and of the next one to be queued; of a stream, the
-    /// places of the first byte that is queued and of the next.
+    /// Returns the sequence number of the oldest queued message, and of the next one to be queued.
+    ///
+    /// The sequence numbers of a stream are byte positions, counted from 1.
     pub fn seqs(&self) -> (Option<u64>, u64) {
-        match &self.transport {
-            Transport::Datagram(datagrams) => datagrams.outbox.seqs(),
-            Transport::Stream(streams) => streams.outbox.seqs(),
-        }
+        on_transport!(&self.transport, it => it.seqs())
     }
 
-    /// Gives the descriptor away; its name, if it has one, stays.
+    /// Gives the socket's descriptor away. A bound path stays.
     pub fn into_fd(self) -> Option<OwnedFd> {
-        match self.transport {
-            Transport::Datagram(datagrams) => Some(datagrams.into_socket().into_fd()),
-            Transport::Stream(streams) => streams.socket.map(Stream::into_fd),
-        }
+        on_transport!(self.transport, it => it.into_fd())
     }
 
-    /// Gives the socket away, where it is a stream.
+    /// Gives the socket of a stream away.
     pub(crate) fn into_stream(self) -> Option<Stream> {
         match self.transport {
-            Transport::Stream(streams) => streams.socket,
+            Transport::Stream(stream) => stream.into_socket(),
             Transport::Datagram(_) => None,
         }
     }
 
-    /// Removes the name now, if it is a path that we bound; the socket stays.
+    /// Removes the bound path, if any. The socket stays open.
     pub(crate) fn unlink(&mut self) {
-        if let Transport::Datagram(datagrams) = &mut self.transport {
+        if let Some(datagrams) = self.transport.datagrams_mut() {
             datagrams.unlink();
         }
     }
 
-    pub(crate) fn want(&mut self, wanted: bool) {
-        self.wanted = wanted;
+    /// Shares the memory of equal limits.
+    pub(crate) fn share_limits(&mut self, last: &mut Option<Rc<Limits>>) {
+        match last {
+            Some(last) if **last == *self.meter.limits => self.meter.limits = Rc::clone(last),
+            _ => *last = Some(Rc::clone(&self.meter.limits)),
+        }
     }
 
-    pub(crate) fn watch(&mut self, watched: bool) {
-        self.watched = watched;
+    pub(crate) fn set_reading(&mut self, reading: bool) {
+        self.reading = reading;
+    }
+
+    pub(crate) fn set_reports_progress(&mut self, reports: bool) {
+        self.reports_progress = reports;
     }
 
     pub(crate) fn released(&mut self, fds: usize) {
         self.meter.open_fds = self.meter.open_fds.saturating_sub(fds);
     }
 
-    /// Sends a message; whether the reactor has to flush it later.
+    /// Sends a message. The second result is whether the reactor has to put the channel into its list of
+    /// streams to flush.
     pub(crate) fn send(
         &mut self,
         site: Site<'_>,
@@ -227,216 +201,173 @@ impl Channel {
         let len = payload.bytes().len();
         let (sent, unlisted) = match &mut self.transport {
             Transport::Datagram(datagrams) => {
-                let bytes = payload.bytes();
-                (datagrams.send(site, &self.meter.limits, bytes, fds, to)?, false)
+                (datagrams.send(site, &mut self.meter, payload.bytes(), fds, to)?, false)
             }
-            Transport::Stream(streams) => {
-                let sent = streams.send(&self.meter.limits, payload, text, fds)?;
-                (sent, streams.list())
+            Transport::Stream(stream) => {
+                let sent = stream.send(&self.meter.limits, payload, text, fds)?;
+                (sent, stream.list_for_flush())
             }
         };
         self.meter.sent(len, fds.len());
         Ok((sent, unlisted))
     }
 
-    /// Lets `write` write a text into the outbox of a stream: it gets the memory and how many bytes of
-    /// it to leave free, and says how many it has written. As `send`; None where that was nothing.
+    /// Lets `write` write a text into the outbox of a stream, and sends it as [`send`](Self::send) does.
+    ///
+    /// `write` gets the memory and the number of bytes to skip at its end, and returns the number of bytes
+    /// that it has appended. The result is None if that is None, or if the channel has no room or is not
+    /// a stream.
     #[inline]
     pub(crate) fn send_written(
         &mut self,
         write: impl FnOnce(&mut Vec<u8>, usize) -> Option<usize>,
     ) -> Option<Result<(Sent, bool), SendError>> {
-        let Transport::Stream(streams) = &mut self.transport else { return None };
+        let Transport::Stream(stream) = &mut self.transport else { return None };
         let limits = &self.meter.limits;
-        let (memory, headroom) = streams.open(limits)?;
+        let (memory, headroom) = stream.open(limits)?;
         let start = memory.len();
         let len = write(memory, headroom)?;
-        let sent = match streams.close(limits, start) {
+        let sent = match stream.close(limits, start) {
             Ok(sent) => sent,
             Err(error) => return Some(Err(error)),
         };
-        let unlisted = streams.list();
+        let unlisted = stream.list_for_flush();
         self.meter.sent(len, 0);
         Some(Ok((sent, unlisted)))
     }
 
-    /// Ends our side as soon as all is sent.
+    /// Half-closes the connection as soon as the queue is empty.
     pub(crate) fn finish(&mut self) {
-        match &mut self.transport {
-            Transport::Datagram(datagrams) => datagrams.finish(),
-            Transport::Stream(streams) => streams.finish(),
-        }
+        on_transport!(&mut self.transport, it => it.finish());
     }
 
-    /// Drops what is there, so that closing is no reset for the peer.
+    /// Discards unread input, so that closing does not reset the connection.
     pub(crate) fn discard_now(&mut self, shared: &mut Shared) {
-        match &mut self.transport {
-            Transport::Datagram(datagrams) => datagrams.discard_now(shared),
-            Transport::Stream(streams) => streams.discard_now(shared),
+        on_transport!(&mut self.transport, it => it.discard_now(shared));
+    }
+
+    pub(crate) fn as_stream_mut(&mut self) -> Option<&mut StreamTransport> {
+        self.transport.stream_mut()
+    }
+
+    /// Handles a readiness of the socket.
+    pub(crate) fn on_ready(&mut self, flags: EventFlags, turn: &mut Turn<'_, '_>) {
+        let (before, reads) = (self.desired(), self.reads());
+        on_transport!(&mut self.transport, it => it.on_ready(flags, reads, &mut self.meter, turn));
+        self.report_progress(turn);
+        // Unwanted readiness is unregistered when it comes. Writability is compared with the interest
+        // before this call: a sender often refills the queue that has just become empty. Input is
+        // compared with the interest after it: the end that was just read would be reported for ever.
+        let input = flags & (EventFlags::IN | EventFlags::RDHUP);
+        let ready = input | flags & EventFlags::OUT;
+        let after = self.desired();
+        if before.is_empty()
+            || !before.contains(ready)
+            || after.is_empty()
+            || !after.contains(input)
+        {
+            self.lower(turn.site);
         }
     }
 
-    /// Works on the stream, where it is one.
-    pub(crate) fn with_stream<T>(
-        &mut self,
-        work: impl FnOnce(&mut Streams, &mut Meter) -> T,
-    ) -> Option<T> {
-        match &mut self.transport {
-            Transport::Stream(streams) => Some(work(streams, &mut self.meter)),
-            Transport::Datagram(_) => None,
+    /// Handles a write-space edge: a receiver has consumed a datagram of ours.
+    pub(crate) fn on_write_space(&mut self, turn: &mut Turn<'_, '_>) {
+        if let Some(datagrams) = self.transport.datagrams_mut() {
+            datagrams.on_write_space(&mut self.meter, turn);
         }
+        self.report_progress(turn);
     }
 
-    /// Works off a readiness of the socket.
-    pub(crate) fn on_ready(
-        &mut self,
-        site: Site<'_>,
-        flags: EventFlags,
-        shared: &mut Shared,
-        batch: &mut Batch<'_>,
-    ) {
-        let (desired, reads) = (self.desired(), self.reads());
-        let meter = &mut self.meter;
-        match &mut self.transport {
-            Transport::Datagram(datagrams) => {
-                datagrams.on_ready(site, flags, reads, meter, shared, batch);
-            }
-            Transport::Stream(streams) => streams.on_ready(flags, reads, meter, shared, batch),
+    /// Handles a readiness of the socket by which a queue waits for its receiver.
+    pub(crate) fn on_receiver(&mut self, queue: usize, turn: &mut Turn<'_, '_>) {
+        if let Some(datagrams) = self.transport.datagrams_mut() {
+            datagrams.on_receiver(&mut self.meter, queue, turn);
         }
-        self.after_writing(batch);
-        // Something came that nobody wanted: stop asking for it, until somebody does. It is looked at
-        // as it was before, since who has just been told of an empty queue fills it again, mostly.
-        let came = flags & (EventFlags::IN | EventFlags::RDHUP);
-        let told = came | flags & EventFlags::OUT;
-        let now = self.desired();
-        // An end that was just read would be reported for ever.
-        if desired.is_empty() || !desired.contains(told) || now.is_empty() || !now.contains(came) {
-            self.lower(site);
-        }
+        self.report_progress(turn);
     }
 
-    /// Works off the news that somebody has received a datagram.
-    pub(crate) fn on_news(&mut self, site: Site<'_>, batch: &mut Batch<'_>) {
-        if let Transport::Datagram(datagrams) = &mut self.transport {
-            datagrams.on_news(site, &self.meter.limits, batch);
-        }
-        self.after_writing(batch);
-    }
-
-    pub(crate) fn on_receiver(&mut self, site: Site<'_>, lane: usize, batch: &mut Batch<'_>) {
-        if let Transport::Datagram(datagrams) = &mut self.transport {
-            datagrams.on_receiver(site, &self.meter.limits, lane, batch);
-        }
-        self.after_writing(batch);
-    }
-
-    pub(crate) fn on_time(
-        &mut self,
-        site: Site<'_>,
-        now: Instant,
-        shared: &mut Shared,
-        batch: &mut Batch<'_>,
-    ) {
+    /// Handles the deadline that the reactor has scheduled.
+    pub(crate) fn on_time(&mut self, now: Instant, turn: &mut Turn<'_, '_>) {
         let reads = self.reads();
-        let meter = &mut self.meter;
-        match &mut self.transport {
-            Transport::Datagram(datagrams) => datagrams.on_time(site, &meter.limits, now, batch),
-            Transport::Stream(streams) => {
-                streams.on_time(now, meter, batch);
-                if streams.is_due(reads) {
-                    streams.read(meter, shared, batch);
-                }
-            }
-        }
-        self.after_writing(batch);
+        on_transport!(&mut self.transport, it => it.on_time(now, reads, &mut self.meter, turn));
+        self.report_progress(turn);
     }
 
-    /// One non-blocking attempt for everything that is queued.
+    /// Tries once to send everything that is queued.
     pub(crate) fn try_all(&mut self, site: Site<'_>) {
-        match &mut self.transport {
-            Transport::Datagram(datagrams) => datagrams.try_all(site, &self.meter.limits),
-            Transport::Stream(streams) => streams.flush(),
-        }
+        on_transport!(&mut self.transport, it => it.try_all(site, &mut self.meter));
     }
 
-    /// Whether there is something to tell without a readiness, and somebody wants it.
+    /// Returns whether a turn would have an event without any readiness of the socket.
     #[must_use]
     pub fn is_due(&self) -> bool {
-        match &self.transport {
-            Transport::Datagram(_) => false,
-            Transport::Stream(streams) => streams.is_due(self.reads()),
-        }
+        on_transport!(&self.transport, it => it.is_due(self.reads()))
     }
 
+    /// Returns when `on_time` has something to do.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        match &self.transport {
-            Transport::Datagram(datagrams) => datagrams.outbox.deadline(),
-            Transport::Stream(_) if self.is_due() => Some(Instant::now()),
-            Transport::Stream(streams) => streams.outbox.deadline(),
+        if self.is_due() {
+            return Some(Instant::now());
         }
+        on_transport!(&self.transport, it => it.deadline())
     }
 
-    /// Asks the poller for what is wanted and not asked for yet.
+    /// Registers what the channel waits for and has not registered yet.
     pub(crate) fn arm(&mut self, site: Site<'_>) -> Result<(), Errno> {
-        if let Transport::Datagram(datagrams) = &mut self.transport {
-            datagrams.watch_news(site);
+        if let Some(datagrams) = self.transport.datagrams_mut() {
+            datagrams.watch_write_space(site);
         }
-        let asked = self.raise(site);
-        if asked.is_err()
-            && let Transport::Datagram(datagrams) = &mut self.transport
-            && datagrams.outbox.wants_writable()
+        let registered = self.raise(site);
+        if registered.is_err()
+            && let Some(datagrams) = self.transport.datagrams_mut()
+            && datagrams.poll_by_timer(Instant::now())
         {
-            // A queued message is taken, come what may.
-            datagrams.outbox.without_polling(Instant::now());
+            // The queued message was accepted: it goes out by the timer instead.
             return self.raise(site);
         }
-        asked
+        registered
     }
 
-    /// Leaves the poller's sets.
+    /// Removes the channel from the epoll instances.
     pub(crate) fn disarm(&mut self, site: Site<'_>) {
-        let Self { transport, interest, meter, .. } = self;
-        if let Some(fd) = transport.fd() {
+        let Self { transport, interest, .. } = self;
+        if let Some(fd) = on_transport!(&*transport, it => it.fd()) {
             interest.clear(site.poller, fd);
         }
-        if let Transport::Datagram(datagrams) = transport {
-            datagrams.disarm(site, &meter.limits);
+        if let Some(datagrams) = transport.datagrams_mut() {
+            datagrams.disarm(site);
         }
     }
 
     fn raise(&mut self, site: Site<'_>) -> Result<(), Errno> {
         let (desired, token) = (self.desired(), Token::Channel(site.index));
         let Self { transport, interest, .. } = self;
-        transport.fd().map_or(Ok(()), |fd| interest.raise(site.poller, fd, token, desired))
+        let fd = on_transport!(&*transport, it => it.fd());
+        fd.map_or(Ok(()), |fd| interest.raise(site.poller, fd, token, desired))
     }
 
     fn lower(&mut self, site: Site<'_>) {
         let (desired, token) = (self.desired(), Token::Channel(site.index));
         let Self { transport, interest, .. } = self;
-        if let Some(fd) = transport.fd() {
+        if let Some(fd) = on_transport!(&*transport, it => it.fd()) {
             interest.lower(site.poller, fd, token, desired);
         }
     }
 
+    /// Returns whether messages are to be read now.
     fn reads(&self) -> bool {
-        self.wanted && !self.meter.holds_fds()
+        self.reading && !self.meter.holds_fds()
     }
 
+    /// Returns the readiness that the channel waits for.
     fn desired(&self) -> EventFlags {
-        let reads = self.reads();
-        match &self.transport {
-            Transport::Datagram(datagrams) => datagrams.desired(reads),
-            Transport::Stream(streams) => streams.desired(reads),
-        }
+        on_transport!(&self.transport, it => it.desired(self.reads()))
     }
 
-    fn after_writing(&mut self, batch: &mut Batch<'_>) {
-        let settled = match &mut self.transport {
-            Transport::Datagram(datagrams) => datagrams.outbox.take_settled(),
-            Transport::Stream(streams) => streams.outbox.take_settled(),
-        };
-        if settled && self.watched {
-            batch.events.push(Event::Progress);
+    fn report_progress(&mut self, turn: &mut Turn<'_, '_>) {
+        let settled = on_transport!(&mut self.transport, it => it.take_settled());
+        if settled && self.reports_progress {
+            turn.batch.events.push(Event::Progress);
         }
     }
 }

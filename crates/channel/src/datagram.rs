@@ -1,58 +1,58 @@
-//! A datagram socket with its two directions.
+//! The datagram transport: both directions of a datagram or seqpacket socket.
 //!
-//! | file | what is in it |
+//! | file | contents |
 //! | --- | --- |
-//! | `inbox.rs` | datagrams become messages, or are refused |
-//! | `outbox.rs` | the queues, one for each destination |
-//! | `lane.rs` | one of these queues, and what it waits for |
-//! | `attempt.rs` | one message, handed to the kernel |
-//! | `carried.rs` | messages that are too large go in a file |
-//! | `share.rs` | how much of our send buffer each destination may hold |
-//! | `flight.rs` | who the datagrams in flight have been sent to |
+//! | `inbox.rs` | receives datagrams and decodes them to messages |
+//! | `outbox.rs`, `outbox/` | the queues, one for each destination |
+//! | `queue.rs` | one of these queues, and what it waits for |
+//! | `attempt.rs` | one attempt to hand a message to the kernel |
+//! | `memfd.rs` | messages that are too large for a datagram go in a memfd |
+//! | `share.rs` | the share of our send buffer that each destination may hold |
+//! | `in_flight.rs` | the destinations of the datagrams in flight |
 
 mod attempt;
-mod carried;
-mod flight;
+mod in_flight;
 mod inbox;
-mod lane;
+mod memfd;
 mod outbox;
+mod queue;
 mod share;
 
 use std::io::IoSliceMut;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
 use fdwire_socket::{Address, Bound, Datagram, Errno};
 use fdwire_wire::Protocol;
 
-use crate::batch::{Batch, Event};
-use crate::limits::{Limits, Meter};
+use crate::batch::Event;
+use crate::limits::Meter;
 use crate::poll::{EventFlags, Poller};
-use crate::send::{SendError, Sent};
-use crate::{Shared, Site};
+use crate::send::{Queued, SendError, Sent};
+use crate::{Shared, Site, Turn};
 use inbox::Inbox;
-use outbox::{Outbox, Surroundings};
+use outbox::{Context, Outbox};
 use share::Shares;
 
-/// Records that closing drops, at the most.
+/// The most records that closing discards.
 const DISCARDS: usize = 1_024;
 
-pub(crate) struct Datagrams {
+/// A datagram or seqpacket socket with the state of its two directions.
+pub(crate) struct DatagramTransport {
     inbox: Inbox,
-    pub(crate) outbox: Outbox,
-    pub(crate) connected: bool,
-    /// Whether the poller tells when somebody has received a datagram of ours.
-    news: bool,
-    /// Whether the peer of a seqpacket socket is known to have ended, with something unread before.
-    gone: bool,
-    /// Whether our side of it is to be shut down when the queue is empty.
+    outbox: Outbox,
+    /// Whether the poller reports write-space edges of the socket.
+    watches_write_space: bool,
+    /// Whether the peer of a seqpacket socket has ended, with unread records before its end.
+    end_pending: bool,
+    /// Whether a seqpacket socket is shut down as soon as the queue is empty.
     finishing: bool,
-    // The name is removed before the socket closes: whoever finds it finds a live socket.
+    // Dropped before the socket: a path that exists leads to an open socket.
     bound: Option<Bound>,
     pub(crate) socket: Datagram,
 }
 
-impl Datagrams {
+impl DatagramTransport {
     pub(crate) fn new(
         socket: Datagram,
         bound: Option<Bound>,
@@ -66,39 +66,58 @@ impl Datagrams {
             Ok(shares) => shares,
             Err(errno) => return Err((errno, socket)),
         };
-        let connected = shares.is_none();
-        let (inbox, outbox) = (Inbox::new(protocol, connected), Outbox::new(shares));
         Ok(Self {
-            inbox,
-            outbox,
-            connected,
-            news: false,
-            gone: false,
+            inbox: Inbox::new(protocol, shares.is_none()),
+            outbox: Outbox::new(shares),
+            watches_write_space: false,
+            end_pending: false,
             finishing: false,
             bound,
             socket,
         })
     }
 
-    /// Gives the socket away; its name, if it has one, stays.
-    pub(crate) fn into_socket(mut self) -> Datagram {
+    #[expect(clippy::unnecessary_wraps, reason = "the same signature as a stream's")]
+    pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.socket.as_fd())
+    }
+
+    /// Gives the descriptor away. A bound path stays.
+    #[expect(clippy::unnecessary_wraps, reason = "the same signature as a stream's")]
+    pub(crate) fn into_fd(mut self) -> Option<OwnedFd> {
         if let Some(bound) = self.bound.take() {
             bound.keep();
         }
-        self.socket
+        Some(self.socket.into_fd())
     }
 
     pub(crate) fn unlink(&mut self) {
         self.bound = None;
     }
 
+    pub(crate) fn is_connected(&self) -> bool {
+        self.outbox.is_connected()
+    }
+
+    pub(crate) fn queued(&self) -> Queued {
+        self.outbox.queued()
+    }
+
+    pub(crate) fn seqs(&self) -> (Option<u64>, u64) {
+        self.outbox.seqs()
+    }
+
+    pub(crate) fn take_settled(&mut self) -> bool {
+        self.outbox.take_settled()
+    }
+
     pub(crate) fn desired(&self, reads: bool) -> EventFlags {
         let mut flags = EventFlags::empty();
         let reads = reads && !self.inbox.ended;
-        flags.set(EventFlags::IN | EventFlags::RDHUP, reads);
-        // The end of a seqpacket socket is noticed though nobody reads.
+        flags.set(EventFlags::IN, reads);
+        // The end of a seqpacket socket is noticed even while nobody takes messages.
         let ends = self.socket.is_seqpacket() && !self.inbox.ended;
-        flags.set(EventFlags::RDHUP, reads || (ends && !self.gone));
+        flags.set(EventFlags::RDHUP, reads || (ends && !self.end_pending));
         flags.set(EventFlags::OUT, self.outbox.wants_writable());
         flags
     }
@@ -106,152 +125,163 @@ impl Datagrams {
     pub(crate) fn send(
         &mut self,
         site: Site<'_>,
-        limits: &Limits,
+        meter: &mut Meter,
         bytes: &[u8],
         fds: &[BorrowedFd<'_>],
         to: Option<&Address>,
     ) -> Result<Sent, SendError> {
-        let (outbox, around) = self.outbox_and_around(site, limits);
-        outbox.send(&around, bytes, fds, to)
+        let (outbox, cx) = self.outbox_in(site, meter);
+        outbox.send(&cx, bytes, fds, to)
     }
 
-    /// Works off a readiness of the socket; `reads`: whether messages are wanted.
+    /// Handles a readiness of the socket. `reads`: messages are to be read.
     pub(crate) fn on_ready(
         &mut self,
-        site: Site<'_>,
         flags: EventFlags,
         reads: bool,
         meter: &mut Meter,
-        shared: &mut Shared,
-        batch: &mut Batch<'_>,
+        turn: &mut Turn<'_, '_>,
     ) {
-        // An error is worked off as a refused message; left alone it would be reported for ever.
+        // An error makes the next send fail, which takes it from the socket: epoll would report it for
+        // ever.
         if flags.intersects(EventFlags::OUT | EventFlags::ERR) {
-            let (outbox, around) = self.outbox_and_around(site, &meter.limits);
-            outbox.on_writable(&around, &mut batch.events);
-            self.finish_if_due();
+            let (outbox, mut cx) = self.outbox_in(turn.site, meter);
+            outbox.on_writable(&mut cx, &mut turn.batch.events);
+            self.finish_if_drained();
         }
-        let gone = EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR;
-        if !reads && self.socket.is_seqpacket() && flags.intersects(gone) {
-            self.on_gone(meter, shared, batch);
+        let hung_up = EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR;
+        if !reads && self.socket.is_seqpacket() && flags.intersects(hung_up) {
+            self.on_hang_up(meter, turn);
         }
         if reads {
-            let before = batch.events.len();
-            self.inbox.read(&self.socket, meter, shared, batch);
-            // Somebody who has this socket too has shut it down, and all that was there is read: it
-            // would be readable for ever.
+            let events_before = turn.batch.events.len();
+            self.inbox.read(&self.socket, meter, turn.shared, turn.batch);
+            // A process that shares the socket has shut it down, and everything before that is read: the
+            // socket would be readable for ever.
             let shut = flags.contains(EventFlags::RDHUP) && !self.socket.is_seqpacket();
-            if shut && batch.events.len() == before {
-                batch.events.push(Event::Failed(Errno::SHUTDOWN, "recvmsg"));
+            if shut && turn.batch.events.len() == events_before {
+                turn.batch.events.push(Event::Failed(Errno::SHUTDOWN, "recvmsg"));
             }
         }
     }
 
-    /// The peer has ended, and nobody reads: what is there may be the end itself.
-    fn on_gone(&mut self, meter: &mut Meter, shared: &mut Shared, batch: &mut Batch<'_>) {
+    /// Handles the end of the peer while nobody takes messages.
+    fn on_hang_up(&mut self, meter: &mut Meter, turn: &mut Turn<'_, '_>) {
         match self.socket.next_is_empty() {
-            // An empty message is as blank; read, it is one that waits in JavaScript.
-            Ok(true) => self.inbox.read(&self.socket, meter, shared, batch),
-            // Messages stand before the end: it will be read when they are wanted.
-            _ => self.gone = true,
+            // It is the end, or an empty record; the owner of the channel keeps that one.
+            Ok(true) => self.inbox.read(&self.socket, meter, turn.shared, turn.batch),
+            _ => self.end_pending = true,
         }
     }
 
-    /// Drops the records that are there.
+    /// Discards unread records.
     pub(crate) fn discard_now(&mut self, shared: &mut Shared) {
         if !self.socket.is_seqpacket() {
             return;
         }
-        let (mut memory, mut from) = ([0; 64], Address::UNNAMED);
+        let mut memory = [0; 64];
         for _ in 0..DISCARDS {
             let into = &mut [IoSliceMut::new(&mut memory)];
-            let Shared { control, received, .. } = shared;
-            let dropped = self.socket.recv(into, control, received, &mut from);
+            let Shared { control, received, from, .. } = &mut *shared;
+            let discarded = self.socket.recv(into, control, received, from);
             received.clear();
-            if !dropped.is_ok_and(|dropped| !dropped.end) {
+            if !discarded.is_ok_and(|discarded| !discarded.end) {
                 return;
             }
         }
     }
 
-    /// Shuts our side of a seqpacket socket down when the queue is empty.
+    /// Shuts the sending side of a seqpacket socket down as soon as the queue is empty.
     pub(crate) fn finish(&mut self) {
         self.finishing = true;
-        self.finish_if_due();
+        self.finish_if_drained();
     }
 
-    fn finish_if_due(&mut self) {
-        if self.finishing && self.outbox.queued().0 == 0 {
+    fn finish_if_drained(&mut self) {
+        if self.finishing && self.outbox.queued().messages == 0 {
             self.finishing = false;
-            // A peer that is gone already needs no telling.
+            // It fails where the peer has closed already, which needs no half-close.
             let _ = self.socket.shutdown_send();
         }
     }
 
-    /// Works off the news that somebody has received a datagram.
-    pub(crate) fn on_news(&mut self, site: Site<'_>, limits: &Limits, batch: &mut Batch<'_>) {
-        if self.outbox.wants_news() {
-            let (outbox, around) = self.outbox_and_around(site, limits);
-            outbox.on_news(&around, &mut batch.events);
+    /// Handles a write-space edge: a receiver has consumed a datagram of ours.
+    pub(crate) fn on_write_space(&mut self, meter: &mut Meter, turn: &mut Turn<'_, '_>) {
+        if self.outbox.wants_write_space() {
+            let (outbox, mut cx) = self.outbox_in(turn.site, meter);
+            outbox.on_write_space(&mut cx, &mut turn.batch.events);
         } else {
-            // Nobody waits for it: stop asking, until somebody does.
-            self.stop_news(site.poller);
+            self.unwatch_write_space(turn.site.poller);
         }
     }
 
-    pub(crate) fn on_receiver(
-        &mut self,
-        site: Site<'_>,
-        limits: &Limits,
-        lane: usize,
-        batch: &mut Batch<'_>,
-    ) {
-        let (outbox, around) = self.outbox_and_around(site, limits);
-        outbox.on_receiver(&around, lane, &mut batch.events);
+    /// Handles a readiness of the socket by which a queue waits for its receiver.
+    pub(crate) fn on_receiver(&mut self, meter: &mut Meter, queue: usize, turn: &mut Turn<'_, '_>) {
+        let (outbox, mut cx) = self.outbox_in(turn.site, meter);
+        outbox.on_receiver(&mut cx, queue, &mut turn.batch.events);
+    }
+
+    pub(crate) fn is_due(&self, _reads: bool) -> bool {
+        false
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.outbox.deadline()
     }
 
     pub(crate) fn on_time(
         &mut self,
-        site: Site<'_>,
-        limits: &Limits,
         now: Instant,
-        batch: &mut Batch<'_>,
+        _reads: bool,
+        meter: &mut Meter,
+        turn: &mut Turn<'_, '_>,
     ) {
-        let (outbox, around) = self.outbox_and_around(site, limits);
-        outbox.on_time(&around, now, &mut batch.events);
+        let (outbox, mut cx) = self.outbox_in(turn.site, meter);
+        outbox.on_time(&mut cx, now, &mut turn.batch.events);
     }
 
-    /// One non-blocking attempt for everything that is queued.
-    pub(crate) fn try_all(&mut self, site: Site<'_>, limits: &Limits) {
-        let (outbox, around) = self.outbox_and_around(site, limits);
-        outbox.try_all(&around, &mut Vec::new());
+    /// Tries once to send everything that is queued.
+    pub(crate) fn try_all(&mut self, site: Site<'_>, meter: &mut Meter) {
+        let (outbox, mut cx) = self.outbox_in(site, meter);
+        outbox.try_all(&mut cx, &mut Vec::new());
     }
 
-    /// Asks for news where a lane waits for them. Where that fails there are the pauses.
-    pub(crate) fn watch_news(&mut self, site: Site<'_>) {
-        if self.outbox.wants_news() && !self.news {
-            self.news = site.poller.watch(&self.socket, site.index).is_ok();
+    /// Asks for write-space edges if a queue waits for them. If that fails the queue retries by its timer.
+    pub(crate) fn watch_write_space(&mut self, site: Site<'_>) {
+        if self.outbox.wants_write_space() && !self.watches_write_space {
+            self.watches_write_space =
+                site.poller.watch_write_space(&self.socket, site.index).is_ok();
         }
     }
 
-    /// Takes all but the socket itself out of the poller's sets.
-    pub(crate) fn disarm(&mut self, site: Site<'_>, limits: &Limits) {
-        self.stop_news(site.poller);
-        let (outbox, around) = self.outbox_and_around(site, limits);
-        outbox.disarm(&around);
+    /// Has the queue of the peer retry by its timer, if it waits for the socket to become writable.
+    /// Returns whether it does.
+    pub(crate) fn poll_by_timer(&mut self, now: Instant) -> bool {
+        let waits = self.outbox.wants_writable();
+        if waits {
+            self.outbox.poll_by_timer(now);
+        }
+        waits
     }
 
-    fn stop_news(&mut self, poller: &Poller) {
-        if std::mem::take(&mut self.news) {
-            let _ = poller.unwatch(&self.socket);
+    /// Removes everything but the socket itself from the epoll instances.
+    pub(crate) fn disarm(&mut self, site: Site<'_>) {
+        self.unwatch_write_space(site.poller);
+        self.outbox.disarm(site.poller);
+    }
+
+    fn unwatch_write_space(&mut self, poller: &Poller) {
+        if std::mem::take(&mut self.watches_write_space) {
+            let _ = poller.unwatch_write_space(&self.socket);
         }
     }
 
-    fn outbox_and_around<'a>(
+    fn outbox_in<'a>(
         &'a mut self,
         site: Site<'a>,
-        limits: &'a Limits,
-    ) -> (&'a mut Outbox, Surroundings<'a>) {
-        (&mut self.outbox, Surroundings { socket: &self.socket, site, limits })
+        meter: &'a mut Meter,
+    ) -> (&'a mut Outbox, Context<'a>) {
+        let Meter { limits, counters, .. } = meter;
+        (&mut self.outbox, Context { socket: &self.socket, site, limits, counters })
     }
 }

@@ -1,4 +1,4 @@
-//! What the poller has been asked for on one descriptor.
+//! What one descriptor is registered for in the epoll instance.
 
 use std::os::fd::AsFd;
 
@@ -6,51 +6,51 @@ use fdwire_socket::Errno;
 
 use crate::poll::{EventFlags, Poller, Token};
 
-/// The flags that the poller has, which may be more than are wanted.
+/// The registered flags, which may be more than the channel waits for.
 ///
-/// What is not wanted any more stays asked for until it comes: a consumer that takes one message
-/// after the other would else cost two system calls for each.
+/// Read interest is removed lazily, when an unwanted readiness comes: a consumer that takes messages one
+/// by one would otherwise cost two `epoll_ctl` calls for each.
 pub(crate) struct Interest {
-    asked: EventFlags,
+    registered: EventFlags,
 }
 
 impl Interest {
-    pub(crate) const NONE: Self = Self { asked: EventFlags::empty() };
+    /// No registration.
+    pub(crate) const NONE: Self = Self { registered: EventFlags::empty() };
 
-    /// Asks for what is wanted and not asked for yet.
+    /// Adds what is not registered yet.
     pub(crate) fn raise(
         &mut self,
         poller: &Poller,
         fd: impl AsFd,
         token: Token,
-        wanted: EventFlags,
+        flags: EventFlags,
     ) -> Result<(), Errno> {
-        if self.asked.contains(wanted) {
+        if self.registered.contains(flags) {
             return Ok(());
         }
-        self.set(poller, fd, token, self.asked | wanted)
+        self.set(poller, fd, token, self.registered | flags)
     }
 
-    /// Asks for nothing but what is wanted.
+    /// Removes what is not in `flags`.
     pub(crate) fn lower(
         &mut self,
         poller: &Poller,
         fd: impl AsFd,
         token: Token,
-        wanted: EventFlags,
+        flags: EventFlags,
     ) {
-        if self.asked != wanted {
-            // With nothing wanted the descriptor leaves the set: an end or error would be reported
-            // always. A descriptor that is in the set can be changed and removed.
-            let _ = self.set(poller, fd, token, wanted);
+        if self.registered != flags {
+            // Changing or removing a registration cannot fail.
+            let _ = self.set(poller, fd, token, flags);
         }
     }
 
-    /// Leaves the poller's set.
+    /// Removes the registration.
     pub(crate) fn clear(&mut self, poller: &Poller, fd: impl AsFd) {
-        if !self.asked.is_empty() {
+        if !self.registered.is_empty() {
             let _ = poller.remove(fd);
-            self.asked = EventFlags::empty();
+            self.registered = EventFlags::empty();
         }
     }
 
@@ -61,12 +61,13 @@ impl Interest {
         token: Token,
         flags: EventFlags,
     ) -> Result<(), Errno> {
-        match (self.asked.is_empty(), flags.is_empty()) {
+        match (self.registered.is_empty(), flags.is_empty()) {
             (true, _) => poller.add(fd, token, flags)?,
+            // Without flags epoll would still report a hang-up and errors.
             (false, true) => poller.remove(fd)?,
             (false, false) => poller.modify(fd, token, flags)?,
         }
-        self.asked = flags;
+        self.registered = flags;
         Ok(())
     }
 }

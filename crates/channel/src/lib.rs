@@ -1,20 +1,21 @@
-//! The state machine of a channel: what is received becomes messages in a slab, what can't be sent
-//! at once is queued, and every limit is kept. It knows sockets and codecs, but neither Node nor
-//! JavaScript: `cargo test` runs all of it.
+//! The state machine of a channel: received bytes become messages in a slab, messages that cannot be sent
+//! at once are queued, and every limit is enforced.
 //!
-//! | file | what is in it |
+//! The crate knows sockets and codecs, but neither Node nor JavaScript: `cargo test` runs all of it.
+//!
+//! | file | contents |
 //! | --- | --- |
-//! | `reactor.rs` | all channels of an environment, and the turns in which they work |
-//! | `reactor/` | what it does with streams and listeners besides |
-//! | `channel.rs` | one channel: what is wanted of it, and the socket that it works on |
-//! | `datagram.rs` | a datagram socket with its two directions |
-//! | `stream.rs` | a stream with its two directions |
+//! | `reactor.rs`, `reactor/` | all channels of an environment, and their turns |
+//! | `channel.rs` | one channel: limits, counters, read interest |
+//! | `transport.rs` | the two kinds of transport of a channel |
+//! | `datagram.rs`, `datagram/` | datagrams and records, in both directions |
+//! | `stream.rs`, `stream/` | byte streams, in both directions |
 //! | `listener.rs` | a socket that accepts connections |
-//! | `send.rs` | what becomes of a message that is sent |
-//! | `limits.rs` | what a channel allows, and what it counts |
-//! | `batch.rs` | what one turn hands over |
-//! | `interest.rs` | what the poller has been asked for on one descriptor |
-//! | `poll.rs` | epoll and the timer |
+//! | `send.rs` | the outcome of sending |
+//! | `limits.rs` | the limits and counters of a channel |
+//! | `batch.rs` | the result of one turn |
+//! | `interest.rs` | what one descriptor is registered for in the epoll instance |
+//! | `poll.rs` | the epoll instances and the timer |
 
 #![forbid(unsafe_code)]
 
@@ -28,10 +29,11 @@ mod poll;
 mod reactor;
 mod send;
 mod stream;
+mod transport;
 
 use std::os::fd::OwnedFd;
 
-use fdwire_socket::Control;
+use fdwire_socket::{Address, Control};
 
 pub use batch::{
     Batch, Event, MAX_EVENTS, MAX_FDS, Message, NAMES, ROOM, Refusal, Sender, Undelivered,
@@ -41,23 +43,53 @@ pub use channel::Channel;
 pub use limits::{Counters, Limits};
 pub use listener::{Connection, Listening};
 pub use reactor::Reactor;
-pub use send::{SendError, Sent};
+pub use send::{Queued, SendError, Sent};
 pub use stream::{DIRECT, Framing, Payload};
 
-/// What a payload is: text, ASCII or not, or bytes.
+/// What a payload is: ASCII text, other text in UTF-8, or bytes.
 pub use fdwire_wire::codec::Kind as PayloadKind;
 
-/// Memory that the channels of an environment share while they read.
+/// Memory that the channels of a reactor share while they read.
 struct Shared {
     control: Control,
-    /// Where the rest of a datagram goes that is larger than the slab has room.
-    overflow: Vec<u8>,
+    /// The descriptors of the last receiving call.
     received: Vec<OwnedFd>,
+    /// The sender of the last receiving call.
+    from: Address,
+    scratch: Scratch,
 }
 
-/// Where a channel is.
+/// Memory for bytes that do not go into the slab.
+#[derive(Default)]
+struct Scratch(Vec<u8>);
+
+impl Scratch {
+    /// Returns at least `len` bytes.
+    ///
+    /// New memory is zeroed pages, which take no memory until they are touched.
+    fn at_least(&mut self, len: usize) -> &mut [u8] {
+        if self.0.len() < len {
+            self.0 = vec![0; len];
+        }
+        &mut self.0
+    }
+
+    /// Frees the memory.
+    fn free(&mut self) {
+        self.0 = Vec::new();
+    }
+}
+
+/// The place of a channel: its index in the reactor, and the poller.
 #[derive(Clone, Copy)]
 struct Site<'a> {
     poller: &'a poll::Poller,
     index: usize,
+}
+
+/// What a channel works with in its turn.
+struct Turn<'a, 'slab> {
+    site: Site<'a>,
+    shared: &'a mut Shared,
+    batch: &'a mut Batch<'slab>,
 }

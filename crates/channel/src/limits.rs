@@ -1,77 +1,80 @@
-//! What a channel allows, and what it counts.
+//! The limits and counters of a channel.
 
+use std::rc::Rc;
 use std::time::Duration;
 
-/// What a channel allows.
-#[derive(Clone, Debug)]
+/// The limits of a channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// The largest message that is received (bytes).
     pub max_message: usize,
-    /// The most descriptors that one message may bring.
+    /// The most descriptors of one received message.
     pub max_fds: usize,
-    /// The most received descriptors that nobody has taken or closed, before reading stops.
+    /// The number of received descriptors, neither taken nor closed yet, at which reading stops.
     pub max_open_fds: usize,
-    /// Unsent bytes of a stream above which `send` says so.
+    /// The number of queued bytes of a stream above which `send` reports [`Sent::Queued`](crate::Sent).
     pub high_water_mark: usize,
-    /// The most that is queued for one destination (bytes).
+    /// The most bytes that are queued for one destination.
     pub max_queued: usize,
     /// The most descriptors that are queued for one destination.
     pub max_queued_fds: usize,
-    /// Whether a jsoncomm message may be in a file in memory, either way.
+    /// Whether a jsoncomm message may be sent and received in a memfd.
     pub memfd: bool,
-    /// How long a message may wait in a queue (None: for ever).
+    /// How long a datagram may be queued; None for ever.
     pub send_timeout: Option<Duration>,
 }
 
 impl Limits {
-    /// Queued descriptors of a stream above which `send` says so.
-    pub(crate) fn many_queued_fds(&self) -> usize {
+    /// The number of queued descriptors of a stream above which `send` reports
+    /// [`Sent::Queued`](crate::Sent).
+    pub(crate) fn fds_high_water_mark(&self) -> usize {
         self.max_queued_fds / 2
     }
 }
 
-/// What a channel has done, since it was made.
+/// What a channel has done since it was created.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counters {
-    /// Messages that were received whole.
+    /// Messages that were received and delivered.
     pub received: u64,
-    /// Their bytes.
+    /// The bytes of these messages.
     pub received_bytes: u64,
-    /// Their descriptors.
+    /// The descriptors of these messages.
     pub received_fds: u64,
-    /// Messages that were refused.
+    /// Messages that were received and refused.
     pub refused: u64,
     /// Bytes of a stream outside of any frame.
     pub noise: u64,
     /// Messages that the kernel or a queue has taken.
     pub sent: u64,
-    /// Their bytes.
+    /// The bytes of these messages.
     pub sent_bytes: u64,
-    /// Their descriptors.
+    /// The descriptors of these messages.
     pub sent_fds: u64,
-    /// Messages that were queued and then given up.
+    /// Queued messages that could not be delivered.
     pub undelivered: u64,
 }
 
-/// What both directions of a channel look at.
+/// The limits of a channel, and what is counted against them.
 pub(crate) struct Meter {
-    pub(crate) limits: Limits,
+    /// Channels with equal limits share them.
+    pub(crate) limits: Rc<Limits>,
     pub(crate) counters: Counters,
-    /// Received descriptors that nobody has taken or closed.
+    /// Received descriptors that are neither taken nor closed yet.
     pub(crate) open_fds: usize,
 }
 
 impl Meter {
     pub(crate) fn new(limits: Limits) -> Self {
-        Self { limits, counters: Counters::default(), open_fds: 0 }
+        Self { limits: Rc::new(limits), counters: Counters::default(), open_fds: 0 }
     }
 
-    /// Whether as many received descriptors are open as the limit allows.
+    /// Returns whether the limit of open descriptors is reached.
     pub(crate) fn holds_fds(&self) -> bool {
         self.open_fds >= self.limits.max_open_fds
     }
 
-    /// Counts a message that was received whole.
+    /// Counts a received message.
     pub(crate) fn received(&mut self, bytes: usize, fds: usize) {
         self.open_fds += fds;
         self.counters.received += 1;

@@ -1,9 +1,8 @@
-//! A socket that accepts connections, while somebody wants them.
+//! A listening socket in a reactor.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
 use fdwire_socket::{Accepted, Bound, Errno, Listener};
-
 use fdwire_wire::Protocol;
 
 use crate::interest::Interest;
@@ -11,32 +10,32 @@ use crate::limits::Limits;
 use crate::poll::{EventFlags, Poller, Token};
 use crate::stream::Framing;
 
-/// Connections that one turn accepts at the most.
+/// The most connections that one turn accepts.
 pub(crate) const ACCEPTS: usize = 64;
 
-/// What the messages of a listener's connections are.
+/// The messages of a listener's connections.
 #[derive(Clone, Debug)]
 pub enum Connection {
-    /// Streams.
+    /// The connections are streams.
     Stream(Framing),
-    /// Seqpacket sockets.
+    /// The connections are seqpacket sockets.
     Seqpacket(Protocol),
 }
 
-/// A listening socket, and what its connections will be.
+/// A listening socket, with what its connections get.
 pub struct Listening {
-    /// How many connections may be accepted.
+    /// How many more connections may be accepted.
     pub(crate) allowed: usize,
     pub(crate) connection: Connection,
     pub(crate) limits: Limits,
     interest: Interest,
-    // The name is removed before the socket closes: whoever finds it finds a live socket.
+    // Dropped before the socket: a path that exists leads to an open socket.
     bound: Option<Bound>,
     socket: Listener,
 }
 
 impl Listening {
-    /// A listener over `socket`, which was bound by `bound` where it has a path.
+    /// Creates a listener over `socket`; `bound` is the path that it was bound to, if any.
     #[must_use]
     pub fn new(
         socket: Listener,
@@ -47,7 +46,7 @@ impl Listening {
         Self { allowed: 0, connection, limits, interest: Interest::NONE, bound, socket }
     }
 
-    /// The socket.
+    /// Returns the socket.
     pub fn socket(&self) -> &Listener {
         &self.socket
     }
@@ -56,12 +55,12 @@ impl Listening {
         self.socket.as_fd()
     }
 
-    /// Removes the name now, if it is a path that we bound; the socket stays.
+    /// Removes the bound path, if any. The socket stays open.
     pub(crate) fn unlink(&mut self) {
         self.bound = None;
     }
 
-    /// The next connection; None when there is none, or none is wanted.
+    /// Accepts the next connection. Returns None if there is none, or none may be accepted.
     pub(crate) fn accept(&mut self) -> Result<Option<Accepted>, Errno> {
         if self.allowed == 0 {
             return Ok(None);
@@ -73,14 +72,14 @@ impl Listening {
                     return Ok(Some(accepted));
                 }
                 Err(Errno::AGAIN) => return Ok(None),
-                // It has gone again before anybody came for it.
+                // The client has closed the connection before it was accepted.
                 Err(Errno::CONNABORTED | Errno::PROTO) => {}
                 Err(errno) => return Err(errno),
             }
         }
     }
 
-    /// Asks the poller for connections, if they are wanted.
+    /// Registers for connections, if any may be accepted.
     pub(crate) fn arm(&mut self, poller: &Poller, index: usize) -> Result<(), Errno> {
         let token = Token::Channel(index);
         if self.allowed == 0 {

@@ -1,59 +1,62 @@
-//! The epoll instance of an environment: which descriptors are ready, for whom, and one timer.
+//! The epoll instances of a reactor, and its timer.
 //!
-//! Node's loop polls this one descriptor. So the sockets themselves are never put to non-blocking
-//! mode, which would change them for every process that shares them.
+//! Node's loop polls one descriptor, that of the outer epoll instance. The sockets themselves stay in
+//! blocking mode: O_NONBLOCK belongs to the open file description, so it would change them for every
+//! process that shares them.
 //!
-//! A second instance inside it is for news: an unconnected socket is writable nearly always, but
-//! the kernel says so anew (edge-triggered) whenever one of its datagrams has been received, as
-//! long as those that have not fill at most a quarter of the send buffer. The same descriptor can't
-//! be polled for its level and for edges in one instance.
+//! An inner epoll instance reports **write-space edges**. An unconnected datagram socket is nearly always
+//! writable. But if it is registered edge-triggered, the kernel reports it as writable again whenever a
+//! receiver has consumed one of its datagrams (`sk_write_space`), as long as the datagrams in flight fill
+//! at most a quarter of the send buffer. One instance cannot report both the level and the edges of a
+//! descriptor.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use fdwire_socket::Errno;
+pub(crate) use rustix::event::epoll::EventFlags;
 use rustix::event::{Timespec, epoll};
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
 };
 
-/// Whose readiness it is.
+/// What a readiness belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Token {
-    /// A channel's own socket.
+    /// The socket of a channel or listener.
     Channel(usize),
-    /// The socket with which a channel's lane waits for its receiver.
-    Receiver { channel: usize, lane: usize },
-    /// Somebody has received a datagram of this channel.
-    News(usize),
-    /// The instance for news.
-    Newsroom,
+    /// The socket by which a queue of a channel waits for its receiver.
+    Receiver { channel: usize, queue: usize },
+    /// A write-space edge of a channel's socket.
+    WriteSpace(usize),
+    /// The inner epoll instance.
+    Inner,
     /// The timer.
     Timer,
 }
 
 const KIND_SHIFT: u32 = 62;
-const LANE_SHIFT: u32 = 31;
-const INDEX_MASK: u64 = (1 << LANE_SHIFT) - 1;
+const QUEUE_SHIFT: u32 = 31;
+const INDEX_MASK: u64 = (1 << QUEUE_SHIFT) - 1;
 
 impl Token {
     fn pack(self) -> u64 {
         match self {
             Self::Timer => 0,
-            Self::Newsroom => 1,
-            Self::News(channel) => 3 << KIND_SHIFT | channel as u64,
+            Self::Inner => 1,
+            Self::WriteSpace(channel) => 3 << KIND_SHIFT | channel as u64,
             Self::Channel(channel) => 1 << KIND_SHIFT | channel as u64,
-            Self::Receiver { channel, lane } => {
-                2 << KIND_SHIFT | (lane as u64) << LANE_SHIFT | channel as u64
+            Self::Receiver { channel, queue } => {
+                2 << KIND_SHIFT | (queue as u64) << QUEUE_SHIFT | channel as u64
             }
         }
     }
 
-    /// Whose it is; of the poller's own none that a channel has.
+    /// Returns the index of the channel or listener; for the poller's own descriptors, one that none has.
     pub(crate) fn index(self) -> usize {
         match self {
-            Self::Timer | Self::Newsroom => usize::MAX,
-            Self::Channel(index) | Self::News(index) => index,
+            Self::Timer | Self::Inner => usize::MAX,
+            Self::Channel(index) | Self::WriteSpace(index) => index,
             Self::Receiver { channel, .. } => channel,
         }
     }
@@ -62,59 +65,49 @@ impl Token {
         let channel = (data & INDEX_MASK) as usize;
         match data >> KIND_SHIFT {
             0 if channel == 0 => Self::Timer,
-            0 => Self::Newsroom,
+            0 => Self::Inner,
             1 => Self::Channel(channel),
-            3 => Self::News(channel),
-            _ => Self::Receiver { channel, lane: (data >> LANE_SHIFT & INDEX_MASK) as usize },
+            3 => Self::WriteSpace(channel),
+            _ => Self::Receiver { channel, queue: (data >> QUEUE_SHIFT & INDEX_MASK) as usize },
         }
     }
 }
 
-/// Readable, writable, or gone: what a descriptor is ready for.
+/// A descriptor that is ready.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ready {
     pub(crate) token: Token,
-    pub(crate) flags: epoll::EventFlags,
+    pub(crate) flags: EventFlags,
 }
 
-pub(crate) use rustix::event::epoll::EventFlags;
-
-/// How many ready descriptors one wait takes at the most; the others are still ready at the next.
+/// The most descriptors that one wait reports. The others are still ready at the next one.
 const READY_MAX: usize = 64;
 
+/// The epoll instances and the timer.
 pub(crate) struct Poller {
-    epoll: OwnedFd,
-    news: OwnedFd,
+    outer: OwnedFd,
+    inner: OwnedFd,
     timer: OwnedFd,
-    armed: Option<Instant>,
+    /// When the timer fires, if it is set.
+    fires_at: Option<Instant>,
     events: Vec<epoll::Event>,
 }
 
 impl Poller {
     pub(crate) fn new() -> Result<Self, Errno> {
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let outer = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let timer = timerfd_create(
             TimerfdClockId::Monotonic,
             TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK,
         )?;
-        epoll::add(
-            &epoll,
-            &timer,
-            epoll::EventData::new_u64(Token::Timer.pack()),
-            EventFlags::IN | EventFlags::ET,
-        )?;
-        let news = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        epoll::add(
-            &epoll,
-            &news,
-            epoll::EventData::new_u64(Token::Newsroom.pack()),
-            EventFlags::IN,
-        )?;
-        Ok(Self { epoll, news, timer, armed: None, events: Vec::with_capacity(READY_MAX) })
+        epoll::add(&outer, &timer, data(Token::Timer), EventFlags::IN | EventFlags::ET)?;
+        let inner = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        epoll::add(&outer, &inner, data(Token::Inner), EventFlags::IN)?;
+        Ok(Self { outer, inner, timer, fires_at: None, events: Vec::with_capacity(READY_MAX) })
     }
 
     pub(crate) fn add(&self, fd: impl AsFd, token: Token, flags: EventFlags) -> Result<(), Errno> {
-        epoll::add(&self.epoll, fd, epoll::EventData::new_u64(token.pack()), flags)
+        epoll::add(&self.outer, fd, data(token), flags)
     }
 
     pub(crate) fn modify(
@@ -123,65 +116,70 @@ impl Poller {
         token: Token,
         flags: EventFlags,
     ) -> Result<(), Errno> {
-        epoll::modify(&self.epoll, fd, epoll::EventData::new_u64(token.pack()), flags)
+        epoll::modify(&self.outer, fd, data(token), flags)
     }
 
     pub(crate) fn remove(&self, fd: impl AsFd) -> Result<(), Errno> {
-        epoll::delete(&self.epoll, fd)
+        epoll::delete(&self.outer, fd)
     }
 
-    /// Asks for news of the datagrams that `socket` has sent to `channel`'s destinations.
-    pub(crate) fn watch(&self, socket: impl AsFd, channel: usize) -> Result<(), Errno> {
-        let data = epoll::EventData::new_u64(Token::News(channel).pack());
-        epoll::add(&self.news, socket, data, EventFlags::OUT | EventFlags::ET)
+    /// Asks for the write-space edges of the socket of a channel.
+    pub(crate) fn watch_write_space(&self, socket: impl AsFd, channel: usize) -> Result<(), Errno> {
+        let flags = EventFlags::OUT | EventFlags::ET;
+        epoll::add(&self.inner, socket, data(Token::WriteSpace(channel)), flags)
     }
 
-    pub(crate) fn unwatch(&self, socket: impl AsFd) -> Result<(), Errno> {
-        epoll::delete(&self.news, socket)
+    pub(crate) fn unwatch_write_space(&self, socket: impl AsFd) -> Result<(), Errno> {
+        epoll::delete(&self.inner, socket)
     }
 
-    /// Appends what is ready now; waits for `timeout` at the most.
+    /// Appends the descriptors that are ready, after at most `timeout`.
     pub(crate) fn wait(&mut self, timeout: Duration, ready: &mut Vec<Ready>) -> Result<(), Errno> {
-        wait_on(&self.epoll, &mut self.events, timeout)?;
+        wait_on(&self.outer, &mut self.events, timeout)?;
         let before = ready.len();
         ready.extend(self.events.iter().map(Ready::from));
-        if ready[before..].iter().any(|ready| ready.token == Token::Newsroom) {
-            wait_on(&self.news, &mut self.events, Duration::ZERO)?;
+        if ready[before..].iter().any(|ready| ready.token == Token::Inner) {
+            wait_on(&self.inner, &mut self.events, Duration::ZERO)?;
             ready.extend(self.events.iter().map(Ready::from));
         }
         Ok(())
     }
 
-    /// Sets the timer to the earlier of what it is and `deadline`.
+    /// Has the timer fire at `deadline`, if it does not fire before.
     pub(crate) fn wake_by(&mut self, deadline: Instant, now: Instant) -> Result<(), Errno> {
-        if self.armed.is_some_and(|armed| armed <= deadline) {
+        if self.fires_at.is_some_and(|fires_at| fires_at <= deadline) {
             return Ok(());
         }
         // Zero would disarm the timer.
         let after = deadline.saturating_duration_since(now).max(Duration::from_micros(1));
         let value = Itimerspec { it_interval: timespec(Duration::ZERO), it_value: timespec(after) };
         timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &value)?;
-        self.armed = Some(deadline);
+        self.fires_at = Some(deadline);
         Ok(())
     }
 
-    /// The timer has fired: it is set no more.
+    /// Notes that the timer has fired.
     pub(crate) fn timer_fired(&mut self) {
-        self.armed = None;
+        self.fires_at = None;
     }
 }
 
 impl AsFd for Poller {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.epoll.as_fd()
+        self.outer.as_fd()
     }
 }
 
 impl From<&epoll::Event> for Ready {
     fn from(event: &epoll::Event) -> Self {
+        // The kernel's struct is packed: no reference to its fields.
         let data = event.data;
         Self { token: Token::unpack(data.u64()), flags: event.flags }
     }
+}
+
+fn data(token: Token) -> epoll::EventData {
+    epoll::EventData::new_u64(token.pack())
 }
 
 fn wait_on(

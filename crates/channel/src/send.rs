@@ -1,4 +1,4 @@
-//! What becomes of a message that is sent.
+//! The outcome of sending.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 
@@ -6,29 +6,40 @@ use fdwire_socket::Errno;
 use fdwire_wire::codec::Unframeable;
 use rustix::io::fcntl_dupfd_cloexec;
 
-/// What became of a message.
+/// What became of a message that was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
-    /// The kernel has it; or, on a stream, no more waits for the kernel than the high-water mark.
+    /// The kernel has taken it. On a stream: no more than the high-water mark is queued.
     Now,
-    /// It is queued, under this number; on a stream, with more than the high-water mark.
+    /// It is queued, under this sequence number. On a stream: more than the high-water mark is queued.
     Queued(u64),
 }
 
-/// Why a message was not taken.
+/// Why a message was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SendError {
-    /// The kernel refused it.
+    /// The kernel refused it with this error.
     Refused(Errno),
-    /// The destination's queue is full.
+    /// The queue of its destination is full.
     QueueFull,
-    /// It goes in a file, and no descriptor has room beside that.
+    /// It goes in a memfd, and already has as many descriptors as one message can carry.
     TooManyFds,
-    /// The protocol can't carry it.
+    /// The protocol cannot carry it.
     Unframeable(Unframeable),
 }
 
-/// Duplicates of descriptors stay clear of standard input, output and error.
+/// The messages that are queued on a channel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Queued {
+    /// The number of messages.
+    pub messages: usize,
+    /// The number of their bytes.
+    pub bytes: usize,
+    /// The number of their descriptors.
+    pub fds: usize,
+}
+
+/// Duplicates get no number below this one: 0 to 2 are the standard streams.
 const LOWEST_DUPLICATE: i32 = 3;
 
 /// Duplicates borrowed descriptors, so that they can be queued.

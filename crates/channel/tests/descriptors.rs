@@ -129,7 +129,7 @@ fn no_descriptor_is_left_open() {
     drop(world.reactor.remove(patient));
 
     // Descriptors that can't be received: the message is refused, and what came of it is closed.
-    world.reactor.want(channel, true).unwrap();
+    world.reactor.set_reading(channel, true).unwrap();
     let to =
         world.reactor.channel(channel).unwrap().datagram_socket().unwrap().local_address().unwrap();
     let now = open_fds();

@@ -71,7 +71,7 @@ fn reading_stops_at_the_limit_of_open_descriptors() {
     let (socket, sender) = Datagram::pair().unwrap();
     let mut world = World::new();
     let channel = world.add(socket, Limits { max_open_fds: 4, ..limits() });
-    world.reactor.want(channel, true).unwrap();
+    world.reactor.set_reading(channel, true).unwrap();
     let fd = sender.as_fd();
     for message in 0..20 {
         sender.send(&numbered(message, 3), &[fd, fd], None).unwrap();
@@ -111,7 +111,7 @@ fn what_nobody_wants_stays_in_the_kernel_and_costs_nothing() {
     assert_eq!(world.wakeups_in(Duration::from_millis(20)), 0, "never wanted");
     let mut next = 0;
     for _ in 0..3 {
-        world.reactor.want(channel, true).unwrap();
+        world.reactor.set_reading(channel, true).unwrap();
         world.work_until(|_, seen| {
             seen.iter().any(|seen| match seen {
                 Seen::Message { bytes, .. } => {
@@ -121,7 +121,7 @@ fn what_nobody_wants_stays_in_the_kernel_and_costs_nothing() {
                 other => panic!("{other:?}"),
             })
         });
-        world.reactor.want(channel, false).unwrap();
+        world.reactor.set_reading(channel, false).unwrap();
         next += 1;
         sender.send(&numbered(next, 2), &[], None).unwrap();
         assert!(world.wakeups_in(Duration::from_millis(20)) <= 1, "one to find out");
@@ -139,7 +139,7 @@ fn a_channel_that_is_taken_out_leaves_nothing_behind() {
         let named = name();
         let receiver = bound(&named);
         let channel = world.add(socket, limits());
-        world.reactor.want(channel, true).unwrap();
+        world.reactor.set_reading(channel, true).unwrap();
         while world.send(channel, b"x", Some(&client)) == Sent::Now {}
         while world.send(channel, b"x", Some(&named)) == Sent::Now {}
         world.work(Duration::ZERO);
@@ -150,7 +150,7 @@ fn a_channel_that_is_taken_out_leaves_nothing_behind() {
         let (socket, sender) = Datagram::pair().unwrap();
         let next = world.add(socket, limits());
         assert_eq!(next, channel);
-        world.reactor.want(next, true).unwrap();
+        world.reactor.set_reading(next, true).unwrap();
         sender.send(b"1 ", &[], None).unwrap();
         world.work_until(|_, seen| {
             assert!(seen.iter().all(|seen| matches!(seen, Seen::Message { .. })), "{seen:?}");

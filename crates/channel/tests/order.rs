@@ -87,7 +87,7 @@ fn to_oneself() {
     let name = name();
     let mut world = World::new();
     let channel = world.add(bound(&name), limits());
-    world.reactor.want(channel, true).unwrap();
+    world.reactor.set_reading(channel, true).unwrap();
     for message in 0..2_000 {
         world.send(channel, &numbered(message, 1_000), Some(&name));
     }
@@ -110,7 +110,7 @@ fn a_long_queue_to_a_fast_receiver_leaves_room_for_others() {
     let mut world = World::new();
     let busy = world.add(busy, limits());
     let quiet = world.add(quiet, limits());
-    world.reactor.want(quiet, true).unwrap();
+    world.reactor.set_reading(quiet, true).unwrap();
     for message in 0..50_000 {
         world.send(busy, &numbered(message, 10), None);
     }
@@ -152,7 +152,7 @@ fn flushing_is_told_once_when_the_queue_is_empty() {
     let (socket, receiver) = Datagram::pair().unwrap();
     let mut world = World::new();
     let channel = world.add(socket, limits());
-    world.reactor.watch(channel, true);
+    world.reactor.set_reports_progress(channel, true);
     let mut last = Sent::Now;
     for message in 0..1_000 {
         last = world.send(channel, &numbered(message, 500), None);

@@ -18,7 +18,7 @@ fn a_reader_whose_queue_has_gone_out_is_not_woken_for_it() {
     let (socket, peer) = Datagram::pair().unwrap();
     let mut world = World::new();
     let channel = world.add(socket, limits());
-    world.reactor.want(channel, true).unwrap();
+    world.reactor.set_reading(channel, true).unwrap();
     while world.send(channel, b"full", None) == Sent::Now {}
     world.work_until(|world, _| {
         while recv(&peer).is_some() {}
@@ -36,7 +36,7 @@ fn a_socket_that_somebody_has_shut_down_fails_once_all_is_read() {
     let channel = world.add(socket, limits());
     peer.send(b"last", &[], None).unwrap();
     shutdown(&other, Shutdown::Read).unwrap();
-    world.reactor.want(channel, true).unwrap();
+    world.reactor.set_reading(channel, true).unwrap();
     let mut all = Vec::new();
     world.work_until(|_, seen| {
         all.extend(seen);
@@ -52,7 +52,7 @@ fn what_was_ready_for_a_channel_that_has_gone_is_not_the_next_ones() {
     let pairs = [Stream::pair().unwrap(), Stream::pair().unwrap()];
     let channels = pairs.map(|(socket, peer)| {
         let channel = world.add_stream(socket, Protocol::Lines, limits());
-        world.reactor.want(channel, true).unwrap();
+        world.reactor.set_reading(channel, true).unwrap();
         // Its end is ready.
         drop(peer);
         channel
@@ -65,6 +65,6 @@ fn what_was_ready_for_a_channel_that_has_gone_is_not_the_next_ones() {
     let (socket, _peer) = Datagram::pair().unwrap();
     let next = world.add(socket, limits());
     assert_eq!(next, other);
-    world.reactor.want(next, true).unwrap();
+    world.reactor.set_reading(next, true).unwrap();
     assert!(world.turns().is_empty());
 }

@@ -27,7 +27,7 @@ fn receive(limits: Limits, messages: &[(&[u8], usize)]) -> Vec<Seen> {
     for (bytes, fds) in messages {
         sender.send(bytes, &vec![sender.as_fd(); *fds], None).unwrap();
     }
-    world.reactor.want(channel, true).unwrap();
+    world.reactor.set_reading(channel, true).unwrap();
     let mut all = Vec::new();
     world.work_until(|_, seen| {
         all.extend(seen);
@@ -92,7 +92,7 @@ fn what_is_refused_is_named_and_leaves_no_descriptor() {
     sender.connect(&name).unwrap();
     let mut world = World::new();
     let channel = world.add_json(socket, limits());
-    world.reactor.want(channel, true).unwrap();
+    world.reactor.set_reading(channel, true).unwrap();
     let sizes: Vec<usize> =
         (0..1_000).map(|n| if n == 700 { largest } else { 3 + n * 7_919 % 9_001 }).collect();
     let (mut sent, mut got) = (0, 0);

@@ -50,7 +50,7 @@ fn many_messages_with_descriptors_between_others_keep_theirs() {
         let open = Limits { max_open_fds: 100_000, ..limits() };
         let sender = world.add_stream(a, protocol, limits());
         let receiver = world.add_stream(b, protocol, open);
-        world.reactor.want(receiver, true).unwrap();
+        world.reactor.set_reading(receiver, true).unwrap();
         let mut expected = Vec::new();
         let (mut got, mut sent) = (Vec::new(), 0);
         let take = |seen: Vec<Seen>, got: &mut Vec<(usize, Vec<usize>)>| {
@@ -93,7 +93,7 @@ fn a_set_belongs_to_the_message_with_the_last_byte_of_its_chunk() {
     let mut world = World::new();
     let (peer, b) = Stream::pair().unwrap();
     let receiver = world.add_stream(b, Protocol::Lines, limits());
-    world.reactor.want(receiver, true).unwrap();
+    world.reactor.set_reading(receiver, true).unwrap();
     let (one, two) = (numbered(1), numbered(2));
     // Bytes of two messages and a half, then the rest of the third with another set.
     peer.send(&[IoSlice::new(b"a\nb\nc")], &[one.as_fd()]).unwrap();
@@ -120,7 +120,7 @@ fn a_channel_without_descriptors_refuses_the_message_and_closes_them() {
     let mut world = World::new();
     let (peer, b) = Stream::pair().unwrap();
     let receiver = world.add_stream(b, Protocol::Lines, Limits { max_fds: 0, ..limits() });
-    world.reactor.want(receiver, true).unwrap();
+    world.reactor.set_reading(receiver, true).unwrap();
     let file = numbered(1);
     peer.send(&[IoSlice::new(b"with\n")], &[file.as_fd()]).unwrap();
     peer.send(&[IoSlice::new(b"without\n")], &[]).unwrap();
@@ -145,7 +145,7 @@ fn a_frame_that_never_ends_holds_no_more_than_a_message_may_have() {
         let mut world = World::new();
         let (a, b) = Stream::pair().unwrap();
         let receiver = world.add_stream(b, Protocol::Lines, Limits { max_fds, ..limits() });
-        world.reactor.want(receiver, true).unwrap();
+        world.reactor.set_reading(receiver, true).unwrap();
         let before = open_fds();
         let mut send = |bytes: &[u8], count: usize| {
             a.send(&[IoSlice::new(bytes)], &vec![file.as_fd(); count]).unwrap();
@@ -180,7 +180,7 @@ fn descriptors_of_what_is_malformed_cut_or_queued_are_closed() {
         let mut world = World::new();
         let (peer, b) = Stream::pair().unwrap();
         let receiver = world.add_stream(b, Protocol::UdsComms, limits());
-        world.reactor.want(receiver, true).unwrap();
+        world.reactor.set_reading(receiver, true).unwrap();
         peer.send(&[IoSlice::new(b"%x$")], &[file.as_fd()]).unwrap();
         let seen = world.work(PATIENCE);
         assert!(matches!(seen[..], [Seen::Refused { .. }]), "{seen:?}");

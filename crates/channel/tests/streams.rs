@@ -51,7 +51,7 @@ fn payloads_of_every_size_arrive_whole_and_in_order() {
         let (a, b) = Stream::pair().unwrap();
         let sender = world.add_stream(a, protocol, limits());
         let receiver = world.add_stream(b, protocol, limits());
-        world.reactor.want(receiver, true).unwrap();
+        world.reactor.set_reading(receiver, true).unwrap();
         let payloads = payloads();
         for payload in &payloads {
             world.try_send(sender, payload, &[], None).unwrap();
@@ -84,7 +84,7 @@ fn the_cut_makes_no_difference() {
             let mut world = World::new();
             let (peer, b) = Stream::pair().unwrap();
             let receiver = world.add_stream(b, protocol, limits());
-            world.reactor.want(receiver, true).unwrap();
+            world.reactor.set_reading(receiver, true).unwrap();
             let mut got = Vec::new();
             for piece in wire.chunks(step) {
                 write_all(&mut world, &peer, piece, &mut got);
@@ -101,7 +101,7 @@ fn a_large_message_in_small_pieces_is_put_together_once() {
         let mut world = World::new();
         let (peer, b) = Stream::pair().unwrap();
         let receiver = world.add_stream(b, protocol, limits());
-        world.reactor.want(receiver, true).unwrap();
+        world.reactor.set_reading(receiver, true).unwrap();
         let payload = vec![b'q'; 700_000];
         let mut wire = Vec::new();
         framing(protocol, &limits()).codec.encode(&payload, false, &mut wire).unwrap();
@@ -124,7 +124,7 @@ fn more_messages_than_a_turn_holds_come_in_the_next_turns() {
     let mut world = World::new();
     let (peer, b) = Stream::pair().unwrap();
     let receiver = world.add_stream(b, Protocol::Lines, limits());
-    world.reactor.want(receiver, true).unwrap();
+    world.reactor.set_reading(receiver, true).unwrap();
     let mut got = Vec::new();
     write_all(&mut world, &peer, &vec![b'\n'; 100_000], &mut got);
     world.work_until(|_, seen| {
@@ -139,15 +139,15 @@ fn what_was_read_when_nobody_wants_it_any_more_waits() {
     let mut world = World::new();
     let (peer, b) = Stream::pair().unwrap();
     let receiver = world.add_stream(b, Protocol::Lines, limits());
-    world.reactor.want(receiver, true).unwrap();
+    world.reactor.set_reading(receiver, true).unwrap();
     peer.send(&[IoSlice::new(&vec![b'\n'; 20_000])], &[]).unwrap();
     world.reactor.poll(PATIENCE).unwrap();
     // One turn, and then nobody wants messages.
     let first = world.turn().unwrap();
     assert!(first.len() < 20_000);
-    world.reactor.want(receiver, false).unwrap();
+    world.reactor.set_reading(receiver, false).unwrap();
     assert!(world.work(Duration::from_millis(20)).is_empty());
-    world.reactor.want(receiver, true).unwrap();
+    world.reactor.set_reading(receiver, true).unwrap();
     let mut count = first.len();
     world.work_until(|_, seen| {
         count += messages(seen).len();
@@ -164,7 +164,7 @@ fn the_end_comes_behind_the_messages_and_once() {
     drop(peer);
     assert!(world.work(Duration::from_millis(20)).is_empty(), "it waits behind an unread message");
     assert_eq!(world.wakeups_in(Duration::from_millis(50)), 0, "and costs nothing");
-    world.reactor.want(receiver, true).unwrap();
+    world.reactor.set_reading(receiver, true).unwrap();
     let mut seen = Vec::new();
     world.work_until(|_, more| {
         seen.extend(more);
@@ -191,7 +191,7 @@ fn an_end_inside_of_a_message_says_how_much_is_missing() {
     let mut world = World::new();
     let (peer, b) = Stream::pair().unwrap();
     let receiver = world.add_stream(b, Protocol::LengthPrefixed, limits());
-    world.reactor.want(receiver, true).unwrap();
+    world.reactor.set_reading(receiver, true).unwrap();
     peer.send(&[IoSlice::new(&[0, 0, 0, 1, b'x', 0, 0, 0, 9, 1, 2])], &[]).unwrap();
     drop(peer);
     let mut seen = Vec::new();
@@ -207,7 +207,7 @@ fn behind_what_cannot_be_understood_nothing_is_read() {
     let mut world = World::new();
     let (peer, b) = Stream::pair().unwrap();
     let receiver = world.add_stream(b, Protocol::MsgChannel, limits());
-    world.reactor.want(receiver, true).unwrap();
+    world.reactor.set_reading(receiver, true).unwrap();
     peer.send(&[IoSlice::new(b"\r\nMSG 2\r\nhi\r\nMSX 2\r\nho\r\nMSG 1\r\nx")], &[]).unwrap();
     let seen = world.work(PATIENCE);
     assert!(matches!(&seen[0], Seen::Message { bytes, .. } if bytes == b"hi"), "{seen:?}");
@@ -223,7 +223,7 @@ fn a_length_over_the_limit_reserves_nothing() {
     let (peer, b) = Stream::pair().unwrap();
     let small = Limits { max_message: 1_000, ..limits() };
     let receiver = world.add_stream(b, Protocol::Stockings, small);
-    world.reactor.want(receiver, true).unwrap();
+    world.reactor.set_reading(receiver, true).unwrap();
     // 2^63 bytes.
     peer.send(&[IoSlice::new(&[0x40, 0, 0, 0, 0, 0, 0, 0, 0, 0x84])], &[]).unwrap();
     let seen = world.work(PATIENCE);
@@ -258,7 +258,7 @@ fn a_message_larger_than_the_queue_is_taken_into_an_empty_one() {
     let few = Limits { max_queued: 1_000, ..limits() };
     let sender = world.add_stream(a, Protocol::LengthPrefixed, few);
     let receiver = world.add_stream(b, Protocol::LengthPrefixed, limits());
-    world.reactor.want(receiver, true).unwrap();
+    world.reactor.set_reading(receiver, true).unwrap();
     let payload = vec![1; 5_000_000];
     world.try_send(sender, &payload, &[], None).unwrap();
     assert_eq!(world.try_send(sender, b"x", &[], None), Err(SendError::QueueFull));
@@ -293,7 +293,7 @@ fn who_was_told_to_wait_hears_once_when_half_of_the_mark_is_left() {
     let payload = vec![0; 1_000];
     while world.try_send(sender, &payload, &[], None).unwrap() == Sent::Now {}
     assert!(world.queued(sender).1 > 64 * 1024);
-    world.reactor.want(receiver, true).unwrap();
+    world.reactor.set_reading(receiver, true).unwrap();
     let mut drained = 0;
     world.work_until(|world, seen| {
         drained += seen.iter().filter(|seen| matches!(seen, Seen::Drained { .. })).count();
@@ -326,7 +326,7 @@ fn what_the_peer_sent_before_it_went_comes_before_the_error() {
     peer.send(&[IoSlice::new(b"bye\n")], &[]).unwrap();
     drop(peer);
     world.send(channel, b"x", None);
-    world.reactor.want(channel, true).unwrap();
+    world.reactor.set_reading(channel, true).unwrap();
     world.reactor.flush();
     let seen = world.work(PATIENCE);
     assert!(matches!(&seen[0], Seen::Message { bytes, .. } if bytes == b"bye"), "{seen:?}");
@@ -335,15 +335,15 @@ fn what_the_peer_sent_before_it_went_comes_before_the_error() {
 #[test]
 fn carried_bytes_come_and_go_without_a_socket() {
     let mut world = World::new();
-    let channel = world.reactor.add_carried(framing(Protocol::Lines, &limits()), limits());
-    world.reactor.want(channel, true).unwrap();
+    let channel = world.reactor.add_external(framing(Protocol::Lines, &limits()), limits());
+    world.reactor.set_reading(channel, true).unwrap();
     world.reactor.feed(channel, Some(b"one\ntw"));
     world.reactor.feed(channel, Some(b"o\n"));
     assert_eq!(messages(world.turns()), [b"one".to_vec(), b"two".to_vec()]);
     world.send(channel, b"three", None);
     assert_eq!(world.reactor.fetch(channel), b"three\n");
     assert_eq!(world.queued(channel).1, 6, "it is not taken yet");
-    world.reactor.watch(channel, true);
+    world.reactor.set_reports_progress(channel, true);
     world.reactor.settle_fetched(channel, 6);
     assert!(matches!(world.turns()[..], [Seen::Progress]));
     assert_eq!(world.queued(channel), (0, 0, 0));

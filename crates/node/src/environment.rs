@@ -138,7 +138,7 @@ impl Environment {
     /// Whether a record shall tell when queued messages are settled.
     #[napi]
     pub fn watch(&self, channel: i32, watched: bool) {
-        self.with(|state| state.reactor.watch(index(channel), watched));
+        self.with(|state| state.reactor.set_reports_progress(index(channel), watched));
     }
 
     /// One non-blocking attempt for everything that is queued anywhere.

@@ -163,7 +163,7 @@ unsafe extern "C" fn want(env: sys::napi_env, info: sys::napi_callback_info) -> 
     let call = unsafe { Call::<2>::new(env, info) };
     call.number(|call, state| {
         let wanted = call.integer(1) != 0;
-        state.reactor.want(call.channel(), wanted).map(|()| 0.0).map_err(Errno::raw_os_error)
+        state.reactor.set_reading(call.channel(), wanted).map(|()| 0.0).map_err(Errno::raw_os_error)
     })
 }
 

@@ -193,7 +193,7 @@ impl Environment {
     pub fn carry(&self, options: ChannelOptions) -> Result<Outcome> {
         self.open(|state| {
             let framing = options.framing()?;
-            Ok(Outcome::channel(state.reactor.add_carried(framing, options.limits())))
+            Ok(Outcome::channel(state.reactor.add_external(framing, options.limits())))
         })
     }
 

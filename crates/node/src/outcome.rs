@@ -167,7 +167,7 @@ pub struct QueueNumbers {
 impl ChannelStats {
     pub(crate) fn of(channel: &Channel) -> Self {
         let done = channel.counters();
-        let (queued, queued_bytes, queued_fds) = channel.queued();
+        let queued = channel.queued();
         Self {
             received: done.received as f64,
             received_bytes: done.received_bytes as f64,
@@ -177,12 +177,12 @@ impl ChannelStats {
             sent_bytes: done.sent_bytes as f64,
             sent_fds: done.sent_fds as f64,
             undelivered: done.undelivered as f64,
-            queued: queued as f64,
-            queued_bytes: queued_bytes as f64,
-            queued_fds: queued_fds as f64,
+            queued: queued.messages as f64,
+            queued_bytes: queued.bytes as f64,
+            queued_fds: queued.fds as f64,
             open_fds: channel.open_fds() as f64,
             noise: done.noise as f64,
-            in_hand: channel.in_hand() as f64,
+            in_hand: channel.buffered_input() as f64,
         }
     }
 }

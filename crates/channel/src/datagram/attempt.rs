@@ -1,4 +1,4 @@
-//! One message, handed to the kernel: it has it, refuses it, or can't take it yet.
+//! One attempt to hand a message to the kernel.
 
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
@@ -7,28 +7,28 @@ use fdwire_socket::{Address, Datagram, Errno};
 
 use super::share::Shares;
 
-/// Why a message could not be handed over now.
+/// Why the kernel cannot take a message yet.
 #[derive(Clone, Copy)]
 pub(crate) enum Blocked {
-    /// The peer is behind.
+    /// The queue of the peer is full.
     Peer,
-    /// The receiver's queue is full.
+    /// The queue of the receiver is full.
     Receiver,
-    /// The receiver holds its share of our send buffer, or others hold all of it.
+    /// The receiver holds its share of our send buffer, or all receivers together hold all of it.
     Share,
-    /// The kernel is short of something.
-    Short,
+    /// The kernel is out of memory, or too many descriptors are in flight.
+    Resources,
 }
 
-/// Why a message was not handed over.
+/// Why an attempt failed.
 pub(crate) enum Failure {
-    /// Later it may be.
+    /// A later attempt may succeed.
     Blocked(Blocked),
-    /// It never will.
+    /// No attempt will succeed.
     Refused(Errno),
 }
 
-/// Hands one message to the kernel, if the destination's share allows it.
+/// Hands one message to the kernel, if the share of its destination allows it.
 ///
 /// `shares` is None on a channel with a peer.
 pub(crate) fn attempt(
@@ -50,14 +50,15 @@ pub(crate) fn attempt(
         }
         (shares, to) => socket.send(bytes, fds, to).map_err(|errno| match errno {
             Errno::AGAIN => Failure::Blocked(Blocked::Peer),
-            // Once the kernel has said that the peer is gone it has forgotten the peer.
+            // The kernel reports a dead peer once, and then has no peer any more.
             Errno::NOTCONN if shares.is_none() => Failure::Refused(Errno::CONNREFUSED),
             errno => Failure::Refused(errno),
         }),
     }
 }
 
-/// Hands over one message beyond the destination's share, to see whether it reads.
+/// Hands one message to the kernel above the share of its destination, to find out whether the
+/// destination reads.
 pub(crate) fn probe(
     shares: Option<&mut Shares>,
     socket: &Datagram,

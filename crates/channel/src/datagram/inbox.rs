@@ -1,50 +1,42 @@
-//! What a channel receives: datagrams become messages in a slab, or are refused.
+//! The receiving direction of a datagram transport: datagrams become messages in the slab, or are refused.
 
 use std::io::IoSliceMut;
 
 use fdwire_socket::{Address, Datagram, Errno};
 use fdwire_wire::{Protocol, jsoncomm};
 
-use super::carried::take_out;
+use super::memfd::take_text;
 use crate::batch::{Batch, Event, Message, Refusal, Sender};
 use crate::limits::Meter;
-use crate::{PayloadKind, Shared};
+use crate::{PayloadKind, Scratch, Shared};
 
-/// The receiving direction of a channel.
-pub(crate) struct Inbox {
-    protocol: Protocol,
-    connected: bool,
-    last_from: Address,
-    from: Address,
-    /// Turns in a row that brought one message.
-    singles: u32,
-    /// The last message came in a file.
-    carried: bool,
-    /// The peer of a seqpacket socket has ended.
-    pub(crate) ended: bool,
-}
-
-/// After so many single messages in a row one is read at a time; what is behind it is still ready.
+/// After this many turns in a row with one message, a turn reads one message: a second read would mostly
+/// fail with EAGAIN. If there are more messages the socket is still readable.
 const SINGLES: u32 = 4;
 
-/// Every so many single messages the whole queue is read all the same.
+/// Every turn of this number reads all messages even so.
 const SINGLES_CHECK: u32 = 16;
+
+/// The receiving direction of a datagram or seqpacket socket.
+pub(crate) struct Inbox {
+    protocol: Protocol,
+    /// The last sender, which the slab names once; None if all messages come from the peer.
+    last_from: Option<Box<Address>>,
+    /// The number of turns in a row that have read one message.
+    singles: u32,
+    /// Whether the peer of a seqpacket socket has ended.
+    pub(crate) ended: bool,
+}
 
 impl Inbox {
     /// `connected`: all messages come from the peer.
     pub(crate) fn new(protocol: Protocol, connected: bool) -> Self {
-        Self {
-            protocol,
-            connected,
-            last_from: Address::UNNAMED,
-            from: Address::UNNAMED,
-            singles: 0,
-            carried: false,
-            ended: false,
-        }
+        let last_from = (!connected).then(|| Box::new(Address::UNNAMED));
+        Self { protocol, last_from, singles: 0, ended: false }
     }
 
-    /// Reads messages into `batch` until there are no more, or no room, or too many descriptors.
+    /// Reads messages into `batch` until the socket has no more, the batch is full, or the channel
+    /// reaches its limit of open descriptors.
     pub(crate) fn read(
         &mut self,
         socket: &Datagram,
@@ -52,8 +44,7 @@ impl Inbox {
         shared: &mut Shared,
         batch: &mut Batch<'_>,
     ) {
-        let before = batch.events.len();
-        // Who gets single messages would only be told EAGAIN by a second call, mostly.
+        let events_before = batch.events.len();
         let one_only = self.singles >= SINGLES && !self.singles.is_multiple_of(SINGLES_CHECK);
         while !self.ended && batch.has_room() {
             if meter.holds_fds() {
@@ -61,12 +52,12 @@ impl Inbox {
                 break;
             }
             match self.read_one(socket, meter, shared, batch) {
-                // One that came in a file may be as large as all others of a turn together.
-                Ok(()) if one_only || std::mem::take(&mut self.carried) => break,
-                Ok(()) => {}
+                // A message in a memfd may be as large as all other messages of a turn together.
+                Ok(memfd) if one_only || memfd => break,
+                Ok(_) => {}
                 Err(Errno::AGAIN) => break,
-                // The peer has turned to somebody else, or ended, with messages of ours unread. What
-                // it sent before is still here, and the end of a seqpacket socket comes behind that.
+                // The peer has connected to another socket or has ended, with unread messages of ours.
+                // What it has sent is still to be read, and then the end of a seqpacket socket.
                 Err(Errno::CONNRESET) => {}
                 Err(errno) => {
                     batch.events.push(Event::Failed(errno, "recvmsg"));
@@ -74,83 +65,79 @@ impl Inbox {
                 }
             }
         }
-        let single = batch.events.len() == before + 1;
+        let single = batch.events.len() == events_before + 1;
         self.singles = if single { self.singles.wrapping_add(1) } else { 0 };
     }
 
+    /// Reads one message. Returns whether it came in a memfd.
     fn read_one(
         &mut self,
         socket: &Datagram,
         meter: &mut Meter,
         shared: &mut Shared,
         batch: &mut Batch<'_>,
-    ) -> Result<(), Errno> {
-        let limit = meter.limits.max_message;
-        let room = batch.room(limit);
+    ) -> Result<bool, Errno> {
+        let limits = &*meter.limits;
+        let room = batch.room(limits.max_message);
         let room_len = room.len();
-        let spill = limit - room_len;
-        if shared.overflow.len() < spill {
-            // As large as it can ever be needed, since the room shrinks with each message. Zeroed
-            // pages that nobody touches take no memory.
-            shared.overflow = vec![0; limit];
-        }
-        let mut buffers = [room, IoSliceMut::new(&mut shared.overflow[..spill])];
-        let used = if spill == 0 { &mut buffers[..1] } else { &mut buffers[..] };
-        let received =
-            socket.recv(used, &mut shared.control, &mut shared.received, &mut self.from)?;
+        let overflow_len = limits.max_message - room_len;
+        let Shared { control, received: fds, from, scratch } = shared;
+        let received = if overflow_len == 0 {
+            socket.recv(&mut [room], control, fds, from)?
+        } else {
+            // As much as is ever needed, since the room shrinks with each message.
+            let overflow = &mut scratch.at_least(limits.max_message)[..overflow_len];
+            socket.recv(&mut [room, IoSliceMut::new(overflow)], control, fds, from)?
+        };
         if received.end {
             self.ended = true;
             batch.events.push(Event::End);
-            return Ok(());
+            return Ok(false);
         }
-        let shown = received.len.min(room_len);
-        let carried = meter.limits.memfd && batch.received(shown) == jsoncomm::MARKER;
-        let verdict = if received.fds_truncated {
+        let in_slab = received.len.min(room_len);
+        let memfd = limits.memfd && batch.received(in_slab) == jsoncomm::MARKER;
+        let decoded = if received.fds_truncated {
             Err(Refusal::FdsTruncated)
         } else if received.truncated {
             Err(Refusal::TooLarge)
-        } else if shared.received.len() > meter.limits.max_fds + usize::from(carried) {
+        } else if fds.len() > limits.max_fds + usize::from(memfd) {
             Err(Refusal::TooManyFds)
-        } else if carried {
-            self.carried = true;
-            take_out(&meter.limits, &mut shared.received)
-                .and_then(|bytes| self.decode(&bytes).map(|kind| (kind, Some(bytes))))
+        } else if memfd {
+            take_text(limits, fds).and_then(|text| self.decode_large(text))
         } else if received.len > room_len {
-            let mut bytes = batch.received(room_len).to_vec();
-            bytes.extend_from_slice(&shared.overflow[..received.len - room_len]);
-            // The pages that were touched go back to the system.
-            shared.overflow = Vec::new();
-            self.decode(&bytes).map(|kind| (kind, Some(bytes)))
+            let bytes = join(batch.received(room_len), scratch, received.len - room_len);
+            self.decode_large(bytes)
         } else {
             self.decode(batch.received(received.len)).map(|kind| (kind, None))
         };
-        let from = self.name_sender(batch);
-        let event = match verdict {
-            Ok((kind, large)) => {
-                let first = batch.fds.len();
-                batch.fds.append(&mut shared.received);
-                let fds = first..batch.fds.len();
-                let len = large.as_ref().map_or(received.len, Vec::len);
-                meter.received(len, fds.len());
-                let credentials =
-                    received.credentials.and_then(|sender| batch.keep_credentials(sender));
-                let message = Message { kind, fds, from, credentials };
-                match large {
-                    Some(bytes) => {
-                        let whole = 0..bytes.len();
-                        Event::Large(bytes, whole, message)
-                    }
-                    None => Event::Message(batch.keep(received.len), message),
-                }
-            }
+        let from = self.name_sender(from, batch);
+        let (kind, large) = match decoded {
+            Ok(decoded) => decoded,
             Err(why) => {
-                shared.received.clear();
+                fds.clear();
                 meter.counters.refused += 1;
-                Event::Refused(why, batch.keep_sample(shown), from)
+                let sample = batch.keep_sample(in_slab);
+                batch.events.push(Event::Refused(why, sample, from));
+                return Ok(memfd);
             }
         };
+        let first = batch.fds.len();
+        batch.fds.append(fds);
+        let fds = first..batch.fds.len();
+        let len = large.as_ref().map_or(received.len, Vec::len);
+        meter.received(len, fds.len());
+        let credentials = received.credentials.and_then(|sender| batch.keep_credentials(sender));
+        let message = Message { kind, fds, from, credentials };
+        let event = match large {
+            Some(bytes) => Event::Large(bytes, 0..len, message),
+            None => Event::Message(batch.keep(len), message),
+        };
         batch.events.push(event);
-        Ok(())
+        Ok(memfd)
+    }
+
+    fn decode_large(&self, bytes: Vec<u8>) -> Result<(PayloadKind, Option<Vec<u8>>), Refusal> {
+        Ok((self.decode(&bytes)?, Some(bytes)))
     }
 
     fn decode(&self, bytes: &[u8]) -> Result<PayloadKind, Refusal> {
@@ -162,16 +149,25 @@ impl Inbox {
         }
     }
 
-    fn name_sender(&mut self, batch: &mut Batch<'_>) -> Sender {
-        if self.connected {
-            Sender::Peer
-        } else if self.from.is_unnamed() {
+    fn name_sender(&mut self, from: &Address, batch: &mut Batch<'_>) -> Sender {
+        let Some(last_from) = &mut self.last_from else { return Sender::Peer };
+        if from.is_unnamed() {
             Sender::Unnamed
-        } else if self.from == self.last_from {
+        } else if *from == **last_from {
             Sender::Same
         } else {
-            self.last_from.clone_from(&self.from);
-            Sender::Name(batch.keep_name(self.from.as_bytes()))
+            (**last_from).clone_from(from);
+            Sender::Name(batch.keep_name(from.as_bytes()))
         }
     }
+}
+
+/// Joins the two parts of a message that was larger than the slab's room, and frees the memory of the
+/// second.
+fn join(in_slab: &[u8], scratch: &mut Scratch, overflow: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(in_slab.len() + overflow);
+    bytes.extend_from_slice(in_slab);
+    bytes.extend_from_slice(&scratch.at_least(overflow)[..overflow]);
+    scratch.free();
+    bytes
 }

@@ -1,16 +1,16 @@
-//! What a channel has sent and the kernel has not taken yet: a queue for each destination.
+//! The sending direction of a datagram transport: a queue for each destination.
 //!
-//! A destination has a lane only while something is queued for it. The lane knows what it waits
-//! for, since the kernel has a different sign for each reason to refuse a datagram:
+//! A destination has a queue only while something is queued for it. The kernel reports the end of each
+//! reason to refuse a datagram in a different way, so a queue knows what it waits for:
 //!
-//! | refused because | the lane waits for |
+//! | the kernel refuses a datagram because | the queue waits until |
 //! | --- | --- |
-//! | the one peer of a connected socket is behind | the socket itself to be writable |
-//! | the receiver's queue is full | an unnamed socket, connected to the receiver, to be writable |
-//! | the receiver holds its share of our send buffer | anybody to read (`poll.rs`), or a pause |
-//! | the kernel is short of memory, or of descriptors in flight | a pause |
+//! | the queue of the peer of a connected socket is full | the socket itself is writable |
+//! | the queue of the receiver is full | an unnamed socket, connected to the receiver, is writable |
+//! | the receiver holds its share of our send buffer | any receiver reads (`poll.rs`), or a pause ends |
+//! | the kernel is out of memory, or too many descriptors are in flight | a pause ends |
 //!
-//! Every lane waits for its oldest message's expiry too.
+//! Every queue also waits for its oldest message to expire.
 
 mod flush;
 
@@ -23,173 +23,180 @@ use fdwire_wire::jsoncomm;
 use slab::Slab;
 
 use super::attempt::{Blocked, Failure, attempt};
-use super::carried::{file_of, is_for_file, may_be_for_file};
-use super::lane::{LOOK, Lane, Pauses, Queued, Wait};
+use super::memfd::{goes_in_memfd, may_go_in_memfd, memfd_for};
+use super::queue::{Pauses, Queue, QueuedMessage, SPACE, Wait};
 use super::share::Shares;
 use crate::Site;
-use crate::limits::Limits;
-use crate::send::{SendError, Sent, duplicate};
+use crate::limits::{Counters, Limits};
+use crate::poll::Poller;
+use crate::send::{Queued, SendError, Sent, duplicate};
 
-/// The queues of one channel.
+/// The sending direction of a datagram or seqpacket socket.
 pub(crate) struct Outbox {
+    /// The indices of the queues of named destinations.
     by_name: HashMap<Address, usize>,
-    /// The lane of the peer.
+    /// The index of the queue of the peer.
     peer: Option<usize>,
-    lanes: Slab<Lane>,
+    queues: Slab<Queue>,
+    /// The deadlines of the queues.
     timers: BTreeSet<(Instant, usize)>,
-    /// Only where the channel has no peer.
-    shares: Option<Shares>,
+    /// None if the socket is connected.
+    shares: Option<Box<Shares>>,
+    /// The sequence number of the message that was queued last.
     seq: u64,
-    messages: usize,
-    bytes: usize,
-    fds: usize,
-    /// Bytes in files that have been sent to the peer, and may not have been read.
-    carried: usize,
-    /// Lanes that want to hear that somebody has read.
-    news_wanted: usize,
+    /// The sums over all queues.
+    queued: Queued,
+    /// The number of bytes in memfds that were sent to the peer, and may be unread.
+    memfd_bytes: usize,
+    /// The number of queues that take write-space edges.
+    edge_takers: usize,
+    /// Whether queued messages were sent or dropped since `take_settled` was called last.
     settled: bool,
-    undelivered: u64,
 }
 
-/// What an outbox needs of its channel while it works.
-pub(crate) struct Surroundings<'a> {
+/// What an outbox needs of its channel.
+pub(crate) struct Context<'a> {
     pub(crate) socket: &'a Datagram,
     pub(crate) site: Site<'a>,
     pub(crate) limits: &'a Limits,
+    pub(crate) counters: &'a mut Counters,
 }
 
 impl Outbox {
-    /// `shares` where the channel has no peer.
+    /// `shares`: None if the socket is connected.
     pub(crate) fn new(shares: Option<Shares>) -> Self {
         Self {
             by_name: HashMap::new(),
             peer: None,
-            lanes: Slab::new(),
+            queues: Slab::new(),
             timers: BTreeSet::new(),
-            shares,
+            shares: shares.map(Box::new),
             seq: 0,
-            messages: 0,
-            bytes: 0,
-            fds: 0,
-            carried: 0,
-            news_wanted: 0,
+            queued: Queued::default(),
+            memfd_bytes: 0,
+            edge_takers: 0,
             settled: false,
-            undelivered: 0,
         }
     }
 
-    /// Whether queued messages were settled since the last call.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.shares.is_none()
+    }
+
+    /// Returns whether queued messages were sent or dropped since the last call.
     pub(crate) fn take_settled(&mut self) -> bool {
         std::mem::take(&mut self.settled)
     }
 
-    /// Whether the peer's lane waits for the channel's socket to be writable.
+    /// Returns whether the queue of the peer waits for the socket to become writable.
     pub(crate) fn wants_writable(&self) -> bool {
-        self.peer.is_some_and(|lane| matches!(self.lanes[lane].wait, Wait::Writable))
+        self.peer.is_some_and(|queue| matches!(self.queues[queue].wait, Wait::Writable))
     }
 
-    /// Whether a lane wants to hear that somebody has read.
-    pub(crate) fn wants_news(&self) -> bool {
-        self.news_wanted > 0
+    /// Returns whether a queue takes write-space edges.
+    pub(crate) fn wants_write_space(&self) -> bool {
+        self.edge_takers > 0
     }
 
-    /// Messages, bytes and descriptors that are queued.
-    pub(crate) fn queued(&self) -> (usize, usize, usize) {
-        (self.messages, self.bytes, self.fds)
+    pub(crate) fn queued(&self) -> Queued {
+        self.queued
     }
 
-    /// Counts the queued messages that could not be delivered, since the channel was made.
-    pub(crate) fn undelivered(&self) -> u64 {
-        self.undelivered
-    }
-
-    /// The number of the oldest queued message, and of the next one to be queued.
+    /// Returns the sequence number of the oldest queued message, and of the next one to be queued.
     pub(crate) fn seqs(&self) -> (Option<u64>, u64) {
-        let oldest = self.lanes.iter().filter_map(|(_, lane)| Some(lane.queue.front()?.seq)).min();
-        (oldest, self.seq + 1)
+        let oldest = |(_, queue): (usize, &Queue)| Some(queue.messages.front()?.seq);
+        (self.queues.iter().filter_map(oldest).min(), self.seq + 1)
     }
 
-    /// When `on_time` has something to do.
+    /// Returns when `on_time` has something to do.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.timers.first().map(|&(at, _)| at)
     }
 
-    /// Sends a message, or queues it behind those that already wait for its destination.
+    /// Sends a message, or queues it behind those of its destination.
     pub(crate) fn send(
         &mut self,
-        around: &Surroundings<'_>,
+        cx: &Context<'_>,
         bytes: &[u8],
         fds: &[BorrowedFd<'_>],
         to: Option<&Address>,
     ) -> Result<Sent, SendError> {
-        if let Some(lane) = self.lane_of(to) {
-            let queued = &self.lanes[lane];
-            if queued.bytes + bytes.len() > around.limits.max_queued
-                || queued.fds + fds.len() > around.limits.max_queued_fds
-            {
-                return Err(SendError::QueueFull);
-            }
-            let file = if self.is_too_large(around, bytes.len()) {
-                Some(file_of(bytes, fds.len())?)
-            } else {
-                None
-            };
-            let message = self.message(around, bytes, fds, file)?;
-            return Ok(self.enqueue(lane, message));
+        if let Some(index) = self.queue_of(to) {
+            return self.send_behind(cx, index, bytes, fds);
         }
-        let mut file = None;
+        let mut memfd = None;
         let blocked = loop {
-            if file.is_some() && !self.has_room_for_file(around, bytes.len()) {
+            if memfd.is_some() && !self.has_room_for_memfd(cx, bytes.len()) {
                 break Blocked::Share;
             }
-            let shares = self.shares.as_mut();
-            let attempted = match &file {
-                None => attempt(shares, around.socket, bytes, fds, to),
-                Some(file) => {
-                    attempt(shares, around.socket, jsoncomm::MARKER, &behind(file, fds), to)
+            let shares = self.shares.as_deref_mut();
+            let attempted = match &memfd {
+                None => attempt(shares, cx.socket, bytes, fds, to),
+                Some(memfd) => {
+                    attempt(shares, cx.socket, jsoncomm::MARKER, &prepend(memfd, fds), to)
                 }
             };
             match attempted {
                 Ok(()) => {
-                    self.carried += if file.is_some() { bytes.len() } else { 0 };
+                    self.memfd_bytes += if memfd.is_some() { bytes.len() } else { 0 };
                     return Ok(Sent::Now);
                 }
                 Err(Failure::Blocked(blocked)) => break blocked,
                 Err(Failure::Refused(errno))
-                    if file.is_none()
-                        && is_for_file(around.limits, bytes.len(), fds.len(), errno) =>
+                    if memfd.is_none()
+                        && goes_in_memfd(cx.limits, bytes.len(), fds.len(), errno) =>
                 {
-                    file = Some(file_of(bytes, fds.len())?);
+                    memfd = Some(memfd_for(bytes, fds.len())?);
                 }
                 Err(Failure::Refused(errno)) => return Err(SendError::Refused(errno)),
             }
         };
-        // Whatever can fail comes before anything is queued.
-        let message = self.message(around, bytes, fds, file)?;
-        let lane = self.open_lane(to.cloned());
-        let sent = self.enqueue(lane, message);
-        self.wait_for(around, lane, blocked, Instant::now());
+        // Everything that can fail precedes the queueing.
+        let message = self.message(cx, bytes, fds, memfd)?;
+        let queue = self.open_queue(to.cloned());
+        let sent = self.enqueue(queue, message);
+        self.wait_for(cx, queue, blocked, Instant::now());
         Ok(sent)
     }
 
-    /// The channel leaves the poller's set, and its lanes' sockets do.
-    pub(crate) fn disarm(&mut self, around: &Surroundings<'_>) {
-        for (_, lane) in &mut self.lanes {
-            if let Wait::Receiver(socket) = std::mem::replace(&mut lane.wait, Wait::Pause) {
-                let _ = around.site.poller.remove(&socket);
+    /// Queues a message behind others of its destination.
+    fn send_behind(
+        &mut self,
+        cx: &Context<'_>,
+        index: usize,
+        bytes: &[u8],
+        fds: &[BorrowedFd<'_>],
+    ) -> Result<Sent, SendError> {
+        let queue = &self.queues[index];
+        if queue.bytes + bytes.len() > cx.limits.max_queued
+            || queue.fds + fds.len() > cx.limits.max_queued_fds
+        {
+            return Err(SendError::QueueFull);
+        }
+        let too_large = self.is_too_large(cx, bytes.len());
+        let memfd = if too_large { Some(memfd_for(bytes, fds.len())?) } else { None };
+        let message = self.message(cx, bytes, fds, memfd)?;
+        Ok(self.enqueue(index, message))
+    }
+
+    /// Removes the sockets that wait for receivers from the epoll instance.
+    pub(crate) fn disarm(&mut self, poller: &Poller) {
+        for (_, queue) in &mut self.queues {
+            if let Wait::Receiver(socket) = std::mem::replace(&mut queue.wait, Wait::Pause) {
+                let _ = poller.remove(&socket);
             }
         }
     }
 
-    /// The channel's socket can't be polled for writing: its lane tries by itself.
-    pub(crate) fn without_polling(&mut self, now: Instant) {
+    /// Has the queue of the peer retry by its timer: the socket cannot be polled.
+    pub(crate) fn poll_by_timer(&mut self, now: Instant) {
         if let Some(index) = self.peer {
-            self.lanes[index].set_wait(Wait::Pause, Some(LOOK), now);
-            self.retime(index);
+            self.queues[index].set_wait(Wait::Pause, Some(SPACE), now);
+            self.update_timer(index);
         }
     }
 
-    fn lane_of(&self, to: Option<&Address>) -> Option<usize> {
+    fn queue_of(&self, to: Option<&Address>) -> Option<usize> {
         match to {
             None => self.peer,
             Some(_) if self.by_name.is_empty() => None,
@@ -197,111 +204,115 @@ impl Outbox {
         }
     }
 
-    fn open_lane(&mut self, to: Option<Address>) -> usize {
-        let lane = self.lanes.insert(Lane::new(to.clone()));
+    fn open_queue(&mut self, to: Option<Address>) -> usize {
+        let index = self.queues.insert(Queue::new(to.clone()));
         match to {
-            None => self.peer = Some(lane),
+            None => self.peer = Some(index),
             Some(to) => {
-                self.by_name.insert(to, lane);
+                self.by_name.insert(to, index);
             }
         }
-        lane
+        index
     }
 
-    fn close_lane(&mut self, around: &Surroundings<'_>, index: usize) -> Option<Address> {
-        self.set_wait(around, index, Wait::Pause, None, Instant::now());
-        let lane = self.lanes.remove(index);
-        match &lane.to {
+    /// Removes an empty queue, and returns its destination.
+    fn close_queue(&mut self, cx: &Context<'_>, index: usize) -> Option<Address> {
+        self.set_wait(cx, index, Wait::Pause, None, Instant::now());
+        let queue = self.queues.remove(index);
+        match &queue.to {
             None => self.peer = None,
             Some(to) => {
                 self.by_name.remove(to);
             }
         }
-        lane.to
+        queue.to
     }
 
     fn message(
         &mut self,
-        around: &Surroundings<'_>,
+        cx: &Context<'_>,
         bytes: &[u8],
         fds: &[BorrowedFd<'_>],
-        file: Option<OwnedFd>,
-    ) -> Result<Queued, SendError> {
+        memfd: Option<OwnedFd>,
+    ) -> Result<QueuedMessage, SendError> {
         let mut fds = duplicate(fds)?;
-        let kept = if file.is_some() { jsoncomm::MARKER } else { bytes };
-        fds.splice(..0, file);
+        let datagram = if memfd.is_some() { jsoncomm::MARKER } else { bytes };
+        fds.splice(..0, memfd);
         self.seq += 1;
-        let deadline = around.limits.send_timeout.map(|timeout| Instant::now() + timeout);
-        Ok(Queued { seq: self.seq, bytes: kept.into(), len: bytes.len(), fds, deadline })
+        let deadline = cx.limits.send_timeout.map(|timeout| Instant::now() + timeout);
+        let (seq, len) = (self.seq, bytes.len());
+        Ok(QueuedMessage { seq, bytes: datagram.into(), len, fds, deadline })
     }
 
-    /// Whether one more file of so many bytes may be under way to the peer: the kernel counts a few bytes
-    /// of a message whose text is in a file, so its queue would hold any amount.
+    /// Returns whether one more memfd of `len` bytes may be in flight to the peer. The kernel charges a
+    /// message whose text is in a memfd with a few bytes, so its own limit never applies.
     ///
-    /// Nothing tells how much of it each of many destinations has read; there their queues are short.
-    pub(super) fn has_room_for_file(&mut self, around: &Surroundings<'_>, len: usize) -> bool {
-        if self.shares.is_some() || self.carried == 0 {
+    /// An unconnected socket cannot tell what each destination has read; the queues of its receivers are
+    /// short.
+    pub(super) fn has_room_for_memfd(&mut self, cx: &Context<'_>, len: usize) -> bool {
+        if !self.is_connected() || self.memfd_bytes == 0 {
             return true;
         }
-        if around.socket.unsent().is_ok_and(|unread| unread == 0) {
-            self.carried = 0;
+        if cx.socket.unsent().is_ok_and(|unread| unread == 0) {
+            self.memfd_bytes = 0;
         }
-        self.carried == 0 || self.carried + len <= around.limits.max_queued
+        self.memfd_bytes == 0 || self.memfd_bytes + len <= cx.limits.max_queued
     }
 
-    /// Whether the kernel will never take a message as it is, and it can go in a file.
-    fn is_too_large(&self, around: &Surroundings<'_>, len: usize) -> bool {
-        may_be_for_file(around.limits, len)
+    /// Returns whether a message has to go in a memfd because of its length.
+    fn is_too_large(&self, cx: &Context<'_>, len: usize) -> bool {
+        may_go_in_memfd(cx.limits, len)
             && match &self.shares {
                 Some(shares) => len > shares.largest(),
-                None => around.socket.max_message().is_ok_and(|largest| len > largest),
+                None => cx.socket.max_message().is_ok_and(|largest| len > largest),
             }
     }
 
-    fn enqueue(&mut self, lane: usize, message: Queued) -> Sent {
-        self.messages += 1;
-        self.bytes += message.len;
-        self.fds += message.fds.len();
+    fn enqueue(&mut self, queue: usize, message: QueuedMessage) -> Sent {
+        self.queued.messages += 1;
+        self.queued.bytes += message.len;
+        self.queued.fds += message.fds.len();
         let seq = message.seq;
-        self.lanes[lane].push(message);
+        self.queues[queue].push(message);
         Sent::Queued(seq)
     }
 
-    fn settle(&mut self, index: usize) -> Option<Queued> {
-        let message = self.lanes[index].pop()?;
-        self.messages -= 1;
-        self.bytes -= message.len;
-        self.fds -= message.fds.len();
+    /// Takes the oldest message out of a queue: it was sent, or is dropped.
+    fn settle(&mut self, queue: usize) -> Option<QueuedMessage> {
+        let message = self.queues[queue].pop()?;
+        self.queued.messages -= 1;
+        self.queued.bytes -= message.len;
+        self.queued.fds -= message.fds.len();
         self.settled = true;
         Some(message)
     }
 
     fn set_wait(
         &mut self,
-        around: &Surroundings<'_>,
+        cx: &Context<'_>,
         index: usize,
         wait: Wait,
         pauses: Option<Pauses>,
         now: Instant,
     ) {
-        let lane = &mut self.lanes[index];
-        self.news_wanted -= usize::from(lane.news);
-        if let Wait::Receiver(socket) = lane.set_wait(wait, pauses, now) {
-            // Its close takes it out of the set only if no child of ours shares it.
-            let _ = around.site.poller.remove(&socket);
+        let queue = &mut self.queues[index];
+        self.edge_takers -= usize::from(queue.takes_edges);
+        if let Wait::Receiver(socket) = queue.set_wait(wait, pauses, now) {
+            // Closing removes it from the epoll instance only if no child process shares it.
+            let _ = cx.site.poller.remove(&socket);
         }
-        self.news_wanted += usize::from(lane.news);
-        self.retime(index);
+        self.edge_takers += usize::from(queue.takes_edges);
+        self.update_timer(index);
     }
 
-    /// Writes a lane's deadline into the list.
-    fn retime(&mut self, index: usize) {
-        let lane = &mut self.lanes[index];
-        let deadline = lane.deadline();
-        if lane.timer == deadline {
+    /// Enters the deadline of a queue into the timers.
+    fn update_timer(&mut self, index: usize) {
+        let queue = &mut self.queues[index];
+        let deadline = queue.deadline();
+        if queue.timer == deadline {
             return;
         }
-        if let Some(at) = std::mem::replace(&mut lane.timer, deadline) {
+        if let Some(at) = std::mem::replace(&mut queue.timer, deadline) {
             self.timers.remove(&(at, index));
         }
         if let Some(at) = deadline {
@@ -310,7 +321,7 @@ impl Outbox {
     }
 }
 
-/// A file, and a message's descriptors behind it.
-fn behind<'fd>(file: &'fd OwnedFd, fds: &[BorrowedFd<'fd>]) -> Vec<BorrowedFd<'fd>> {
-    std::iter::once(file.as_fd()).chain(fds.iter().copied()).collect()
+/// Puts a memfd in front of the descriptors of its message.
+fn prepend<'fd>(memfd: &'fd OwnedFd, fds: &[BorrowedFd<'fd>]) -> Vec<BorrowedFd<'fd>> {
+    std::iter::once(memfd.as_fd()).chain(fds.iter().copied()).collect()
 }

@@ -1,107 +1,108 @@
 //! The share of our send buffer that each destination may hold.
 //!
-//! Every datagram that waits in some receiver's queue is charged to the sender's one send buffer
-//! (SO_SNDBUF). A receiver that is connected to us has no other limit, so a single stopped one
-//! could fill the buffer, and the kernel would then refuse our datagrams to everybody else too.
-//! So the buffer is made larger where the kernel allows it, and a destination may hold as much as a
-//! sixteenth of what is free, or one message of any size while an eighth of the buffer stays free:
+//! The kernel charges every datagram in a receiver's queue to the sender's one send buffer (SO_SNDBUF). A
+//! receiver that is connected to us has no other limit, so one stopped receiver could fill the buffer, and
+//! the kernel would refuse our datagrams to all others. So the buffer is made larger where the kernel
+//! allows it, and a destination may hold a sixteenth of what is free, or one message of any size while an
+//! eighth of the buffer stays free:
 //!
 //! ```text
 //! send buffer  |# stuck A #|# stuck B #|# stuck C #|# in flight to D, E #|....... free .......|
 //!              |<-------------- floor ------------>|
 //! ```
 //!
-//! Nothing tells how much a given destination holds: SIOCOUTQ gives the sum only, which is exact.
-//! What each one holds is therefore a belief:
+//! The kernel does not tell how much a destination holds. It tells the exact sum (SIOCOUTQ), so the rest
+//! is estimated:
 //!
-//! - What was sent last is received first: who reads does so soon, and what was sent long ago is
-//!   somebody's who doesn't (`flight.rs`).
-//! - The floor is the lowest sum of the last moments: about what those hold who don't read.
-//! - A destination that stays over its share for some milliseconds is a suspect. It is sent single
-//!   probes at growing intervals, one suspect at a time. If the sum comes back to the floor, the
-//!   probe was received, and so was, since datagrams to one destination arrive in order, everything
-//!   before it: it holds nothing then, and is no suspect any more. When the sum is lower than the
-//!   last probe found the floor, the next is due at once.
+//! - The datagrams that were sent last are assumed to be received first. Active receivers drain quickly,
+//!   so old datagrams are those of stuck receivers (`in_flight.rs`).
+//! - The floor is the lowest sum of the last two periods: about what the stuck receivers hold.
+//! - A destination that stays above its share for some milliseconds is a suspect. It gets single probes at
+//!   growing intervals, one suspect at a time. If the sum returns to the floor, the probe was received,
+//!   and everything before it was too, since datagrams to one destination arrive in order. Then the
+//!   destination holds nothing, and is not a suspect any more. If the sum falls below the floor of the
+//!   last probe, the next probe is due at once.
 //!
-//! A belief can be wrong when several destinations read at the same time. Too high, it costs a live
-//! destination the wait for a probe; too low, it gives a stuck one another sixteenth of what is
-//! free. As the sum is exact, what is free never comes to nothing that way.
+//! An estimate can be wrong when several destinations read at the same time. If it is too high, an active
+//! destination waits for a probe; if it is too low, a stuck destination gets another sixteenth of what is
+//! free. Since the sum is exact, some of the buffer always stays free.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use fdwire_socket::{Address, Datagram, Errno};
 
-use super::flight::Flight;
+use super::in_flight::InFlight;
 
-/// What is asked for as send buffer of an unconnected socket (bytes). The kernel gives at most twice
-/// net.core.wmem_max, which is by default twice what a socket has.
+/// The send buffer that an unconnected socket asks for (bytes). The kernel gives at most twice
+/// net.core.wmem_max, which by default is twice the default send buffer.
 const BUFFER: usize = 1024 * 1024;
 
-/// A destination's share of what is free.
+/// The divisor of the free bytes that gives the share of a destination.
 const SHARE: usize = 16;
 
-/// The part of the buffer that one large message leaves free.
+/// The divisor of the buffer that gives the bytes that a large message leaves free.
 const RESERVE: usize = 8;
 
-/// A datagram's bytes stand behind each other up to this length, and in pages beyond (bytes).
+/// The longest datagram that the kernel stores contiguously (bytes); longer ones are stored in pages.
 const LINEAR: usize = 16_064;
 
-/// The first pause between probes, and how long one has to be received; each pause is four times the
-/// one before.
+/// The first pause between probes, and the time in which a probe has to be received. Each pause is four
+/// times the one before.
 pub(crate) const PROBE: Duration = Duration::from_millis(2);
 
-/// The longest pause, which is as good as none: what somebody stuck for ever is sent grows with the
-/// logarithm of the time.
+/// The longest pause between probes. What a receiver that is stuck for ever gets grows with the logarithm
+/// of the time.
 const PROBE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A moment of those whose lowest sum is the floor.
-const MOMENT: Duration = Duration::from_millis(50);
+/// The periods over which the lowest sum is found.
+const PERIOD: Duration = Duration::from_millis(50);
 
-/// Many more destinations than can hold a datagram of the largest buffer at the same time.
-const REMEMBERED: usize = 4_096;
+/// The most suspects that are remembered: far more than can have a datagram in the largest buffer.
+const SUSPECTS: usize = 4_096;
 
 /// A destination that seems not to read.
 struct Suspect {
     probe_at: Instant,
     pause: Duration,
     /// The floor at the last probe (bytes).
-    mark: usize,
+    floor: usize,
 }
 
-/// The probe that is under way.
+/// The probe that is in flight.
 struct Probe {
     to: Address,
-    /// The sum at which it has been received (bytes).
+    /// The sum at which it counts as received (bytes).
     target: usize,
-    /// Until when nobody else is probed.
+    /// No other destination is probed before this time.
     until: Instant,
 }
 
-/// What every destination of one unconnected socket is believed to hold.
+/// What the destinations of one unconnected socket hold of its send buffer.
 pub(crate) struct Shares {
     buffer: usize,
     largest: usize,
-    flight: Flight,
+    in_flight: InFlight,
     suspects: HashMap<Address, Suspect>,
     probe: Option<Probe>,
-    /// The sum at the last reading, and what was sent since (bytes).
+    /// The sum when it was read last (bytes).
     sum: usize,
+    /// What was sent since (bytes).
     since: usize,
-    /// The lowest sums of this moment and of the one before (bytes).
+    /// The lowest sums of this period and of the one before (bytes).
     lows: [usize; 2],
-    moment_ends: Instant,
+    period_ends: Instant,
 }
 
 impl Shares {
-    /// Makes the socket's send buffer larger, if that can be.
+    /// Raises the socket's send buffer, if that is possible.
     ///
     /// # Errors
     ///
-    /// When the socket can't be asked for its send buffer.
+    /// The error of the system call that failed.
     pub(crate) fn new(socket: &Datagram) -> Result<Self, Errno> {
         let (before, largest) = (socket.send_buffer()?, socket.max_message()?);
-        // Where wmem_max is small, asking for more gives less: a socket that nobody needs shows it.
+        // Where wmem_max is low, asking for more gives less: it is tried on another socket.
         let given = Datagram::new().and_then(|other| {
             other.set_send_buffer(BUFFER)?;
             other.send_buffer()
@@ -112,25 +113,25 @@ impl Shares {
         Ok(Self {
             buffer: socket.send_buffer()?,
             largest,
-            flight: Flight::default(),
+            in_flight: InFlight::default(),
             suspects: HashMap::new(),
             probe: None,
             sum: 0,
             since: 0,
             lows: [0, 0],
-            moment_ends: Instant::now(),
+            period_ends: Instant::now(),
         })
     }
 
-    /// The largest datagram that goes out (bytes): as if the buffer had not been made larger.
+    /// Returns the length of the largest datagram (bytes): that of the socket's original send buffer.
     pub(crate) fn largest(&self) -> usize {
         self.largest
     }
 
-    /// Whether a datagram of `len` bytes may go to `to` now.
+    /// Returns whether a datagram of `len` bytes may go to `to` now.
     pub(crate) fn permits(&mut self, socket: &Datagram, to: &Address, len: usize) -> bool {
         let cost = cost(len);
-        // The sum is read often enough for the beliefs to be few.
+        // The sum is read often enough for the estimates to concern few bytes.
         if self.since <= self.buffer / SHARE && self.fits(to, cost) {
             return true;
         }
@@ -138,21 +139,21 @@ impl Shares {
         self.fits(to, cost)
     }
 
-    /// Whether a datagram may go to `to` over its share, to see whether it reads: asked only when it
-    /// has waited for [`PROBE`] or longer.
+    /// Returns whether a datagram may go to `to` above its share as a probe, if `to` has waited for
+    /// [`PROBE`] or longer.
     pub(crate) fn permits_probe(&mut self, to: &Address, len: usize, now: Instant) -> bool {
-        let (out, cost, floor) = (self.out(), cost(len), self.floor());
+        let (held, cost, floor) = (self.held(), cost(len), self.floor());
         let suspect = match self.suspects.get_mut(to) {
             Some(suspect) => suspect,
             None => {
-                let suspect = Suspect { probe_at: now, pause: PROBE, mark: 0 };
+                let suspect = Suspect { probe_at: now, pause: PROBE, floor: 0 };
                 self.suspects.entry(to.clone()).or_insert(suspect)
             }
         };
         let due = suspect.probe_at <= now;
-        // One at a time: the fall of the sum would not tell whose probe was received.
+        // One probe at a time: the sum does not tell whose probe was received.
         let undecided = self.probe.as_ref().is_some_and(|probe| probe.until > now);
-        if !(due || out < suspect.mark) || undecided || !self.leaves_reserve(cost) {
+        if !(due || held < suspect.floor) || undecided || !self.leaves_reserve(cost) {
             return false;
         }
         let Some(suspect) = self.suspects.get_mut(to) else { return false };
@@ -160,47 +161,47 @@ impl Shares {
             suspect.pause = suspect.pause.saturating_mul(4).min(PROBE_MAX);
         }
         suspect.probe_at = now + suspect.pause;
-        suspect.mark = floor;
+        suspect.floor = floor;
         self.probe = Some(Probe { to: to.clone(), target: floor, until: now + PROBE });
-        // It may stay out.
+        // The probe may stay in the receiver's queue.
         self.lows = self.lows.map(|low| low + cost);
         true
     }
 
-    /// A datagram of `len` bytes went to `to`.
+    /// Charges a datagram of `len` bytes that was sent to `to`.
     pub(crate) fn charge(&mut self, to: &Address, len: usize) {
         let cost = cost(len);
         self.since += cost;
-        self.flight.push(to, cost);
+        self.in_flight.push(to, cost);
     }
 
-    /// Whether the kernel refuses datagrams because our own buffer is full.
+    /// Returns whether the kernel refuses datagrams because our own buffer is full.
     pub(crate) fn is_exhausted(&mut self, socket: &Datagram) -> bool {
         self.read_sum(socket);
         self.sum >= self.buffer
     }
 
-    /// Reads the sum from the kernel, and believes what follows from it.
+    /// Reads the sum from the kernel, and updates the estimates.
     pub(crate) fn read_sum(&mut self, socket: &Datagram) {
-        // The reading can't fail on a socket that is open; if it did, the sum so far is the best.
+        // This cannot fail on an open socket; if it did, the previous sum would be the best estimate.
         self.sum = socket.unsent().unwrap_or(self.sum + self.since);
         self.since = 0;
         let now = Instant::now();
-        if now >= self.moment_ends {
-            let long_ago = now >= self.moment_ends + MOMENT;
+        if now >= self.period_ends {
+            let long_ago = now >= self.period_ends + PERIOD;
             self.lows = [self.sum, if long_ago { self.sum } else { self.lows[0] }];
-            self.moment_ends = now + MOMENT;
+            self.period_ends = now + PERIOD;
         }
         self.lows = self.lows.map(|low| low.min(self.sum));
         if let Some(probe) = self.probe.take_if(|probe| self.sum <= probe.target) {
             self.suspects.remove(&probe.to);
-            self.flight.take(&probe.to);
+            self.in_flight.remove(&probe.to);
         }
-        if self.sum == 0 || self.suspects.len() > REMEMBERED {
+        if self.sum == 0 || self.suspects.len() > SUSPECTS {
             self.suspects.clear();
             self.probe = None;
         }
-        self.flight.land(self.sum);
+        self.in_flight.keep(self.sum);
     }
 
     fn floor(&self) -> usize {
@@ -208,24 +209,25 @@ impl Shares {
     }
 
     fn fits(&self, to: &Address, cost: usize) -> bool {
-        let held = self.flight.to(to);
-        let free = self.buffer.saturating_sub(self.out());
-        held + cost <= free / SHARE || (held == 0 && self.leaves_reserve(cost))
+        let held_by = self.in_flight.to(to);
+        let free = self.buffer.saturating_sub(self.held());
+        held_by + cost <= free / SHARE || (held_by == 0 && self.leaves_reserve(cost))
     }
 
     fn leaves_reserve(&self, cost: usize) -> bool {
-        let out = self.out();
-        out == 0 || out + cost <= self.buffer - self.buffer / RESERVE
+        let held = self.held();
+        held == 0 || held + cost <= self.buffer - self.buffer / RESERVE
     }
 
-    /// All that is out, at the most (bytes).
-    fn out(&self) -> usize {
+    /// Returns an upper bound of what all destinations hold (bytes).
+    fn held(&self) -> usize {
         self.sum + self.since
     }
 }
 
-/// What the kernel charges for a datagram (bytes), rather too much: its buffer, a power of two that
-/// takes the shared info too, and a `struct sk_buff`; a large one's pages come in blocks.
+/// Returns an upper bound of what the kernel charges for a datagram (bytes): its buffer, whose size is a
+/// power of two and includes the shared info, and a `struct sk_buff`. The pages of a large datagram come
+/// in blocks.
 fn cost(len: usize) -> usize {
     if len <= LINEAR {
         (len + 320).next_power_of_two().max(512) + 256

@@ -1,4 +1,4 @@
-//! What a reactor does with listeners.
+//! Listeners, and the connections that they accept.
 
 use fdwire_socket::{Accepted, Errno};
 
@@ -6,14 +6,15 @@ use super::{Entry, Reactor};
 use crate::batch::{Batch, Event};
 use crate::channel::Channel;
 use crate::listener::{ACCEPTS, Connection, Listening};
+use crate::stream::Link;
 
 impl Reactor {
-    /// Takes a listener in; its index, which is none of a channel.
+    /// Adds a listener, and returns its index. No channel has the same index.
     pub fn add_listener(&mut self, listening: Listening) -> usize {
         self.entries.insert(Entry::Listening(Box::new(listening)))
     }
 
-    /// The listener at `index`.
+    /// Returns the listener at `index`.
     pub fn listener(&self, index: usize) -> Option<&Listening> {
         match self.entries.get(index)? {
             Entry::Listening(listening) => Some(listening),
@@ -21,7 +22,7 @@ impl Reactor {
         }
     }
 
-    /// Takes a listener out: dropped, it closes.
+    /// Removes a listener. Dropping it closes its socket.
     pub fn remove_listener(&mut self, index: usize) -> Option<Listening> {
         match self.entries.get_mut(index)? {
             Entry::Listening(listening) => listening.disarm(&self.poller),
@@ -33,17 +34,18 @@ impl Reactor {
         }
     }
 
-    /// How many connections a listener may accept from now on.
+    /// Sets how many connections a listener may accept from now on.
     ///
     /// # Errors
     ///
-    /// When the kernel can't poll one more descriptor.
+    /// `ENOMEM`, `ENOSPC` of epoll_ctl.
     pub fn allow(&mut self, index: usize, connections: usize) -> Result<(), Errno> {
         let Some(Entry::Listening(listening)) = self.entries.get_mut(index) else { return Ok(()) };
         listening.allowed = connections;
         listening.arm(&self.poller, index)
     }
 
+    /// Accepts connections. An event reports each of them.
     pub(super) fn accept(&mut self, index: usize, batch: &mut Batch<'_>) {
         for _ in 0..ACCEPTS {
             let Some(Entry::Listening(listening)) = self.entries.get_mut(index) else { return };
@@ -51,7 +53,7 @@ impl Reactor {
                 Ok(None) => return,
                 Ok(Some(accepted)) => accepted,
                 Err(errno) => {
-                    // Whoever listens says when to try again.
+                    // The caller decides when to try again.
                     listening.allowed = 0;
                     batch.events.push(Event::Failed(errno, "accept4"));
                     return;
@@ -61,16 +63,16 @@ impl Reactor {
             let channel = match (accepted, &listening.connection) {
                 (Accepted::Stream(socket), Connection::Stream(framing)) => {
                     let framing = framing.clone();
-                    self.insert_stream(Some(socket), false, framing, limits)
+                    self.insert_stream(Link::Socket(socket), false, framing, limits)
                 }
                 (Accepted::Seqpacket(socket), Connection::Seqpacket(protocol)) => {
                     match Channel::datagram(socket, None, *protocol, limits) {
                         Ok(channel) => self.add(channel),
-                        // It has gone again.
+                        // The peer has closed the connection already.
                         Err(_) => continue,
                     }
                 }
-                // The listener was made for the other type.
+                // A listener has the type that its connections have.
                 _ => continue,
             };
             self.accepted.push(channel);

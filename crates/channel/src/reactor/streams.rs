@@ -1,4 +1,4 @@
-//! What a reactor does with streams beside what it does with every channel.
+//! The calls that concern streams.
 
 use std::rc::Rc;
 
@@ -9,14 +9,14 @@ use super::{Entry, Reactor};
 use crate::channel::Channel;
 use crate::limits::Limits;
 use crate::send::{SendError, Sent};
-use crate::stream::Framing;
+use crate::stream::{Framing, Link, StreamTransport};
 
 impl Reactor {
-    /// Takes a stream in, and watches for its end; `connecting`: for its beginning.
+    /// Adds a stream, and polls it for its end. With `connecting` it is polled for the connection first.
     ///
     /// # Errors
     ///
-    /// When the kernel can't poll one more descriptor; the stream is given back.
+    /// `ENOMEM`, `ENOSPC` of epoll_ctl, with the stream.
     pub fn add_stream(
         &mut self,
         socket: Stream,
@@ -24,28 +24,27 @@ impl Reactor {
         framing: Framing,
         limits: Limits,
     ) -> Result<usize, (Errno, Stream)> {
-        let index = self.insert_stream(Some(socket), connecting, framing, limits);
+        let index = self.insert_stream(Link::Socket(socket), connecting, framing, limits);
         let Err(errno) = self.arm(index) else { return Ok(index) };
         let socket = self.remove(index).and_then(Channel::into_stream);
         socket.map_or(Ok(index), |socket| Err((errno, socket)))
     }
 
-    /// Takes in a stream without a socket, whose bytes come and go by [`feed`](Self::feed) and
+    /// Adds a stream without a socket. The caller carries its bytes by [`feed`](Self::feed) and
     /// [`fetch`](Self::fetch).
-    pub fn add_carried(&mut self, framing: Framing, limits: Limits) -> usize {
-        self.insert_stream(None, false, framing, limits)
+    pub fn add_external(&mut self, framing: Framing, limits: Limits) -> usize {
+        self.insert_stream(Link::EXTERNAL, false, framing, limits)
     }
 
-    /// Sends a text to the peer of a stream that `write` writes where it is sent from.
+    /// Sends a text that `write` writes directly into the outbox of a stream.
     ///
-    /// It gets memory with room for [`DIRECT`](crate::DIRECT) bytes more, and how many bytes of that to
-    /// leave free before the text; it appends them all and says how long the text is, or leaves the
-    /// memory as it is and gives None. None comes back then, and where the channel is no stream or has
-    /// no room.
+    /// `write` gets memory with room for [`DIRECT`](crate::DIRECT) bytes, and the number of bytes to skip
+    /// at the memory's end. It appends both and returns the length of the text, or changes nothing and
+    /// returns None. The result is None then, and also if the channel is not a stream or has no room.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Those of [`send`](Self::send).
     #[inline]
     pub fn send_written(
         &mut self,
@@ -61,90 +60,99 @@ impl Reactor {
         Some(Ok(sent))
     }
 
-    /// Whether the protocol of a stream can carry a payload.
+    /// Checks that the protocol of a stream can carry a payload.
     ///
     /// # Errors
     ///
-    /// Why not.
+    /// [`Unframeable`] if it cannot.
     pub fn check_frame(&mut self, index: usize, payload: &[u8]) -> Result<(), Unframeable> {
-        let Some(channel) = self.channel_mut(index) else { return Ok(()) };
-        channel.with_stream(|stream, _| stream.check_frame(payload)).unwrap_or(Ok(()))
+        self.stream_mut(index).map_or(Ok(()), |stream| stream.check_frame(payload))
     }
 
-    /// Sends what streams have gathered.
+    /// Sends the frames that streams have gathered.
     pub fn flush(&mut self) {
         while let Some(index) = self.unflushed.pop() {
             self.flush_one(index);
         }
     }
 
-    /// Sends what one stream has gathered.
+    /// Sends the frames that one stream has gathered.
     pub fn flush_one(&mut self, index: usize) {
-        // Where the poller fails nothing is lost: the next flush tries again.
-        let _ = self.with(index, |channel| {
-            channel.with_stream(|stream, _| stream.flush());
-        });
+        // What is queued stays queued if epoll_ctl fails: the next flush tries again.
+        let _ = self.update_stream(index, StreamTransport::flush);
     }
 
-    /// Shuts down the sending side of a stream or seqpacket socket as soon as all is sent.
+    /// Half-closes a stream or seqpacket socket as soon as its queue is empty.
     pub fn finish(&mut self, index: usize) {
-        let _ = self.with(index, Channel::finish);
+        // As in `flush_one`.
+        let _ = self.update(index, Channel::finish);
     }
 
-    /// Drops what a stream brings from now on; an event tells of its end.
+    /// Discards the input of a stream from now on. An event reports its end.
     ///
     /// # Errors
     ///
-    /// When the kernel can't poll one more descriptor.
+    /// `ENOMEM`, `ENOSPC` of epoll_ctl.
     pub fn discard(&mut self, index: usize) -> Result<(), Errno> {
-        self.with(index, |channel| {
-            channel.with_stream(|stream, _| stream.discard());
-        })
+        self.update_stream(index, StreamTransport::discard)
     }
 
-    /// Drops what the peer of a connection has sent so far.
+    /// Discards the unread input of a connection.
     pub fn discard_now(&mut self, index: usize) {
         if let Some(Entry::Channel(channel)) = self.entries.get_mut(index) {
             channel.discard_now(&mut self.shared);
         }
     }
 
-    /// Takes in bytes of a stream without a socket; None: its end.
+    /// Adds input to a stream; None is the end of the input of a stream without a socket.
     pub fn feed(&mut self, index: usize, bytes: Option<&[u8]>) {
-        if let Some(channel) = self.channel_mut(index) {
-            channel.with_stream(|stream, _| stream.feed(bytes));
-            if channel.is_due() {
-                self.due.push(index);
-            }
+        let Some(channel) = self.channel_mut(index) else { return };
+        if let Some(stream) = channel.as_stream_mut() {
+            stream.feed(bytes);
+        }
+        if channel.is_due() {
+            self.due.push(index);
         }
     }
 
-    /// Takes what a stream without a socket has to send.
+    /// Takes the bytes that a stream without a socket has to send.
     pub fn fetch(&mut self, index: usize) -> Vec<u8> {
-        let fetched = self.channel_mut(index).and_then(|channel| {
-            channel.with_stream(|stream, _| {
-                stream.listed = false;
-                stream.outbox.fetch()
-            })
-        });
-        fetched.unwrap_or_default()
+        let Some(stream) = self.stream_mut(index) else { return Vec::new() };
+        stream.flush_listed = false;
+        stream.outbox.fetch()
     }
 
-    /// So many bytes of those that were fetched have been taken.
+    /// Notes that `bytes` of the fetched bytes were sent.
     pub fn settle_fetched(&mut self, index: usize, bytes: usize) {
-        if let Some(channel) = self.channel_mut(index) {
-            channel.with_stream(|stream, _| stream.outbox.settle_fetched(bytes));
+        if let Some(stream) = self.stream_mut(index) {
+            stream.outbox.settle_fetched(bytes);
             self.due.push(index);
         }
     }
 
     pub(super) fn insert_stream(
         &mut self,
-        socket: Option<Stream>,
+        link: Link,
         connecting: bool,
         framing: Framing,
         limits: Limits,
     ) -> usize {
-        self.add(Channel::stream(socket, connecting, framing, limits, Rc::clone(&self.spare)))
+        self.add(Channel::stream(link, connecting, framing, limits, Rc::clone(&self.pool)))
+    }
+
+    fn stream_mut(&mut self, index: usize) -> Option<&mut StreamTransport> {
+        self.channel_mut(index)?.as_stream_mut()
+    }
+
+    fn update_stream(
+        &mut self,
+        index: usize,
+        change: impl FnOnce(&mut StreamTransport),
+    ) -> Result<(), Errno> {
+        self.update(index, |channel| {
+            if let Some(stream) = channel.as_stream_mut() {
+                change(stream);
+            }
+        })
     }
 }

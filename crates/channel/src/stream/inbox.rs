@@ -1,4 +1,4 @@
-//! What a stream brings: bytes become messages in a slab, or are refused.
+//! The receiving direction of a stream: bytes become messages in the slab, or are refused.
 //!
 //! ```text
 //!  kernel ──recv──► free part of the slab │ rest │ frame │ frame │ beginning of a fra │
@@ -6,46 +6,65 @@
 //!                                            └──────── rest ◄──────┘
 //! ```
 //!
-//! What is left behind the last whole frame goes into memory of the channel, and comes in front of
-//! what is read next. A frame that is too large for that is read straight into memory of its own.
-//! No byte is copied more often than that, however small the pieces are in which it comes: a piece
-//! that is shorter than the rest is appended to the rest instead.
+//! The bytes behind the last whole frame are the *rest*. They move to memory of the channel, and in
+//! front of the bytes that are read next. A frame that is too large for the slab is read into memory of
+//! its own, which becomes the message.
+//!
+//! Each byte is copied at most twice, however small the pieces are in which the bytes come: a piece that
+//! is shorter than the rest is appended to the rest instead.
+
+mod decode;
 
 use std::io::IoSliceMut;
-use std::ops::Range;
 
 use fdwire_socket::{Errno, Stream};
-use fdwire_wire::codec::{Codec, End, Lost, Step};
+use fdwire_wire::codec::{Codec, End, Step};
 
 use crate::Shared;
 use crate::batch::{Batch, Event, Refusal};
 use crate::limits::Meter;
-use crate::stream::message::{Large, Place, Received, push, refuse, sample_of};
+use crate::stream::message::{LargePayload, Place, ReceivedFds, deliver, refuse};
 
-/// From this length on (bytes) a frame of bytes is read into memory of its own, which is what
-/// JavaScript gets.
+/// The shortest frame of bytes that is read into memory of its own (bytes). JavaScript gets that memory.
 const OWN_BYTES: usize = 32 * 1024;
 
-/// The same for text, which JavaScript copies in any case.
+/// The shortest frame of text that is read into memory of its own (bytes). JavaScript copies text anyway.
 const OWN_TEXT: usize = 128 * 1024;
 
-/// Memory for a rest that is kept although it is empty (bytes).
+/// The most memory of a copied rest that is kept for the next rest (bytes).
 const REST_KEPT: usize = 4 * 1024;
 
 /// The receiving direction of a stream.
 pub(crate) struct Inbox {
     codec: Codec,
-    own: usize,
-    rest: Vec<u8>,
-    /// How much of `rest` is filled, where that is memory of its frame's own.
-    filled: Option<usize>,
+    /// Whether payloads are text.
+    text: bool,
     /// Whether the rest may hold whole frames, because a turn was full.
     undecoded: bool,
-    /// Descriptors of the frame that begins the rest.
-    fds: Received,
-    /// Descriptors of the frame that holds the last byte of an undecoded rest.
-    last_fds: Received,
     ended: bool,
+    /// The bytes behind the last whole frame.
+    rest: Vec<u8>,
+    /// The frame that is read into memory of its own. The rest is empty then.
+    large: Option<Box<LargeFrame>>,
+    /// Descriptors of the rest or of the large frame.
+    fds: Option<Box<PendingFds>>,
+}
+
+/// A frame that is read into memory of its own.
+struct LargeFrame {
+    /// The memory for the whole frame, as far as its length is known.
+    bytes: Vec<u8>,
+    /// The number of bytes that are read.
+    filled: usize,
+}
+
+/// Descriptors that came with bytes that are not decoded yet.
+#[derive(Default)]
+struct PendingFds {
+    /// Those of the frame that begins these bytes.
+    first: ReceivedFds,
+    /// Those of the frame that holds the last of these bytes.
+    last: ReceivedFds,
 }
 
 impl Inbox {
@@ -53,37 +72,37 @@ impl Inbox {
     pub(crate) fn new(codec: Codec, text: bool) -> Self {
         Self {
             codec,
-            own: if text { OWN_TEXT } else { OWN_BYTES },
-            rest: Vec::new(),
-            filled: None,
+            text,
             undecoded: false,
-            fds: Received::default(),
-            last_fds: Received::default(),
             ended: false,
+            rest: Vec::new(),
+            large: None,
+            fds: None,
         }
     }
 
-    /// The codec, for the other direction.
+    /// Returns the codec, for the other direction.
     pub(crate) fn codec(&self) -> &Codec {
         &self.codec
     }
 
-    /// Whether nothing more is to be read.
+    /// Returns whether nothing more is to be read.
     pub(crate) fn ended(&self) -> bool {
         self.ended
     }
 
-    /// Bytes in hand that are no message yet.
-    pub(crate) fn in_hand(&self) -> usize {
-        self.filled.unwrap_or(self.rest.len())
+    /// Returns the number of bytes that are read and are not a whole message yet.
+    pub(crate) fn buffered(&self) -> usize {
+        self.large.as_ref().map_or(self.rest.len(), |large| large.filled)
     }
 
-    /// Whether there is something to decode without reading.
+    /// Returns whether there is something to decode without reading.
     pub(crate) fn has_undecoded(&self) -> bool {
         self.undecoded
     }
 
-    /// Reads messages into `batch` until there are no more, or no room, or too many descriptors.
+    /// Reads messages into `batch` until the socket has no more, the batch is full, or the channel
+    /// reaches its limit of open descriptors.
     pub(crate) fn read(
         &mut self,
         socket: &Stream,
@@ -99,8 +118,8 @@ impl Inbox {
                 batch.events.push(Event::FdsHeld);
                 return;
             }
-            let read = match self.filled {
-                Some(filled) => self.read_own(filled, socket, meter, shared, batch),
+            let read = match self.large.take() {
+                Some(large) => self.read_large(large, socket, meter, shared, batch),
                 None => self.read_slab(socket, meter, shared, batch),
             };
             match read {
@@ -114,31 +133,33 @@ impl Inbox {
         }
     }
 
-    /// Takes bytes in that came some other way; `decode` finds the messages.
+    /// Appends input that did not come by `read`; [`decode`](Self::decode) finds its messages.
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
-        if let Some(filled) = self.filled.take() {
-            self.rest.truncate(filled);
+        if let Some(large) = self.large.take() {
+            self.rest = large.into_filled();
         }
         self.rest.extend_from_slice(bytes);
         self.undecoded = true;
     }
 
-    /// Decodes what is in hand.
+    /// Decodes the bytes that `feed` has appended.
     pub(crate) fn decode(&mut self, meter: &mut Meter, batch: &mut Batch<'_>) {
         self.decode_rest(meter, batch);
     }
 
-    /// The peer has ended: what is left is a last message, or cut.
+    /// Handles the end of the input: the rest is a last message, or is cut off.
     pub(crate) fn end(&mut self, meter: &mut Meter, batch: &mut Batch<'_>) {
         self.ended = true;
-        let mut rest = std::mem::take(&mut self.rest);
-        rest.truncate(self.filled.take().unwrap_or(rest.len()));
-        let mut fds = std::mem::take(&mut self.fds);
+        let mut rest = match self.large.take() {
+            Some(large) => large.into_filled(),
+            None => std::mem::take(&mut self.rest),
+        };
+        let fds = self.fds.take().unwrap_or_default().first;
         match self.codec.end(&mut rest) {
             End::Clean => {}
             End::Message(payload, kind) => {
-                let large = Large { bytes: rest, payload };
-                push(Place::Large(large), kind, &mut fds, meter, batch);
+                let place = Place::Large(LargePayload { frame: rest, payload });
+                deliver(place, kind, fds, meter, batch);
             }
             End::Malformed(why) => {
                 let sample = batch.keep_sample_of(&rest);
@@ -152,16 +173,15 @@ impl Inbox {
         batch.events.push(Event::End);
     }
 
-    /// Nothing more comes, and what is in hand is nothing.
+    /// Ends the input without a message from the rest.
     pub(crate) fn drop_rest(&mut self) {
         self.ended = true;
         self.rest = Vec::new();
-        self.filled = None;
-        self.fds = Received::default();
-        self.last_fds = Received::default();
+        self.large = None;
+        self.fds = None;
     }
 
-    /// Reads once into the slab; whether there may be more to read.
+    /// Reads once into the slab. Returns whether there may be more to read.
     fn read_slab(
         &mut self,
         socket: &Stream,
@@ -179,14 +199,17 @@ impl Inbox {
             return Ok(false);
         }
         let fds = std::mem::take(&mut shared.received);
-        let mut fds = Received::new(fds, received.fds_truncated);
+        let fds = ReceivedFds::new(fds, received.fds_truncated);
+        // A receiving call ends with the bytes that carry descriptors, though there may be more bytes.
+        let more = received.len == asked || !fds.is_empty();
+        self.set_last_fds(fds);
         let len = kept + received.len;
         let mut first = None;
         if received.len < kept {
             self.rest.extend_from_slice(batch.unread(kept..len));
             match self.codec.decode(&mut self.rest) {
                 Ok(Step::Incomplete { frame }) => {
-                    self.fds.append(&mut fds, meter.limits.max_fds);
+                    self.keep_fds(meter);
                     self.make_room(frame);
                     return Ok(received.len == asked);
                 }
@@ -196,216 +219,42 @@ impl Inbox {
         let copied = if first.is_some() { len } else { kept };
         batch.unread(0..copied).copy_from_slice(&self.rest[..copied]);
         self.forget_rest();
-        // A chunk ends with the bytes that carried descriptors, though there may be more.
-        let cut_short = !fds.fds.is_empty() || fds.truncated;
-        self.last_fds = fds;
         let (_, frame) = self.decode_slab(len, first, false, meter, batch);
         self.make_room(frame);
-        Ok(cut_short || received.len == asked)
+        Ok(more)
     }
 
-    /// Reads once into the memory of the frame's own; whether there may be more to read.
-    fn read_own(
+    /// Reads once into the memory of a large frame. Returns whether there may be more to read.
+    fn read_large(
         &mut self,
-        filled: usize,
+        mut large: Box<LargeFrame>,
         socket: &Stream,
         meter: &mut Meter,
         shared: &mut Shared,
         batch: &mut Batch<'_>,
     ) -> Result<bool, Errno> {
-        let room = &mut self.rest[filled..];
+        let room = &mut large.bytes[large.filled..];
         let asked = room.len();
         let received =
-            socket.recv(&mut [IoSliceMut::new(room)], &mut shared.control, &mut shared.received)?;
-        if received.len == 0 {
-            self.end(meter, batch);
-            return Ok(false);
-        }
-        let most = meter.limits.max_fds;
+            socket.recv(&mut [IoSliceMut::new(room)], &mut shared.control, &mut shared.received);
+        let received = match received {
+            Ok(received) if received.len > 0 => received,
+            nothing => {
+                self.large = Some(large);
+                if nothing?.len == 0 {
+                    self.end(meter, batch);
+                }
+                return Ok(false);
+            }
+        };
         let fds = std::mem::take(&mut shared.received);
-        self.last_fds.append(&mut Received::new(fds, received.fds_truncated), most);
-        let filled = filled + received.len;
-        self.filled = Some(filled);
-        match self.codec.decode(&mut self.rest[..filled]) {
-            Ok(Step::Incomplete { frame }) => {
-                self.fds.append(&mut self.last_fds, meter.limits.max_fds);
-                if frame > self.rest.len() {
-                    // How long it is will only be known at its end.
-                    self.rest.resize(frame.max(2 * filled), 0);
-                }
-            }
-            Ok(Step::Message { consumed, payload, kind }) => {
-                let mut bytes = std::mem::take(&mut self.rest);
-                self.filled = None;
-                self.rest = bytes[consumed..filled].to_vec();
-                self.undecoded = !self.rest.is_empty();
-                bytes.truncate(consumed);
-                let mut fds = self.claim(self.rest.is_empty(), meter);
-                push(Place::Large(Large { bytes, payload }), kind, &mut fds, meter, batch);
-                if self.undecoded {
-                    self.decode_rest(meter, batch);
-                }
-            }
-            step => {
-                self.rest.truncate(filled);
-                self.filled = None;
-                self.apply_to_rest(step, meter, batch);
-            }
-        }
+        self.set_last_fds(ReceivedFds::new(fds, received.fds_truncated));
+        large.filled += received.len;
+        self.decode_large(large, meter, batch);
         Ok(received.len == asked)
     }
 
-    /// Decodes a rest that may hold whole frames, as much of it as the batch has room for.
-    fn decode_rest(&mut self, meter: &mut Meter, batch: &mut Batch<'_>) {
-        while self.undecoded && !self.ended && batch.has_room() {
-            self.undecoded = false;
-            let piece = self.rest.len().min(batch.room_behind(0).len());
-            let mut piece_of_rest = std::mem::take(&mut self.rest);
-            let behind = piece_of_rest.split_off(piece);
-            batch.unread(0..piece).copy_from_slice(&piece_of_rest);
-            let more = !behind.is_empty();
-            let (consumed, frame) = self.decode_slab(piece, None, more, meter, batch);
-            if self.ended {
-                return;
-            }
-            if !more {
-                self.make_room(frame);
-                return;
-            }
-            self.rest.extend_from_slice(&behind);
-            self.undecoded = true;
-            if consumed == 0 {
-                // A frame that is larger than the slab.
-                let step = self.codec.decode(&mut self.rest);
-                self.apply_to_rest(step, meter, batch);
-            }
-        }
-    }
-
-    /// Does what the first step of a rest says that isn't in the slab.
-    fn apply_to_rest(
-        &mut self,
-        step: Result<Step, Lost>,
-        meter: &mut Meter,
-        batch: &mut Batch<'_>,
-    ) {
-        let (consumed, message) = match step {
-            Ok(Step::Incomplete { frame }) => {
-                self.undecoded = false;
-                self.fds.append(&mut self.last_fds, meter.limits.max_fds);
-                self.make_room(frame);
-                return;
-            }
-            Ok(Step::Message { consumed, payload, kind }) => (consumed, Ok(Some((payload, kind)))),
-            Ok(Step::Malformed { consumed, why }) => (consumed, Err(why)),
-            Ok(Step::Noise { consumed }) => {
-                meter.counters.noise += consumed as u64;
-                (consumed, Ok(None))
-            }
-            Err(why) => {
-                let sample = batch.keep_sample_of(&self.rest);
-                self.lose(why, sample, batch);
-                return;
-            }
-        };
-        let behind = self.rest.split_off(consumed);
-        let bytes = std::mem::replace(&mut self.rest, behind);
-        self.undecoded = !self.rest.is_empty();
-        let mut fds = self.claim(self.rest.is_empty(), meter);
-        match message {
-            Ok(Some((payload, kind))) => {
-                push(Place::Large(Large { bytes, payload }), kind, &mut fds, meter, batch);
-            }
-            Ok(None) => {}
-            Err(why) => {
-                let sample = batch.keep_sample_of(&bytes);
-                refuse(Refusal::Malformed(why), sample, meter, batch);
-            }
-        }
-    }
-
-    /// Decodes the first `len` bytes of the free part of the slab, and keeps what is left.
-    ///
-    /// `first` is their first step where that is known, `more`: there are bytes behind them. Gives
-    /// how many were consumed, and how many the frame that is left has at least.
-    fn decode_slab(
-        &mut self,
-        len: usize,
-        mut first: Option<Result<Step, Lost>>,
-        more: bool,
-        meter: &mut Meter,
-        batch: &mut Batch<'_>,
-    ) -> (usize, usize) {
-        let (mut at, mut frame) = (0, 0);
-        while at < len {
-            if !batch.has_place() {
-                self.undecoded = true;
-                break;
-            }
-            let step = first.take().unwrap_or_else(|| self.codec.decode(batch.unread(at..len)));
-            match step {
-                Ok(Step::Message { consumed, payload, kind }) => {
-                    let payload = batch.place(&(at + payload.start..at + payload.end));
-                    at += consumed;
-                    let mut fds = self.claim(at == len && !more, meter);
-                    push(Place::Slab(payload), kind, &mut fds, meter, batch);
-                }
-                Ok(Step::Incomplete { frame: least }) => {
-                    if !more {
-                        self.fds.append(&mut self.last_fds, meter.limits.max_fds);
-                    }
-                    frame = least;
-                    break;
-                }
-                Ok(Step::Noise { consumed }) => {
-                    meter.counters.noise += consumed as u64;
-                    at += consumed;
-                    self.claim(at == len && !more, meter);
-                }
-                Ok(Step::Malformed { consumed, why }) => {
-                    let sample = sample_of(batch, at..at + consumed);
-                    at += consumed;
-                    self.claim(at == len && !more, meter);
-                    refuse(Refusal::Malformed(why), sample, meter, batch);
-                }
-                Err(why) => {
-                    let sample = sample_of(batch, at..len);
-                    self.lose(why, sample, batch);
-                    break;
-                }
-            }
-        }
-        if !self.ended {
-            self.rest.extend_from_slice(batch.unread(at..len));
-        }
-        batch.advance(at);
-        (at, frame)
-    }
-
-    /// The descriptors of the frame that begins the bytes in hand; `last`: it ends them too.
-    fn claim(&mut self, last: bool, meter: &Meter) -> Received {
-        let mut fds = std::mem::take(&mut self.fds);
-        if last {
-            fds.append(&mut self.last_fds, meter.limits.max_fds);
-        }
-        fds
-    }
-
-    /// Gives the frame in hand memory of its own, where it has `frame` bytes and that is much.
-    fn make_room(&mut self, frame: usize) {
-        if frame <= self.own {
-            return;
-        }
-        let filled = self.rest.len();
-        // Where its length isn't known, there is room for as much again.
-        let len = if frame > filled + 1 { frame } else { 2 * filled };
-        // Zeroed pages that nobody touches take no memory: a length that is only promised costs none.
-        let mut own = vec![0; len];
-        own[..filled].copy_from_slice(&self.rest);
-        self.rest = own;
-        self.filled = Some(filled);
-    }
-
+    /// Empties the rest, which has been copied. A little memory is kept for the next rest.
     fn forget_rest(&mut self) {
         if self.rest.capacity() > REST_KEPT {
             self.rest = Vec::new();
@@ -414,8 +263,58 @@ impl Inbox {
         }
     }
 
-    fn lose(&mut self, why: Lost, sample: Range<usize>, batch: &mut Batch<'_>) {
-        self.drop_rest();
-        batch.events.push(Event::Lost(why, sample));
+    /// Moves a rest whose frame has at least `frame` bytes to memory of its own, if that is large.
+    fn make_room(&mut self, frame: usize) {
+        let own = if self.text { OWN_TEXT } else { OWN_BYTES };
+        if frame <= own {
+            return;
+        }
+        let rest = std::mem::take(&mut self.rest);
+        let filled = rest.len();
+        // Twice the bytes that are there, if the codec does not know the length yet.
+        let len = if frame > filled + 1 { frame } else { 2 * filled };
+        // Zeroed pages take no memory until they are touched: a length that a peer only promises costs
+        // nothing.
+        let mut bytes = vec![0; len];
+        bytes[..filled].copy_from_slice(&rest);
+        self.large = Some(Box::new(LargeFrame { bytes, filled }));
+    }
+
+    /// Notes the descriptors that came with the last bytes.
+    fn set_last_fds(&mut self, last: ReceivedFds) {
+        if !last.is_empty() || self.fds.is_some() {
+            self.fds.get_or_insert_default().last = last;
+        }
+    }
+
+    /// Assigns the descriptors of the last bytes to the frame that begins the rest: there is no other.
+    fn keep_fds(&mut self, meter: &Meter) {
+        if let Some(fds) = &mut self.fds {
+            fds.first.append(&mut fds.last, meter.limits.max_fds);
+        }
+    }
+
+    /// Takes the descriptors of the frame that begins the bytes; `last`: the frame ends them too.
+    #[inline]
+    fn claim_fds(&mut self, last: bool, meter: &Meter) -> ReceivedFds {
+        match self.fds.take_if(|_| last) {
+            Some(mut fds) => {
+                fds.first.append(&mut fds.last, meter.limits.max_fds);
+                fds.first
+            }
+            None => match &mut self.fds {
+                Some(fds) => std::mem::take(&mut fds.first),
+                None => ReceivedFds::default(),
+            },
+        }
+    }
+}
+
+impl LargeFrame {
+    /// Returns the bytes that are read.
+    fn into_filled(self) -> Vec<u8> {
+        let mut bytes = self.bytes;
+        bytes.truncate(self.filled);
+        bytes
     }
 }

@@ -1,4 +1,4 @@
-//! Messages of a stream with their descriptors, delivered or refused.
+//! Messages of a stream with their descriptors: delivered or refused.
 
 use std::ops::Range;
 use std::os::fd::OwnedFd;
@@ -7,94 +7,111 @@ use crate::PayloadKind;
 use crate::batch::{Batch, Event, Message, Refusal, Sender};
 use crate::limits::Meter;
 
-/// Descriptors that came with bytes, as long as their message may be delivered.
+/// Descriptors that were received with bytes of one message.
 #[derive(Default)]
-pub(super) struct Received {
-    pub(super) fds: Vec<OwnedFd>,
-    pub(super) truncated: bool,
+pub(super) struct ReceivedFds {
+    fds: Vec<OwnedFd>,
+    /// The kernel could not install all of them.
+    truncated: bool,
+    /// There were more than the limit.
     too_many: bool,
 }
 
-impl Received {
-    /// What a receiving call brought.
+impl ReceivedFds {
+    /// The result of one receiving call.
     pub(super) fn new(fds: Vec<OwnedFd>, truncated: bool) -> Self {
         Self { fds, truncated, too_many: false }
     }
 
-    /// Adds what came later with the same message, of which `most` are allowed. More are closed at once:
-    /// a frame that never ends would hold them for ever.
-    pub(super) fn append(&mut self, other: &mut Self, most: usize) {
+    /// Returns whether no descriptors came.
+    pub(super) fn is_empty(&self) -> bool {
+        self.fds.is_empty() && !self.is_refused()
+    }
+
+    /// Adds descriptors that came later with the same message, which may have at most `max_fds`.
+    ///
+    /// Above the limit all are closed at once: a frame that never ends cannot accumulate them.
+    pub(super) fn append(&mut self, other: &mut Self, max_fds: usize) {
         self.fds.append(&mut other.fds);
         self.truncated |= std::mem::take(&mut other.truncated);
-        self.too_many |= std::mem::take(&mut other.too_many) || self.fds.len() > most;
+        self.too_many |= std::mem::take(&mut other.too_many) || self.fds.len() > max_fds;
         if self.is_refused() {
             self.fds.clear();
         }
     }
 
-    pub(super) fn is_refused(&self) -> bool {
+    /// Returns why a message with these descriptors is refused, if it is.
+    fn refusal(&self, max_fds: usize) -> Option<Refusal> {
+        if self.is_empty() {
+            return None;
+        }
+        // With a limit of 0 a descriptor that the kernel could not install is one too many as well.
+        if self.too_many || self.fds.len() > max_fds || max_fds == 0 {
+            return Some(Refusal::TooManyFds);
+        }
+        self.truncated.then_some(Refusal::FdsTruncated)
+    }
+
+    fn is_refused(&self) -> bool {
         self.truncated || self.too_many
     }
 }
 
 /// Where the payload of a message is.
 pub(super) enum Place {
+    /// In the slab.
     Slab(Range<usize>),
-    Large(Large),
+    /// In memory of its own.
+    Large(LargePayload),
 }
 
 /// A frame in memory of its own.
-pub(super) struct Large {
-    pub(super) bytes: Vec<u8>,
+pub(super) struct LargePayload {
+    pub(super) frame: Vec<u8>,
+    /// The payload within the frame.
     pub(super) payload: Range<usize>,
 }
 
-/// Tells a message, or that it is refused for its descriptors.
+/// Adds a message to the batch, or its refusal because of its descriptors.
 #[inline]
-pub(super) fn push(
+pub(super) fn deliver(
     place: Place,
     kind: PayloadKind,
-    received: &mut Received,
+    mut received: ReceivedFds,
     meter: &mut Meter,
     batch: &mut Batch<'_>,
 ) {
-    let first = batch.fds.len();
-    if !received.fds.is_empty() || received.is_refused() {
-        // With a limit of 0 what the kernel could not install was too many as well.
-        let most = meter.limits.max_fds;
-        let too_many = received.too_many || received.fds.len() > most || most == 0;
-        if too_many || received.truncated {
-            received.fds.clear();
-            let why = if too_many { Refusal::TooManyFds } else { Refusal::FdsTruncated };
-            let sample = match &place {
-                Place::Slab(at) => batch.keep_sample_at(at.clone()),
-                Place::Large(large) => batch.keep_sample_of(&large.bytes[large.payload.clone()]),
-            };
-            refuse(why, sample, meter, batch);
-            return;
-        }
-        batch.fds.append(&mut received.fds);
+    if let Some(why) = received.refusal(meter.limits.max_fds) {
+        let sample = match &place {
+            Place::Slab(at) => batch.keep_sample_at(at.clone()),
+            Place::Large(large) => batch.keep_sample_of(&large.frame[large.payload.clone()]),
+        };
+        return refuse(why, sample, meter, batch);
     }
+    let first = batch.fds.len();
+    batch.fds.append(&mut received.fds);
     let fds = first..batch.fds.len();
-    let message = Message { kind, fds: fds.clone(), from: Sender::Peer, credentials: None };
+    let count = fds.len();
+    let message = Message { kind, fds, from: Sender::Peer, credentials: None };
     match place {
         Place::Slab(at) => {
-            meter.received(at.len(), fds.len());
+            meter.received(at.len(), count);
             batch.events.push(Event::Message(at, message));
         }
-        Place::Large(Large { bytes, payload }) => {
-            meter.received(payload.len(), fds.len());
-            batch.events.push(Event::Large(bytes, payload, message));
+        Place::Large(LargePayload { frame, payload }) => {
+            meter.received(payload.len(), count);
+            batch.events.push(Event::Large(frame, payload, message));
         }
     }
 }
 
+/// Adds the refusal of a message to the batch.
 pub(super) fn refuse(why: Refusal, sample: Range<usize>, meter: &mut Meter, batch: &mut Batch<'_>) {
     meter.counters.refused += 1;
     batch.events.push(Event::Refused(why, sample, Sender::Peer));
 }
 
-/// A copy of the first bytes of `range` of the free part.
+/// Keeps a copy of the first bytes of `range` of the free part of the slab.
 pub(super) fn sample_of(batch: &mut Batch<'_>, range: Range<usize>) -> Range<usize> {
     let at = batch.place(&range);
     batch.keep_sample_at(at)

@@ -1,15 +1,14 @@
-//! What a stream has to send: framed messages in the order of the calls, until the kernel takes them.
+//! The sending direction of a stream: framed messages, in order, until the kernel takes them.
 //!
 //! ```text
-//!  queue  │ part sent ░░░░ frames … │ frames, room for more … │ one frame with descriptors │ …
-//!         └──────── sendmsg with as many as go at once ──────┘ └── a sendmsg of its own ──┘
+//!  queue  │ partly sent ░░░ frames … │ frames, room for more … │ one frame with descriptors │ …
+//!         └────── sendmsg with as many segments as fit ──────┘ └── a sendmsg of its own ──┘
 //! ```
 //!
-//! Small frames gather in a segment, and go out once a tick or when there are more than the
-//! high-water mark. A large payload goes out from where the caller has it, behind what waits; only
-//! what the kernel doesn't take at once is copied. Descriptors go with the first byte of their frame,
-//! and nothing stands before or behind that in their sendmsg: a receiver gets them with the bytes that
-//! they were sent with, and must know whose they are.
+//! Small frames gather in a segment, which goes out once a tick, or when it holds more than the
+//! high-water mark. A large payload goes out from the caller's memory, behind the queue: only what the
+//! kernel does not take is copied. Descriptors go with the first byte of their frame, in a sendmsg
+//! without other frames: the receiver gets them with bytes of that frame and no others.
 
 mod large;
 
@@ -23,46 +22,49 @@ use fdwire_socket::{Errno, Stream};
 use fdwire_wire::codec::{Codec, Frame};
 
 use crate::limits::Limits;
-use crate::send::{SendError, Sent};
-use crate::stream::segment::{Payload, SEGMENT, Segment, Spare};
+use crate::send::{Queued, SendError, Sent};
+use crate::stream::link::Link;
+use crate::stream::segment::{Payload, SEGMENT, Segment, SegmentPool};
 
-/// A payload from this length on (bytes) is not copied into a segment first.
+/// The shortest payload that is not copied into a segment (bytes).
 const LARGE: usize = 32 * 1024;
 
-/// More than the high-water mark goes out at once, and so does this (bytes).
+/// A queue of more than this goes out at once, even below the high-water mark (bytes).
 const FLUSH: usize = 128 * 1024;
 
-/// The longest text that is written into a segment at once (bytes).
+/// The longest text that [`open`](Outbox::open) has room for (bytes).
 pub const DIRECT: usize = 4 * 1024;
 
-/// What a stream that has more to send than the kernel takes asks for as send buffer (bytes as the
-/// kernel counts them): two processes that take turns to fill and to empty a small one mostly wait.
+/// The send buffer that a stream asks for when its own is full for the first time (bytes, as the kernel
+/// counts them). With a small buffer two busy processes mostly wait for each other.
 const BUFFER: usize = 512 * 1024;
 
 /// The most segments of one sendmsg.
 const VECTOR: usize = 16;
 
-/// The pauses after an error that passes: the first, and the longest.
-const RETRY: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+/// The first and the longest pause after a transient error (ms). Each pause is twice the one before.
+const RETRY_MS: (u16, u16) = (10, 1_000);
 
 /// The sending direction of a stream.
 pub(crate) struct Outbox {
     queue: VecDeque<Segment>,
-    /// Bytes that the kernel hasn't taken.
+    /// The number of queued bytes.
     bytes: usize,
-    /// Descriptors that it hasn't.
-    fds: usize,
-    /// Bytes that it has.
+    /// The number of bytes that the kernel has taken.
     taken: u64,
-    spare: Rc<Spare>,
-    headroom: usize,
+    pool: Rc<SegmentPool>,
     wait: Wait,
-    pause: Duration,
-    /// Whether the send buffer was made larger.
+    /// The number of queued descriptors.
+    fds: usize,
+    /// The last pause (ms); 0 after progress.
+    pause_ms: u16,
+    /// The length of the last head. The next is mostly as long.
+    headroom: u8,
+    /// Whether the send buffer was raised.
     raised: bool,
-    /// A `send` has been told that there is more than the high-water mark.
+    /// Whether a `send` has reported more than the high-water mark, and no `Drained` event has followed.
     full: bool,
-    /// Something was taken since the last question.
+    /// Whether the kernel has taken bytes since `take_settled` was called last.
     settled: bool,
 }
 
@@ -70,85 +72,77 @@ pub(crate) struct Outbox {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wait {
     Nothing,
-    /// The socket to be writable.
+    /// The socket becomes writable.
     Writable,
-    /// Its time.
+    /// This time comes.
     Until(Instant),
 }
 
 impl Outbox {
-    pub(crate) fn new(spare: Rc<Spare>) -> Self {
+    pub(crate) fn new(pool: Rc<SegmentPool>) -> Self {
         Self {
             queue: VecDeque::new(),
             bytes: 0,
-            fds: 0,
             taken: 0,
-            spare,
-            headroom: 0,
+            pool,
             wait: Wait::Nothing,
-            pause: Duration::ZERO,
+            fds: 0,
+            pause_ms: 0,
+            headroom: 0,
             raised: false,
             full: false,
             settled: false,
         }
     }
 
-    /// Messages, bytes and descriptors that are queued.
-    pub(crate) fn queued(&self) -> (usize, usize, usize) {
+    pub(crate) fn queued(&self) -> Queued {
         let messages = self.queue.iter().map(|segment| segment.messages).sum();
-        (messages, self.bytes, self.fds)
+        Queued { messages, bytes: self.bytes, fds: self.fds }
     }
 
-    /// The places in the stream, counted from 1, of the first byte that the kernel hasn't taken, and of
-    /// the next to be sent.
+    /// Returns the positions in the stream, counted from 1, of the first queued byte, and of the next byte
+    /// to be queued.
     pub(crate) fn seqs(&self) -> (Option<u64>, u64) {
         let oldest = (self.bytes > 0).then_some(self.taken + 1);
         (oldest, self.taken + self.bytes as u64 + 1)
     }
 
-    /// Whether nothing is queued.
     pub(crate) fn is_empty(&self) -> bool {
         self.bytes == 0
     }
 
-    /// Whether it waits for the socket to be writable.
+    /// Returns whether it waits for the socket to become writable.
     pub(crate) fn wants_writable(&self) -> bool {
         self.wait == Wait::Writable
     }
 
-    /// Whether something is queued and nothing waited for.
-    pub(crate) fn is_due(&self) -> bool {
-        self.bytes > 0 && self.wait == Wait::Nothing
-    }
-
-    /// When to try again.
+    /// Returns when to try again.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match self.wait {
             Wait::Until(at) => Some(at),
-            _ => None,
+            Wait::Nothing | Wait::Writable => None,
         }
     }
 
-    /// Whether something was taken since the last call.
+    /// Returns whether the kernel has taken bytes since the last call.
     pub(crate) fn take_settled(&mut self) -> bool {
         std::mem::take(&mut self.settled)
     }
 
-    /// Whether no more than half of a high-water mark is left after a `send` that was told of more.
+    /// Returns whether the queue is down to half of a high-water mark that a `send` has reported. A mark
+    /// is reported as drained once.
     pub(crate) fn take_drained(&mut self, limits: &Limits) -> bool {
         let drained = self.full
             && self.bytes <= limits.high_water_mark / 2
-            && self.fds <= limits.many_queued_fds() / 2;
+            && self.fds <= limits.fds_high_water_mark() / 2;
         self.full &= !drained;
         drained
     }
 
-    /// Frames a message and queues it; what goes out at once depends on how much there is.
-    ///
-    /// `socket` is None where the bytes are fetched instead.
+    /// Frames a message and queues it. What goes out at once depends on the length of the queue.
     pub(crate) fn send(
         &mut self,
-        socket: Option<&Stream>,
+        link: &Link,
         codec: &Codec,
         limits: &Limits,
         payload: Payload<'_>,
@@ -157,65 +151,65 @@ impl Outbox {
     ) -> Result<Sent, SendError> {
         let bytes = payload.bytes();
         if self.bytes + bytes.len() > limits.max_queued {
-            // It may be that nobody has tried yet.
-            self.flush_quietly(socket);
+            // The queue may hold frames that were never tried.
+            self.flush_quietly(link);
             if self.bytes > 0 && self.bytes + bytes.len() > limits.max_queued {
                 return Err(SendError::QueueFull);
             }
         }
         if !fds.is_empty() {
-            self.send_with_fds(socket, codec, limits, bytes, text, fds)?;
+            self.send_with_fds(link, codec, limits, bytes, text, fds)?;
         } else if bytes.len() < LARGE {
             self.append(codec, bytes, text)?;
         } else {
             match codec.frame(bytes, text).map_err(SendError::Unframeable)? {
                 Frame::Around { head, tail } => {
-                    self.send_large(socket, head.as_bytes(), payload, tail);
+                    self.send_large(link, head.as_bytes(), payload, tail);
                 }
                 Frame::Transformed => self.append(codec, bytes, text)?,
             }
         }
-        Ok(self.after_send(socket, limits))
+        Ok(self.after_send(link, limits))
     }
 
-    /// Memory to write a small text into, behind as many bytes as [`headroom`](Self::headroom) says;
-    /// there is room for [`DIRECT`] bytes. [`close`](Self::close) makes a frame of it.
+    /// Returns memory to append a short text to, behind [`headroom`](Self::headroom) bytes that the caller
+    /// skips. It has room for [`DIRECT`] bytes; [`close`](Self::close) makes a frame of the text.
     ///
-    /// What is written elsewhere first is copied, and a processor that reads in large pieces what it
-    /// has just written in small ones has to wait for that.
+    /// A text that is written elsewhere and copied costs more: the copy reads in large pieces what was
+    /// just written in small ones, and the processor waits for its own stores.
     pub(crate) fn open(&mut self, limits: &Limits) -> Option<&mut Vec<u8>> {
         if self.bytes + DIRECT > limits.max_queued {
             return None;
         }
-        let room = self.headroom + DIRECT;
+        let room = self.headroom() + DIRECT;
         let last = self.open_segment()?;
         last.bytes.reserve(room);
         Some(&mut last.bytes)
     }
 
-    /// How long the last head was: the next is mostly as long.
+    /// Returns the number of bytes to leave for the head of a frame.
     pub(crate) fn headroom(&self) -> usize {
-        self.headroom
+        usize::from(self.headroom)
     }
 
-    /// Frames the payload that stands behind the headroom from `start` on in the memory of `open`.
+    /// Frames the payload behind the headroom, from `start` on in the memory that `open` returned.
     pub(crate) fn close(
         &mut self,
-        socket: Option<&Stream>,
+        link: &Link,
         codec: &Codec,
         limits: &Limits,
         start: usize,
         text: bool,
     ) -> Result<Sent, SendError> {
-        let guess = self.headroom;
+        let headroom = self.headroom();
         let Some(last) = self.queue.back_mut() else { return Ok(Sent::Now) };
-        let (head, tail) = match codec.frame(&last.bytes[start + guess..], text) {
+        let (head, tail) = match codec.frame(&last.bytes[start + headroom..], text) {
             Ok(Frame::Around { head, tail }) => (head, tail),
             Ok(Frame::Transformed) => {
-                let payload = last.bytes.split_off(start + guess);
+                let payload = last.bytes.split_off(start + headroom);
                 last.bytes.truncate(start);
                 self.append(codec, &payload, text)?;
-                return Ok(self.after_send(socket, limits));
+                return Ok(self.after_send(link, limits));
             }
             Err(why) => {
                 last.bytes.truncate(start);
@@ -223,19 +217,19 @@ impl Outbox {
             }
         };
         let head = head.as_bytes();
-        if head.len() == guess {
-            last.bytes[start..start + guess].copy_from_slice(head);
+        if head.len() == headroom {
+            last.bytes[start..start + headroom].copy_from_slice(head);
         } else {
-            last.bytes.splice(start..start + guess, head.iter().copied());
-            self.headroom = head.len();
+            last.bytes.splice(start..start + headroom, head.iter().copied());
+            self.headroom = u8::try_from(head.len()).unwrap_or(0);
         }
         last.bytes.extend_from_slice(tail);
         last.messages += 1;
         self.bytes += last.bytes.len() - start;
-        Ok(self.after_send(socket, limits))
+        Ok(self.after_send(link, limits))
     }
 
-    /// Sends until nothing is left or the kernel takes no more.
+    /// Sends until the queue is empty or the kernel takes no more.
     pub(crate) fn flush(&mut self, socket: &Stream) -> Result<(), Errno> {
         self.wait = Wait::Nothing;
         while let Some(front) = self.queue.front() {
@@ -259,7 +253,19 @@ impl Outbox {
         Ok(())
     }
 
-    /// Takes all that is queued, for somebody who writes it elsewhere; `settle` is due for it.
+    /// Sends what the kernel takes. An error is reported when the socket is polled next.
+    pub(crate) fn flush_quietly(&mut self, link: &Link) {
+        if let Link::Socket(socket) = link
+            && self.bytes > 0
+            && self.wait == Wait::Nothing
+            && self.flush(socket).is_err()
+        {
+            self.wait = Wait::Writable;
+        }
+    }
+
+    /// Takes everything that is queued, for a caller who carries the bytes. They count as queued until
+    /// [`settle_fetched`](Self::settle_fetched).
     pub(crate) fn fetch(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         for segment in self.queue.drain(..) {
@@ -269,10 +275,11 @@ impl Outbox {
                 bytes.extend_from_slice(&segment.bytes);
             }
         }
+        self.pool.give_queue(std::mem::take(&mut self.queue));
         bytes
     }
 
-    /// So many bytes that were fetched have been taken.
+    /// Counts fetched bytes as sent.
     pub(crate) fn settle_fetched(&mut self, bytes: usize) {
         let bytes = bytes.min(self.bytes);
         self.bytes -= bytes;
@@ -290,46 +297,45 @@ impl Outbox {
         Ok(())
     }
 
-    /// The segment for the next frame; it may stay empty.
+    /// Returns the segment for the next frame. It may stay empty.
     fn open_segment(&mut self) -> Option<&mut Segment> {
         if !self.queue.back().is_some_and(|last| !last.alone && last.bytes.len() < SEGMENT) {
-            let bytes = self.spare.take();
-            self.queue.push_back(Segment { bytes, ..Segment::default() });
+            let bytes = self.pool.take_segment();
+            self.push(Segment { bytes, ..Segment::default() });
         }
         self.queue.back_mut()
     }
 
-    /// Sends what is more than the high-water mark; whether more is left.
+    fn push(&mut self, segment: Segment) {
+        if self.queue.capacity() == 0 {
+            self.queue = self.pool.take_queue();
+        }
+        self.queue.push_back(segment);
+    }
+
+    /// Sends what exceeds the high-water mark, and reports whether the queue still exceeds it.
     #[inline]
-    fn after_send(&mut self, socket: Option<&Stream>, limits: &Limits) -> Sent {
+    fn after_send(&mut self, link: &Link, limits: &Limits) -> Sent {
         let limit = limits.high_water_mark;
         if self.bytes > limit.min(FLUSH) {
-            self.flush_quietly(socket);
+            self.flush_quietly(link);
         }
-        if self.bytes <= limit && self.fds <= limits.many_queued_fds() {
+        if self.bytes <= limit && self.fds <= limits.fds_high_water_mark() {
             return Sent::Now;
         }
         self.full = true;
         Sent::Queued(self.taken + self.bytes as u64)
     }
 
-    /// Sends what goes; an error is told when the socket is found ready with it.
-    pub(crate) fn flush_quietly(&mut self, socket: Option<&Stream>) {
-        let Some(socket) = socket else { return };
-        if self.is_due() && self.flush(socket).is_err() {
-            self.wait = Wait::Writable;
-        }
-    }
-
-    /// The kernel has so many bytes more.
+    /// Counts queued bytes as sent, and drops what is sent whole.
     fn settle(&mut self, mut bytes: usize) {
         self.bytes -= bytes;
         self.taken += bytes as u64;
         self.settled |= bytes > 0;
-        self.pause = Duration::ZERO;
+        self.pause_ms = 0;
         while let Some(front) = self.queue.front_mut() {
             if bytes > 0 {
-                // They went with the first byte.
+                // Descriptors go with the first byte.
                 self.fds -= front.fds.len();
                 front.fds.clear();
             }
@@ -340,18 +346,21 @@ impl Outbox {
                 return;
             }
             if let Some(done) = self.queue.pop_front() {
-                self.spare.give(done.bytes);
+                self.pool.give_segment(done.bytes);
             }
         }
+        self.pool.give_queue(std::mem::take(&mut self.queue));
     }
 
     fn wait_after(&mut self, errno: Errno) -> Result<(), Errno> {
         match errno {
             Errno::AGAIN => self.wait = Wait::Writable,
-            // Too many descriptors in flight, or no memory for now: no event tells when that is over.
+            // Too many descriptors in flight, or not enough memory: no readiness reports the change.
             Errno::TOOMANYREFS | Errno::NOBUFS | Errno::NOMEM => {
-                self.pause = (self.pause * 2).clamp(RETRY.0, RETRY.1);
-                self.wait = Wait::Until(Instant::now() + self.pause);
+                let (first, longest) = RETRY_MS;
+                self.pause_ms = (self.pause_ms * 2).clamp(first, longest);
+                let pause = Duration::from_millis(self.pause_ms.into());
+                self.wait = Wait::Until(Instant::now() + pause);
             }
             errno => return Err(errno),
         }

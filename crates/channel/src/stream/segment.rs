@@ -1,21 +1,26 @@
-//! The memory of an outbox: frames that go out together, and what they are made of.
+//! The memory of an outbox: frames that go out together, and the payloads that they are made of.
 
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 
-/// A segment that holds so much gets no more (bytes).
+/// A segment that holds this many bytes takes no more frames.
 pub(super) const SEGMENT: usize = 64 * 1024;
+
+/// The most segments that a queue has room for if its memory is kept.
+const QUEUE: usize = 32;
 
 /// Frames that go out together.
 #[derive(Default)]
 pub(super) struct Segment {
     pub(super) bytes: Vec<u8>,
-    /// How many of them the kernel has.
+    /// The number of bytes that the kernel has taken.
     pub(super) sent: usize,
+    /// The number of messages whose frames end in this segment.
     pub(super) messages: usize,
     /// Descriptors that go with the first byte.
     pub(super) fds: Vec<OwnedFd>,
-    /// Whether it is one frame that has, or had, descriptors.
+    /// Whether it is the one frame of a message with descriptors.
     pub(super) alone: bool,
 }
 
@@ -25,16 +30,16 @@ impl Segment {
     }
 }
 
-/// A payload on its way into the outbox.
+/// A payload to send.
 pub enum Payload<'a> {
-    /// The caller's.
+    /// The caller's memory.
     Borrowed(&'a [u8]),
-    /// The first bytes of memory that the outbox may keep, if that saves it a copy.
+    /// The first bytes of memory that the outbox may keep if that saves a copy.
     Offered(&'a mut Vec<u8>, usize),
 }
 
 impl Payload<'_> {
-    /// The bytes.
+    /// Returns the bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         match self {
@@ -55,19 +60,34 @@ impl Payload<'_> {
     }
 }
 
-/// The memory of a segment that was sent: the streams of an environment share it.
+/// The memory of one sent segment and of one empty queue, shared by the streams of a reactor: an idle
+/// stream has neither.
 #[derive(Default)]
-pub(crate) struct Spare(Cell<Vec<u8>>);
+pub(crate) struct SegmentPool {
+    segment: Cell<Vec<u8>>,
+    queue: Cell<VecDeque<Segment>>,
+}
 
-impl Spare {
-    pub(super) fn take(&self) -> Vec<u8> {
-        self.0.take()
+impl SegmentPool {
+    pub(super) fn take_segment(&self) -> Vec<u8> {
+        self.segment.take()
     }
 
-    pub(super) fn give(&self, mut memory: Vec<u8>) {
+    pub(super) fn give_segment(&self, mut memory: Vec<u8>) {
         if memory.capacity() <= 2 * SEGMENT {
             memory.clear();
-            self.0.set(memory);
+            self.segment.set(memory);
+        }
+    }
+
+    pub(super) fn take_queue(&self) -> VecDeque<Segment> {
+        self.queue.take()
+    }
+
+    /// Takes an empty queue back.
+    pub(super) fn give_queue(&self, queue: VecDeque<Segment>) {
+        if (1..=QUEUE).contains(&queue.capacity()) {
+            self.queue.set(queue);
         }
     }
 }

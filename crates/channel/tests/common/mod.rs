@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use fdwire_channel::{
-    Batch, Channel, Counters, Event, Framing, Limits, NAMES, Payload, Reactor, Refusal, SendError,
-    Sender, Sent, UndeliveredReason,
+    Batch, Channel, Counters, Event, Framing, Limits, NAMES, Payload, Queued, Reactor, Refusal,
+    SendError, Sender, Sent, UndeliveredReason,
 };
 use fdwire_socket::{Address, Control, Datagram, Errno, Stream};
 use fdwire_wire::Protocol;
@@ -165,7 +165,8 @@ impl World {
     }
 
     pub fn queued(&self, channel: usize) -> (usize, usize, usize) {
-        self.reactor.channel(channel).unwrap().queued()
+        let Queued { messages, bytes, fds } = self.reactor.channel(channel).unwrap().queued();
+        (messages, bytes, fds)
     }
 
     /// Works off what is ready, after at most `timeout`.

@@ -1,4 +1,4 @@
-//! How queued messages go out: on whose sign, how many at a time, and what is waited for next.
+//! Sends queued messages: at which event, how many at a time, and what the queue waits for next.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -6,235 +6,241 @@ use std::time::{Duration, Instant};
 use fdwire_socket::{Datagram, Errno};
 use fdwire_wire::jsoncomm;
 
-use super::{Outbox, Surroundings};
+use super::{Context, Outbox};
 use crate::batch::{Event, Undelivered, UndeliveredReason};
 use crate::datagram::attempt::{Blocked, Failure, attempt, probe};
-use crate::datagram::carried::{file_of, is_for_file};
-use crate::datagram::lane::{LOOK, Lane, RETRY, Wait};
+use crate::datagram::memfd::{goes_in_memfd, memfd_for};
+use crate::datagram::queue::{Queue, RETRY, SPACE, Wait};
 use crate::datagram::share::PROBE;
 use crate::poll::{EventFlags, Token};
 
-/// What a lane settles in one go: messages, and bytes. Then others have their turn.
-const BURST: (usize, usize) = (128, 1024 * 1024);
+/// How much of a queue goes out before other queues and channels have their turn.
+#[derive(Clone, Copy)]
+struct Burst {
+    messages: usize,
+    bytes: usize,
+}
+
+impl Burst {
+    const TURN: Self = Self { messages: 128, bytes: 1024 * 1024 };
+    const UNLIMITED: Self = Self { messages: usize::MAX, bytes: usize::MAX };
+}
 
 impl Outbox {
-    /// Sends what can be sent to the peer, for whom the channel's socket has room again.
-    pub(crate) fn on_writable(&mut self, around: &Surroundings<'_>, events: &mut Vec<Event>) {
-        if let Some(lane) = self.peer {
-            self.flush(around, lane, BURST, Instant::now(), events);
+    /// Sends to the peer: the channel's socket is writable.
+    pub(crate) fn on_writable(&mut self, cx: &mut Context<'_>, events: &mut Vec<Event>) {
+        if let Some(queue) = self.peer {
+            self.flush(cx, queue, Burst::TURN, Instant::now(), events);
         }
     }
 
-    /// Sends what can be sent to those who hold their share: somebody has read.
-    pub(crate) fn on_news(&mut self, around: &Surroundings<'_>, events: &mut Vec<Event>) {
-        if let Some(shares) = &mut self.shares {
-            shares.read_sum(around.socket);
-        }
-        self.flush_all(around, events, BURST, |lane| lane.news);
+    /// Sends to the destinations that have held their share: a receiver has read.
+    pub(crate) fn on_write_space(&mut self, cx: &mut Context<'_>, events: &mut Vec<Event>) {
+        self.read_sum(cx);
+        self.flush_all(cx, events, Burst::TURN, |queue| queue.takes_edges);
     }
 
-    /// Sends what can be sent to the lane whose receiver has room again, or is gone.
+    /// Sends to the destination of a queue: its receiver has room, or is dead.
     pub(crate) fn on_receiver(
         &mut self,
-        around: &Surroundings<'_>,
-        lane: usize,
+        cx: &mut Context<'_>,
+        queue: usize,
         events: &mut Vec<Event>,
     ) {
-        // A readiness that was reported before the lane's end may come after it.
-        if self.lanes.get(lane).is_some_and(|lane| matches!(lane.wait, Wait::Receiver(_))) {
-            self.flush(around, lane, BURST, Instant::now(), events);
+        // The queue may have been closed since epoll reported the readiness.
+        if self.queues.get(queue).is_some_and(|queue| matches!(queue.wait, Wait::Receiver(_))) {
+            self.flush(cx, queue, Burst::TURN, Instant::now(), events);
         }
     }
 
-    /// Tries again where it is time, and gives up what has waited for too long.
-    pub(crate) fn on_time(
-        &mut self,
-        around: &Surroundings<'_>,
-        now: Instant,
-        events: &mut Vec<Event>,
-    ) {
+    /// Retries the queues whose pause has ended, and drops expired messages.
+    pub(crate) fn on_time(&mut self, cx: &mut Context<'_>, now: Instant, events: &mut Vec<Event>) {
+        self.read_sum(cx);
+        let due = self.timers.iter().take_while(|&&(at, _)| at <= now);
+        let due: Vec<usize> = due.map(|&(_, queue)| queue).collect();
+        for queue in due {
+            self.flush(cx, queue, Burst::TURN, now, events);
+        }
+    }
+
+    /// Tries once to send everything that is queued, because the process exits.
+    pub(crate) fn try_all(&mut self, cx: &mut Context<'_>, events: &mut Vec<Event>) {
+        self.flush_all(cx, events, Burst::UNLIMITED, |_| true);
+    }
+
+    fn read_sum(&mut self, cx: &Context<'_>) {
         if let Some(shares) = &mut self.shares {
-            shares.read_sum(around.socket);
+            shares.read_sum(cx.socket);
         }
-        let due: Vec<usize> =
-            self.timers.iter().take_while(|&&(at, _)| at <= now).map(|&(_, lane)| lane).collect();
-        for lane in due {
-            self.flush(around, lane, BURST, now, events);
-        }
-    }
-
-    /// One non-blocking attempt for everything that is queued, for the process's last moment.
-    pub(crate) fn try_all(&mut self, around: &Surroundings<'_>, events: &mut Vec<Event>) {
-        self.flush_all(around, events, (usize::MAX, usize::MAX), |_| true);
     }
 
     fn flush_all(
         &mut self,
-        around: &Surroundings<'_>,
+        cx: &mut Context<'_>,
         events: &mut Vec<Event>,
-        burst: (usize, usize),
-        which: impl Fn(&Lane) -> bool,
+        burst: Burst,
+        which: impl Fn(&Queue) -> bool,
     ) {
-        let lanes: Vec<usize> =
-            self.lanes.iter().filter(|(_, lane)| which(lane)).map(|(index, _)| index).collect();
-        for lane in lanes {
-            self.flush(around, lane, burst, Instant::now(), events);
+        let chosen = self.queues.iter().filter(|(_, queue)| which(queue));
+        let chosen: Vec<usize> = chosen.map(|(index, _)| index).collect();
+        for queue in chosen {
+            self.flush(cx, queue, burst, Instant::now(), events);
         }
     }
 
-    /// Sends from the front of a lane until it is empty, has to wait again, or has had its turn.
+    /// Sends from the front of a queue until it is empty, has to wait, or has had its burst.
     fn flush(
         &mut self,
-        around: &Surroundings<'_>,
+        cx: &mut Context<'_>,
         index: usize,
-        (mut messages, mut bytes): (usize, usize),
+        mut burst: Burst,
         now: Instant,
         events: &mut Vec<Event>,
     ) {
-        while let Some(front) = self.lanes[index].queue.front() {
-            if messages == 0 || bytes == 0 {
-                // What it waits for may have come already and not come again.
-                self.lanes[index].retry_at = Some(now);
-                self.retime(index);
+        while let Some(front) = self.queues[index].messages.front() {
+            if burst.messages == 0 || burst.bytes == 0 {
+                // The event that it waits for may have come already: go on by the timer.
+                self.queues[index].retry_at = Some(now);
+                self.update_timer(index);
                 return;
             }
-            messages -= 1;
-            bytes = bytes.saturating_sub(front.bytes.len());
+            burst.messages -= 1;
+            burst.bytes = burst.bytes.saturating_sub(front.bytes.len());
             let outcome = if front.deadline.is_some_and(|deadline| deadline <= now) {
                 Some(UndeliveredReason::Expired)
             } else {
-                match self.attempt_front(around, index, now) {
+                match self.attempt_front(cx, index, now) {
                     Ok(()) => None,
                     Err(Failure::Refused(errno)) => Some(UndeliveredReason::Refused(errno)),
                     Err(Failure::Blocked(blocked)) => {
-                        self.wait_for(around, index, blocked, now);
+                        self.wait_for(cx, index, blocked, now);
                         return;
                     }
                 }
             };
             let message = self.settle(index);
-            let lane = &mut self.lanes[index];
+            let queue = &mut self.queues[index];
             match (message, outcome) {
                 (Some(message), Some(reason)) => {
-                    self.undelivered += 1;
-                    let to = lane.to.clone();
+                    cx.counters.undelivered += 1;
+                    let to = queue.to.clone();
                     events.push(Event::Undelivered(Undelivered { reason, seq: message.seq, to }));
                 }
-                // It reads: the next pause is short again.
-                _ => lane.pause = Duration::ZERO,
+                // The receiver reads: the next pause is short.
+                _ => queue.pause = Duration::ZERO,
             }
         }
-        let to = self.close_lane(around, index);
+        let to = self.close_queue(cx, index);
         events.push(Event::Drained(to));
     }
 
-    /// Hands the oldest message of a lane to the kernel, in a file where it is too large.
+    /// Hands the oldest message of a queue to the kernel, in a memfd if it is too large.
     fn attempt_front(
         &mut self,
-        around: &Surroundings<'_>,
+        cx: &Context<'_>,
         index: usize,
         now: Instant,
     ) -> Result<(), Failure> {
-        match self.attempt_as_is(around, index, now) {
-            Err(Failure::Refused(errno)) if self.carry_front(around, index, errno) => {
-                self.attempt_as_is(around, index, now)
+        match self.attempt_as_is(cx, index, now) {
+            Err(Failure::Refused(errno)) if self.move_front_to_memfd(cx, index, errno) => {
+                self.attempt_as_is(cx, index, now)
             }
             result => result,
         }
         .map_err(|failure| match failure {
-            // It may yet be taken: a caller who waits in line doesn't hear of this.
+            // The error may pass, and the message was accepted: it stays queued.
             Failure::Refused(Errno::NOBUFS | Errno::TOOMANYREFS | Errno::NOMEM) => {
-                Failure::Blocked(Blocked::Short)
+                Failure::Blocked(Blocked::Resources)
             }
             failure => failure,
         })
     }
 
-    /// Puts the oldest message of a lane in a file, if that helps against the kernel's refusal.
-    fn carry_front(&mut self, around: &Surroundings<'_>, index: usize, errno: Errno) -> bool {
-        let lane = &mut self.lanes[index];
-        let Some(front) = lane.queue.front_mut() else { return false };
-        if !is_for_file(around.limits, front.bytes.len(), front.fds.len(), errno) {
+    /// Moves the oldest message of a queue to a memfd, if that helps against the kernel's refusal.
+    fn move_front_to_memfd(&mut self, cx: &Context<'_>, index: usize, errno: Errno) -> bool {
+        let queue = &mut self.queues[index];
+        let Some(front) = queue.messages.front_mut() else { return false };
+        if !goes_in_memfd(cx.limits, front.bytes.len(), front.fds.len(), errno) {
             return false;
         }
-        let Ok(file) = file_of(&front.bytes, front.fds.len()) else { return false };
+        let Ok(memfd) = memfd_for(&front.bytes, front.fds.len()) else { return false };
         front.bytes = jsoncomm::MARKER.into();
-        front.fds.insert(0, file);
-        lane.fds += 1;
-        self.fds += 1;
+        front.fds.insert(0, memfd);
+        queue.fds += 1;
+        self.queued.fds += 1;
         true
     }
 
     fn attempt_as_is(
         &mut self,
-        around: &Surroundings<'_>,
+        cx: &Context<'_>,
         index: usize,
         now: Instant,
     ) -> Result<(), Failure> {
-        let Some(front) = self.lanes[index].queue.front() else { return Ok(()) };
-        let in_file = front.in_file();
-        if let Some(len) = in_file
-            && !self.has_room_for_file(around, len)
+        let Some(front) = self.queues[index].messages.front() else { return Ok(()) };
+        let memfd_len = front.memfd_len();
+        if let Some(len) = memfd_len
+            && !self.has_room_for_memfd(cx, len)
         {
             return Err(Failure::Blocked(Blocked::Share));
         }
-        let lane = &self.lanes[index];
-        let Some(front) = lane.queue.front() else { return Ok(()) };
+        let queue = &self.queues[index];
+        let Some(front) = queue.messages.front() else { return Ok(()) };
         let fds: Vec<BorrowedFd<'_>> = front.fds.iter().map(AsFd::as_fd).collect();
-        let to = lane.to.as_ref();
-        let mut shares = self.shares.as_mut();
+        let to = queue.to.as_ref();
+        let mut shares = self.shares.as_deref_mut();
         let bytes = &front.bytes;
-        let result = match attempt(shares.as_deref_mut(), around.socket, bytes, &fds, to) {
-            // It may be about to read: only a longer wait makes a suspect.
-            Err(Failure::Blocked(Blocked::Share)) if lane.pause >= PROBE => {
-                probe(shares, around.socket, bytes, &fds, to, now)
+        let result = match attempt(shares.as_deref_mut(), cx.socket, bytes, &fds, to) {
+            // The receiver may be about to read: only a longer wait makes it a suspect.
+            Err(Failure::Blocked(Blocked::Share)) if queue.pause >= PROBE => {
+                probe(shares, cx.socket, bytes, &fds, to, now)
             }
             result => result,
         };
         if result.is_ok() {
-            self.carried += in_file.unwrap_or(0);
+            self.memfd_bytes += memfd_len.unwrap_or(0);
         }
         result
     }
 
     pub(super) fn wait_for(
         &mut self,
-        around: &Surroundings<'_>,
+        cx: &Context<'_>,
         index: usize,
         blocked: Blocked,
         now: Instant,
     ) {
-        let lane = &self.lanes[index];
-        if let (Blocked::Share, Wait::Share) = (blocked, &lane.wait)
-            && lane.retry_at.is_some_and(|at| at > now)
+        let queue = &self.queues[index];
+        if let (Blocked::Share, Wait::Share) = (blocked, &queue.wait)
+            && queue.retry_at.is_some_and(|at| at > now)
         {
-            // This was news of somebody else: the pause goes on.
+            // The write-space edge came from another receiver: the pause goes on.
             return;
         }
         let (wait, pauses) = match blocked {
             Blocked::Peer => (Wait::Writable, None),
-            Blocked::Share => (Wait::Share, Some(LOOK)),
-            Blocked::Short => (Wait::Pause, Some(RETRY)),
-            Blocked::Receiver => match self.receiver(around, index) {
+            Blocked::Share => (Wait::Share, Some(SPACE)),
+            Blocked::Resources => (Wait::Pause, Some(RETRY)),
+            Blocked::Receiver => match self.connect_to_receiver(cx, index) {
                 Ok(socket) => (Wait::Receiver(socket), None),
-                // No descriptor left for it, or the receiver is gone or takes from others only:
-                // trying again tells.
-                Err(_) => (Wait::Pause, Some(LOOK)),
+                // No descriptor is left for the socket, or the receiver is dead or connected to another
+                // socket, which the next attempt finds out.
+                Err(_) => (Wait::Pause, Some(SPACE)),
             },
         };
-        self.set_wait(around, index, wait, pauses, now);
+        self.set_wait(cx, index, wait, pauses, now);
     }
 
-    /// An unnamed socket that is connected to the lane's receiver and polled for writing.
+    /// Creates an unnamed socket that is connected to the receiver of a queue, and polls it for writing.
     ///
-    /// A new one each time: by now the name may be another socket's.
-    fn receiver(&self, around: &Surroundings<'_>, lane: usize) -> Result<Datagram, Errno> {
+    /// It is a new one each time: another socket may have the name by now.
+    fn connect_to_receiver(&self, cx: &Context<'_>, queue: usize) -> Result<Datagram, Errno> {
         let socket = Datagram::new()?;
-        if let Some(to) = &self.lanes[lane].to {
+        if let Some(to) = &self.queues[queue].to {
             socket.connect(to)?;
         }
-        let token = Token::Receiver { channel: around.site.index, lane };
-        around.site.poller.add(&socket, token, EventFlags::OUT)?;
+        let token = Token::Receiver { channel: cx.site.index, queue };
+        cx.site.poller.add(&socket, token, EventFlags::OUT)?;
         Ok(socket)
     }
 }

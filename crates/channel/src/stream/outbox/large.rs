@@ -1,34 +1,38 @@
-//! Frames that don't gather: large ones, and those with descriptors.
+//! Frames that do not gather: large ones, and those with descriptors.
 
 use std::io::IoSlice;
 use std::os::fd::BorrowedFd;
 
-use fdwire_socket::{Errno, Stream};
+use fdwire_socket::Errno;
 use fdwire_wire::codec::Codec;
 
 use super::{Outbox, VECTOR, Wait};
 use crate::limits::Limits;
 use crate::send::{SendError, duplicate};
+use crate::stream::link::Link;
 use crate::stream::segment::{Payload, Segment};
 
+/// Room for the framing of a message with descriptors (bytes).
+const FRAMING: usize = 32;
+
 impl Outbox {
-    /// Sends what waits and a frame behind it, and queues what the kernel doesn't take.
+    /// Sends the queue and a frame behind it, and queues what the kernel does not take.
     pub(super) fn send_large(
         &mut self,
-        socket: Option<&Stream>,
+        link: &Link,
         head: &[u8],
         payload: Payload<'_>,
         tail: &'static [u8],
     ) {
         let mut sent = 0;
-        if let Some(socket) = socket
+        if let Link::Socket(socket) = link
             && self.wait == Wait::Nothing
             && self.queue.len() < VECTOR
             && self.queue.iter().all(|segment| !segment.alone)
         {
-            let waiting = self.queue.iter().map(|segment| IoSlice::new(segment.unsent()));
+            let queued = self.queue.iter().map(|segment| IoSlice::new(segment.unsent()));
             let frame = [head, payload.bytes(), tail].map(IoSlice::new);
-            let slices: Vec<_> = waiting.chain(frame).collect();
+            let slices: Vec<_> = queued.chain(frame).collect();
             let before = self.bytes;
             match socket.send(&slices, &[]) {
                 Ok(taken) => {
@@ -36,7 +40,7 @@ impl Outbox {
                     sent = taken.saturating_sub(before);
                     self.taken += sent as u64;
                 }
-                // What it is comes out again when the queue is sent.
+                // The flush reports the error.
                 Err(_) => self.wait = Wait::Writable,
             }
         }
@@ -53,37 +57,39 @@ impl Outbox {
         }
     }
 
-    /// Queues what is left of bytes of which so many are sent.
+    /// Queues bytes of which the first `sent` are sent.
     fn push_unsent(&mut self, bytes: Vec<u8>, sent: usize) {
         if sent < bytes.len() {
             self.bytes += bytes.len() - sent;
-            self.queue.push_back(Segment { bytes, sent, ..Segment::default() });
+            self.push(Segment { bytes, sent, ..Segment::default() });
         }
     }
 
+    /// Sends a frame with descriptors if the queue is empty, or else queues it.
     pub(super) fn send_with_fds(
         &mut self,
-        socket: Option<&Stream>,
+        link: &Link,
         codec: &Codec,
         limits: &Limits,
         payload: &[u8],
         text: bool,
         fds: &[BorrowedFd<'_>],
     ) -> Result<(), SendError> {
-        let Some(socket) = socket else { return Err(SendError::Refused(Errno::OPNOTSUPP)) };
-        self.flush_quietly(Some(socket));
-        let mut bytes = Vec::with_capacity(payload.len() + 32);
+        let Link::Socket(socket) = link else { return Err(SendError::Refused(Errno::OPNOTSUPP)) };
+        self.flush_quietly(link);
+        let mut bytes = Vec::with_capacity(payload.len() + FRAMING);
         codec.encode(payload, text, &mut bytes).map_err(SendError::Unframeable)?;
         let len = bytes.len();
         let mut sent = 0;
         if self.bytes == 0 && self.wait == Wait::Nothing {
             match socket.send(&[IoSlice::new(&bytes)], fds) {
                 Ok(taken) => sent = taken,
-                // Nothing of it is in the stream; with EPERM the receiver wants none (SO_PASSRIGHTS).
+                // These say that no byte of it is in the stream, and that it cannot be sent. EPERM: the
+                // receiver takes no descriptors (SO_PASSRIGHTS).
                 Err(errno @ (Errno::BADF | Errno::INVAL | Errno::PERM)) => {
                     return Err(SendError::Refused(errno));
                 }
-                // Later it may go, or it will come out then that the stream is lost.
+                // Any other error may pass; if it does not, the flush reports it.
                 Err(_) => {}
             }
         }
@@ -97,8 +103,8 @@ impl Outbox {
         }
         self.bytes += len - sent;
         self.fds += fds.len();
-        self.queue.push_back(Segment { bytes, sent, messages: 1, fds, alone: true });
-        self.flush_quietly(Some(socket));
+        self.push(Segment { bytes, sent, messages: 1, fds, alone: true });
+        self.flush_quietly(link);
         Ok(())
     }
 }

@@ -1,8 +1,8 @@
-//! Who the datagrams that are in flight have been sent to.
+//! The destinations of the datagrams in flight: sent, and not consumed by their receivers yet.
 //!
 //! ```text
 //!   bottom                                             top
-//!   | to A: 3,072 | to B: 768 | to A: 768 | to C: 16,640 |   land(4,000) takes from the top
+//!   | to A: 3,072 | to B: 768 | to A: 768 | to C: 16,640 |   keep(17,248) removes from the top
 //! ```
 
 use std::collections::HashMap;
@@ -10,12 +10,13 @@ use std::collections::HashMap;
 use fdwire_socket::Address;
 use slab::Slab;
 
-/// A stack of datagrams in flight; what was sent last is taken to land first.
+/// A stack of the datagrams in flight. The kernel tells only their sum, so the datagram that was sent last
+/// is assumed to be consumed first: active receivers drain quickly.
 #[derive(Default)]
-pub(crate) struct Flight {
+pub(crate) struct InFlight {
     by_name: HashMap<Address, usize>,
     destinations: Slab<Destination>,
-    /// Destination and bytes; neighbours to the same destination are one.
+    /// Destination and bytes. Adjacent datagrams to one destination are one entry.
     stack: Vec<(usize, usize)>,
     bytes: usize,
 }
@@ -25,14 +26,14 @@ struct Destination {
     bytes: usize,
 }
 
-impl Flight {
-    /// Bytes in flight to `name`.
+impl InFlight {
+    /// Returns the number of bytes in flight to `name`.
     pub(crate) fn to(&self, name: &Address) -> usize {
         let index = self.by_name.get(name);
         index.map_or(0, |&index| self.destinations[index].bytes)
     }
 
-    /// A datagram went out.
+    /// Adds a datagram.
     pub(crate) fn push(&mut self, name: &Address, bytes: usize) {
         let index = match self.by_name.get(name) {
             Some(&index) => index,
@@ -51,8 +52,8 @@ impl Flight {
         }
     }
 
-    /// Takes out everything to `name`; how many bytes that is.
-    pub(crate) fn take(&mut self, name: &Address) -> usize {
+    /// Removes all datagrams to `name`, and returns their bytes.
+    pub(crate) fn remove(&mut self, name: &Address) -> usize {
         let Some(index) = self.by_name.remove(name) else { return 0 };
         self.stack.retain(|&(to, _)| to != index);
         let bytes = self.destinations.remove(index).bytes;
@@ -60,22 +61,22 @@ impl Flight {
         bytes
     }
 
-    /// No more than `left` bytes are in flight.
-    pub(crate) fn land(&mut self, left: usize) {
-        while self.bytes > left
+    /// Removes datagrams from the top until at most `bytes` bytes are left.
+    pub(crate) fn keep(&mut self, bytes: usize) {
+        while self.bytes > bytes
             && let Some((index, of_top)) = self.stack.last_mut()
         {
-            let landed = (self.bytes - left).min(*of_top);
+            let consumed = (self.bytes - bytes).min(*of_top);
             let index = *index;
-            *of_top -= landed;
+            *of_top -= consumed;
             if *of_top == 0 {
                 self.stack.pop();
             }
-            self.bytes -= landed;
-            self.destinations[index].bytes -= landed;
+            self.bytes -= consumed;
+            self.destinations[index].bytes -= consumed;
             if self.destinations[index].bytes == 0 {
-                let gone = self.destinations.remove(index);
-                self.by_name.remove(&gone.name);
+                let destination = self.destinations.remove(index);
+                self.by_name.remove(&destination.name);
             }
         }
     }
@@ -90,21 +91,21 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sent_last_lands_first() {
+    fn removes_what_was_sent_last_first() {
         let (a, b) = (name(b'a'), name(b'b'));
-        let mut flight = Flight::default();
+        let mut in_flight = InFlight::default();
         for (to, bytes) in [(&a, 10), (&a, 20), (&b, 5), (&a, 1), (&b, 7)] {
-            flight.push(to, bytes);
+            in_flight.push(to, bytes);
         }
-        flight.land(100);
-        assert_eq!((flight.to(&a), flight.to(&b), flight.stack.len()), (31, 12, 4));
-        flight.land(32);
-        assert_eq!((flight.to(&a), flight.to(&b)), (30, 2));
-        flight.land(30);
-        assert_eq!((flight.to(&a), flight.to(&b), flight.by_name.len()), (30, 0, 1));
-        flight.push(&b, 3);
-        assert_eq!((flight.take(&a), flight.take(&a), flight.bytes), (30, 0, 3));
-        flight.land(0);
-        assert!(flight.stack.is_empty() && flight.by_name.is_empty());
+        in_flight.keep(100);
+        assert_eq!((in_flight.to(&a), in_flight.to(&b), in_flight.stack.len()), (31, 12, 4));
+        in_flight.keep(32);
+        assert_eq!((in_flight.to(&a), in_flight.to(&b)), (30, 2));
+        in_flight.keep(30);
+        assert_eq!((in_flight.to(&a), in_flight.to(&b), in_flight.by_name.len()), (30, 0, 1));
+        in_flight.push(&b, 3);
+        assert_eq!((in_flight.remove(&a), in_flight.remove(&a), in_flight.bytes), (30, 0, 3));
+        in_flight.keep(0);
+        assert!(in_flight.stack.is_empty() && in_flight.by_name.is_empty());
     }
 }

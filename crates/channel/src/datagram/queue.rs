@@ -1,0 +1,114 @@
+//! The queue of one destination, and what it waits for.
+
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use fdwire_socket::{Address, Datagram};
+
+/// The first and the longest of the pauses between attempts. Each pause is twice the one before.
+pub(crate) type Pauses = (Duration, Duration);
+
+/// The pauses of a queue that waits for resources of the kernel.
+pub(crate) const RETRY: Pauses = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// The pauses of a queue that waits for space in our send buffer.
+pub(crate) const SPACE: Pauses = (Duration::from_millis(1), Duration::from_millis(100));
+
+/// The longest pause at which a queue still takes write-space edges. At longer ones its receiver seems
+/// stuck, and the edges come from other receivers.
+const EDGES: Duration = Duration::from_millis(16);
+
+/// A message that the kernel has not taken yet.
+pub(crate) struct QueuedMessage {
+    pub(crate) seq: u64,
+    /// The bytes of the datagram.
+    pub(crate) bytes: Box<[u8]>,
+    /// The length of the message (bytes), which may be in a memfd.
+    pub(crate) len: usize,
+    pub(crate) fds: Vec<OwnedFd>,
+    pub(crate) deadline: Option<Instant>,
+}
+
+impl QueuedMessage {
+    /// Returns the length of a message in a memfd.
+    pub(crate) fn memfd_len(&self) -> Option<usize> {
+        (self.bytes.len() != self.len).then_some(self.len)
+    }
+}
+
+/// What a queue waits for. If it has a pause too, whichever comes first ends the wait.
+pub(crate) enum Wait {
+    /// The channel's socket becomes writable. Only a connected socket reports that reliably.
+    Writable,
+    /// This socket, which is connected to the receiver, becomes writable.
+    Receiver(Datagram),
+    /// Any receiver consumes datagrams of ours.
+    Share,
+    /// The pause ends.
+    Pause,
+}
+
+/// The queue of one destination.
+pub(crate) struct Queue {
+    /// The destination; None for the peer.
+    pub(crate) to: Option<Address>,
+    pub(crate) messages: VecDeque<QueuedMessage>,
+    pub(crate) bytes: usize,
+    pub(crate) fds: usize,
+    pub(crate) wait: Wait,
+    /// When the pause ends.
+    pub(crate) retry_at: Option<Instant>,
+    /// The last pause; zero after progress.
+    pub(crate) pause: Duration,
+    /// Whether it takes write-space edges.
+    pub(crate) takes_edges: bool,
+    /// The deadline under which the outbox has it in its timers.
+    pub(crate) timer: Option<Instant>,
+}
+
+impl Queue {
+    /// An empty queue.
+    pub(crate) fn new(to: Option<Address>) -> Self {
+        Self {
+            to,
+            messages: VecDeque::new(),
+            bytes: 0,
+            fds: 0,
+            wait: Wait::Pause,
+            retry_at: None,
+            pause: Duration::ZERO,
+            takes_edges: false,
+            timer: None,
+        }
+    }
+
+    /// Returns when to try again or to expire a message.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let expiry = self.messages.front().and_then(|message| message.deadline);
+        [expiry, self.retry_at].into_iter().flatten().min()
+    }
+
+    /// Sets what it waits for, with the next of `pauses`. Returns what it has waited for.
+    pub(crate) fn set_wait(&mut self, wait: Wait, pauses: Option<Pauses>, now: Instant) -> Wait {
+        self.retry_at = pauses.map(|(first, longest)| {
+            self.pause = (self.pause * 2).clamp(first, longest);
+            now + self.pause
+        });
+        self.takes_edges = matches!(wait, Wait::Share) && self.pause <= EDGES;
+        std::mem::replace(&mut self.wait, wait)
+    }
+
+    pub(crate) fn push(&mut self, message: QueuedMessage) {
+        self.bytes += message.len;
+        self.fds += message.fds.len();
+        self.messages.push_back(message);
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<QueuedMessage> {
+        let message = self.messages.pop_front()?;
+        self.bytes -= message.len;
+        self.fds -= message.fds.len();
+        Some(message)
+    }
+}

@@ -1,0 +1,131 @@
+//! Which channel has the next turn.
+
+use std::time::{Duration, Instant};
+
+use fdwire_socket::Errno;
+
+use super::{Entry, Reactor};
+use crate::batch::{Batch, Event};
+use crate::poll::{EventFlags, Ready, Token};
+use crate::{Site, Turn};
+
+/// The channel that alone was readable when epoll was asked last.
+pub(super) struct Lone {
+    channel: usize,
+    /// How often it was assumed to be so since.
+    assumed: u32,
+}
+
+/// How often that is assumed before epoll is asked for other channels again.
+const ASSUMED_MAX: u32 = 8;
+
+impl Reactor {
+    /// Finds out which channels have something to do, after at most `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` of epoll_pwait2.
+    pub fn poll(&mut self, timeout: Duration) -> Result<(), Errno> {
+        self.ready.clear();
+        // A loop that wakes for message after message mostly wakes for the same channel: reading from it
+        // at once costs one system call less than asking epoll.
+        if timeout.is_zero()
+            && let Some(lone) = &mut self.lone
+            && lone.assumed < ASSUMED_MAX
+        {
+            lone.assumed += 1;
+            let token = Token::Channel(lone.channel);
+            self.ready.push(Ready { token, flags: EventFlags::IN });
+            self.assumed = true;
+            return Ok(());
+        }
+        self.ask(timeout)
+    }
+
+    /// Handles the next readiness, with its events in `batch`. Returns the index of the channel or
+    /// listener, or None if no one has anything to do.
+    pub fn turn(&mut self, batch: &mut Batch<'_>) -> Option<usize> {
+        let assumed = std::mem::take(&mut self.assumed);
+        let turn = self.next_turn(batch);
+        if assumed && batch.events.is_empty() {
+            // The assumption was wrong.
+            self.ask(Duration::ZERO).ok()?;
+            return self.next_turn(batch);
+        }
+        turn
+    }
+
+    fn ask(&mut self, timeout: Duration) -> Result<(), Errno> {
+        self.assumed = false;
+        self.poller.wait(timeout, &mut self.ready)?;
+        self.lone = match self.ready[..] {
+            [Ready { token: Token::Channel(channel), flags }] if flags == EventFlags::IN => {
+                Some(Lone { channel, assumed: 0 })
+            }
+            _ => None,
+        };
+        self.ready.reverse();
+        if self.ready.iter().any(|ready| ready.token == Token::Timer) {
+            self.collect_due();
+        }
+        Ok(())
+    }
+
+    fn next_turn(&mut self, batch: &mut Batch<'_>) -> Option<usize> {
+        while let Some(ready) = self.ready.pop() {
+            if self.handle(ready, batch) {
+                return Some(self.after_turn(ready.token.index(), batch));
+            }
+        }
+        while let Some(index) = self.due.pop() {
+            if let Some(Entry::Channel(channel)) = self.entries.get_mut(index) {
+                let site = Site { poller: &self.poller, index };
+                let turn = &mut Turn { site, shared: &mut self.shared, batch };
+                channel.on_time(Instant::now(), turn);
+                return Some(self.after_turn(index, batch));
+            }
+        }
+        self.arm_accepted();
+        None
+    }
+
+    /// Handles one readiness. Returns whether it belongs to a channel or listener.
+    fn handle(&mut self, ready: Ready, batch: &mut Batch<'_>) -> bool {
+        let index = ready.token.index();
+        let Some(entry) = self.entries.get_mut(index) else { return false };
+        let channel = match entry {
+            Entry::Channel(channel) => channel,
+            Entry::Listening(_) => {
+                self.accept(index, batch);
+                return true;
+            }
+        };
+        let site = Site { poller: &self.poller, index };
+        let turn = &mut Turn { site, shared: &mut self.shared, batch };
+        match ready.token {
+            Token::Channel(_) => channel.on_ready(ready.flags, turn),
+            Token::WriteSpace(_) => channel.on_write_space(turn),
+            Token::Receiver { queue, .. } => channel.on_receiver(queue, turn),
+            Token::Timer | Token::Inner => return false,
+        }
+        true
+    }
+
+    fn after_turn(&mut self, index: usize, batch: &mut Batch<'_>) -> usize {
+        if let Err(errno) = self.arm(index) {
+            batch.events.push(Event::Failed(errno, "epoll_ctl"));
+        }
+        // A channel whose turn was full goes on by the timer, when the caller's loop has run.
+        self.schedule(index);
+        index
+    }
+
+    /// Registers the channels that were accepted in these turns. Most have read interest by now, so that
+    /// one call registers for their messages and their end.
+    fn arm_accepted(&mut self) {
+        while let Some(index) = self.accepted.pop() {
+            // If it fails the end is noticed when messages are read.
+            let _ = self.arm(index);
+        }
+    }
+}

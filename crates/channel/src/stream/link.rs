@@ -1,0 +1,28 @@
+//! What moves the bytes of a stream.
+
+use fdwire_socket::Stream;
+
+/// What moves the bytes of a stream.
+pub(crate) enum Link {
+    /// A socket.
+    Socket(Stream),
+    /// The caller, for whom a stream of JavaScript does. Input comes by
+    /// [`feed`](crate::Reactor::feed), output goes by [`fetch`](crate::Reactor::fetch).
+    External {
+        /// Whether the caller has reported the end of the input.
+        ended: bool,
+    },
+}
+
+impl Link {
+    /// A link without a socket, before the end of its input.
+    pub(crate) const EXTERNAL: Self = Self::External { ended: false };
+
+    #[inline]
+    pub(crate) fn socket(&self) -> Option<&Stream> {
+        match self {
+            Self::Socket(socket) => Some(socket),
+            Self::External { .. } => None,
+        }
+    }
+}

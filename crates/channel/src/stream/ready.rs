@@ -1,0 +1,156 @@
+//! Handles the readiness of a stream: its connection, its input, its end, and its errors.
+
+use std::io::IoSliceMut;
+
+use fdwire_socket::Errno;
+
+use super::{Input, Link, Output, StreamTransport};
+use crate::batch::{Batch, Event};
+use crate::limits::Meter;
+use crate::poll::EventFlags;
+use crate::{Shared, Turn};
+
+/// The most reads of one turn whose bytes are discarded.
+const DISCARDS: usize = 16;
+
+/// Bytes of one read whose bytes are discarded outside of a turn.
+const DISCARD: usize = 64 * 1024;
+
+/// The most turns that read what a lost peer had sent while nobody takes messages.
+const LAST_TURNS: u8 = 64;
+
+impl StreamTransport {
+    /// Handles a readiness of the socket. `reads`: messages are to be read.
+    pub(crate) fn on_ready(
+        &mut self,
+        flags: EventFlags,
+        reads: bool,
+        meter: &mut Meter,
+        turn: &mut Turn<'_, '_>,
+    ) {
+        if self.input == Input::Connecting {
+            return self.on_connected(flags, turn.batch);
+        }
+        let events_before = turn.batch.events.len();
+        let was_broken = self.output.is_broken();
+        // Input that the peer had sent comes before the error, even if nobody takes messages now: the
+        // owner of the channel keeps it.
+        let last_turn = self.take_last_turn();
+        let reads = reads || last_turn;
+        let hung_up = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
+        if self.input == Input::Discarding {
+            self.read_and_discard(turn);
+        } else if reads {
+            self.read(meter, turn.shared, turn.batch);
+        } else if hung_up && !self.inbox.ended() {
+            self.on_hang_up(meter, turn.batch);
+        }
+        let any_read = turn.batch.events.len() > events_before;
+        if flags.contains(EventFlags::OUT) || self.output.is_broken() {
+            self.on_writable(meter, turn.batch);
+        }
+        if let Output::Broken { errno, .. } = self.output
+            && (was_broken || reads)
+            && (!reads || !any_read || self.inbox.ended())
+        {
+            self.output = Output::Failed;
+            turn.batch.events.push(Event::Failed(errno, "sendmsg"));
+        }
+    }
+
+    /// Reads messages into `batch`.
+    pub(super) fn read(&mut self, meter: &mut Meter, shared: &mut Shared, batch: &mut Batch<'_>) {
+        match &self.link {
+            Link::Socket(socket) => self.inbox.read(socket, meter, shared, batch),
+            Link::External { ended } => {
+                self.inbox.decode(meter, batch);
+                if *ended && !self.inbox.has_undecoded() && !self.inbox.ended() {
+                    self.inbox.end(meter, batch);
+                }
+            }
+        }
+    }
+
+    fn on_connected(&mut self, flags: EventFlags, batch: &mut Batch<'_>) {
+        let Some(socket) = self.link.socket() else { return };
+        if !flags.intersects(EventFlags::OUT | EventFlags::ERR | EventFlags::HUP) {
+            return;
+        }
+        match socket.take_error().and_then(|()| socket.finish_connect()) {
+            Ok(()) => {
+                self.input = Input::Open;
+                batch.events.push(Event::Connected);
+            }
+            Err(errno) => batch.events.push(Event::Failed(errno, "connect")),
+        }
+    }
+
+    /// Handles the end or failure of the peer while nobody takes messages.
+    fn on_hang_up(&mut self, meter: &mut Meter, batch: &mut Batch<'_>) {
+        let Some(socket) = self.link.socket() else { return };
+        // A buffered beginning of a message does not delay the end: the end cuts it off.
+        if !self.inbox.has_undecoded() {
+            match socket.at_end() {
+                Ok(true) => return self.inbox.end(meter, batch),
+                Ok(false) => {}
+                Err(errno) => return batch.events.push(Event::Failed(errno, "recvmsg")),
+            }
+        }
+        self.input = Input::EndPending;
+    }
+
+    pub(super) fn on_writable(&mut self, meter: &Meter, batch: &mut Batch<'_>) {
+        if self.output.is_broken() {
+            return;
+        }
+        if let Link::Socket(socket) = &self.link
+            && let Err(errno) = self.outbox.flush(socket)
+        {
+            self.output = Output::Broken { errno, turns: 0 };
+            return;
+        }
+        self.finish_if_drained();
+        self.report_drained(meter, batch);
+    }
+
+    /// Returns whether one more turn may read although nobody takes messages: the peer is lost.
+    fn take_last_turn(&mut self) -> bool {
+        let Output::Broken { turns, .. } = &mut self.output else { return false };
+        *turns = turns.saturating_add(1);
+        *turns <= LAST_TURNS
+    }
+
+    /// Discards unread input, so that closing does not reset the connection.
+    pub(crate) fn discard_now(&self, shared: &mut Shared) {
+        let Some(socket) = self.socket() else { return };
+        for _ in 0..DISCARDS {
+            let Shared { control, received, scratch, .. } = &mut *shared;
+            let into = &mut [IoSliceMut::new(scratch.at_least(DISCARD))];
+            let read = socket.recv(into, control, received);
+            received.clear();
+            if !read.is_ok_and(|read| read.len > 0) {
+                return;
+            }
+        }
+    }
+
+    fn read_and_discard(&mut self, turn: &mut Turn<'_, '_>) {
+        let Some(socket) = self.link.socket() else { return };
+        for _ in 0..DISCARDS {
+            let Shared { control, received, .. } = &mut *turn.shared;
+            let into = &mut [IoSliceMut::new(turn.batch.room_behind(0))];
+            let read = socket.recv(into, control, received);
+            received.clear();
+            match read {
+                Ok(read) if read.len > 0 => {}
+                Err(Errno::AGAIN) => return,
+                // An error ends the stream too.
+                _ => {
+                    self.inbox.drop_rest();
+                    turn.batch.events.push(Event::End);
+                    return;
+                }
+            }
+        }
+    }
+}
