@@ -33,6 +33,7 @@ export type {
 } from './lib/options/check.js'
 export type { Credentials } from './lib/options/types.js'
 export type { Kind } from './lib/util/descriptor.js'
-export { ERROR_CODES, type ErrorCode, type Fault, FdwireError } from './lib/util/errors.js'
+export { ERROR_CODES, type ErrorCode, type Fault } from './lib/util/error-codes.js'
+export { FdwireError } from './lib/util/errors.js'
 export { Codec } from './lib/wire/codec.js'
 export type { From, Message } from './lib/wire/message.js'

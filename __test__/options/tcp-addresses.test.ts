@@ -102,7 +102,7 @@ describe('an { fd } address', () => {
 it('rejects an address of the wrong type and names the accepted kinds', () => {
   const kinds = "a path, '\\0' and an abstract name"
   expect(() => encodeAddress(3, 'localAddress')).toThrow(
-    new TypeError(`localAddress must be ${kinds}, or a Buffer, not a number`),
+    new TypeError(`localAddress must be ${kinds}, or a Buffer, not 3`),
   )
   expect(() => encodeAddress({}, 'The address', '{ host, port }')).toThrow(
     new TypeError(`The address must be ${kinds}, a Buffer or { host, port }, not an object`),

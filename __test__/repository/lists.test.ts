@@ -3,7 +3,7 @@ import { ERROR_CODES } from 'fdwire'
 import { describe, expect, it } from 'vitest'
 import { optionsOf } from '../../lib/options/applicability.js'
 import { checkOptions } from '../../lib/options/check.js'
-import { OPENERS, type OptionContext } from '../../lib/options/option.js'
+import { OPENERS, type OptionContext, type OptionSpec } from '../../lib/options/option.js'
 import { PROTOCOL_NAMES, PROTOCOLS, type Protocol, rowOf } from '../../lib/options/protocols.js'
 import { OPTIONS, type OptionName } from '../../lib/options/table.js'
 
@@ -39,11 +39,11 @@ describe('the protocols', () => {
       rows.map(([name]) => /^\[`(\w+)`\]\(protocols\/\1\.md\)$/.exec(name ?? '')?.[1]),
     ).toEqual(Object.keys(PROTOCOLS))
     for (const [index, name] of PROTOCOL_NAMES.entries()) {
-      const { types, encodings, options, empty } = rowOf(name)
+      const { types, encodings, empty } = rowOf(name)
       const [, type, encoding, own, , emptyOne] = rows[index] ?? []
       expect(quoted(type)).toEqual(types)
       expect(quoted(encoding)).toEqual(encodings)
-      expect(own?.match(/\w+/g) ?? []).toEqual(options)
+      expect(own?.match(/\w+/g) ?? []).toEqual(optionsOnlyOf(name))
       expect(emptyOne).toBe(empty)
     }
   })
@@ -195,6 +195,12 @@ function code(cell: string | undefined): string {
   return cell?.replaceAll('`', '') ?? ''
 }
 
+/** Returns the options that only some protocols have, this one among them. */
+function optionsOnlyOf(protocol: Protocol): string[] {
+  const specs = Object.entries(OPTIONS) as [string, OptionSpec][]
+  return specs.filter(([, { protocols }]) => protocols?.includes(protocol)).map(([name]) => name)
+}
+
 /** Returns every combination of function, protocol, type and target, valid or not. */
 function allContexts(): OptionContext[] {
   const targets = ['unix', 'tcp', 'fd'] as const
@@ -219,10 +225,7 @@ function functionsOf(name: string): string {
 /** Returns the condition under which an option applies, in the wording of the documents. */
 function conditionOf(name: string): string {
   const rule = OPTIONS[name as OptionName]
-  if ('own' in rule) {
-    const owners = PROTOCOL_NAMES.filter(one => rowOf(one).options.some(own => own === name))
-    return owners.map(one => `\`${one}\``).join(', ')
-  }
+  if ('protocols' in rule) return rule.protocols.map(one => `\`${one}\``).join(', ')
   if ('on' in rule) return rule.on.some(one => one === 'unix') ? 'Unix' : 'TCP'
   return 'types' in rule ? rule.types.map(type => `\`'${type}'\``).join(', ') : ''
 }

@@ -9,7 +9,7 @@ import {
   type OptionSpec,
   STREAM,
 } from './option.js'
-import { PROTOCOL_NAMES, type Protocol, rowOf, type SocketType } from './protocols.js'
+import { PROTOCOL_NAMES, rowOf, type SocketType } from './protocols.js'
 import { isOption, OPTION_NAMES, OPTIONS, type OptionName } from './table.js'
 
 /** The socket types that each function makes or takes. */
@@ -59,17 +59,16 @@ function whyNotType({ opener, protocol, type, target }: OptionContext): string {
   }
   if (opener === 'bind') return `needs a datagram socket, and ${socket}: use listen or connect`
   if (opener === 'listen') return `needs connections, and ${socket}: use bind`
-  const protocols = PROTOCOL_NAMES.filter(name => rowOf(name).types.includes('stream'))
-  return `needs a stream, and ${socket}: use protocol ${listOr(protocols.map(quote))}`
+  const usable = PROTOCOL_NAMES.filter(name => rowOf(name).types.includes('stream'))
+  return `needs a stream, and ${socket}: use protocol ${listOr(usable.map(quote))}`
 }
 
 /** Why a call does not have an option, and what has it; undefined if the call has it. */
 function whyNot(name: OptionName, context: OptionContext): string | undefined {
-  const { of, types, on, own, unless }: OptionSpec = OPTIONS[name]
+  const { of, types, on, protocols, unless }: OptionSpec = OPTIONS[name]
   const { opener, protocol, type, target } = context
-  if (own && !isOwn(name, protocol)) {
-    const owners = PROTOCOL_NAMES.filter(owner => isOwn(name, owner))
-    return `only ${listAnd(owners)} has it, and this is ${protocol}`
+  if (protocols !== undefined && !protocols.includes(protocol)) {
+    return `only ${listAnd(protocols)} has it, and this is ${protocol}`
   }
   const reason = unless?.(context)
   if (reason !== undefined) return reason
@@ -87,9 +86,4 @@ function whyNot(name: OptionName, context: OptionContext): string | undefined {
   if (target === 'fd') return 'the socket that is passed in has its address already'
   if (target === 'unix') return 'it is for TCP ({ host, port }), and this is a Unix socket'
   return 'it is for Unix sockets, and this is TCP'
-}
-
-/** Whether a protocol lists an option as its own. */
-function isOwn(name: OptionName, protocol: Protocol): boolean {
-  return rowOf(protocol).options.some(option => option === name)
 }

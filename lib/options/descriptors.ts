@@ -1,13 +1,21 @@
 /** Options of descriptors beside the messages, and of messages in files in memory. */
 
 import { checkInteger } from '../util/checks.js'
-import { ALL, boolean, integer, type OptionContext, type OptionTable, SOCKETS } from './option.js'
-import { type OwnOptionOf, type Protocol, rowOf } from './protocols.js'
+import {
+  ALL,
+  boolean,
+  integer,
+  type OnlyOf,
+  type OptionContext,
+  type OptionTable,
+  SOCKETS,
+} from './option.js'
+import { type Protocol, rowOf } from './protocols.js'
 
 /** Options of channels over sockets. */
 export interface DescriptorOptions<P extends Protocol> {
   /** jsoncomm: whether a message too large for one record goes in a memfd (false, on seqpacket true). */
-  memfd?: OwnOptionOf<P, 'memfd', boolean>
+  memfd?: OnlyOf<'jsoncomm', P, boolean>
   /** The most descriptors of one message, either way (253 for jsoncomm, else 0); 0 over TCP. */
   maxFds?: number | undefined
   /** Received descriptors, neither taken nor closed, at which the channel stops reading (256). */
@@ -24,7 +32,7 @@ const WITH_FDS = ['unix', 'fd'] as const
 export const DESCRIPTORS = {
   memfd: {
     of: SOCKETS,
-    own: true,
+    protocols: ['jsoncomm'],
     default: ({ protocol, type }: OptionContext): boolean =>
       protocol === 'jsoncomm' && type === 'seqpacket',
     check: boolean,

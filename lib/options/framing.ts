@@ -1,25 +1,26 @@
 /** Options of the framing: what a message is, and which messages are valid. */
 
 import { checkFunction, checkOneOf } from '../util/checks.js'
-import { ALL, boolean, integer, type OptionContext, type OptionTable } from './option.js'
 import {
-  type Encoding,
-  type EncodingOf,
-  type OwnOptionOf,
-  type Protocol,
-  rowOf,
-} from './protocols.js'
+  ALL,
+  boolean,
+  integer,
+  type OnlyOf,
+  type OptionContext,
+  type OptionTable,
+} from './option.js'
+import { type Encoding, type EncodingOf, type Protocol, rowOf } from './protocols.js'
 
 /** Options of every function. */
 export interface FramingOptions<P extends Protocol, E extends EncodingOf<P>> {
   /** What a message is (the protocol's first). */
   encoding?: E | undefined
   /** uds_comms: whether to accept every message that the original decodes (false). */
-  lenient?: OwnOptionOf<P, 'lenient', boolean>
+  lenient?: OnlyOf<'uds_comms', P, boolean>
   /** stockings: whether `send` sends an empty message (false); the original sends nothing. */
-  allowEmpty?: OwnOptionOf<P, 'allowEmpty', boolean>
+  allowEmpty?: OnlyOf<'stockings', P, boolean>
   /** lines: whether the bytes after the last delimiter are a message too (false). */
-  finalLine?: OwnOptionOf<P, 'finalLine', boolean>
+  finalLine?: OnlyOf<'lines', P, boolean>
   /** The size of the largest message to receive (bytes, 16 MiB). */
   maxMessage?: number | undefined
 }
@@ -48,9 +49,9 @@ export const FRAMING = {
     check: (_, value, { protocol }): Encoding =>
       checkOneOf(`encoding of ${protocol}`, value, rowOf(protocol).encodings),
   },
-  lenient: { of: ALL, own: true, default: false, check: boolean },
-  allowEmpty: { of: ALL, own: true, default: false, check: boolean },
-  finalLine: { of: ALL, own: true, default: false, check: boolean },
+  lenient: { of: ALL, protocols: ['uds_comms'], default: false, check: boolean },
+  allowEmpty: { of: ALL, protocols: ['stockings'], default: false, check: boolean },
+  finalLine: { of: ALL, protocols: ['lines'], default: false, check: boolean },
   maxMessage: { of: ALL, default: 16 * MIB, check: integer(1) },
   onMalformed: { of: ['Codec'], check: checkFunction<OnMalformed> },
 } as const satisfies OptionTable<FramingOptions<Protocol, Encoding> & DecoderOptions>

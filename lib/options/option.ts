@@ -31,8 +31,8 @@ export interface OptionSpec {
   readonly types?: readonly SocketType[]
   /** The targets that have it (all). */
   readonly on?: readonly Target[]
-  /** Whether only protocols that list it in their row have it (false). */
-  readonly own?: true
+  /** The protocols that have it (all). */
+  readonly protocols?: readonly Protocol[]
   /** Why this call does not have it, where the conditions above do not tell; undefined if it has. */
   readonly unless?: (context: OptionContext) => string | undefined
   /** The value of an option that is absent, or a function that computes it (undefined). */
@@ -40,6 +40,11 @@ export interface OptionSpec {
   /** Returns the value to use for the one that the caller passes. Throws TypeError or RangeError. */
   readonly check: (name: string, value: unknown, context: OptionContext) => unknown
 }
+
+/** The type of an option that only the protocols `Owner` have: undefined for any other protocol. */
+export type OnlyOf<Owner extends Protocol, P extends Protocol, T> = P extends Owner
+  ? T | undefined
+  : undefined
 
 /** A table that declares exactly the options of the interface `Options`. */
 export type OptionTable<Options> = { readonly [Name in keyof Options]-?: OptionSpec }

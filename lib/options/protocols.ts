@@ -1,78 +1,67 @@
 import type { Fields, Form } from './socket_protocol.js'
 
-/** The type of a socket: bytes without borders, records over a connection, or datagrams. */
+/** The type of a socket: a byte stream, records over a connection, or datagrams. */
 export type SocketType = 'stream' | 'seqpacket' | 'dgram'
 
 /** What a message is: a JSON value, a string, a Buffer, or a message of socket_protocol. */
 export type Encoding = 'json' | 'text' | 'buffer' | Form
 
-/** The options that only some protocols have. */
-export type OwnOption = 'lenient' | 'allowEmpty' | 'finalLine' | 'memfd'
-
 /**
- * What becomes of an empty message that is to be sent.
+ * What `send` does with an empty message.
  *
- * `'skipped'`: `send` succeeds and no byte goes out, so that descriptors would have nothing to travel
- * with. `'refused'`: `send` throws, since no receiver of the original would ever see it.
+ * `'skipped'`: it succeeds and sends no byte, so no descriptors can accompany the message.
+ * `'refused'`: it throws, since no receiver of the original implementation would see the message.
  */
 export type Empty = 'sent' | 'skipped' | 'refused'
 
 interface Row {
+  /** The socket types that it runs over; the first is the default. */
   types: readonly [SocketType, ...SocketType[]]
+  /** What a message may be; the first is the default. Empty if each message states it itself. */
   encodings: readonly Encoding[]
+  /** The default of the option `maxFds`. */
   maxFds: number
-  options: readonly OwnOption[]
   empty: Empty
-  /** Whether there is a delimiter, which no message may hold. */
+  /** Whether messages end with a delimiter, which no message may contain (false). */
   delimited?: true
 }
 
-/**
- * The protocols, and what each is made for: their first type and encoding are the defaults.
- *
- * One without encodings says with each message what that is.
- */
+/** The protocols, in the order of the documents. */
 export const PROTOCOLS = {
   jsoncomm: {
     types: ['dgram', 'seqpacket'],
     encodings: ['json'],
     maxFds: 253,
-    options: ['memfd'],
     empty: 'sent',
   },
   uds_comms: {
     types: ['stream'],
     encodings: ['text', 'json'],
     maxFds: 0,
-    options: ['lenient'],
     empty: 'refused',
   },
   stockings: {
     types: ['stream'],
     encodings: [],
     maxFds: 0,
-    options: ['allowEmpty'],
     empty: 'skipped',
   },
   msg_channel: {
     types: ['stream'],
     encodings: ['buffer', 'text', 'json'],
     maxFds: 0,
-    options: [],
     empty: 'sent',
   },
   length_prefixed: {
     types: ['stream'],
     encodings: ['buffer', 'text', 'json'],
     maxFds: 0,
-    options: [],
     empty: 'sent',
   },
   lines: {
     types: ['stream'],
     encodings: ['text', 'json', 'buffer'],
     maxFds: 0,
-    options: ['finalLine'],
     empty: 'sent',
     delimited: true,
   },
@@ -80,19 +69,17 @@ export const PROTOCOLS = {
     types: ['stream', 'seqpacket', 'dgram'],
     encodings: ['pure_json', 'struct_json', 'buffer'],
     maxFds: 0,
-    options: [],
     empty: 'sent',
   },
   raw: {
     types: ['stream', 'seqpacket', 'dgram'],
     encodings: ['buffer'],
     maxFds: 0,
-    options: [],
-    empty: 'sent', // as a datagram: see `emptyOf`
+    empty: 'sent', // except over streams: see `emptyOf`
   },
 } as const satisfies Record<string, Row>
 
-/** The name of a protocol: a framing, and nothing else. */
+/** The name of a protocol. It chooses the framing and nothing else. */
 export type Protocol = keyof typeof PROTOCOLS
 
 /** The names of the protocols, in the order of the documents. */
@@ -100,39 +87,33 @@ export const PROTOCOL_NAMES = Object.keys(PROTOCOLS) as Protocol[]
 
 type Rows = typeof PROTOCOLS
 
-/** The types of socket that a protocol goes over. */
+/** The socket types that a protocol runs over. */
 export type TypeOf<P extends Protocol> = Rows[P]['types'][number]
 
-/** The protocols that go over sockets of a type. */
+/** The protocols that run over a socket type. */
 export type ProtocolOver<T extends SocketType> = {
   [P in Protocol]: T extends TypeOf<P> ? P : never
 }[Protocol]
 
-/** The encodings of a protocol; none where each message says itself what it is. */
+/** The encodings of a protocol; never if each message states itself what it is. */
 export type EncodingOf<P extends Protocol> = Rows[P]['encodings'][number]
 
-/** The encoding of a protocol where nothing is said: its first. */
+/** The default encoding of a protocol: its first. */
 export type DefaultEncodingOf<P extends Protocol> = P extends Protocol
   ? Rows[P]['encodings'] extends readonly [infer First extends EncodingOf<P>, ...unknown[]]
     ? First
     : never
   : never
 
-/** `T` where a protocol has the option, else nothing. */
-export type OwnOptionOf<P extends Protocol, O extends OwnOption, T> =
-  O extends OwnsOf<P> ? T | undefined : undefined
-
-type OwnsOf<P extends Protocol> = Rows[P]['options'][number]
-
-/** What the messages of a protocol are, as `'message'` and `receive()` give them. */
+/** The messages of a protocol, as `'message'` and `receive()` deliver them. */
 export type ValueOf<
   P extends Protocol,
   E extends EncodingOf<P> = DefaultEncodingOf<P>,
 > = P extends keyof OwnValues ? OwnValues[P] : Values[E]
 
-/** What each encoding makes of a message. */
+/** The messages of each encoding. */
 interface Values {
-  // biome-ignore lint/suspicious/noExplicitAny: what JSON.parse gives is any, and here too
+  // biome-ignore lint/suspicious/noExplicitAny: JSON.parse returns any as well
   json: any
   text: string
   buffer: Buffer
@@ -140,20 +121,20 @@ interface Values {
   struct_json: Fields
 }
 
-/** What the messages are where the protocol has no encodings. */
+/** The messages of protocols that have no encodings. */
 interface OwnValues {
   stockings: string | Buffer
 }
 
-/** What `send` takes where messages are a `V`: instead of a Buffer any view, or a text for UTF-8. */
+/** What `send` accepts where messages are `V`: for a Buffer any view, or a string to send as UTF-8. */
 export type Sendable<V> = V extends Buffer ? string | ArrayBufferView : V
 
-/** A protocol's row, as one type for all of them. */
+/** The row of a protocol, with one type for all protocols. */
 export function rowOf(protocol: Protocol): Row {
   return PROTOCOLS[protocol]
 }
 
-/** What becomes of an empty message: a stream without frames has no place for one. */
+/** What `send` does with an empty message. A stream without frames cannot carry one. */
 export function emptyOf(protocol: Protocol, type: SocketType): Empty {
   if (protocol === 'raw' && type === 'stream') return 'skipped'
   return PROTOCOLS[protocol].empty

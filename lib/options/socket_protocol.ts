@@ -2,42 +2,50 @@
 
 import { describeValue } from '../util/checks.js'
 
-/** The two forms of a body: all in JSON, or the numbers as twelve bytes before it. */
+/** The two forms of a body: JSON alone, or three binary numbers followed by JSON. */
 export type Form = 'pure_json' | 'struct_json'
 
-/** All is well. */
+/** The status of success. */
 export const STATUS_OKAY = 0
 
-/** What a message is made of, under the names that it has on the wire. */
+/** The fields of a message, under their names on the wire. */
 export interface MessageFields {
-  /** What came of it: one of `STATUS_…`, or your own. */
+  /** The result: one of the `STATUS_…` constants, or a number of your own. */
   status?: number | undefined
-  /** The service. */
+  /** The id of the service. */
   service_id?: number | undefined
-  /** The datum of the service. */
+  /** The id of the data within the service. */
   data_id?: number | undefined
-  /** Whatever JSON has. */
+  /** Any JSON value. */
   data?: unknown
 }
 
-/** The numbers of a message, all of them. */
+/** The numbers of a message. */
 export interface Ids {
   status: number
   service_id: number
   data_id: number
 }
 
-/** A message that lacks nothing. */
+/** A complete message. */
 export interface Fields extends Ids {
   data: unknown
 }
 
-/** Whether a value is an id or a status: 32 bits without a sign. */
+/** The largest id and status. */
+const MAX_ID = 0xffff_ffff
+
+/** Whether a value is a valid id or status: an unsigned integer of 32 bits. */
 export function isId(value: unknown): value is number {
   return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= MAX_ID
 }
 
-/** Checks an id or a status. */
+/**
+ * Checks an id or a status.
+ *
+ * # Errors
+ * TypeError, RangeError.
+ */
 export function checkId(name: string, value: unknown): number {
   if (isId(value)) return value
   if (typeof value !== 'number') {
@@ -45,6 +53,3 @@ export function checkId(name: string, value: unknown): number {
   }
   throw new RangeError(`${name} must be an integer from 0 to ${MAX_ID}, not ${value}`)
 }
-
-/** The largest id and status. */
-const MAX_ID = 0xffff_ffff

@@ -1,3 +1,6 @@
+/** How many characters of a wrong value an error message shows. */
+const MAX_SHOWN = 80
+
 /** The largest number that an option may be. */
 export const MAX_U31 = 0x7fff_ffff
 
@@ -97,11 +100,6 @@ export function only(names: readonly string[]): (name: string) => string | undef
   return name => (names.includes(name) ? undefined : `it has ${listAnd(names)}`)
 }
 
-/** `value`, or `fallback` where it is undefined: null is a value, which the caller refuses. */
-export function orElse(value: unknown, fallback: unknown): unknown {
-  return value === undefined ? fallback : value
-}
-
 /** A string in single quotes, any other constant as JavaScript writes it. */
 export function quote(value: unknown): string {
   return typeof value === 'string' ? `'${value}'` : String(value)
@@ -109,9 +107,14 @@ export function quote(value: unknown): string {
 
 /** A wrong value, as error messages show it. */
 export function describeValue(value: unknown): string {
-  if (typeof value === 'object' && value !== null) return 'an object'
   if (typeof value === 'function') return 'a function'
-  return typeof value === 'bigint' ? `${value}n` : quote(value)
+  if (typeof value === 'bigint') return `${value}n`
+  if (typeof value === 'string' && value.length > MAX_SHOWN) {
+    return `${quote(value.slice(0, MAX_SHOWN))}… (${value.length} characters)`
+  }
+  if (typeof value !== 'object' || value === null) return quote(value)
+  const name = value.constructor?.name
+  return name === undefined || name === 'Object' ? 'an object' : `an instance of ${name}`
 }
 
 /** `a`, `a and b`, `a, b and c`. */

@@ -1,4 +1,4 @@
-/** What a descriptor is. */
+/** What a descriptor refers to. */
 export type Kind =
   | 'file'
   | 'directory'
@@ -24,10 +24,10 @@ export type Kind =
   | 'path'
   | 'other'
 
-/** The largest number a descriptor can have. */
+/** The largest number that a descriptor can have. */
 export const MAX_FD = 0x7fff_ffff
 
-/** Whether a value can be a descriptor's number; whether one is open is for the kernel to say. */
+/** Whether a value is a possible descriptor number. The kernel decides whether it is an open one. */
 export function isDescriptor(fd: unknown): fd is number {
   return typeof fd === 'number' && fd >>> 0 === fd && fd <= MAX_FD
 }

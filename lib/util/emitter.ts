@@ -1,19 +1,19 @@
 import { EventEmitter } from 'node:events'
 
-/** The arguments of each event, by its name. */
+/** The arguments of each event, by event name. */
 type EventMap<Events> = Record<keyof Events, unknown[]>
 
 /**
- * An EventEmitter with typed events that notices when its listeners change.
+ * An EventEmitter with typed events that reports changes of its listeners to the subclass.
  *
- * Its own methods are the only sure way to: an internal `newListener` listener would be gone with
- * the user's first `removeAllListeners()`.
+ * It overrides the methods because listeners for `'newListener'` and `'removeListener'` would not
+ * survive `removeAllListeners()`.
  */
 export abstract class WatchedEmitter<Events extends EventMap<Events>> extends EventEmitter {
-  /** A listener of `event` is about to be added: the place to refuse it. */
+  /** Called before a listener of `event` is added. It throws to refuse the listener. */
   protected abstract beforeListener(event: keyof Events): void
 
-  /** Listeners of some event were added or removed. */
+  /** Called after listeners of any event were added or removed. */
   protected abstract listenersChanged(): void
 
   override on<E extends keyof Events & string>(
@@ -33,7 +33,7 @@ export abstract class WatchedEmitter<Events extends EventMap<Events>> extends Ev
     return this.on(event, listener)
   }
 
-  /** Adds itself by `on`. */
+  /** Node's implementation calls `on`. */
   override once<E extends keyof Events & string>(
     event: E,
     listener: (...args: Events[E]) => void,
@@ -51,7 +51,7 @@ export abstract class WatchedEmitter<Events extends EventMap<Events>> extends Ev
     return this
   }
 
-  /** Adds itself by `prependListener`. */
+  /** Node's implementation calls `prependListener`. */
   override prependOnceListener<E extends keyof Events & string>(
     event: E,
     listener: (...args: Events[E]) => void,
@@ -66,7 +66,7 @@ export abstract class WatchedEmitter<Events extends EventMap<Events>> extends Ev
     try {
       super.removeListener(event, listener as Listener)
     } finally {
-      // A 'removeListener' listener that throws comes too late to keep it.
+      // When a 'removeListener' listener throws, the listener is removed already.
       this.listenersChanged()
     }
     return this

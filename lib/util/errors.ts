@@ -1,199 +1,54 @@
 import { constants } from 'node:os'
 import { getSystemErrorName } from 'node:util'
+import { ERROR_CODES, type ErrorCode, type Fault } from './error-codes.js'
 
-/** Whose doing an error is: the other process, the calling program, or the machine between them. */
-export type Fault = 'peer' | 'caller' | 'system'
+export type { ErrorCode } from './error-codes.js'
 
-/**
- * Every code an {@link FdwireError} can carry: what it means, and whose fault it is unless the
- * error says otherwise.
- *
- * The list is closed: a new code is a new minor version. Kernel errors are not in it, they keep
- * Node's own shape and bare code (`ECONNREFUSED`).
- */
-export const ERROR_CODES = {
-  ERR_FDWIRE_CLOSED: {
-    fault: 'caller',
-    meaning: 'The channel, listener or codec is closed, or was while the call waited.',
-  },
-  ERR_FDWIRE_TIMEOUT: {
-    fault: 'system',
-    meaning: 'The time given by `timeout` was up before the operation was done.',
-  },
-  ERR_FDWIRE_HANDSHAKE: {
-    fault: 'peer',
-    meaning: 'The handshake of the protocol failed, or is not complete yet.',
-  },
-  ERR_FDWIRE_CONSUMER_CONFLICT: {
-    fault: 'caller',
-    meaning: 'Two iterators, or an iterator and a listener, want the same messages.',
-  },
-  ERR_FDWIRE_QUEUE_FULL: {
-    fault: 'caller',
-    meaning: 'The queue holds `maxQueued` bytes or `maxQueuedFds` descriptors: wait for `drain`.',
-  },
-  ERR_FDWIRE_NOT_QUIET: {
-    fault: 'caller',
-    meaning: 'A channel with unsent data, half a message or unread records cannot be detached.',
-  },
-  ERR_FDWIRE_UNENCODABLE: {
-    fault: 'caller',
-    meaning: 'The protocol cannot carry the value: a BigInt in JSON, a line with a delimiter.',
-  },
-  ERR_FDWIRE_ILL_FORMED_TEXT: {
-    fault: 'caller',
-    meaning: 'A text, address or path has a lone surrogate, which UTF-8 cannot carry.',
-  },
-  ERR_FDWIRE_BAD_ADDRESS: {
-    fault: 'caller',
-    meaning: 'The address is too long, of another family, or cannot be sent to.',
-  },
-  ERR_FDWIRE_EMPTY_MESSAGE: {
-    fault: 'peer',
-    meaning: 'The message has no bytes where the protocol needs some.',
-  },
-  ERR_FDWIRE_NOT_UTF8: {
-    fault: 'peer',
-    meaning: 'The text of the message is not UTF-8.',
-  },
-  ERR_FDWIRE_NOT_JSON: {
-    fault: 'peer',
-    meaning: 'The text of the message is not JSON.',
-  },
-  ERR_FDWIRE_NOT_BASE64: {
-    fault: 'peer',
-    meaning: 'The message is not base64 as the protocol encodes it.',
-  },
-  ERR_FDWIRE_FRAME_CUT_OFF: {
-    fault: 'peer',
-    meaning: 'The frame ends where the next one begins.',
-  },
-  ERR_FDWIRE_BAD_ESCAPE: {
-    fault: 'peer',
-    meaning: 'The frame has an escape that is none.',
-  },
-  ERR_FDWIRE_BAD_CHECKSUM: {
-    fault: 'peer',
-    meaning: 'The checksum of the message is wrong.',
-  },
-  ERR_FDWIRE_BAD_BODY: {
-    fault: 'peer',
-    meaning: 'The message lacks parts that the protocol asks for, or they are of the wrong kind.',
-  },
-  ERR_FDWIRE_STATUS: {
-    fault: 'peer',
-    meaning: 'The call was answered with another status than `STATUS_OKAY`.',
-  },
-  ERR_FDWIRE_REMOTE: {
-    fault: 'peer',
-    meaning: 'The service answered the call with an exception.',
-  },
-  ERR_FDWIRE_SID_EXISTS: {
-    fault: 'caller',
-    meaning: 'There is a service with that id already.',
-  },
-  ERR_FDWIRE_BAD_HEADER: {
-    fault: 'peer',
-    meaning: 'The header of a frame is none of the protocol: the stream cannot be understood.',
-  },
-  ERR_FDWIRE_CUT_SHORT: {
-    fault: 'peer',
-    meaning: 'The stream ended inside of a message, whose end is `missing` bytes away at least.',
-  },
-  ERR_FDWIRE_MESSAGE_TOO_LARGE: {
-    fault: 'peer',
-    meaning: 'The message has more bytes than `maxMessage`. Of a stream it is the end.',
-  },
-  ERR_FDWIRE_TOO_MANY_FDS: {
-    fault: 'peer',
-    meaning: 'The message has more descriptors than `maxFds` or than the kernel carries (253).',
-  },
-  ERR_FDWIRE_FDS_TRUNCATED: {
-    fault: 'system',
-    meaning: 'The kernel could not install all descriptors of the message (RLIMIT_NOFILE).',
-  },
-  ERR_FDWIRE_NO_MEMFD: {
-    fault: 'peer',
-    meaning: 'The message should be in a memfd, and its first descriptor is none, or was changed.',
-  },
-  ERR_FDWIRE_UNDELIVERED: {
-    fault: 'peer',
-    meaning: 'The message waited longer than `sendTimeout` for its destination to read.',
-  },
-  ERR_FDWIRE_FD_GONE: {
-    fault: 'caller',
-    meaning: 'There is no descriptor any more: it was taken, closed or handed over.',
-  },
-  ERR_FDWIRE_FD_KIND: {
-    fault: 'caller',
-    meaning: 'The descriptor is not of a kind that the call can use.',
-  },
-  ERR_FDWIRE_REMOTE_FILE: {
-    fault: 'caller',
-    meaning: 'The file lies on FUSE or a network, where a read can block: needs `trust: true`.',
-  },
-  ERR_FDWIRE_NOT_A_SOCKET: {
-    fault: 'caller',
-    meaning: 'The descriptor is no socket: a pipe or terminal goes through `over()`.',
-  },
-  ERR_FDWIRE_WRONG_SOCKET: {
-    fault: 'caller',
-    meaning: 'The socket is of another domain or type than asked for, or listening.',
-  },
-  ERR_FDWIRE_UNSUPPORTED_RUNTIME: {
-    fault: 'system',
-    meaning: 'This JavaScript runtime lacks what fdwire needs.',
-  },
-} as const satisfies Record<string, { fault: Fault; meaning: string }>
-
-/** A code from the closed list {@link ERROR_CODES}. */
-export type ErrorCode = keyof typeof ERROR_CODES
-
-/** What an {@link FdwireError} can carry beside its code and message. */
+/** The details of an {@link FdwireError}. */
 export interface FdwireErrorOptions {
-  /** The error underneath. */
+  /** The error that led to this one. */
   cause?: unknown
-  /** Whose fault it is (what {@link ERROR_CODES} says of the code). */
+  /** Who is responsible (the fault that {@link ERROR_CODES} lists for the code). */
   fault?: Fault
-  /** The beginning of the offending message; the first 32 bytes of it are copied. */
+  /** The malformed message, of which the error copies the first 32 bytes. */
   sample?: Uint8Array
-  /** Bytes that were missing to the end of the message. */
+  /** Bytes that the message lacks, at least. */
   missing?: number
-  /** Bytes that the kernel had not taken. */
+  /** Bytes that the kernel has not taken. */
   unsent?: number
-  /** Messages of the batch that had gone out. */
+  /** Messages of the batch that were sent. */
   sent?: number
-  /** The index of the offending value in the batch. */
+  /** The index of the refused value in the batch, or of the refused descriptor in the list. */
   index?: number
 }
 
-/** Bytes of a message that {@link FdwireError.sample} holds at most. */
+/** The most bytes of a message in {@link FdwireError.sample}. */
 const MAX_SAMPLE = 32
 
 /**
- * An error that fdwire itself raises.
+ * An error of fdwire itself.
  *
- * What the kernel says comes in Node's shape instead (`code: 'ECONNREFUSED'`, `errno`,
- * `syscall`); a wrong type or an unknown option is a TypeError.
+ * Kernel errors have the shape of Node's own (`code: 'ECONNREFUSED'`, `errno`, `syscall`). A value of
+ * the wrong type and an unknown option cause a TypeError.
  */
 export class FdwireError extends Error {
   static {
     nameErrorClass(FdwireError, 'FdwireError')
   }
 
-  /** What happened, from the closed list {@link ERROR_CODES}. */
+  /** The kind of error, from the closed list {@link ERROR_CODES}. */
   readonly code: ErrorCode
-  /** Whose doing it is. */
+  /** Who is responsible for it. */
   readonly fault: Fault
-  /** The beginning of the message that could not be delivered (at most 32 bytes, a copy). */
+  /** A copy of the first bytes of the malformed message (at most 32). */
   declare readonly sample?: Buffer
-  /** Bytes that were missing to the end of the message. */
+  /** Bytes that the message lacks, at least. */
   declare readonly missing?: number
-  /** Bytes that the kernel had not taken when the channel gave up. */
+  /** Bytes that the kernel had not taken when the channel was destroyed. */
   declare readonly unsent?: number
-  /** Messages of the batch that had gone out before the error. */
+  /** Messages of the batch that were sent before the error. */
   declare readonly sent?: number
-  /** The index of the value in the batch, or of the entry in the list, that was refused. */
+  /** The index of the refused value in the batch, or of the refused descriptor in the list. */
   declare readonly index?: number
 
   constructor(code: ErrorCode, message: string, options: FdwireErrorOptions = {}) {
@@ -209,13 +64,13 @@ export class FdwireError extends Error {
   }
 }
 
-/** Sets the `name` of an error class on its prototype, where Node's own errors have theirs. */
+/** Sets the `name` of an error class on its prototype, as Node's own error classes do. */
 export function nameErrorClass(errorClass: { readonly prototype: Error }, name: string): void {
   const property = { value: name, configurable: true, writable: true }
   Object.defineProperty(errorClass.prototype, 'name', property)
 }
 
-/** The `code` of a value that was thrown; undefined if it has none. */
+/** Returns the `code` of a thrown value; undefined if it has none. */
 export function errorCode(error: unknown): string | undefined {
   return (error as { code?: string } | null | undefined)?.code
 }
@@ -234,24 +89,25 @@ export function isDisconnected(error: unknown): boolean {
   return DISCONNECTED.includes(errorCode(error))
 }
 
-/** A kernel's error in the shape that Node gives its own. */
+/** A kernel error in the shape of Node's own. */
 export interface SystemError extends Error {
-  /** The kernel's name for it, as `'ECONNREFUSED'`. */
+  /** The name of the error number: `'ECONNREFUSED'`. */
   code: string
-  /** The negative number of it. */
+  /** The error number, negated. */
   errno: number
   /** The system call that failed. */
   syscall: string
-  /** The path it was about. */
+  /** The path that the call was about. */
   path?: string | Buffer
-  /** The path or address it was going to. */
+  /** The path or address of the destination. */
   dest?: string | Buffer
 }
 
 /**
- * The error for a failed system call, as `connect ECONNREFUSED /run/app.sock`.
+ * Returns the error of a failed system call: `connect ECONNREFUSED /run/app.sock`.
  *
- * `errno` may have either sign, as the kernel's and libuv's do. `hint` is appended to the message.
+ * `errno` may have either sign: the kernel uses positive numbers, libuv negative ones. `hint` is
+ * appended to the message.
  */
 export function systemError(
   errno: number,
@@ -262,8 +118,8 @@ export function systemError(
   const code = errorName(number)
   const { path, dest, hint } = extra
   let message = `${syscall} ${code}`
-  if (path !== undefined) message += ` ${printable(path)}`
-  if (dest !== undefined) message += ` -> ${printable(dest)}`
+  if (path !== undefined) message += ` ${printableAddress(path)}`
+  if (dest !== undefined) message += ` -> ${printableAddress(dest)}`
   if (hint !== undefined) message += `: ${hint}`
   const options = 'cause' in extra ? { cause: extra.cause } : undefined
   const error = new Error(message, options) as SystemError
@@ -275,14 +131,14 @@ export function systemError(
   return error
 }
 
-/** The error of an operation whose signal was aborted: an AbortError with the reason as cause. */
+/** Returns the error of an aborted operation: an AbortError whose cause is the signal's reason. */
 export function abortError(signal: AbortSignal): Error & { code: 'ABORT_ERR' } {
   const error = new Error('The operation was aborted', { cause: signal.reason })
   error.name = 'AbortError'
   return Object.assign(error, { code: 'ABORT_ERR' as const })
 }
 
-/** Names that neither libuv nor node:os knows; of these, sendmsg(2) gives this one. */
+/** The one error of sendmsg(2) whose name neither libuv nor node:os knows. */
 const UNKNOWN_TO_NODE: Readonly<Record<number, string>> = { [-109]: 'ETOOMANYREFS' }
 
 function errorName(number: number): string {
@@ -292,22 +148,23 @@ function errorName(number: number): string {
   return UNKNOWN_TO_NODE[number] ?? known?.[0] ?? name
 }
 
-/** An abstract name's zero bytes as the kernel's tools write them. */
-function printable(name: string | Buffer): string {
-  return name.toString().replaceAll('\0', '@')
+/** An address for error messages: the zero bytes of an abstract name become `@`, as in ss(8). */
+export function printableAddress(address: string | Uint8Array): string {
+  const text = typeof address === 'string' ? address : Buffer.from(address).toString()
+  return text.replaceAll('\0', '@')
 }
 
-/** The error of a call on a channel that is closed. */
+/** Returns the error of a call on a closed channel. */
 export function closedError(call: string): FdwireError {
   return new FdwireError('ERR_FDWIRE_CLOSED', `${call}: the channel is closed`)
 }
 
-/** The error of a wait that took longer than it was allowed to (ms). */
+/** Returns the error of an operation that exceeded `timeout` (ms). */
 export function timeoutError(what: string, timeout: number): FdwireError {
   return new FdwireError('ERR_FDWIRE_TIMEOUT', `${what} within ${timeout} ms`)
 }
 
-/** The error of consumers who want the same messages. */
+/** Returns the error of two consumers that compete for the same messages. */
 export function conflict(why: string): FdwireError {
-  return new FdwireError('ERR_FDWIRE_CONSUMER_CONFLICT', `Conflict of consumers: ${why}`)
+  return new FdwireError('ERR_FDWIRE_CONSUMER_CONFLICT', `Consumer conflict: ${why}`)
 }

@@ -1,25 +1,31 @@
-/** What an empty list has, of which there are many. */
+/** What every empty queue holds: a program may have many of them. */
 const NONE: never[] = Object.freeze([]) as unknown as never[]
 
-/** A first-in first-out list whose `shift` takes constant time. */
+/** How many removed items stay in the array, at least, before it is cut. */
+const MIN_CUT = 1_024
+
+/** A first-in first-out queue whose `push` and `shift` take constant time on average. */
 export class Queue<T> {
   #items: (T | undefined)[] = NONE
+  /** The index of the first item; those before it are removed. */
   #head = 0
 
   get length(): number {
     return this.#items.length - this.#head
   }
 
+  /** Adds an item at the end. */
   push(item: T): void {
     if (this.#items === NONE) this.#items = [item]
     else this.#items.push(item)
   }
 
-  /** The first item, which stays. */
+  /** Returns the first item without removing it; undefined if there is none. */
   peek(): T | undefined {
     return this.#items[this.#head]
   }
 
+  /** Removes and returns the first item; undefined if there is none. */
   shift(): T | undefined {
     if (this.#items.length === 0) return undefined
     const item = this.#items[this.#head]
@@ -28,14 +34,14 @@ export class Queue<T> {
     if (this.#head >= this.#items.length) {
       this.#items = NONE
       this.#head = 0
-    } else if (this.#head > 1_024 && this.#head * 2 > this.#items.length) {
+    } else if (this.#head > MIN_CUT && this.#head * 2 > this.#items.length) {
       this.#items = this.#items.slice(this.#head)
       this.#head = 0
     }
     return item
   }
 
-  /** Takes an item out wherever it is, which takes as long as the list is. */
+  /** Removes an item from any position, in time proportional to the length of the queue. */
   remove(item: T): void {
     const items = this.#items.slice(this.#head).filter(other => other !== item)
     this.#items = items.length === 0 ? NONE : items

@@ -1,7 +1,7 @@
 /**
  * Node's timers as they are when fdwire loads.
  *
- * A test framework's fake timers replace the globals later. They must not stop fdwire's own clocks.
+ * The fake timers of a test framework replace the globals later. They must not stop fdwire's timers.
  */
 export const { clearTimeout, setImmediate, setTimeout } = globalThis
 

@@ -10,7 +10,7 @@ export interface WaitLimits {
 
 /** How a wait reports its timeout, and whether its timer keeps the process alive. */
 export interface WaitDetails {
-  /** What did not happen, as `'No message arrived'`, or the error itself. */
+  /** The beginning of the timeout error's message, as `'No message arrived'`, or the error itself. */
   late: string | (() => Error)
   /**
    * Whether the timer keeps the process alive (false). Leave it false where a channel or listener
@@ -24,8 +24,8 @@ export interface WaitDetails {
  *
  * Returns a function that stops both. Call it when the operation is done.
  *
- * `giveUp` gets ERR_FDWIRE_TIMEOUT or an AbortError. A signal that is already aborted is the
- * caller's to check.
+ * `giveUp` gets ERR_FDWIRE_TIMEOUT or an AbortError. The caller must check beforehand whether the
+ * signal is already aborted.
  */
 export function startLimits(
   { timeout, signal }: WaitLimits,
@@ -61,7 +61,7 @@ export function withLimits<T>(
 ): Promise<T> {
   return new Promise((resolve, reject) => {
     if (limits.signal?.aborted) {
-      // Nobody else looks at how it ends.
+      // Nothing else handles its rejection.
       promise.catch(() => {})
       reject(abortError(limits.signal))
       return
