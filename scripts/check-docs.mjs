@@ -18,7 +18,7 @@ const PAGES = [
   'SECURITY.md',
   'CHANGELOG.md',
   'bench/README.md',
-  ...globSync(['docs/']).filter(file => file.endsWith('.md')),
+  ...globSync(['docs/']).map(normalize).filter(file => file.endsWith('.md')),
 ]
 /** Folders whose files a document names in backticks. */
 const NAMED = /`((?:lib|crates|scripts|docs|bench|examples|vectors|__test__)\/[\w./-]+)`/g
