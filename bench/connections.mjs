@@ -1,19 +1,87 @@
 // @ts-check
-/** Many connections to one server. The client is the floor, whoever serves. */
+/**
+ * Creating, using and closing connections, and the memory that an idle connection takes, compared
+ * with `node:net`.
+ *
+ * `net` has no socketpair. Its counterpart to `pair()` is what a program does instead: connect to a
+ * server of its own. fdwire runs that as well, so that one ratio compares the same work.
+ */
 
 import { run } from './scenario.mjs'
+
+/** @type {(name: string, program: string, count: number, how?: string) => import('./scenario.mjs').Run} */
+const both = (name, program, count, how) => run(name, program, 'stream', count, how)
+
+/** @type {(end: 'client' | 'server', name: string, program: string, count: number) => import('./scenario.mjs').Run} */
+const oneEnd = (end, name, program, count) => ({ ...run(name, program, 'stream', count), end })
 
 /** @type {import('./scenario.mjs').Scenario[]} */
 export const connections = [
   {
+    title: 'Create and destroy a connected pair in one process',
+    group: 'connections',
+    size: 64,
+    fds: 0,
+    work: 'pairs',
+    runs: [
+      both('raw pair', 'floor', 20_000),
+      both('fdwire pair', 'fdwire-connections', 3_000, 'pair'),
+      both('fdwire own server', 'fdwire-connections', 1_500, 'server'),
+      both('net own server', 'net-connections', 1_500, 'server'),
+    ],
+    ratios: [
+      { of: 'fdwire pair', to: 'net own server', least: 1 },
+      { of: 'fdwire own server', to: 'net own server', least: 1 },
+      { of: 'fdwire pair', to: 'raw pair' },
+    ],
+  },
+  {
+    title: 'Connect and first reply on one core',
+    group: 'connections',
+    size: 64,
+    fds: 0,
+    work: 'connect',
+    runs: [
+      both('raw', 'floor', 6_000),
+      both('fdwire', 'fdwire-connections', 2_000),
+      both('net', 'net-connections', 2_000),
+    ],
+    ratios: [
+      { of: 'fdwire', to: 'net', most: 1 },
+      { of: 'fdwire', to: 'raw' },
+      { of: 'net', to: 'raw' },
+    ],
+  },
+  {
+    title: 'Connect and close on one core',
+    group: 'connections',
+    size: 64,
+    fds: 0,
+    work: 'close',
+    runs: [
+      both('raw', 'floor', 8_000),
+      both('fdwire destroy', 'fdwire-connections', 2_000, 'destroy'),
+      both('fdwire close', 'fdwire-connections', 2_000, 'close'),
+      both('net destroy', 'net-connections', 2_000, 'destroy'),
+      both('net destroySoon', 'net-connections', 2_000, 'close'),
+    ],
+    ratios: [
+      { of: 'fdwire destroy', to: 'net destroy', least: 1 },
+      { of: 'fdwire close', to: 'net destroySoon', least: 1 },
+      { of: 'fdwire destroy', to: 'raw' },
+      { of: 'net destroy', to: 'raw' },
+    ],
+  },
+  {
     title: 'Accept and first echo of 8,000 connections',
+    group: 'connections',
     size: 64,
     fds: 0,
     work: 'accept',
     runs: [
-      run('raw', 'floor', 'stream', 8_000),
-      run('fdwire', 'fdwire-server', 'stream', 8_000),
-      run('net', 'net-server', 'stream', 8_000),
+      both('raw', 'floor', 8_000),
+      oneEnd('server', 'fdwire', 'fdwire-connections', 8_000),
+      oneEnd('server', 'net', 'net-connections', 8_000),
     ],
     ratios: [
       { of: 'fdwire', to: 'net', least: 3 },
@@ -22,15 +90,21 @@ export const connections = [
     ],
   },
   {
-    // Four batches of these; how much the last three have added counts.
-    title: 'Memory of an idle connection, of 5,000',
+    // Four batches of 2,500: what the last three add is measured.
+    title: 'Memory of an idle connection, of 10,000',
+    group: 'connections',
     size: 64,
     fds: 0,
     work: 'idle',
     runs: [
-      run('fdwire', 'fdwire-server', 'stream', 1_250),
-      run('net', 'net-server', 'stream', 1_250),
+      oneEnd('server', 'fdwire server', 'fdwire-connections', 2_500),
+      oneEnd('server', 'net server', 'net-connections', 2_500),
+      oneEnd('client', 'fdwire client', 'fdwire-connections', 2_500),
+      oneEnd('client', 'net client', 'net-connections', 2_500),
     ],
-    ratios: [{ of: 'fdwire', to: 'net', most: 0.5 }],
+    ratios: [
+      { of: 'fdwire server', to: 'net server', most: 1 },
+      { of: 'fdwire client', to: 'net client', most: 1 },
+    ],
   },
 ]

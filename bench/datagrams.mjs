@@ -1,8 +1,8 @@
 // @ts-check
 /**
- * Datagrams without descriptors, and a round trip with one. `path` is a socket that the receiver
- * bound and the sender connected to (11 datagrams queue there), `pair` an inherited socketpair
- * (limited by the send buffer only).
+ * Datagrams without descriptors, and a round trip with one. `path` is a socket that the receiver bound
+ * and the sender connected to, with a backlog of 11 datagrams. `pair` is an inherited socketpair, where
+ * only the send buffer is the limit.
  */
 
 import { run } from './scenario.mjs'
@@ -11,6 +11,7 @@ import { run } from './scenario.mjs'
 export const datagrams = [
   {
     title: '64 B, one way',
+    group: 'datagrams',
     size: 64,
     fds: 0,
     work: 'oneway',
@@ -42,6 +43,7 @@ export const datagrams = [
   },
   {
     title: '64 B, round trip on one core',
+    group: 'datagrams',
     size: 64,
     fds: 0,
     work: 'trips',
@@ -64,6 +66,7 @@ export const datagrams = [
   },
   {
     title: '44 B + 1 fd, round trip on one core',
+    group: 'datagrams',
     size: 44,
     fds: 1,
     work: 'trips',

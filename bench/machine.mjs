@@ -1,30 +1,31 @@
 // @ts-check
-/** The machine: what it is, and how much of it somebody else used. */
+/** The machine, and how much of it other processes use. */
 
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { cpus, release } from 'node:os'
 
-/** Ticks of `/proc` in a second (USER_HZ, the same on every Linux of ours). */
+/** Clock ticks of `/proc` in a second: USER_HZ, which is 100 on all architectures of Node. */
 const TICKS = 100
 
-/** One line for the head of a report. */
-export function describe() {
+/** Returns one line about the machine and the versions. @param {string} node the program */
+export function describe(node) {
   const all = cpus()
   const qlen = read('/proc/sys/net/unix/max_dgram_qlen').trim()
-  const rust = execFileSync('rustc', ['--version'], { encoding: 'utf8' }).split(' ')[1]
-  return `${all[0]?.model.trim()} x ${all.length}, Linux ${release()}, Node ${process.version}, Rust ${rust}, max_dgram_qlen ${qlen}`
+  const rust = versionOf('rustc').split(' ')[1]
+  return `${all[0]?.model.trim()} x ${all.length}, Linux ${release()}, Node ${versionOf(node).trim()}, Rust ${rust}, max_dgram_qlen ${qlen}`
 }
 
-/** The core for both processes of a round trip: the last one, as interrupts prefer the first. */
+/** Returns the core for two processes on one core: the last, because interrupts prefer the first. */
 export function lastCore() {
   const allowed = /Cpus_allowed_list:\s*(\S+)/.exec(read('/proc/self/status'))?.[1] ?? '0'
   return /** @type {string} */ (allowed.split(/[-,]/).at(-1))
 }
 
 /**
- * Starts a watch; what it returns gives the cores that others used since then (1 = one core), the
- * hypervisor's other guests among them. Exact only after our children were waited for.
+ * Starts to watch other processes. The returned function gives the cores that they have used since
+ * then (1: one core), with the time that the hypervisor gave to other guests. It is exact only if all
+ * children that this process started have ended.
  */
 export function watchOthers() {
   const before = { all: busy(), own: own(), at: performance.now() }
@@ -34,7 +35,7 @@ export function watchOthers() {
   }
 }
 
-/** Ticks in which any core did something, or was taken from us. */
+/** Ticks in which any core was busy or was given to another guest. */
 function busy() {
   const [user, nice, system, , , irq, softirq, steal] = read('/proc/stat')
     .split('\n', 1)[0]
@@ -46,9 +47,14 @@ function busy() {
 
 /** Ticks of this process and of its children that have ended. */
 function own() {
-  // The name in parentheses may hold blanks; utime, stime, cutime, cstime are fields 14 to 17.
+  // The name in parentheses may contain spaces. utime, stime, cutime and cstime are fields 14 to 17.
   const fields = read('/proc/self/stat').split(') ')[1].split(' ').map(Number)
   return fields[11] + fields[12] + fields[13] + fields[14]
+}
+
+/** @param {string} program */
+function versionOf(program) {
+  return execFileSync(program, ['--version'], { encoding: 'utf8' })
 }
 
 /** @param {string} path */

@@ -1,5 +1,5 @@
 // @ts-check
-/** Descriptors beside small messages, over datagrams, seqpacket and a stream. */
+/** Descriptors beside small messages, over datagrams, seqpacket sockets and streams. */
 
 import { run } from './scenario.mjs'
 
@@ -18,6 +18,7 @@ export const passings = [
 function passing(fds, count) {
   return {
     title: `44 B + ${fds} fd${fds > 1 ? 's' : ''}, one way`,
+    group: 'descriptors',
     size: 44,
     fds,
     work: 'oneway',

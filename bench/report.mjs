@@ -1,5 +1,5 @@
 // @ts-check
-/** Medians and tables. */
+/** Medians, ratios and tables. */
 
 /** @param {number[]} numbers */
 export function spread(numbers) {
@@ -10,86 +10,110 @@ export function spread(numbers) {
 }
 
 /**
- * What counts of each kind of work, and what stands beside it.
  * @typedef {import('./session.mjs').Result} Result
  * @typedef {object} Column
  * @property {string} unit
  * @property {(result: Result) => number} of
  * @property {(number: number) => string} show
- * @type {{ [work in import('./scenario.mjs').Scenario['work']]: { main: Column, beside?: Column } }}
+ */
+
+/** @type {Column} */
+const RATE = { unit: '1,000 msgs/s', of: r => r.rate, show: thousands }
+/** @type {Column} */
+const CPU = { unit: 'CPU, ns', of: r => r.cpu, show: n => n.toFixed(0) }
+/** @type {Column} */
+const CONNECTIONS = { unit: '1,000/s', of: r => r.rate, show: thousands }
+/** @type {Column} */
+const P50 = { unit: 'p50, µs', of: r => r.p50 ?? Number.NaN, show: micros }
+/** @type {Column} */
+const P99 = { unit: 'p99, µs', of: r => r.p99 ?? Number.NaN, show: micros }
+/** @type {Column} */
+const CPU_MICROS = { unit: 'CPU, µs', of: r => r.cpu, show: micros }
+
+/**
+ * The columns of each kind of work. The ratios divide the first one.
+ * @type {{ [work in import('./scenario.mjs').Work]: [Column, ...Column[]] }}
  */
 const COLUMNS = {
-  oneway: { main: { unit: '1,000 msgs/s', of: r => r.rate, show: thousands } },
-  trips: {
-    main: { unit: 'p50, µs', of: r => r.p50 ?? Number.NaN, show: micros },
-    beside: { unit: 'p99, µs', of: r => r.p99 ?? Number.NaN, show: micros },
-  },
-  accept: { main: { unit: '1,000/s', of: r => r.rate, show: thousands } },
-  idle: { main: { unit: 'bytes', of: r => r.resident ?? Number.NaN, show: n => n.toFixed(0) } },
-  lone: {
-    main: { unit: 'µs a MiB', of: r => r.perMiB, show: micros },
-    beside: { unit: 'peak / size', of: r => r.peak ?? Number.NaN, show: times },
-  },
+  oneway: [RATE, CPU],
+  trips: [P50, P99, CPU_MICROS],
+  lone: [
+    { unit: 'µs a MiB', of: r => r.perMiB, show: micros },
+    { unit: 'peak / size', of: r => r.peak, show: times },
+  ],
+  pairs: [CONNECTIONS, CPU_MICROS],
+  connect: [P50, P99, CPU_MICROS],
+  close: [CONNECTIONS, CPU_MICROS],
+  accept: [CONNECTIONS, CPU_MICROS],
+  idle: [
+    { unit: 'bytes', of: r => r.resident, show: n => n.toFixed(0) },
+    { unit: 'JS heap', of: r => r.heap, show: n => n.toFixed(0) },
+  ],
 }
 
 /**
- * @typedef {(import('./session.mjs').Result | undefined)[]} Rounds a run's result in each round
- * @typedef {{ rounds: Rounds, failed?: string | undefined }} Record
+ * The results of a run in each round, and why it failed in a round.
+ * @typedef {{ rounds: (Result | undefined)[], failed?: string | undefined }} Record
  */
 
 /**
- * What a scenario came to, as rows.
+ * Returns the medians and ratios of a scenario.
  * @param {import('./scenario.mjs').Scenario} scenario
  * @param {Map<string, Record>} records by name of the run
  */
-export function summarize({ title, work, ratios: wanted }, records) {
-  const { main, beside } = COLUMNS[work]
+export function summarize({ title, work, ratios: targets }, records) {
+  const [main, ...more] = COLUMNS[work]
   const runs = [...records].map(([name, { rounds, failed }]) => {
     const results = rounds.filter(result => result !== undefined)
-    const second = beside ? spread(results.map(beside.of)).median : undefined
-    return { name, failed, beside: second, ...spread(results.map(main.of)), rounds: results.length }
+    const medians = more.map(column => spread(results.map(column.of)).median)
+    return { name, failed, more: medians, ...spread(results.map(main.of)), rounds: results.length }
   })
-  const ratios = wanted.map(({ of, to, least, most }) => {
+  const ratios = targets.map(({ of, to, least, most }) => {
     const upper = records.get(of)?.rounds ?? []
     const lower = (to && records.get(to)?.rounds) || []
-    // Only a round's own two results are divided: what both suffered cancels out.
-    const each = upper.flatMap((result, round) => {
-      if (!result) return []
-      if (!to) return [result.peak ?? Number.NaN]
-      const other = lower[round]
-      return other ? [main.of(result) / main.of(other)] : []
+    // Both results are of the same round, so that a disturbance that hit both cancels out.
+    const both = upper.flatMap((result, round) => {
+      const other = to ? lower[round] : result
+      return result && other ? [{ result, other }] : []
     })
+    const each = both.map(({ result, other }) =>
+      to ? main.of(result) / main.of(other) : result.peak,
+    )
     const ratio = spread(each)
+    const cpu = to
+      ? spread(both.map(({ result, other }) => result.cpu / other.cpu)).median
+      : Number.NaN
     const met = least ? ratio.median >= least : most ? ratio.median <= most : undefined
     const name = to ? `${of} / ${to}` : `${of}, peak / size`
-    return { name, target: { least, most }, met, ...ratio, rounds: each.length }
+    return { name, target: { least, most }, met, ...ratio, cpu, rounds: each.length }
   })
   return { title, work, runs, ratios }
 }
 
 /** @param {ReturnType<typeof summarize>} summary */
 export function print({ title, work, runs, ratios }) {
-  const { main, beside } = COLUMNS[work]
-  const speed = runs.map(run => {
+  const [main, ...more] = COLUMNS[work]
+  const results = runs.map(run => {
     if (run.rounds === 0) return [run.name, `unavailable: ${run.failed ?? 'not run'}`]
     const [median, least, most] = [run.median, run.least, run.most].map(main.show)
-    const second = beside ? [beside.show(run.beside ?? Number.NaN)] : []
-    return [run.name, median, `${least} - ${most}`, ...second, run.failed ? `! ${run.failed}` : '']
+    const medians = more.map((column, i) => column.show(run.more[i]))
+    return [run.name, median, `${least} - ${most}`, ...medians, run.failed ? `! ${run.failed}` : '']
   })
   console.log(`\n## ${title}\n`)
-  table([['', main.unit, 'least - most', ...(beside ? [beside.unit] : []), ''], ...speed])
+  table([['', main.unit, 'least - most', ...more.map(column => column.unit), ''], ...results])
 
-  const rows = ratios.map(({ name, rounds, median, least, most, target, met }) => {
-    const wanted = target.least ? `>= ${target.least}` : target.most ? `<= ${target.most}` : ''
-    if (rounds === 0) return [name, 'unavailable', '', wanted, '']
+  const rows = ratios.map(({ name, rounds, median, least, most, cpu, target, met }) => {
+    const bound = target.least ? `>= ${target.least}` : target.most ? `<= ${target.most}` : ''
+    if (rounds === 0) return [name, 'unavailable', '', '', bound, '']
     const verdict = met === undefined ? '' : met ? 'met' : 'MISSED'
-    return [name, times(median), `${times(least)} - ${times(most)}`, wanted, verdict]
+    const used = Number.isNaN(cpu) ? '' : times(cpu)
+    return [name, times(median), `${times(least)} - ${times(most)}`, used, bound, verdict]
   })
   console.log('')
-  table([['per-round ratio', 'median', 'least - most', 'target', ''], ...rows])
+  table([['per-round ratio', 'median', 'least - most', 'of CPU', 'target', ''], ...rows])
 }
 
-/** @param {string[][]} rows the first is the head */
+/** Prints aligned columns. @param {string[][]} rows of which the first is the head */
 function table(rows) {
   const widths = rows[0].map((_, i) =>
     Math.max(...rows.map(row => (row.length > 2 ? (row[i] ?? '').length : 0))),

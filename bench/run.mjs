@@ -1,26 +1,34 @@
 // @ts-check
 /**
- * The benchmark: `node bench/run.mjs [--rounds N] [--only PATTERN] [--json FILE]`.
+ * The benchmark. Options:
  *
- * In a round every contender of a scenario runs once, in processes of its own, so that what the
- * machine does meanwhile hits all of them; what counts is the median of the rounds' ratios.
+ *     --rounds N       rounds (7)
+ *     --only PATTERN   scenarios whose group or title, and contenders whose name, match this regular
+ *                      expression
+ *     --node VERSION   the version of Node that runs the contenders, such as 24; npm installs it under
+ *                      target/. Or the path of a `node`. Default: the one that runs this file
+ *     --json FILE      writes all results there
+ *
+ * Each round runs each contender of a scenario once, in new processes, so that a disturbance of the
+ * machine hits all of them. The results are medians over the rounds.
  */
 
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { installNode } from '../scripts/node-versions.mjs'
 import { describe } from './machine.mjs'
 import { print, summarize } from './report.mjs'
 import { scenarios } from './scenarios.mjs'
 import { runOnce } from './session.mjs'
 
-/** Cores that others may use during a run; with more it is repeated. */
+/** Cores that other processes may use during a run; if they use more, the run is repeated. */
 const DISTURBED = 0.2
 
-/** Times that one run is repeated, and all of a scenario together, as a share of its runs. */
+/** Most repetitions of one run, and of all runs of a scenario as a share of their number. */
 const REPEATS = 2
 const REPEATS_IN_ALL = 0.3
 
@@ -28,42 +36,59 @@ const { values: flags } = parseArgs({
   options: {
     rounds: { type: 'string', default: '7' },
     only: { type: 'string', default: '' },
+    node: { type: 'string', default: process.execPath },
     json: { type: 'string' },
   },
 })
 const rounds = Number(flags.rounds)
-if (!Number.isInteger(rounds) || rounds < 1) throw new TypeError('--rounds takes a number from 1')
+if (!Number.isInteger(rounds) || rounds < 1) {
+  throw new TypeError(`--rounds must be a whole number from 1, not ${flags.rounds}`)
+}
 const only = new RegExp(flags.only, 'i')
+const chosen = scenarios.map(choose).filter(scenario => scenario.runs.length > 0)
+if (chosen.length === 0) {
+  throw new TypeError(`--only ${flags.only} matches no group, title or contender`)
+}
 
 installNpmPeers()
-const floor = buildFloor()
 const directory = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'fdwire-bench-'))
 process.once('exit', () => rmSync(directory, { recursive: true, force: true }))
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1))
-const place = { floor, directory, file: join(directory, 'passed') }
+const place = {
+  node: findNode(flags.node),
+  floor: buildFloor(),
+  directory,
+  file: join(directory, 'passed'),
+}
 writeFileSync(place.file, 'passed\n')
 
-const machine = describe()
+const machine = describe(place.node)
 const began = performance.now()
-console.log(`${machine}\n${rounds} rounds, three warm-up batches before each counted one`)
+console.log(`${machine}\n${rounds} rounds, three warm-up batches before each measured one`)
 const summaries = []
-let kept = 0
-for (const scenario of scenarios) {
-  const chosen = choose(scenario)
-  if (chosen.runs.length === 0) continue
-  const records = await measure(chosen)
-  const summary = summarize(chosen, records)
+let disturbed = 0
+for (const scenario of chosen) {
+  const records = await measure(scenario)
+  const summary = summarize(scenario, records)
   print(summary)
   summaries.push({ ...summary, samples: Object.fromEntries(records) })
 }
 const seconds = Math.round((performance.now() - began) / 1000)
-console.log(`\n${seconds} s; ${kept} runs counted although others used over ${DISTURBED} cores`)
+console.log(
+  `\n${seconds} s; other processes used over ${DISTURBED} cores during ${disturbed} of the runs`,
+)
 if (flags.json) {
-  const report = { machine, date: new Date().toISOString(), rounds, kept, scenarios: summaries }
+  const report = {
+    machine,
+    date: new Date().toISOString(),
+    rounds,
+    disturbed,
+    scenarios: summaries,
+  }
   writeFileSync(flags.json, `${JSON.stringify(report, null, 2)}\n`)
 }
 
-/** Compilers come with the package's own tools; what won't install shows as unavailable. */
+/** Contenders whose package cannot be installed are reported as unavailable. */
 function installNpmPeers() {
   const folder = fileURLToPath(new URL('npm', import.meta.url))
   if (existsSync(join(folder, 'node_modules'))) return
@@ -73,8 +98,13 @@ function installNpmPeers() {
       stdio: 'inherit',
     })
   } catch (error) {
-    console.error(`npm ci in ${folder}: ${error}`)
+    console.error(`npm ci in ${folder} failed: ${error}`)
   }
+}
+
+/** @param {string} given a version, such as 24, or a path */
+function findNode(given) {
+  return /^[\d.]+$/.test(given) ? join(installNode(given), 'node') : resolve(given)
 }
 
 /** @returns {string} the program */
@@ -85,16 +115,17 @@ function buildFloor() {
     { cwd: fileURLToPath(new URL('..', import.meta.url)), encoding: 'utf8' },
   )
   const built = lines.split('\n').find(line => line.includes('"executable":"'))
-  if (!built) throw new Error('cargo names no executable')
+  if (!built) throw new Error('cargo build reported no executable for fdwire-bench-floor')
   return JSON.parse(built).executable
 }
 
 /**
- * With a pattern that fits no title, the runs whose names it fits and those they are compared to.
+ * Returns the whole scenario if its group or title matches, otherwise the contenders whose names match
+ * and those that they are compared with.
  * @param {import('./scenario.mjs').Scenario} scenario
  */
 function choose(scenario) {
-  if (only.test(scenario.title)) return scenario
+  if (only.test(scenario.group) || only.test(scenario.title)) return scenario
   const ratios = scenario.ratios.filter(ratio => only.test(ratio.of))
   const names = new Set(ratios.flatMap(ratio => [ratio.of, ratio.to]))
   const runs = scenario.runs.filter(run => only.test(run.name) || names.has(run.name))
@@ -107,11 +138,11 @@ async function measure(scenario) {
   const records = new Map(scenario.runs.map(run => [run.name, { rounds: [] }]))
   let repeats = Math.ceil(scenario.runs.length * rounds * REPEATS_IN_ALL)
   for (let round = 0; round < rounds; round++) {
-    // Another one begins each time, so that nobody always follows the same predecessor.
+    // Each round begins with another contender, so that none always follows the same one.
     const at = round % scenario.runs.length
     for (const run of [...scenario.runs.slice(at), ...scenario.runs.slice(0, at)]) {
       const record = /** @type {import('./report.mjs').Record} */ (records.get(run.name))
-      // Who couldn't run in its first round won't in the next.
+      // A contender that failed in its first round would fail in the next ones as well.
       if (record.failed && !record.rounds.some(Boolean)) continue
       progress(`${scenario.title}: round ${round + 1} of ${rounds}: ${run.name}`)
       try {
@@ -120,7 +151,7 @@ async function measure(scenario) {
           const again = await runOnce(run, scenario, place)
           if (again.others < best.others) best = again
         }
-        if (best.others > DISTURBED) kept++
+        if (best.others > DISTURBED) disturbed++
         record.rounds[round] = best
       } catch (error) {
         record.failed = error instanceof Error ? error.message : String(error)

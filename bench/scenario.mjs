@@ -1,29 +1,44 @@
 // @ts-check
-/** What a scenario is made of. */
+/** The types of a scenario. */
 
 /**
+ * A contender of a scenario.
  * @typedef {object} Run
  * @property {string} name
  * @property {string} program a file of `peers/`, or `floor`
- * @property {'path' | 'pair' | 'seqpacket' | 'stream'} topology a datagram socket that the receiver
- *   bound, an inherited pair of them or of seqpacket sockets, a stream to where the receiver listens
- * @property {number} count messages a batch: 100 to 200 ms on the machine of the first figures
- * @property {string} [how] for peers with more than one way
- * @property {number} [size] bytes of a message, where it is not the scenario's
+ * @property {'path' | 'pair' | 'seqpacket' | 'stream'} topology `path`: a datagram socket that the
+ *   receiver bound; `pair`, `seqpacket`: an inherited socketpair; `stream`: a stream to a path where
+ *   the receiver listens
+ * @property {number} count messages or connections in a batch: about 100 to 200 ms of work
+ * @property {string} [how] what is sent or called, for programs that have several ways
+ * @property {'client' | 'server'} [end] the end that the program is; the floor is the other end.
+ *   Default: the program is both ends
+ * @property {number} [size] bytes of a message. Default: the scenario's size
  *
  * @typedef {object} Ratio
- * @property {string} of name of a run
- * @property {string} [to] name of the run that it is divided by; without it the peak counts itself
- * @property {number} [least] of the rates
- * @property {number} [most] of what is better the smaller it is
+ * @property {string} of name of the run whose result is divided
+ * @property {string} [to] name of the run that it is divided by. Default: the ratio is the peak
+ *   memory of `of` divided by the size of its message
+ * @property {number} [least] target for results where more is better
+ * @property {number} [most] target for results where less is better
+ *
+ * What a batch does:
+ * - `oneway`: messages from the sender to the receiver
+ * - `trips`: round trips, one after the other, with both processes on one core
+ * - `lone`: a single message between new processes
+ * - `pairs`: connected pairs that one process creates and destroys
+ * - `connect`: connections, one after the other on one core, each with a message and its reply
+ * - `close`: connections, one after the other on one core, each closed as soon as it is connected
+ * - `accept`: connections that are open at once, each with a message and its reply
+ * - `idle`: the same, and the connections stay open
+ * @typedef {'oneway' | 'trips' | 'lone' | 'pairs' | 'connect' | 'close' | 'accept' | 'idle'} Work
  *
  * @typedef {object} Scenario
  * @property {string} title
+ * @property {'datagrams' | 'descriptors' | 'streams' | 'connections'} group
  * @property {number} size bytes of a message
- * @property {number} fds descriptors beside it
- * @property {'oneway' | 'trips' | 'accept' | 'idle' | 'lone'} work what a batch is: messages one way,
- *   round trips with both processes on one core, connections with an echo each, connections that
- *   stay open, a single message in new processes
+ * @property {number} fds descriptors beside each message
+ * @property {Work} work
  * @property {Run[]} runs
  * @property {Ratio[]} ratios
  */

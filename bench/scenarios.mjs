@@ -1,5 +1,5 @@
 // @ts-check
-/** What is measured, with the targets of the design's section 5. */
+/** All scenarios, in the order in which they run. */
 
 import { connections } from './connections.mjs'
 import { datagrams } from './datagrams.mjs'

@@ -1,168 +1,219 @@
 // @ts-check
-/** One run: starts a sender, which starts its receiver, and lets it send the batches. */
+/** One run: a sender, which starts its receiver, and the batches that it sends. */
 
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { rmSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { lastCore, watchOthers } from './machine.mjs'
 
-/** Batches before the counted one: short ones make Node look 2 to 3 times slower than it is. */
-const WARM_UP = 3
+/** Batches before the measured one: without warm-up Node measures 2 to 3 times slower than it is. */
+export const WARM_UP = 3
 
-/** Kinds of work whose client is always the floor, so that the server alone makes the difference. */
-const SERVED = ['accept', 'idle']
+/** Work that runs with both processes on one core. */
+const ONE_CORE = ['trips', 'connect', 'close']
 
-/** ms until a run that got stuck is given up. */
-const TIMEOUT = 15_000
+/** Time limit for a line from the processes (ms). */
+const TIMEOUT = 30_000
 
 /**
+ * @typedef {object} Place
+ * @property {string} node the program that runs the peers
+ * @property {string} floor the floor's program
+ * @property {string} directory where sockets are bound
+ * @property {string} file the file whose descriptor is passed
+ * @property {string} [peers] folder of the peers. Default: `peers/` beside this file
+ *
+ * @typedef {import('./scenario.mjs').Run} Run
+ * @typedef {import('./scenario.mjs').Scenario} Scenario
+ * @typedef {{ sent: any, done: any }} Batch what sender and receiver reported about a batch
+ *
  * @typedef {object} Result
- * @property {number} rate messages in a second
+ * @property {number} rate messages or connections in a second
+ * @property {number} cpu CPU time of both processes for each of them (ns); NaN for a lone message
  * @property {number} [p50] ns of a round trip
- * @property {number} [p99] ns
- * @property {number} [resident] bytes of a connection that stays open
- * @property {number} perMiB ns of a batch for each MiB of one message
- * @property {number} [peak] memory of the end that takes more, as a multiple of the message's size
- * @property {number} others cores that others used meanwhile
+ * @property {number} [p99] ns of a round trip
+ * @property {number} resident memory that a connection adds (bytes)
+ * @property {number} heap JavaScript heap that a connection adds (bytes)
+ * @property {number} perMiB ns for each MiB of a lone message
+ * @property {number} peak memory of the end that takes more, as a multiple of the message's size
+ * @property {number} others cores that other processes used during the run
  */
 
 /**
- * @param {import('./scenario.mjs').Run} run
- * @param {import('./scenario.mjs').Scenario} scenario
- * @param {{ floor: string, directory: string, file: string }} place
+ * Runs the warm-up batches and the measured one in new processes.
+ * @param {Run} run
+ * @param {Scenario} scenario
+ * @param {Place} place
  * @returns {Promise<Result>}
  */
-export async function runOnce(run, scenario, { floor, directory, file }) {
-  const path = `${directory}/socket`
-  const { work } = scenario
-  const batches = work === 'lone' ? 1 : WARM_UP + 1
-  const size = run.size ?? scenario.size
-  const served = SERVED.includes(work) && run.program !== 'floor'
-  const command = [
-    ...(work === 'trips' ? ['taskset', '-c', lastCore()] : []),
-    ...(served || run.program === 'floor' ? [floor] : [process.execPath, peer(run.program)]),
-    ...(served ? [`node=${process.execPath}`, `receiver=${peer(run.program)}`] : []),
-    ...['role=send', `work=${work}`, `topology=${run.topology}`, `how=${run.how}`],
-    ...[`path=${path}`, `file=${file}`, `size=${size}`, `fds=${scenario.fds}`],
-    ...[`count=${run.count}`, `batches=${batches}`],
-  ]
-  for (const name of [path, `${path}.back`]) rmSync(name, { force: true })
+export async function runOnce(run, scenario, place) {
+  const count = scenario.work === 'lone' ? 1 : WARM_UP + 1
   const others = watchOthers()
-  const { took, p50, p99, grown, peak: bytes } = judge(await converse(command, batches))
-  return {
-    rate: (run.count / took) * 1e9,
-    p50,
-    p99,
-    resident: grown / (run.count * WARM_UP),
-    perMiB: (took / size) * 2 ** 20,
-    peak: bytes / size,
-    others: others(),
-  }
-}
-
-/** @param {string} program */
-function peer(program) {
-  return fileURLToPath(new URL(`peers/${program}.mjs`, import.meta.url))
-}
-
-/**
- * @param {string[]} command
- * @param {number} batches
- */
-async function converse([name, ...args], batches) {
-  // A group of its own, so that a stuck receiver goes with its sender.
-  const sender = spawn(name, args, { detached: true, stdio: ['pipe', 'pipe', 'pipe'] })
-  const killGroup = () => {
-    try {
-      if (sender.pid) process.kill(-sender.pid, 'SIGKILL')
-    } catch {
-      // Both have ended already.
-    }
-  }
-  let complaint = ''
-  sender.stderr.on('data', chunk => {
-    complaint += chunk
-  })
-  sender.stdin.on('error', () => {})
-  // Its receiver holds the same stdout, so without this a crash would look like a long silence.
-  sender.once('exit', code => code !== 0 && killGroup())
-  let timedOut = false
-  const timer = setTimeout(() => {
-    timedOut = true
-    killGroup()
-  }, TIMEOUT)
-  process.once('exit', killGroup)
-  const exited = new Promise((resolve, reject) => {
-    sender.once('error', reject)
-    sender.once('close', resolve)
-  })
-  // Awaited at the end; until then a sender that could not start shows as the end of its lines.
-  exited.catch(() => {})
-
-  try {
-    const all = await readBatches(sender, batches)
-    sender.stdin.end()
-    await exited
-    return all
-  } catch (error) {
-    if (complaint) throw new Error(reasonIn(complaint))
-    throw timedOut ? new Error(`no end after ${TIMEOUT} ms`) : error
-  } finally {
-    clearTimeout(timer)
-    process.off('exit', killGroup)
-    killGroup()
-    await exited.catch(() => {})
-  }
-}
-
-/**
- * Sends `go` for one batch after the other; gives what both ends said about each.
- * @param {import('node:child_process').ChildProcessWithoutNullStreams} sender
- * @param {number} count
- */
-async function readBatches(sender, count) {
+  const session = new Session(run, scenario, place, count)
+  /** @type {Batch[]} */
   const batches = []
-  let sent
-  let done
-  for await (const line of createInterface({ input: sender.stdout })) {
-    const said = JSON.parse(line)
-    if (said.event === 'sent') sent = said
-    else if (said.event === 'done') done = said
-    else if (said.event !== 'ready') throw new Error(`unexpected line: ${line}`)
-    if (said.event !== 'ready' && !(sent && done)) continue
-    if (sent && done) batches.push({ sent, done })
-    sent = done = undefined
-    if (batches.length === count) return batches
-    sender.stdin.write('go\n')
+  try {
+    await session.start()
+    while (batches.length < count) batches.push(await session.batch())
+    await session.end()
+  } finally {
+    await session.kill()
   }
-  throw new Error(`it ended after ${batches.length} batches`)
+  return { ...resultOf(batches, run, scenario), others: others() }
+}
+
+/** A sender and its receiver. */
+export class Session {
+  #sender
+  #lines
+  #killGroup
+  #exited
+  #stderr = ''
+
+  /**
+   * @param {Run} run
+   * @param {Scenario} scenario
+   * @param {Place} place
+   * @param {number} batches the most that it will be asked for
+   */
+  constructor(run, scenario, place, batches) {
+    const path = `${place.directory}/socket`
+    for (const name of [path, `${path}.back`]) rmSync(name, { force: true })
+    const [program, ...args] = commandOf(run, scenario, place, path, batches)
+    // A process group, so that a receiver that hangs can be killed together with its sender.
+    const sender = spawn(/** @type {string} */ (program), args, { detached: true, stdio: 'pipe' })
+    this.#sender = sender
+    this.#killGroup = () => {
+      try {
+        if (sender.pid) process.kill(-sender.pid, 'SIGKILL')
+      } catch {
+        // Both processes have ended.
+      }
+    }
+    process.once('exit', this.#killGroup)
+    sender.stderr.on('data', chunk => {
+      this.#stderr += chunk
+    })
+    sender.stdin.on('error', () => {})
+    // The receiver keeps the sender's stdout open, so its lines do not end when the sender crashes.
+    sender.once('exit', code => code !== 0 && this.#killGroup())
+    this.#exited = once(sender, 'close')
+    // A sender that cannot be started also ends its lines, which `#read` reports.
+    this.#exited.catch(() => {})
+    this.#lines = createInterface({ input: sender.stdout })[Symbol.asyncIterator]()
+  }
+
+  /** Waits until the receiver is ready. */
+  async start() {
+    const line = await this.#read()
+    if (line.event !== 'ready') throw new Error(`Expected 'ready', not ${JSON.stringify(line)}`)
+  }
+
+  /** Has the sender send one batch. @returns {Promise<Batch>} */
+  async batch() {
+    this.#sender.stdin.write('go\n')
+    let sent
+    let done
+    while (!sent || !done) {
+      const line = await this.#read()
+      if (line.event === 'sent') sent = line
+      else if (line.event === 'done') done = line
+      else throw new Error(`Expected 'sent' or 'done', not ${JSON.stringify(line)}`)
+    }
+    const wrong = done.wrong + (sent.wrong ?? 0)
+    if (wrong > 0) throw new Error(`${wrong} messages of a batch arrived wrong`)
+    return { sent, done }
+  }
+
+  /** Lets both processes end, which makes their CPU time known. */
+  async end() {
+    this.#sender.stdin.end()
+    await this.#exited
+  }
+
+  /** Kills what is left of both processes. */
+  async kill() {
+    process.off('exit', this.#killGroup)
+    this.#killGroup()
+    await this.#exited.catch(() => {})
+  }
+
+  async #read() {
+    let timedOut = false
+    const timer = setTimeout(() => {
+      timedOut = true
+      this.#killGroup()
+    }, TIMEOUT)
+    const { value, done } = await this.#lines.next()
+    clearTimeout(timer)
+    if (!done) return JSON.parse(value)
+    await this.#exited.catch(() => {})
+    if (this.#stderr) throw new Error(reasonIn(this.#stderr))
+    throw new Error(timedOut ? `No line in ${TIMEOUT} ms` : 'The sender ended early')
+  }
 }
 
 /**
- * The counted batch, if all that arrived was right and no descriptor stayed open.
- * @param {{ sent: any, done: any }[]} batches
+ * The result of the last batch, relative to the batches before it.
+ * @param {Batch[]} batches
+ * @param {Run} run
+ * @param {Scenario} scenario
+ * @returns {Omit<Result, 'others'>}
  */
-function judge(batches) {
-  for (const { sent, done } of batches) {
-    const wrong = done.wrong + (sent.wrong ?? 0)
-    if (wrong > 0) throw new Error(`${wrong} messages arrived wrong`)
-  }
-  const first = batches[0].done
-  const { sent, done } = batches[batches.length - 1]
-  if (done.open > first.open) throw new Error(`${done.open - first.open} descriptors stayed open`)
+export function resultOf(batches, run, scenario) {
+  const [first] = /** @type {[Batch]} */ (batches)
+  const { sent, done } = /** @type {Batch} */ (batches.at(-1))
+  const open = done.open - first.done.open
+  if (open > 0) throw new Error(`${open} descriptors stayed open`)
+  const before = batches.at(-2)
+  const cpu = before ? sent.cpu - before.sent.cpu + done.cpu - before.done.cpu : Number.NaN
+  const ns = Number(BigInt(sent.end ?? done.end) - BigInt(sent.start))
+  const size = run.size ?? scenario.size
+  // The end that measures its memory is the client or the server.
+  const measured = run.end === 'client' ? 'sent' : 'done'
+  const [last, start] = measured === 'sent' ? [sent, first.sent] : [done, first.done]
+  const added = run.count * (batches.length - 1)
   return {
-    took: Number(BigInt(sent.end ?? done.end) - BigInt(sent.start)),
+    rate: (run.count / ns) * 1e9,
+    cpu: (cpu * 1000) / run.count,
     p50: sent.p50,
     p99: sent.p99,
-    grown: done.resident - first.resident,
-    peak: Math.max(sent.peak, done.peak),
+    resident: (last.resident - start.resident) / added,
+    heap: (last.heap - start.heap) / added,
+    perMiB: (ns / size) * 2 ** 20,
+    peak: Math.max(sent.peak, done.peak) / size,
   }
 }
 
-/** The line of a stack that says what happened. @param {string} complaint */
-function reasonIn(complaint) {
-  const lines = complaint.split('\n').filter(line => line.trim() !== '')
+/**
+ * @param {Run} run
+ * @param {Scenario} scenario
+ * @param {Place} place
+ * @param {string} path
+ * @param {number} batches
+ * @returns {string[]}
+ */
+function commandOf(run, scenario, { node, floor, file, peers }, path, batches) {
+  const { work, size, fds } = scenario
+  const script = `${peers ?? fileURLToPath(new URL('peers', import.meta.url))}/${run.program}.mjs`
+  const floorSends = run.program === 'floor' || run.end === 'server'
+  const pinned = ONE_CORE.includes(work)
+  return [
+    ...(pinned ? ['taskset', '-c', lastCore()] : []),
+    ...(floorSends ? [floor] : [node, script]),
+    ...(run.end === 'server' ? [`node=${node}`, `receiver=${script}`] : []),
+    ...(run.end === 'client' ? [`receiver=${floor}`] : []),
+    ...['role=send', `work=${work}`, `topology=${run.topology}`, `how=${run.how ?? ''}`],
+    ...[`path=${path}`, `file=${file}`, `size=${run.size ?? size}`, `fds=${fds}`],
+    ...[`count=${run.count}`, `batches=${batches}`],
+  ]
+}
+
+/** Returns the line of a stack trace that has the error message. @param {string} stderr */
+function reasonIn(stderr) {
+  const lines = stderr.split('\n').filter(line => line.trim() !== '')
   return (lines.find(line => /^\s*(\w*Error\b|thread .*panicked)/.test(line)) ?? lines[0] ?? '')
     .trim()
     .replace(/^Error /, '')

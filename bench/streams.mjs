@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * Streams without descriptors. All contenders but child_process write the same bytes: messages behind
- * their length in four bytes. `raw` writes and reads as much at once as fdwire does.
+ * Streams without descriptors. All contenders except child_process write the same bytes: messages
+ * behind their length in four bytes. `raw` uses buffers of the same size as fdwire.
  */
 
 import { run } from './scenario.mjs'
@@ -10,6 +10,7 @@ import { run } from './scenario.mjs'
 export const streams = [
   {
     title: '64 B over a stream, one way',
+    group: 'streams',
     size: 64,
     fds: 0,
     work: 'oneway',
@@ -46,6 +47,7 @@ export const streams = [
   },
   {
     title: '1 KiB over a stream, one way',
+    group: 'streams',
     size: 1024,
     fds: 0,
     work: 'oneway',
@@ -77,6 +79,7 @@ export const streams = [
   },
   {
     title: '64 KiB over a stream, one way',
+    group: 'streams',
     size: 65_536,
     fds: 0,
     work: 'oneway',
@@ -100,6 +103,7 @@ export const streams = [
   },
   {
     title: '64 B over a stream, round trip on one core',
+    group: 'streams',
     size: 64,
     fds: 0,
     work: 'trips',
@@ -127,6 +131,7 @@ function lone() {
   const sizes = [1, 4, 16, 64]
   return {
     title: 'A lone message over a stream',
+    group: 'streams',
     size: 0,
     fds: 0,
     work: 'lone',
@@ -139,8 +144,8 @@ function lone() {
     ratios: [
       { of: 'fdwire text 64 MiB', most: 2.2 },
       { of: 'fdwire Buffer 64 MiB', most: 2.2 },
-      // Twice the time a byte is what more page faults and fewer cache hits may cost; what is not
-      // linear would show as four times or more.
+      // Page faults and cache misses may double the time for each byte; a cost that is not linear
+      // would show as four times or more.
       { of: 'fdwire text 64 MiB', to: 'fdwire text 16 MiB', most: 2 },
       { of: 'fdwire Buffer 64 MiB', to: 'fdwire Buffer 16 MiB', most: 2 },
       { of: 'fdwire text 64 MiB', to: 'best JS text 64 MiB' },

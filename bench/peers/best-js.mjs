@@ -1,13 +1,22 @@
 // @ts-check
 /**
- * The strongest thing that a JavaScript programmer can build on `node:net`: the `onread` option with
- * a receive buffer of one's own, frames found by hand, sends gathered by hand into one write.
+ * The fastest that JavaScript over `node:net` gets: the `onread` option with a receive buffer that is
+ * used again, hand-written framing, and messages that are gathered into one write.
  * `how`: `text`, `json`, `buffer`.
  */
 
 import { connect, createServer, Socket } from 'node:net'
 import { Incoming, Outgoing } from './best-js-wire.mjs'
-import { messages, onGo, options, say, sendBatch, startReceiver, Tally, Trips } from './common.mjs'
+import {
+  messages,
+  onGo,
+  options,
+  report,
+  sendBatch,
+  startReceiver,
+  Tally,
+  Trips,
+} from './common.mjs'
 
 if (options.receives) receive()
 else await send()
@@ -23,11 +32,11 @@ function receive() {
     }, options.how)
     outgoing = new Outgoing(withOwnBuffer(accepted, incoming), options.how)
   })
-  server.listen(options.path, () => say({ event: 'ready' }))
+  server.listen(options.path, () => report({ event: 'ready' }))
 }
 
 /**
- * What a server accepts can't be given `onread`, so a second Socket takes over its handle.
+ * Moves the handle of an accepted socket to a new Socket, because only the constructor takes `onread`.
  * @param {any} accepted
  * @param {Incoming} incoming
  */
@@ -65,7 +74,7 @@ async function trips() {
   const take = tally.taker()
   const incoming = new Incoming(message => {
     take(message)
-    trips.answered()
+    trips.end()
   }, options.how)
   const outgoing = new Outgoing(await connected(incoming), options.how)
   const trips = new Trips(index => void outgoing.send(ring[index]), tally)

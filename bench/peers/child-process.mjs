@@ -1,21 +1,30 @@
 // @ts-check
 /**
- * Node's own IPC: `process.send` with JSON, and with a handle, of which it takes one a message
- * (four descriptors are four messages). It can pass only what Node wraps: here a listening TCP
- * server, the fastest kind of those tried. `how`: `text` and `buffer` instead of values; a Buffer is
- * one in the advanced serialization only, for all else JSON is the faster one.
+ * Node's IPC, `process.send`. It takes one handle a message, so four descriptors are four messages,
+ * and only handles of Node's classes: here a listening TCP server, the fastest class of those tried.
+ * `how`: `text`, `buffer`, otherwise values. Buffers need the advanced serialization; for all others
+ * JSON is faster.
  */
 
 import { fstatSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { messages, onGo, options, say, sendBatch, startReceiver, Tally, Trips } from './common.mjs'
+import {
+  messages,
+  onGo,
+  options,
+  report,
+  sendBatch,
+  startReceiver,
+  Tally,
+  Trips,
+} from './common.mjs'
 
-/** Messages that may wait in the channel: without a limit its queue would hold the whole batch. */
+/** Most messages in flight: without a limit the channel would queue the whole batch. */
 const WINDOW = 256
 
 const serialization = options.how === 'buffer' ? 'advanced' : 'json'
 
-/** What `child.send` doesn't declare: the server's descriptor. @param {any} server */
+/** Returns the server's descriptor, which Node's types do not declare. @param {any} server */
 const fdOf = server => server._handle.fd
 
 if (options.receives) receive()
@@ -25,13 +34,13 @@ function receive() {
   const inode = process.argv.find(a => a.startsWith('inode='))?.slice('inode='.length)
   const tally = new Tally(Number(inode))
   take(process, tally, (value, handles) => {
-    if (options.trips) answer(value, handles)
+    if (options.trips) reply(value, handles)
   })
-  say({ event: 'ready' })
+  report({ event: 'ready' })
 }
 
 /** @param {any} value @param {any[]} handles */
-function answer(value, handles) {
+function reply(value, handles) {
   if (handles.length === 0) process.send?.(value)
   for (const handle of handles) process.send?.(value, handle, {}, () => handle.close())
 }
@@ -46,17 +55,17 @@ async function send() {
     const trips = new Trips(index => void receiver.send(ring[index], server), tally)
     take(receiver, tally, (_, handles) => {
       for (const handle of handles) handle.close()
-      trips.answered()
+      trips.end()
     })
     await onGo(receiver, () => trips.run())
     return
   }
 
-  let underWay = 0
+  let inFlight = 0
   /** @type {(() => void) | undefined} */
   let waiting
-  const gone = () => {
-    if (--underWay > WINDOW / 2 || !waiting) return
+  const sent = () => {
+    if (--inFlight > WINDOW / 2 || !waiting) return
     const resume = waiting
     waiting = undefined
     resume()
@@ -64,9 +73,9 @@ async function send() {
   const times = Math.max(1, options.fds)
   await onGo(receiver, () =>
     sendBatch((index, resume) => {
-      for (let i = 0; i < times; i++) receiver.send(ring[index], server, {}, gone)
-      underWay += times
-      if (underWay < WINDOW) return true
+      for (let i = 0; i < times; i++) receiver.send(ring[index], server, {}, sent)
+      inFlight += times
+      if (inFlight < WINDOW) return true
       waiting = resume
       return false
     }),
@@ -74,7 +83,7 @@ async function send() {
 }
 
 /**
- * Gathers the handles of a message, which come one by one.
+ * Collects the handles of a message, which arrive one by one.
  * @param {any} from
  * @param {Tally} tally
  * @param {(value: any, handles: any[]) => void} then

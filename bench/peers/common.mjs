@@ -1,19 +1,20 @@
 // @ts-check
 /**
- * What every peer of the benchmark shares: its arguments, the ring of messages, the comparison of
- * what arrives, and the conversation with the runner.
+ * What all peers of the benchmark share: the arguments, the ring of messages, the check of what
+ * arrives, and the conversation with the runner.
  *
- * The runner starts a sender, the sender starts its receiver, which shares the sender's stdout.
- * Both write lines of JSON there:
+ * The runner starts a sender. The sender starts its receiver, which shares the sender's stdout. Both
+ * write lines of JSON there:
  *
- *     receiver  {"event":"ready"}                      it can be sent to
- *     sender    {"event":"sent","start":"<ns>"}        once a batch, with p50 and p99 for trips
- *     receiver  {"event":"done","end":"<ns>",…}        once a batch, when the last message is there
+ *     receiver  {"event":"ready"}                          it is ready to receive
+ *     sender    {"event":"sent","start":"<ns>","cpu":…}    once a batch; p50 and p99 for round trips
+ *     receiver  {"event":"done","end":"<ns>","cpu":…,…}    once a batch, after the last message
  *
- * Where the batch ends with the sender (it waits for echoes) its line has an `end` as well.
+ * `cpu` is the CPU time that the process has used so far, in µs. If the batch ends with the sender,
+ * which waits for replies, the sender's line has an `end` as well.
  *
- * For each line on its stdin the sender sends one batch. Times are CLOCK_MONOTONIC in ns, which is
- * the same in both processes. `floor/src/main.rs` speaks this too.
+ * The sender sends one batch for each line on its stdin. Times are CLOCK_MONOTONIC in ns, which is
+ * the same clock in both processes. `floor/src/main.rs` implements the same conversation.
  */
 
 import { spawn } from 'node:child_process'
@@ -21,26 +22,26 @@ import { closeSync, fstatSync, openSync, readdirSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { isLone, makeLone, peak, startPeak } from './lone.mjs'
 
-/** How many different messages there are; they are sent in a circle. */
+/** Number of different messages, which are sent in a circle. */
 const RING = 64
 
-/** The one message that is not ASCII, so that nothing is decoded as latin1 by luck. */
+/** Index of the one message that is not ASCII, so that a decoder for latin1 fails. */
 const NON_ASCII = 7
 
-/** Every how many messages the descriptors are looked at (their number: always). */
+/** The descriptors of every 64th message are checked with fstat; their number is always checked. */
 const SAMPLE = 64
 
 /**
- * Every how many messages bytes and large texts are compared whole: doing that costs as much as
- * receiving them. It shares no factor with RING, so that each place of it has its turn. Of all others the
- * length and some places are compared.
+ * Every 15th message is compared whole if it is a Buffer or a large text, because that costs as much
+ * as receiving it. 15 and RING have no common factor, so each message of the ring gets its turn. Of
+ * all other Buffers and large texts the length and some places are compared.
  */
 const WHOLE = 15
 
-/** A text is large from this length on (bytes). */
+/** Length from which a text is large (bytes). */
 const LARGE = 4096
 
-/** Where the two digits of the number stand in a text. */
+/** Offset of the two digits of the sequence number in a text. */
 const SEQ = 7
 
 const given = new Map(
@@ -53,23 +54,21 @@ const given = new Map(
 /** @param {string} key */
 function text(key) {
   const value = given.get(key)
-  if (value === undefined) throw new Error(`${key}= is missing`)
+  if (value === undefined) throw new Error(`Argument ${key}= is missing`)
   return value
 }
 
 export const options = {
   receives: text('role') === 'receive',
-  /** `oneway`, or what else a scenario measures: see `scenarios.mjs`. */
+  /** What a batch does: see `Work` in `scenario.mjs`. */
   work: text('work'),
-  /** Round trips instead of one way. */
+  /** Whether a batch is round trips. */
   trips: text('work') === 'trips',
-  /** An inherited socketpair instead of a path. */
+  /** Whether the two processes share an inherited socketpair. */
   pair: ['pair', 'seqpacket'].includes(text('topology')),
-  /** With the borders of datagrams, but connected. */
   seqpacket: text('topology') === 'seqpacket',
-  /** A stream to a path instead of datagrams. */
   stream: text('topology') === 'stream',
-  /** What is sent and how, for peers with more than one way: `buffer`, `text`, `json`, `all`, … */
+  /** What is sent or called, for programs that have several ways: `buffer`, `text`, `json`, `all`, … */
   how: given.get('how') ?? '',
   path: text('path'),
   /** The file whose descriptor is passed. */
@@ -80,13 +79,15 @@ export const options = {
   fds: Number(text('fds')),
   /** Messages of a batch. */
   count: Number(text('count')),
+  /** The program that receives instead of this one. */
+  receiver: given.get('receiver'),
 }
 
 /** @typedef {{ seq: number, fds: number, name: string }} Value */
 
 const lone = options.work === 'lone'
 
-/** JSON texts of exactly `size` bytes, the same as `ring` in `floor/src/messages.rs`. */
+/** Values whose JSON has exactly `size` bytes, the same as `ring` in `floor/src/messages.rs`. */
 export const values = Array.from({ length: lone ? 0 : RING }, (_, i) => {
   const value = { seq: 10 + i, fds: options.fds, name: i === NON_ASCII ? 'ü☃' : '' }
   const missing = options.size - Buffer.byteLength(JSON.stringify(value))
@@ -96,12 +97,12 @@ export const values = Array.from({ length: lone ? 0 : RING }, (_, i) => {
 export const texts = values.map(value => JSON.stringify(value))
 export const buffers = texts.map(json => Buffer.from(json))
 
-/** Opens the file that is passed, once for each descriptor of a message. */
+/** Opens the file that is passed once for each descriptor of a message. */
 export function openFds() {
   return Array.from({ length: options.fds }, () => openSync(options.file, 'r'))
 }
 
-/** The inode that a passed descriptor must have. */
+/** Returns the inode of the file that is passed. */
 export function inodeOfFile() {
   const fd = openSync(options.file, 'r')
   const { ino } = fstatSync(fd)
@@ -109,13 +110,19 @@ export function inodeOfFile() {
   return ino
 }
 
-/** @param {object} line */
-export function say(line) {
-  if (lone && 'event' in line && line.event === 'ready') startPeak()
+/**
+ * Writes a line for the runner; lines about a batch get the CPU time of this process.
+ * @param {{ event: 'ready' | 'sent' | 'done', [field: string]: unknown }} line
+ */
+export function report(line) {
+  if (line.event !== 'ready') {
+    const { user, system } = process.cpuUsage()
+    line = { cpu: user + system, ...line }
+  } else if (lone) startPeak()
   process.stdout.write(`${JSON.stringify(line)}\n`)
 }
 
-/** The ring in the form that `how` says, or the lone message. @returns {any[]} */
+/** Returns the messages to send, in the form that `how` names. @returns {any[]} */
 export function messages() {
   if (lone) {
     startPeak()
@@ -124,13 +131,13 @@ export function messages() {
   return { text: texts, buffer: buffers }[options.how] ?? values
 }
 
-/** Compares what arrives with what must have been sent, and says when a batch is complete. */
+/** Compares the messages that arrive with those that were sent, and reports the end of a batch. */
 export class Tally {
   #inode
   #taken = 0
   #wrong = 0
 
-  /** @param {number} inode of every passed descriptor */
+  /** @param {number} inode of the file that is passed */
   constructor(inode = options.fds > 0 ? inodeOfFile() : 0) {
     this.#inode = inode
   }
@@ -168,7 +175,7 @@ export class Tally {
     this.#count(right)
   }
 
-  /** The one of the three above that `how` asks for. @returns {(message: any) => void} */
+  /** Returns the method that takes the messages that `how` names. @returns {(message: any) => void} */
   taker() {
     if (lone) return message => this.#takeLone(message)
     if (options.how === 'text') return text => this.takeText(text)
@@ -177,7 +184,8 @@ export class Tally {
   }
 
   /**
-   * Before the value that they came with. Whoever received them closes them.
+   * Checks the descriptors of a message; call it before the method that takes the message. The
+   * caller closes the descriptors.
    * @param {number} length
    * @param {(index: number) => number} get
    */
@@ -187,15 +195,15 @@ export class Tally {
     for (let i = 0; i < length; i++) if (fstatSync(get(i)).ino !== this.#inode) this.#wrong++
   }
 
-  /** What a sender of round trips has counted so far. */
+  /** Wrong messages so far, for a sender of round trips. */
   get wrong() {
     return this.#wrong
   }
 
-  /** Looks at the message only after the clock and the memory. @param {any} message */
+  /** Reads clock and memory before it compares the message. @param {any} message */
   #takeLone(message) {
-    const said = { event: 'done', end: String(process.hrtime.bigint()), peak: peak(), open: 0 }
-    say({ ...said, wrong: isLone(message, options.size) ? 0 : 1 })
+    const measured = { end: String(process.hrtime.bigint()), peak: peak(), open: 0 }
+    report({ event: 'done', ...measured, wrong: isLone(message, options.size) ? 0 : 1 })
   }
 
   /** @param {boolean} right */
@@ -203,13 +211,13 @@ export class Tally {
     if (!right) this.#wrong++
     if (++this.#taken < options.count || !options.receives) return
     const end = String(process.hrtime.bigint())
-    // A descriptor that is received and not closed shows as a number that grows.
+    // Descriptors that were received and not closed make this number grow.
     const open = readdirSync('/proc/self/fd').length
-    say({ event: 'done', end, wrong: this.#wrong, open })
+    report({ event: 'done', end, wrong: this.#wrong, open })
     this.restart()
   }
 
-  /** Every batch begins at the ring's first message. */
+  /** Starts a batch, at the first message of the ring. */
   restart() {
     this.#taken = 0
     this.#wrong = 0
@@ -217,15 +225,16 @@ export class Tally {
 }
 
 /**
- * Starts this program's receiver, with what it shall have beside stdin and stdout.
- * @param {import('node:child_process').StdioOptions & any[]} more
+ * Starts the receiver: this program again, or `options.receiver`.
+ * @param {import('node:child_process').StdioOptions & any[]} more its descriptors behind stderr
  * @param {string[]} extra arguments
- * @param {'json' | 'advanced'} serialization of an `ipc` among them
+ * @param {'json' | 'advanced'} serialization of an `ipc` among `more`
  */
 export function startReceiver(more = [], extra = [], serialization = 'json') {
   const script = /** @type {string} */ (process.argv[1])
   const own = process.argv.slice(2).map(a => (a === 'role=send' ? 'role=receive' : a))
-  const receiver = spawn(process.execPath, [script, ...own, ...extra], {
+  const [program, ...first] = options.receiver ? [options.receiver] : [process.execPath, script]
+  const receiver = spawn(program, [...first, ...own, ...extra], {
     stdio: ['ignore', 'inherit', 'inherit', ...more],
     serialization,
   })
@@ -234,19 +243,20 @@ export function startReceiver(more = [], extra = [], serialization = 'json') {
 }
 
 /**
- * Calls `batch` for each line on stdin; at its end the sender stops its receiver and is done.
- * @param {import('node:child_process').ChildProcess} receiver
+ * Calls `batch` for each line on stdin, then stops the receiver and exits.
+ * @param {import('node:child_process').ChildProcess | undefined} receiver
  * @param {() => void | Promise<void>} batch
  */
 export async function onGo(receiver, batch) {
   for await (const _ of createInterface({ input: process.stdin })) await batch()
+  if (!receiver) process.exit(0)
   receiver.once('exit', () => process.exit(0))
   receiver.kill()
 }
 
 /**
- * Sends a batch as fast as `next` says; `next` returns false when it wants to be resumed, by
- * calling what it is given.
+ * Sends a batch. `next` sends one message; if it returns false, it calls `resume` later, when the next
+ * message may be sent.
  * @param {(index: number, resume: () => void) => boolean} next
  */
 export function sendBatch(next) {
@@ -256,7 +266,7 @@ export function sendBatch(next) {
       let sent = 0
       const go = () => {
         while (sent < options.count) if (!next(sent++ % RING, go)) return
-        say({ event: 'sent', start, ...(lone ? { peak: peak() } : {}) })
+        report({ event: 'sent', start, ...(lone ? { peak: peak() } : {}) })
         resolve()
       }
       go()
@@ -264,7 +274,7 @@ export function sendBatch(next) {
   )
 }
 
-/** Round trips one after the other, each timed. */
+/** Round trips, one after the other, each of which is timed. */
 export class Trips {
   #took = new Float64Array(options.count)
   #done = 0
@@ -283,7 +293,7 @@ export class Trips {
     this.tally = tally
   }
 
-  /** One batch. */
+  /** Runs one batch. */
   run() {
     this.tally.restart()
     this.#done = 0
@@ -296,12 +306,12 @@ export class Trips {
     )
   }
 
-  /** The answer is here (and has been given to the tally). */
-  answered() {
+  /** Ends a round trip, after the tally has taken the reply. */
+  end() {
     this.#took[this.#done++] = performance.now() - this.#before
     if (this.#done < options.count) return this.#next()
     const sorted = this.#took.slice().sort()
-    say({
+    report({
       event: 'sent',
       start: this.#start,
       p50: Math.round(sorted[options.count >> 1] * 1e6),

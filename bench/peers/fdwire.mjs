@@ -1,5 +1,5 @@
 // @ts-check
-/** fdwire; `how` says what is sent: `buffer`, `text`, `json`, `all` (sendAll), `request`. */
+/** fdwire. `how`: `buffer`, `text` or `json` by `send`, `all` by `sendAll`, `request`. */
 
 import { adopt, bind, connect, listen, pair } from 'fdwire'
 import {
@@ -7,7 +7,7 @@ import {
   onGo,
   openFds,
   options,
-  say,
+  report,
   sendBatch,
   startReceiver,
   Tally,
@@ -37,18 +37,18 @@ async function receive() {
   const tally = new Tally()
   if (options.stream) {
     const listener = await listen(options.path, protocol)
-    listener.on('connection', channel => answer(channel, tally, fds => ({ fds })))
-  } else if (options.pair) answer(adopt(3, protocol), tally, fds => ({ fds }))
-  else answer(await bind(options.path, protocol), tally, (fds, from) => ({ fds, to: from }))
-  say({ event: 'ready' })
+    listener.on('connection', channel => reply(channel, tally, fds => ({ fds })))
+  } else if (options.pair) reply(adopt(3, protocol), tally, fds => ({ fds }))
+  else reply(await bind(options.path, protocol), tally, (fds, from) => ({ fds, to: from }))
+  report({ event: 'ready' })
 }
 
 /**
  * @param {Channel} channel
  * @param {Tally} tally
- * @param {(fds: FdSet, from: any) => object} back options of an answer
+ * @param {(fds: FdSet, from: any) => object} back returns the options of a reply
  */
-function answer(channel, tally, back) {
+function reply(channel, tally, back) {
   take(channel, tally, (value, fds, from) => {
     if (options.trips) channel.send(value, back(fds, from))
   })
@@ -56,10 +56,10 @@ function answer(channel, tally, back) {
 
 async function send() {
   const [ours, theirs] = options.pair ? pair(protocol) : []
-  // The child has its copy when spawn returns; ours would keep the pair's other end open.
+  // The child has its copy when spawn returns; ours would keep that end of the pair open.
   const receiver = startReceiver(theirs ? [theirs.fd] : [])
   theirs?.destroy()
-  /** Connected when the first line says that the receiver has bound its path. @type {Channel} */
+  /** Connected by the first batch, when the receiver has bound its path. @type {Channel} */
   let channel = ours
   const prepare = options.trips ? trips : options.how === 'all' ? sendAll : sendOne
   /** @type {(() => Promise<void>) | undefined} */
@@ -75,7 +75,7 @@ async function send() {
 function sendOne(channel) {
   const fds = openFds()
   const ring = messages()
-  // Most messages carry no options at all, so neither do these where they have no descriptors.
+  // Most calls of `send` have no options, so neither has this one if there are no descriptors.
   const more = fds.length > 0 ? { fds } : undefined
   /** @param {number} index */
   const one = index => channel.send(ring[index], more)
@@ -83,7 +83,7 @@ function sendOne(channel) {
 }
 
 /**
- * One turn of the ring at a time, so a batch must be a multiple of it.
+ * Sends the whole ring in one call, so the length of a batch must be a multiple of it.
  * @param {Channel} channel
  */
 function sendAll(channel) {
@@ -103,16 +103,16 @@ function trips(channel) {
   const tally = new Tally()
   if (options.how === 'request') {
     const trips = new Trips(async index => {
-      const reply = await channel.request(ring[index], more)
-      tally.takeFds(reply.fds.length, i => reply.fds.get(i))
-      tally.takeValue(reply.value)
-      reply.fds.close()
-      trips.answered()
+      const { value, fds } = await channel.request(ring[index], more)
+      tally.takeFds(fds.length, i => fds.get(i))
+      tally.takeValue(value)
+      fds.close()
+      trips.end()
     }, tally)
     return () => trips.run()
   }
   const trips = new Trips(index => channel.send(ring[index], more), tally)
-  take(channel, tally, () => trips.answered())
+  take(channel, tally, () => trips.end())
   return () => trips.run()
 }
 

@@ -1,34 +1,34 @@
 // @ts-check
 /**
- * One large message in processes that have sent none before: how much memory it takes at its peak.
- * It is ASCII, since V8 keeps a string with anything beyond latin1 in twice its bytes, whoever made it.
+ * The peak memory of one large message in processes that have sent no message before. The message is
+ * ASCII, because V8 stores a string with any character beyond latin1 in two bytes a character.
  */
 
 import { readFileSync, writeFileSync } from 'node:fs'
 
-/** What the message repeats; a prime number of bytes, so that no two pages of it are the same. */
+/** The message repeats this; its length is prime, so that all pages of the message differ. */
 const PATTERN = Array.from({ length: 4093 }, (_, i) =>
   String.fromCharCode(97 + ((i * i) % 26)),
 ).join('')
 const BYTES = Buffer.from(PATTERN)
 
-/** Bytes that were resident when `startPeak` was called. */
+/** Resident bytes when `startPeak` was called. */
 let base = 0
 
-/** From here on the peak counts. */
+/** Starts to measure the peak. */
 export function startPeak() {
-  // The kernel's way to forget the peak so far; see proc_pid_clear_refs(5).
+  // This resets VmHWM; see proc_pid_clear_refs(5).
   writeFileSync('/proc/self/clear_refs', '5')
   base = inStatus('VmRSS')
 }
 
-/** Resident bytes at the peak beyond those at the start. */
+/** Returns the peak of resident bytes since `startPeak`, beyond those at its call. */
 export function peak() {
   return inStatus('VmHWM') - base
 }
 
 /**
- * Made without garbage of its size, which would count as well.
+ * Returns the message. Making it leaves no garbage of its size, which would add to the peak.
  * @param {number} size bytes
  * @param {string} how `text` or `buffer`
  * @returns {any}
@@ -36,7 +36,7 @@ export function peak() {
 export function makeLone(size, how) {
   if (how === 'buffer') return Buffer.alloc(size, BYTES)
   const text = PATTERN.repeat(Math.floor(size / PATTERN.length)) + PATTERN.slice(0, size % 4093)
-  // A string that was put together becomes flat when somebody looks at it.
+  // Reading a character makes V8 flatten the concatenated string.
   text.charCodeAt(0)
   return text
 }
@@ -58,7 +58,7 @@ export function isLone(message, size) {
   return true
 }
 
-/** @param {string} key of a number of kB */
+/** Returns a field of `/proc/self/status` in bytes. @param {string} key of a field in kB */
 function inStatus(key) {
   const status = readFileSync('/proc/self/status', 'utf8')
   return Number(new RegExp(`^${key}:\\s*(\\d+) kB$`, 'm').exec(status)?.[1]) * 1024

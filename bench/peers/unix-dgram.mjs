@@ -1,13 +1,22 @@
 // @ts-check
-/** npm `unix-dgram`: Buffers over a path (it can't take an inherited descriptor). */
+/** npm `unix-dgram`: Buffers over a path; it does not take an inherited descriptor. */
 
 import { createRequire } from 'node:module'
-import { buffers, onGo, options, say, sendBatch, startReceiver, Tally, Trips } from './common.mjs'
+import {
+  buffers,
+  onGo,
+  options,
+  report,
+  sendBatch,
+  startReceiver,
+  Tally,
+  Trips,
+} from './common.mjs'
 
 const require = createRequire(new URL('../npm/package.json', import.meta.url))
 const { createSocket } = require('unix-dgram')
 
-/** Not EAGAIN but its own name for it: the message was not sent, `writable` follows. */
+/** The code that it has in place of EAGAIN: the message was not sent, and `writable` follows. */
 const CONGESTION = 1
 
 if (options.receives) receive()
@@ -23,7 +32,7 @@ function receive() {
     },
   )
   socket.bind(options.path)
-  say({ event: 'ready' })
+  report({ event: 'ready' })
 }
 
 async function send() {
@@ -32,9 +41,9 @@ async function send() {
   const trips = new Trips(index => socket.send(buffers[index]), tally)
   const socket = createSocket('unix_dgram', (/** @type {Buffer} */ message) => {
     tally.takeBuffer(message)
-    trips.answered()
+    trips.end()
   })
-  // It does no autobind: a name for the way back.
+  // It does not autobind, so the replies need this name.
   socket.bind(`${options.path}.back`)
 
   /** @param {number} index @param {() => void} resume */

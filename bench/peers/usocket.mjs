@@ -2,19 +2,28 @@
 /**
  * npm `usocket`: JSON with descriptors over a stream.
  *
- * It loses the descriptors of a write that the kernel refuses with EAGAIN (index.js calls `_write`
- * again without them), so no more than a window of messages is under way: the receiver answers
- * every half window with a byte.
+ * It loses the descriptors of a write that fails with EAGAIN, because its index.js calls `_write` again
+ * without them. So a window limits the messages in flight: the receiver acknowledges every half
+ * window with a byte.
  */
 
 import { closeSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { onGo, openFds, options, say, sendBatch, startReceiver, Tally, values } from './common.mjs'
+import {
+  onGo,
+  openFds,
+  options,
+  report,
+  sendBatch,
+  startReceiver,
+  Tally,
+  values,
+} from './common.mjs'
 
 const require = createRequire(new URL('../npm/package.json', import.meta.url))
 const { USocket, UServer } = require('usocket')
 
-/** Messages: what fits into the send buffer of 212,992 bytes with the kernel's own share. */
+/** Messages that fit into the send buffer of 212,992 bytes, with the kernel's overhead. */
 const WINDOW = 128
 
 if (options.receives) receive()
@@ -25,8 +34,7 @@ function receive() {
   const server = new UServer()
   server.on('connection', (/** @type {any} */ socket) => {
     let taken = 0
-    // Not 'data' and 'fds': descriptors that nobody reads this way gather in an array which is
-    // copied for each message.
+    // With 'data' and 'fds', descriptors collect in an array that is copied for each message.
     socket.on('readable', () => {
       for (;;) {
         const message = socket.read(options.size, options.fds)
@@ -38,7 +46,7 @@ function receive() {
       }
     })
   })
-  server.on('listening', () => say({ event: 'ready' }))
+  server.on('listening', () => report({ event: 'ready' }))
   server.listen(options.path)
 }
 
@@ -46,12 +54,12 @@ async function send() {
   const receiver = startReceiver()
   const fds = openFds()
   const socket = new USocket()
-  let underWay = 0
+  let inFlight = 0
   /** @type {(() => void) | undefined} */
   let waiting
-  /** @param {Buffer} answers */
-  const answered = answers => {
-    underWay -= (answers.length * WINDOW) / 2
+  /** @param {Buffer} acknowledgements */
+  const acknowledge = acknowledgements => {
+    inFlight -= (acknowledgements.length * WINDOW) / 2
     const resume = waiting
     waiting = undefined
     resume?.()
@@ -60,13 +68,13 @@ async function send() {
   await onGo(receiver, async () => {
     if (!connected) {
       await new Promise(resolve => socket.connect(options.path, () => resolve(null)))
-      // Not before: a socket that is asked for data while it isn't connected never reads any.
-      socket.on('data', answered)
+      // A socket that gets this listener before it is connected never reads.
+      socket.on('data', acknowledge)
       connected = true
     }
     await sendBatch((index, resume) => {
       socket.write({ data: Buffer.from(JSON.stringify(values[index])), fds })
-      if (++underWay < WINDOW) return true
+      if (++inFlight < WINDOW) return true
       waiting = resume
       return false
     })

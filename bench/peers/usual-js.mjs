@@ -1,11 +1,11 @@
 // @ts-check
 /**
- * What people usually write: a Buffer and a write for each message, and on the other side what has
- * come so far in a Buffer that grows by each chunk. `how`: `text`, `json`, `buffer`.
+ * The usual code over `node:net`: a Buffer and a write for each message, and in the receiver a Buffer
+ * that each chunk is appended to. `how`: `text`, `json`, `buffer`.
  */
 
 import { connect, createServer } from 'node:net'
-import { messages, onGo, options, say, sendBatch, startReceiver, Tally } from './common.mjs'
+import { messages, onGo, options, report, sendBatch, startReceiver, Tally } from './common.mjs'
 
 /** Bytes of the length in front of each message. */
 const HEAD = 4
@@ -27,7 +27,7 @@ function receive() {
       }
     })
   })
-  server.listen(options.path, () => say({ event: 'ready' }))
+  server.listen(options.path, () => report({ event: 'ready' }))
 }
 
 async function send() {

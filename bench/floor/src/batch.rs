@@ -7,10 +7,11 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::Outcome;
 use crate::link::Transport;
 
-/// Every how many messages the descriptors are looked at (bytes and numbers are compared always).
+/// The descriptors of every 64th message are checked with `fstat`; bytes and the number of
+/// descriptors are always checked.
 const SAMPLE: usize = 64;
 
-/// Compares what arrives with what must have been sent.
+/// Compares the messages that arrive with those that were sent.
 pub(crate) struct Tally<'ring> {
     ring: &'ring [Vec<u8>],
     fds: usize,
@@ -41,17 +42,49 @@ impl<'ring> Tally<'ring> {
         self.wrong
     }
 
-    /// Says that a batch is complete, and starts the next one.
-    pub(crate) fn report(&mut self, end: u64) -> Outcome<()> {
-        let open = read_dir("/proc/self/fd")?.count();
-        println!(r#"{{"event":"done","end":"{end}","wrong":{},"open":{open}}}"#, self.wrong);
+    /// Reports that a batch has ended, and starts the next one. `kept` descriptors stay open on
+    /// purpose.
+    pub(crate) fn report(&mut self, end: u64, kept: usize) -> Outcome<()> {
+        let open = read_dir("/proc/self/fd")?.count() - kept;
+        let (cpu, wrong) = (cpu_us(), self.wrong);
+        println!(r#"{{"event":"done","end":"{end}","cpu":{cpu},"wrong":{wrong},"open":{open}}}"#);
         self.taken = 0;
         self.wrong = 0;
         Ok(())
     }
 }
 
-/// Round trips one after the other, each timed.
+/// The times of a batch of round trips.
+pub(crate) struct Trips {
+    start: u64,
+    took: Vec<u64>,
+}
+
+impl Trips {
+    pub(crate) fn new(count: usize) -> Self {
+        Self { took: Vec::with_capacity(count), start: monotonic_ns() }
+    }
+
+    /// Times one round trip.
+    pub(crate) fn time<T>(&mut self, trip: impl FnOnce() -> T) -> T {
+        let before = monotonic_ns();
+        let result = trip();
+        self.took.push(monotonic_ns() - before);
+        result
+    }
+
+    /// Reports the batch, of which `wrong` replies were wrong.
+    pub(crate) fn report(mut self, wrong: usize) {
+        self.took.sort_unstable();
+        let (start, cpu, count) = (self.start, cpu_us(), self.took.len());
+        let (p50, p99) = (self.took[count / 2], self.took[count * 99 / 100]);
+        println!(
+            r#"{{"event":"sent","start":"{start}","cpu":{cpu},"p50":{p50},"p99":{p99},"wrong":{wrong}}}"#
+        );
+    }
+}
+
+/// Makes a batch of round trips, one after the other.
 pub(crate) fn trips(
     link: &mut impl Transport,
     ring: &[Vec<u8>],
@@ -59,30 +92,29 @@ pub(crate) fn trips(
     count: usize,
     tally: &mut Tally<'_>,
 ) -> Outcome<()> {
-    let mut took = Vec::with_capacity(count);
     let mut back = Vec::with_capacity(fds.len());
-    let start = monotonic_ns();
-    for i in 0..count {
-        let before = monotonic_ns();
-        link.send(&ring[i % ring.len()], fds, None)?;
-        link.flush()?;
-        let (bytes, _) = link.receive(&mut back)?;
-        took.push(monotonic_ns() - before);
+    let mut trips = Trips::new(count);
+    for message in ring.iter().cycle().take(count) {
+        let (bytes, _) = trips.time(|| {
+            link.send(message, fds, None)?;
+            link.flush()?;
+            link.receive(&mut back)
+        })?;
         tally.take(bytes, &back)?;
         back.clear();
     }
-    took.sort_unstable();
-    println!(
-        r#"{{"event":"sent","start":"{start}","p50":{},"p99":{},"wrong":{}}}"#,
-        took[count / 2],
-        took[count * 99 / 100],
-        tally.wrong()
-    );
+    trips.report(tally.wrong());
     Ok(())
 }
 
-/// The clock of `process.hrtime`, so that both ends may be of different languages.
+/// The clock of `process.hrtime`, so that the other end can be a Node process (ns).
 pub(crate) fn monotonic_ns() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
     now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
+}
+
+/// The CPU time that this process has used (µs).
+pub(crate) fn cpu_us() -> u64 {
+    let used = clock_gettime(ClockId::ProcessCPUTime);
+    used.tv_sec.cast_unsigned() * 1_000_000 + used.tv_nsec.cast_unsigned() / 1_000
 }

@@ -1,18 +1,78 @@
-//! Many connections to one server: the client, whoever the server is, so that the server alone
-//! makes the difference; and the server that the floor itself is.
+//! Batches of connections: as client of any server, as server of any client, and as both.
 
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 
 use crate::Outcome;
-use crate::batch::{Tally, monotonic_ns};
+use crate::batch::{Tally, Trips, cpu_us, monotonic_ns};
 use crate::options::{Options, Work};
 use crate::stream::{HEAD, listening};
 
-/// Opens a batch of connections and says something on each, then waits for all the echoes. Those of
-/// `work=idle` stay open in `kept`.
-pub(crate) fn open(options: &Options, ring: &[Vec<u8>], kept: &mut Vec<UnixStream>) -> Outcome<()> {
+/// Sends a batch for each `go`.
+pub(crate) fn send_batches(
+    options: &Options,
+    ring: &[Vec<u8>],
+    mut go: impl FnMut() -> Outcome<bool>,
+) -> Outcome<()> {
     let frames: Vec<Vec<u8>> = ring.iter().map(|message| framed(message)).collect();
+    let mut kept = Vec::new();
+    loop {
+        match options.work {
+            Work::Pairs => create_pairs(options)?,
+            Work::Connect => connect_each(options, &frames)?,
+            Work::Close => close_each(options)?,
+            _ => open_all(options, &frames, &mut kept)?,
+        }
+        if !go()? {
+            return Ok(());
+        }
+    }
+}
+
+/// Creates connected pairs and closes them. The only process is this one, so it reports both ends
+/// of the batch.
+fn create_pairs(options: &Options) -> Outcome<()> {
+    let start = monotonic_ns();
+    for _ in 0..options.count {
+        drop(UnixStream::pair()?);
+    }
+    let end = monotonic_ns();
+    println!(r#"{{"event":"sent","start":"{start}","cpu":{}}}"#, cpu_us());
+    println!(r#"{{"event":"done","end":"{end}","cpu":0,"wrong":0,"open":0}}"#);
+    Ok(())
+}
+
+/// Connects, sends a message and receives its reply, one connection after the other.
+fn connect_each(options: &Options, frames: &[Vec<u8>]) -> Outcome<()> {
+    let mut echo = vec![0; HEAD + options.size];
+    let mut wrong = 0;
+    let mut trips = Trips::new(options.count);
+    for frame in frames.iter().cycle().take(options.count) {
+        trips.time(|| -> Outcome<()> {
+            let mut one = UnixStream::connect(&options.path)?;
+            one.write_all(frame)?;
+            one.read_exact(&mut echo)?;
+            Ok(())
+        })?;
+        wrong += usize::from(echo != *frame);
+    }
+    trips.report(wrong);
+    Ok(())
+}
+
+/// Connects and closes, one connection after the other.
+fn close_each(options: &Options) -> Outcome<()> {
+    let start = monotonic_ns();
+    for _ in 0..options.count {
+        drop(UnixStream::connect(&options.path)?);
+    }
+    println!(r#"{{"event":"sent","start":"{start}","cpu":{}}}"#, cpu_us());
+    Ok(())
+}
+
+/// Opens all connections of a batch and sends a message on each, then receives all replies. Those
+/// of `work=idle` stay open in `kept`.
+fn open_all(options: &Options, frames: &[Vec<u8>], kept: &mut Vec<UnixStream>) -> Outcome<()> {
     let mut opened = Vec::with_capacity(options.count);
     let start = monotonic_ns();
     for frame in frames.iter().cycle().take(options.count) {
@@ -27,37 +87,53 @@ pub(crate) fn open(options: &Options, ring: &[Vec<u8>], kept: &mut Vec<UnixStrea
         wrong += usize::from(echo != *frame);
     }
     let end = monotonic_ns();
-    println!(r#"{{"event":"sent","start":"{start}","end":"{end}","wrong":{wrong}}}"#);
+    let cpu = cpu_us();
+    println!(r#"{{"event":"sent","start":"{start}","end":"{end}","cpu":{cpu},"wrong":{wrong}}}"#);
     if options.work == Work::Idle {
         kept.append(&mut opened);
     }
     Ok(())
 }
 
-/// Accepts one connection after the other and echoes its message; a batch is over when the peer has
-/// closed them all.
+/// Accepts one connection after the other and echoes its message. A batch is over when the client
+/// has closed all its connections; with `work=idle`, when the last message was echoed.
 pub(crate) fn serve(options: &Options, tally: &mut Tally<'_>) -> Outcome<()> {
     let listener = UnixListener::from(listening(&options.path)?);
-    let mut frame = vec![0; HEAD + options.size];
+    let mut kept = Vec::new();
     println!(r#"{{"event":"ready"}}"#);
     for _ in 0..options.batches {
         let mut open = Vec::with_capacity(options.count);
         for _ in 0..options.count {
             let (mut one, _) = listener.accept()?;
-            one.read_exact(&mut frame)?;
-            tally.take(&frame[HEAD..], &[])?;
-            one.write_all(&frame)?;
-            open.push(one);
+            if options.work != Work::Close {
+                echo(&mut one, options, tally)?;
+            }
+            match options.work {
+                Work::Idle => kept.push(one),
+                Work::Accept => open.push(one),
+                _ => await_end(one)?,
+            }
         }
-        for mut one in open.drain(..) {
-            one.read_to_end(&mut Vec::new())?;
-        }
-        tally.report(monotonic_ns())?;
+        open.into_iter().try_for_each(await_end)?;
+        tally.report(monotonic_ns(), kept.len())?;
     }
     Ok(())
 }
 
-/// A message behind its length.
+fn echo(one: &mut UnixStream, options: &Options, tally: &mut Tally<'_>) -> Outcome<()> {
+    let mut frame = vec![0; HEAD + options.size];
+    one.read_exact(&mut frame)?;
+    tally.take(&frame[HEAD..], &[])?;
+    one.write_all(&frame)?;
+    Ok(())
+}
+
+fn await_end(mut one: UnixStream) -> Outcome<()> {
+    one.read_to_end(&mut Vec::new())?;
+    Ok(())
+}
+
+/// Returns the message behind its length.
 fn framed(message: &[u8]) -> Vec<u8> {
     let length = u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes();
     [&length[..], message].concat()

@@ -1,7 +1,8 @@
-//! The floor of the benchmark: the same messages over the same syscalls, without Node.
+//! The floor of the benchmark: the same messages over the same system calls, without Node.
 //!
-//! Speaks the protocol of `bench/peers/common.mjs`: arguments are `key=value`, the sender starts
-//! its receiver, takes one line from stdin for each batch, and both report in lines of JSON.
+//! It has the conversation that `bench/peers/common.mjs` describes: arguments are `key=value`, the
+//! sender starts its receiver and sends a batch for each line on its stdin, and both report in lines
+//! of JSON.
 
 mod batch;
 mod connections;
@@ -18,7 +19,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::process::{Child, Command, Stdio};
 
-use batch::{Tally, monotonic_ns};
+use batch::{Tally, cpu_us, monotonic_ns};
 use link::{Link, Transport};
 use messages::ring;
 use options::{Options, Topology, Work};
@@ -32,11 +33,11 @@ fn main() -> Outcome<()> {
     if options.receives { receive(&options) } else { send(&options) }
 }
 
-/// Takes every batch from whoever sends.
+/// Receives all batches.
 fn receive(options: &Options) -> Outcome<()> {
     let ring = ring(options.size, options.fds);
     let mut tally = Tally::new(&ring, options.fds, File::open(&options.file)?.metadata()?.ino());
-    if matches!(options.work, Work::Accept | Work::Idle) {
+    if options.work.is_connections() {
         return connections::serve(options, &mut tally);
     }
     let ready = || println!(r#"{{"event":"ready"}}"#);
@@ -53,8 +54,8 @@ fn receive(options: &Options) -> Outcome<()> {
             take_batches(&mut Link::new(socket, options.fds), options, &ring, &mut tally)
         }
         Topology::Pair | Topology::Seqpacket => {
-            // The sender hands its receiver the other end of the pair as stdin: the one inherited
-            // descriptor that can be had without `unsafe`.
+            // The sender passes the other end of the pair as stdin, because any other inherited
+            // descriptor would need `unsafe`.
             let socket = stdin().as_fd().try_clone_to_owned()?;
             ready();
             take_batches(&mut Link::new(socket, options.fds), options, &ring, &mut tally)
@@ -62,7 +63,7 @@ fn receive(options: &Options) -> Outcome<()> {
     }
 }
 
-/// With `work=trips` each message goes back to where it came from.
+/// With `work=trips` each message is sent back to its sender.
 fn take_batches(
     link: &mut impl Transport,
     options: &Options,
@@ -81,7 +82,7 @@ fn take_batches(
             }
             fds.clear();
         }
-        tally.report(monotonic_ns())?;
+        tally.report(monotonic_ns(), 0)?;
     }
     Ok(())
 }
@@ -94,14 +95,18 @@ fn send(options: &Options) -> Outcome<()> {
         Topology::Path | Topology::Stream => None,
     };
     let (ours, theirs) = pair_of.map(link::pair).transpose()?.unzip();
-    let mut receiver = start_receiver(options, theirs)?;
     let mut lines = stdin().lines();
     let mut go = move || Ok(lines.next().transpose()?.is_some());
+    if options.work == Work::Pairs {
+        println!(r#"{{"event":"ready"}}"#);
+        return if go()? { connections::send_batches(options, &[], go) } else { Ok(()) };
+    }
+    let mut receiver = start_receiver(options, theirs)?;
 
-    // The first line says that the receiver has its path.
+    // The runner writes the first line when the receiver is ready.
     if go()? {
-        if matches!(options.work, Work::Accept | Work::Idle) {
-            open_batches(options, go)?;
+        if options.work.is_connections() {
+            connections::send_batches(options, &ring(options.size, options.fds), go)?;
         } else {
             match (ours, options.topology) {
                 (None, Topology::Stream) => {
@@ -116,13 +121,13 @@ fn send(options: &Options) -> Outcome<()> {
         }
     }
     if options.receiver.is_some() {
-        // It serves whoever comes, so it doesn't know that this was the last batch.
+        // It does not know how many batches there are.
         receiver.kill()?;
         receiver.wait()?;
         return Ok(());
     }
     let status = receiver.wait()?;
-    if status.success() { Ok(()) } else { Err(format!("the receiver ended: {status}").into()) }
+    if status.success() { Ok(()) } else { Err(format!("The receiver failed: {status}").into()) }
 }
 
 fn send_batches(
@@ -143,7 +148,7 @@ fn send_batches(
                 link.send(&ring[i % ring.len()], &fds, None)?;
             }
             link.flush()?;
-            println!(r#"{{"event":"sent","start":"{start}"}}"#);
+            println!(r#"{{"event":"sent","start":"{start}","cpu":{}}}"#, cpu_us());
         }
         if !go()? {
             return Ok(());
@@ -151,26 +156,15 @@ fn send_batches(
     }
 }
 
-fn open_batches(options: &Options, mut go: impl FnMut() -> Outcome<bool>) -> Outcome<()> {
-    let ring = ring(options.size, options.fds);
-    let mut kept = Vec::new();
-    loop {
-        connections::open(options, &ring, &mut kept)?;
-        if !go()? {
-            return Ok(());
-        }
-    }
-}
-
-/// This program or another with `role=receive`, and stdout shared with us.
+/// Starts the receiver, which shares our stdout: this program again, or the script of
+/// `options.receiver`.
 fn start_receiver(options: &Options, socket: Option<OwnedFd>) -> Outcome<Child> {
     let arguments = env::args().skip(1).map(|a| a.replace("role=send", "role=receive"));
     let stdin = socket.map_or_else(Stdio::null, Stdio::from);
     let mut command = match &options.receiver {
         Some((script, node)) => {
             let mut command = Command::new(node);
-            // What a connection costs is told from garbage by collecting that first.
-            command.arg("--expose-gc").arg(script);
+            command.arg(script);
             command
         }
         None => Command::new(env::current_exe()?),

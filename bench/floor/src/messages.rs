@@ -1,11 +1,10 @@
-/// How many different messages there are; they are sent in a circle.
+/// Number of different messages, which are sent in a circle.
 const RING: u8 = 64;
 
-/// The place in the ring of the one message that is not ASCII, so that nothing is decoded as
-/// latin1 by luck.
+/// Index of the one message that is not ASCII, so that a decoder for latin1 fails.
 const NON_ASCII: u8 = 7;
 
-/// JSON texts of exactly `size` bytes, the same as `ring` in `bench/peers/common.mjs`.
+/// Returns JSON texts of exactly `size` bytes, the same as `texts` in `bench/peers/common.mjs`.
 pub(crate) fn ring(size: usize, fds: usize) -> Vec<Vec<u8>> {
     (0..RING).map(|i| message(i, size, fds)).collect()
 }

@@ -3,7 +3,7 @@ use std::env;
 
 use crate::Outcome;
 
-/// What this run sends, and how: one field for each argument.
+/// The arguments.
 pub(crate) struct Options {
     pub(crate) receives: bool,
     pub(crate) work: Work,
@@ -14,21 +14,27 @@ pub(crate) struct Options {
     pub(crate) fds: usize,
     pub(crate) count: usize,
     pub(crate) batches: usize,
-    /// A script that receives instead of us, and the `node` to run it.
+    /// The script that receives instead of this program, and the `node` that runs it.
     pub(crate) receiver: Option<(String, String)>,
 }
 
-/// What a batch is.
+/// What a batch does; `bench/scenario.mjs` describes each.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Work {
-    /// Messages from the sender to the receiver.
     OneWay,
-    /// Messages that come back, one after the other.
     Trips,
-    /// Connections, each with one message that comes back.
+    Pairs,
+    Connect,
+    Close,
     Accept,
-    /// The same, and they stay open.
     Idle,
+}
+
+impl Work {
+    /// Whether a batch consists of connections, and not of messages.
+    pub(crate) fn is_connections(self) -> bool {
+        !matches!(self, Self::OneWay | Self::Trips)
+    }
 }
 
 /// What connects the two processes.
@@ -50,23 +56,28 @@ impl Options {
             .skip(1)
             .filter_map(|a| a.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned())))
             .collect();
-        let text = |key: &str| given.get(key).cloned().ok_or_else(|| format!("{key}= is missing"));
+        let text = |key: &str| {
+            given.get(key).cloned().ok_or_else(|| format!("Argument {key}= is missing"))
+        };
         let number = |key: &str| -> Outcome<usize> { Ok(text(key)?.parse()?) };
         Ok(Self {
             receives: text("role")? == "receive",
             work: match text("work")?.as_str() {
                 "oneway" => Work::OneWay,
                 "trips" => Work::Trips,
+                "pairs" => Work::Pairs,
+                "connect" => Work::Connect,
+                "close" => Work::Close,
                 "accept" => Work::Accept,
                 "idle" => Work::Idle,
-                other => return Err(format!("no such work: {other}").into()),
+                other => return Err(format!("Unknown work={other}").into()),
             },
             topology: match text("topology")?.as_str() {
                 "path" => Topology::Path,
                 "pair" => Topology::Pair,
                 "seqpacket" => Topology::Seqpacket,
                 "stream" => Topology::Stream,
-                other => return Err(format!("no such topology: {other}").into()),
+                other => return Err(format!("Unknown topology={other}").into()),
             },
             path: text("path")?,
             file: text("file")?,

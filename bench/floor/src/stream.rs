@@ -15,17 +15,17 @@ use crate::link::{MOST_FDS, Transport};
 /// Bytes of the length in front of each message.
 pub(crate) const HEAD: usize = 4;
 
-/// Gathered bytes at which they are written: what fdwire writes at once, since a message a write
-/// would measure the system call and not the stream.
+/// Gathered bytes at which they are written, as in fdwire: with a write for each message the system
+/// call would be measured instead of the stream.
 const FULL: usize = 128 * 1024;
 
 /// Bytes of the receive buffer: more than a socket's default send buffer holds.
 const SLAB: usize = 256 * 1024;
 
-/// Connections that may wait to be accepted; the kernel cuts it to `net.core.somaxconn`.
+/// The backlog of a listening socket; the kernel limits it to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 
-/// A socket that listens at `path`.
+/// Returns a socket that listens at `path`.
 pub(crate) fn listening(path: &str) -> io::Result<OwnedFd> {
     let socket = unconnected()?;
     bind(&socket, &SocketAddrUnix::new(path)?)?;
@@ -33,12 +33,12 @@ pub(crate) fn listening(path: &str) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// The next connection to `listener`.
+/// Accepts the next connection.
 pub(crate) fn accepted(listener: &OwnedFd) -> io::Result<OwnedFd> {
     accept_with(listener, SocketFlags::CLOEXEC)
 }
 
-/// A socket connected to `path`; where the backlog is full it waits.
+/// Returns a socket that is connected to `path`; waits while the backlog is full.
 pub(crate) fn connected(path: &str) -> io::Result<OwnedFd> {
     let socket = unconnected()?;
     connect(&socket, &SocketAddrUnix::new(path)?)?;
@@ -49,13 +49,13 @@ fn unconnected() -> io::Result<OwnedFd> {
     socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
 }
 
-/// Messages behind their length over a blocking stream.
+/// Length-prefixed messages over a blocking stream.
 pub(crate) struct Stream {
     socket: OwnedFd,
     expects_fds: bool,
     batch: Vec<u8>,
     slab: Vec<u8>,
-    /// What was received and not taken yet.
+    /// Received bytes that were not taken yet.
     waiting: Range<usize>,
 }
 
@@ -70,7 +70,7 @@ impl Stream {
         }
     }
 
-    /// The whole frame that stands first among what waits.
+    /// Returns the payload of the first waiting frame, if it is complete.
     fn frame(&self) -> Option<Range<usize>> {
         let waiting = &self.slab[self.waiting.clone()];
         let length = u32::from_be_bytes(*waiting.first_chunk::<HEAD>()?) as usize;
@@ -78,7 +78,7 @@ impl Stream {
         (waiting.len() >= HEAD + length).then_some(start..start + length)
     }
 
-    /// Receives what there is behind what waits.
+    /// Receives more bytes, which are placed behind the waiting ones.
     fn read(&mut self, fds: &mut Vec<OwnedFd>) -> io::Result<()> {
         self.slab.copy_within(self.waiting.clone(), 0);
         self.waiting = 0..self.waiting.len();
@@ -98,7 +98,7 @@ impl Stream {
             recv(&self.socket, room, RecvFlags::empty())?.0
         };
         if got == 0 {
-            // The peer has ended, or a message is larger than the slab: neither is part of a run.
+            // The peer has ended, or a message is larger than the slab: a run has neither.
             return Err(Errno::CONNRESET);
         }
         self.waiting.end += got;
@@ -107,8 +107,8 @@ impl Stream {
 }
 
 impl Transport for Stream {
-    /// Gathers the message, or sends it at once where it has descriptors: the kernel would give
-    /// them to whatever bytes stand before it in the same write.
+    /// Gathers the message. A message with descriptors is sent at once, because the kernel passes
+    /// descriptors with the first byte of a write.
     fn send(
         &mut self,
         bytes: &[u8],
@@ -125,7 +125,7 @@ impl Transport for Stream {
         let mut control = SendAncillaryBuffer::new(&mut space);
         control.push(SendAncillaryMessage::ScmRights(fds));
         let data = [IoSlice::new(&length), IoSlice::new(bytes)];
-        // A blocking socket takes all of a message as small as this.
+        // A blocking socket takes the whole message.
         sendmsg(&self.socket, &data, &mut control, SendFlags::empty())?;
         Ok(())
     }
