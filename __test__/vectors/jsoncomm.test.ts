@@ -65,7 +65,7 @@ async function deliver(
 }
 
 describe('jsoncomm decodes the datagram', () => {
-  it.each(rows)('$name', async row => {
+  it.each(rows.map(row => [row.name, row] as const))('%s', async (_, row) => {
     expect(await deliver(server, bytes => sender.send(bytes), [bytesOf(row)])).toEqual([
       expected(row),
     ])

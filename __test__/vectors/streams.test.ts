@@ -122,7 +122,7 @@ describe.each(PROTOCOLS)('the codec of %s', name => {
 
 describe.each(PROTOCOLS)('the codec of %s decodes', name => {
   const { decode: rows } = vectorsOf(name)
-  it.each(rows)('$case', row => {
+  it.each(rows.map(row => [row.case, row] as const))('%s', (_, row) => {
     const chunks = row.chunks.map(unhex)
     const bytes = Buffer.concat(chunks)
     const all = expected(row)
@@ -143,7 +143,7 @@ describe.each(PROTOCOLS)('the codec of %s decodes', name => {
 
 describe.each(PROTOCOLS)('a channel of %s decodes', name => {
   const { decode: rows } = vectorsOf(name)
-  it.each(rows)('$case', async row => {
+  it.each(rows.map(row => [row.case, row] as const))('%s', async (_, row) => {
     const [raw, channel] = rawStreamPair({ protocol: name, type: 'stream', ...row.options })
     const items: unknown[] = []
     let end: { code?: string; missing?: number } = {}

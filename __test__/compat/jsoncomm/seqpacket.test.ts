@@ -1,4 +1,4 @@
-/** The original's own tests of today (osbuild's test_util_jsoncomm.py), over SOCK_SEQPACKET. */
+/** Socket over SOCK_SEQPACKET: the original's current tests (osbuild's test_util_jsoncomm.py), and more. */
 import { closeSync, existsSync, mkdirSync, openSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { connect, FdSet, pair } from 'fdwire'
@@ -23,31 +23,35 @@ afterEach(async () => {
   process.chdir(home)
   await Promise.all(open.splice(0).map(socket => socket.close()))
 })
-const keep = <S extends Socket | null>(socket: S) => {
+/** Registers a socket to be closed after the test, and returns it. */
+const track = <S extends Socket | null>(socket: S) => {
   if (socket !== null) open.push(socket)
   return socket as NonNullable<S>
 }
-const pairOf = () => Socket.newPair(SEQPACKET).map(keep) as [Socket, Socket]
-const file = (text: string) => {
+const socketPair = () => Socket.newPair(SEQPACKET).map(track) as [Socket, Socket]
+/** Creates and opens a file with this content. */
+const openFile = (text: string) => {
   const path = join(temporaryDirectory(), 'file')
   writeFileSync(path, text)
   return openSync(path, 'r')
 }
 
-async function serving() {
+/** Starts a server at a temporary path. */
+async function startServer() {
   const path = join(temporaryDirectory(), 'socket')
-  return { path, server: keep(await Socket.newServer(path, SEQPACKET)) }
+  return { path, server: track(await Socket.newServer(path, SEQPACKET)) }
 }
 
-async function connected() {
-  const { path, server } = await serving()
-  const client = keep(await Socket.newClient(path, SEQPACKET))
-  return { path, server, client, peer: keep(await server.accept()) }
+/** Returns a server, a client and the accepted socket. */
+async function connectedSockets() {
+  const { path, server } = await startServer()
+  const client = track(await Socket.newClient(path, SEQPACKET))
+  return { path, server, client, peer: track(await server.accept()) }
 }
 
-describe('test_ping_pong', () => {
-  it('a client connects, and both sides hear each other', async () => {
-    const { client, peer, path } = await connected()
+describe('a seqpacket Socket (test_ping_pong)', () => {
+  it('exchanges messages between a client and a server', async () => {
+    const { client, peer, path } = await connectedSockets()
     const ping = { ping: 'é 😀', list: [1, 2.5, null] }
     await client.send(ping)
     expect(await peer.recv()).toMatchObject({ payload: ping, address: null })
@@ -55,44 +59,49 @@ describe('test_ping_pong', () => {
     expect(await client.recv()).toMatchObject({ payload: { pong: true }, address: path })
   })
 
-  it('of a client in Python, and with a server in Python', async () => {
-    const { path, server } = await serving()
-    const theirs = pythonPeer()
-    await theirs.request({ op: 'open', kind: 'SOCK_SEQPACKET', bind: '', connect: hex(path) })
-    const peer = keep(await server.accept())
-    await theirs.request({ op: 'send', value: { fd: 0 }, texts: ['from Python'] })
+  it('exchanges messages with a Python client and a Python server', async () => {
+    const { path, server } = await startServer()
+    const pythonClient = pythonPeer()
+    await pythonClient.request({ op: 'open', kind: 'SOCK_SEQPACKET', bind: '', connect: hex(path) })
+    const peer = track(await server.accept())
+    await pythonClient.request({ op: 'send', value: { fd: 0 }, texts: ['from Python'] })
     const { payload, fds, address } = (await peer.recv()) as Received
     expect([payload, readContents(fds.get(0))]).toEqual([{ fd: 0 }, 'from Python'])
-    // The original's clients have a name of the kernel's choice.
+    // Like those of the original, the client is autobound.
     expect(address).toMatch(/^\0[0-9a-f]{5}$/)
     await peer.send('to Python', { fds })
     fds.close()
-    expect(await theirs.request({ op: 'recv' })).toMatchObject({
+    expect(await pythonClient.request({ op: 'recv' })).toMatchObject({
       value: 'to Python',
       texts: ['from Python'],
       cut: false,
     })
     await peer.close()
-    expect(await theirs.request({ op: 'recv' })).toEqual({ end: true })
+    expect(await pythonClient.request({ op: 'recv' })).toEqual({ end: true })
 
-    const their = pythonPeer()
-    const where = join(temporaryDirectory(), 'theirs')
-    await their.request({ op: 'open', kind: 'SOCK_SEQPACKET', bind: hex(where), listen: true })
-    const client = keep(await Socket.newClient(where, SEQPACKET))
-    await their.request({ op: 'accept' })
+    const pythonServer = pythonPeer()
+    const pythonPath = join(temporaryDirectory(), 'python')
+    await pythonServer.request({
+      op: 'open',
+      kind: 'SOCK_SEQPACKET',
+      bind: hex(pythonPath),
+      listen: true,
+    })
+    const client = track(await Socket.newClient(pythonPath, SEQPACKET))
+    await pythonServer.request({ op: 'accept' })
     await client.send({ n: 1 })
-    expect((await their.request({ op: 'recv' })).value).toEqual({ n: 1 })
-    await their.request({ op: 'send', value: 'last' })
-    await their.request({ op: 'close' })
+    expect((await pythonServer.request({ op: 'recv' })).value).toEqual({ n: 1 })
+    await pythonServer.request({ op: 'send', value: 'last' })
+    await pythonServer.request({ op: 'close' })
     expect((await client.recv())?.payload).toBe('last')
     expect(await client.recv()).toBeNull()
   })
 })
 
-describe('test_scm_rights', () => {
-  it('descriptors come whole, and the sender may close its own at once', async () => {
-    const [a, b] = pairOf()
-    const fds = ['one', 'two', 'three'].map(file)
+describe('a seqpacket Socket with descriptors (test_scm_rights)', () => {
+  it('sends duplicates, so the sender may close its descriptors at once', async () => {
+    const [a, b] = socketPair()
+    const fds = ['one', 'two', 'three'].map(openFile)
     const sent = a.send([0, 1, 2], { fds })
     for (const fd of fds) closeSync(fd)
     await sent
@@ -102,8 +111,8 @@ describe('test_scm_rights', () => {
   })
 })
 
-describe('test_listener_cleanup, test_contextlib', () => {
-  it('the path of a server goes with it, after chdir and a rename above it', async () => {
+describe('closing a seqpacket server (test_listener_cleanup, test_contextlib)', () => {
+  it('unlinks its path, also after chdir and a rename of its directory', async () => {
     const dir = temporaryDirectory()
     mkdirSync(join(dir, 'a'))
     process.chdir(join(dir, 'a'))
@@ -124,105 +133,107 @@ describe('test_listener_cleanup, test_contextlib', () => {
     await expect(server.accept()).rejects.toEqual(errorWithCode('CLOSED'))
   })
 
-  it('what was accepted lives on', async () => {
-    const { server, client, peer } = await connected()
+  it('leaves accepted sockets open', async () => {
+    const { server, client, peer } = await connectedSockets()
     await server.close()
-    await client.send('still here')
-    expect((await peer.recv())?.payload).toBe('still here')
+    await client.send('message')
+    expect((await peer.recv())?.payload).toBe('message')
   })
 })
 
-describe('test_accept_timeout', () => {
-  it('accept gives up at its timeout, or its signal, and takes no connection then', async () => {
-    const { server, path } = await serving()
+describe('Socket.accept (test_accept_timeout)', () => {
+  it('is aborted by a timeout or signal without losing a connection', async () => {
+    const { server, path } = await startServer()
     await expect(server.accept({ timeout: 5 })).rejects.toEqual(errorWithCode('TIMEOUT'))
-    const gone = new AbortController()
-    const waiting = server.accept({ signal: gone.signal })
-    gone.abort()
+    const controller = new AbortController()
+    const waiting = server.accept({ signal: controller.signal })
+    controller.abort()
     await expect(waiting).rejects.toHaveProperty('name', 'AbortError')
-    await expect(server.accept({ signal: gone.signal })).rejects.toHaveProperty(
+    await expect(server.accept({ signal: controller.signal })).rejects.toHaveProperty(
       'name',
       'AbortError',
     )
-    const client = keep(await Socket.newClient(path, SEQPACKET))
-    await client.send('for who comes next')
-    const peer = keep(await server.accept({ timeout: 20_000 }))
-    expect((await peer.recv())?.payload).toBe('for who comes next')
+    const client = track(await Socket.newClient(path, SEQPACKET))
+    await client.send('for the next accept')
+    const peer = track(await server.accept({ timeout: 20_000 }))
+    expect((await peer.recv())?.payload).toBe('for the next accept')
   })
 
-  it('the calls get connections in their order, and one that was given up none', async () => {
-    const { server, path } = await serving()
-    const gone = new AbortController()
+  it('resolves in the order of the calls and skips an aborted one', async () => {
+    const { server, path } = await startServer()
+    const controller = new AbortController()
     const first = server.accept()
-    const given = server.accept({ signal: gone.signal }).catch(error => error.name)
+    const aborted = server.accept({ signal: controller.signal }).catch(error => error.name)
     const last = server.accept()
-    gone.abort()
-    for (const n of [1, 2]) await keep(await Socket.newClient(path, SEQPACKET)).send(n)
-    expect(await given).toBe('AbortError')
-    expect((await keep(await first).recv())?.payload).toBe(1)
-    expect((await keep(await last).recv())?.payload).toBe(2)
+    controller.abort()
+    for (const n of [1, 2]) await track(await Socket.newClient(path, SEQPACKET)).send(n)
+    expect(await aborted).toBe('AbortError')
+    expect((await track(await first).recv())?.payload).toBe(1)
+    expect((await track(await last).recv())?.payload).toBe(2)
   })
 
-  it('accept gives null when the socket is closed while it waits', async () => {
-    const { server } = await serving()
+  it('resolves to null when the server is closed', async () => {
+    const { server } = await startServer()
     const waiting = server.accept({ timeout: 20_000 })
     await server.close()
     expect(await waiting).toBeNull()
   })
 
-  it('accept is not to be had beside a listener of connections', async () => {
-    const { server } = await serving()
+  it("rejects while the listener has a 'connection' listener", async () => {
+    const { server } = await startServer()
     server.listener?.on('connection', () => {})
     await expect(server.accept()).rejects.toEqual(errorWithCode('CONSUMER_CONFLICT'))
   })
 })
 
-describe('listen', () => {
-  it('is true since newServer, with its backlog', async () => {
+describe('Socket.listen', () => {
+  it('confirms the backlog of newServer and throws for another one', async () => {
     const path = join(temporaryDirectory(), 'socket')
-    const server = keep(await Socket.newServer(path, { ...SEQPACKET, backlog: 5 }))
+    const server = track(await Socket.newServer(path, { ...SEQPACKET, backlog: 5 }))
     server.listen()
     server.listen(5)
     expect(() => server.listen(6)).toThrow(/already listens with backlog 5, not 6/)
-    keep(await Socket.newClient(path, SEQPACKET))
-    keep(await server.accept())
+    track(await Socket.newClient(path, SEQPACKET))
+    track(await server.accept())
   })
 
-  it('is only for seqpacket servers, and so is accept', async () => {
-    const dgram = keep(await Socket.newServer(join(temporaryDirectory(), 'socket')))
-    const [one] = pairOf()
+  it('and accept are only for seqpacket servers', async () => {
+    const dgram = track(await Socket.newServer(join(temporaryDirectory(), 'socket')))
+    const [connected] = socketPair()
     expect(() => dgram.listen()).toThrow(/a datagram socket does not accept connections/)
-    expect(() => one.listen()).toThrow(/a connected socket does not accept connections/)
+    expect(() => connected.listen()).toThrow(/a connected socket does not accept connections/)
     await expect(dgram.accept()).rejects.toThrow(TypeError)
-    await expect(one.accept()).rejects.toThrow(TypeError)
+    await expect(connected.accept()).rejects.toThrow(TypeError)
   })
 
-  it('messages go through what is accepted, not through the server', async () => {
-    const { server } = await serving()
-    const refused = expect.objectContaining({ code: 'ENOTCONN' })
-    await expect(server.send(1)).rejects.toEqual(refused)
-    await expect(server.recv()).rejects.toEqual(refused)
-    await expect(server.sendAndRecv(1)).rejects.toEqual(refused)
+  it('leaves the server unconnected: send and recv reject with ENOTCONN', async () => {
+    const { server } = await startServer()
+    const notConnected = expect.objectContaining({ code: 'ENOTCONN' })
+    await expect(server.send(1)).rejects.toEqual(notConnected)
+    await expect(server.recv()).rejects.toEqual(notConnected)
+    await expect(server.sendAndRecv(1)).rejects.toEqual(notConnected)
     expect(() => server.channel).toThrow(TypeError)
     expect([server.type, server.listener?.address]).toEqual(['seqpacket', expect.any(String)])
   })
 })
 
-describe('test_socket_pair, test_from_fd, test_send_and_recv', () => {
-  it('a pair hears each other', async () => {
-    const [a, b] = pairOf()
+describe('Socket.newPair (test_socket_pair)', () => {
+  it('returns two connected sockets', async () => {
+    const [a, b] = socketPair()
     expect([a.type, a.channel.type, a.listener]).toEqual(['seqpacket', 'seqpacket', undefined])
     await a.send({ from: 'a' })
     await b.send({ from: 'b' })
     expect((await a.recv())?.payload).toEqual({ from: 'b' })
     expect(await b.recv()).toMatchObject({ payload: { from: 'a' }, address: null })
   })
+})
 
-  it('a socket is made from a descriptor of either type, and owns it', async () => {
+describe('Socket.newFromFd (test_from_fd)', () => {
+  it('takes ownership of a descriptor of either type', async () => {
     for (const type of ['seqpacket', 'dgram'] as const) {
       const [a, b] = pair({ protocol: 'jsoncomm', type })
       const fd = b.detach()
-      const socket = keep(Socket.newFromFd(fd))
+      const socket = track(Socket.newFromFd(fd))
       expect([socket.type, socket.fileno()]).toEqual([type, fd])
       a.send('hello')
       expect((await socket.recv())?.payload).toBe('hello')
@@ -232,10 +243,10 @@ describe('test_socket_pair, test_from_fd, test_send_and_recv', () => {
     }
   })
 
-  it('or leaves it to the caller, and owns a duplicate', async () => {
+  it('with closeFd: false duplicates the descriptor and leaves the original open', async () => {
     const [a, b] = pair({ protocol: 'jsoncomm', type: 'seqpacket' })
     const fd = b.detach()
-    const socket = keep(Socket.newFromFd(fd, { closeFd: false }))
+    const socket = track(Socket.newFromFd(fd, { closeFd: false }))
     expect(socket.fileno()).not.toBe(fd)
     await socket.send('through the duplicate')
     expect((await a.receive())?.value).toBe('through the duplicate')
@@ -245,29 +256,29 @@ describe('test_socket_pair, test_from_fd, test_send_and_recv', () => {
     await a.close()
   })
 
-  it('a set may keep what a socket gets a duplicate of', async () => {
+  it('accepts a descriptor of a FdSet only with closeFd: false', async () => {
     const [a, b] = pair({ protocol: 'jsoncomm', type: 'seqpacket' })
     const set = FdSet.from([b.detach()])
     expect(() => Socket.newFromFd(set.get(0))).toThrow(TypeError)
-    const socket = keep(Socket.newFromFd(set.get(0), { closeFd: false }))
+    const socket = track(Socket.newFromFd(set.get(0), { closeFd: false }))
     set.close()
     a.send(1)
     expect((await socket.recv())?.payload).toBe(1)
     await a.close()
   })
 
-  it('a listening socket accepts', async () => {
-    const { server, path } = await serving()
-    const again = keep(Socket.newFromFd(server.fileno(), { closeFd: false }))
-    again.listen()
-    expect(() => again.listen(5)).toThrow(/an unknown backlog/)
-    const client = keep(await Socket.newClient(path, SEQPACKET))
-    await client.send('whoever listens')
-    const peer = keep(await again.accept())
-    expect((await peer.recv())?.payload).toBe('whoever listens')
+  it('accepts connections on a listening socket', async () => {
+    const { server, path } = await startServer()
+    const duplicate = track(Socket.newFromFd(server.fileno(), { closeFd: false }))
+    duplicate.listen()
+    expect(() => duplicate.listen(5)).toThrow(/an unknown backlog/)
+    const client = track(await Socket.newClient(path, SEQPACKET))
+    await client.send('message for the duplicate')
+    const peer = track(await duplicate.accept())
+    expect((await peer.recv())?.payload).toBe('message for the duplicate')
   })
 
-  it("what is refused is still the caller's, and no duplicate is left", async () => {
+  it('leaves a rejected descriptor open and leaks no duplicate', async () => {
     const fd = openSync('/dev/null', 'r')
     const [a, b] = pair({ protocol: 'raw', type: 'stream' })
     const stream = b.detach()
@@ -281,32 +292,34 @@ describe('test_socket_pair, test_from_fd, test_send_and_recv', () => {
     expect(() => Socket.newFromFd(stream, { closeFd: false })).toThrow(errorWithCode('EBADF'))
     expect(() => Socket.newFromFd('3' as never)).toThrow(TypeError)
   })
+})
 
-  it('several questions under way get their answers in order', async () => {
-    const { client, peer } = await connected()
-    const answers = [1, 2, 3].map(n => client.sendAndRecv(n, { timeout: 20_000 }))
+describe('Socket.sendAndRecv (test_send_and_recv)', () => {
+  it('matches replies to concurrent requests in order', async () => {
+    const { client, peer } = await connectedSockets()
+    const replies = [1, 2, 3].map(n => client.sendAndRecv(n, { timeout: 20_000 }))
     for (let i = 0; i < 3; i++) await peer.send((await peer.recv())?.payload * 10)
-    expect((await Promise.all(answers)).map(answer => answer.payload)).toEqual([10, 20, 30])
+    expect((await Promise.all(replies)).map(reply => reply.payload)).toEqual([10, 20, 30])
   })
 })
 
-describe("the peer's end", () => {
-  it('is null behind the last message, for ever, and EPIPE for who sends', async () => {
-    const [a, b] = pairOf()
+describe('the end of a seqpacket connection', () => {
+  it('makes recv resolve to null and send reject with EPIPE', async () => {
+    const [a, b] = socketPair()
     await a.send('last')
     await a.close()
     expect((await b.recv())?.payload).toBe('last')
     expect([await b.recv(), await b.recv()]).toEqual([null, null])
-    await expect(b.send('nobody')).rejects.toEqual(errorWithCode('EPIPE'))
+    await expect(b.send('after the end')).rejects.toEqual(errorWithCode('EPIPE'))
     await b.close()
     await expect(b.send('closed')).rejects.toEqual(errorWithCode('CLOSED'))
     expect(await b.recv()).toBeNull()
   })
 
-  it('is none where a record is empty: that is malformed, and the next one comes', async () => {
-    const { server, path } = await serving()
+  it('is not signalled by an empty message, which is malformed', async () => {
+    const { server, path } = await startServer()
     const raw = await connect(path, RAW)
-    const peer = keep(await server.accept())
+    const peer = track(await server.accept())
     for (const text of ['1', '', 'no json', '2']) raw.send(text)
     expect((await peer.recv())?.payload).toBe(1)
     await expect(peer.recv()).rejects.toEqual(errorWithCode('ERR_FDWIRE_EMPTY_MESSAGE'))
@@ -317,17 +330,19 @@ describe("the peer's end", () => {
   })
 })
 
-describe('the options', () => {
-  it('are those of the functions underneath', async () => {
+describe('the options of a seqpacket Socket', () => {
+  it('include those of listen, connect and bind', async () => {
     const path = join(temporaryDirectory(), 'socket')
-    const server = keep(await Socket.newServer(path, { ...SEQPACKET, mode: 0o666, maxMessage: 10 }))
-    const client = keep(await Socket.newClient(path, { ...SEQPACKET, timeout: 20_000 }))
-    const peer = keep(await server.accept())
+    const server = track(
+      await Socket.newServer(path, { ...SEQPACKET, mode: 0o666, maxMessage: 10 }),
+    )
+    const client = track(await Socket.newClient(path, { ...SEQPACKET, timeout: 20_000 }))
+    const peer = track(await server.accept())
     await client.send('x'.repeat(20))
     await expect(peer.recv()).rejects.toEqual(errorWithCode('MESSAGE_TOO_LARGE'))
   })
 
-  it('and what a Socket decides itself is none', async () => {
+  it('exclude those that Socket sets itself', async () => {
     const path = join(temporaryDirectory(), 'socket')
     const wrong = { protocol: 'raw' } as never
     await expect(Socket.newServer(path, wrong)).rejects.toThrow(/no option protocol/)
@@ -341,22 +356,24 @@ describe('the options', () => {
     expect(existsSync(path)).toBe(false)
   })
 
-  it('sockets of the two types do not meet', async () => {
-    const { path } = await serving()
+  it('include the type, which must match that of the server', async () => {
+    const { path } = await startServer()
     await expect(Socket.newClient(path)).rejects.toEqual(errorWithCode('EPROTOTYPE'))
     const dgram = join(temporaryDirectory(), 'dgram')
-    keep(await Socket.newServer(dgram))
+    track(await Socket.newServer(dgram))
     await expect(Socket.newClient(dgram, SEQPACKET)).rejects.toEqual(errorWithCode('EPROTOTYPE'))
   })
 })
 
-it('an iterator of the listener and accept share the connections, in the order they asked', async () => {
-  const { server, path } = await serving()
-  const next = server.listener?.[Symbol.asyncIterator]().next()
-  const second = server.accept()
-  for (const n of [1, 2]) await keep(await Socket.newClient(path, SEQPACKET)).send(n)
-  const channel = (await next)?.value
-  expect((await channel?.receive())?.value).toBe(1)
-  await channel?.close()
-  expect((await keep(await second).recv())?.payload).toBe(2)
+describe('an iterator of the listener', () => {
+  it('shares the connections with accept in the order of the calls', async () => {
+    const { server, path } = await startServer()
+    const next = server.listener?.[Symbol.asyncIterator]().next()
+    const second = server.accept()
+    for (const n of [1, 2]) await track(await Socket.newClient(path, SEQPACKET)).send(n)
+    const channel = (await next)?.value
+    expect((await channel?.receive())?.value).toBe(1)
+    await channel?.close()
+    expect((await track(await second).recv())?.payload).toBe(2)
+  })
 })

@@ -1,4 +1,4 @@
-/** The client of a service: the order of its calls, and what becomes of them when something is wrong. */
+/** ServiceClient: the order of its calls, and its errors. */
 import { closeSync, openSync } from 'node:fs'
 import { pair } from 'fdwire'
 import { type FdSet, ProtocolError, type Received, ServiceClient, Socket } from 'fdwire/jsoncomm'
@@ -18,24 +18,24 @@ cleanUpServices()
 
 const CLOSED = 'ERR_FDWIRE_CLOSED'
 const reply = (value: unknown) => ({ type: 'reply', data: { reply: value } })
-const signalOf = (value: unknown) => ({ type: 'signal', data: { reply: value } })
-/** What a client has sent by now. */
-const nameOf = async (socket: Socket) => ((await socket.recv()) as Received).payload.data.name
-/** A descriptor of a device that nothing else here opens. */
-const full = () => openSync('/dev/full', 'r')
+const signal = (value: unknown) => ({ type: 'signal', data: { reply: value } })
+/** Receives a call and returns the name of its method. */
+const receiveName = async (socket: Socket) => ((await socket.recv()) as Received).payload.data.name
+/** Opens a device that nothing else in this file opens. */
+const openFull = () => openSync('/dev/full', 'r')
 
-/** Sends with a descriptor, and closes it. */
+/** Sends a message with a descriptor of /dev/full. */
 async function sendWithFd(socket: Socket, message: unknown) {
-  const fd = full()
+  const fd = openFull()
   await socket.send(message, { fds: [fd] })
   closeSync(fd)
 }
 
-describe('calls', () => {
-  it('are made one after the other, with what was given when they were called', async () => {
+describe('a call of a ServiceClient', () => {
+  it('is sent after the previous reply, with copies of its arguments and descriptors', async () => {
     const [client, socket] = clientAndSocket()
     const args = ['before']
-    const fd = openTextFile('mine')
+    const fd = openTextFile('content')
     const calls = [
       client.call('first'),
       client.callWithFds('second', args, { fds: [fd] }),
@@ -43,22 +43,22 @@ describe('calls', () => {
     ]
     args[0] = 'after'
     closeSync(fd)
-    expect(await nameOf(socket)).toBe('first')
-    // Nothing more comes until that is answered.
+    expect(await receiveName(socket)).toBe('first')
+    // The second call is not sent before the first reply.
     await expect(socket.recv({ timeout: 20 })).rejects.toEqual(errorWithCode('TIMEOUT'))
     await socket.send(reply(1))
     const second = (await socket.recv()) as Received
     expect(second.payload).toEqual({ type: 'method', data: { name: 'second', args: ['before'] } })
-    expect(readContents(second.fds.get(0))).toBe('mine')
+    expect(readContents(second.fds.get(0))).toBe('content')
     second.fds.close()
     await socket.send(reply(2))
-    expect(await nameOf(socket)).toBe('third')
+    expect(await receiveName(socket)).toBe('third')
     await socket.send(reply(3))
-    expect((await Promise.all(calls)).map(one => one.value ?? one)).toEqual([1, 2, 3])
+    expect((await Promise.all(calls)).map(result => result.value ?? result)).toEqual([1, 2, 3])
     await socket.close()
   })
 
-  it('that can not be sent reject alone, at their turn or before', async () => {
+  it('that cannot be sent rejects alone', async () => {
     const [client, socket] = clientAndSocket()
     const closed = openTextFile('closed')
     closeSync(closed)
@@ -78,82 +78,82 @@ describe('calls', () => {
     }
     await expect(client.call('x', [], { fds: [] } as never)).rejects.toThrow(/no option fds/)
     await expect(client.call('x', [], { onSignal: 5 as never })).rejects.toThrow(TypeError)
-    expect(await nameOf(socket)).toBe('first')
+    expect(await receiveName(socket)).toBe('first')
     await socket.send(reply('fine'))
     expect(await first).toBe('fine')
     await socket.close()
   })
 
-  it('that are given up keep their turn: a late reply is nobody else’s, its descriptors are closed', async () => {
+  it('that is aborted keeps its place: its late reply is dropped and the descriptors are closed', async () => {
     const [client, socket] = clientAndSocket()
-    const told: unknown[] = []
-    const onSignal = (value: unknown) => told.push(value)
-    const gone = new AbortController()
+    const signals: unknown[] = []
+    const onSignal = (value: unknown) => signals.push(value)
+    const controller = new AbortController()
     const first = client.call('first', [], { onSignal, timeout: 5 })
-    const given = withFd(
-      fd => client.callWithFds('never', [], { fds: [fd], signal: gone.signal }),
+    const aborted = withFd(
+      fd => client.callWithFds('never', [], { fds: [fd], signal: controller.signal }),
       '/dev/full',
     ).catch(error => error)
     const third = client.call('third')
     await expect(first).rejects.toEqual(errorWithCode('TIMEOUT'))
-    gone.abort()
-    expect(await given).toHaveProperty('name', 'AbortError')
+    controller.abort()
+    expect(await aborted).toHaveProperty('name', 'AbortError')
     expect(countOpen('/dev/full')).toBe(0)
     await expect(client.call('x', [], { signal: AbortSignal.abort() })).rejects.toHaveProperty(
       'name',
       'AbortError',
     )
-    expect(await nameOf(socket)).toBe('first')
-    await sendWithFd(socket, signalOf('too late'))
+    expect(await receiveName(socket)).toBe('first')
+    await sendWithFd(socket, signal('too late'))
     await sendWithFd(socket, reply('too late'))
-    expect(await nameOf(socket)).toBe('third')
+    expect(await receiveName(socket)).toBe('third')
     await socket.send(reply('in time'))
     expect(await third).toBe('in time')
-    expect([told, countOpen('/dev/full')]).toEqual([[], 0])
+    expect([signals, countOpen('/dev/full')]).toEqual([[], 0])
     await socket.close()
   })
 
-  it('whose handler of signals throws reject with that, and the next one is fine', async () => {
+  it('rejects if its signal handler throws, and the next call succeeds', async () => {
     const [client, socket] = clientAndSocket()
     const errors = [
-      () => Promise.reject(new Error('later')),
+      () => Promise.reject(new Error('rejected')),
       () => {
-        throw new Error('at once')
+        throw new Error('thrown')
       },
     ]
     for (const onSignal of errors) {
       const call = client.call('m', [], { onSignal })
       const next = client.call('next')
-      await sendWithFd(socket, signalOf(1))
-      await sendWithFd(socket, signalOf(2))
+      await sendWithFd(socket, signal(1))
+      await sendWithFd(socket, signal(2))
       await sendWithFd(socket, reply('dropped'))
-      await expect(call).rejects.toThrow(/later|at once/)
-      await socket.send(reply('mine'))
-      expect(await next).toBe('mine')
+      await expect(call).rejects.toThrow(/rejected|thrown/)
+      await socket.send(reply('next'))
+      expect(await next).toBe('next')
     }
     expect(countOpen('/dev/full')).toBe(0)
     await socket.close()
   })
 
-  it('a signal that came between two calls is told during the second', async () => {
+  it('receives a signal that arrived before it', async () => {
     const [client, socket] = clientAndSocket()
-    await sendWithFd(socket, signalOf('early'))
-    const told: unknown[] = []
-    const call = client.call('m', [], { onSignal: value => told.push(value) })
+    await sendWithFd(socket, signal('early'))
+    const signals: unknown[] = []
+    const call = client.call('m', [], { onSignal: value => signals.push(value) })
     await socket.send(reply('fine'))
-    expect([await call, told]).toEqual(['fine', ['early']])
+    expect([await call, signals]).toEqual(['fine', ['early']])
     expect(countOpen('/dev/full')).toBe(0)
     await socket.close()
   })
 
-  it('descriptors of whatever is no reply are closed', async () => {
+  it('closes the descriptors of signals, exceptions and malformed messages', async () => {
     const [client, socket] = clientAndSocket()
     for (const end of [reply(1), { type: 'reply', data: {} }, { type: 'reply', data: { x: 1 } }]) {
       const call = client.call('m').catch(() => {})
-      await sendWithFd(socket, { type: 'weird', data: { a: 1 } })
-      await sendWithFd(socket, { type: 'weird' })
-      await sendWithFd(socket, signalOf(1))
-      await sendWithFd(socket, signalOf(undefined))
+      await sendWithFd(socket, { type: 'unknown', data: { a: 1 } })
+      await sendWithFd(socket, { type: 'unknown' })
+      await sendWithFd(socket, signal(1))
+      await sendWithFd(socket, signal(undefined))
       await sendWithFd(socket, end)
       await call
     }
@@ -170,14 +170,14 @@ describe('calls', () => {
   })
 })
 
-describe('a client that is stopped', () => {
-  it('in the middle of a call rejects that and those behind it, and the service hears the end', async () => {
+describe('ServiceClient.stop', () => {
+  it('rejects the pending calls and closes the connection', async () => {
     const [client, socket] = clientAndSocket()
     const calls = [
       client.call('first'),
       withFd(fd => client.callWithFds('second', [], { fds: [fd] }), '/dev/full'),
     ].map(call => call.catch(error => error))
-    expect(await nameOf(socket)).toBe('first')
+    expect(await receiveName(socket)).toBe('first')
     expect(await client.stop()).toBeNull()
     for (const error of await Promise.all(calls)) {
       expect(error).toMatchObject({ code: CLOSED, message: expect.stringContaining('stopped') })
@@ -189,33 +189,33 @@ describe('a client that is stopped', () => {
     await socket.close()
   })
 
-  it('while a handler of signals works rejects at once, and the handler keeps its descriptors', async () => {
+  it('rejects at once during a signal handler, whose descriptors stay open until it ends', async () => {
     const [client, socket] = clientAndSocket()
-    let done = () => {}
+    let finish = () => {}
     let call: Promise<unknown> = Promise.resolve()
-    const began = new Promise<FdSet>(resolve => {
-      const onSignal = (_: unknown, given: FdSet) => {
-        resolve(given)
+    const started = new Promise<FdSet>(resolve => {
+      const onSignal = (_: unknown, received: FdSet) => {
+        resolve(received)
         return new Promise<void>(end => {
-          done = end
+          finish = end
         })
       }
       call = client.call('m', [], { onSignal }).catch(error => error)
     })
-    const fd = openTextFile('still needed')
-    await socket.send(signalOf(1), { fds: [fd] })
+    const fd = openTextFile('content')
+    await socket.send(signal(1), { fds: [fd] })
     closeSync(fd)
-    const fds = await began
+    const fds = await started
     await client[Symbol.asyncDispose]()
     expect(await call).toEqual(errorWithCode('CLOSED'))
-    expect(readContents(fds.get(0))).toBe('still needed')
-    done()
+    expect(readContents(fds.get(0))).toBe('content')
+    finish()
     await new Promise(setImmediate)
     expect(fds.length).toBe(0)
     await socket.close()
   })
 
-  it('kills a process that does not end in time, also one in the middle of a call', async () => {
+  it('kills a process that does not exit within the timeout', async () => {
     const slow = await startService('Node')
     await slow.call('slow_stop')
     expect(await slow.stop({ timeout: 50 })).toEqual({ code: null, signal: 'SIGKILL' })
@@ -229,12 +229,12 @@ describe('a client that is stopped', () => {
   })
 })
 
-describe('a service that says what nobody can place', () => {
+describe('a ServiceClient', () => {
   it.each([
     [{}, 'message empty'],
     [5, 'message is not an object'],
     [{ type: '', data: { a: 1 } }, "'type' field missing"],
-  ])('%j: the connection is given up', async (message, why) => {
+  ])('closes the connection on an unusable message: %j', async (message, reason) => {
     const [client, socket] = clientAndSocket()
     const calls = [client.call('first'), client.call('second')].map(call =>
       call.catch(error => error),
@@ -242,16 +242,16 @@ describe('a service that says what nobody can place', () => {
     await sendWithFd(socket, message)
     const [first, second] = await Promise.all(calls)
     expect(first).toBeInstanceOf(ProtocolError)
-    expect(first.message).toBe(why)
+    expect(first.message).toBe(reason)
     expect(second).toMatchObject({ code: CLOSED, cause: first })
     await expect(client.call('third')).rejects.toBe(second)
-    expect(await nameOf(socket)).toBe('first')
+    expect(await receiveName(socket)).toBe('first')
     expect(await socket.recv()).toBeNull()
     expect(countOpen('/dev/full')).toBe(0)
     await socket.close()
   })
 
-  it('a record that is no JSON too', async () => {
+  it('closes the connection on invalid JSON', async () => {
     const [raw, other] = pair({ protocol: 'raw', type: 'seqpacket', maxFds: 1 })
     const client = trackClient(ServiceClient.over(Socket.newFromFd(other.detach())))
     const call = client.call('m')

@@ -1,4 +1,4 @@
-/** A service when something is wrong; how services are made, started and ended. */
+/** Faults of a Service; how services are constructed, started and stopped. */
 import { closeSync, openSync } from 'node:fs'
 import { connect, pair } from 'fdwire'
 import { type Dispatched, Service, ServiceClient, ServiceManager, Socket } from 'fdwire/jsoncomm'
@@ -16,18 +16,18 @@ import {
 cleanUpAfterEach()
 cleanUpServices()
 
-/** A descriptor of a device that nothing else here opens. */
-const full = () => openSync('/dev/full', 'r')
+/** Opens a device that nothing else in this file opens. */
+const openFull = () => openSync('/dev/full', 'r')
 
-describe('a service', () => {
-  it('whose client goes in the middle ends when its work is done, and keeps no descriptor', async () => {
+describe('a Service', () => {
+  it('whose client disconnects during a call ends after the call and closes all descriptors', async () => {
     const [client, socket] = clientAndSocket()
     const fds: number[] = []
-    const service = new InProcessService(socket, async (_, __, given) => {
+    const service = new InProcessService(socket, async (_, __, received) => {
       await client.stop()
-      await expect(service.emitSignal('nobody')).rejects.toEqual(errorWithCode('EPIPE'))
-      const fd = full()
-      fds.push(fd, given.get(0))
+      await expect(service.emitSignal('no client')).rejects.toEqual(errorWithCode('EPIPE'))
+      const fd = openFull()
+      fds.push(fd, received.get(0))
       return [null, [fd]] satisfies Dispatched
     })
     const serving = service.serve()
@@ -38,7 +38,7 @@ describe('a service', () => {
     expect(socket.fileno()).toBe(-1)
   })
 
-  it('answers one request after the other, and what is malformed in its turn', async () => {
+  it('replies to requests and malformed messages in order', async () => {
     const [raw, other] = pair({ protocol: 'raw', type: 'seqpacket', maxFds: 1 })
     const service = new InProcessService(Socket.newFromFd(other.detach()), async name => {
       await new Promise(setImmediate)
@@ -49,18 +49,18 @@ describe('a service', () => {
     for (const text of [method('a'), '{', '', method('b'), '\xff']) {
       await withFd(fd => raw.send(Buffer.from(text, 'latin1'), { fds: [fd] }), '/dev/full')
     }
-    const answers: unknown[] = []
+    const replies: unknown[] = []
     for (let i = 0; i < 5; i++) {
       const { type, data } = JSON.parse(String((await raw.receive())?.value))
-      answers.push(type === 'reply' ? data.reply : data.name)
+      replies.push(type === 'reply' ? data.reply : data.name)
     }
-    expect(answers).toEqual(['a', 'ProtocolError', 'ProtocolError', 'b', 'ProtocolError'])
+    expect(replies).toEqual(['a', 'ProtocolError', 'ProtocolError', 'b', 'ProtocolError'])
     await raw.close()
     await serving
     expect(countOpen('/dev/full')).toBe(0)
   })
 
-  it('tells of an exception that is too large for a message as much as fits', async () => {
+  it('truncates an exception that is too large for a message', async () => {
     const [client, socket] = clientAndSocket()
     const serving = new InProcessService(socket, () => {
       throw new RangeError('x'.repeat(1_000_000))
@@ -71,9 +71,9 @@ describe('a service', () => {
     await serving
   })
 
-  it('tells of whatever is thrown, be it an error or not', async () => {
+  it('sends an exception for any thrown value', async () => {
     const [client, socket] = clientAndSocket()
-    const things: unknown[] = [
+    const values: unknown[] = [
       undefined,
       null,
       5,
@@ -86,13 +86,13 @@ describe('a service', () => {
       }),
     ]
     const serving = new InProcessService(socket, (_, index) => {
-      throw things[index]
+      throw values[index]
     }).serve()
-    const told: string[] = []
-    for (const index of things.keys()) {
-      told.push(await client.call('m', index).catch(({ name, value }) => `${name}: ${value}`))
+    const exceptions: string[] = []
+    for (const index of values.keys()) {
+      exceptions.push(await client.call('m', index).catch(({ name, value }) => `${name}: ${value}`))
     }
-    expect(told).toEqual([
+    expect(exceptions).toEqual([
       'Error: undefined',
       'Error: null',
       'Error: 5',
@@ -104,17 +104,17 @@ describe('a service', () => {
     await serving
   })
 
-  it('a descriptor that is twice in a reply is closed once', async () => {
+  it('closes a descriptor that occurs twice in a reply only once', async () => {
     const [client, socket] = clientAndSocket()
     let other = -1
     const serving = new InProcessService(socket, () => {
-      const fd = full()
+      const fd = openFull()
       return [null, [fd, fd]]
     }).serve()
     const { fds } = await client.callWithFds('m')
     expect(fds.length).toBe(2)
     fds.close()
-    other = full()
+    other = openFull()
     await client.stop()
     await serving
     expect(isOpen(other)).toBe(true)
@@ -122,7 +122,7 @@ describe('a service', () => {
     expect(countOpen('/dev/full')).toBe(0)
   })
 
-  it('is made of a connected seqpacket socket, and leaves another to its owner', async () => {
+  it('accepts only a connected seqpacket socket, and leaves another socket open', async () => {
     expect(() => new Service({})).toThrow(/needs an fd or a socket/)
     expect(() => new Service({ nonsense: 1 } as never)).toThrow(TypeError)
     for (const type of ['dgram', 'seqpacket'] as const) {
@@ -145,13 +145,13 @@ describe('a service', () => {
     expect(() => new Service({ socket: server })).toThrow(TypeError)
     expect(() => new Service({ fd: server.fileno() })).toThrow(errorWithCode('WRONG_SOCKET'))
     await server.close()
-    const file = full()
+    const file = openFull()
     expect(() => new Service({ fd: file })).toThrow(errorWithCode('NOT_A_SOCKET'))
     closeSync(file)
     expect(() => ServiceClient.over({} as never)).toThrow(TypeError)
   })
 
-  it('is made of a command line, what is missing in it is named', async () => {
+  it('can be constructed from a command line, and names a missing option', async () => {
     const [a, b] = Socket.newPair({ type: 'seqpacket' })
     const fd = b.channel.detach()
     const line = ['node', '--service-fd', String(fd), '--more', '--service-id=the id', 'x']
@@ -170,8 +170,8 @@ describe('a service', () => {
   })
 })
 
-describe('starting', () => {
-  it('what can not be started rejects, and leaves nothing', async () => {
+describe('ServiceClient.start', () => {
+  it('rejects for a missing program, an invalid argument or an unknown option', async () => {
     const absent = ServiceClient.start('/nowhere/at/all')
     await expect(absent).rejects.toEqual(errorWithCode('ENOENT'))
     await expect(ServiceClient.start('true', [], { cwd: '/nowhere' })).rejects.toEqual(
@@ -186,12 +186,12 @@ describe('starting', () => {
     )
   })
 
-  it('a process that is no service ends the first call', async () => {
+  it('starts a process whose exit rejects the first call', async () => {
     const client = trackClient(await ServiceClient.start('true'))
     await expect(client.call('m')).rejects.toThrow(/ended before it replied to 'm' \(exit code 0\)/)
   })
 
-  it('its output goes where it is told to', async () => {
+  it('passes the option stdout to the process', async () => {
     const [command, args] = serviceCommand('Node')
     const client = trackClient(
       await ServiceClient.start(command, args, { id: 'one', stdout: 'pipe' }),
@@ -209,8 +209,8 @@ describe('starting', () => {
   })
 })
 
-describe('a manager', () => {
-  it('stops its services in the opposite order, each when the one before has ended', async () => {
+describe('a ServiceManager', () => {
+  it('stops its services one after the other in reverse order', async () => {
     const manager = new ServiceManager()
     const order: string[] = []
     for (const id of ['one', 'two', 'three']) {
@@ -228,33 +228,35 @@ describe('a manager', () => {
     expect((await late).socket.fileno()).toBe(-1)
   })
 
-  it('a service has no end of another one’s socket', async () => {
+  it('does not leak the socket of one service into another', async () => {
     const manager = new ServiceManager()
     const clients: ServiceClient[] = []
     for (let i = 0; i < 2; i++) {
       clients.push(await manager.start(...serviceCommand('Python')))
       await clients[i]?.call('echo')
     }
-    // Else this one would not hear its end as long as the other lives.
+    // A leaked socket would keep this service from seeing the end while the other one runs.
     expect(await clients[0]?.stop({ timeout: 0 })).toEqual({ code: 0, signal: null })
     expect(await clients[1]?.call('echo', [1])).toEqual([1])
     await manager.stop()
   })
 })
 
-it('a client and a service meet at a path too', async () => {
-  const path = `${temporaryDirectory()}/socket`
-  const server = await Socket.newServer(path, { type: 'seqpacket' })
-  const client = trackClient(
-    ServiceClient.over(await Socket.newClient(path, { type: 'seqpacket' })),
-  )
-  const serving = new InProcessService((await server.accept()) as Socket, name => [name]).serve()
-  expect(await client.call('hello')).toBe('hello')
-  expect([client.id, client.child, client.exited]).toEqual([undefined, undefined, undefined])
-  await client.stop()
-  await serving
-  await server.close()
-  await expect(connect(path, { protocol: 'raw', type: 'seqpacket' })).rejects.toEqual(
-    errorWithCode('ENOENT'),
-  )
+describe('ServiceClient.over', () => {
+  it('connects a client and a service by a path', async () => {
+    const path = `${temporaryDirectory()}/socket`
+    const server = await Socket.newServer(path, { type: 'seqpacket' })
+    const client = trackClient(
+      ServiceClient.over(await Socket.newClient(path, { type: 'seqpacket' })),
+    )
+    const serving = new InProcessService((await server.accept()) as Socket, name => [name]).serve()
+    expect(await client.call('hello')).toBe('hello')
+    expect([client.id, client.child, client.exited]).toEqual([undefined, undefined, undefined])
+    await client.stop()
+    await serving
+    await server.close()
+    await expect(connect(path, { protocol: 'raw', type: 'seqpacket' })).rejects.toEqual(
+      errorWithCode('ENOENT'),
+    )
+  })
 })

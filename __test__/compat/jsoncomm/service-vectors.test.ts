@@ -1,4 +1,4 @@
-/** The service protocol in the original's own messages. */
+/** The service protocol with messages recorded from the original. */
 import { readFileSync } from 'node:fs'
 import { type FdSet, ProtocolError, type Received, RemoteError } from 'fdwire/jsoncomm'
 import { describe, expect, it } from 'vitest'
@@ -14,7 +14,7 @@ import {
 cleanUpAfterEach()
 cleanUpServices()
 
-// biome-ignore lint/suspicious/noExplicitAny: whatever the messages are
+// biome-ignore lint/suspicious/noExplicitAny: messages of any form
 type Json = any
 
 const vectors = JSON.parse(readFileSync(testPath('../vectors/jsoncomm_host.json'), 'utf8')) as {
@@ -24,9 +24,13 @@ const vectors = JSON.parse(readFileSync(testPath('../vectors/jsoncomm_host.json'
   client: { messages: Json[]; outcome: string; signals: Json[] }[]
 }
 
+/** Returns rows for `it.each` whose title is the JSON of a message. */
+const titled = <Row>(rows: Row[], message: (row: Row) => Json) =>
+  rows.map(row => [JSON.stringify(message(row)), row] as const)
+
 class ValueError extends Error {}
 
-/** The service that the vectors were made with. */
+/** The methods of the service with which the vectors were recorded. */
 async function dispatch(this: InProcessService, method: string, args: Json, _fds: FdSet) {
   switch (method) {
     case 'echo':
@@ -47,8 +51,8 @@ async function dispatch(this: InProcessService, method: string, args: Json, _fds
 const outcomeOf = (error: Error) =>
   `${error instanceof RemoteError ? 'RemoteError' : error.name}: ${error.message}`
 
-describe('what goes over the wire', () => {
-  it.each(vectors.encode)('$case', async ({ wire }) => {
+describe('the service protocol encodes', () => {
+  it.each(vectors.encode.map(row => [row.case, row] as const))('%s', async (_, { wire }) => {
     if (wire.type === 'method') {
       const [client, socket] = clientAndSocket()
       const call = client.call(wire.data.name, wire.data.args)
@@ -68,8 +72,8 @@ describe('what goes over the wire', () => {
   })
 })
 
-describe('what becomes of a message', () => {
-  it.each(vectors.decode)('$message', ({ message, outcome }) => {
+describe('the service protocol decodes', () => {
+  it.each(titled(vectors.decode, row => row.message))('%s', (_, { message, outcome }) => {
     let actual: string
     try {
       const { type, data } = decodeMessage(message)
@@ -82,39 +86,40 @@ describe('what becomes of a message', () => {
   })
 })
 
-describe('what a service answers', () => {
-  it.each(vectors.service)('$request', async ({ request, replies }) => {
+describe('a Service replies like the original to', () => {
+  it.each(titled(vectors.service, row => row.request))('%s', async (_, { request, replies }) => {
     const [client, socket] = clientAndSocket()
     const service = new InProcessService(socket, dispatch)
     const serving = service.serve()
-    // The client's own socket, by hand; one descriptor with the reply is closed as ours.
-    const { socket: hand } = client
-    await hand.send(request)
+    // The test uses the client's socket directly.
+    const { socket: clientSocket } = client
+    await clientSocket.send(request)
     if (replies === null) {
-      expect(await hand.recv()).toBeNull()
+      expect(await clientSocket.recv()).toBeNull()
       await serving
       return
     }
     for (const { message, fds } of replies) {
-      const got = (await hand.recv()) as Received
-      expect(got.payload).toMatchObject(message)
+      const received = (await clientSocket.recv()) as Received
+      expect(received.payload).toMatchObject(message)
       const isReply = request.data.name === 'sig' && message.type === 'reply'
-      expect(got.fds.length).toBe(isReply ? 1 : fds)
-      got.fds.close()
+      expect(received.fds.length).toBe(isReply ? 1 : fds)
+      received.fds.close()
     }
     await client.stop()
     await serving
   })
 })
 
-describe('what a client makes of it', () => {
-  it.each(vectors.client)('$messages', async ({ messages, outcome, signals }) => {
+describe('a ServiceClient handles like the original', () => {
+  it.each(titled(vectors.client, row => row.messages))('%s', async (_, row) => {
+    const { messages, outcome, signals } = row
     const [client, socket] = clientAndSocket()
-    const told: unknown[] = []
-    const call = client.call('m', [], { onSignal: value => told.push(value) })
+    const received: unknown[] = []
+    const call = client.call('m', [], { onSignal: value => received.push(value) })
     for (const message of messages) await socket.send(message)
     const result = await call.catch(outcomeOf)
-    expect([String(result), told]).toEqual([outcome, signals])
+    expect([String(result), received]).toEqual([outcome, signals])
     await socket.close()
   })
 })

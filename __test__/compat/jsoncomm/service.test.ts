@@ -1,4 +1,4 @@
-/** The original's own tests of its service protocol (osbuild's test_host.py), with every peer. */
+/** The original's own tests of its service protocol (osbuild's test_host.py), between Node and Python. */
 import { closeSync } from 'node:fs'
 import { FdwireError } from 'fdwire'
 import { type FdSet, RemoteError, ServiceClient } from 'fdwire/jsoncomm'
@@ -23,8 +23,8 @@ const textsOf = (fds: FdSet) => {
   return texts
 }
 
-describe.each<Language>(['Node', 'Python'])('our client of a service in %s', language => {
-  it('basic: calls it, and ends it', async () => {
+describe.each<Language>(['Node', 'Python'])('a ServiceClient of a service in %s', language => {
+  it('calls methods and stops the service (basic)', async () => {
     const [command, args] = serviceCommand(language)
     const extra = ['--more', 'arguments']
     const client = trackClient(
@@ -42,30 +42,30 @@ describe.each<Language>(['Node', 'Python'])('our client of a service in %s', lan
     expect(await client.exited).toEqual({ code: 0, signal: null })
   })
 
-  it.each([0, 1, 3, 100])('pass_fd: %i descriptors, both ways', async count => {
+  it.each([0, 1, 3, 100])('exchanges %i descriptors (pass_fd)', async count => {
     const client = await startService(language)
     const before = await client.call('open_fds')
     const texts = Array.from({ length: count }, (_, i) => `descriptor ${i}`)
-    const mine = texts.map(openTextFile)
-    const call = client.callWithFds('swap', texts, { fds: mine })
-    // They are ours again at once.
-    for (const fd of mine) closeSync(fd)
+    const sent = texts.map(openTextFile)
+    const call = client.callWithFds('swap', texts, { fds: sent })
+    // The call has duplicated them.
+    for (const fd of sent) closeSync(fd)
     const { value, fds } = await call
     expect(value).toEqual(texts)
     expect(textsOf(fds)).toEqual(texts)
-    // What comes with a reply that nobody wanted is closed: see the descriptors of this file.
+    // call() closes the descriptors of a reply; support/descriptors.ts checks that.
     expect(await client.call('swap', texts)).toEqual([])
     expect(await client.call('open_fds')).toBe(before)
   })
 
-  it('pass_fd_invalid: a bad descriptor of a reply is an exception, and no crash', async () => {
+  it('gets an exception for a reply with a closed descriptor (pass_fd_invalid)', async () => {
     const client = await startService(language)
     const before = await client.call('open_fds')
     await expect(client.call('bad_fd')).rejects.toBeInstanceOf(RemoteError)
     expect(await client.call('open_fds')).toBe(before)
   })
 
-  it('exception: comes with its name, its value and its backtrace', async () => {
+  it('gets the name, value and backtrace of an exception (exception)', async () => {
     const client = await startService(language)
     const error: RemoteError = await client.call('boom').catch(reason => reason)
     expect(error).toBeInstanceOf(RemoteError)
@@ -78,28 +78,35 @@ describe.each<Language>(['Node', 'Python'])('our client of a service in %s', lan
     ])
     expect(error.backtrace).toMatch(/service\.(py|mjs)/)
     expect(error.message).toBe(`ValueError: Remote Exception\n ${error.backtrace}`)
-    expect(await client.call('echo', ['still there'])).toEqual(['still there'])
+    expect(await client.call('echo', ['echo'])).toEqual(['echo'])
   })
 
-  it('signals: come before the reply, each with its own descriptors', async () => {
+  it('gets signals before the reply, each with its descriptors (signals)', async () => {
     const client = await startService(language)
-    const told: unknown[] = []
+    const received: unknown[] = []
     const sets: FdSet[] = []
     const onSignal = async (value: { text: string }, fds: FdSet) => {
-      told.push(value, [...fds].map(readContents))
+      received.push(value, [...fds].map(readContents))
       sets.push(fds)
       await new Promise(setImmediate)
-      // It is still there as long as the handler works.
+      // The set is open until the handler ends.
       expect(fds.length).toBe(value.text === undefined ? 0 : 1)
     }
     expect(await client.call('signals', ['one', 'two'], { onSignal })).toBe(2)
-    expect(told).toEqual([{ text: 'one' }, ['one'], { text: 'two' }, ['two'], 'last signal', []])
+    expect(received).toEqual([
+      { text: 'one' },
+      ['one'],
+      { text: 'two' },
+      ['two'],
+      'last signal',
+      [],
+    ])
     expect(sets.map(set => set.length)).toEqual([0, 0, 0])
-    // Without anybody who listens they are dropped, and their descriptors are closed.
+    // Without a handler signals are dropped and their descriptors are closed.
     expect(await client.call('signals', ['three'])).toBe(1)
   })
 
-  it('a handler may keep what a signal brings', async () => {
+  it('lets a signal handler take descriptors', async () => {
     const client = await startService(language)
     const taken: number[] = []
     const onSignal = (_: unknown, fds: FdSet) => {
@@ -110,10 +117,10 @@ describe.each<Language>(['Node', 'Python'])('our client of a service in %s', lan
     for (const fd of taken) closeSync(fd)
   })
 
-  it('kill -9 in the middle of a call rejects that, and those behind it', async () => {
+  it('rejects the pending calls when the service is killed during a call', async () => {
     const client = await startService(language)
     const onSignal = () => client.child?.kill('SIGKILL')
-    const fd = openTextFile('waits in vain')
+    const fd = openTextFile('content')
     const calls = [
       client.call('signal_and_hang', [], { onSignal }),
       client.callWithFds('read', [], { fds: [fd] }),
@@ -128,29 +135,29 @@ describe.each<Language>(['Node', 'Python'])('our client of a service in %s', lan
     expect(await client.stop()).toEqual({ code: null, signal: 'SIGKILL' })
   })
 
-  it('an exit in the middle of a call says so', async () => {
+  it('reports the exit code when the service exits during a call', async () => {
     const client = await startService(language)
     await expect(client.call('exit', [3])).rejects.toThrow(/'exit' \(exit code 3\)$/)
     await expect(client.call('echo')).rejects.toThrow(/message empty: the service ended/)
     expect(await client.stop()).toEqual({ code: 3, signal: null })
   })
 
-  it('SIGTERM and SIGINT do not end it, the end of the socket does', async () => {
+  it('stops a service that ignores SIGTERM and SIGINT', async () => {
     const client = await startService(language)
     await client.call('echo')
     for (const signal of ['SIGTERM', 'SIGINT'] as const) client.child?.kill(signal)
-    expect(await client.call('echo', ['still there'])).toEqual(['still there'])
+    expect(await client.call('echo', ['echo'])).toEqual(['echo'])
     expect(await client.stop()).toEqual({ code: 0, signal: null })
   })
 })
 
-describe('a client in Python of our service', () => {
+describe('a Service with a Python client', () => {
   const call = (peer: Peer, name: string, args?: unknown, texts: string[] = []) =>
     peer.request({ op: 'call', name, args, texts })
   const raw = (peer: Peer, message: unknown, count = 0) =>
     peer.request({ op: 'raw', text: JSON.stringify(message), count })
 
-  it('basic: calls it, and ends it', async () => {
+  it('replies to calls and exits at the end of the socket (basic)', async () => {
     const peer = await pythonClient()
     for (const value of [['an', 'argument'], [], null, { key: 'é 😀' }, 'text', 0]) {
       expect(await raw(peer, { type: 'method', data: { name: 'echo', args: value } })).toEqual({
@@ -170,7 +177,7 @@ describe('a client in Python of our service', () => {
     expect(await peer.request({ op: 'stop' })).toEqual({ code: 0 })
   })
 
-  it.each([0, 1, 3, 100])('pass_fd: %i descriptors, both ways', async count => {
+  it.each([0, 1, 3, 100])('exchanges %i descriptors (pass_fd)', async count => {
     const peer = await pythonClient()
     const { value: before } = await call(peer, 'open_fds')
     const texts = Array.from({ length: count }, (_, i) => `descriptor ${i}`)
@@ -181,35 +188,41 @@ describe('a client in Python of our service', () => {
     expect((await call(peer, 'open_fds')).value).toEqual(before)
   })
 
-  it('what a dispatch has stolen it keeps', async () => {
+  it('keeps a descriptor that dispatch has stolen', async () => {
     const peer = await pythonClient()
     expect((await call(peer, 'steal', [], ['stolen'])).value).toEqual([null, []])
     expect((await call(peer, 'kept')).value).toEqual(['stolen', ['stolen']])
   })
 
-  it('pass_fd_invalid, and whatever else can not be sent, is an exception', async () => {
+  it('sends an exception for a result that cannot be sent (pass_fd_invalid)', async () => {
     const peer = await pythonClient()
     const { value: before } = await call(peer, 'open_fds')
-    const told = async (name: string, args?: unknown) => {
+    const exceptionOf = async (name: string, args?: unknown) => {
       const { type, data } = await call(peer, name, args)
       expect(type).toBe('exception')
       return [data.name, data.value]
     }
-    expect(await told('bad_fd')).toEqual(['Error', expect.stringContaining('EBADF')])
-    expect(await told('bad_signal')).toEqual(['Error', expect.stringContaining('EBADF')])
-    expect(await told('unserializable')).toEqual(['FdwireError', expect.stringContaining('BigInt')])
-    expect(await told('function')).toEqual(['FdwireError', expect.stringContaining('function')])
-    expect(await told('invalid_fds')).toEqual([
+    expect(await exceptionOf('bad_fd')).toEqual(['Error', expect.stringContaining('EBADF')])
+    expect(await exceptionOf('bad_signal')).toEqual(['Error', expect.stringContaining('EBADF')])
+    expect(await exceptionOf('unserializable')).toEqual([
+      'FdwireError',
+      expect.stringContaining('BigInt'),
+    ])
+    expect(await exceptionOf('function')).toEqual([
+      'FdwireError',
+      expect.stringContaining('function'),
+    ])
+    expect(await exceptionOf('invalid_fds')).toEqual([
       'TypeError',
       expect.stringContaining('fds of a reply'),
     ])
     for (const result of [null, 'text', {}, [], [1, [], 3], [1, 2]]) {
-      expect((await told('invalid_result', [result]))[0]).toBe('TypeError')
+      expect((await exceptionOf('invalid_result', [result]))[0]).toBe('TypeError')
     }
     expect((await call(peer, 'open_fds')).value).toEqual(before)
   })
 
-  it('exception: has a name, a value and a backtrace', async () => {
+  it('sends the name, value and backtrace of an exception (exception)', async () => {
     const peer = await pythonClient()
     const { type, data } = await call(peer, 'boom')
     expect([type, data.name, data.value]).toEqual(['exception', 'ValueError', 'Remote Exception'])
@@ -226,7 +239,7 @@ describe('a client in Python of our service', () => {
     expect((await call(peer, 'echo', [1])).value).toEqual([[1], []])
   })
 
-  it('signals on separate descriptors come before the reply', async () => {
+  it('sends signals before the reply, each with its descriptors (signals_on_separate_fd)', async () => {
     const peer = await pythonClient()
     expect(await call(peer, 'signals', ['one', 'two'])).toMatchObject({
       signals: [
@@ -238,23 +251,27 @@ describe('a client in Python of our service', () => {
     })
   })
 
-  it('a request that is none gets an exception, and its descriptors are closed', async () => {
+  it('sends an exception for a malformed request and closes its descriptors', async () => {
     const peer = await pythonClient()
     const { value: before } = await call(peer, 'open_fds')
-    const told = async (message: unknown) => {
+    const exceptionFor = async (message: unknown) => {
       const { type, data } = await raw(peer, message, 3)
       expect([type, data.name]).toEqual(['exception', 'ProtocolError'])
       return data.value
     }
-    expect(await told({ type: 'method' })).toBe("'data' field missing")
-    expect(await told({ type: '', data: { a: 1 } })).toBe("'type' field missing")
-    expect(await told({ type: 'method', data: {} })).toBe("'data' field missing")
-    expect(await told({ type: 'method', data: { args: [] } })).toBe("'name' field missing")
-    expect(await told({ type: 'method', data: { name: 5 } })).toBe("'name' field is not a string")
-    expect(await told({ type: 'signal', data: { reply: 1 } })).toBe('unknown message type: signal')
-    expect(await told('text')).toBe('message is not an object')
-    expect(await told(5)).toBe('message is not an object')
-    expect(await told([1])).toBe('message is not an object')
+    expect(await exceptionFor({ type: 'method' })).toBe("'data' field missing")
+    expect(await exceptionFor({ type: '', data: { a: 1 } })).toBe("'type' field missing")
+    expect(await exceptionFor({ type: 'method', data: {} })).toBe("'data' field missing")
+    expect(await exceptionFor({ type: 'method', data: { args: [] } })).toBe("'name' field missing")
+    expect(await exceptionFor({ type: 'method', data: { name: 5 } })).toBe(
+      "'name' field is not a string",
+    )
+    expect(await exceptionFor({ type: 'signal', data: { reply: 1 } })).toBe(
+      'unknown message type: signal',
+    )
+    expect(await exceptionFor('text')).toBe('message is not an object')
+    expect(await exceptionFor(5)).toBe('message is not an object')
+    expect(await exceptionFor([1])).toBe('message is not an object')
     expect((await peer.request({ op: 'raw', text: 'no json', count: 3 })).data).toMatchObject({
       name: 'ProtocolError',
       value: expect.stringContaining('JSON'),
@@ -262,14 +279,17 @@ describe('a client in Python of our service', () => {
     expect((await call(peer, 'open_fds')).value).toEqual(before)
   })
 
-  it.each(['null', 'false', '0', '""', '[]', '{}'])('%s ends it without a word', async text => {
-    const peer = await pythonClient()
-    await call(peer, 'echo')
-    expect(await peer.request({ op: 'raw', text, count: 1 })).toEqual({ signals: [], end: true })
-    expect(await peer.request({ op: 'stop' })).toEqual({ code: 0 })
-  })
+  it.each(['null', 'false', '0', '""', '[]', '{}'])(
+    'ends without a reply at the message %s',
+    async text => {
+      const peer = await pythonClient()
+      await call(peer, 'echo')
+      expect(await peer.request({ op: 'raw', text, count: 1 })).toEqual({ signals: [], end: true })
+      expect(await peer.request({ op: 'stop' })).toEqual({ code: 0 })
+    },
+  )
 
-  it('kill -9 in the middle of a call is the end of the socket', async () => {
+  it('closes its socket when it is killed during a call', async () => {
     const peer = await pythonClient()
     expect(await peer.request({ op: 'call', name: 'signal_and_hang', kill: true })).toEqual({
       signals: [['ready', []]],
@@ -278,7 +298,7 @@ describe('a client in Python of our service', () => {
     expect(await peer.request({ op: 'stop' })).toEqual({ code: -9 })
   })
 
-  it('SIGTERM and SIGINT do not end it, the end of the socket does', async () => {
+  it('ignores SIGTERM and SIGINT and exits at the end of the socket', async () => {
     const peer = await pythonClient()
     await call(peer, 'echo')
     await peer.request({ op: 'signal', number: 15 })

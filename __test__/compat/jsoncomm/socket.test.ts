@@ -1,4 +1,4 @@
-/** The original's own tests (osbuild's test_util_jsoncomm.py), and what its vocabulary promises. */
+/** Socket over SOCK_DGRAM: the original's own tests (osbuild's test_util_jsoncomm.py), and more. */
 import {
   closeSync,
   existsSync,
@@ -28,7 +28,8 @@ afterEach(async () => {
   process.chdir(home)
   await Promise.all(open.splice(0).map(socket => socket.close()))
 })
-const keep = (socket: Socket) => {
+/** Registers a socket to be closed after the test, and returns it. */
+const track = (socket: Socket) => {
   open.push(socket)
   return socket
 }
@@ -40,31 +41,32 @@ const isOpen = (fd: number) => {
     return false
   }
 }
-const file = (dir: string, text: string) => {
+/** Creates and opens a file with this name and content. */
+const openFile = (dir: string, text: string) => {
   writeFileSync(join(dir, text), text)
   return openSync(join(dir, text), 'r')
 }
 
 async function serverAndClient() {
   const path = join(temporaryDirectory(), 'socket')
-  const server = keep(await Socket.newServer(path))
-  return { path, server, client: keep(await Socket.newClient(path)) }
+  const server = track(await Socket.newServer(path))
+  return { path, server, client: track(await Socket.newClient(path)) }
 }
 
-describe('test_fdset', () => {
-  it('is the same class as in fdwire', () => {
+describe('FdSet of fdwire/jsoncomm (test_fdset)', () => {
+  it('is the FdSet of fdwire', () => {
     expect(FdSet).toBe(MainFdSet)
   })
 
-  it('owns its descriptors, and steal gives one away', () => {
+  it('owns its descriptors until steal takes one', () => {
     const dir = temporaryDirectory()
-    const fds = [file(dir, 'a'), file(dir, 'b'), file(dir, 'c')]
+    const fds = [openFile(dir, 'a'), openFile(dir, 'b'), openFile(dir, 'c')]
     const set = FdSet.fromList(fds)
     expect([set.length, set.get(0), set.get(2)]).toEqual([3, fds[0], fds[2]])
     expect(set.steal(1)).toBe(fds[1])
     expect(() => set.get(1)).toThrow(expect.objectContaining({ code: 'ERR_FDWIRE_FD_GONE' }))
     expect(() => set.steal(1)).toThrow(expect.objectContaining({ code: 'ERR_FDWIRE_FD_GONE' }))
-    // What was stolen changes no index.
+    // steal() changes neither the length nor the indices.
     expect([set.length, set.get(2)]).toEqual([3, fds[2]])
     set.close()
     set.close()
@@ -73,8 +75,8 @@ describe('test_fdset', () => {
   })
 })
 
-describe('test_ping_pong', () => {
-  it('a client asks, the server answers to where that came from', async () => {
+describe('a datagram Socket (test_ping_pong)', () => {
+  it('replies to the address of the sender', async () => {
     const { server, client } = await serverAndClient()
     const ping = { ping: 'é 😀', list: [1, 2.5, null, { deep: [] }] }
     await client.send(ping)
@@ -87,20 +89,20 @@ describe('test_ping_pong', () => {
     expect(pong.address).toBe(server.channel.localAddress)
   })
 
-  it('a client without a path sends to a destination', async () => {
+  it('sends without a path to an explicit destination', async () => {
     const { server, path } = await serverAndClient()
-    const client = keep(await Socket.newClient())
+    const client = track(await Socket.newClient())
     await client.send('ping', { destination: path })
     const { address } = (await server.recv()) as Received
     expect(address).toMatch(/^\0[0-9a-f]{5}$/)
     await server.send('pong', { destination: address as string })
     expect(((await client.recv()) as Received).payload).toBe('pong')
-    await expect(client.send('to nobody')).rejects.toEqual(
+    await expect(client.send('no destination')).rejects.toEqual(
       expect.objectContaining({ code: 'ENOTCONN' }),
     )
   })
 
-  it('a client without a name is told as null, and can be sent nothing', async () => {
+  it('has a null address for an unnamed sender and cannot reply to it', async () => {
     const { server, path } = await serverAndClient()
     const peer = pythonPeer()
     await peer.request({ op: 'open', connect: Buffer.from(path).toString('hex') })
@@ -113,39 +115,39 @@ describe('test_ping_pong', () => {
   })
 })
 
-describe('test_scm_rights', () => {
-  it('descriptors come whole, and the sender may close its own at once', async () => {
+describe('a datagram Socket with descriptors (test_scm_rights)', () => {
+  it('sends duplicates, so the sender may close its descriptors at once', async () => {
     const { server, client } = await serverAndClient()
     const dir = temporaryDirectory()
-    const fds = ['one', 'two', 'three'].map(text => file(dir, text))
+    const fds = ['one', 'two', 'three'].map(text => openFile(dir, text))
     const sent = client.send({ fds: [0, 1, 2] }, { fds })
     for (const fd of fds) closeSync(fd)
     await sent
     const message = (await server.recv()) as Received
-    const kept = message.fds.steal(1)
+    const stolen = message.fds.steal(1)
     expect([0, 2].map(i => readContents(message.fds.get(i)))).toEqual(['one', 'three'])
     message.fds.close()
-    expect(readContents(kept)).toBe('two')
-    closeSync(kept)
+    expect(readContents(stolen)).toBe('two')
+    closeSync(stolen)
   })
 
-  it('a received set can be sent on', async () => {
+  it('sends a received FdSet', async () => {
     const { server, client, path } = await serverAndClient()
-    const fd = file(temporaryDirectory(), 'there and back')
-    const reply = client.sendAndRecv('ask', { fds: [fd] })
+    const fd = openFile(temporaryDirectory(), 'content')
+    const reply = client.sendAndRecv('request', { fds: [fd] })
     closeSync(fd)
     const { fds, address } = (await server.recv()) as Received
-    await server.send('answer', { fds, destination: address as string })
+    await server.send('reply', { fds, destination: address as string })
     fds.close()
-    const answer = await reply
-    expect([answer.payload, answer.address]).toEqual(['answer', path])
-    expect(readContents(answer.fds.get(0))).toBe('there and back')
-    answer.fds.close()
+    const received = await reply
+    expect([received.payload, received.address]).toEqual(['reply', path])
+    expect(readContents(received.fds.get(0))).toBe('content')
+    received.fds.close()
   })
 })
 
-describe('test_listener_cleanup', () => {
-  it('the path of a server goes with it, after chdir and a rename above it', async () => {
+describe('the path of a datagram server (test_listener_cleanup)', () => {
+  it('is unlinked by close(), also after chdir and a rename of its directory', async () => {
     const dir = temporaryDirectory()
     mkdirSync(join(dir, 'a'))
     process.chdir(join(dir, 'a'))
@@ -157,15 +159,15 @@ describe('test_listener_cleanup', () => {
     expect(existsSync(join(dir, 'b/socket'))).toBe(false)
   })
 
-  it('a path can be used again', async () => {
+  it('can be bound again after close()', async () => {
     const path = join(temporaryDirectory(), 'socket')
     for (let i = 0; i < 3; i++) await (await Socket.newServer(path)).close()
     expect(existsSync(path)).toBe(false)
   })
 })
 
-describe('test_contextlib', () => {
-  it('a socket is closed by its disposal, and once more does nothing', async () => {
+describe('closing a Socket (test_contextlib)', () => {
+  it('works by asyncDispose, and has no effect the second time', async () => {
     const path = join(temporaryDirectory(), 'socket')
     const server = await Socket.newServer(path)
     const fd = server.fileno()
@@ -178,8 +180,8 @@ describe('test_contextlib', () => {
     await expect(server.recv()).rejects.toEqual(closed)
   })
 
-  it('recv gives null when the socket is closed while it waits', async () => {
-    const [a, b] = Socket.newPair().map(keep) as [Socket, Socket]
+  it('resolves a pending recv to null', async () => {
+    const [a, b] = Socket.newPair().map(track) as [Socket, Socket]
     const waiting = a.recv()
     await a.close()
     expect(await waiting).toBe(null)
@@ -187,16 +189,18 @@ describe('test_contextlib', () => {
   })
 })
 
-describe('test_socket_pair, test_from_fd, test_send_and_recv', () => {
-  it('a pair hears each other', async () => {
-    const [a, b] = Socket.newPair().map(keep) as [Socket, Socket]
+describe('Socket.newPair (test_socket_pair)', () => {
+  it('returns two connected sockets', async () => {
+    const [a, b] = Socket.newPair().map(track) as [Socket, Socket]
     await a.send({ from: 'a' })
     await b.send({ from: 'b' })
     expect((await a.recv())?.payload).toEqual({ from: 'b' })
     expect(await b.recv()).toMatchObject({ payload: { from: 'a' }, address: null })
   })
+})
 
-  it('a socket is made from a descriptor, and owns it', async () => {
+describe('Socket.newFromFd (test_from_fd)', () => {
+  it('takes ownership of the descriptor', async () => {
     const [a, b] = pair({ protocol: 'jsoncomm' })
     const fd = b.detach()
     const socket = Socket.newFromFd(fd)
@@ -208,26 +212,28 @@ describe('test_socket_pair, test_from_fd, test_send_and_recv', () => {
     await a.close()
   })
 
-  it("a descriptor that is none of a datagram socket is still the caller's", () => {
+  it('leaves a descriptor that is not a socket open', () => {
     const fd = openSync('/dev/null', 'r')
     expect(() => Socket.newFromFd(fd)).toThrow(
       expect.objectContaining({ code: 'ERR_FDWIRE_NOT_A_SOCKET' }),
     )
     closeSync(fd)
   })
+})
 
-  it('several questions under way get their answers in order', async () => {
+describe('Socket.sendAndRecv (test_send_and_recv)', () => {
+  it('matches replies to concurrent requests in order', async () => {
     const { server, client } = await serverAndClient()
-    const answers = [1, 2, 3].map(n => client.sendAndRecv(n, { timeout: 5_000 }))
+    const replies = [1, 2, 3].map(n => client.sendAndRecv(n, { timeout: 5_000 }))
     for (let i = 0; i < 3; i++) {
       const { payload, address } = (await server.recv()) as Received
       await server.send(payload * 10, { destination: address as string })
     }
-    expect((await Promise.all(answers)).map(answer => answer.payload)).toEqual([10, 20, 30])
+    expect((await Promise.all(replies)).map(reply => reply.payload)).toEqual([10, 20, 30])
   })
 
-  it('a question is given up by timeout or signal', async () => {
-    const [a, b] = Socket.newPair().map(keep) as [Socket, Socket]
+  it('is aborted by a timeout or signal', async () => {
+    const [a, b] = Socket.newPair().map(track) as [Socket, Socket]
     await expect(a.sendAndRecv(1, { timeout: 5 })).rejects.toEqual(
       expect.objectContaining({ code: 'ERR_FDWIRE_TIMEOUT' }),
     )
@@ -238,8 +244,8 @@ describe('test_socket_pair, test_from_fd, test_send_and_recv', () => {
   })
 })
 
-describe('a malformed message', () => {
-  it('rejects the recv whose turn it is, and the next message goes on', async () => {
+describe('a malformed datagram', () => {
+  it('rejects the oldest recv, and the next recv gets the next message', async () => {
     const { server, path } = await serverAndClient()
     const raw = await connect(path, RAW)
     for (const text of ['1', 'no json', '2', '', '3']) raw.send(text)
@@ -253,7 +259,7 @@ describe('a malformed message', () => {
     await raw.close()
   })
 
-  it('rejects in order when several wait', async () => {
+  it('rejects only its own recv when several are pending', async () => {
     const { server, path } = await serverAndClient()
     const raw = await connect(path, RAW)
     const waiting = Array.from({ length: 3 }, () => server.recv())
