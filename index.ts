@@ -8,10 +8,12 @@ export { createMemfd, type MemfdOptions, mapMemfd, sealMemfd } from './lib/fds/m
 export type { DatagramOptions, ServerOptions, SocketOptions } from './lib/fds/to-node.js'
 export type { ReadStreamOptions, WriteStreamOptions } from './lib/fds/to-node-streams.js'
 export { adopt } from './lib/open/adopt.js'
+export { bind } from './lib/open/bind.js'
+export { connect } from './lib/open/connect.js'
 export { listen } from './lib/open/listen.js'
 export type { Drop, Listener, ListenerEvents } from './lib/open/listener.js'
-export { bind, connect, pair } from './lib/open/open.js'
 export { over } from './lib/open/over.js'
+export { pair } from './lib/open/pair.js'
 export type { Address, ListenFd, TcpAddress } from './lib/options/address.js'
 export type {
   AdoptOptions,

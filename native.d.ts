@@ -26,197 +26,242 @@ export declare class Codec {
   encodeBytes(bytes: Uint8Array): Buffer | number
 }
 
-/** All channels of one thread, and what they share. */
+/**
+ * The channels and listeners of one thread, and what they share.
+ *
+ * A method throws an Error with `code`, `errno` and `syscall` if a system call fails.
+ */
 export declare class Environment {
-  /**
-   * Starts with the shared memory, and calls `dispatch` with a channel's index and how many
-   * records there are for it.
-   */
-  constructor(slab: Uint8Array, table: Int32Array, dispatch: (channel: number, records: number) => void)
-  /** The hot functions; `lib/native.ts` has their types. */
-  hot(): object
-  /** Whether the loop is kept alive. */
-  setRef(referenced: boolean): void
-  /** Closes a channel or listener, and removes its path where it bound one. */
+  /** Closes a channel or listener, and removes the path that it has bound. */
   close(channel: number): void
-  /** Takes a channel's descriptor out; -1 where there is no such channel. */
+  /**
+   * Removes a channel and returns the descriptor of its socket, which stays open.
+   *
+   * Throws EBADF if there is no such channel, or if it has no socket.
+   */
   detach(channel: number): number
-  /** A channel's or listener's descriptor; -1 where there is none. */
-  fd(channel: number): number
-  /** The name of a channel's or listener's socket; null where there is none. */
-  localAddress(channel: number): SocketName | null
-  /** The name of a channel's peer; null where there is no peer. */
-  peerAddress(channel: number): SocketName | null
-  /** What a channel has done and has waiting. */
-  stats(channel: number): ChannelStats | null
-  /** The numbers of a channel's queued messages. */
-  queueNumbers(channel: number): QueueNumbers
-  /** Whether a record shall tell when queued messages are settled. */
+  /** Sets how many more connections a listener may accept. Throws if the kernel cannot poll it. */
+  allow(listener: number, connections: number): void
+  /** Sets whether a record reports that queued messages have left the queue. */
   watch(channel: number, watched: boolean): void
-  /** One non-blocking attempt for everything that is queued anywhere. */
+  /** Returns 0 if the protocol of a stream can carry these bytes, or the error code of `send`. */
+  checkFrame(channel: number, payload: Uint8Array): number
+  /** Sends the messages that a stream has gathered. */
+  flush(channel: number): void
+  /** Makes one non-blocking attempt to send everything that is queued. */
   tryAll(): void
-  /** Removes the paths that channels have bound: at `process.exit` nothing else of native code runs. */
-  unlinkAll(): void
-  /** A message of this turn that the slab was too small for. */
+  /** Half-closes a connection when everything is sent. */
+  finish(channel: number): void
+  /**
+   * Discards everything that a stream receives from now on. A record reports its end. Throws if the
+   * kernel cannot poll the stream.
+   */
+  discard(channel: number): void
+  /** Discards what the socket of a connection has received so far. */
+  discardNow(channel: number): void
+  /** Takes bytes that were read from the socket before it was adopted. */
+  unshift(channel: number, bytes: Uint8Array): void
+  /** Takes bytes that arrived for a channel without a socket; without an argument, their end. */
+  feed(channel: number, bytes?: Uint8Array | undefined | null): void
+  /** Returns the bytes that a channel without a socket has to send. `settle` reports them as sent. */
+  fetch(channel: number): Buffer
+  /** Reports that this many of the fetched bytes are sent. */
+  settle(channel: number, bytes: number): void
+  /** Returns a message of this turn for which the slab had no room. */
   takeLarge(place: number): Buffer
-  /** Who in this thread owns a descriptor already: `FdSet`, `channel`, or empty for nobody. */
-  ownerOf(fd: number): string
-  /** Takes ownership of a descriptor; an errno where it isn't open, EBUSY where it is owned. */
-  ownFd(fd: number): number
-  /** What a descriptor is; an errno, as a number, where it isn't open. */
-  kindOf(fd: number): string | number
-  /** Whether a file lies on FUSE or a network file system. */
+  /**
+   * Removes the paths that channels and listeners have bound.
+   *
+   * For `process.exit`, which ends the main thread without ending its environment.
+   */
+  unlinkAll(): void
+  /** Returns what owns a descriptor in this thread; null if nothing does. */
+  ownerOf(fd: number): 'FdSet' | 'channel' | null
+  /** Takes ownership of a descriptor. Throws EBADF if it is not open, EBUSY if it has an owner. */
+  ownFd(fd: number): void
+  /** Returns the kind of a descriptor. Throws EBADF if it is not open. */
+  kindOf(fd: number): string
+  /** Returns whether a file is on FUSE or a network file system; false if that is unknown. */
   isRemoteFile(fd: number): boolean
   /**
-   * Makes a file in memory, of `bytes` or of so many zero bytes; its descriptor, which is
-   * JavaScript's, or a negative errno.
+   * Returns the family and type of a socket, and whether it listens.
+   *
+   * Throws EBADF if the descriptor is not open, ENOTSOCK if it is not a socket.
+   */
+  describe(fd: number): SocketDescription
+  /** Duplicates a descriptor, close-on-exec. The duplicate belongs to the caller. */
+  duplicate(fd: number): number
+  /** Closes a duplicate that was not passed on. */
+  closeDuplicate(fd: number): void
+  /**
+   * Starts with the memory that it shares with JavaScript.
+   *
+   * `dispatch` is called with the index of a channel or listener and the number of its records in the
+   * table. `makeError` is called for each system call that fails, and returns what is thrown.
+   */
+  constructor(slab: Uint8Array, table: Int32Array, dispatch: (channel: number, records: number) => void, makeError: (errno: number, syscall: string) => Error)
+  /** Returns the hot functions. `lib/native/environment.ts` declares their types. */
+  hot(): object
+  /** Sets whether the environment keeps the process alive. */
+  setRef(referenced: boolean): void
+  /**
+   * Makes a memory file that holds `content`, or as many zero bytes as `content` says.
+   *
+   * The descriptor belongs to the caller.
    */
   createMemfd(name: string, content: Uint8Array | number, sealed: boolean): number
-  /** Seals a file in memory; an errno, or 0. */
-  sealMemfd(fd: number): number
   /**
-   * What is in a file in memory: the file itself where it is large and sealed, else a copy; an errno, as
-   * a number, where it is no such file.
+   * Seals a memory file, so that its size and contents cannot change.
+   *
+   * Throws EINVAL if the descriptor is not one of a memory file.
    */
-  mapMemfd(fd: number, longest: number): Buffer | number
+  sealMemfd(fd: number): void
   /**
-   * A datagram socket that is bound to an address: a path, an abstract name, or empty for the
-   * kernel's choice.
+   * Returns the contents of a memory file: the file itself if it is large and sealed, else a copy.
+   *
+   * Throws EINVAL if the descriptor is not one of a memory file, EFBIG if that has more than `longest`
+   * bytes.
    */
-  bind(address: Uint8Array, path: PathOptions, options: ChannelOptions): Outcome
+  mapMemfd(fd: number, longest: number): Buffer
+  /** Makes a channel over a datagram or seqpacket socket. */
+  adoptDatagram(fd: number, options: ChannelOptions): number
+  /** Makes a channel over a connected stream. */
+  adoptStream(fd: number, tcp: TcpSettings, options: ChannelOptions): number
   /**
-   * A datagram socket that is connected to an address and then bound: to `local`, empty for the
-   * kernel's choice, absent to stay without a name. `path` is for `local`.
+   * Makes a channel over a datagram socket that is bound to `address`; if that is empty, to an
+   * abstract name that the kernel chooses.
+   *
+   * Throws EAGAIN with the syscall `flock` while another process binds a path in the same directory.
    */
-  connectDatagram(address: Uint8Array, local: Uint8Array | undefined | null, path: PathOptions, options: ChannelOptions): Outcome
+  bind(address: Uint8Array, path: PathOptions, options: ChannelOptions): number
   /**
-   * A stream or seqpacket socket that is connected to a Unix socket; EAGAIN where that has no room
-   * for it now.
+   * Makes a channel over a datagram socket that is connected to `address` and then bound to `local`;
+   * if that is empty, to an abstract name that the kernel chooses, and without it to no name.
+   *
+   * Throws EAGAIN with the syscall `flock` while another process binds a path in the same directory.
    */
-  connectUnix(type: 'stream' | 'seqpacket', address: Uint8Array, local: Uint8Array | undefined | null, options: ChannelOptions): Outcome
-  /** A stream that is connected to a TCP socket, or will be. */
-  connectTcp(host: string, port: number, tcp: TcpSettings, options: ChannelOptions): Outcome
-  /** Two connected sockets of a type. */
-  pair(type: 'dgram' | 'seqpacket' | 'stream', options: ChannelOptions): Array<Outcome>
-  /** A channel over a datagram or seqpacket socket that JavaScript gives away; where it fails nothing is taken. */
-  adoptDatagram(fd: number, options: ChannelOptions): Outcome
-  /** A channel over a stream that JavaScript gives away; where it fails nothing is taken. */
-  adoptStream(fd: number, tcp: TcpSettings, options: ChannelOptions): Outcome
-  /** A channel without a socket, whose bytes JavaScript carries by `feed` and `fetch`. */
-  carry(options: ChannelOptions): Outcome
-  /** A listener at a Unix address: a path, an abstract name, or empty for the kernel's choice. */
-  listen(type: 'stream' | 'seqpacket', address: Uint8Array, backlog: number, path: PathOptions, options: ChannelOptions): Outcome
-  /** A listener at a TCP address. */
-  listenTcp(host: string, port: number, backlog: number, tcp: TcpSettings, options: ChannelOptions): Outcome
-  /** A listener over a listening socket that JavaScript gives away; where it fails nothing is taken. */
-  adoptListener(fd: number, options: ChannelOptions): Outcome
-  /** What a socket is: its family and type, and whether it listens; an errno where it is none. */
-  describe(fd: number): SocketDescription
-  /** How many connections a listener may accept from now on; an errno, or 0. */
-  allow(listener: number, connections: number): number
-  /** Whether a stream's protocol can carry these bytes: 0, or the error code of `send`. */
-  checkFrame(channel: number, payload: Uint8Array): number
-  /** Sends what a stream has gathered. */
-  flush(channel: number): void
-  /** Shuts down the sending side of a stream as soon as all is sent. */
-  finish(channel: number): void
-  /** Drops what a stream brings from now on, until a record tells of its end; an errno, or 0. */
-  discard(channel: number): number
-  /** Drops what a stream has brought so far. */
-  discardNow(channel: number): void
-  /** Takes in bytes for a channel that was made by `carry`, or (absent) their end. */
-  feed(channel: number, bytes?: Uint8Array | undefined | null): void
-  /** Whether a channel has more in hand than it told of in a turn, and somebody wants it. */
-  isDue(channel: number): boolean
-  /** A duplicate of a descriptor, close-on-exec; a negative errno where there is none. */
-  duplicate(fd: number): number
-  /** Closes a duplicate that nobody has got. */
-  closeDuplicate(fd: number): void
-  /** Takes in bytes that were read before the socket was adopted. */
-  unshift(channel: number, bytes: Uint8Array): void
-  /** Takes what a channel that was made by `carry` has to send; `settle` tells when that is sent. */
-  fetch(channel: number): Buffer
-  /** So many bytes of what was fetched have been taken. */
-  settle(channel: number, bytes: number): void
-  /** Who made the socket at the other end of a channel's; an errno, as a number, where nobody knows. */
-  peerCredentials(channel: number): PeerCredentials | number
+  connectDatagram(address: Uint8Array, local: Uint8Array | undefined | null, path: PathOptions, options: ChannelOptions): number
   /**
-   * A descriptor of the process at the other end, which is the channel's; a negative errno where there
-   * is none.
+   * Makes a channel over a stream or seqpacket socket that is connected to a Unix socket.
+   *
+   * Throws EAGAIN with the syscall `connect` if the backlog of the listener is full.
+   */
+  connectUnix(type: 'stream' | 'seqpacket', address: Uint8Array, local: Uint8Array | undefined | null, options: ChannelOptions): number
+  /** Makes a channel over a TCP socket that is connected or connecting. */
+  connectTcp(host: string, port: number, tcp: TcpSettings, options: ChannelOptions): TcpConnection
+  /**
+   * Makes a listener at a Unix address; if that is empty, at an abstract name that the kernel chooses.
+   *
+   * Throws EAGAIN with the syscall `flock` while another process binds a path in the same directory.
+   */
+  listen(type: 'stream' | 'seqpacket', address: Uint8Array, backlog: number, path: PathOptions, options: ChannelOptions): number
+  /** Makes a listener at a TCP address. */
+  listenTcp(host: string, port: number, backlog: number, tcp: TcpSettings, options: ChannelOptions): number
+  /** Makes a listener over a listening socket. If this throws, the caller keeps the descriptor. */
+  adoptListener(fd: number, options: ChannelOptions): number
+  /** Makes two channels over connected sockets. */
+  pair(type: 'dgram' | 'seqpacket' | 'stream', options: ChannelOptions): [first: number, second: number]
+  /** Makes a channel without a socket. JavaScript carries its bytes with `feed` and `fetch`. */
+  carry(options: ChannelOptions): number
+  /** Returns the descriptor of a channel or listener; -1 if it has none. */
+  fd(channel: number): number
+  /** Returns the local address of a channel or listener; null if it has no socket. */
+  localAddress(channel: number): SocketName | null
+  /** Returns the address of a channel's peer; null if it has no peer. */
+  peerAddress(channel: number): SocketName | null
+  /**
+   * Returns the credentials of the process that made the socket at the other end; null if the kernel
+   * does not know them.
+   */
+  peerCredentials(channel: number): PeerCredentials | null
+  /**
+   * Returns a pidfd of the process that made the socket at the other end. It belongs to the channel.
+   *
+   * Throws ENOPROTOOPT, ENODATA, ESRCH or EINVAL if the kernel has none.
    */
   peerPidfd(channel: number): number
+  /** Returns the counters of a channel. Throws EBADF if there is no such channel. */
+  stats(channel: number): ChannelStats
+  /** Returns the numbers of a channel's queued messages. */
+  queueNumbers(channel: number): QueueNumbers
+  /**
+   * Returns whether a channel has messages that it can deliver without reading from its socket, and
+   * is to deliver them.
+   */
+  isDue(channel: number): boolean
 }
 
-/** What `send` gives where the destination is no address. */
+/** The error code of `send` if the destination is not an address. */
 export declare const BAD_ADDRESS: number
 
-/** What a channel is made with; `lib/options.ts` has checked it. */
+/** The options of a channel. */
 export interface ChannelOptions {
   /** The name of the protocol. */
   protocol: string
-  /** Bytes. */
+  /** The largest message that is received (bytes). */
   maxMessage: number
-  /** Descriptors a message may bring. */
+  /** The most descriptors of a received message. */
   maxFds: number
-  /** Received descriptors at which reading stops. */
+  /** The number of open received descriptors at which the channel stops reading. */
   maxOpenFds: number
-  /** Unsent bytes of a stream above which `send` says so. */
+  /** The number of unsent bytes of a stream above which `send` returns the number of a queued message. */
   highWaterMark: number
-  /** Bytes, for each destination. */
+  /** The most bytes in a queue. Each destination of datagrams has its own queue. */
   maxQueued: number
-  /** Descriptors, for each destination. */
+  /** The most descriptors in a queue. */
   maxQueuedFds: number
-  /** Milliseconds; 0 for none. */
+  /** How long a datagram may be queued (ms); 0 for no limit. */
   sendTimeout: number
   /** Whether payloads are text. */
   text: boolean
-  /** Whether that is JSON. */
+  /** Whether payloads are JSON. */
   json: boolean
-  /** Datagrams: whether each message tells its sender's credentials. */
+  /** Datagrams: whether each message comes with the credentials of its sender. */
   credentials: boolean
-  /** jsoncomm: whether a message may be in a file in memory. */
+  /** jsoncomm: whether a message may be in a memory file. */
   memfd: boolean
-  /** uds_comms: to decode what the original decodes. */
+  /** uds_comms: whether to decode everything that the original implementation decodes. */
   lenient: boolean
-  /** lines: what stands behind the last delimiter is a message too. */
+  /** lines: whether the bytes behind the last delimiter are a message. */
   finalLine: boolean
 }
 
-/** What a channel has done and has waiting. */
+/** The counters of a channel. */
 export interface ChannelStats {
-  /** Messages received whole. */
+  /** Messages that were received whole. */
   received: number
-  /** Their bytes. */
+  /** Bytes of the received messages. */
   receivedBytes: number
-  /** Their descriptors. */
+  /** Descriptors of the received messages. */
   receivedFds: number
-  /** Messages refused. */
+  /** Received messages that were refused. */
   refused: number
-  /** Messages taken by the kernel or a queue. */
+  /** Messages that the kernel or a queue has taken. */
   sent: number
-  /** Their bytes. */
+  /** Bytes of the sent messages. */
   sentBytes: number
-  /** Their descriptors. */
+  /** Descriptors of the sent messages. */
   sentFds: number
   /** Queued messages that were given up. */
   undelivered: number
   /** Messages in the queues. */
   queued: number
-  /** Their bytes. */
+  /** Bytes in the queues. */
   queuedBytes: number
-  /** Their descriptors. */
+  /** Descriptors in the queues. */
   queuedFds: number
-  /** Received descriptors that nobody has taken or closed. */
+  /** Received descriptors that are neither taken nor closed. */
   openFds: number
-  /** Bytes of a stream outside of any frame. */
+  /** Bytes of a stream that belong to no frame. */
   noise: number
-  /** Bytes of a stream that were read and are no message yet. */
+  /** Bytes of a stream that were read and are not a whole message yet. */
   inHand: number
 }
 
 /**
- * The word of a name's length is that, and this many times the place in the slab of the sender's
- * credentials (0 for none): pid, uid and gid, of 32 bits each, little-endian.
+ * The factor of the second number in `RECORD_NAME_LENGTH`: the first is the length of the name, the second
+ * the place in the slab of the sender's credentials, 0 for none. They are the pid, uid and gid, of 32
+ * bits each, little-endian.
  */
 export declare const CREDENTIALS: number
 
@@ -232,70 +277,59 @@ export interface Decoded {
   records: Int32Array
 }
 
-/** The first word of the descriptors that came with the messages of this turn. */
+/** The word of the table at which the descriptors of a turn's messages begin. */
 export declare const FDS_IN: number
 
-/** The first word of the descriptors that go with the next message. */
+/** The word of the table at which the descriptors of the next sent message begin. */
 export declare const FDS_OUT: number
 
-/** The most descriptors of a message. */
+/** The most descriptors of one message. */
 export declare const FDS_OUT_MAX: number
 
-/** The sender is the one peer. */
+/** The name of a record whose message is from the only peer. */
 export declare const FROM_PEER: number
 
-/** The sender is the same as that of the channel's message before. */
+/** The name of a record whose message is from the same sender as the channel's previous message. */
 export declare const FROM_SAME: number
 
-/** The sender has no name. */
+/** The name of a record whose message is from a sender without an address. */
 export declare const FROM_UNNAMED: number
 
-/** What `send` gives where the message holds the protocol's delimiter. */
+/** The error code of `send` if the message contains the delimiter of the protocol. */
 export declare const HAS_DELIMITER: number
 
 /**
- * The detail of a message is its payload, and this many times how many messages from it on are
- * joined into one JSON array: from the byte before the first to the one behind the last.
+ * The factor of the second number in a message's `RECORD_DETAIL`: the first is a `PayloadKind`, the second
+ * the number of messages, from this one on, that are joined into one JSON array. The array begins one
+ * byte before the first message and ends one byte behind the last.
  */
 export declare const JOINED: number
 
-/** Why nothing more can be understood of a stream. */
+/** Why the rest of a stream cannot be decoded. */
 export declare enum LossReason {
   /** A frame is larger than `maxMessage`. */
   TooLarge = 0,
-  /** A header is none of the protocol's. */
+  /** A frame header is invalid. */
   BadHeader = 1,
 }
 
 /**
- * What `send` gives where the message goes in a file, beside which there is no room for its
- * descriptors.
+ * The error code of `send` if the message goes in a memory file, and its descriptors leave no room for
+ * the file's.
  */
 export declare const NO_ROOM_FOR_FILE: number
 
-/** A channel's index, or the system call that failed. */
-export interface Outcome {
-  /** The index; -1 where there is none. */
-  channel: number
-  /** 0, or the errno; 0 without an index: the path is locked by somebody, try again. */
-  errno: number
-  /** The system call. */
-  syscall: string
-  /** Whether the connection is yet to be made, of which a record tells. */
-  connecting: boolean
-}
-
-/** What becomes of the path that a socket is bound to. */
+/** How a socket is bound to a path. */
 export interface PathOptions {
-  /** Its permissions. */
+  /** The permissions of the path. */
   mode: number
-  /** What happens to a socket that is there: `stale`, `always` or `never`. */
+  /** What happens to a socket that already has the path. */
   unlink: 'stale' | 'always' | 'never'
 }
 
-/** How the bytes of a message are to be read. */
+/** How the bytes of a message are read. */
 export declare enum PayloadKind {
-  /** Text below 0x80. */
+  /** Text in ASCII. */
   Ascii = 0,
   /** Text in UTF-8. */
   Utf8 = 1,
@@ -303,28 +337,28 @@ export declare enum PayloadKind {
   Bytes = 2,
 }
 
-/** A process, as it was when it made its socket. */
+/** The credentials that a process had when it made its socket. */
 export interface PeerCredentials {
-  /** Process id; 0 where it is in no name space that we see. */
+  /** The process id; 0 if the process is in a pid namespace that this one cannot see. */
   pid: number
-  /** User id. */
+  /** The user id. */
   uid: number
-  /** Group id. */
+  /** The group id. */
   gid: number
 }
 
-/** What `send` gives where the destination's queue is full; other negative values are errnos. */
+/** The error code of `send` if the queue for the destination is full. */
 export declare const QUEUE_FULL: number
 
-/** The numbers of queued messages. */
+/** The numbers of queued messages. Each channel numbers the messages that it queues. */
 export interface QueueNumbers {
-  /** The oldest that is still queued; 0 where nothing is. */
+  /** The number of the oldest message in the queue; 0 if the queue is empty. */
   oldest: number
-  /** The next that will be queued. */
+  /** The number that the next queued message gets. */
   next: number
 }
 
-/** Takes a body apart: of `struct_json`, or else of `pure_json`. null where it is too short. */
+/** Returns the contents of a body of `struct_json` or `pure_json`; null if it is too short. */
 export declare function readSocketProtocol(isStruct: boolean, bytes: Uint8Array): SocketProtocolBody | null
 
 /**
@@ -360,40 +394,46 @@ export declare const RECORD_PLACE: number
 /** The number of words of a record. */
 export declare const RECORD_WORDS: number
 
-/** What a record tells. */
+/** What a record describes. */
 export declare enum RecordKind {
-  /** A message in the slab; detail: how to read it. */
+  /** A message in the slab. The detail is its `PayloadKind` (see `JOINED`). */
   Message = 0,
-  /** A message in memory of its own, which `takeLarge(place)` gives; detail: how to read it. */
+  /** A message in memory of its own, which `takeLarge(place)` returns. The detail is its `PayloadKind`. */
   Large = 1,
-  /** A refused message, its first bytes in the slab; detail: a `RefusalReason`. */
+  /** A refused message. Its first bytes are in the slab; the detail is a `RefusalReason`. */
   Refused = 2,
-  /** A destination's queue is empty. */
+  /** The queue for a destination is empty. The name is that of the destination. */
   Drained = 3,
-  /** A queued message was given up; place: the errno, 0 where it expired; detail: its number. */
+  /**
+   * A queued message was given up. The place is the errno, 0 if it expired; the name is that of the
+   * destination; the detail is the number of the message.
+   */
   Undelivered = 4,
-  /** Queued messages were settled. */
+  /** Queued messages have left the queue. */
   Progress = 5,
-  /** Reading stopped at the limit of open descriptors. */
+  /** The channel has stopped reading at its limit of open descriptors. */
   FdsHeld = 6,
-  /** The socket failed; place: the errno; the name: of the system call. */
+  /** The socket failed. The place is the errno; the name is that of the system call. */
   Failed = 7,
   /** The connection is made. */
   Connected = 8,
-  /** A listener has a connection; place: the channel's index. */
+  /** A listener has accepted a connection. The place is the index of its channel. */
   Accepted = 9,
-  /** The peer has ended. */
+  /** The peer has ended the connection. */
   End = 10,
-  /** The peer has ended inside of a frame; place: the bytes that are missing at least. */
+  /**
+   * The peer has ended the connection within a frame. The place is the least number of bytes that are
+   * missing.
+   */
   Cut = 11,
   /**
-   * Nothing more can be understood of the stream, from these bytes in the slab on; detail: a
+   * The rest of the stream cannot be decoded. Its first bytes are in the slab; the detail is a
    * `LossReason`.
    */
   Lost = 12,
 }
 
-/** The first word of the first record. */
+/** The word of the table at which the first record begins. */
 export declare const RECORDS: number
 
 /** Why a message was refused. */
@@ -404,80 +444,89 @@ export declare enum RefusalReason {
   NotUtf8 = 1,
   /** It is not valid base64. */
   NotBase64 = 2,
-  /** The next frame begins in it. */
+  /** The next frame begins within it. */
   CutOff = 3,
-  /** It has an escape that is none. */
+  /** It contains an invalid escape sequence. */
   BadEscape = 4,
   /** It is larger than `maxMessage`. */
   TooLarge = 5,
   /** It came with more descriptors than `maxFds`. */
   TooManyFds = 6,
-  /** The kernel could not install all its descriptors. */
+  /** The kernel could not install all of its descriptors. */
   FdsTruncated = 7,
-  /** It should be in a file in memory, and is not. */
+  /** It must be in a memory file, and that is missing or not valid. */
   NoMemoryFile = 8,
 }
 
-/** Bytes of the slab. */
+/** The size of the slab (bytes). */
 export declare const SLAB_BYTES: number
 
-/** What a socket is. */
+/** The family and type of a socket. */
 export interface SocketDescription {
-  /** 0, or why it can't be told. */
-  errno: number
   /** The family. */
   family: 'unix' | 'tcp' | 'other'
   /** The type. */
   type: 'stream' | 'seqpacket' | 'dgram' | 'other'
-  /** Whether it accepts connections. */
+  /** Whether the socket listens for connections. */
   listening: boolean
 }
 
-/** The name of a socket. */
+/** The address of a socket. */
 export interface SocketName {
-  /** A Unix socket's, empty where it has none; absent for TCP. */
+  /** The name of a Unix socket, empty if it has none; absent for TCP. */
   unix?: Buffer
-  /** A TCP socket's address; absent for Unix. */
+  /** The IP address of a TCP socket; absent for Unix sockets. */
   host?: string
-  /** Its port. */
+  /** The port of a TCP socket; absent for Unix sockets. */
   port?: number
 }
 
-/** A body that was taken apart. */
+/** The contents of a body. */
 export interface SocketProtocolBody {
-  /** Whether the checksum is right. */
+  /** Whether the checksum is correct. */
   isSound: boolean
-  /** The object of `pure_json`, the data of `struct_json`; null where it isn't UTF-8. */
+  /** The JSON of the body; absent if it is not UTF-8. */
   json?: string
-  /** `struct_json`: what came of it. */
+  /** The status, in `struct_json`. */
   status?: number
-  /** `struct_json`: the service. */
+  /** The id of the service, in `struct_json`. */
   serviceId?: number
-  /** `struct_json`: the datum of the service. */
+  /** The id of the service's data, in `struct_json`. */
   dataId?: number
 }
 
-/** Words of the table. */
+/** The size of the table (words). */
 export declare const TABLE_WORDS: number
 
-/** Word 0: how many messages of a failed or cut off `sendMany` were taken. */
+/** The word of the table that holds the number of messages that the last `sendMany` sent or queued. */
 export declare const TAKEN: number
 
-/** What is set on TCP sockets; others don't look at it. */
+/** A channel over a TCP socket that `connectTcp` has made. */
+export interface TcpConnection {
+  /** The index of the channel. */
+  channel: number
+  /** Whether the connection is still being made. A record reports when it is. */
+  connecting: boolean
+}
+
+/** Options of a TCP socket. Other sockets ignore them. */
 export interface TcpSettings {
   /** Whether small messages are sent at once. */
   noDelay: boolean
-  /** Seconds of idle before the first probe, 0 for the kernel's; absent for no probes. */
+  /**
+   * The idle time before the first keep-alive probe (s), 0 for the kernel's default; absent for no
+   * probes.
+   */
   keepAlive?: number
   /** Whether other sockets may listen on the same port. */
   reusePort: boolean
 }
 
-/** What `send` gives where the message is longer than the protocol's header can say. */
+/** The error code of `send` if the message is longer than the header of the protocol can announce. */
 export declare const TOO_LONG: number
 
-/** The body of `pure_json` that carries an object. */
+/** Returns the body of `pure_json` that carries a JSON object. */
 export declare function writePureJson(json: string): Buffer
 
-/** The body of `struct_json` that carries data. */
+/** Returns the body of `struct_json` that carries JSON data. */
 export declare function writeStructJson(status: number, serviceId: number, dataId: number, json: string): Buffer

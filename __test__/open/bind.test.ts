@@ -68,8 +68,10 @@ describe('bind to an existing path', () => {
     const path = socketPath()
     const first = await boundChannel(path)
     for (const unlink of [undefined, 'stale', false] as const) {
+      const hint = unlink === false ? ': a socket has this path, and unlink is false' : ''
+      const message = `bind EADDRINUSE ${path}${hint}`
       await expect(bind(path, { ...JSONCOMM, unlink })).rejects.toEqual(
-        errorWith('EADDRINUSE', { syscall: 'bind', path, message: `bind EADDRINUSE ${path}` }),
+        errorWith('EADDRINUSE', { syscall: 'bind', path, message }),
       )
     }
     expect(await reaches(path, first)).toBe(true)
@@ -184,7 +186,7 @@ describe('bind while another process locks the directory', () => {
     const { path } = await lockDirectory()
     await expect(bind(path, { ...JSONCOMM, timeout: 30 })).rejects.toEqual(
       errorWith('ERR_FDWIRE_TIMEOUT', {
-        message: `bind: others kept the lock on the directory of ${path}: it was not to be had within 30 ms`,
+        message: `bind: the lock on the directory of ${path} was not free within 30 ms`,
       }),
     )
     expect(existsSync(path)).toBe(false)

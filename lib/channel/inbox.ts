@@ -387,7 +387,7 @@ export class Inbox {
   /** Whether too much was kept while a request waits for the reply behind it. */
   #isGlutted(): boolean {
     if (this.#kept.length === 0 || this.#owner.index < 0) return false
-    const receivedBytes = this.#stats()?.receivedBytes ?? 0
+    const receivedBytes = this.#stats().receivedBytes
     this.#keptSince ??= receivedBytes
     return receivedBytes - this.#keptSince > MAX_KEPT
   }

@@ -2,7 +2,7 @@ import { environment } from '../native/environment.js'
 import type { ChannelHandle } from '../native/handle.js'
 import { decodeName, isTcp } from '../options/address.js'
 import type { Peer, PeerProcess } from '../options/check.js'
-import { systemError } from '../util/errors.js'
+import { errorCode } from '../util/errors.js'
 
 /** Who is at the other end of a channel; undefined where nobody knows, or it is closed. */
 export function peerOf(owner: ChannelHandle): Peer | undefined {
@@ -11,7 +11,7 @@ export function peerOf(owner: ChannelHandle): Peer | undefined {
   const address = decodeName(environment.peerAddress(index))
   if (isTcp(address)) return address
   const known = environment.peerCredentials(index)
-  return typeof known === 'number' ? undefined : new Process(owner, known)
+  return known === null ? undefined : new Process(owner, known)
 }
 
 /** Its pidfd is no property of its own: it is opened by whoever asks for it, and for nobody else. */
@@ -31,11 +31,12 @@ class Process implements PeerProcess {
   get pidfd(): number | undefined {
     const { index } = this.#owner
     if (index < 0) return undefined
-    const pidfd = environment.peerPidfd(index)
-    if (pidfd >= 0) return pidfd
-    const error = systemError(pidfd, 'getsockopt')
-    if (WITHOUT.has(error.code)) return undefined
-    throw error
+    try {
+      return environment.peerPidfd(index)
+    } catch (error) {
+      if (WITHOUT.has(errorCode(error) ?? '')) return undefined
+      throw error
+    }
   }
 }
 

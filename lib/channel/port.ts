@@ -33,7 +33,7 @@ export class SocketPort implements Port {
   }
 
   want(wanted: boolean): number {
-    return hot.want(this.#index, wanted ? 1 : 0) ?? 0
+    return hot.setReading(this.#index, wanted ? 1 : 0) ?? 0
   }
 
   flush(): void {
@@ -53,7 +53,11 @@ export class SocketPort implements Port {
       return
     }
     environment.finish(index)
-    if (environment.discard(index) !== 0) done()
+    try {
+      environment.discard(index)
+    } catch {
+      done()
+    }
   }
 
   close(): void {

@@ -33,7 +33,7 @@ export interface ChannelStats {
 
 /** Reads what the open channel at `index` has done, from native code and from its inbox. */
 export function readStats(index: number, inbox: Inbox): ChannelStats {
-  const counted = environment.stats(index) as ChannelStats & { refused: number }
+  const counted = environment.stats(index)
   const { refused } = inbox
   return {
     received: counted.received - refused.messages,

@@ -1,5 +1,4 @@
 import { environment } from '../native/environment.js'
-import { systemError } from '../util/errors.js'
 import { collectFds, type FdSource } from './borrow.js'
 import { FdSet } from './fdset.js'
 
@@ -8,7 +7,7 @@ const MAX_FDS = 253
 
 /** Whether an FdSet or a channel owns a descriptor, and closes it. */
 export function isOwned(fd: number): boolean {
-  return environment.ownerOf(fd) !== ''
+  return environment.ownerOf(fd) !== null
 }
 
 /**
@@ -18,9 +17,7 @@ export function isOwned(fd: number): boolean {
  * EBADF, EMFILE.
  */
 export function duplicateFd(fd: number): number {
-  const duplicate = environment.duplicate(fd)
-  if (duplicate < 0) throw systemError(duplicate, 'fcntl')
-  return duplicate
+  return environment.duplicate(fd)
 }
 
 /** Closes a duplicate of `duplicateFd` that was not handed to a channel or an FdSet. */

@@ -1,11 +1,10 @@
 /** Files in memory, whose descriptors carry bytes to other processes. */
 
 import { constants } from 'node:buffer'
-import { constants as osConstants } from 'node:os'
 import { environment } from '../native/environment.js'
 import { checkCallOptions } from '../options/check.js'
 import { asBytes, checkBoolean, checkInteger, describeValue } from '../util/checks.js'
-import { FdwireError, systemError } from '../util/errors.js'
+import { errorCode, FdwireError } from '../util/errors.js'
 import { type FdSource, numberOf } from './borrow.js'
 import { FdSet } from './fdset.js'
 
@@ -16,8 +15,6 @@ export interface MemfdOptions {
   /** Whether nobody can change it any more (true for bytes, false for a size). */
   seal?: boolean | undefined
 }
-
-const { EINVAL, EFBIG } = osConstants.errno
 
 /** The longest name that the kernel takes (bytes). */
 const MAX_NAME = 249
@@ -37,9 +34,7 @@ export function createMemfd(
   checkCallOptions('createMemfd', options, ['name', 'seal'])
   const name = checkName(options.name)
   const seal = checkBoolean('seal', options.seal, typeof content !== 'number')
-  const fd = environment.createMemfd(name, checkContent(content), seal)
-  if (fd < 0) throw systemError(-fd, 'memfd_create')
-  return FdSet.from([fd])
+  return FdSet.from([environment.createMemfd(name, checkContent(content), seal)])
 }
 
 /**
@@ -50,8 +45,12 @@ export function createMemfd(
  * somebody has it mapped for writing.
  */
 export function sealMemfd(fd: FdSource): void {
-  const errno = environment.sealMemfd(numberOf(fd, 'fd'))
-  if (errno !== 0) throw failed(errno, 'fcntl')
+  const number = numberOf(fd, 'fd')
+  try {
+    environment.sealMemfd(number)
+  } catch (error) {
+    throw explain(error)
+  }
 }
 
 /**
@@ -67,9 +66,12 @@ export function sealMemfd(fd: FdSource): void {
  * EBADF, EACCES, ENOMEM, and EIO for one that became shorter while it was copied.
  */
 export function mapMemfd(fd: FdSource): Buffer {
-  const mapped = environment.mapMemfd(numberOf(fd, 'fd'), constants.MAX_LENGTH)
-  if (typeof mapped === 'number') throw failed(mapped, 'mmap')
-  return mapped
+  const number = numberOf(fd, 'fd')
+  try {
+    return environment.mapMemfd(number, constants.MAX_LENGTH)
+  } catch (error) {
+    throw explain(error)
+  }
 }
 
 function checkName(name: unknown): string {
@@ -94,11 +96,14 @@ function checkContent(content: unknown): Uint8Array | number {
   )
 }
 
-/** The kernel knows files in memory by their seals, which others don't have. */
-function failed(errno: number, syscall: string): Error {
-  if (errno === EINVAL) {
-    return new FdwireError('ERR_FDWIRE_FD_KIND', 'The descriptor is no file in memory (memfd)')
+/** Returns the error for a descriptor that is not one of a memfd, or of one that is too large. */
+function explain(error: unknown): unknown {
+  switch (errorCode(error)) {
+    case 'EINVAL':
+      return new FdwireError('ERR_FDWIRE_FD_KIND', 'The descriptor is not one of a memfd')
+    case 'EFBIG':
+      return new RangeError('The memfd has more bytes than a Buffer can have')
+    default:
+      return error
   }
-  if (errno === EFBIG) return new RangeError('The file is longer than a Buffer can be')
-  return systemError(errno, syscall)
 }

@@ -40,8 +40,8 @@ interface Hot {
   closeFd(channel: number, fd: number): Result
   /** Gives a descriptor of ours away. */
   takeFd(channel: number, fd: number): Result
-  /** Whether somebody wants messages of a channel (0 or 1). */
-  want(channel: number, wanted: number): Result
+  /** Sets whether messages are read from the socket of a channel (0 or 1). */
+  setReading(channel: number, reading: number): Result
 }
 
 /** Undefined where all is well, else a number that says what is not. */
@@ -56,9 +56,12 @@ export interface Receiver {
 const receivers: (Receiver | undefined)[] = []
 
 /** This thread's channels, as native code has them. */
-export const environment = new addon.Environment(slab, table, (channel, records) => {
-  receivers[channel]?.onTurn(records)
-})
+export const environment = new addon.Environment(
+  slab,
+  table,
+  (channel, records) => receivers[channel]?.onTurn(records),
+  systemError,
+)
 
 /** The environment's hot functions. */
 export const hot = environment.hot() as Hot
@@ -112,13 +115,10 @@ process.on('exit', () => {
 /** What an FdSet needs of native code. */
 export const native = {
   ownFd(fd: number): void {
-    const errno = environment.ownFd(fd)
-    if (errno !== 0) throw systemError(errno, 'fcntl')
+    environment.ownFd(fd)
   },
   kindOf(fd: number): Kind {
-    const kind = environment.kindOf(fd)
-    if (typeof kind === 'number') throw systemError(kind, 'fstat')
-    return kind as Kind
+    return environment.kindOf(fd) as Kind
   },
   isRemoteFile: (fd: number): boolean => environment.isRemoteFile(fd),
 }

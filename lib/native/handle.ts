@@ -38,19 +38,19 @@ export class ChannelHandle {
     return this.index < 0 ? null : environment.peerAddress(this.index)
   }
 
-  /** The process that made the socket at the other end; a negative errno where it is unknown. */
-  peerCredentials(): PeerCredentials | number {
+  /** The process that made the socket at the other end; null if the kernel does not know it. */
+  peerCredentials(): PeerCredentials | null {
     return environment.peerCredentials(this.index)
   }
 
-  /** A pidfd of that process, which belongs to the channel; a negative errno where there is none. */
+  /** A pidfd of that process, which belongs to the channel. Throws if the kernel has none. */
   peerPidfd(): number {
     return environment.peerPidfd(this.index)
   }
 
   /** What the channel has done and what it has queued. Its socket must be open. */
   stats(): ChannelStats {
-    return environment.stats(this.index) as ChannelStats
+    return environment.stats(this.index)
   }
 
   /** Bytes that the kernel has not taken. */
@@ -102,7 +102,7 @@ export class ChannelHandle {
 
   /** Sets whether messages are read from the socket; a negative errno where that fails, else 0. */
   setReading(reading: boolean): number {
-    return hot.want(this.index, reading ? 1 : 0) ?? 0
+    return hot.setReading(this.index, reading ? 1 : 0) ?? 0
   }
 
   /** Sends at the end of this tick what a stream has gathered. */
@@ -135,7 +135,11 @@ export class ChannelHandle {
       return
     }
     environment.finish(index)
-    if (environment.discard(index) !== 0) done()
+    try {
+      environment.discard(index)
+    } catch {
+      done()
+    }
   }
 
   /** Closes the socket. The index may belong to another channel afterwards. */

@@ -14,21 +14,21 @@ import {
 } from '../options/check.js'
 import { describeValue } from '../util/checks.js'
 import { isDescriptor, MAX_FD } from '../util/descriptor.js'
-import { FdwireError, systemError } from '../util/errors.js'
+import { FdwireError, type SystemError, systemError } from '../util/errors.js'
 import { tcpSettings } from './connect-tcp.js'
-import { indexOf } from './open.js'
 
 /**
- * Makes a channel of a socket that this process was given: by its descriptor's number, or as a
- * `net.Socket` of Node's.
+ * Makes a channel of a socket that this process was given, as the number of its descriptor or as a
+ * `net.Socket`.
  *
- * The channel owns the descriptor from then on; where this throws it is still the caller's. Its
- * O_NONBLOCK stays as it is: that is shared with every other process that has the socket. Of a
- * `net.Socket` it takes what Node has read already, behind `head`, and destroys the original.
+ * The channel owns the descriptor. If this throws, the caller still owns it. The channel does not change
+ * O_NONBLOCK, which every process with the same socket shares. Of a `net.Socket` the channel takes `head`
+ * and what Node has already read as its first input, and destroys the original.
  *
  * # Errors
- * ERR_FDWIRE_NOT_A_SOCKET, ERR_FDWIRE_WRONG_SOCKET, EBADF where it is not open;
- * ERR_FDWIRE_NOT_QUIET for a `net.Socket` with unsent data; a TypeError for a TLSSocket.
+ * ERR_FDWIRE_NOT_A_SOCKET; ERR_FDWIRE_WRONG_SOCKET; EBADF if the descriptor is not open;
+ * ERR_FDWIRE_NOT_QUIET for a `net.Socket` with unsent data; ERR_FDWIRE_FD_GONE for one that is not
+ * connected; TypeError for a TLSSocket.
  */
 export function adopt<P extends Protocol, E extends EncodingOf<P> = DefaultEncodingOf<P>>(
   socket: number | Socket,
@@ -41,7 +41,12 @@ export function adopt<P extends Protocol, E extends EncodingOf<P> = DefaultEncod
   return adoptFd(socket, options, checked)
 }
 
-/** Checks the number of a descriptor. */
+/**
+ * Checks that a value is the number of a descriptor, open or not.
+ *
+ * # Errors
+ * TypeError, RangeError.
+ */
 export function checkDescriptor(call: string, fd: unknown): asserts fd is number {
   if (isDescriptor(fd)) return
   const what = `${call} takes the number of a descriptor`
@@ -52,10 +57,16 @@ export function checkDescriptor(call: string, fd: unknown): asserts fd is number
   throw new TypeError(`${what} or a net.Socket, not ${given}`)
 }
 
-/** Two owners would both close it, and the second one somebody else's. */
+/**
+ * Checks that nothing in this thread owns a descriptor. A second owner would close it again, after its
+ * number is reused.
+ *
+ * # Errors
+ * TypeError.
+ */
 export function checkUnowned(call: string, fd: number): void {
   const owner = environment.ownerOf(fd)
-  if (owner === '') return
+  if (owner === null) return
   const how =
     owner === 'FdSet' ? 'an FdSet: take(i) gives it away' : 'a channel: detach() gives it away'
   throw new TypeError(`${call}: descriptor ${fd} belongs to ${how}`)
@@ -72,8 +83,7 @@ export function describeSocket(
   needed: string,
   isRight: (found: SocketDescription) => boolean,
 ): SocketDescription & { family: Target } {
-  const found = environment.describe(fd)
-  if (found.errno !== 0) throw notASocket(fd, found.errno, needed)
+  const found = describe(fd, needed)
   const { family } = found
   if (family === 'other' || !isRight(found)) {
     throw new FdwireError(
@@ -84,25 +94,74 @@ export function describeSocket(
   return { ...found, family }
 }
 
+function describe(fd: number, needed: string): SocketDescription {
+  try {
+    return environment.describe(fd)
+  } catch (error) {
+    throw notASocket(fd, error as SystemError, needed)
+  }
+}
+
+/** Returns the error for a descriptor that `describe` refuses. */
+function notASocket(fd: number, cause: SystemError, needed: string): Error {
+  const kind = tryKindOf(fd)
+  if (kind !== undefined && (cause.code === 'ENOTSOCK' || kind === 'path')) {
+    const hint = kind === 'pipe' || kind === 'tty' ? ' (use over() for a pipe or terminal)' : ''
+    return new FdwireError(
+      'ERR_FDWIRE_NOT_A_SOCKET',
+      `Descriptor ${fd} is not a socket but a ${kind}: ${needed}${hint}`,
+      { cause },
+    )
+  }
+  return systemError(cause.errno, cause.syscall, { hint: `descriptor ${fd}` })
+}
+
+function tryKindOf(fd: number): string | undefined {
+  try {
+    return environment.kindOf(fd)
+  } catch {
+    return undefined
+  }
+}
+
 function adoptFd<V>(fd: number, options: object, { protocol, type }: CheckedOptions): Channel<V> {
-  const sort = type === 'dgram' ? 'a Unix datagram socket' : `a connected ${type} socket`
-  const needed = `${protocol} over ${type} needs ${sort}`
+  const what = type === 'dgram' ? 'a Unix datagram socket' : `a connected ${type} socket`
+  const needed = `${protocol} over ${type} needs ${what}`
   const isRight = (found: SocketDescription) =>
     found.type === type && !found.listening && (type === 'stream' || found.family === 'unix')
   const { family } = describeSocket(fd, needed, isRight)
+  // The options are checked again, now that the family is known.
   const checked = checkOptions('adopt', options, undefined, family)
   const { head } = checked
-  const outcome =
-    type !== 'stream'
-      ? environment.adoptDatagram(fd, checked)
-      : environment.adoptStream(fd, tcpSettings(checked), checked)
-  const index = indexOf(outcome)
+  const index =
+    type === 'stream'
+      ? environment.adoptStream(fd, tcpSettings(checked), checked)
+      : environment.adoptDatagram(fd, checked)
   if (head !== undefined && head.length > 0) environment.unshift(index, head)
   return new Channel<V>(index, checked)
 }
 
 function adoptSocket<V>(socket: Socket, options: object, checked: CheckedOptions): Channel<V> {
-  if (checked.type !== 'stream') {
+  const fd = checkSocket(socket, checked)
+  socket.pause()
+  const own = environment.duplicate(fd)
+  const given = checked.head === undefined ? [] : [checked.head]
+  const buffered = takeBuffered(socket)
+  try {
+    const head = Buffer.concat([...given, ...buffered])
+    const channel = adoptFd<V>(own, { ...options, head }, checked)
+    socket.destroy()
+    return channel
+  } catch (error) {
+    environment.closeDuplicate(own)
+    for (const chunk of buffered.reverse()) socket.unshift(chunk)
+    throw error
+  }
+}
+
+/** Checks that a `net.Socket` can be adopted, and returns its descriptor. */
+function checkSocket(socket: Socket, { type }: CheckedOptions): number {
+  if (type !== 'stream') {
     throw new TypeError(
       'adopt takes the number of a descriptor, not a net.Socket: that is a stream, never a datagram socket',
     )
@@ -122,48 +181,18 @@ function adoptSocket<V>(socket: Socket, options: object, checked: CheckedOptions
     )
   }
   if (socket.readableEncoding) {
-    throw new TypeError('adopt: the net.Socket gives text (setEncoding), and not bytes')
+    throw new TypeError('adopt: the net.Socket emits strings (setEncoding), not bytes')
   }
-  socket.pause()
-  const own = environment.duplicate(fd)
-  if (own < 0) throw systemError(own, 'fcntl')
-  const given = checked.head === undefined ? [] : [checked.head]
-  const chunks: Uint8Array[] = [...given, ...takeAll(socket)]
-  try {
-    const channel = adoptFd<V>(own, { ...options, head: Buffer.concat(chunks) }, checked)
-    socket.destroy()
-    return channel
-  } catch (error) {
-    environment.closeDuplicate(own)
-    for (const chunk of chunks.slice(given.length).reverse()) socket.unshift(chunk)
-    throw error
-  }
+  return fd
 }
 
-/** What Node has read from a socket, and nobody has taken. */
-function takeAll(socket: Socket): Buffer[] {
+/** Takes what Node has read from a socket and not delivered. */
+function takeBuffered(socket: Socket): Buffer[] {
   const chunks: Buffer[] = []
-  // What the channel gets is not also theirs.
+  // read() also emits 'data', and these bytes are only for the channel.
   const listeners = socket.rawListeners('data') as ((chunk: Buffer) => void)[]
   socket.removeAllListeners('data')
   for (let chunk = socket.read(); chunk !== null; chunk = socket.read()) chunks.push(chunk)
   for (const listener of listeners) socket.on('data', listener)
   return chunks
-}
-
-/** The error for a descriptor that `describe` could not describe. */
-function notASocket(fd: number, errno: number, needed: string): Error {
-  const cause = systemError(errno, 'getsockopt')
-  const kind = environment.kindOf(fd)
-  if (typeof kind === 'string' && (cause.code === 'ENOTSOCK' || kind === 'path')) {
-    const hint =
-      kind === 'pipe' || kind === 'tty' ? ' (a pipe or terminal goes through over())' : ''
-    return new FdwireError(
-      'ERR_FDWIRE_NOT_A_SOCKET',
-      `Descriptor ${fd} is no socket, its kind is ${kind}: ${needed}${hint}`,
-      { cause },
-    )
-  }
-  cause.message += `: descriptor ${fd}`
-  return cause
 }

@@ -4,88 +4,108 @@ import { RecordKind } from '#native'
 import { Channel } from '../channel/channel.js'
 import { countReferenced, environment, register, unregister } from '../native/environment.js'
 import { decodeName, type TcpAddress } from '../options/address.js'
-import type { CheckedOptions, checkWait } from '../options/check.js'
+import type { CheckedOptions } from '../options/check.js'
 import { WatchedEmitter } from '../util/emitter.js'
-import { abortError, closedError, conflict, systemError, timeoutError } from '../util/errors.js'
+import { closedError, conflict, type SystemError, systemError } from '../util/errors.js'
 import { Queue } from '../util/queue.js'
+import { startLimits, type WaitLimits } from '../util/wait.js'
 import { readNotice } from '../wire/records.js'
+import { AcceptPause } from './accept-pause.js'
 
-/** Connections that one turn brings at the most, so that others have theirs. */
-const ACCEPTS = 64
-
-/** The pauses after the process or the system has no descriptor left: the first, the longest (ms). */
-const PAUSES = [10, 1_000] as const
-
-const PASSING = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM'])
+/** The most connections that one turn accepts, so that the turns of other channels follow soon. */
+const MAX_ACCEPTS = 64
 
 /** Why a connection was dropped. */
 export interface Drop {
   reason: 'allowPeer' | 'handshake'
-  /** What `allowPeer` threw, or how the handshake failed. */
+  /** The exception of `allowPeer`, or the error of the handshake. */
   error?: unknown
 }
 
-/** The events of a listener, with their arguments. */
+/** The events of a listener and their arguments. */
 export interface ListenerEvents<C> {
-  /** A connection. */
+  /** A connection was accepted. */
   connection: [channel: C]
-  /** A connection that was closed again before anybody saw it. */
+  /** A connection was closed before it was delivered. */
   drop: [details: Drop]
-  /** The listener can't go on; it closes by itself. */
+  /** The listener has failed, and closes. */
   error: [error: Error]
-  /** The last event, once. */
+  /** The listener is closed. This is its last event. */
   close: []
 }
 
-/** Somebody who waits for a connection. */
+/** A call that waits for a connection. */
 interface Waiter<C> {
   resolve(result: IteratorResult<C, undefined>): void
   reject(error: unknown): void
 }
 
+/** Makes a listener of the one with this index in the addon. */
+export let makeListener: <C extends Channel>(index: number, options: CheckedOptions) => Listener<C>
+
 /**
- * Accepts connections, as channels, while somebody wants them: a `'connection'` listener, or an
- * iterator's pending `next()`.
+ * Waits for the next connection; null if the listener is closed.
  *
- * Made by `listen`. See docs/api.md for what it promises.
+ * At the timeout or abort the connection stays in the backlog, or goes to the next call.
+ *
+ * # Errors
+ * ERR_FDWIRE_TIMEOUT; AbortError; ERR_FDWIRE_CONSUMER_CONFLICT; the listener's error.
+ */
+export let acceptConnection: <C extends Channel>(
+  listener: Listener<C>,
+  limits: WaitLimits,
+) => Promise<C | null>
+
+/**
+ * Accepts connections as channels while it has a `'connection'` listener, or while an iterator waits in
+ * `next()`.
+ *
+ * `listen` makes listeners. docs/api.md describes them.
  */
 export class Listener<C extends Channel = Channel>
   extends WatchedEmitter<ListenerEvents<C>>
   implements AsyncIterable<C>
 {
+  static {
+    makeListener = (index, options) => new Listener(index, options)
+    acceptConnection = (listener, limits) => listener.#accept(limits)
+  }
+
+  /** The index in the addon; -1 once it is closed. */
+  #index: number
   readonly #options: CheckedOptions
   readonly #context = new AsyncResource('FDWIRELISTENER')
-  readonly #waiting = new Queue<Waiter<C>>()
-  /** Connections that nobody has taken yet. */
-  readonly #kept = new Queue<C>()
-  #index: number
-  /** Open channels of this listener. */
-  #open = 0
+  readonly #address: string | Buffer | TcpAddress | null
+  readonly #waiters = new Queue<Waiter<C>>()
+  /** Accepted connections that are not delivered yet. */
+  readonly #accepted = new Queue<C>()
+  /** Accepted connections whose channel is open. */
+  #connections = 0
+  /** How many connections the addon may accept. */
   #allowed = 0
-  #pause = 0
-  #pausing = false
-  #warned = false
-  #referenced = true
+  readonly #pause = new AcceptPause(() => this.#allow(true))
+  #isReferenced = true
   #error: Error | undefined
   #closing: Promise<void> | undefined
-  readonly #address: string | Buffer | TcpAddress | null
 
-  /** @internal Listeners are made by `listen`. */
-  constructor(index: number, options: CheckedOptions) {
+  private constructor(index: number, options: CheckedOptions) {
     super({ captureRejections: options.captureRejections })
     this.#options = options
     this.#index = index
     this.#address = decodeName(environment.localAddress(index)) ?? null
-    register(index, this)
+    const runTurn = this.#runTurn.bind(this)
+    register(index, {
+      onTurn: records => this.#context.runInAsyncScope(runTurn, undefined, records),
+    })
     countReferenced(1)
   }
 
-  /** Where it listens: a path or abstract name, or a TCP address with the real port. */
+  /** Where it listens: a path, an abstract name, or a TCP address with its real port. */
   get address(): string | Buffer | TcpAddress | null {
     return this.#address
   }
 
-  /** The socket's descriptor, lent; -1 once it is closed. */
+  /** The descriptor of its socket, lent; -1 once it is closed. */
   get fd(): number {
     return this.#index < 0 ? -1 : environment.fd(this.#index)
   }
@@ -95,32 +115,36 @@ export class Listener<C extends Channel = Channel>
     return this.#index < 0
   }
 
-  /** Open channels that it has accepted. */
+  /** The number of its open connections. */
   get connections(): number {
-    return this.#open
+    return this.#connections
   }
 
-  /** Keeps the process alive as long as the listener is open: the default. */
+  /** Keeps the process alive while the listener is open. This is the default. */
   ref(): this {
     if (this.closed) throw closedError('ref')
-    if (!this.#referenced) countReferenced(1)
-    this.#referenced = true
+    if (!this.#isReferenced) countReferenced(1)
+    this.#isReferenced = true
     return this
   }
 
-  /** Lets the process end though the listener is open. */
+  /** Lets the process exit while the listener is open. */
   unref(): this {
     if (this.closed) throw closedError('unref')
-    if (this.#referenced) countReferenced(-1)
-    this.#referenced = false
+    if (this.#isReferenced) countReferenced(-1)
+    this.#isReferenced = false
     return this
   }
 
-  /** Accepts no more, and removes its path; channels live on. A second call gives the same promise. */
+  /**
+   * Closes the listener and removes its path. Its channels stay open.
+   *
+   * Every call returns the same promise.
+   */
   close(): Promise<void> {
     this.#closing ??= new Promise(resolve => {
-      if (this.#index >= 0) this.#leave()
-      this.#context.runInAsyncScope(process.nextTick, process, () => {
+      if (!this.closed) this.#release()
+      this.#nextTick(() => {
         resolve()
         this.emit('close')
       })
@@ -133,17 +157,17 @@ export class Listener<C extends Channel = Channel>
     return this.close()
   }
 
-  /** The connections, for `for await`; ends when the listener is closed. `break` closes nothing. */
+  /** Iterates over the connections until the listener is closed. `break` does not close it. */
   [Symbol.asyncIterator](): AsyncIterableIterator<C> {
     const iterator: AsyncIterableIterator<C> = {
-      next: () => this.#next(),
+      next: () => new Promise((resolve, reject) => this.#wait({ resolve, reject })),
       return: async () => ({ done: true, value: undefined }),
       [Symbol.asyncIterator]: () => iterator,
     }
     return iterator
   }
 
-  /** What `captureRejections` calls: the connection's own failure, and none of the listener's. */
+  /** Called by `captureRejections`: an async `'connection'` listener fails its connection alone. */
   override [captureRejectionSymbol](
     error: Error,
     event: string | symbol,
@@ -154,115 +178,40 @@ export class Listener<C extends Channel = Channel>
     else this.#fail(error)
   }
 
-  /**
-   * @internal The next connection, as an iterator's; null when the listener is closed meanwhile.
-   *
-   * One that was given up leaves the connection to the next, or in the backlog.
-   */
-  accept({ timeout, signal }: ReturnType<typeof checkWait>): Promise<C | null> {
-    return new Promise((resolve, reject) => {
-      const settle = () => {
-        clearTimeout(timer)
-        signal?.removeEventListener('abort', onAbort)
-      }
-      const giveUp = (error: Error) => {
-        settle()
-        this.#waiting.remove(waiter)
-        this.#update()
-        reject(error)
-      }
-      const onAbort = () => giveUp(abortError(signal as AbortSignal))
-      const late = () => giveUp(timeoutError('No connection came', timeout))
-      const waiter: Waiter<C> = {
-        resolve(result) {
-          settle()
-          resolve(result.done ? null : result.value)
-        },
-        reject(error) {
-          settle()
-          reject(error)
-        },
-      }
-      // The listener keeps the process alive, or not if it is unref'd: a time limit alone shall not.
-      const timer = timeout > 0 ? setTimeout(late, timeout).unref() : undefined
-      signal?.addEventListener('abort', onAbort, { once: true })
-      this.#wait(waiter)
-    })
-  }
-
-  /** @internal Native code has `records` records for this listener. */
-  onTurn(records: number): void {
-    this.#context.runInAsyncScope(this.#turn, this, records)
-  }
-
   protected override beforeListener(event: keyof ListenerEvents<C>): void {
-    if (event === 'connection' && this.#waiting.length > 0) {
+    if (event === 'connection' && this.#waiters.length > 0) {
       throw conflict('an iterator takes the connections of this listener')
     }
   }
 
   protected override listenersChanged(): void {
-    if (this.#kept.length > 0 && this.listenerCount('connection') > 0) {
-      this.#context.runInAsyncScope(process.nextTick, process, () => this.#handOut())
-    }
-    this.#update()
+    if (this.#accepted.length > 0 && this.#hasListener) this.#nextTick(() => this.#deliver())
+    this.#allow()
   }
 
-  #turn(records: number): void {
-    for (let index = 0; index < records; index++) {
-      const { kind, place, name } = readNotice(index)
-      if (kind === RecordKind.Accepted) this.#admit(place)
-      else this.#onError(systemError(place, String(name)))
-    }
-    this.#handOut()
-    this.#update(true)
+  get #hasListener(): boolean {
+    return this.listenerCount('connection') > 0
   }
 
-  /** Makes a channel of a connection, unless `allowPeer` says no. */
-  #admit(index: number): void {
-    this.#open++
-    this.#pause = 0
-    const channel = new Channel(index, this.#options, undefined, () => {
-      this.#open--
-      this.#update()
-    }) as C
-    // What becomes of it before anybody has seen it is nobody's error.
-    channel.on('error', ignore)
-    const { allowPeer } = this.#options
-    if (allowPeer === undefined) {
-      this.#kept.push(channel)
-      return
-    }
-    const drop: Drop = { reason: 'allowPeer' }
-    try {
-      const { peer } = channel
-      if (peer !== undefined && allowPeer(peer) === true) {
-        this.#kept.push(channel)
-        return
+  #accept(limits: WaitLimits): Promise<C | null> {
+    return new Promise((resolve, reject) => {
+      const stop = startLimits(limits, { late: 'No connection arrived' }, error => {
+        this.#waiters.remove(waiter)
+        this.#allow()
+        reject(error)
+      })
+      const waiter: Waiter<C> = {
+        resolve(result) {
+          stop()
+          resolve(result.done ? null : result.value)
+        },
+        reject(error) {
+          stop()
+          reject(error)
+        },
       }
-    } catch (error) {
-      drop.error = error
-    }
-    channel.destroy()
-    this.#context.runInAsyncScope(process.nextTick, process, () => this.emit('drop', drop))
-  }
-
-  /** Gives connections to who wants them. Where a listener throws, the rest keeps its place. */
-  #handOut(): void {
-    while (this.#kept.length > 0 && !this.closed) {
-      if (this.#waiting.length === 0 && this.listenerCount('connection') === 0) return
-      const channel = this.#kept.shift() as C
-      // It came to its end meanwhile.
-      if (channel.closed) continue
-      channel.off('error', ignore)
-      const waiter = this.#waiting.shift()
-      if (waiter !== undefined) waiter.resolve({ done: false, value: channel })
-      else this.emit('connection', channel)
-    }
-  }
-
-  #next(): Promise<IteratorResult<C, undefined>> {
-    return new Promise((resolve, reject) => this.#wait({ resolve, reject }))
+      this.#wait(waiter)
+    })
   }
 
   #wait(waiter: Waiter<C>): void {
@@ -270,70 +219,112 @@ export class Listener<C extends Channel = Channel>
       waiter.reject(this.#error)
     } else if (this.closed) {
       waiter.resolve({ done: true, value: undefined })
-    } else if (this.listenerCount('connection') > 0) {
-      const why = "a 'connection' listener takes the connections of this listener"
-      waiter.reject(conflict(why))
+    } else if (this.#hasListener) {
+      const reason = "a 'connection' listener takes the connections of this listener"
+      waiter.reject(conflict(reason))
     } else {
-      this.#waiting.push(waiter)
-      this.#handOut()
-      this.#update()
+      this.#waiters.push(waiter)
+      this.#deliver()
+      this.#allow()
     }
   }
 
-  /** Has native code accept as many connections as are wanted now; `again`: a turn is over. */
-  #update(again = false): void {
-    if (this.closed || this.#pausing) return
-    const listening = this.listenerCount('connection') > 0
-    const wanted = listening ? ACCEPTS : Math.min(this.#waiting.length, ACCEPTS)
-    const allowed = Math.max(0, Math.min(wanted, this.#options.maxConnections - this.#open))
-    if (allowed === this.#allowed && !again) return
-    this.#allowed = allowed
-    const errno = environment.allow(this.#index, allowed)
-    if (errno !== 0) this.#fail(systemError(errno, 'epoll_ctl'))
+  #runTurn(records: number): void {
+    for (let index = 0; index < records; index++) {
+      const { kind, place, name } = readNotice(index)
+      if (kind === RecordKind.Accepted) this.#admit(place)
+      else this.#onAcceptError(systemError(place, String(name)))
+    }
+    this.#deliver()
+    this.#allow(true)
   }
 
-  #onError(error: Error & { code: string }): void {
-    if (!PASSING.has(error.code)) {
-      this.#fail(error)
+  /** Makes a channel of a connection. Drops it unless `allowPeer` returns true. */
+  #admit(index: number): void {
+    this.#connections++
+    this.#pause.reset()
+    const channel = new Channel(index, this.#options, undefined, () => {
+      this.#connections--
+      this.#allow()
+    }) as C
+    // Nothing can handle its errors before it is delivered.
+    channel.on('error', ignore)
+    const { allowPeer } = this.#options
+    if (allowPeer === undefined) {
+      this.#accepted.push(channel)
       return
     }
-    if (!this.#warned) {
-      this.#warned = true
-      process.emitWarning(`A listener pauses, since it can accept nothing: ${error.message}`, {
-        type: 'FdwireWarning',
-        code: 'FDWIRE_ACCEPT_PAUSED',
-        detail: 'It tries again, after 10 ms to 1 s. Said once a listener.',
-      })
+    const drop: Drop = { reason: 'allowPeer' }
+    try {
+      const { peer } = channel
+      if (peer !== undefined && allowPeer(peer) === true) {
+        this.#accepted.push(channel)
+        return
+      }
+    } catch (error) {
+      drop.error = error
     }
-    this.#pausing = true
-    this.#pause = Math.min(Math.max(this.#pause * 2, PAUSES[0]), PAUSES[1])
-    const timer = setTimeout(() => {
-      this.#pausing = false
-      this.#update(true)
-    }, this.#pause)
-    timer.unref()
+    channel.destroy()
+    this.#nextTick(() => this.emit('drop', drop))
+  }
+
+  /** Delivers connections. If a listener throws, the connections behind its own stay queued. */
+  #deliver(): void {
+    while (this.#accepted.length > 0 && !this.closed) {
+      if (this.#waiters.length === 0 && !this.#hasListener) return
+      const channel = this.#accepted.shift() as C
+      // It ended before it was delivered.
+      if (channel.closed) continue
+      channel.off('error', ignore)
+      const waiter = this.#waiters.shift()
+      if (waiter !== undefined) waiter.resolve({ done: false, value: channel })
+      else this.emit('connection', channel)
+    }
+  }
+
+  /** Lets the addon accept as many connections as have a consumer; `again`: it has counted them down. */
+  #allow(again = false): void {
+    if (this.closed || this.#pause.isActive) return
+    const wanted = this.#hasListener ? MAX_ACCEPTS : Math.min(this.#waiters.length, MAX_ACCEPTS)
+    const room = this.#options.maxConnections - this.#connections
+    const allowed = Math.max(0, Math.min(wanted, room))
+    if (allowed === this.#allowed && !again) return
+    this.#allowed = allowed
+    try {
+      environment.allow(this.#index, allowed)
+    } catch (error) {
+      this.#fail(error as Error)
+    }
+  }
+
+  #onAcceptError(error: SystemError): void {
+    if (!this.#pause.start(error)) this.#fail(error)
   }
 
   #fail(error: Error): void {
     if (this.closed) return
     this.#error = error
-    const heard = this.#waiting.length > 0
-    while (this.#waiting.length > 0) this.#waiting.shift()?.reject(error)
-    this.#context.runInAsyncScope(process.nextTick, process, () => {
-      if (!heard || this.listenerCount('error') > 0) this.emit('error', error)
+    const isHandled = this.#waiters.length > 0
+    while (this.#waiters.length > 0) this.#waiters.shift()?.reject(error)
+    this.#nextTick(() => {
+      if (!isHandled || this.listenerCount('error') > 0) this.emit('error', error)
     })
     this.close()
   }
 
-  #leave(): void {
+  /** Closes the socket, ends the calls that wait, and destroys connections that are not delivered. */
+  #release(): void {
     unregister(this.#index)
     this.#index = -1
-    if (this.#referenced) countReferenced(-1)
-    // Nobody has seen these.
-    while (this.#kept.length > 0) this.#kept.shift()?.destroy()
-    while (this.#waiting.length > 0) {
-      this.#waiting.shift()?.resolve({ done: true, value: undefined })
+    if (this.#isReferenced) countReferenced(-1)
+    while (this.#accepted.length > 0) this.#accepted.shift()?.destroy()
+    while (this.#waiters.length > 0) {
+      this.#waiters.shift()?.resolve({ done: true, value: undefined })
     }
+  }
+
+  #nextTick(callback: () => void): void {
+    this.#context.runInAsyncScope(process.nextTick, process, callback)
   }
 }
 

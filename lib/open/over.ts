@@ -30,7 +30,7 @@ export function over<
   const checked = checkOptions('over', options)
   checkDuplex(duplex)
   carried.add(duplex)
-  const { channel: index } = environment.carry(checked)
+  const index = environment.carry(checked)
   const port = new DuplexPort(duplex, index)
   const channel = new Channel<ValueOf<P, E>>(index, checked, port)
   port.start(channel)
@@ -100,7 +100,7 @@ class DuplexPort implements Port {
     duplex.on('end', end)
     duplex.on('close', () => {
       end()
-      const unsent = this.#closed ? 0 : (environment.stats(this.#index)?.queuedBytes ?? 0)
+      const unsent = this.#closed ? 0 : environment.stats(this.#index).queuedBytes
       if (unsent > 0) this.#fail()
     })
     duplex.on('error', this.#fail)
@@ -108,7 +108,7 @@ class DuplexPort implements Port {
 
   want(wanted: boolean): number {
     this.#wanted = wanted
-    hot.want(this.#index, wanted ? 1 : 0)
+    hot.setReading(this.#index, wanted ? 1 : 0)
     if (!wanted) this.#duplex.pause()
     else if (this.#isBehind()) this.#resumeSoon()
     else this.#duplex.resume()

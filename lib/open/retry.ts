@@ -1,40 +1,44 @@
-import { constants } from 'node:os'
-import { setTimeout as sleep } from 'node:timers/promises'
-import type { Outcome } from '#native'
 import type { CheckedOptions } from '../options/check.js'
-import { abortError, timeoutError } from '../util/errors.js'
+import { abortError, errorCode, type SystemError, timeoutError } from '../util/errors.js'
+import { Deadline, startLimits } from '../util/wait.js'
 
-/** The pauses between attempts: the first and the longest (ms). */
+/** The first and the longest pause between two attempts (ms). */
 const FIRST = 2
 const LONGEST = 50
 
 /**
- * Tries again and again while somebody stands in the way, who will go: others who hold the lock on a
- * path's directory, or a listener whose backlog is full.
+ * Calls `attempt` until it does not throw EAGAIN, and returns its result.
+ *
+ * EAGAIN is temporary: another process holds the lock on a path's directory, or the backlog of a
+ * listener is full. At the timeout, `late` returns the beginning of the message for the last EAGAIN.
  *
  * # Errors
- * ERR_FDWIRE_TIMEOUT, which begins with `what`; AbortError.
+ * ERR_FDWIRE_TIMEOUT; AbortError; every other error that `attempt` throws.
  */
-export async function retry(
-  { signal, timeout }: CheckedOptions,
-  what: string,
-  attempt: () => Outcome,
-): Promise<Outcome> {
-  const deadline = timeout === 0 ? Number.POSITIVE_INFINITY : performance.now() + timeout
+export async function retry<T>(
+  { signal, timeout }: Pick<CheckedOptions, 'signal' | 'timeout'>,
+  late: (error: SystemError) => string,
+  attempt: () => T,
+): Promise<T> {
+  const deadline = new Deadline(timeout)
   for (let pause = FIRST; ; pause = Math.min(pause * 2, LONGEST)) {
     if (signal?.aborted) throw abortError(signal)
-    const outcome = attempt()
-    const { channel, errno } = outcome
-    const full = errno === constants.errno.EAGAIN
-    if (channel >= 0 || (errno !== 0 && !full)) return outcome
-    const left = deadline - performance.now()
-    if (left <= 0) throw timeoutError(what, timeout)
-    // Not all who wait shall wake at once.
-    await pauseFor(Math.min(pause * (0.5 + Math.random()), left), signal)
+    try {
+      return attempt()
+    } catch (error) {
+      if (errorCode(error) !== 'EAGAIN') throw error
+      if (deadline.isOver) throw timeoutError(late(error as SystemError), timeout)
+    }
+    // Jitter avoids a thundering herd.
+    const time = Math.max(1, pause * (0.5 + Math.random()))
+    await sleep(Math.min(time, deadline.remaining || time), signal)
   }
 }
 
-/** Waits for some time (ms), or until the signal is aborted: the caller looks at it anyway. */
-async function pauseFor(time: number, signal: AbortSignal | undefined): Promise<void> {
-  await sleep(time, undefined, signal === undefined ? {} : { signal }).catch(() => {})
+/** Waits for `time` (ms), or until the signal is aborted. */
+function sleep(time: number, signal: AbortSignal | undefined): Promise<void> {
+  const details = { late: () => new Error('The pause is over'), keepsAlive: true }
+  return new Promise(resolve => {
+    startLimits({ timeout: time, signal }, details, () => resolve())
+  })
 }

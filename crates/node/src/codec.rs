@@ -6,7 +6,8 @@ use napi::bindgen_prelude::{Buffer, Int32Array, Uint8Array};
 use napi::{Error, Result, Status};
 use napi_derive::napi;
 
-use crate::outcome::{ChannelOptions, Failed, unframeable};
+use crate::hot::unframeable;
+use crate::options::ChannelOptions;
 use crate::record::{Record, loss_reason, malformed_reason, payload_kind, word};
 use crate::table::RecordKind;
 
@@ -37,8 +38,9 @@ impl Codec {
     /// Makes a codec by the options of a channel.
     #[napi(constructor)]
     pub fn new(options: ChannelOptions) -> Result<Self> {
-        let framing = options.framing().map_err(|Failed(errno, _)| {
-            Error::new(Status::InvalidArg, format!("{}: {errno}", options.protocol))
+        let framing = options.framing().map_err(|_| {
+            let reason = format!("{} is not a protocol for streams", options.protocol);
+            Error::new(Status::InvalidArg, reason)
         })?;
         Ok(Self { codec: framing.codec, rest: Vec::new() })
     }

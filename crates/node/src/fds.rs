@@ -1,34 +1,35 @@
 //! Descriptors that JavaScript knows by number.
 //!
-//! Those that it holds are owned here: whatever happens to the JavaScript side (a worker that is
-//! terminated in mid-callback), they are closed with the environment.
+//! The descriptors of its `FdSet`s are owned here, so that they are closed with the environment even if
+//! JavaScript cannot close them, such as in a worker that is terminated in a callback.
 #![allow(unsafe_code)]
 
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 
 use fdwire_socket::Errno;
 
-/// Borrows a descriptor for a system call, which says EBADF where it isn't open.
+/// Borrows a descriptor for a system call, which fails with EBADF if it is not open.
 ///
 /// # Errors
 ///
-/// EBADF for a negative number.
+/// EBADF if the number is negative.
 pub(crate) fn lend<'a>(number: i32) -> Result<BorrowedFd<'a>, Errno> {
     if number < 0 {
         return Err(Errno::BADF);
     }
-    // SAFETY: not -1. Callers hand it to the kernel and let it go before JavaScript runs again.
+    // SAFETY: the number is not -1. Callers only pass it to system calls, before JavaScript runs again and
+    // may close it.
     Ok(unsafe { BorrowedFd::borrow_raw(number) })
 }
 
-/// Takes over a descriptor that JavaScript gives away.
+/// Takes ownership of a descriptor from JavaScript.
 ///
 /// # Errors
 ///
-/// EBADF where it isn't open; then nothing is taken.
+/// EBADF if it is not open.
 pub(crate) fn take_over(number: i32) -> Result<OwnedFd, Errno> {
     rustix::io::fcntl_getfd(lend(number)?)?;
-    // SAFETY: it is open, and the caller in JavaScript said that it is ours from now on.
+    // SAFETY: the descriptor is open, and its owner in JavaScript passes it on.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
@@ -36,40 +37,40 @@ pub(crate) fn take_over(number: i32) -> Result<OwnedFd, Errno> {
 ///
 /// # Errors
 ///
-/// EBADF where somebody has closed the number behind our back.
+/// EBADF if other code of the process has closed it, and the error of a file's last write.
 pub(crate) fn close(fd: OwnedFd) -> Result<(), Errno> {
-    // SAFETY: the descriptor was owned, and nobody has its number any more.
+    // SAFETY: the descriptor was owned, and its number is not used after this.
     unsafe { rustix::io::try_close(fd.into_raw_fd()) }
 }
 
-/// Owned descriptors, by number.
+/// Owned descriptors by their numbers.
 #[derive(Default)]
 pub(crate) struct OwnedFds {
     by_number: Vec<Option<OwnedFd>>,
 }
 
 impl OwnedFds {
-    /// Takes one in; its number.
+    /// Adds a descriptor. Returns its number.
     pub(crate) fn insert(&mut self, fd: OwnedFd) -> i32 {
         let number = fd.as_raw_fd();
         if let Ok(at) = usize::try_from(number) {
             if self.by_number.len() <= at {
                 self.by_number.resize_with(at + 1, || None);
             }
-            // Where one is here already, somebody has closed its number behind our back and the
-            // kernel has given it out again: the number is the new one's, and must stay open.
+            // An entry with this number is stale: other code of the process has closed it, and the kernel
+            // has reused the number. It must not be closed again.
             self.by_number[at].replace(fd).map(IntoRawFd::into_raw_fd);
         }
         number
     }
 
-    /// Whether this number is ours.
+    /// Returns whether there is a descriptor with this number.
     pub(crate) fn has(&self, number: i32) -> bool {
         let at = usize::try_from(number).unwrap_or(usize::MAX);
         self.by_number.get(at).is_some_and(Option::is_some)
     }
 
-    /// Gives one out; None if it isn't ours.
+    /// Removes the descriptor with this number.
     pub(crate) fn take(&mut self, number: i32) -> Option<OwnedFd> {
         self.by_number.get_mut(usize::try_from(number).ok()?)?.take()
     }

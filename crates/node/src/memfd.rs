@@ -1,4 +1,4 @@
-//! Files in memory for JavaScript.
+//! Methods that act on memory files (memfd).
 #![allow(unsafe_code)]
 
 use std::cell::Cell;
@@ -12,26 +12,29 @@ use napi::bindgen_prelude::{BufferSlice, Env, Result, Uint8Array};
 use napi_derive::napi;
 
 use crate::environment::Environment;
+use crate::error::in_call;
 use crate::fds::lend;
 
-/// A file of fewer bytes is copied: that costs less than a mapping, of which a process has some 65,000.
+/// The size from which a file is mapped (bytes). Copying a smaller one costs less, and a process has only
+/// about 65,000 mappings (`vm.max_map_count`).
 const MAPPED: u64 = 64 * 1024;
 
-/// The most mappings of one thread; beyond it files are copied.
+/// The most mappings of one thread. Further files are copied.
 const MAPPINGS: usize = 4_096;
 
 #[napi]
 impl Environment {
-    /// Makes a file in memory, of `bytes` or of so many zero bytes; its descriptor, which is
-    /// JavaScript's, or a negative errno.
+    /// Makes a memory file that holds `content`, or as many zero bytes as `content` says.
+    ///
+    /// The descriptor belongs to the caller.
     #[napi]
     pub fn create_memfd(
         &self,
         name: String,
         content: Either<Uint8Array, f64>,
         sealed: bool,
-    ) -> i32 {
-        let made = CString::new(name).map_err(|_| Errno::INVAL).and_then(|name| {
+    ) -> Result<i32> {
+        let file = CString::new(name).map_err(|_| Errno::INVAL).and_then(|name| {
             let file = match content {
                 Either::A(bytes) => memfd_of(&name, &bytes)?,
                 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
@@ -42,60 +45,72 @@ impl Environment {
             }
             Ok(file)
         });
-        made.map_or_else(|errno| -errno.raw_os_error(), OwnedFd::into_raw_fd)
+        let file = file.map_err(in_call("memfd_create"));
+        file.map(OwnedFd::into_raw_fd).map_err(|error| self.thrown(error))
     }
 
-    /// Seals a file in memory; an errno, or 0.
+    /// Seals a memory file, so that its size and contents cannot change.
+    ///
+    /// Throws EINVAL if the descriptor is not one of a memory file.
     #[napi]
-    pub fn seal_memfd(&self, fd: i32) -> i32 {
-        lend(fd).and_then(seal).map_or_else(Errno::raw_os_error, |()| 0)
+    pub fn seal_memfd(&self, fd: i32) -> Result<()> {
+        let sealed = lend(fd).and_then(seal).map_err(in_call("fcntl"));
+        sealed.map_err(|error| self.thrown(error))
     }
 
-    /// What is in a file in memory: the file itself where it is large and sealed, else a copy; an errno, as
-    /// a number, where it is no such file.
-    #[napi(ts_return_type = "Buffer | number")]
+    /// Returns the contents of a memory file: the file itself if it is large and sealed, else a copy.
+    ///
+    /// Throws EINVAL if the descriptor is not one of a memory file, EFBIG if that has more than `longest`
+    /// bytes.
+    #[napi(ts_return_type = "Buffer")]
     pub fn map_memfd<'env>(
         &self,
         env: &'env Env,
         fd: i32,
         longest: f64,
-    ) -> Result<Either<BufferSlice<'env>, i32>> {
-        let fd = match lend(fd).and_then(|fd| rustix::io::fcntl_getfd(fd).map(|_| fd)) {
-            Ok(fd) => fd,
-            Err(errno) => return Ok(Either::B(errno.raw_os_error())),
-        };
-        let Some(file) = MemoryFile::whole(&fd) else {
-            return Ok(Either::B(Errno::INVAL.raw_os_error()));
-        };
-        #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-        if file.len() as f64 > longest {
-            return Ok(Either::B(Errno::FBIG.raw_os_error()));
-        }
-        let mapped = if file.len() < MAPPED || self.mappings.get() >= MAPPINGS {
-            Ok(None)
-        } else {
-            Mapping::of(fd)
-        };
-        match mapped {
-            Ok(Some(mapping)) => {
-                let (start, len) = (mapping.as_ptr(), mapping.len());
-                let count = Rc::clone(&self.mappings);
-                count.set(count.get() + 1);
-                let end = |_: Env, (mapping, count): (Mapping, Rc<Cell<usize>>)| {
-                    drop(mapping);
-                    count.set(count.get() - 1);
-                };
-                // SAFETY: the memory is mapped until the finalizer drops the mapping, nobody else has
-                // it, and nobody can change its file any more.
-                let buffer =
-                    unsafe { BufferSlice::from_external(env, start, len, (mapping, count), end) };
-                buffer.map(Either::A)
-            }
-            Ok(None) => match file.read() {
-                Ok(bytes) => BufferSlice::from_data(env, bytes).map(Either::A),
-                Err(errno) => Ok(Either::B(errno.raw_os_error())),
-            },
-            Err(errno) => Ok(Either::B(errno.raw_os_error())),
+    ) -> Result<BufferSlice<'env>> {
+        match self.map(fd, longest).map_err(|errno| self.thrown(in_call("mmap")(errno)))? {
+            Content::Mapped(mapping) => self.buffer_of(env, mapping),
+            Content::Copied(bytes) => BufferSlice::from_data(env, bytes),
         }
     }
+
+    fn map(&self, fd: i32, longest: f64) -> std::result::Result<Content, Errno> {
+        let fd = lend(fd)?;
+        rustix::io::fcntl_getfd(fd)?;
+        let file = MemoryFile::whole(&fd).ok_or(Errno::INVAL)?;
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "the size of a memory file stays below 2^53"
+        )]
+        if file.len() as f64 > longest {
+            return Err(Errno::FBIG);
+        }
+        if file.len() >= MAPPED
+            && self.mappings.get() < MAPPINGS
+            && let Some(mapping) = Mapping::of(fd)?
+        {
+            return Ok(Content::Mapped(mapping));
+        }
+        file.read().map(Content::Copied)
+    }
+
+    fn buffer_of<'env>(&self, env: &'env Env, mapping: Mapping) -> Result<BufferSlice<'env>> {
+        let (start, len) = (mapping.as_ptr(), mapping.len());
+        let count = Rc::clone(&self.mappings);
+        count.set(count.get() + 1);
+        let finalize = |_: Env, (mapping, count): (Mapping, Rc<Cell<usize>>)| {
+            drop(mapping);
+            count.set(count.get() - 1);
+        };
+        // SAFETY: the mapping has `len` bytes at `start` until the finalizer drops it. Its file is sealed, so
+        // no process can change or truncate it.
+        unsafe { BufferSlice::from_external(env, start, len, (mapping, count), finalize) }
+    }
+}
+
+/// The contents of a memory file.
+enum Content {
+    Mapped(Mapping),
+    Copied(Vec<u8>),
 }

@@ -1,4 +1,4 @@
-//! The slab and the table: memory of two JavaScript buffers, made and kept by `lib/native.ts`.
+//! The slab and the table: the memory of two typed arrays that `lib/native` makes and keeps.
 #![allow(unsafe_code)]
 
 use std::ptr;
@@ -7,14 +7,14 @@ use napi::{Status, bindgen_prelude::Unknown, sys};
 
 use crate::table::{SLAB_BYTES, TABLE_WORDS};
 
-/// The two buffers of one environment.
+/// The two typed arrays of one environment.
 pub(crate) struct Memory {
     slab: ptr::NonNull<u8>,
     table: ptr::NonNull<i32>,
 }
 
 impl Memory {
-    /// Takes the two buffers; they are referenced for as long as the environment lives.
+    /// Takes the two typed arrays, and keeps them alive as long as the environment.
     pub(crate) fn new(
         env: sys::napi_env,
         slab: Unknown<'_>,
@@ -27,15 +27,15 @@ impl Memory {
 
     /// The slab.
     pub(crate) fn slab(&mut self) -> &mut [u8] {
-        // SAFETY: `data_of` checked type and length, the buffer is referenced and never leaves
-        // lib/native.ts, so nobody detaches or resizes it; JavaScript doesn't run while this borrow
-        // lasts, since `self` is borrowed from the environment's one state.
+        // SAFETY: `data_of` has checked the type and length and keeps the array alive. Nothing detaches or
+        // resizes it, since it never leaves lib/. JavaScript does not run during this borrow, since `self` is
+        // borrowed from the environment's one state.
         unsafe { std::slice::from_raw_parts_mut(self.slab.as_ptr(), SLAB_BYTES as usize) }
     }
 
     /// The table.
     pub(crate) fn table(&mut self) -> &mut [i32] {
-        // SAFETY: as above; an Int32Array is aligned.
+        // SAFETY: as in `slab`. The memory of an Int32Array is aligned.
         unsafe { std::slice::from_raw_parts_mut(self.table.as_ptr(), TABLE_WORDS as usize) }
     }
 }
@@ -43,12 +43,12 @@ impl Memory {
 fn data_of(
     env: sys::napi_env,
     array: Unknown<'_>,
-    wanted: sys::napi_typedarray_type,
+    expected: sys::napi_typedarray_type,
     length: usize,
 ) -> napi::Result<ptr::NonNull<std::ffi::c_void>> {
     let value = napi::JsValue::raw(&array);
     let (mut kind, mut found, mut data) = (0, 0, ptr::null_mut());
-    // SAFETY: a value of this environment; where it is no typed array the status says so.
+    // SAFETY: `value` is a value of `env`. The status tells if it is not a typed array.
     let status = unsafe {
         sys::napi_get_typedarray_info(
             env,
@@ -61,16 +61,21 @@ fn data_of(
         )
     };
     let Some(data) = ptr::NonNull::new(data) else {
-        return Err(invalid("the shared memory is missing"));
+        return Err(invalid("The shared memory must be a typed array"));
     };
-    if status != sys::Status::napi_ok || kind != wanted || found != length {
-        return Err(invalid("the shared memory has another type or size than the table says"));
+    if status != sys::Status::napi_ok || kind != expected || found != length {
+        return Err(invalid(
+            "The shared memory must have the type and length that the addon exports",
+        ));
     }
     let mut reference = ptr::null_mut();
-    // SAFETY: a value of this environment. The reference is never given back: the environment's
-    // end does that.
+    // SAFETY: `value` is a value of `env`. The end of the environment deletes the reference.
     let status = unsafe { sys::napi_create_reference(env, value, 1, &raw mut reference) };
-    if status == sys::Status::napi_ok { Ok(data) } else { Err(invalid("no reference")) }
+    if status == sys::Status::napi_ok {
+        Ok(data)
+    } else {
+        Err(invalid("The shared memory cannot be referenced"))
+    }
 }
 
 fn invalid(reason: &str) -> napi::Error {

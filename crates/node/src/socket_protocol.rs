@@ -1,37 +1,37 @@
-//! Bodies of socket_protocol: JavaScript has JSON and three numbers, and bytes have a checksum.
+//! Bodies of socket_protocol, which carry JSON, up to three numbers and a checksum.
 
 use fdwire_wire::socket_protocol::body::{self, Form, Ids};
 use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
 
-/// A body that was taken apart.
+/// The contents of a body.
 #[napi(object)]
 pub struct SocketProtocolBody {
-    /// Whether the checksum is right.
+    /// Whether the checksum is correct.
     pub is_sound: bool,
-    /// The object of `pure_json`, the data of `struct_json`; null where it isn't UTF-8.
+    /// The JSON of the body; absent if it is not UTF-8.
     pub json: Option<String>,
-    /// `struct_json`: what came of it.
+    /// The status, in `struct_json`.
     pub status: Option<u32>,
-    /// `struct_json`: the service.
+    /// The id of the service, in `struct_json`.
     pub service_id: Option<u32>,
-    /// `struct_json`: the datum of the service.
+    /// The id of the service's data, in `struct_json`.
     pub data_id: Option<u32>,
 }
 
-/// The body of `pure_json` that carries an object.
+/// Returns the body of `pure_json` that carries a JSON object.
 #[napi]
 pub fn write_pure_json(json: String) -> Buffer {
-    written(None, &json)
+    body_of(None, &json)
 }
 
-/// The body of `struct_json` that carries data.
+/// Returns the body of `struct_json` that carries JSON data.
 #[napi]
 pub fn write_struct_json(status: u32, service_id: u32, data_id: u32, json: String) -> Buffer {
-    written(Some(Ids { status, service_id, data_id }), &json)
+    body_of(Some(Ids { status, service_id, data_id }), &json)
 }
 
-/// Takes a body apart: of `struct_json`, or else of `pure_json`. null where it is too short.
+/// Returns the contents of a body of `struct_json` or `pure_json`; null if it is too short.
 #[napi]
 pub fn read_socket_protocol(is_struct: bool, bytes: &[u8]) -> Option<SocketProtocolBody> {
     let form = if is_struct { Form::StructJson } else { Form::PureJson };
@@ -45,7 +45,7 @@ pub fn read_socket_protocol(is_struct: bool, bytes: &[u8]) -> Option<SocketProto
     })
 }
 
-fn written(ids: Option<Ids>, json: &str) -> Buffer {
+fn body_of(ids: Option<Ids>, json: &str) -> Buffer {
     let mut bytes = Vec::new();
     body::write(ids, json, &mut bytes);
     bytes.into()

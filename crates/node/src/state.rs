@@ -1,4 +1,4 @@
-//! What an environment owns, and how a turn becomes records.
+//! What an environment owns. It runs turns and writes their events as records.
 
 use std::os::fd::OwnedFd;
 
@@ -21,24 +21,25 @@ pub(crate) struct State {
     pub(crate) reactor: Reactor,
     pub(crate) owned: OwnedFds,
     pub(crate) memory: Memory,
-    /// Messages of this turn that the slab was too small for.
+    /// Messages of the current turn for which the slab had no room.
     pub(crate) large: Vec<Vec<u8>>,
-    /// Where strings are written on their way to the kernel.
+    /// Memory for strings of JavaScript that are being sent.
     pub(crate) scratch: Vec<u8>,
+    /// The channel or listener of the current turn; None once a channel is removed.
+    current: Option<usize>,
+    // These are empty. The next turn reuses their memory.
     events: Vec<Event>,
     fds: Vec<OwnedFd>,
-    /// The memory of a turn's runs, between two turns.
     runs: Vec<Run>,
-    /// The channel whose turn is being told, until it closes.
-    telling: Option<usize>,
 }
 
-/// One channel's turn, as far as it has been told to JavaScript.
+/// The turn of one channel or listener.
 pub(crate) struct Turn {
     pub(crate) channel: usize,
     events: Vec<Event>,
-    told: usize,
-    /// The messages that were joined, last run first.
+    /// The number of events that are written as records.
+    recorded: usize,
+    /// The runs of messages that are joined and not written yet, in reverse order.
     runs: Vec<Run>,
 }
 
@@ -50,15 +51,15 @@ impl State {
             memory,
             large: Vec::new(),
             scratch: Vec::new(),
+            current: None,
             events: Vec::new(),
             fds: Vec::new(),
             runs: Vec::new(),
-            telling: None,
         })
     }
 
-    /// Lets the next ready channel work.
-    pub(crate) fn turn(&mut self) -> Option<Turn> {
+    /// Runs the turn of the next ready channel or listener; None if none is ready.
+    pub(crate) fn next_turn(&mut self) -> Option<Turn> {
         let events = std::mem::take(&mut self.events);
         let fds = std::mem::take(&mut self.fds);
         let mut batch = Batch::new(&mut self.memory.slab()[..BATCH_BYTES], events, fds);
@@ -80,45 +81,46 @@ impl State {
             join(self.memory.slab(), used, &events, &mut runs);
             runs.reverse();
         }
-        self.telling = Some(channel);
-        Some(Turn { channel, events, told: 0, runs })
+        self.current = Some(channel);
+        Some(Turn { channel, events, recorded: 0, runs })
     }
 
-    /// Takes a channel out. What is left of its turn goes to nobody: the index may be another's soon.
+    /// Removes a channel. The rest of its turn is dropped, since another channel may get the index.
     pub(crate) fn remove(&mut self, index: usize) -> Option<Channel> {
-        self.telling = self.telling.filter(|&telling| telling != index);
+        self.current = self.current.filter(|&current| current != index);
         self.reactor.remove(index)
     }
 
-    /// Writes the next records of a turn; how many, 0 when all are told.
-    pub(crate) fn tell(&mut self, turn: &mut Turn) -> i32 {
+    /// Writes the next events of a turn as records. Returns the number of records; 0 at the end.
+    pub(crate) fn write_records(&mut self, turn: &mut Turn) -> i32 {
         let mut names = BATCH_BYTES;
         let mut count = 0;
-        if self.telling.is_none() {
-            self.close_untold(turn);
+        if self.current.is_none() {
+            self.drop_unrecorded(turn);
         }
         while count < MAX_EVENTS && names + NAME_MAX <= BATCH_BYTES + NAMES {
-            let Some(event) = turn.events.get_mut(turn.told) else { break };
-            let joined = joined_at(turn.told, &mut turn.runs);
+            let Some(event) = turn.events.get_mut(turn.recorded) else { break };
+            let joined = joined_at(turn.recorded, &mut turn.runs);
             let record = self.record(event, joined, &mut names);
             let at = RECORDS as usize + count * RECORD_WORDS as usize;
             self.memory.table()[at..at + RECORD_WORDS as usize].copy_from_slice(&record.words());
-            turn.told += 1;
+            turn.recorded += 1;
             count += 1;
         }
         word(count)
     }
 
-    /// Takes the turn's memory back, for the next one.
+    /// Keeps the memory of a turn for the next one.
     pub(crate) fn recycle(&mut self, turn: Turn) {
-        self.telling = None;
+        self.current = None;
         self.events = turn.events;
         self.runs = turn.runs;
         self.runs.clear();
     }
 
-    fn close_untold(&mut self, turn: &mut Turn) {
-        for event in turn.events.drain(turn.told..) {
+    /// Drops the events that are not written as records, and closes their descriptors.
+    fn drop_unrecorded(&mut self, turn: &mut Turn) {
+        for event in turn.events.drain(turn.recorded..) {
             if let Event::Message(_, message) | Event::Large(_, _, message) = event {
                 for at in message.fds {
                     let number = self.memory.table()[FDS_IN as usize + at];
@@ -136,7 +138,7 @@ impl State {
             Event::Large(bytes, at, message) => {
                 let place = word(self.large.len());
                 let record = message_record(RecordKind::Large, place, at.len(), message, 0);
-                // The message is what stands at its end.
+                // JavaScript takes the message from the end of the buffer.
                 bytes.truncate(at.end);
                 self.large.push(std::mem::take(bytes));
                 record
@@ -188,6 +190,7 @@ impl State {
         }
     }
 
+    /// Writes the address of a destination into the slab. Returns its place and length.
     fn name(&mut self, to: Option<&Address>, names: &mut usize) -> (i32, i32) {
         match to {
             None => (FROM_PEER, 0),
@@ -195,6 +198,7 @@ impl State {
         }
     }
 
+    /// Writes a name into the slab at `names`. Returns its place and length.
     fn keep(&mut self, bytes: &[u8], names: &mut usize) -> (i32, i32) {
         let at = *names..*names + bytes.len();
         *names = at.end;
@@ -204,15 +208,15 @@ impl State {
     }
 }
 
-/// The longest name of a destination or system call (bytes).
+/// The length of the longest name of a destination or system call (bytes).
 const NAME_MAX: usize = 108;
 
-/// The low bits of a queued message's number, by which JavaScript knows it again.
+/// Returns the bits of a queued message's number that fit in a record. JavaScript identifies it by them.
 pub(crate) fn low_31_bits(seq: u64) -> i32 {
     i32::try_from(seq & 0x7fff_ffff).unwrap_or(0)
 }
 
-/// The number of messages that are joined from the event at `index` on; 0 for none.
+/// Returns the number of messages that are joined from the event at `index` on, and removes their run.
 #[inline]
 fn joined_at(index: usize, runs: &mut Vec<Run>) -> usize {
     runs.pop_if(|run| run.first == index).map_or(0, |run| run.len)

@@ -1,31 +1,31 @@
-//! The layout of the memory that native code and JavaScript share: one slab of bytes, one table of
-//! 32-bit words. `lib/native.ts` allocates both by these sizes.
+//! The layout of the memory that native code and JavaScript share: a slab of bytes and a table of 32-bit
+//! words. `lib/native` allocates both in these sizes.
 //!
 //! ```text
-//! slab   | messages of a turn | names of senders | names of destinations |
-//! table  | head | records | descriptors of a turn's messages | descriptors for the next send |
+//! slab   | messages of a turn | addresses of senders | other names |
+//! table  | head | records | descriptors of a turn's messages | descriptors of the next send |
 //! ```
 
-#![expect(clippy::cast_possible_truncation, reason = "sizes far below 2^32, checked by eye")]
+#![expect(clippy::cast_possible_truncation, reason = "the sizes are constants far below 2^31")]
 
 use fdwire_channel::{MAX_EVENTS, MAX_FDS, NAMES};
 use napi_derive::napi;
 
-/// Bytes of the slab that hold messages.
+/// The size of the part of the slab that holds messages (bytes).
 const MESSAGES: usize = 512 * 1024;
 
-/// Where the part of the slab begins that a turn reads into, and where it ends.
+/// The size of the part of the slab that a turn writes (bytes): messages and the addresses of senders.
 pub(crate) const BATCH_BYTES: usize = MESSAGES + NAMES;
 
-/// Bytes of the slab.
+/// The size of the slab (bytes).
 #[napi]
 pub const SLAB_BYTES: u32 = (BATCH_BYTES + NAMES) as u32;
 
-/// Word 0: how many messages of a failed or cut off `sendMany` were taken.
+/// The word of the table that holds the number of messages that the last `sendMany` sent or queued.
 #[napi]
 pub const TAKEN: u32 = 0;
 
-/// The first word of the first record.
+/// The word of the table at which the first record begins.
 #[napi]
 pub const RECORDS: u32 = 8;
 
@@ -67,80 +67,84 @@ pub const RECORD_NAME_LENGTH: u32 = 6;
 #[napi]
 pub const RECORD_DETAIL: u32 = 7;
 
-/// The detail of a message is its payload, and this many times how many messages from it on are
-/// joined into one JSON array: from the byte before the first to the one behind the last.
+/// The factor of the second number in a message's `RECORD_DETAIL`: the first is a `PayloadKind`, the second
+/// the number of messages, from this one on, that are joined into one JSON array. The array begins one
+/// byte before the first message and ends one byte behind the last.
 #[napi]
 pub const JOINED: i32 = 16;
 
-/// The word of a name's length is that, and this many times the place in the slab of the sender's
-/// credentials (0 for none): pid, uid and gid, of 32 bits each, little-endian.
+/// The factor of the second number in `RECORD_NAME_LENGTH`: the first is the length of the name, the second
+/// the place in the slab of the sender's credentials, 0 for none. They are the pid, uid and gid, of 32
+/// bits each, little-endian.
 #[napi]
 pub const CREDENTIALS: i32 = 128;
 
-/// The first word of the descriptors that came with the messages of this turn.
+/// The word of the table at which the descriptors of a turn's messages begin.
 #[napi]
 pub const FDS_IN: u32 = RECORDS + MAX_EVENTS as u32 * RECORD_WORDS;
 
-/// The first word of the descriptors that go with the next message.
+/// The word of the table at which the descriptors of the next sent message begin.
 #[napi]
 pub const FDS_OUT: u32 = FDS_IN + MAX_FDS as u32;
 
-/// The most descriptors of a message.
+/// The most descriptors of one message.
 #[napi]
 pub const FDS_OUT_MAX: u32 = fdwire_socket::MAX_FDS as u32;
 
-/// Words of the table.
+/// The size of the table (words).
 #[napi]
 pub const TABLE_WORDS: u32 = FDS_OUT + FDS_OUT_MAX;
 
-/// What a record tells.
+/// What a record describes.
 #[napi]
 #[derive(Clone, Copy)]
 pub enum RecordKind {
-    /// A message in the slab; detail: how to read it.
+    /// A message in the slab. The detail is its `PayloadKind` (see `JOINED`).
     Message,
-    /// A message in memory of its own, which `takeLarge(place)` gives; detail: how to read it.
+    /// A message in memory of its own, which `takeLarge(place)` returns. The detail is its `PayloadKind`.
     Large,
-    /// A refused message, its first bytes in the slab; detail: a `RefusalReason`.
+    /// A refused message. Its first bytes are in the slab; the detail is a `RefusalReason`.
     Refused,
-    /// A destination's queue is empty.
+    /// The queue for a destination is empty. The name is that of the destination.
     Drained,
-    /// A queued message was given up; place: the errno, 0 where it expired; detail: its number.
+    /// A queued message was given up. The place is the errno, 0 if it expired; the name is that of the
+    /// destination; the detail is the number of the message.
     Undelivered,
-    /// Queued messages were settled.
+    /// Queued messages have left the queue.
     Progress,
-    /// Reading stopped at the limit of open descriptors.
+    /// The channel has stopped reading at its limit of open descriptors.
     FdsHeld,
-    /// The socket failed; place: the errno; the name: of the system call.
+    /// The socket failed. The place is the errno; the name is that of the system call.
     Failed,
     /// The connection is made.
     Connected,
-    /// A listener has a connection; place: the channel's index.
+    /// A listener has accepted a connection. The place is the index of its channel.
     Accepted,
-    /// The peer has ended.
+    /// The peer has ended the connection.
     End,
-    /// The peer has ended inside of a frame; place: the bytes that are missing at least.
+    /// The peer has ended the connection within a frame. The place is the least number of bytes that are
+    /// missing.
     Cut,
-    /// Nothing more can be understood of the stream, from these bytes in the slab on; detail: a
+    /// The rest of the stream cannot be decoded. Its first bytes are in the slab; the detail is a
     /// `LossReason`.
     Lost,
 }
 
-/// Why nothing more can be understood of a stream.
+/// Why the rest of a stream cannot be decoded.
 #[napi]
 #[derive(Clone, Copy)]
 pub enum LossReason {
     /// A frame is larger than `maxMessage`.
     TooLarge,
-    /// A header is none of the protocol's.
+    /// A frame header is invalid.
     BadHeader,
 }
 
-/// How the bytes of a message are to be read.
+/// How the bytes of a message are read.
 #[napi]
 #[derive(Clone, Copy)]
 pub enum PayloadKind {
-    /// Text below 0x80.
+    /// Text in ASCII.
     Ascii,
     /// Text in UTF-8.
     Utf8,
@@ -158,49 +162,49 @@ pub enum RefusalReason {
     NotUtf8,
     /// It is not valid base64.
     NotBase64,
-    /// The next frame begins in it.
+    /// The next frame begins within it.
     CutOff,
-    /// It has an escape that is none.
+    /// It contains an invalid escape sequence.
     BadEscape,
     /// It is larger than `maxMessage`.
     TooLarge,
     /// It came with more descriptors than `maxFds`.
     TooManyFds,
-    /// The kernel could not install all its descriptors.
+    /// The kernel could not install all of its descriptors.
     FdsTruncated,
-    /// It should be in a file in memory, and is not.
+    /// It must be in a memory file, and that is missing or not valid.
     NoMemoryFile,
 }
 
-/// The sender is the one peer.
+/// The name of a record whose message is from the only peer.
 #[napi]
 pub const FROM_PEER: i32 = -1;
 
-/// The sender has no name.
+/// The name of a record whose message is from a sender without an address.
 #[napi]
 pub const FROM_UNNAMED: i32 = -2;
 
-/// The sender is the same as that of the channel's message before.
+/// The name of a record whose message is from the same sender as the channel's previous message.
 #[napi]
 pub const FROM_SAME: i32 = -3;
 
-/// What `send` gives where the destination's queue is full; other negative values are errnos.
+/// The error code of `send` if the queue for the destination is full.
 #[napi]
 pub const QUEUE_FULL: i32 = -10_000;
 
-/// What `send` gives where the message goes in a file, beside which there is no room for its
-/// descriptors.
-#[napi]
-pub const NO_ROOM_FOR_FILE: i32 = -10_004;
-
-/// What `send` gives where the destination is no address.
+/// The error code of `send` if the destination is not an address.
 #[napi]
 pub const BAD_ADDRESS: i32 = -10_001;
 
-/// What `send` gives where the message holds the protocol's delimiter.
+/// The error code of `send` if the message contains the delimiter of the protocol.
 #[napi]
 pub const HAS_DELIMITER: i32 = -10_002;
 
-/// What `send` gives where the message is longer than the protocol's header can say.
+/// The error code of `send` if the message is longer than the header of the protocol can announce.
 #[napi]
 pub const TOO_LONG: i32 = -10_003;
+
+/// The error code of `send` if the message goes in a memory file, and its descriptors leave no room for
+/// the file's.
+#[napi]
+pub const NO_ROOM_FOR_FILE: i32 = -10_004;

@@ -1,4 +1,4 @@
-//! The way from the loop into JavaScript, and the end of an environment.
+//! Runs turns in Node's event loop and calls JavaScript with their records; ends the environment.
 #![allow(unsafe_code)]
 
 use std::cell::{Cell, RefCell};
@@ -11,9 +11,10 @@ use std::time::Duration;
 use fdwire_uv::Poll;
 use napi::{JsValue, Status, bindgen_prelude::Unknown, sys};
 
+use crate::error::ended;
 use crate::state::State;
 
-/// One thread's environment, shared by the class, the hot functions and the loop's callback.
+/// The environment of one thread. The class, the hot functions and the loop's callback share it.
 pub(crate) struct Inner {
     pub(crate) env: sys::napi_env,
     /// None once the environment has ended.
@@ -21,25 +22,26 @@ pub(crate) struct Inner {
     poll: RefCell<Option<Poll>>,
     dispatch: sys::napi_ref,
     context: sys::napi_async_context,
-    turning: Cell<bool>,
+    /// Whether a turn is running. JavaScript runs in a turn, and must not start another.
+    in_turn: Cell<bool>,
     hook: Cell<sys::napi_async_cleanup_hook_handle>,
 }
 
 impl Inner {
-    /// Starts to poll, and sees to it that all ends with the environment.
+    /// Starts to poll the reactor, until the environment ends.
     pub(crate) fn start(
         env: sys::napi_env,
         state: State,
         dispatch: Unknown<'_>,
     ) -> napi::Result<Rc<Self>> {
         let (mut reference, mut context) = (ptr::null_mut(), ptr::null_mut());
-        // SAFETY: a value of this environment, whose handle scope is open.
+        // SAFETY: `dispatch` is a value of `env`, in whose handle scope this function was called.
         check(unsafe { sys::napi_create_reference(env, dispatch.raw(), 1, &raw mut reference) })?;
         let name = string(env, "fdwire")?;
-        // SAFETY: without a resource object napi makes one.
+        // SAFETY: `name` is a value of `env`; napi makes the resource object that is not given.
         check(unsafe { sys::napi_async_init(env, ptr::null_mut(), name, &raw mut context) })?;
         let mut uv_loop = ptr::null_mut();
-        // SAFETY: the environment is alive.
+        // SAFETY: `env` is alive, since it calls this function.
         check(unsafe { sys::napi_get_uv_event_loop(env, &raw mut uv_loop) })?;
 
         let inner = Rc::new(Self {
@@ -48,31 +50,31 @@ impl Inner {
             poll: RefCell::new(None),
             dispatch: reference,
             context,
-            turning: Cell::new(false),
+            in_turn: Cell::new(false),
             hook: Cell::new(ptr::null_mut()),
         });
-        let polled = Rc::downgrade(&inner);
+        let weak = Rc::downgrade(&inner);
         let on_readable = Box::new(move || {
-            if let Some(inner) = polled.upgrade() {
+            if let Some(inner) = weak.upgrade() {
                 inner.on_readable();
             }
         });
         let poll = {
             let state = inner.state.borrow();
             let state = state.as_ref().ok_or_else(ended)?;
-            // SAFETY: the loop of this environment, on whose thread this runs. The descriptor is
-            // open until `end` has closed the handle.
+            // SAFETY: this is the thread of `uv_loop`, and the reactor's descriptor stays open until
+            // `on_environment_end` has closed the handle.
             unsafe { Poll::start(uv_loop.cast(), state.reactor.as_fd(), on_readable) }
         };
         let poll = poll.map_err(|status| {
-            napi::Error::new(Status::GenericFailure, format!("uv_poll: error {status}"))
+            napi::Error::new(Status::GenericFailure, format!("uv_poll_start failed: {status}"))
         })?;
         inner.poll.replace(Some(poll));
 
-        // This count belongs to the hot functions and to the hook; `end` gives it back.
+        // The hot functions and the cleanup hook share this count. `on_environment_end` releases it.
         let data = Rc::into_raw(Rc::clone(&inner)).cast_mut().cast::<c_void>();
         let mut hook = ptr::null_mut();
-        // SAFETY: `data` stays valid until `end`, which runs once.
+        // SAFETY: `data` is valid until `on_environment_end`, which runs once.
         check(unsafe {
             sys::napi_add_async_cleanup_hook(env, Some(on_environment_end), data, &raw mut hook)
         })?;
@@ -80,49 +82,51 @@ impl Inner {
         Ok(inner)
     }
 
-    /// Whether the loop is kept alive.
+    /// Sets whether the environment keeps the loop alive.
     pub(crate) fn set_ref(&self, referenced: bool) {
         if let Some(poll) = &*self.poll.borrow() {
             poll.set_ref(referenced);
         }
     }
 
-    /// Lets every ready channel work, and tells JavaScript after each.
+    /// Runs the turns of all ready channels.
     fn on_readable(&self) {
-        // A loop that is run inside of a callback would overwrite the memory that is being told.
-        if self.turning.replace(true) {
+        // JavaScript may run the loop while it reads the records of a turn. Another turn would overwrite
+        // them.
+        if self.in_turn.replace(true) {
             return;
         }
         let polled = match &mut *self.state.borrow_mut() {
             Some(state) => state.reactor.poll(Duration::ZERO).is_ok(),
             None => false,
         };
-        while polled && self.take_turn() {}
-        self.turning.set(false);
+        while polled && self.run_turn() {}
+        self.in_turn.set(false);
     }
 
-    /// Lets the channels work that have something to do without a readiness, if none works already:
-    /// then their turn comes after its.
-    pub(crate) fn work_off(&self) {
-        if !self.turning.replace(true) {
-            while self.take_turn() {}
-            self.turning.set(false);
+    /// Runs the turns of the channels that are due although their descriptors may not be ready.
+    ///
+    /// Within a turn it does nothing: they follow that turn.
+    pub(crate) fn run_due_turns(&self) {
+        if !self.in_turn.replace(true) {
+            while self.run_turn() {}
+            self.in_turn.set(false);
         }
     }
 
-    /// One channel's turn; whether there may be more.
-    fn take_turn(&self) -> bool {
-        let turn = self.state.borrow_mut().as_mut().and_then(State::turn);
+    /// Runs one turn. Returns whether there may be another.
+    fn run_turn(&self) -> bool {
+        let turn = self.state.borrow_mut().as_mut().and_then(State::next_turn);
         let Some(mut turn) = turn else { return false };
         loop {
-            let count = match &mut *self.state.borrow_mut() {
-                Some(state) => state.tell(&mut turn),
+            let records = match &mut *self.state.borrow_mut() {
+                Some(state) => state.write_records(&mut turn),
                 None => return false,
             };
-            if count == 0 {
+            if records == 0 {
                 break;
             }
-            if !self.tell_javascript(turn.channel, count) {
+            if !self.dispatch(turn.channel, records) {
                 return false;
             }
         }
@@ -132,57 +136,52 @@ impl Inner {
         true
     }
 
-    /// Calls `dispatch(channel, count)`; whether JavaScript can still be called.
-    fn tell_javascript(&self, channel: usize, count: i32) -> bool {
+    /// Calls `dispatch(channel, records)`. Returns whether JavaScript can still be called.
+    fn dispatch(&self, channel: usize, mut records: i32) -> bool {
         let mut scope = ptr::null_mut();
-        // SAFETY: on the environment's thread, from its loop, before its end.
+        // SAFETY: this is the thread of `env`, which has not ended.
         if unsafe { sys::napi_open_handle_scope(self.env, &raw mut scope) } != sys::Status::napi_ok
         {
             return false;
         }
-        let mut alive = true;
-        let mut count = count;
-        loop {
-            match self.call(channel, count) {
-                sys::Status::napi_ok => break,
+        let alive = loop {
+            match self.call(channel, records) {
+                sys::Status::napi_ok => break true,
                 sys::Status::napi_pending_exception => {
-                    // A listener threw. That is an uncaught exception as any other; if the process
-                    // lives on, what is behind the listener's message comes with the next call.
+                    // A listener threw, which is an uncaught exception. If the process survives it, the
+                    // next call delivers the messages behind the one of that listener.
                     if !self.raise() {
-                        alive = false;
-                        break;
+                        break false;
                     }
-                    count = 0;
+                    records = 0;
                 }
                 // The environment is ending.
-                _ => {
-                    alive = false;
-                    break;
-                }
+                _ => break false,
             }
-        }
-        // SAFETY: the scope opened above.
+        };
+        // SAFETY: `scope` was opened above, and is the innermost.
         unsafe { sys::napi_close_handle_scope(self.env, scope) };
         alive
     }
 
-    fn call(&self, channel: usize, count: i32) -> sys::napi_status {
+    fn call(&self, channel: usize, records: i32) -> sys::napi_status {
         let (mut function, mut receiver) = (ptr::null_mut(), ptr::null_mut());
         let mut arguments = [ptr::null_mut(); 2];
         let channel = i32::try_from(channel).unwrap_or(i32::MAX);
-        // SAFETY: a handle scope is open, the reference is the environment's own.
+        // SAFETY: `dispatch` is a reference of `env`, and a handle scope is open.
         let status =
             unsafe { sys::napi_get_reference_value(self.env, self.dispatch, &raw mut function) };
         if status != sys::Status::napi_ok {
             return status;
         }
-        // SAFETY: as above.
+        // SAFETY: a handle scope of `env` is open.
         unsafe { sys::napi_get_global(self.env, &raw mut receiver) };
-        // SAFETY: as above.
+        // SAFETY: a handle scope of `env` is open.
         unsafe { sys::napi_create_int32(self.env, channel, &raw mut arguments[0]) };
-        // SAFETY: as above.
-        unsafe { sys::napi_create_int32(self.env, count, &raw mut arguments[1]) };
-        // SAFETY: nothing of the state is borrowed: JavaScript may call whatever it likes.
+        // SAFETY: a handle scope of `env` is open.
+        unsafe { sys::napi_create_int32(self.env, records, &raw mut arguments[1]) };
+        // SAFETY: all values are of `env` and of the open handle scope. JavaScript may call back into
+        // this environment, since the state is not borrowed.
         unsafe {
             sys::napi_make_callback(
                 self.env,
@@ -196,20 +195,20 @@ impl Inner {
         }
     }
 
-    /// Makes the pending exception an uncaught one; whether JavaScript can still be called.
+    /// Raises the pending exception as an uncaught one. Returns whether JavaScript can still be called.
     fn raise(&self) -> bool {
         let mut error = ptr::null_mut();
-        // SAFETY: a handle scope is open.
+        // SAFETY: a handle scope of `env` is open.
         let status = unsafe { sys::napi_get_and_clear_last_exception(self.env, &raw mut error) };
         if status != sys::Status::napi_ok {
             return false;
         }
-        // SAFETY: as above; the error is a value of this environment.
+        // SAFETY: `error` is a value of `env` and of the open handle scope.
         unsafe { sys::napi_fatal_exception(self.env, error) == sys::Status::napi_ok }
     }
 }
 
-/// Makes a function of JavaScript whose data is the environment.
+/// Makes a JavaScript function whose data pointer is the environment.
 pub(crate) fn bind_function(
     inner: &Rc<Inner>,
     name: &str,
@@ -217,8 +216,8 @@ pub(crate) fn bind_function(
 ) -> napi::Result<sys::napi_value> {
     let mut function = ptr::null_mut();
     let length = isize::try_from(name.len()).unwrap_or(0);
-    // SAFETY: the data is valid for as long as JavaScript runs: the count that `start` gave to the
-    // cleanup hook keeps it.
+    // SAFETY: the count that `start` gave to the cleanup hook keeps the data alive for as long as
+    // JavaScript runs. `name` is valid during the call.
     check(unsafe {
         sys::napi_create_function(
             inner.env,
@@ -232,21 +231,21 @@ pub(crate) fn bind_function(
     Ok(function)
 }
 
-/// The environment ends: no more calls into it, every handle closed, every descriptor too.
+/// Ends the environment: closes the handle in the loop, then every descriptor.
 unsafe extern "C" fn on_environment_end(
     _hook: sys::napi_async_cleanup_hook_handle,
     data: *mut c_void,
 ) {
-    // SAFETY: the count that `start` gave away; the hook runs once.
+    // SAFETY: `data` is the count that `start` gave to this hook, which runs once.
     let inner = unsafe { Rc::from_raw(data.cast_const().cast::<Inner>()) };
-    // SAFETY: made by `start`; from here on nobody calls into JavaScript.
+    // SAFETY: `start` made the context. Nothing calls into JavaScript any more.
     unsafe { sys::napi_async_destroy(inner.env, inner.context) };
     let poll = inner.poll.take();
     let closed = move || {
-        // Names are removed and descriptors closed here, after the loop has let go of the handle.
+        // Not before the loop has closed the handle, which polls a descriptor of the state.
         drop(inner.state.take());
         let hook = inner.hook.get();
-        // SAFETY: the handle that was given when the hook was added, not removed before.
+        // SAFETY: the handle that `napi_add_async_cleanup_hook` returned, which is removed only here.
         unsafe { sys::napi_remove_async_cleanup_hook(hook) };
     };
     match poll {
@@ -258,7 +257,7 @@ unsafe extern "C" fn on_environment_end(
 fn string(env: sys::napi_env, text: &str) -> napi::Result<sys::napi_value> {
     let mut value = ptr::null_mut();
     let length = isize::try_from(text.len()).unwrap_or(0);
-    // SAFETY: the text lives during the call.
+    // SAFETY: `text` is valid during the call, and has `length` bytes.
     check(unsafe {
         sys::napi_create_string_utf8(env, text.as_ptr().cast(), length, &raw mut value)
     })?;
@@ -268,10 +267,6 @@ fn string(env: sys::napi_env, text: &str) -> napi::Result<sys::napi_value> {
 fn check(status: sys::napi_status) -> napi::Result<()> {
     match Status::from(status) {
         Status::Ok => Ok(()),
-        status => Err(napi::Error::new(status, "a call into Node failed")),
+        status => Err(napi::Error::new(status, "A call into Node-API failed")),
     }
-}
-
-fn ended() -> napi::Error {
-    napi::Error::new(Status::Closing, "the environment has ended")
 }

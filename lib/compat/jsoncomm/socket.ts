@@ -2,9 +2,11 @@ import { constants } from 'node:os'
 import { Channel } from '../../channel/channel.js'
 import { closeDuplicate, duplicateFd } from '../../fds/descriptors.js'
 import { adopt, checkDescriptor, checkUnowned, describeSocket } from '../../open/adopt.js'
+import { bind } from '../../open/bind.js'
+import { connect } from '../../open/connect.js'
 import { listen, listenOn } from '../../open/listen.js'
-import type { Listener } from '../../open/listener.js'
-import { bind, connect, pair } from '../../open/open.js'
+import { acceptConnection, type Listener } from '../../open/listener.js'
+import { pair } from '../../open/pair.js'
 import { type Address, isTcp } from '../../options/address.js'
 import {
   checkCallOptions,
@@ -179,7 +181,7 @@ export class Socket {
     const limits = checkWait('accept', options)
     const listener = this.#requireListener('accept')
     if (this.#closing !== undefined) throw closedError('accept')
-    const channel = await listener.accept(limits)
+    const channel = await acceptConnection(listener, limits)
     return channel === null ? null : new Socket(channel)
   }
 

@@ -1,6 +1,6 @@
 import type { Channel as AnyChannel } from '../../channel/channel.js'
+import { connect } from '../../open/connect.js'
 import { listen } from '../../open/listen.js'
-import { connect } from '../../open/open.js'
 import { isTcp } from '../../options/address.js'
 import { checkChannel, type WaitOptions } from '../../options/check.js'
 import { checkBoolean } from '../../util/checks.js'

@@ -1,4 +1,4 @@
-import { connect, encodePeer } from '../../open/open.js'
+import { connect, encodePeer } from '../../open/connect.js'
 import { type Address, checkTcp, isTcp, type TcpAddress } from '../../options/address.js'
 import { type ConnectOptions, checkIsObject, checkOptions } from '../../options/check.js'
 import { checkInteger } from '../../util/checks.js'

@@ -1,5 +1,5 @@
 import type { Channel } from '../../channel/channel.js'
-import { connect } from '../../open/open.js'
+import { connect } from '../../open/connect.js'
 import type { Address } from '../../options/address.js'
 import { checkTimeout, checkWait, type WaitOptions } from '../../options/check.js'
 import { Deadline } from '../../util/wait.js'

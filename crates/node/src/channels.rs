@@ -1,0 +1,134 @@
+//! Methods that act on a channel or a listener. An index without one is ignored.
+
+use std::os::fd::IntoRawFd;
+
+use fdwire_channel::Channel;
+use fdwire_socket::Errno;
+use napi::Result;
+use napi::bindgen_prelude::{Buffer, Uint8Array};
+use napi_derive::napi;
+
+use crate::environment::{Environment, index};
+use crate::error::in_call;
+use crate::hot::unframeable;
+
+#[napi]
+impl Environment {
+    /// Closes a channel or listener, and removes the path that it has bound.
+    #[napi]
+    pub fn close(&self, channel: i32) -> Result<()> {
+        self.with(|state| {
+            drop(state.remove(index(channel)));
+            drop(state.reactor.remove_listener(index(channel)));
+        })
+    }
+
+    /// Removes a channel and returns the descriptor of its socket, which stays open.
+    ///
+    /// Throws EBADF if there is no such channel, or if it has no socket.
+    #[napi]
+    pub fn detach(&self, channel: i32) -> Result<i32> {
+        self.attempt(|state| {
+            let fd = state.remove(index(channel)).and_then(Channel::into_fd);
+            fd.map(IntoRawFd::into_raw_fd).ok_or(Errno::BADF).map_err(in_call("detach"))
+        })
+    }
+
+    /// Sets how many more connections a listener may accept. Throws if the kernel cannot poll it.
+    #[napi]
+    pub fn allow(&self, listener: i32, connections: u32) -> Result<()> {
+        self.attempt(|state| {
+            let allowed = state.reactor.allow(index(listener), connections as usize);
+            allowed.map_err(in_call("epoll_ctl"))
+        })
+    }
+
+    /// Sets whether a record reports that queued messages have left the queue.
+    #[napi]
+    pub fn watch(&self, channel: i32, watched: bool) -> Result<()> {
+        self.with(|state| state.reactor.set_reports_progress(index(channel), watched))
+    }
+
+    /// Returns 0 if the protocol of a stream can carry these bytes, or the error code of `send`.
+    #[napi]
+    pub fn check_frame(&self, channel: i32, payload: Uint8Array) -> Result<i32> {
+        let checked = self.with(|state| state.reactor.check_frame(index(channel), &payload))?;
+        Ok(checked.map_or_else(unframeable, |()| 0))
+    }
+
+    /// Sends the messages that a stream has gathered.
+    #[napi]
+    pub fn flush(&self, channel: i32) -> Result<()> {
+        self.with(|state| state.reactor.flush_one(index(channel)))
+    }
+
+    /// Makes one non-blocking attempt to send everything that is queued.
+    #[napi]
+    pub fn try_all(&self) -> Result<()> {
+        self.with(|state| state.reactor.try_all())
+    }
+
+    /// Half-closes a connection when everything is sent.
+    #[napi]
+    pub fn finish(&self, channel: i32) -> Result<()> {
+        self.with(|state| state.reactor.finish(index(channel)))
+    }
+
+    /// Discards everything that a stream receives from now on. A record reports its end. Throws if the
+    /// kernel cannot poll the stream.
+    #[napi]
+    pub fn discard(&self, channel: i32) -> Result<()> {
+        self.attempt(|state| state.reactor.discard(index(channel)).map_err(in_call("epoll_ctl")))
+    }
+
+    /// Discards what the socket of a connection has received so far.
+    #[napi]
+    pub fn discard_now(&self, channel: i32) -> Result<()> {
+        self.with(|state| state.reactor.discard_now(index(channel)))
+    }
+
+    /// Takes bytes that were read from the socket before it was adopted.
+    #[napi]
+    pub fn unshift(&self, channel: i32, bytes: Uint8Array) -> Result<()> {
+        self.with(|state| state.reactor.feed(index(channel), Some(&bytes)))
+    }
+
+    /// Takes bytes that arrived for a channel without a socket; without an argument, their end.
+    #[napi]
+    pub fn feed(&self, channel: i32, bytes: Option<Uint8Array>) -> Result<()> {
+        self.with(|state| state.reactor.feed(index(channel), bytes.as_deref()))?;
+        self.inner.run_due_turns();
+        Ok(())
+    }
+
+    /// Returns the bytes that a channel without a socket has to send. `settle` reports them as sent.
+    #[napi]
+    pub fn fetch(&self, channel: i32) -> Result<Buffer> {
+        self.with(|state| state.reactor.fetch(index(channel)).into())
+    }
+
+    /// Reports that this many of the fetched bytes are sent.
+    #[napi]
+    pub fn settle(&self, channel: i32, bytes: u32) -> Result<()> {
+        self.with(|state| state.reactor.settle_fetched(index(channel), bytes as usize))?;
+        self.inner.run_due_turns();
+        Ok(())
+    }
+
+    /// Returns a message of this turn for which the slab had no room.
+    #[napi]
+    pub fn take_large(&self, place: u32) -> Result<Buffer> {
+        self.with(|state| {
+            let message = state.large.get_mut(place as usize).map(std::mem::take);
+            message.unwrap_or_default().into()
+        })
+    }
+
+    /// Removes the paths that channels and listeners have bound.
+    ///
+    /// For `process.exit`, which ends the main thread without ending its environment.
+    #[napi]
+    pub fn unlink_all(&self) -> Result<()> {
+        self.with(|state| state.reactor.unlink_all())
+    }
+}

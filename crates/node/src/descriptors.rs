@@ -1,0 +1,107 @@
+//! Methods that act on descriptors.
+
+use std::os::fd::IntoRawFd;
+
+use fdwire_socket::{AddressFamily, Errno, Kind, SocketType, describe, on_network_or_fuse};
+use napi::Result;
+use napi_derive::napi;
+
+use crate::environment::Environment;
+use crate::error::in_call;
+use crate::fds::{lend, take_over};
+use crate::state::State;
+
+#[napi]
+impl Environment {
+    /// Returns what owns a descriptor in this thread; null if nothing does.
+    #[napi(ts_return_type = "'FdSet' | 'channel' | null")]
+    pub fn owner_of(&self, fd: i32) -> Result<Option<&'static str>> {
+        self.with(|state| owner(state, fd))
+    }
+
+    /// Takes ownership of a descriptor. Throws EBADF if it is not open, EBUSY if it has an owner.
+    #[napi]
+    pub fn own_fd(&self, fd: i32) -> Result<()> {
+        self.attempt(|state| {
+            let free = if owner(state, fd).is_none() { Ok(fd) } else { Err(Errno::BUSY) };
+            let owned = free.and_then(take_over).map_err(in_call("fcntl"))?;
+            state.owned.insert(owned);
+            Ok(())
+        })
+    }
+
+    /// Returns the kind of a descriptor. Throws EBADF if it is not open.
+    #[napi]
+    pub fn kind_of(&self, fd: i32) -> Result<&'static str> {
+        let kind = lend(fd).and_then(Kind::of).map_err(in_call("fstat"));
+        kind.map(Kind::name).map_err(|error| self.thrown(error))
+    }
+
+    /// Returns whether a file is on FUSE or a network file system; false if that is unknown.
+    #[napi]
+    pub fn is_remote_file(&self, fd: i32) -> bool {
+        lend(fd).and_then(on_network_or_fuse).unwrap_or(false)
+    }
+
+    /// Returns the family and type of a socket, and whether it listens.
+    ///
+    /// Throws EBADF if the descriptor is not open, ENOTSOCK if it is not a socket.
+    #[napi]
+    pub fn describe(&self, fd: i32) -> Result<SocketDescription> {
+        let found = lend(fd).and_then(describe).map_err(in_call("getsockopt"));
+        let found = found.map_err(|error| self.thrown(error))?;
+        Ok(SocketDescription {
+            family: match found.domain {
+                AddressFamily::UNIX => "unix",
+                AddressFamily::INET | AddressFamily::INET6 => "tcp",
+                _ => "other",
+            }
+            .into(),
+            r#type: match found.kind {
+                SocketType::STREAM => "stream",
+                SocketType::DGRAM => "dgram",
+                SocketType::SEQPACKET => "seqpacket",
+                _ => "other",
+            }
+            .into(),
+            listening: found.listening,
+        })
+    }
+
+    /// Duplicates a descriptor, close-on-exec. The duplicate belongs to the caller.
+    #[napi]
+    pub fn duplicate(&self, fd: i32) -> Result<i32> {
+        let duplicate = lend(fd).and_then(|fd| rustix::io::fcntl_dupfd_cloexec(fd, 3));
+        let duplicate = duplicate.map_err(in_call("fcntl"));
+        duplicate.map(IntoRawFd::into_raw_fd).map_err(|error| self.thrown(error))
+    }
+
+    /// Closes a duplicate that was not passed on.
+    #[napi]
+    pub fn close_duplicate(&self, fd: i32) {
+        drop(take_over(fd));
+    }
+}
+
+fn owner(state: &State, fd: i32) -> Option<&'static str> {
+    if state.owned.has(fd) {
+        Some("FdSet")
+    } else if state.reactor.has_fd(fd) {
+        Some("channel")
+    } else {
+        None
+    }
+}
+
+/// The family and type of a socket.
+#[napi(object)]
+pub struct SocketDescription {
+    /// The family.
+    #[napi(ts_type = "'unix' | 'tcp' | 'other'")]
+    pub family: String,
+    /// The type.
+    #[napi(ts_type = "'stream' | 'seqpacket' | 'dgram' | 'other'")]
+    pub r#type: String,
+    /// Whether the socket listens for connections.
+    pub listening: bool,
+}

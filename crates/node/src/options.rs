@@ -1,0 +1,119 @@
+//! Options as JavaScript passes them. `lib/options` has checked them.
+
+use std::time::Duration;
+
+use fdwire_channel::{Framing, Limits};
+use fdwire_socket::{Errno, SyscallError, TcpOptions, Unlink};
+use fdwire_wire::Protocol;
+use fdwire_wire::codec::{self, Codec};
+use napi_derive::napi;
+
+use crate::error::in_call;
+
+/// The options of a channel.
+#[napi(object)]
+pub struct ChannelOptions {
+    /// The name of the protocol.
+    pub protocol: String,
+    /// The largest message that is received (bytes).
+    pub max_message: u32,
+    /// The most descriptors of a received message.
+    pub max_fds: u32,
+    /// The number of open received descriptors at which the channel stops reading.
+    pub max_open_fds: u32,
+    /// The number of unsent bytes of a stream above which `send` returns the number of a queued message.
+    pub high_water_mark: u32,
+    /// The most bytes in a queue. Each destination of datagrams has its own queue.
+    pub max_queued: u32,
+    /// The most descriptors in a queue.
+    pub max_queued_fds: u32,
+    /// How long a datagram may be queued (ms); 0 for no limit.
+    pub send_timeout: u32,
+    /// Whether payloads are text.
+    pub text: bool,
+    /// Whether payloads are JSON.
+    pub json: bool,
+    /// Datagrams: whether each message comes with the credentials of its sender.
+    pub credentials: bool,
+    /// jsoncomm: whether a message may be in a memory file.
+    pub memfd: bool,
+    /// uds_comms: whether to decode everything that the original implementation decodes.
+    pub lenient: bool,
+    /// lines: whether the bytes behind the last delimiter are a message.
+    pub final_line: bool,
+}
+
+impl ChannelOptions {
+    pub(crate) fn limits(&self) -> Limits {
+        let timeout = Duration::from_millis(self.send_timeout.into());
+        Limits {
+            max_message: self.max_message as usize,
+            max_fds: self.max_fds as usize,
+            max_open_fds: self.max_open_fds as usize,
+            high_water_mark: self.high_water_mark as usize,
+            max_queued: self.max_queued as usize,
+            max_queued_fds: self.max_queued_fds as usize,
+            memfd: self.memfd,
+            send_timeout: (!timeout.is_zero()).then_some(timeout),
+        }
+    }
+
+    pub(crate) fn protocol(&self) -> Result<Protocol, SyscallError> {
+        let protocol = Protocol::from_name(&self.protocol).ok_or(Errno::PROTONOSUPPORT);
+        protocol.map_err(in_call("protocol"))
+    }
+
+    pub(crate) fn framing(&self) -> Result<Framing, SyscallError> {
+        let options = codec::Options {
+            max_message: self.max_message as usize,
+            text: self.text,
+            lenient: self.lenient,
+            final_line: self.final_line,
+        };
+        let codec = Codec::new(self.protocol()?, options).ok_or(Errno::PROTONOSUPPORT);
+        let codec = codec.map_err(in_call("protocol"))?;
+        Ok(Framing { codec, text: self.text, json: self.json })
+    }
+}
+
+/// How a socket is bound to a path.
+#[napi(object)]
+pub struct PathOptions {
+    /// The permissions of the path.
+    pub mode: u32,
+    /// What happens to a socket that already has the path.
+    #[napi(ts_type = "'stale' | 'always' | 'never'")]
+    pub unlink: String,
+}
+
+impl PathOptions {
+    pub(crate) fn unlink(&self) -> Unlink {
+        match self.unlink.as_str() {
+            "always" => Unlink::Always,
+            "never" => Unlink::Never,
+            _ => Unlink::Stale,
+        }
+    }
+}
+
+/// Options of a TCP socket. Other sockets ignore them.
+#[napi(object)]
+pub struct TcpSettings {
+    /// Whether small messages are sent at once.
+    pub no_delay: bool,
+    /// The idle time before the first keep-alive probe (s), 0 for the kernel's default; absent for no
+    /// probes.
+    pub keep_alive: Option<u32>,
+    /// Whether other sockets may listen on the same port.
+    pub reuse_port: bool,
+}
+
+impl TcpSettings {
+    pub(crate) fn options(&self) -> TcpOptions {
+        TcpOptions {
+            no_delay: self.no_delay,
+            keep_alive: self.keep_alive.map(|idle| Duration::from_secs(idle.into())),
+            reuse_port: self.reuse_port,
+        }
+    }
+}

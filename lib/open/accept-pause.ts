@@ -1,0 +1,62 @@
+import type { SystemError } from '../util/errors.js'
+import { setTimeout } from '../util/timers.js'
+
+/** The first and the longest pause (ms). */
+const FIRST = 10
+const LONGEST = 1_000
+
+/** The errors of accept4(2) that pass: no descriptor or no memory is free. */
+const TEMPORARY = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM'])
+
+/**
+ * Pauses a listener while the process or the system has no free descriptor.
+ *
+ * Each pause is twice as long as the one before, until a connection is accepted.
+ */
+export class AcceptPause {
+  readonly #resume: () => void
+  #time = 0
+  #isActive = false
+  #hasWarned = false
+
+  /** `resume` is called at the end of each pause. */
+  constructor(resume: () => void) {
+    this.#resume = resume
+  }
+
+  /** Whether the listener is to accept nothing. */
+  get isActive(): boolean {
+    return this.#isActive
+  }
+
+  /** Makes the next pause a short one. */
+  reset(): void {
+    this.#time = 0
+  }
+
+  /** Starts a pause, and warns before the first one. Returns false if the error is not temporary. */
+  start(error: SystemError): boolean {
+    if (!TEMPORARY.has(error.code)) return false
+    if (!this.#hasWarned) this.#warn(error)
+    this.#isActive = true
+    this.#time = Math.min(Math.max(this.#time * 2, FIRST), LONGEST)
+    const timer = setTimeout(() => {
+      this.#isActive = false
+      this.#resume()
+    }, this.#time)
+    timer.unref()
+    return true
+  }
+
+  #warn(error: SystemError): void {
+    this.#hasWarned = true
+    process.emitWarning(
+      `A listener pauses because it cannot accept connections: ${error.message}`,
+      {
+        type: 'FdwireWarning',
+        code: 'FDWIRE_ACCEPT_PAUSED',
+        detail: `It tries again after ${FIRST} ms to ${LONGEST} ms. Each listener warns once.`,
+      },
+    )
+  }
+}

@@ -1,0 +1,35 @@
+import { Channel } from '../channel/channel.js'
+import { environment } from '../native/environment.js'
+import { type Address, encodeAddress } from '../options/address.js'
+import {
+  type BindOptions,
+  checkOptions,
+  type DefaultEncodingOf,
+  type EncodingOf,
+  type ProtocolOver,
+  type ValueOf,
+} from '../options/check.js'
+import { openUnix } from './open-unix.js'
+
+/**
+ * Binds a datagram socket to an address. It receives from every sender, and sends with `{ to }`.
+ *
+ * The address is a path, `'\0'` and an abstract name, or `''` for an abstract name that the kernel
+ * chooses. A path gets the permissions `mode` regardless of the umask, and is removed by `close()`.
+ *
+ * # Errors
+ * EADDRINUSE for the path of a socket that a process has open, EEXIST for that of anything else,
+ * EACCES, ENOENT …; ERR_FDWIRE_BAD_ADDRESS; ERR_FDWIRE_TIMEOUT if other processes hold the lock on the
+ * directory; AbortError.
+ */
+export async function bind<
+  P extends ProtocolOver<'dgram'>,
+  E extends EncodingOf<P> = DefaultEncodingOf<P>,
+>(address: Address, options: BindOptions<P, E>): Promise<Channel<ValueOf<P, E>>> {
+  const checked = checkOptions('bind', options, address)
+  const name = encodeAddress(address, 'The address')
+  const index = await openUnix('bind', { local: address }, checked, path =>
+    environment.bind(name, path, checked),
+  )
+  return new Channel(index, checked)
+}

@@ -1,0 +1,71 @@
+import { Channel } from '../channel/channel.js'
+import { environment } from '../native/environment.js'
+import { type Address, encodeAddress, isTcp, type TcpAddress } from '../options/address.js'
+import {
+  type CheckedOptions,
+  type ConnectOptions,
+  checkOptions,
+  type DefaultEncodingOf,
+  type EncodingOf,
+  type Protocol,
+  type ValueOf,
+} from '../options/check.js'
+import { FdwireError } from '../util/errors.js'
+import { connectTcp } from './connect-tcp.js'
+import { openUnix } from './open-unix.js'
+
+/**
+ * Connects to an address. The channel sends to it and receives from it alone.
+ *
+ * The address is a path, `'\0'` and an abstract name, or, for streams, `{ host, port }` over TCP. A
+ * datagram socket is bound to an abstract name that the kernel chooses, so that the peer can answer, or
+ * to `localAddress`. A path there is treated as `bind` treats its own.
+ *
+ * # Errors
+ * ENOENT; ECONNREFUSED if no process listens at the address or has its socket open; EPROTOTYPE for a
+ * socket of another type; EACCES; ENOTFOUND for a host …; those of `bind` for `localAddress`;
+ * ERR_FDWIRE_BAD_ADDRESS; ERR_FDWIRE_TIMEOUT; AbortError.
+ */
+export async function connect<P extends Protocol, E extends EncodingOf<P> = DefaultEncodingOf<P>>(
+  address: Address | TcpAddress,
+  options: ConnectOptions<P, E>,
+): Promise<Channel<ValueOf<P, E>>> {
+  const checked = checkOptions('connect', options, address)
+  const index = isTcp(address)
+    ? await connectTcp(address, checked)
+    : await connectUnix(address, checked)
+  return new Channel(index, checked)
+}
+
+/**
+ * Checks the Unix address of a peer, and returns its bytes.
+ *
+ * # Errors
+ * TypeError; ERR_FDWIRE_BAD_ADDRESS, ERR_FDWIRE_ILL_FORMED_TEXT.
+ */
+export function encodePeer(address: unknown): Uint8Array {
+  const name = encodeAddress(address, 'The address', '{ host, port }')
+  if (name.length > 0) return name
+  throw new FdwireError(
+    'ERR_FDWIRE_BAD_ADDRESS',
+    'The address of a peer must not be empty: no socket has an empty name',
+  )
+}
+
+/** Connects a Unix socket. Returns the index of its channel. */
+function connectUnix(peer: Address, checked: CheckedOptions): Promise<number> {
+  const name = encodePeer(peer)
+  const { type } = checked
+  if (type === 'dgram') {
+    const { localAddress = '' } = checked
+    const own = localAddress === null ? null : encodeAddress(localAddress, 'localAddress')
+    return openUnix('connect', { peer, local: localAddress ?? '' }, checked, path =>
+      environment.connectDatagram(name, own, path, checked),
+    )
+  }
+  const local = checked.localAddress || undefined
+  const own = local === undefined ? null : encodeAddress(local, 'localAddress')
+  return openUnix('connect', { peer, local }, checked, () =>
+    environment.connectUnix(type, name, own, checked),
+  )
+}

@@ -1,0 +1,71 @@
+import type { PathOptions } from '#native'
+import { type Address, printableAddress } from '../options/address.js'
+import type { CheckedOptions } from '../options/check.js'
+import { type SystemError, systemError } from '../util/errors.js'
+import { retry } from './retry.js'
+
+/** The addresses of a Unix socket. */
+interface Addresses {
+  /** The address to bind it to, if any. */
+  local?: Address | undefined
+  /** The address to connect it to, if any. */
+  peer?: Address | undefined
+}
+
+/** The system calls whose errors are about the peer's address, if there is one. */
+const ABOUT_PEER = new Set(['connect', 'socket'])
+
+/**
+ * Opens a Unix socket: calls `attempt` until the lock on the directory of the local path is free and
+ * the peer's backlog has room, and returns its result.
+ *
+ * Every call that binds or connects a Unix socket goes through here, so that paths, locks, backlogs and
+ * errors are handled in one way.
+ *
+ * # Errors
+ * ERR_FDWIRE_TIMEOUT; AbortError; those of `attempt`, with the `path` that they are about.
+ */
+export async function openUnix(
+  call: string,
+  addresses: Addresses,
+  checked: CheckedOptions,
+  attempt: (path: PathOptions) => number,
+): Promise<number> {
+  const { local = '', peer = '' } = addresses
+  const path: PathOptions = { mode: checked.mode, unlink: checked.unlink || 'never' }
+  const late = ({ syscall }: SystemError) =>
+    syscall === 'flock'
+      ? `${call}: the lock on the directory of ${printableAddress(local)} was not free`
+      : `${call}: the backlog of ${printableAddress(peer)} had no room`
+  try {
+    return await retry(checked, late, () => attempt(path))
+  } catch (error) {
+    throw isSystemError(error) ? withPath(error, addresses, checked) : error
+  }
+}
+
+/** Returns the same error with the path that it is about, and a hint. */
+function withPath(
+  { errno, syscall, code }: SystemError,
+  { local, peer }: Addresses,
+  { unlink }: CheckedOptions,
+): SystemError {
+  const isAboutPeer = peer !== undefined && (!local || ABOUT_PEER.has(syscall))
+  const address = isAboutPeer ? peer : (local as Address)
+  const path = typeof address === 'string' ? address : Buffer.from(address)
+  const hint = isAboutPeer ? undefined : hintOf(`${syscall} ${code}`, unlink)
+  return systemError(errno, syscall, hint === undefined ? { path } : { path, hint })
+}
+
+/** What the error of binding a path means. */
+function hintOf(failure: string, unlink: CheckedOptions['unlink']): string | undefined {
+  if (failure === 'open ENOENT') return 'the directory does not exist'
+  if (failure === 'bind EEXIST') return 'the path exists and is not a socket'
+  if (failure === 'bind EADDRINUSE' && unlink === false)
+    return 'a socket has this path, and unlink is false'
+  return undefined
+}
+
+function isSystemError(error: unknown): error is SystemError {
+  return typeof (error as Partial<SystemError>).syscall === 'string'
+}

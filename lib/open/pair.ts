@@ -1,0 +1,24 @@
+import { Channel } from '../channel/channel.js'
+import { environment } from '../native/environment.js'
+import {
+  type ChannelOptions,
+  checkOptions,
+  type DefaultEncodingOf,
+  type EncodingOf,
+  type Protocol,
+  type ValueOf,
+} from '../options/check.js'
+
+/**
+ * Makes two channels that are connected to each other, such as one for a child process.
+ *
+ * # Errors
+ * EMFILE, ENFILE.
+ */
+export function pair<P extends Protocol, E extends EncodingOf<P> = DefaultEncodingOf<P>>(
+  options: ChannelOptions<P, E>,
+): [Channel<ValueOf<P, E>>, Channel<ValueOf<P, E>>] {
+  const checked = checkOptions('pair', options)
+  const [first, second] = environment.pair(checked.type, checked)
+  return [new Channel(first, checked), new Channel(second, checked)]
+}
