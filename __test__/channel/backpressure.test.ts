@@ -7,43 +7,43 @@ import { cleanUpAfterEach, countOpenFds, temporaryDirectory } from '../support/p
 cleanUpAfterEach()
 
 const JSONCOMM = { protocol: 'jsoncomm' } as const
-const open: Channel[] = []
-const keep = (channel: Channel) => {
-  open.push(channel)
+const channels: Channel[] = []
+const track = (channel: Channel) => {
+  channels.push(channel)
   return channel
 }
-/** Closes a channel that may have something queued. */
-const drop = async (channel: Channel) => {
+/** Destroys a channel and waits until it has closed. */
+const destroy = async (channel: Channel) => {
   channel.destroy()
   if (!channel.closed) await once(channel, 'close')
 }
-let before: number
+let fdsBefore: number
 beforeEach(() => {
-  before = countOpenFds()
+  fdsBefore = countOpenFds()
 })
 afterEach(async () => {
-  await Promise.all(open.splice(0).map(drop))
-  expect(countOpenFds()).toBe(before)
+  await Promise.all(channels.splice(0).map(destroy))
+  expect(countOpenFds()).toBe(fdsBefore)
 })
 
-const receiverAt = async (path: string) => keep(await bind(path, JSONCOMM))
+const bindReceiver = async (path: string) => track(await bind(path, JSONCOMM))
 
-/** Sends numbers until one is queued; how many were sent. */
-function fill(channel: Channel, to?: string): number {
+/** Sends numbers until one is queued, and returns how many. */
+function sendUntilQueued(channel: Channel, to?: string): number {
   let n = 0
   while (channel.send(n++, to === undefined ? {} : { to }));
   return n
 }
 
-/** Receives `count` numbers from `first` on. */
+/** Receives `count` consecutive numbers that start with `first`. */
 async function receiveNumbers(channel: Channel, first: number, count: number): Promise<void> {
   for (let n = first; n < first + count; n++) {
     expect((await channel.receive({ timeout: 5_000 }))?.value).toBe(n)
   }
 }
 
-/** What happens to a channel, in order. */
-function log(channel: Channel): unknown[][] {
+/** Records a channel's drain and undelivered events, in order. */
+function recordEvents(channel: Channel): unknown[][] {
   const events: unknown[][] = []
   channel.on('drain', to => events.push(['drain', to]))
   channel.on('undelivered', (error, { to }) =>
@@ -58,14 +58,14 @@ const errorOf = (work: () => unknown) => {
   } catch (error) {
     return error as NodeJS.ErrnoException
   }
-  throw new Error('nothing was thrown')
+  throw new Error('Nothing was thrown')
 }
 
-describe('send tells whether the kernel has the message', () => {
-  it('true while it has, false once it is queued, drain once when the queue is empty', async () => {
-    const [sender, receiver] = pair(JSONCOMM).map(keep) as [Channel, Channel]
-    const events = log(sender)
-    const sent = fill(sender)
+describe('the result of send', () => {
+  it('is true until a message is queued, then false up to one drain of the empty queue', async () => {
+    const [sender, receiver] = pair(JSONCOMM).map(track) as [Channel, Channel]
+    const events = recordEvents(sender)
+    const sent = sendUntilQueued(sender)
     for (let n = sent; n < sent + 100; n++) expect(sender.send(n)).toBe(false)
     expect(sender.stats.queued).toBe(101)
     expect(events).toEqual([])
@@ -75,16 +75,16 @@ describe('send tells whether the kernel has the message', () => {
     expect(sender.send('direct')).toBe(true)
   })
 
-  it('for each destination by itself', async () => {
+  it('is independent for each destination', async () => {
     const [full, free] = [join(temporaryDirectory(), 'full'), join(temporaryDirectory(), 'free')]
-    const [one, other] = [await receiverAt(full), await receiverAt(free)]
-    const sender = keep(await bind('', JSONCOMM))
-    const events = log(sender)
-    const sent = fill(sender, full)
+    const [one, other] = [await bindReceiver(full), await bindReceiver(free)]
+    const sender = track(await bind('', JSONCOMM))
+    const events = recordEvents(sender)
+    const sent = sendUntilQueued(sender, full)
     expect(sender.send(0, { to: free })).toBe(true)
     expect(sender.send(sent, { to: full })).toBe(false)
-    const toFree = 1 + fill(sender, free)
-    // The second drains, the first is as it was.
+    const toFree = 1 + sendUntilQueued(sender, free)
+    // The queue of the second drains while that of the first stays full.
     await Promise.all([
       once(sender, 'drain'),
       (async () => {
@@ -100,9 +100,9 @@ describe('send tells whether the kernel has the message', () => {
     ])
   })
 
-  it('with descriptors that the caller closes at once', async () => {
-    const [sender, receiver] = pair(JSONCOMM).map(keep) as [Channel, Channel]
-    const sent = fill(sender)
+  it('is false for queued descriptors, which the caller can close at once', async () => {
+    const [sender, receiver] = pair(JSONCOMM).map(track) as [Channel, Channel]
+    const sent = sendUntilQueued(sender)
     const { openSync, closeSync, readlinkSync } = await import('node:fs')
     for (let n = 0; n < 20; n++) {
       const fd = openSync('/proc/self/status', 'r')
@@ -120,13 +120,13 @@ describe('send tells whether the kernel has the message', () => {
   })
 })
 
-describe('a queue', () => {
-  it('takes maxQueued bytes for a destination, and a larger message when it is empty', async () => {
+describe('the send queue', () => {
+  it('is limited to maxQueued bytes per destination, except for one message in an empty queue', async () => {
     const [full, free] = [join(temporaryDirectory(), 'full'), join(temporaryDirectory(), 'free')]
-    const one = await receiverAt(full)
-    await receiverAt(free)
-    const sender = keep(await bind('', { ...JSONCOMM, maxQueued: 100 }))
-    const sent = fill(sender, full)
+    const one = await bindReceiver(full)
+    await bindReceiver(free)
+    const sender = track(await bind('', { ...JSONCOMM, maxQueued: 100 }))
+    const sent = sendUntilQueued(sender, full)
     const refused = errorOf(() => sender.send('x'.repeat(100), { to: full }))
     expect(refused).toMatchObject({ code: 'ERR_FDWIRE_QUEUE_FULL', fault: 'caller' })
     expect(refused.message).toContain(full)
@@ -139,25 +139,25 @@ describe('a queue', () => {
     expect(sender.stats.queuedBytes).toBe(1_002)
   })
 
-  it('takes maxQueuedFds descriptors', async () => {
-    const [sender, receiver] = pair({ ...JSONCOMM, maxQueuedFds: 2 }).map(keep) as [
+  it('is limited to maxQueuedFds descriptors', async () => {
+    const [sender, receiver] = pair({ ...JSONCOMM, maxQueuedFds: 2 }).map(track) as [
       Channel,
       Channel,
     ]
-    fill(sender)
+    sendUntilQueued(sender)
     expect(sender.send(1, { fds: [receiver.fd, receiver.fd] })).toBe(false)
     const refused = errorOf(() => sender.send(2, { fds: [receiver.fd] }))
     expect(refused.code).toBe('ERR_FDWIRE_QUEUE_FULL')
     expect(sender.stats.queuedFds).toBe(2)
   })
 
-  it('gives its messages up after sendTimeout, and the channel goes on', async () => {
+  it('drops its messages as undelivered after sendTimeout, and the channel stays usable', async () => {
     const [full, free] = [join(temporaryDirectory(), 'full'), join(temporaryDirectory(), 'free')]
-    const one = await receiverAt(full)
-    const other = await receiverAt(free)
-    const sender = keep(await bind('', { ...JSONCOMM, sendTimeout: 50 }))
-    const events = log(sender)
-    const sent = fill(sender, full)
+    const one = await bindReceiver(full)
+    const other = await bindReceiver(free)
+    const sender = track(await bind('', { ...JSONCOMM, sendTimeout: 50 }))
+    const events = recordEvents(sender)
+    const sent = sendUntilQueued(sender, full)
     for (let n = 0; n < 4; n++) sender.send('late', { to: full })
     await once(sender, 'drain')
     expect(events).toEqual([
@@ -168,16 +168,16 @@ describe('a queue', () => {
     expect(sender.send(7, { to: free })).toBe(true)
     expect((await other.receive())?.value).toBe(7)
     await receiveNumbers(one, 0, sent - 1)
-    expect(sender.send('on', { to: full })).toBe(true)
-    expect((await one.receive())?.value).toBe('on')
+    expect(sender.send('after the timeout', { to: full })).toBe(true)
+    expect((await one.receive())?.value).toBe('after the timeout')
   })
 })
 
 describe('flush', () => {
-  it('resolves when everything before it is gone, whatever comes after', async () => {
-    const [sender, receiver] = pair(JSONCOMM).map(keep) as [Channel, Channel]
+  it('resolves when everything sent before it has left the queue, not what was sent after', async () => {
+    const [sender, receiver] = pair(JSONCOMM).map(track) as [Channel, Channel]
     await sender.flush()
-    const sent = fill(sender)
+    const sent = sendUntilQueued(sender)
     const flushed = sender.flush()
     for (let n = 0; n < 5_000; n++) sender.send(sent + n)
     await Promise.all([flushed, receiveNumbers(receiver, 0, sent)])
@@ -186,24 +186,24 @@ describe('flush', () => {
     expect(sender.stats.queued).toBe(0)
   })
 
-  it('rejects when one of them is given up', async () => {
+  it('rejects if a message sent before it is undelivered', async () => {
     const path = join(temporaryDirectory(), 'full')
-    await receiverAt(path)
-    const sender = keep(await bind('', { ...JSONCOMM, sendTimeout: 50 }))
+    await bindReceiver(path)
+    const sender = track(await bind('', { ...JSONCOMM, sendTimeout: 50 }))
     sender.on('undelivered', () => {})
-    fill(sender, path)
+    sendUntilQueued(sender, path)
     await expect(sender.flush()).rejects.toMatchObject({ code: 'ERR_FDWIRE_UNDELIVERED' })
     await sender.flush()
   })
 })
 
-describe('a peer that is gone', () => {
-  it('is ECONNREFUSED from send, each time, and the channel stays usable', async () => {
+describe('send to a closed receiver', () => {
+  it('fails with ECONNREFUSED each time, and the channel stays open', async () => {
     const path = join(temporaryDirectory(), 'socket')
-    const gone = await receiverAt(path)
-    const sender = keep(await connect(path, JSONCOMM))
+    const closed = await bindReceiver(path)
+    const sender = track(await connect(path, JSONCOMM))
     expect(sender.send(1)).toBe(true)
-    await drop(gone)
+    await destroy(closed)
     for (let n = 0; n < 3; n++) {
       expect(errorOf(() => sender.send(2))).toMatchObject({
         code: 'ECONNREFUSED',
@@ -214,20 +214,20 @@ describe('a peer that is gone', () => {
     expect(sender.stats).toMatchObject({ sent: 1, queued: 0 })
   })
 
-  it('costs an unconnected channel nothing else', async () => {
+  it('does not affect other destinations of an unconnected channel', async () => {
     const [dead, alive] = [join(temporaryDirectory(), 'dead'), join(temporaryDirectory(), 'alive')]
-    const receiver = await receiverAt(alive)
-    const gone = await receiverAt(dead)
-    const sender = keep(await bind('', JSONCOMM))
-    const events = log(sender)
-    const sent = fill(sender, dead)
+    const receiver = await bindReceiver(alive)
+    const closed = await bindReceiver(dead)
+    const sender = track(await bind('', JSONCOMM))
+    const events = recordEvents(sender)
+    const sent = sendUntilQueued(sender, dead)
     sender.send(sent, { to: dead })
     const flushed = sender.flush()
     flushed.catch(() => {})
-    await drop(gone)
+    await destroy(closed)
     await once(sender, 'drain')
     expect(events).toEqual([
-      // Its name is removed before it closes, so whoever is quick hears of either.
+      // The socket file is removed before the socket closes, so either error can come.
       ['undelivered', expect.stringMatching(/^E(CONNREFUSED|NOENT)$/), dead],
       ['undelivered', expect.stringMatching(/^E(CONNREFUSED|NOENT)$/), dead],
       ['drain', dead],
@@ -239,11 +239,11 @@ describe('a peer that is gone', () => {
   })
 })
 
-it('messages sent before anyone listens arrive when someone does', async () => {
+it('delivers messages that were sent before the first listener', async () => {
   const path = join(temporaryDirectory(), 'socket')
-  const receiver = await receiverAt(path)
-  const sender = keep(await connect(path, JSONCOMM))
-  const sent = fill(sender)
+  const receiver = await bindReceiver(path)
+  const sender = track(await connect(path, JSONCOMM))
+  const sent = sendUntilQueued(sender)
   for (let n = 0; n < 500; n++) sender.send(sent + n)
   for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate)
   expect(receiver.stats).toMatchObject({ received: 0, unread: 0 })

@@ -13,7 +13,6 @@ import {
   errorWithCode,
   isOpen,
   JSONCOMM,
-  KERNEL_QUEUE_LENGTH,
   loopTurns,
   receiveValues,
   sendUntilQueued,
@@ -24,8 +23,10 @@ import { fdTargets } from '../support/descriptors.js'
 
 destroyChannelsAfterEach()
 
-/** Runs a case of children/ends.mjs; what it printed, and how it ended. */
-async function child(name: string): Promise<{ printed: unknown[]; code: number; stderr: string }> {
+/** Runs a case of children/ends.mjs; returns its output and exit code. */
+async function runChild(
+  name: string,
+): Promise<{ printed: unknown[]; code: number; stderr: string }> {
   const file = fileURLToPath(new URL('../support/children/ends.mjs', import.meta.url))
   const run = promisify(execFile)(process.execPath, [file, name], { timeout: 20_000 })
   const { stdout, stderr, code } = await run.then(
@@ -36,16 +37,16 @@ async function child(name: string): Promise<{ printed: unknown[]; code: number; 
   return { printed: lines.map(line => JSON.parse(line)), code, stderr }
 }
 
-/** The events of a channel's end, in order. */
-function ends(channel: Channel): unknown[] {
-  const told: unknown[] = []
-  channel.on('error', error => told.push(error))
-  channel.on('close', () => told.push('close'))
-  return told
+/** Records a channel's error and close events, in order. */
+function recordEnd(channel: Channel): unknown[] {
+  const events: unknown[] = []
+  channel.on('error', error => events.push(error))
+  channel.on('close', () => events.push('close'))
+  return events
 }
 
 describe('close', () => {
-  it('sends what is queued first, then closes', async () => {
+  it('sends the queue before it closes the channel', async () => {
     const receiver = await boundChannel()
     const sender = await connectTo(receiver)
     for (let i = 0; i < 40; i++) sender.send(i)
@@ -57,9 +58,9 @@ describe('close', () => {
     expect(sender.stats).toMatchObject({ sent: 40, queued: 0 })
   })
 
-  it('gives the same promise every time, and one event', async () => {
+  it('returns the same promise every time, and emits one event', async () => {
     const [a] = channelPair()
-    const told = ends(a)
+    const events = recordEnd(a)
     const first = a.close()
     expect(a.close()).toBe(first)
     expect(a.close({ timeout: 1 })).toBe(first)
@@ -67,34 +68,34 @@ describe('close', () => {
     expect(a.close()).toBe(first)
     a.destroy()
     await loopTurns(3)
-    expect(told).toEqual(['close'])
+    expect(events).toEqual(['close'])
   })
 
-  it('emits close last, and never inside a call of the user', async () => {
+  it('emits its event after the call returns, as do destroy and detach', async () => {
     for (const end of ['close', 'destroy', 'detach'] as const) {
       const [a] = channelPair()
-      const told = ends(a)
+      const events = recordEnd(a)
       const result = a[end]()
-      expect(told).toEqual([])
+      expect(events).toEqual([])
       await loopTurns(2)
-      expect(told).toEqual(['close'])
+      expect(events).toEqual(['close'])
       if (end === 'detach') adopt(result as number, JSONCOMM).destroy()
     }
   })
 
-  it('resolves behind the event, also where destroy came before', async () => {
+  it('resolves after the event, even after destroy', async () => {
     const [a, b] = channelPair()
-    const told = ends(a)
+    const events = recordEnd(a)
     await a.close()
-    expect(told).toEqual(['close'])
-    const more = ends(b)
+    expect(events).toEqual(['close'])
+    const moreEvents = recordEnd(b)
     b.destroy()
     await b.close()
-    expect(more).toEqual(['close'])
+    expect(moreEvents).toEqual(['close'])
     await b.close()
   })
 
-  it('is what await using does', async () => {
+  it('is called by await using', async () => {
     let channel: Channel
     {
       await using used = channelPair()[0]
@@ -103,7 +104,7 @@ describe('close', () => {
     expect(channel.closed).toBe(true)
   })
 
-  it('gives null to receive(), ERR_FDWIRE_CLOSED to request(), and ends an iteration', async () => {
+  it('resolves receive() with null, rejects request() with CLOSED and ends an iteration', async () => {
     for (const end of ['close', 'destroy'] as const) {
       const [a] = channelPair()
       const waiting = [a.receive(), a.request(1), a.receive(), a[Symbol.asyncIterator]().next()]
@@ -118,7 +119,7 @@ describe('close', () => {
     }
   })
 
-  it('in a listener drops what is behind its message, and closes the descriptors', async () => {
+  it('in a listener drops later messages and closes their descriptors', async () => {
     for (const end of ['close', 'destroy'] as const) {
       const [a, b] = channelPair()
       const seen: unknown[] = []
@@ -127,17 +128,17 @@ describe('close', () => {
         fds.close()
         if (value === 2) b[end]()
       })
-      const told = ends(b)
+      const events = recordEnd(b)
       await withFd(fd => {
         for (let i = 0; i < 8; i++) a.send(i, { fds: [fd] })
       }, '/dev/full')
-      while (told.length === 0) await loopTurns(1)
+      while (events.length === 0) await loopTurns(1)
       expect(seen).toEqual([0, 1, 2])
       expect(countOpen('/dev/full')).toBe(0)
     }
   })
 
-  it('drops what was read and nobody has taken, and closes the descriptors', async () => {
+  it('drops messages that were read ahead and closes their descriptors', async () => {
     for (const end of ['close', 'destroy'] as const) {
       const [a, b] = channelPair()
       await withFd(fd => {
@@ -150,35 +151,35 @@ describe('close', () => {
     }
   })
 
-  it('delivers nothing any more while it sends the rest', async () => {
+  it('delivers no message while it sends the queue', async () => {
     const receiver = await boundChannel()
     const sender = await connectTo(receiver)
     sender.on('message', () => expect.unreachable())
     sender.on('drain', () => expect.unreachable())
     const sent = sendUntilQueued(sender)
     const closed = sender.close()
-    receiver.send('no more', { to: sender.localAddress as string })
+    receiver.send('too late', { to: sender.localAddress as string })
     await loopTurns(3)
     await receiveValues(receiver, sent)
     await closed
   })
 
-  it('at its timeout destroys, and rejects with how much was unsent', async () => {
+  it('destroys the channel at its timeout and rejects with the number of unsent bytes', async () => {
     const receiver = await boundChannel()
     const sender = await connectTo(receiver)
     sendUntilQueued(sender)
     sender.send('x'.repeat(98))
-    const told = ends(sender)
+    const events = recordEnd(sender)
     const { queuedBytes } = sender.stats
     await expect(sender.close({ timeout: 20 })).rejects.toMatchObject({
       code: 'ERR_FDWIRE_TIMEOUT',
       unsent: queuedBytes,
     })
     expect(queuedBytes).toBeGreaterThan(100)
-    expect([sender.closed, told]).toEqual([true, ['close']])
+    expect([sender.closed, events]).toEqual([true, ['close']])
   })
 
-  it('goes on when a queued message is given up', async () => {
+  it('continues if a queued message is undelivered', async () => {
     const sender = track(await bind('', JSONCOMM))
     const [dies, lives] = [await boundChannel(), await boundChannel()]
     sendUntilQueued(sender, { to: dies.localAddress as string })
@@ -192,7 +193,7 @@ describe('close', () => {
     await closed
   })
 
-  it('is cut short by destroy, with or without an error', async () => {
+  it('is interrupted by destroy, with or without an error', async () => {
     const receiver = await boundChannel()
     for (const error of [undefined, new Error('fatal')]) {
       const sender = await connectTo(receiver)
@@ -207,7 +208,7 @@ describe('close', () => {
     }
   })
 
-  it('refuses options that are none', () => {
+  it('rejects invalid options', () => {
     const [a] = channelPair()
     for (const options of [{ timeout: -1 }, { timeout: 'x' }, { time: 1 }]) {
       expect(() => a.close(options as never)).toThrow(/time/)
@@ -216,8 +217,8 @@ describe('close', () => {
   })
 })
 
-describe('after the end', () => {
-  it('every method throws ERR_FDWIRE_CLOSED or rejects with it', async () => {
+describe('a channel after close', () => {
+  it('throws or rejects with CLOSED from every method, also after destroy', async () => {
     for (const end of ['close', 'destroy'] as const) {
       const [a] = channelPair()
       await a[end]()
@@ -234,7 +235,7 @@ describe('after the end', () => {
     }
   })
 
-  it('what was counted can still be read', async () => {
+  it('keeps its stats', async () => {
     const [a, b] = channelPair()
     a.send(1)
     await receiveValues(b, 1)
@@ -242,7 +243,7 @@ describe('after the end', () => {
     expect([a.stats.sent, b.stats.received]).toEqual([1, 1])
   })
 
-  it('send already throws while close sends the rest', async () => {
+  it('throws from send while close still sends the queue', async () => {
     const receiver = await boundChannel()
     const sender = await connectTo(receiver)
     sendUntilQueued(sender)
@@ -253,7 +254,7 @@ describe('after the end', () => {
 })
 
 describe('destroy with an error', () => {
-  it('rejects every promise that waits, and is heard: no error event is needed', async () => {
+  it('rejects pending and later promises, and then needs no error listener', async () => {
     const receiver = await boundChannel()
     const sender = await connectTo(receiver)
     sendUntilQueued(sender)
@@ -268,38 +269,38 @@ describe('destroy with an error', () => {
     await sender.close()
   })
 
-  it('emits error before close where there is a listener, also beside a promise', async () => {
-    for (const waits of [false, true]) {
+  it('emits error before close if there is a listener, even if a promise is rejected', async () => {
+    for (const pending of [false, true]) {
       const [a] = channelPair()
-      const received = waits && a.receive().catch(error => error)
+      const received = pending && a.receive().catch(error => error)
       const fatal = new Error('fatal')
       a.destroy(fatal)
-      const told = ends(a)
+      const events = recordEnd(a)
       await loopTurns(2)
-      expect(told).toEqual([fatal, 'close'])
-      if (waits) expect(await received).toBe(fatal)
+      expect(events).toEqual([fatal, 'close'])
+      if (pending) expect(await received).toBe(fatal)
     }
   })
 
-  it('is an uncaught exception where nobody listens or waits', async () => {
-    const { printed, code } = await child('unhandled-error')
+  it('is an uncaught exception without a listener or pending promise', async () => {
+    const { printed, code } = await runChild('unhandled-error')
     expect([printed, code]).toEqual([['uncaught fatal', 'close'], 0])
   })
 
-  it('happens once: what comes later changes nothing', async () => {
+  it('takes effect once: later calls change nothing', async () => {
     const [a] = channelPair()
-    const told = ends(a)
+    const events = recordEnd(a)
     const fatal = new Error('first')
     a.destroy(fatal)
     a.destroy(new Error('second'))
     a.destroy()
     await loopTurns(2)
-    expect(told).toEqual([fatal, 'close'])
+    expect(events).toEqual([fatal, 'close'])
   })
 })
 
 describe('detach', () => {
-  it('gives the open descriptor of a quiet channel', async () => {
+  it('returns the open descriptor of a quiet channel', async () => {
     const [a, b] = channelPair()
     a.send(1)
     const fd = b.detach()
@@ -308,7 +309,7 @@ describe('detach', () => {
     expect(await receiveValues(adopted, 1)).toEqual([1])
   })
 
-  it('throws ERR_FDWIRE_NOT_QUIET while something is queued, kept or waited for', async () => {
+  it('throws NOT_QUIET while a message is queued, read ahead or awaited', async () => {
     const [a, b] = channelPair()
     a.send(1)
     a.send(2)
@@ -324,7 +325,7 @@ describe('detach', () => {
     adopt(b.detach(), JSONCOMM).destroy()
   })
 
-  it('throws in a listener that has more messages behind its own', async () => {
+  it('throws NOT_QUIET in a listener while further messages are read ahead', async () => {
     const [a, b] = channelPair()
     for (let i = 0; i < 3; i++) a.send(i)
     const seen: unknown[] = []
@@ -336,55 +337,7 @@ describe('detach', () => {
   })
 })
 
-describe('the process', () => {
-  it('is kept alive by an open channel, whether it reads or not', async () => {
-    expect(await child('open-channel')).toMatchObject({ printed: ['still here'], code: 0 })
-  })
-
-  it('ends when its channels are closed', async () => {
-    expect(await child('closed-channels')).toMatchObject({ printed: ['end'], code: 0 })
-  })
-
-  it('ends when its channels are unref’d, whatever is queued, awaited or closing', async () => {
-    const { printed, code } = await child('unref')
-    // 13: an await at the top level that nothing could end.
-    expect([printed, code]).toEqual([['end'], 13])
-  })
-
-  it('is kept alive again by ref', async () => {
-    expect(await child('unref-then-ref')).toMatchObject({ printed: ['still here'], code: 0 })
-  })
-
-  it('tries to send what is queued when it exits, without waiting', async () => {
-    const receiver = await boundChannel()
-    const file = fileURLToPath(new URL('../support/children/ends.mjs', import.meta.url))
-    const name = String(receiver.localAddress).slice(1)
-    await promisify(execFile)(process.execPath, [file, 'exit-with-queue', name], {
-      timeout: 20_000,
-    })
-    // Its queue was full when it sent the last, and it made room in the moment it exited.
-    expect(await receiveValues(receiver, KERNEL_QUEUE_LENGTH)).toHaveLength(KERNEL_QUEUE_LENGTH)
-  })
-
-  it('may exit in the middle of a listener', async () => {
-    expect(await child('exit-in-listener')).toMatchObject({ printed: [0], code: 7 })
-  })
-
-  it('loses nothing behind a listener that throws, and hears of it once', async () => {
-    const { printed, code, stderr } = await child('throwing-listener')
-    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
-    const expected = Array.from({ length: 10 }, (_, i) => (i % 3 ? i : [i, `uncaught ${i}`])).flat()
-    expect(printed).toEqual(['direct', ...expected, 'kept', ...expected, 0])
-  })
-
-  it('leaves nothing open behind a listener that ends the channel and throws', async () => {
-    const { printed, code, stderr } = await child('listener-closes-and-throws')
-    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
-    expect(printed).toEqual(['uncaught', 0, 'uncaught', 0])
-  })
-})
-
-describe('descriptors of channels', () => {
+describe('the descriptors of channels', () => {
   it('are closed by close and destroy', async () => {
     const before = fdTargets().length
     const all = Array.from({ length: 20 }, () => pair(JSONCOMM)).flat()

@@ -17,7 +17,7 @@ import { cleanUpAfterEach, Peer, temporaryDirectory, testPath } from '../support
 destroyChannelsAfterEach()
 cleanUpAfterEach()
 
-const TELLING = { ...JSONCOMM, credentials: true } as const
+const WITH_CREDENTIALS = { ...JSONCOMM, credentials: true } as const
 const SO_PASSCRED = 16
 const EPERM = 1
 
@@ -26,26 +26,26 @@ type Pair = [Channel<Buffer>, Channel<Buffer>]
 const { pid, getuid, getgid } = process
 const OURS = { pid, uid: getuid?.(), gid: getgid?.() }
 
-/** A channel that is told who sends, and its name in hex. */
-async function told(): Promise<[Channel, string]> {
+/** Returns a bound channel with the option credentials, and its address in hex. */
+async function credentialsReceiver(): Promise<[Channel, string]> {
   const channel = await boundChannel({ credentials: true })
   return [channel, Buffer.from(channel.localAddress as string).toString('hex')]
 }
 
-/** Another process that sends datagrams, and who it is. */
-async function sender(command = 'python3', args: string[] = []): Promise<[Peer, Credentials]> {
+/** Starts a process that sends datagrams; returns it and its credentials. */
+async function startSender(command = 'python3', args: string[] = []): Promise<[Peer, Credentials]> {
   const peer = new Peer(command, [...args, '-B', testPath('support/peers/senders.py')])
   return [peer, await peer.receive()]
 }
 
-/** The next message: its value, and who sent it. */
-async function next(channel: Channel) {
+/** Receives a message and returns its value and credentials. */
+async function receiveNext(channel: Channel) {
   const message = await channel.receive()
   message?.fds.close()
   return [message?.value, message?.credentials]
 }
 
-/** Whether an option of level SOL_SOCKET is set. */
+/** Returns whether an option of level SOL_SOCKET is set. */
 function isSet(fd: number, option: number): boolean {
   const code = `import socket; print(socket.socket(fileno=3).getsockopt(1, ${option}))`
   const printed = execFileSync('python3', ['-c', code], {
@@ -54,12 +54,12 @@ function isSet(fd: number, option: number): boolean {
   return String(printed).trim() === '1'
 }
 
-describe('with the option a datagram tells which process has sent it', () => {
-  it('as a property of what receive, an iteration and a request give', async () => {
+describe('a datagram received with the option credentials', () => {
+  it('has them in the result of receive, an iteration and a request', async () => {
     const [a, b] = channelPair({ credentials: true })
     a.sendAll([1, 2])
     a.send(3)
-    expect(await next(b)).toEqual([1, OURS])
+    expect(await receiveNext(b)).toEqual([1, OURS])
     for await (const { value, credentials } of b) {
       expect(credentials).toEqual(OURS)
       if (value === 3) break
@@ -68,13 +68,13 @@ describe('with the option a datagram tells which process has sent it', () => {
     expect(await a.request('?')).toMatchObject({ value: '?', credentials: OURS })
   })
 
-  it('as the fourth argument of a listener, be it alone or not, fresh or kept', async () => {
+  it('passes them as the fourth argument of every listener, also if it was read ahead', async () => {
     const [a, b] = channelPair({ credentials: true })
     const seen: unknown[][] = []
     const listener = (...args: unknown[]) => void seen.push(args)
     a.sendAll([0, 1, 2])
-    // What is read behind the first is kept.
-    expect(await next(b)).toEqual([0, OURS])
+    // The other messages are read with the first, and kept.
+    expect(await receiveNext(b)).toEqual([0, OURS])
     b.on('message', listener)
     await loopTurns(2)
     a.send(3)
@@ -86,7 +86,7 @@ describe('with the option a datagram tells which process has sent it', () => {
     for (const args of seen) expect(args.slice(2)).toEqual([undefined, OURS])
   })
 
-  it('with any encoding, large or small, with descriptors or without', async () => {
+  it('has them in the raw protocol, for any size, beside descriptors', async () => {
     const [a, b] = pair({ ...RAW_DGRAM, credentials: true, maxFds: 2 }).map(track) as Pair
     for (const bytes of ['', 'x', Buffer.alloc(200_000)]) {
       a.send(bytes, { fds: [0, 0] })
@@ -98,9 +98,9 @@ describe('with the option a datagram tells which process has sent it', () => {
     }
   })
 
-  it('beside its name, whoever else sends, and whether that has a name', async () => {
-    const [channel, to] = await told()
-    const [[one, first], [other, second]] = await Promise.all([sender(), sender()])
+  it('has those of its own sender among several, with and without an address', async () => {
+    const [channel, to] = await credentialsReceiver()
+    const [[one, first], [other, second]] = await Promise.all([startSender(), startSender()])
     await one.request({ op: 'bind', name: '' })
     for (let i = 0; i < 3; i++) {
       await one.request({ op: 'send', value: i, to, fds: i })
@@ -120,82 +120,88 @@ describe('with the option a datagram tells which process has sent it', () => {
     expect(froms.size).toBe(2)
   })
 
-  it('who it was when it sent, though it has ended since', async () => {
-    const [channel, to] = await told()
-    const [peer, who] = await sender()
+  it('has those of a sender that has ended since', async () => {
+    const [channel, to] = await credentialsReceiver()
+    const [peer, credentials] = await startSender()
     await peer.request({ op: 'send', value: 'last', to })
     peer.send({ op: 'end' })
     expect(await peer.exited).toBe(0)
-    expect(await next(channel)).toEqual(['last', who])
+    expect(await receiveNext(channel)).toEqual(['last', credentials])
   })
 
-  it('of a socket that several processes have, which of them', async () => {
-    const [channel, to] = await told()
-    const [peer, parent] = await sender()
+  it('has those of the process that sent it if several share the socket', async () => {
+    const [channel, to] = await credentialsReceiver()
+    const [peer, parent] = await startSender()
     await peer.request({ op: 'send', value: 'parent', to })
     const { pid: child } = await peer.request({ op: 'fork', value: 'child', to })
     expect(child).not.toBe(parent.pid)
-    expect(await next(channel)).toEqual(['parent', parent])
-    expect(await next(channel)).toEqual(['child', { ...parent, pid: child }])
+    expect(await receiveNext(channel)).toEqual(['parent', parent])
+    expect(await receiveNext(channel)).toEqual(['child', { ...parent, pid: child }])
   })
 
-  it('without a chance for an unprivileged one to be somebody else', async () => {
-    const [channel, to] = await told()
-    const [peer, { uid }] = await sender()
-    const nobody = uid === 0 ? 65534 : uid
-    const refused = [{ pid: process.pid }, { pid: 1 }, { uid: nobody + 1 }]
-    // Where nobody is root, being root is a claim too.
-    for (const claim of [...refused, { uid: 0 }]) {
+  it('cannot have forged ones from an unprivileged process', async () => {
+    const [channel, to] = await credentialsReceiver()
+    const [peer, { uid }] = await startSender()
+    const unprivileged = uid === 0 ? 65534 : uid
+    const forged = [{ pid: process.pid }, { pid: 1 }, { uid: unprivileged + 1 }]
+    // For an unprivileged process uid 0 is a false claim, too.
+    for (const claim of [...forged, { uid: 0 }]) {
       const { result } = await peer.request({ op: 'claim', value: 'forged', to, ...claim })
       expect(result, JSON.stringify(claim)).toBe(EPERM)
     }
-    const truth = await peer.request({ op: 'claim', value: 'true', to })
-    expect(truth.result).toBe(0)
-    // What was refused never came.
-    const [value, credentials] = await next(channel)
-    expect([value, credentials]).toMatchObject(['true', { pid: truth.pid, uid: nobody }])
+    const allowed = await peer.request({ op: 'claim', value: 'true', to })
+    expect(allowed.result).toBe(0)
+    // The forged messages were not delivered.
+    const [value, credentials] = await receiveNext(channel)
+    expect([value, credentials]).toMatchObject(['true', { pid: allowed.pid, uid: unprivileged }])
   })
 
-  // That takes the right to make name spaces.
+  // These two tests need the privilege to create namespaces.
   const UNSHARE = ['--fork', '--kill-child', '--pid', '--mount-proc']
   const possible = spawnSync('unshare', [...UNSHARE, 'true']).status === 0
-  it.runIf(possible)('but 0 for a process that has no pid in our name space', async () => {
-    const server = [...UNSHARE, process.execPath, testPath('support/children/server.mjs'), '{}']
-    const inside = new Peer('unshare', server)
-    const path = join(temporaryDirectory(), 'inside')
-    await inside.request({ call: 'bind', path, options: { credentials: true } })
-    const [peer, { uid, gid }] = await sender()
-    const to = Buffer.from(path).toString('hex')
-    for (const fds of [0, 2]) {
-      await peer.request({ op: 'send', value: 'from outside', to, fds })
-      const credentials = { pid: 0, uid, gid }
-      expect(await inside.request({ call: 'receive' })).toMatchObject({ fds, credentials })
-    }
-  })
+  it.runIf(possible)(
+    'has pid 0 if its sender has no pid in the namespace of the receiver',
+    async () => {
+      const server = [...UNSHARE, process.execPath, testPath('support/children/server.mjs'), '{}']
+      const inside = new Peer('unshare', server)
+      const path = join(temporaryDirectory(), 'inside')
+      await inside.request({ call: 'bind', path, options: { credentials: true } })
+      const [peer, { uid, gid }] = await startSender()
+      const to = Buffer.from(path).toString('hex')
+      for (const fds of [0, 2]) {
+        await peer.request({ op: 'send', value: 'from outside', to, fds })
+        const credentials = { pid: 0, uid, gid }
+        expect(await inside.request({ call: 'receive' })).toMatchObject({ fds, credentials })
+      }
+    },
+  )
 
-  it.runIf(possible)('and of a name space below ours, the pid that it has here', async () => {
-    const [channel, to] = await told()
-    const [peer, { pid: inner }] = await sender('unshare', [...UNSHARE, 'python3'])
-    expect(inner).toBe(1)
-    await peer.request({ op: 'send', value: 'from below', to })
-    const [, credentials] = await next(channel)
-    expect(readFileSync(`/proc/${(credentials as Credentials).pid}/cmdline`, 'utf8')).toMatch(
-      /senders\.py/,
-    )
-  })
+  it.runIf(possible)(
+    "has the sender's pid in the namespace of the receiver if its sender is in a nested one",
+    async () => {
+      const [channel, to] = await credentialsReceiver()
+      const [peer, { pid: inner }] = await startSender('unshare', [...UNSHARE, 'python3'])
+      expect(inner).toBe(1)
+      await peer.request({ op: 'send', value: 'from a nested namespace', to })
+      const [, credentials] = await receiveNext(channel)
+      expect(readFileSync(`/proc/${(credentials as Credentials).pid}/cmdline`, 'utf8')).toMatch(
+        /senders\.py/,
+      )
+    },
+  )
 
-  it('but nobody where it was sent before the option was there', async () => {
+  it('has pid 0 and a uid other than 0 if it was sent before the option was set', async () => {
     const [a, b] = channelPair()
     a.send('before')
-    const again = track(adopt(b.detach(), TELLING))
+    const again = track(adopt(b.detach(), WITH_CREDENTIALS))
     a.send('after')
-    const [value, credentials] = await next(again)
+    const [value, credentials] = await receiveNext(again)
     expect([value, credentials]).toMatchObject(['before', { pid: 0 }])
     expect((credentials as Credentials).uid).not.toBe(0)
-    expect(await next(again)).toEqual(['after', OURS])
+    expect(await receiveNext(again)).toEqual(['after', OURS])
   })
 
-  it('without losing one of a flood', async () => {
+  it('has them in a flood that loses no message', async () => {
     const [a, b] = channelPair({ credentials: true })
     let seen = 0
     let wrong = 0
@@ -210,8 +216,8 @@ describe('with the option a datagram tells which process has sent it', () => {
   })
 })
 
-describe('without the option', () => {
-  it('there is no property and no argument, even on a socket that was asked by others', async () => {
+describe('a datagram received without the option credentials', () => {
+  it('has none, even on a socket that had the option before', async () => {
     const [a, b] = channelPair({ credentials: true })
     const options = [JSONCOMM, { ...JSONCOMM, credentials: false }]
     const channels = [a.detach(), b.detach()].map((fd, i) => track(adopt(fd, options[i] as never)))
@@ -228,40 +234,40 @@ describe('without the option', () => {
   })
 })
 
-describe('the socket', () => {
-  it('is asked as long as the channel has it, and left as it was found', async () => {
+describe('a socket with the option credentials', () => {
+  it('has SO_PASSCRED until it is detached, when its own setting is restored', async () => {
     const [a] = channelPair()
     const fd = a.detach()
     expect(isSet(fd, SO_PASSCRED)).toBe(false)
-    const telling = track(adopt(fd, TELLING))
-    expect(isSet(telling.fd, SO_PASSCRED)).toBe(true)
-    const found = track(adopt(telling.detach(), JSONCOMM))
-    expect(isSet(found.fd, SO_PASSCRED)).toBe(false)
+    const withOption = track(adopt(fd, WITH_CREDENTIALS))
+    expect(isSet(withOption.fd, SO_PASSCRED)).toBe(true)
+    const restored = track(adopt(withOption.detach(), JSONCOMM))
+    expect(isSet(restored.fd, SO_PASSCRED)).toBe(false)
   })
 
-  it('without a name of its own gets an abstract one when it sends', async () => {
-    const [channel] = await told()
+  it('gets an abstract address at its first send if it has none', async () => {
+    const [channel] = await credentialsReceiver()
     const to = channel.localAddress as string
-    const client = track(await connect(to, { ...TELLING, localAddress: null }))
+    const client = track(await connect(to, { ...WITH_CREDENTIALS, localAddress: null }))
     expect(client.localAddress).toBe(null)
     client.send('hello')
     const message = await channel.receive()
     expect(client.localAddress).toMatch(/^\0/)
     expect(message?.from).toBe(client.localAddress)
-    channel.send('you have a name', { to: message?.from as string })
-    expect(await next(client)).toEqual(['you have a name', OURS])
+    channel.send('to the abstract address', { to: message?.from as string })
+    expect(await receiveNext(client)).toEqual(['to the abstract address', OURS])
   })
 
-  it('that is connected and named hears who answers', async () => {
-    const [channel] = await told()
-    const client = track(await connect(channel.localAddress as string, TELLING))
+  it('receives them if it is connected and if it is bound', async () => {
+    const [channel] = await credentialsReceiver()
+    const client = track(await connect(channel.localAddress as string, WITH_CREDENTIALS))
     const name = client.localAddress as string
     client.send(1)
-    expect(await next(channel)).toEqual([1, OURS])
+    expect(await receiveNext(channel)).toEqual([1, OURS])
     channel.send(2, { to: name })
-    expect(await next(client)).toEqual([2, OURS])
-    const chosen = track(await bind('', TELLING))
+    expect(await receiveNext(client)).toEqual([2, OURS])
+    const chosen = track(await bind('', WITH_CREDENTIALS))
     channel.send(3, { to: chosen.localAddress as string })
-    expect(await next(chosen)).toEqual([3, OURS])
+    expect(await receiveNext(chosen)).toEqual([3, OURS])
   })
 })

@@ -11,10 +11,10 @@ import { waitUntil } from '../support/streams.js'
 cleanUpAfterEach()
 destroyChannelsAfterEach()
 
-/** Messages of a turn, at the most. */
+/** Maximum number of messages per turn of a channel. */
 const TURN = 4_096
 
-/** What sends without end; it ends when nobody takes it. */
+/** A Python program that sends the same bytes until the connection closes. */
 const FLOOD = `
 import socket, sys
 listener = socket.socket(socket.AF_UNIX)
@@ -34,8 +34,8 @@ afterEach(async () => {
   }
 })
 
-/** A stream on which another process sends the same bytes for ever. */
-async function flooded(bytes: string) {
+/** Returns a socket on which another process sends the same bytes without end. */
+async function startFlood(bytes: string) {
   const path = join(temporaryDirectory(), 'flood')
   const flood = spawn('python3', ['-c', FLOOD, path, bytes], {
     stdio: ['ignore', 'pipe', 'ignore'],
@@ -47,55 +47,55 @@ async function flooded(bytes: string) {
   return socket
 }
 
-/** How often the loop goes round while `channel` tells of so many messages, good or not. */
-async function roundsDuring(channel: Channel, messages: number): Promise<number> {
-  let told = 0
+/** Counts the turns of the event loop while `channel` receives `messages`, valid or malformed. */
+async function loopTurnsDuring(channel: Channel, messages: number): Promise<number> {
+  let count = 0
   let rounds = 0
   const round = () => {
     rounds++
-    if (told < messages) setImmediate(round)
+    if (count < messages) setImmediate(round)
   }
   setImmediate(round)
-  channel.on('message', () => void told++)
-  channel.on('malformed', () => void told++)
-  await waitUntil(() => told >= messages)
+  channel.on('message', () => void count++)
+  channel.on('malformed', () => void count++)
+  await waitUntil(() => count >= messages)
   channel.destroy()
   return rounds
 }
 
-// First, since no Buffer of this process has any memory then.
-it('an empty Buffer may be the first that comes', async () => {
+// This test comes first: no Buffer of this process has any memory yet.
+it('delivers an empty Buffer as the first message of a process', async () => {
   const [a, b] = pair({ protocol: 'length_prefixed' }).map(channel => track(channel as Channel))
   a?.send('')
   expect((await b?.receive())?.value).toEqual(Buffer.alloc(0))
 })
 
-describe('a peer that sends small messages for ever', () => {
+describe('a peer that sends small messages without end', () => {
   const KINDS = [
-    ['good ones', 'lines', {}, '\n', 200_000],
-    ['malformed ones', 'uds_comms', {}, '%', 40_000],
-    ['what is no JSON', 'lines', { encoding: 'json' }, '\n', 40_000],
+    ['valid messages', 'lines', {}, '\n', 200_000],
+    ['malformed messages', 'uds_comms', {}, '%', 40_000],
+    ['invalid JSON', 'lines', { encoding: 'json' }, '\n', 40_000],
   ] as const
   for (const [kind, protocol, options, bytes, messages] of KINDS) {
-    it(`does not keep the loop to itself: ${kind}`, async () => {
-      const socket = await flooded(bytes)
+    it(`does not starve the event loop: ${kind}`, async () => {
+      const socket = await startFlood(bytes)
       const path = join(temporaryDirectory(), 'socket')
       const listener = await listen(path, { protocol, ...options } as never)
       const connection = once(listener, 'connection')
-      const into = dial(path)
-      socket.pipe(into)
-      into.on('error', () => socket.destroy())
+      const target = dial(path)
+      socket.pipe(target)
+      target.on('error', () => socket.destroy())
       const channel = track((await connection)[0] as Channel)
       await listener.close()
-      expect(await roundsDuring(channel, messages)).toBeGreaterThan(messages / TURN / 2)
-      into.destroy()
+      expect(await loopTurnsDuring(channel, messages)).toBeGreaterThan(messages / TURN / 2)
+      target.destroy()
       socket.destroy()
     })
 
-    it(`does not keep the loop to itself through over(): ${kind}`, async () => {
-      const socket = await flooded(bytes)
+    it(`does not starve the event loop through over(): ${kind}`, async () => {
+      const socket = await startFlood(bytes)
       const channel = track(over(socket, { protocol, ...options } as never) as Channel)
-      expect(await roundsDuring(channel, messages)).toBeGreaterThan(messages / TURN / 2)
+      expect(await loopTurnsDuring(channel, messages)).toBeGreaterThan(messages / TURN / 2)
       expect(channel.stats.inHand).toBeLessThan(1024 * 1024)
     })
   }

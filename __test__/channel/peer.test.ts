@@ -39,18 +39,18 @@ cleanUpAfterEach()
 const { pid, getuid, getgid } = process
 const OURS = { pid, uid: getuid?.(), gid: getgid?.() }
 
-/** The kernel has pidfds of peers since Linux 6.5; before, there is none, and nothing else changes. */
+/** Linux has pidfds of peers (SO_PEERPIDFD) since 6.5; without them `pidfd` is undefined. */
 const [major, minor] = readFileSync('/proc/sys/kernel/osrelease', 'utf8').split('.').map(Number)
 const HAS_PIDFDS = (major as number) * 100 + (minor as number) >= 605
 
-/** The process that a pidfd is of; -1 once that has been reaped. */
+/** Returns the pid that a pidfd refers to, or -1 once that process has been reaped. */
 function pidOf(pidfd: number | undefined): number {
   const info = readFileSync(`/proc/self/fdinfo/${pidfd}`, 'utf8')
   return Number(/^Pid:\s*(-?\d+)$/m.exec(info)?.[1])
 }
 
-/** A process that connects to a listener, and stays. */
-async function client(listener: Listener<Channel>): Promise<Peer> {
+/** Starts a process that connects to a listener and keeps the connection. */
+async function startClient(listener: Listener<Channel>): Promise<Peer> {
   const code = `import socket, sys
 s = socket.socket(socket.AF_UNIX)
 s.connect(b"\\0" + sys.argv[1].encode())
@@ -61,39 +61,46 @@ sys.stdin.read()`
   return peer
 }
 
-/** Such a process, and the channel with it, which stays open when that ends. */
-async function child(): Promise<[Peer, Channel]> {
+/** Starts such a process; returns it and its channel, which stays open after its end. */
+async function clientAndChannel(): Promise<[Peer, Channel]> {
   const listener = await startListener('', { ...LINES, allowHalfOpen: true })
-  return Promise.all([client(listener), acceptNext(listener)])
+  return Promise.all([startClient(listener), acceptNext(listener)])
 }
 
 describe('peer', () => {
-  it.each(['dgram', 'seqpacket', 'stream'] as const)('is who made a %s pair', type => {
-    const [a, b] = pair({ protocol: 'raw', type }).map(track) as [Channel, Channel]
-    expect([a.peer, b.peer]).toEqual([OURS, OURS])
-    a.destroy()
-    expect(a.peer).toBe(undefined)
-  })
+  it.each(['dgram', 'seqpacket', 'stream'] as const)(
+    'is this process for both halves of a %s pair',
+    type => {
+      const [a, b] = pair({ protocol: 'raw', type }).map(track) as [Channel, Channel]
+      expect([a.peer, b.peer]).toEqual([OURS, OURS])
+      a.destroy()
+      expect(a.peer).toBe(undefined)
+    },
+  )
 
-  it('is undefined where nobody knows: of datagrams by name, and over a Duplex', async () => {
+  it('is undefined for datagrams by address and over a Duplex', async () => {
     const server = await boundChannel()
     const connected = track(await connect(server.localAddress as string, JSONCOMM))
     const duplex = track(over(new Duplex({ read() {}, write() {} }), LINES))
     expect([server.peer, connected.peer, duplex.peer]).toEqual([undefined, undefined, undefined])
   })
 
-  it('can be asked for anything that some peer has', async () => {
+  it('has undefined for the properties of other kinds of peers', async () => {
     const [near, far] = await tcpPair(LINES)
     const [a] = channelPair()
-    const asked = ({ uid, port, pidfd }: PeerOf) => [uid, port === undefined, pidfd === undefined]
-    expect(asked(far.peer as PeerOf)).toEqual([undefined, false, true])
-    expect(asked(a.peer as PeerOf)).toEqual([OURS.uid, true, !HAS_PIDFDS])
+    const propertiesOf = ({ uid, port, pidfd }: PeerOf) => [
+      uid,
+      port === undefined,
+      pidfd === undefined,
+    ]
+    expect(propertiesOf(far.peer as PeerOf)).toEqual([undefined, false, true])
+    expect(propertiesOf(a.peer as PeerOf)).toEqual([OURS.uid, true, !HAS_PIDFDS])
     near.destroy()
   })
 })
 
 describe.runIf(HAS_PIDFDS)('peer.pidfd', () => {
-  it('is opened at the first look, once, and is of the peer', () => {
+  it('is opened once, at the first access, and refers to the peer', () => {
     const [a] = channelPair()
     const before = fdTargets().length
     expect(a.peer).toEqual(OURS)
@@ -105,20 +112,20 @@ describe.runIf(HAS_PIDFDS)('peer.pidfd', () => {
   })
 
   it.each(['close', 'destroy', 'detach'] as const)(
-    'is closed when the channel goes by %s',
-    async how => {
+    'is closed by %s of the channel',
+    async method => {
       const [, b] = channelPair()
       const { peer } = b
       const pidfd = peer?.pidfd as number
       expect(isOpen(pidfd)).toBe(true)
-      const result = b[how]()
-      if (how === 'close') await result
+      const result = b[method]()
+      if (method === 'close') await result
       expect([isOpen(pidfd), peer?.pidfd]).toEqual([false, undefined])
-      if (how === 'detach') adopt(result as number, JSONCOMM).destroy()
+      if (method === 'detach') adopt(result as number, JSONCOMM).destroy()
     },
   )
 
-  it('is not shown, copied or compared, so nobody opens it by chance', () => {
+  it('is not enumerable, so that copies and comparisons do not open it', () => {
     const [a] = channelPair()
     const before = fdTargets().length
     expect(Object.keys({ ...a.peer })).toEqual(['pid', 'uid', 'gid'])
@@ -126,7 +133,7 @@ describe.runIf(HAS_PIDFDS)('peer.pidfd', () => {
     expect(fdTargets().length).toBe(before)
   })
 
-  it('may be sent on, and is what it was there', async () => {
+  it('can be sent, and refers to the same process at the receiver', async () => {
     const [a, b] = channelPair()
     a.send(1, { fds: [a.peer?.pidfd as number] })
     a.destroy()
@@ -135,7 +142,7 @@ describe.runIf(HAS_PIDFDS)('peer.pidfd', () => {
     message?.fds.close()
   })
 
-  it('is the channel’s: nobody else can own it', () => {
+  it('belongs to the channel: FdSet and adopt reject it', () => {
     const [a] = channelPair()
     const pidfd = a.peer?.pidfd as number
     expect(() => FdSet.from([pidfd])).toThrow()
@@ -143,25 +150,25 @@ describe.runIf(HAS_PIDFDS)('peer.pidfd', () => {
     expect(pidOf(a.peer?.pidfd)).toBe(pid)
   })
 
-  it('is of the process that has connected, and of nobody once that has been reaped', async () => {
-    const [peer, channel] = await child()
+  it('refers to the connected process, and to none once that has been reaped', async () => {
+    const [peer, channel] = await clientAndChannel()
     const { pidfd } = channel.peer as PeerOf
     expect(channel.peer?.pid).toBe(peer.child.pid)
     expect(pidOf(pidfd)).toBe(peer.child.pid)
     await peer.stop()
     await waitUntil(() => pidOf(pidfd) === -1)
-    // Whatever process has that pid next: this is none of it.
+    // The pidfd does not refer to a later process with the same pid.
     expect(channel.peer?.pid).toBe(peer.child.pid)
   })
 
-  it('that is first looked at when the process has been reaped is of nobody or none', async () => {
-    const [peer, channel] = await child()
+  it('refers to no process if it is first accessed after that has been reaped', async () => {
+    const [peer, channel] = await clientAndChannel()
     await peer.stop()
     const { pidfd } = channel.peer as PeerOf
     if (pidfd !== undefined) expect(pidOf(pidfd)).toBe(-1)
   })
 
-  it('lets allowPeer decide, and stays open only with who is let in', async () => {
+  it('can be read in allowPeer, and stays open only for an accepted peer', async () => {
     for (const answer of [true, false]) {
       let seen: number | undefined
       const allowPeer = ({ pid: claimed, pidfd }: PeerOf) => {
@@ -169,25 +176,25 @@ describe.runIf(HAS_PIDFDS)('peer.pidfd', () => {
         return pidOf(pidfd) === claimed && answer
       }
       const listener = await startListener('', { ...LINES, allowPeer })
-      const told: unknown[] = []
-      listener.on('drop', () => told.push('drop'))
-      listener.on('connection', channel => told.push(track(channel)))
-      const peer = await client(listener)
-      await waitUntil(() => told.length > 0)
+      const drops: unknown[] = []
+      listener.on('drop', () => drops.push('drop'))
+      listener.on('connection', channel => drops.push(track(channel)))
+      const peer = await startClient(listener)
+      await waitUntil(() => drops.length > 0)
       if (answer) {
-        const [channel] = told as [Channel]
+        const [channel] = drops as [Channel]
         expect([channel.peer?.pidfd, isOpen(seen as number)]).toEqual([seen, true])
         channel.destroy()
-      } else expect(told).toEqual(['drop'])
+      } else expect(drops).toEqual(['drop'])
       expect(isOpen(seen as number)).toBe(false)
       await peer.stop()
     }
   })
 
-  it('of a terminated worker thread is closed', async () => {
-    const [, there] = channelPair()
+  it('is closed when its worker thread is terminated', async () => {
+    const [, theirs] = channelPair()
     const worker = new Worker(testPath('support/children/worker.mjs'), {
-      workerData: { name: 'looks', fd: there.detach() },
+      workerData: { name: 'looks', fd: theirs.detach() },
     })
     await once(worker, 'message')
     const [pidfd] = await once(worker, 'message')

@@ -24,21 +24,21 @@ cleanUpAfterEach()
 destroyChannelsAfterEach()
 runCleanupsAfterEach()
 
-const JSON_RECORDS = { protocol: 'jsoncomm', type: 'seqpacket' } as const
-const RECORDS = { protocol: 'raw', type: 'seqpacket' } as const
-/** What the peer in Python answers. */
-type Heard = { got: unknown; read: string[] }
-const python = process.env.PYTHON ?? 'python3'
+const JSON_SEQPACKET = { protocol: 'jsoncomm', type: 'seqpacket' } as const
+const RAW_SEQPACKET = { protocol: 'raw', type: 'seqpacket' } as const
+/** What the Python peer replies. */
+type Reply = { got: unknown; read: string[] }
+const pythonCommand = process.env.PYTHON ?? 'python3'
 
-function two<O extends typeof JSON_RECORDS | typeof RECORDS>(options: O) {
-  const [a, b] = pair(options as typeof JSON_RECORDS)
-  type Two = Channel<O extends typeof RECORDS ? Buffer : unknown>
-  return [track(a) as Two, track(b) as Two] as const
+function seqpacketPair<O extends typeof JSON_SEQPACKET | typeof RAW_SEQPACKET>(options: O) {
+  const [a, b] = pair(options as typeof JSON_SEQPACKET)
+  type Typed = Channel<O extends typeof RAW_SEQPACKET ? Buffer : unknown>
+  return [track(a) as Typed, track(b) as Typed] as const
 }
 
 describe('a seqpacket channel', () => {
-  it('keeps the borders of its messages and their descriptors, 253 of them', async () => {
-    const [a, b] = two(JSON_RECORDS)
+  it('preserves message boundaries and up to 253 descriptors', async () => {
+    const [a, b] = seqpacketPair(JSON_SEQPACKET)
     await withFd(async fd => {
       for (const count of [0, 1, 3, 16, 253]) a.send({ count }, { fds: Array(count).fill(fd) })
       for (const count of [0, 1, 3, 16, 253]) {
@@ -50,17 +50,17 @@ describe('a seqpacket channel', () => {
     expect(countOpen('/dev/full')).toBe(0)
   })
 
-  it('connects by a path and by an abstract name, both ways', async () => {
+  it('carries messages in both directions over a path and an abstract name', async () => {
     for (const name of [abstractName(), join(temporaryDirectory(), 'socket')]) {
-      const [client, server] = await connectedPair(name, JSON_RECORDS)
+      const [client, server] = await connectedPair(name, JSON_SEQPACKET)
       server.on('message', value => server.send({ echo: value }))
       expect((await client.request([1, 'é'])).value).toEqual({ echo: [1, 'é'] })
       expect(client.peer).toMatchObject({ pid: process.pid, uid: process.getuid?.() })
     }
   })
 
-  it('tells an empty record from the end', async () => {
-    const [a, b] = two(RECORDS)
+  it('distinguishes an empty message from the end', async () => {
+    const [a, b] = seqpacketPair(RAW_SEQPACKET)
     for (const text of ['', 'x', '', '']) a.send(Buffer.from(text))
     a.end()
     const lengths: number[] = []
@@ -69,8 +69,8 @@ describe('a seqpacket channel', () => {
     expect(await b.receive()).toBeNull()
   })
 
-  it('ends behind the last message, once, and closes', async () => {
-    const [a, b] = two(JSON_RECORDS)
+  it('ends once after the last message, and closes', async () => {
+    const [a, b] = seqpacketPair(JSON_SEQPACKET)
     const events = recordEvents(b)
     b.on('message', () => {})
     a.send(1)
@@ -80,11 +80,11 @@ describe('a seqpacket channel', () => {
     expect(events).toEqual([1, 2, 'end', 'close'])
   })
 
-  it('hears of its peer’s death though nobody reads, and costs nothing until then', async () => {
+  it("notices its peer's death while a listener only waits for the end", async () => {
     const name = abstractName()
-    const listener = await startListener(name, JSON_RECORDS)
+    const listener = await startListener(name, JSON_SEQPACKET)
     const code = `import { connect } from 'fdwire'
-      const channel = await connect(${JSON.stringify(name)}, ${JSON.stringify(JSON_RECORDS)})
+      const channel = await connect(${JSON.stringify(name)}, ${JSON.stringify(JSON_SEQPACKET)})
       console.log('there')
       setInterval(() => {}, 1_000)`
     const child = spawn(process.execPath, ['--input-type=module', '--eval', code], {
@@ -97,17 +97,17 @@ describe('a seqpacket channel', () => {
     await Promise.all([once(track(channel), 'end'), once(child, 'exit')])
   })
 
-  it('reads what came before a reset', async () => {
-    const [a, b] = two(JSON_RECORDS)
-    b.send('nobody reads this')
-    a.send('last words')
+  it('delivers what was sent before a reset', async () => {
+    const [a, b] = seqpacketPair(JSON_SEQPACKET)
+    b.send('unread')
+    a.send('last message')
     a.destroy()
-    expect((await b.receive())?.value).toBe('last words')
+    expect((await b.receive())?.value).toBe('last message')
     expect(await b.receive()).toBeNull()
   })
 
-  it('queues what the kernel does not take, and says so', async () => {
-    const [a, b] = two(RECORDS)
+  it('queues what the kernel does not take, and emits drain', async () => {
+    const [a, b] = seqpacketPair(RAW_SEQPACKET)
     let sent = 1
     while (a.send(Buffer.alloc(10_000, sent))) sent++
     const drained = once(a, 'drain')
@@ -118,8 +118,8 @@ describe('a seqpacket channel', () => {
     expect(a.stats).toMatchObject({ queued: 0, sent })
   })
 
-  it('throws at the call when its peer is gone or the message too large, and lives on', async () => {
-    const [a, b] = two(RECORDS)
+  it('throws from send if the message is too large or the peer has closed', async () => {
+    const [a, b] = seqpacketPair(RAW_SEQPACKET)
     expect(() => a.send(Buffer.alloc(4_000_000))).toThrow(errorWithCode('EMSGSIZE'))
     a.send(Buffer.from('still there'))
     expect(String((await b.receive())?.value)).toBe('still there')
@@ -127,21 +127,21 @@ describe('a seqpacket channel', () => {
     expect(() => a.send(Buffer.from('x'))).toThrow(errorWithCode('EPIPE'))
   })
 
-  it('goes to another owner as it was found, and comes back', async () => {
-    const [a, b] = two(JSON_RECORDS)
-    const again = track(adopt(b.detach(), JSON_RECORDS))
+  it('can be detached and adopted again', async () => {
+    const [a, b] = seqpacketPair(JSON_SEQPACKET)
+    const again = track(adopt(b.detach(), JSON_SEQPACKET))
     a.send('for the new owner')
     expect((await again.receive())?.value).toBe('for the new owner')
-    const stranger = again.detach()
-    expect(() => adopt(stranger, { protocol: 'jsoncomm' })).toThrow(
+    const fd = again.detach()
+    expect(() => adopt(fd, { protocol: 'jsoncomm' })).toThrow(
       errorWithCode('ERR_FDWIRE_WRONG_SOCKET'),
     )
-    track(adopt(stranger, JSON_RECORDS))
+    track(adopt(fd, JSON_SEQPACKET))
   })
 
-  it('refuses malformed records alone', async () => {
-    const [raw, other] = two(RECORDS)
-    const channel = track(adopt(other.detach(), JSON_RECORDS))
+  it('reports malformed messages and delivers valid ones', async () => {
+    const [raw, other] = seqpacketPair(RAW_SEQPACKET)
+    const channel = track(adopt(other.detach(), JSON_SEQPACKET))
     const malformed: string[] = []
     channel.on('malformed', error => malformed.push(error.code))
     for (const text of ['', '{', '\u00ff']) raw.send(Buffer.from(text, 'latin1'))
@@ -154,16 +154,16 @@ describe('a seqpacket channel', () => {
     ])
   })
 
-  it('is not to be connected to from a socket of another type', async () => {
+  it('cannot be connected to from a datagram socket', async () => {
     const name = join(temporaryDirectory(), 'socket')
-    await startListener(name, JSON_RECORDS)
+    await startListener(name, JSON_SEQPACKET)
     await expect(connect(name, { protocol: 'jsoncomm' })).rejects.toMatchObject({
       code: 'EPROTOTYPE',
     })
   })
 })
 
-describe('Python at the other end of a seqpacket socket', () => {
+describe('a Python peer on a seqpacket socket', () => {
   const PEER = `
 import json, os, socket, sys
 peer = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -177,31 +177,31 @@ while True:
     for fd in fds:
         os.close(fd)
 `
-  it('gets descriptors and gives them back: 0, 1, 3, 16, 253', async () => {
+  it('receives and returns up to 253 descriptors', async () => {
     const name = abstractName()
-    const listener = await startListener(name, JSON_RECORDS)
-    const child = spawn(python, ['-c', PEER, Buffer.from(name).toString('hex')], {
+    const listener = await startListener(name, JSON_SEQPACKET)
+    const child = spawn(pythonCommand, ['-c', PEER, Buffer.from(name).toString('hex')], {
       stdio: ['ignore', 'inherit', 'inherit'],
     })
-    const [channel] = (await once(listener, 'connection')) as [Channel<Heard>]
+    const [channel] = (await once(listener, 'connection')) as [Channel<Reply>]
     track(channel as Channel)
     await withFd(async fd => {
       for (const count of [0, 1, 3, 16, 253]) {
-        const asked = { count } as unknown as Heard
-        const { value, fds } = await channel.request(asked, { fds: Array(count).fill(fd) })
+        const request = { count } as unknown as Reply
+        const { value, fds } = await channel.request(request, { fds: Array(count).fill(fd) })
         expect(value.got).toEqual({ count })
-        expect(new Set(value.read)).toEqual(new Set(count === 0 ? [] : ['a letter\n']))
+        expect(new Set(value.read)).toEqual(new Set(count === 0 ? [] : ['a line\n']))
         expect(fds.length).toBe(count)
         fds.close()
       }
-    }, letter())
+    }, textFile())
     await Promise.all([channel.close(), once(child, 'exit')])
   })
 })
 
-/** A file with a line that the peer must find in it. */
-function letter(): string {
-  const path = join(temporaryDirectory(), 'letter')
-  writeFileSync(path, 'a letter\n')
+/** Creates a file with a line of text, and returns its path. */
+function textFile(): string {
+  const path = join(temporaryDirectory(), 'text')
+  writeFileSync(path, 'a line\n')
   return path
 }

@@ -15,14 +15,14 @@ cleanUpAfterEach()
 const TOTAL = 10_000
 const JSONCOMM = { protocol: 'jsoncomm' } as const
 
-const receiver = (setup: object) =>
+const startReceiver = (setup: object) =>
   new Peer(process.execPath, [
     testPath('support/children/receiver.mjs'),
     JSON.stringify({ ...setup, total: TOTAL }),
   ])
 
-/** A file of its own, without a name. */
-function freshFile(contents: string): number {
+/** Creates an unlinked file and returns its descriptor. */
+function createFile(contents: string): number {
   const path = `/dev/shm/fdwire-${process.pid}`
   const fd = openSync(path, 'wx+')
   unlinkSync(path)
@@ -30,19 +30,19 @@ function freshFile(contents: string): number {
   return fd
 }
 
-/** What the sending costs at its highest. */
-class Costs {
+/** The peak number of descriptors and queued bytes while sending. */
+class PeakUsage {
   readonly #fds = countOpenFds()
   fds = 0
   queuedBytes = 0
 
-  look(channel: Channel): void {
+  sample(channel: Channel): void {
     this.fds = Math.max(this.fds, countOpenFds() - this.#fds)
     this.queuedBytes = Math.max(this.queuedBytes, channel.stats.queuedBytes)
   }
 }
 
-/** Not once(): when two destinations drain in the same turn it sees the first only. */
+/** Resolves at the 'drain' of a destination; `once()` misses the second drain of one turn. */
 function drained(channel: Channel, destination: string | undefined): Promise<void> {
   return new Promise(resolve => {
     channel.on('drain', function listen(to) {
@@ -53,34 +53,34 @@ function drained(channel: Channel, destination: string | undefined): Promise<voi
   })
 }
 
-/** Sends all by the README's loop, waiting for this destination's own 'drain'. */
-async function sendAll(channel: Channel, to: string | undefined, costs: Costs): Promise<void> {
+/** Sends all messages, waiting for 'drain' of the destination after each that is queued. */
+async function sendAll(channel: Channel, to: string | undefined, usage: PeakUsage): Promise<void> {
   for (let n = 0; n < TOTAL; n++) {
-    const fd = freshFile(`file ${n}`)
+    const fd = createFile(`file ${n}`)
     const taken = channel.send({ n }, { fds: [fd], to })
     closeSync(fd)
-    if (n % 100 === 0 || !taken) costs.look(channel)
+    if (n % 100 === 0 || !taken) usage.sample(channel)
     if (!taken) await drained(channel, to)
   }
 }
 
-/** Stops a process, and waits until it is. */
-async function stop(peer: Peer): Promise<void> {
+/** Sends SIGSTOP and waits until the process is stopped. */
+async function suspend(peer: Peer): Promise<void> {
   peer.child.kill('SIGSTOP')
   const state = () => /\) (.)/.exec(readFileSync(`/proc/${peer.child.pid}/stat`, 'utf8'))?.[1]
   while (state() !== 'T') await new Promise(setImmediate)
 }
 
-async function checked(peer: Peer): Promise<void> {
+async function expectAllReceived(peer: Peer): Promise<void> {
   expect(await peer.receive()).toEqual({ received: TOTAL, wrong: null })
 }
 
-async function nothingMore(peer: Peer): Promise<void> {
+async function expectNoMore(peer: Peer): Promise<void> {
   expect(await peer.request({})).toEqual({ received: TOTAL })
 }
 
-/** Whether a promise stays open while the loop turns some times. */
-async function staysOpen(promise: Promise<unknown>): Promise<boolean> {
+/** Returns whether a promise stays pending for 50 turns of the loop. */
+async function staysPending(promise: Promise<unknown>): Promise<boolean> {
   let settled = false
   promise.finally(() => {
     settled = true
@@ -89,79 +89,85 @@ async function staysOpen(promise: Promise<unknown>): Promise<boolean> {
   return !settled
 }
 
-/** A few messages, one waiter for the queue, the file that is just being sent, and the listing. */
-const FEW = 6
+/** Some queued messages, the socket that waits for the receiver, the current file, `/proc/self/fd`. */
+const FEW_FDS = 6
 
-describe('a receiver that is stopped for a while', () => {
-  it('costs a connected sender a small constant, and loses nothing', async () => {
+describe('a suspended receiver', () => {
+  it('costs a connected sender a small constant, and no message is lost', async () => {
     const path = join(temporaryDirectory(), 'socket')
-    const peer = receiver({ path })
+    const peer = startReceiver({ path })
     await peer.receive()
     const channel = await connect(path, JSONCOMM)
-    await stop(peer)
-    const costs = new Costs()
+    await suspend(peer)
+    const usage = new PeakUsage()
     const memory = process.memoryUsage().rss
-    const sending = sendAll(channel, undefined, costs)
-    expect(await staysOpen(sending)).toBe(true)
+    const sending = sendAll(channel, undefined, usage)
+    expect(await staysPending(sending)).toBe(true)
     expect(channel.stats.queued).toBe(1)
     peer.child.kill('SIGCONT')
-    await Promise.all([sending, checked(peer)])
-    expect(costs.fds).toBeLessThanOrEqual(FEW)
-    expect(costs.queuedBytes).toBeLessThan(65_536)
+    await Promise.all([sending, expectAllReceived(peer)])
+    expect(usage.fds).toBeLessThanOrEqual(FEW_FDS)
+    expect(usage.queuedBytes).toBeLessThan(65_536)
     expect(process.memoryUsage().rss - memory).toBeLessThan(100 * 1024 * 1024)
-    await nothingMore(peer)
+    await expectNoMore(peer)
     await channel.close()
   })
 
-  it('costs others nothing, where the sender is not connected', async () => {
+  it('does not delay other receivers of an unconnected sender', async () => {
     const [stopped, served] = [
-      join(temporaryDirectory(), 'stopped'),
+      join(temporaryDirectory(), 'suspended'),
       join(temporaryDirectory(), 'served'),
     ]
-    const peers = [receiver({ path: stopped }), receiver({ path: served })] as const
+    const peers = [startReceiver({ path: stopped }), startReceiver({ path: served })] as const
     for (const peer of peers) await peer.receive()
     const channel = await bind('', JSONCOMM)
-    await stop(peers[0])
-    const costs = new Costs()
-    const sending = sendAll(channel, stopped, costs)
-    // The second gets all of its messages while the first gets none.
-    await Promise.all([sendAllBut(sending, channel, served, costs), checked(peers[1])])
+    await suspend(peers[0])
+    const usage = new PeakUsage()
+    const sending = sendAll(channel, stopped, usage)
+    // The second receiver gets all its messages while the first one gets none.
+    await Promise.all([
+      sendAllWhilePending(sending, channel, served, usage),
+      expectAllReceived(peers[1]),
+    ])
     peers[0].child.kill('SIGCONT')
-    await Promise.all([sending, checked(peers[0])])
-    expect(costs.fds).toBeLessThanOrEqual(2 * FEW)
-    for (const peer of peers) await nothingMore(peer)
+    await Promise.all([sending, expectAllReceived(peers[0])])
+    expect(usage.fds).toBeLessThanOrEqual(2 * FEW_FDS)
+    for (const peer of peers) await expectNoMore(peer)
     await channel.close()
   })
 
-  it('costs others nothing, where all are connected to the sender', async () => {
+  it('does not delay other receivers that are connected to the sender', async () => {
     const path = join(temporaryDirectory(), 'server')
     const server = await bind(path, JSONCOMM)
     const client = async () => {
-      const peer = receiver({ server: path })
+      const peer = startReceiver({ server: path })
       const [hello] = await Promise.all([server.receive(), peer.receive()])
       return { peer, name: hello?.from as string }
     }
     const [stopped, served] = [await client(), await client()]
-    await stop(stopped.peer)
-    const costs = new Costs()
-    const sending = sendAll(server, stopped.name, costs)
-    await Promise.all([sendAllBut(sending, server, served.name, costs), checked(served.peer)])
+    await suspend(stopped.peer)
+    const usage = new PeakUsage()
+    const sending = sendAll(server, stopped.name, usage)
+    await Promise.all([
+      sendAllWhilePending(sending, server, served.name, usage),
+      expectAllReceived(served.peer),
+    ])
     stopped.peer.child.kill('SIGCONT')
-    await Promise.all([sending, checked(stopped.peer)])
-    expect(costs.fds).toBeLessThanOrEqual(2 * FEW)
-    for (const { peer } of [stopped, served]) await nothingMore(peer)
+    await Promise.all([sending, expectAllReceived(stopped.peer)])
+    expect(usage.fds).toBeLessThanOrEqual(2 * FEW_FDS)
+    for (const { peer } of [stopped, served]) await expectNoMore(peer)
     await server.close()
   })
 })
 
-/** Sends all to a destination, while the sending to another stays where it is. */
-async function sendAllBut(
+/** Sends all to a destination while `other`, the sending to another one, stays pending. */
+async function sendAllWhilePending(
   other: Promise<unknown>,
   channel: Channel,
   to: string,
-  costs: Costs,
+  usage: PeakUsage,
 ): Promise<void> {
-  expect(await staysOpen(other)).toBe(true)
-  await sendAll(channel, to, costs)
-  expect(await staysOpen(other)).toBe(true)
+  expect(await staysPending(other)).toBe(true)
+  await sendAll(channel, to, usage)
+  expect(await staysPending(other)).toBe(true)
 }

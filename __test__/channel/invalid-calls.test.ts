@@ -2,7 +2,7 @@ import { closeSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { bind } from 'fdwire'
 import { describe, expect, it } from 'vitest'
-import { JSONCOMM } from '../support/channels.js'
+import { channelPair, destroyChannelsAfterEach, JSONCOMM } from '../support/channels.js'
 import {
   cleanUpAfterEach,
   countOpenFds,
@@ -12,8 +12,9 @@ import {
 import { closeAll, openChannels, openNulls, rawAndJsonChannels } from '../support/raw-and-json.js'
 
 cleanUpAfterEach()
+destroyChannelsAfterEach()
 
-describe('what the caller does wrong is an error at the call, and nothing is sent', () => {
+describe('an invalid call', () => {
   const cycle: Record<string, unknown> = {}
   cycle.self = cycle
   const UNENCODABLE = { name: 'FdwireError', code: 'ERR_FDWIRE_UNENCODABLE', fault: 'caller' }
@@ -23,7 +24,7 @@ describe('what the caller does wrong is an error at the call, and nothing is sen
     ['undefined', undefined, /no undefined/],
     ['a function', () => {}, /no function/],
     ['a symbol', Symbol('x'), /no symbol/],
-    ['a toJSON that gives nothing', { toJSON: () => undefined }, /JSON has no/],
+    ['a toJSON that returns undefined', { toJSON: () => undefined }, /JSON has no/],
     [
       'a toJSON that throws',
       {
@@ -34,35 +35,38 @@ describe('what the caller does wrong is an error at the call, and nothing is sen
       /mine/,
     ],
   ]
-  it.each(values)('a value: %s', async (_, value, message) => {
-    const { raw, json } = rawAndJsonChannels()
-    const error = expect.objectContaining({
-      ...UNENCODABLE,
-      message: expect.stringMatching(message),
-    })
-    expect(() => json.send(value)).toThrow(error)
-    expect(() => json.sendAll([1, value, 2])).toThrow(expect.objectContaining({ index: 1 }))
-    await expect(json.request(value)).rejects.toEqual(error)
-    expect(json.stats).toMatchObject({ sent: 0, queued: 0 })
-    json.send('next')
-    expect((await raw.receive())?.value.toString()).toBe('"next"')
-  })
+  it.each(values)(
+    'throws and sends nothing if the value cannot be encoded: %s',
+    async (_, value, message) => {
+      const { raw, json } = rawAndJsonChannels()
+      const error = expect.objectContaining({
+        ...UNENCODABLE,
+        message: expect.stringMatching(message),
+      })
+      expect(() => json.send(value)).toThrow(error)
+      expect(() => json.sendAll([1, value, 2])).toThrow(expect.objectContaining({ index: 1 }))
+      await expect(json.request(value)).rejects.toEqual(error)
+      expect(json.stats).toMatchObject({ sent: 0, queued: 0 })
+      json.send('next')
+      expect((await raw.receive())?.value.toString()).toBe('"next"')
+    },
+  )
 
-  it('descriptors: 254, a negative one, a closed one, no number', async () => {
+  it('throws and sends nothing if the descriptors are too many, invalid or closed', async () => {
     const { raw, json } = rawAndJsonChannels()
     const before = countOpenFds()
     const fds = openNulls(254)
-    const refused = (list: unknown, expected: unknown) => {
+    const expectError = (list: unknown, expected: unknown) => {
       expect(() => json.send(1, { fds: list as number[] })).toThrow(expected as Error)
     }
-    refused(fds, expect.objectContaining({ code: 'ERR_FDWIRE_TOO_MANY_FDS', fault: 'caller' }))
-    refused(fds, /at most 253 descriptors, not 254/)
-    for (const number of [-1, 2 ** 31, 1.5]) refused([number], RangeError)
-    for (const none of ['0', null, 1n, {}, []]) refused([none], TypeError)
-    for (const list of [3, null, 'fds', {}]) refused(list, TypeError)
+    expectError(fds, expect.objectContaining({ code: 'ERR_FDWIRE_TOO_MANY_FDS', fault: 'caller' }))
+    expectError(fds, /at most 253 descriptors, not 254/)
+    for (const number of [-1, 2 ** 31, 1.5]) expectError([number], RangeError)
+    for (const invalid of ['0', null, 1n, {}, []]) expectError([invalid], TypeError)
+    for (const list of [3, null, 'fds', {}]) expectError(list, TypeError)
     const closed = fds.pop() as number
     closeSync(closed)
-    refused([fds[0], closed], expect.objectContaining({ code: 'EBADF', syscall: 'sendmsg' }))
+    expectError([fds[0], closed], expect.objectContaining({ code: 'EBADF', syscall: 'sendmsg' }))
     expect(json.stats).toMatchObject({ sent: 0, queued: 0 })
     json.send('next', { fds })
     closeAll(fds)
@@ -72,7 +76,7 @@ describe('what the caller does wrong is an error at the call, and nothing is sen
     expect(countOpenFds()).toBe(before)
   })
 
-  it('a lone surrogate inside JSON is none: it travels as its escape', async () => {
+  it('throws for a lone surrogate in text, but not in JSON, where it is escaped', async () => {
     const { raw, json } = rawAndJsonChannels()
     json.send({ '\ud800': '\udfff' })
     expect((await raw.receive())?.value.toString()).toBe('{"\\ud800":"\\udfff"}')
@@ -81,7 +85,7 @@ describe('what the caller does wrong is an error at the call, and nothing is sen
     )
   })
 
-  it('a message larger than the kernel takes: EMSGSIZE, and the channel stays usable', async () => {
+  it('throws EMSGSIZE if the message exceeds the limit of the kernel, and the channel stays usable', async () => {
     const { raw, json } = rawAndJsonChannels()
     expect(() => json.send('x'.repeat(300_000))).toThrow(
       expect.objectContaining({ code: 'EMSGSIZE', syscall: 'sendmsg', errno: -90 }),
@@ -90,7 +94,7 @@ describe('what the caller does wrong is an error at the call, and nothing is sen
     expect((await raw.receive())?.value.toString()).toBe('"next"')
   })
 
-  it('a call on a closed channel: ERR_FDWIRE_CLOSED; a second close is the same promise', async () => {
+  it('fails with CLOSED on a closed channel, except for close, which returns the same promise', async () => {
     const { json } = rawAndJsonChannels()
     const closing = json.close()
     expect(json.close()).toBe(closing)
@@ -105,10 +109,21 @@ describe('what the caller does wrong is an error at the call, and nothing is sen
       await closing
     }
   })
+
+  it('throws or rejects in every method if its options are not an object', async () => {
+    const [a] = channelPair()
+    for (const options of [5, null, 'x']) {
+      const wrong = options as never
+      expect(() => a.send(1, wrong)).toThrow(/options as an object/)
+      await expect(a.receive(wrong)).rejects.toThrow(/options as an object/)
+      await expect(a.request(1, wrong)).rejects.toThrow(/options as an object/)
+      expect(() => a.close(wrong)).toThrow(/options as an object/)
+    }
+  })
 })
 
-describe('a peer that is gone', () => {
-  it('is ECONNREFUSED or ENOENT that names it, and others are still reached', async () => {
+describe('a destination without a receiver', () => {
+  it('fails with an error that names it, and others stay reachable', async () => {
     const dir = temporaryDirectory()
     mkdirSync(join(dir, 'd'))
     writeFileSync(join(dir, 'file'), '')
@@ -120,7 +135,7 @@ describe('a peer that is gone', () => {
     await dead.stop()
     const cases = [
       ['ECONNREFUSED', path],
-      ['ECONNREFUSED', '\0nobody has this name'],
+      ['ECONNREFUSED', '\0fdwire-unbound'],
       ['ENOENT', join(dir, 'missing')],
       ['ENOTDIR', join(dir, 'file/below')],
       ['ECONNREFUSED', join(dir, 'file')],
@@ -135,10 +150,10 @@ describe('a peer that is gone', () => {
       expect(() => server.send(1, { to })).toThrow(error)
       await expect(server.request(1, { to })).rejects.toEqual(error)
     }
-    expect(() => server.send('to nobody named')).toThrow(
+    expect(() => server.send('without a destination')).toThrow(
       expect.objectContaining({ code: 'ENOTCONN' }),
     )
-    server.send('still here', { to: other.localAddress as string })
-    expect((await other.receive())?.value).toBe('still here')
+    server.send('still reachable', { to: other.localAddress as string })
+    expect((await other.receive())?.value).toBe('still reachable')
   })
 })

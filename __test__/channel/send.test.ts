@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { closeSync, openSync } from 'node:fs'
+import { closeSync, fstatSync, openSync } from 'node:fs'
 import { bind, type Channel, pair } from 'fdwire'
 import { describe, expect, it } from 'vitest'
 import {
@@ -21,11 +21,11 @@ import {
 
 destroyChannelsAfterEach()
 
-const raws = () => pair(RAW_DGRAM).map(one => track(one as Channel)) as [Channel, Channel]
+const rawPair = () => pair(RAW_DGRAM).map(one => track(one as Channel)) as [Channel, Channel]
 
 describe('send', () => {
-  it('copies: the Buffer may be changed at once, also where the message is queued', async () => {
-    const [a, b] = raws()
+  it('copies a Buffer, so that it can be reused even if the message is queued', async () => {
+    const [a, b] = rawPair()
     const buffer = Buffer.alloc(50_000, 1)
     let sent = 0
     let queued = 0
@@ -40,7 +40,7 @@ describe('send', () => {
     }
   })
 
-  it('duplicates: descriptors may be closed at once, also where the message is queued', async () => {
+  it('duplicates descriptors, so that they can be closed even if the message is queued', async () => {
     const receiver = await boundChannel()
     const sender = await connectTo(receiver)
     for (let i = 0; i < KERNEL_QUEUE_LENGTH + 5; i++) {
@@ -58,7 +58,7 @@ describe('send', () => {
     expect(countOpen('/dev/full')).toBe(0)
   })
 
-  it('gives false when the message is queued, and drain follows once', async () => {
+  it('returns false for a queued message, and one drain follows', async () => {
     const receiver = await boundChannel()
     const sender = await connectTo(receiver)
     let drains = 0
@@ -77,7 +77,7 @@ describe('send', () => {
     }
   })
 
-  it('on an unconnected channel queues for each destination alone', async () => {
+  it('queues separately for each destination of an unconnected channel', async () => {
     const sender = track(await bind('', JSONCOMM))
     const [full, free] = [await boundChannel(), await boundChannel()]
     const to = full.localAddress as string
@@ -91,22 +91,22 @@ describe('send', () => {
     expect(await drained).toEqual([to])
   })
 
-  it('keeps the order of what is queued and what comes later', async () => {
+  it('keeps the order of queued and later messages', async () => {
     const receiver = await boundChannel()
     const sender = await connectTo(receiver)
-    const heard: unknown[] = []
+    const values: unknown[] = []
     let sent = 0
     const send = () => void sender.send(sent++)
     for (let i = 0; i < 100; i++) send()
     receiver.on('message', value => {
-      heard.push(value)
+      values.push(value)
       if (sent < 1_000) send()
     })
-    while (heard.length < 1_000) await loopTurns(1)
-    expect(heard).toEqual([...Array(1_000).keys()])
+    while (values.length < 1_000) await loopTurns(1)
+    expect(values).toEqual([...Array(1_000).keys()])
   })
 
-  it('that throws queues nothing, and leaves the channel usable', async () => {
+  it('queues nothing when it throws, and the channel stays usable', async () => {
     const [a, b] = channelPair({ maxFds: 2 })
     const cycle: unknown[] = []
     cycle.push(cycle)
@@ -136,12 +136,12 @@ describe('send', () => {
     expect(await receiveValues(b, 1)).toEqual(['still here'])
   })
 
-  it('to nowhere throws, and leaves the channel usable', async () => {
+  it('throws for an invalid or unreachable destination, and the channel stays usable', async () => {
     const sender = track(await bind('', JSONCOMM))
     const receiver = await boundChannel()
-    const gone = await boundChannel()
-    const dead = gone.localAddress as string
-    gone.destroy()
+    const closed = await boundChannel()
+    const dead = closed.localAddress as string
+    closed.destroy()
     const wrong: [unknown, unknown][] = [
       [undefined, expect.objectContaining({ syscall: 'sendmsg' })],
       [null, errorWithCode('BAD_ADDRESS')],
@@ -151,7 +151,7 @@ describe('send', () => {
       [Buffer.alloc(200, 1), errorWithCode('BAD_ADDRESS')],
       ['/a\0b', errorWithCode('BAD_ADDRESS')],
       ['/\ud800', errorWithCode('ILL_FORMED_TEXT')],
-      ['/nowhere/at/all', errorWithCode('ENOENT')],
+      ['/missing/directory/socket', errorWithCode('ENOENT')],
       [dead, errorWithCode('ECONNREFUSED')],
     ]
     for (const [to, error] of wrong) {
@@ -165,7 +165,7 @@ describe('send', () => {
     expect(await receiveValues(receiver, 1)).toEqual([1])
   })
 
-  it('to a relative path that came as a sender’s name throws, unless it is allowed', async () => {
+  it("throws for a relative path received as a sender's address, unless allowRelative is set", async () => {
     const server = track(await bind('', JSONCOMM))
     const names = [
       `fdwire-rel-${process.pid}`,
@@ -183,7 +183,7 @@ describe('send', () => {
     }
   })
 
-  it('refuses what a full queue can not hold, and takes one large message into an empty one', async () => {
+  it('throws if the queue is full, but accepts one larger message into an empty queue', async () => {
     const receiver = await boundChannel()
     const sender = await connectTo(receiver, { maxQueued: 100, maxQueuedFds: 3 })
     for (let i = 0; i < KERNEL_QUEUE_LENGTH; i++) sender.send(i)
@@ -206,7 +206,7 @@ describe('send', () => {
     expect(countOpen('/dev/full')).toBe(0)
   })
 
-  it('a message that fails later is undelivered, and harms nobody else', async () => {
+  it('emits undelivered for a queued message that fails, and other destinations stay usable', async () => {
     const sender = track(await bind('', JSONCOMM))
     const [dies, lives] = [await boundChannel(), await boundChannel()]
     const [dead, to] = [dies.localAddress as string, lives.localAddress as string]
@@ -222,10 +222,55 @@ describe('send', () => {
     sender.send(1, { to })
     expect(await receiveValues(lives, 1)).toEqual([1])
   })
+
+  it('is not affected by a getter among its fds that sends a message itself', async () => {
+    const [a, b] = channelPair()
+    await withFd(
+      first =>
+        withFd(
+          second =>
+            withFd(async inner => {
+              const fds = [first, 0]
+              const get = () => {
+                a.send('inner', { fds: [inner] })
+                return second
+              }
+              Object.defineProperty(fds, 1, { get })
+              a.send('outer', { fds })
+              const sentWithin = await b.receive()
+              expect(sentWithin?.value).toBe('inner')
+              sentWithin?.fds.close()
+              const message = await b.receive()
+              const devices = [...(message?.fds ?? [])].map(fd => fstatSync(fd).rdev)
+              expect(devices).toEqual([first, second].map(fd => fstatSync(fd).rdev))
+              message?.fds.close()
+            }, '/dev/zero'),
+          '/dev/full',
+        ),
+      '/dev/null',
+    )
+    b.destroy()
+  })
+
+  it("accepts a relative path received as a sender's address if it was a destination before", async () => {
+    const relative = `relative-${process.pid}.sock`
+    const server = track(await bind(relative, JSONCOMM))
+    const client = track(await bind('', JSONCOMM))
+    server.on('message', (value, _, from) => server.send(value, { to: from as string }))
+    for (let i = 0; i < 3; i++) {
+      expect((await client.request(i, { to: relative })).value).toBe(i)
+    }
+    const other = track(await bind(`${relative}.2`, JSONCOMM))
+    other.send('from a relative path', { to: client.localAddress as string })
+    await once(client, 'message')
+    expect(() => client.send('hello?', { to: `${relative}.2` })).toThrow(
+      errorWithCode('BAD_ADDRESS'),
+    )
+  })
 })
 
 describe('flush', () => {
-  it('resolves when the kernel has everything sent before, and not what was sent after', async () => {
+  it('resolves when the kernel has everything sent before it, not what was sent after', async () => {
     const receiver = await boundChannel()
     const sender = await connectTo(receiver)
     await sender.flush()
@@ -242,157 +287,5 @@ describe('flush', () => {
     expect(sender.stats.queued).toBeGreaterThan(30)
     await Promise.all([sender.flush(), receiveValues(receiver, KERNEL_QUEUE_LENGTH + 50)])
     expect(sender.stats.queued).toBe(0)
-  })
-})
-
-describe('sendAll', () => {
-  const toJSON = () => 'by toJSON'
-  const nested = { a: { toJSON: (key: string) => `nested ${key}` } }
-  const GOOD: Record<string, unknown[]> = {
-    nothing: [],
-    one: [1],
-    scalars: [1, -0, 1e21, NaN, Infinity, 'a', '', 'é', '😀', '\ud800', true, null],
-    structures: [[], {}, [[]], [1, [2, { a: ']' }]], { 'a,b': '[{' }],
-    strings: ['","', '\\', '"', '],[', '\u2028', '\u0000', '},{'],
-    undefinedInside: [[undefined, () => {}, Symbol()], { a: undefined }],
-    dates: [new Date(0), { at: new Date(1) }],
-    topToJSON: [1, { toJSON }, 2],
-    keyOfToJSON: [{ toJSON: (key: string) => ({ key }) }],
-    arrayWithToJSON: [Object.assign([1], { toJSON })],
-    functionWithToJSON: [Object.assign(() => {}, { toJSON })],
-    nestedToJSON: [nested, [nested], nested],
-    boxed: [new Number(1), new String('s'), new Boolean(false), Object(Symbol())],
-    typed: [new Uint8Array(2), new Map([[1, 2]]), /x/, new Error('e')],
-    inherited: [Object.create({ toJSON }), Object.create({ a: 1 }), Object.create(null)],
-    big: Array.from({ length: 5_000 }, (_, i) => ({ i, text: 'x'.repeat(i % 70) })),
-  }
-
-  /** All messages that a call sends, as bytes. */
-  async function bytesOf(send: (sender: Channel) => void, count: number): Promise<string[]> {
-    const [a, b] = channelPair()
-    const reader = track((await import('fdwire')).adopt(b.detach(), RAW_DGRAM))
-    const texts: string[] = []
-    reader.on('message', value => texts.push((value as Buffer).toString()))
-    send(a)
-    while (texts.length < count) await loopTurns(1)
-    await loopTurns(2)
-    return texts
-  }
-
-  it.each(Object.entries(GOOD))('sends the bytes that send does: %s', async (_, values) => {
-    const one = await bytesOf(
-      sender => values.forEach(value => void sender.send(value)),
-      values.length,
-    )
-    const all = await bytesOf(sender => void sender.sendAll(values), values.length)
-    expect(all).toEqual(one)
-    const set = new Set(values)
-    expect(await bytesOf(sender => void sender.sendAll(set), set.size)).toHaveLength(set.size)
-  })
-
-  it('honours a toJSON that all objects or arrays have', async () => {
-    for (const prototype of [Object.prototype, Array.prototype, Number.prototype]) {
-      Object.defineProperty(prototype, 'toJSON', { value: toJSON, configurable: true })
-      try {
-        const values = [[1], 1]
-        const one = await bytesOf(sender => values.forEach(value => void sender.send(value)), 2)
-        expect(await bytesOf(sender => void sender.sendAll(values), 2)).toEqual(one)
-      } finally {
-        delete (prototype as { toJSON?: unknown }).toJSON
-      }
-    }
-  })
-
-  it('throws with the index of a value that can not be encoded, and sends nothing', async () => {
-    const [a, b] = channelPair()
-    const cycle: unknown[] = []
-    cycle.push(cycle)
-    const throws = {
-      toJSON() {
-        throw new Error('mine')
-      },
-    }
-    const hole = [1, 2]
-    hole[3] = 4
-    const bad: [unknown[], number][] = [
-      [[1, undefined], 1],
-      [[() => {}, 1], 0],
-      [[1, 2, Symbol()], 2],
-      [[1, 2, 3n], 2],
-      [[cycle], 0],
-      [[1, { deep: [throws] }], 1],
-      [[1, { toJSON: () => undefined }], 1],
-      [hole, 2],
-    ]
-    for (const [values, index] of bad) {
-      expect(() => a.sendAll(values)).toThrow(
-        expect.objectContaining({ code: 'ERR_FDWIRE_UNENCODABLE', index }),
-      )
-    }
-    expect(a.stats).toMatchObject({ sent: 0, queued: 0 })
-    a.sendAll(['good'])
-    expect(await receiveValues(b, 1)).toEqual(['good'])
-    const [raw] = raws()
-    expect(() => raw.sendAll(['a', '\ud800'])).toThrow(expect.objectContaining({ index: 1 }))
-    expect(() => raw.sendAll(['a', 1])).toThrow(expect.objectContaining({ index: 1 }))
-  })
-
-  it('throws with how many were sent when the kernel refuses one, or the queue is full', async () => {
-    const [a, b] = channelPair()
-    const large = 'x'.repeat(300_000)
-    for (const values of [
-      [1, 2, large, 3],
-      [1, 2, Object.assign(new String(large), { toJSON: () => large }), 3],
-    ]) {
-      expect(() => a.sendAll(values)).toThrow(
-        expect.objectContaining({ code: 'EMSGSIZE', sent: 2 }),
-      )
-      expect(await receiveValues(b, 2)).toEqual([1, 2])
-    }
-    const receiver = await boundChannel()
-    const sender = await connectTo(receiver, { maxQueued: 100 })
-    const values = Array.from({ length: 500 }, (_, i) => i)
-    let sent = 0
-    try {
-      sender.sendAll(values)
-    } catch (error) {
-      expect(error).toEqual(errorWithCode('QUEUE_FULL'))
-      sent = (error as { sent: number }).sent
-    }
-    expect(sent).toBe(sender.stats.sent)
-    expect(await receiveValues(receiver, sent)).toEqual(values.slice(0, sent))
-  })
-
-  it('gives false when any had to be queued, whichever way it goes', async () => {
-    for (const value of [1, { toJSON: () => 1 }]) {
-      const receiver = await boundChannel()
-      const sender = await connectTo(receiver)
-      expect(sender.sendAll(Array(KERNEL_QUEUE_LENGTH).fill(value))).toBe(true)
-      expect(sender.sendAll([value])).toBe(false)
-      await receiveValues(receiver, KERNEL_QUEUE_LENGTH + 1)
-      await sender.flush()
-      expect(sender.sendAll(Array(KERNEL_QUEUE_LENGTH + 1).fill(value))).toBe(false)
-    }
-  })
-
-  it('sends to a destination, and refuses what is no option or list', async () => {
-    const sender = track(await bind('', JSONCOMM))
-    const receiver = await boundChannel()
-    const to = receiver.localAddress as string
-    sender.sendAll([1, 2, 3], { to })
-    expect(await receiveValues(receiver, 3)).toEqual([1, 2, 3])
-    expect(() => sender.sendAll([1], { to, fds: [1] })).toThrow(TypeError)
-    expect(() => sender.sendAll([1], { to, too: 1 } as never)).toThrow(TypeError)
-    for (const wrong of [5, null, undefined, { length: 2 }]) {
-      expect(() => sender.sendAll(wrong as never, { to })).toThrow(TypeError)
-    }
-  })
-
-  it('of raw sends every value as send does', async () => {
-    const [a, b] = raws()
-    const values = ['é', Buffer.of(1), new DataView(new ArrayBuffer(2)), '', new Uint16Array(1)]
-    a.sendAll(values)
-    const bytes = (await receiveValues(b, 5)) as Buffer[]
-    expect(bytes.map(one => [...one])).toEqual([[0xc3, 0xa9], [1], [0, 0], [], [0, 0]])
   })
 })

@@ -23,16 +23,16 @@ const pairIn = (context: string, options = {}) =>
   ]
 
 describe('the async context of a channel', () => {
-  it('is the one in which it was made, for each of several channels', async () => {
+  it('is the one in which it was created, for each of several channels', async () => {
     const [a, b] = pairIn('first')
     const [c, d] = pairIn('second')
     const seen: unknown[] = []
     for (const channel of [b, d]) {
-      storage.run('where it listens', () => {
+      storage.run('listening', () => {
         channel.on('message', value => seen.push([value, storage.getStore()]))
       })
     }
-    storage.run('where it sends', () => {
+    storage.run('sending', () => {
       for (let i = 0; i < 3; i++) {
         a.send('to b')
         c.send('to d')
@@ -45,8 +45,8 @@ describe('the async context of a channel', () => {
     expect(storage.getStore()).toBe(undefined)
   })
 
-  it('is kept by what a listener starts', async () => {
-    const [a, b] = pairIn('made')
+  it('is inherited by what a listener starts', async () => {
+    const [a, b] = pairIn('created')
     const done = new Promise(resolve => {
       b.on('message', async () => {
         await loopTurns(2)
@@ -54,64 +54,64 @@ describe('the async context of a channel', () => {
       })
     })
     a.send(1)
-    expect(await done).toBe('made')
+    expect(await done).toBe('created')
   })
 
-  it('holds for messages that were kept, whoever resumes', async () => {
-    const [a, b] = pairIn('made')
+  it('applies to messages that were read before the listener was added', async () => {
+    const [a, b] = pairIn('created')
     a.send(1)
     a.send(2)
     await receiveValues(b, 1)
     const store = new Promise(resolve => {
       storage.run('elsewhere', () => b.on('message', () => resolve(storage.getStore())))
     })
-    expect(await store).toBe('made')
+    expect(await store).toBe('created')
   })
 
-  it('holds for every event', async () => {
+  it('applies to every event', async () => {
     const stores: Record<string, unknown> = {}
-    const note = (channel: Channel, ...events: string[]) => {
+    const record = (channel: Channel, ...events: string[]) => {
       for (const event of events) {
         channel.on(event as 'close', () => {
           stores[event] = storage.getStore()
         })
       }
     }
-    const [sender, receiver] = await storage.run('made', rawDgramPair)
-    note(receiver, 'malformed')
+    const [sender, receiver] = await storage.run('created', rawDgramPair)
+    record(receiver, 'malformed')
     sender.send('no')
     sender.send('1')
     await receiveValues(receiver, 1)
-    const [one, two] = await storage.run('made', async () => [
+    const [one, two] = await storage.run('created', async () => [
       track(await bind('', { ...JSONCOMM, sendTimeout: 20 })),
       await boundChannel(),
     ])
-    note(one, 'undelivered', 'drain', 'error', 'close')
+    record(one, 'undelivered', 'drain', 'error', 'close')
     sendUntilQueued(one, { to: two.localAddress as string })
     await once(one, 'drain')
     one.destroy(new Error('fatal'))
     await new Promise<void>(resolve => one.once('close', resolve))
     const events = ['malformed', 'undelivered', 'drain', 'error', 'close']
-    expect(stores).toEqual(Object.fromEntries(events.map(event => [event, 'made'])))
+    expect(stores).toEqual(Object.fromEntries(events.map(event => [event, 'created'])))
   })
 
-  it('is the caller’s own behind an await of receive or request', async () => {
-    const [a, b] = pairIn('made')
+  it("does not replace the caller's after an await of receive or request", async () => {
+    const [a, b] = pairIn('created')
     await storage.run('caller', async () => {
       a.send(1)
       await b.receive()
       expect(storage.getStore()).toBe('caller')
-      const asked = b.request('?')
+      const reply = b.request('?')
       a.send(2)
-      await asked
+      await reply
       expect(storage.getStore()).toBe('caller')
     })
   })
 })
 
 describe('captureRejections', () => {
-  it('has a rejecting listener destroy the channel, with its reason', async () => {
-    const [a, b] = pairIn('made', { captureRejections: true })
+  it('destroys the channel with the reason if a listener rejects', async () => {
+    const [a, b] = pairIn('created', { captureRejections: true })
     const fatal = new Error('mine')
     const seen: unknown[] = []
     b.on('message', async value => {
@@ -129,8 +129,8 @@ describe('captureRejections', () => {
     await expect(b.receive()).rejects.toBe(fatal)
   })
 
-  it('is off by default: the rejection is the process’s', async () => {
-    const [a, b] = pairIn('made')
+  it('is off by default, which makes it an unhandledRejection of the process', async () => {
+    const [a, b] = pairIn('created')
     const fatal = new Error('mine')
     const listeners = process.listeners('unhandledRejection')
     process.removeAllListeners('unhandledRejection')
