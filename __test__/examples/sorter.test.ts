@@ -30,16 +30,16 @@ describe('the sorter example', () => {
     const [output, errors] = await Promise.all([text(child.stdout), text(child.stderr)])
     expect([errors, ...output.split('\n')]).toEqual([
       '',
-      'main    I have a file that has no name any more. Only who gets it from me can read it.',
+      'main    I have a file without a name. A process can read it only if I send it the descriptor.',
       'main    50 % is done.',
       'main    100 % is done.',
-      'main    3 lines are sorted, in a file that the service has made:',
+      'main    3 lines are sorted, in a file that the service has created:',
       'apple',
       'pear',
       'plum',
       '',
-      'main    Without a file it says RangeError: I sort one file, not 0.',
-      'main    The service has ended with 0.',
+      'main    Without a file it throws RangeError: Expected one file to sort, not 0',
+      'main    The service has exited with code 0.',
       '',
     ])
     expect(await ended).toEqual([0, null])

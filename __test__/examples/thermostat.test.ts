@@ -20,14 +20,14 @@ describe('the thermostat example', () => {
     expect(await errors).toBe('')
     expect((await output).split('\n')).toEqual([
       'It is 17 °C.',
-      'We trust each other: true. Its name: thermostat.',
+      'The connection is established: true. Its name: thermostat.',
       'The target was 17 °C, now it is 21.',
       'After 4 steps it is 21 °C.',
       '99 °C is refused with status 6: from 5 to 30.',
       'A stranger is refused with status 3.',
       'The device was killed; some entries had to be sent again.',
       '200 of 200 acknowledged, 0 lost, 0 twice.',
-      'It is 21 °C still, and we are trusted again.',
+      'It is 21 °C still, and the new connection is authenticated.',
       '',
     ])
     expect(code).toBe(0)

@@ -1,11 +1,12 @@
-// A client of D-Bus, as far as it takes to pass descriptors: a protocol of one's own on `raw`.
+// A client of D-Bus that can pass descriptors: an example of how to implement a protocol on `raw`.
 //
 // https://dbus.freedesktop.org/doc/dbus-specification.html
 //
-//   l type flags 1 │ body's length │ serial │ header fields … pad to 8 │ body
+//   l type flags 1 │ length of the body │ serial │ header fields, padded to 8 │ body
 //
-// `raw` gives the bytes as they come, and beside each chunk the descriptors that came with it. D-Bus says
-// by a header field how many of them are a message's, in order: so they wait in line, as the bytes do.
+// `raw` delivers chunks of bytes, each with the descriptors that arrived beside it. In D-Bus a header
+// field has the number of descriptors that belong to a message, in order. So they are queued until the
+// message is complete, as its bytes are.
 import { EventEmitter } from 'node:events'
 import { connect, FdSet } from 'fdwire'
 
@@ -13,7 +14,7 @@ const CALL = 1
 const RETURN = 2
 const ERROR = 3
 
-/** Header fields that are used here: their codes and types. */
+/** The codes and types of the header fields that this client uses. */
 const FIELDS = {
   path: [1, 'o'],
   interface: [2, 's'],
@@ -26,27 +27,27 @@ const FIELDS = {
   fds: [9, 'u'],
 }
 
-/** The longest message of D-Bus (bytes). */
-const LONGEST = 128 * 1024 * 1024
+/** The limit for a message of D-Bus (bytes). */
+const MAX_MESSAGE = 128 * 1024 * 1024
 
-/** A connection to a bus. `'call'` (message): somebody calls a method of ours. */
+/** A connection to a bus. The event `'call'` (message) is a call of a method of this client. */
 export class Bus extends EventEmitter {
   #channel
   #bytes = Buffer.alloc(0)
-  /** Numbers of descriptors that have come and that no message has claimed yet. */
-  #waiting = []
+  /** Received descriptors that belong to messages which are not complete yet. */
+  #fds = []
   #serial = 0
   #calls = new Map()
-  /** Our unique name on the bus. */
+  /** The unique name of this client on the bus. */
   name = ''
 
-  /** Connects to the bus at a path, and says hello; `maxFds`: the most beside a message (16). */
+  /** Connects to the bus at a path. `maxFds` (16) is the limit of descriptors beside a message. */
   static async connect(path, { maxFds = 16 } = {}) {
     const bus = new Bus()
     bus.#channel = await connect(path, { protocol: 'raw', type: 'stream', maxFds })
     await bus.#authenticate()
     bus.#channel.on('message', (chunk, fds) => bus.#take(chunk, fds))
-    // The bytes of a chunk that is refused are lost: nobody knows where the next message begins.
+    // A refused chunk loses its bytes, so the start of the next message is unknown.
     bus.#channel.on('malformed', error => bus.#channel.destroy(error))
     bus.#channel.on('error', error => bus.emit('error', error))
     bus.#channel.on('close', () => bus.#fail(new Error('The bus has closed the connection')))
@@ -55,12 +56,12 @@ export class Bus extends EventEmitter {
     return bus
   }
 
-  /** Calls a method; the reply, whose descriptors are yours. */
+  /** Calls a method. Resolves to the reply, whose descriptors the caller owns. */
   call(destination, member, { path = '/', signature = '', body = [], fds = [], ...more } = {}) {
-    const { interface: of = destination } = more
+    const { interface: name = destination } = more
     const serial = this.#send(
       CALL,
-      { path, interface: of, member, destination },
+      { path, interface: name, member, destination },
       { signature, body, fds },
     )
     return new Promise((resolve, reject) => this.#calls.set(serial, { resolve, reject }))
@@ -75,20 +76,20 @@ export class Bus extends EventEmitter {
     await this.#channel.close()
   }
 
-  /** The texts that begin a connection. The kernel tells the bus who we are. */
+  /** Authenticates by the peer credentials, which the bus gets from the kernel. */
   async #authenticate() {
     const uid = Buffer.from(String(process.getuid())).toString('hex')
-    const say = (text, wanted) => this.#converse(text, wanted)
-    await say(`\0AUTH EXTERNAL ${uid}\r\n`, 'OK ')
-    await say('NEGOTIATE_UNIX_FD\r\n', 'AGREE_UNIX_FD')
+    await this.#command(`\0AUTH EXTERNAL ${uid}\r\n`, 'OK ')
+    await this.#command('NEGOTIATE_UNIX_FD\r\n', 'AGREE_UNIX_FD')
     this.#channel.send('BEGIN\r\n')
   }
 
-  async #converse(text, wanted) {
+  async #command(text, expected) {
     this.#channel.send(text)
     let answer = ''
     while (!answer.endsWith('\r\n')) answer += (await this.#channel.receive()).value
-    if (!answer.startsWith(wanted)) throw new Error(`The bus says ${JSON.stringify(answer)}`)
+    if (!answer.startsWith(expected))
+      throw new Error(`The bus answered ${JSON.stringify(answer)}, not ${expected}`)
   }
 
   #send(type, header, { signature, body, fds }) {
@@ -115,32 +116,32 @@ export class Bus extends EventEmitter {
   }
 
   #take(chunk, fds) {
-    for (let i = 0; i < fds.length; i++) this.#waiting.push(fds.take(i))
+    for (let i = 0; i < fds.length; i++) this.#fds.push(fds.take(i))
     this.#bytes = Buffer.concat([this.#bytes, chunk])
-    for (let length = this.#whole(); length > 0; length = this.#whole()) {
+    for (let length = this.#complete(); length > 0; length = this.#complete()) {
       const message = this.#bytes.subarray(0, length)
       this.#bytes = this.#bytes.subarray(length)
-      this.#hear(message)
+      this.#handle(message)
     }
   }
 
-  /** The length of the first message, where it is there whole; else 0. */
-  #whole() {
+  /** Returns the length of the first message, or 0 if it is not complete. */
+  #complete() {
     if (this.#bytes.length < 16) return 0
     const head = 16 + this.#bytes.readUInt32LE(12)
     const length = head + (-head & 7) + this.#bytes.readUInt32LE(4)
-    if (length > LONGEST || this.#bytes[0] !== 0x6c) {
-      this.#channel.destroy(new Error('The bus sends what is no message'))
+    if (length > MAX_MESSAGE || this.#bytes[0] !== 0x6c) {
+      this.#channel.destroy(new Error('The bus has sent an invalid message header'))
       return 0
     }
     return this.#bytes.length < length ? 0 : length
   }
 
-  #hear(bytes) {
+  #handle(bytes) {
     const fields = readFields(bytes)
     const content = new Reader(bytes, bytes.length - bytes.readUInt32LE(4))
     const body = [...(fields.signature ?? '')].map(kind => content.read(kind))
-    const fds = FdSet.from(this.#waiting.splice(0, fields.fds ?? 0))
+    const fds = FdSet.from(this.#fds.splice(0, fields.fds ?? 0))
     const type = bytes[1]
     const message = { ...fields, serial: bytes.readUInt32LE(8), body, fds }
     const call = this.#calls.get(fields.replyTo)
@@ -156,7 +157,7 @@ export class Bus extends EventEmitter {
   #fail(error) {
     for (const { reject } of this.#calls.values()) reject(error)
     this.#calls.clear()
-    if (this.#waiting.length > 0) FdSet.from(this.#waiting.splice(0)).close()
+    if (this.#fds.length > 0) FdSet.from(this.#fds.splice(0)).close()
   }
 }
 
@@ -175,7 +176,7 @@ function readFields(bytes) {
   return fields
 }
 
-/** Writes values of the basic types that are used here: s, o, g, u, h. */
+/** Encodes values of the types s, o, g, u and h. */
 class Writer {
   #parts = []
   length = 0
@@ -217,7 +218,7 @@ class Writer {
   }
 }
 
-/** Reads them again. */
+/** Decodes values of these types. */
 class Reader {
   #bytes
   at
@@ -232,7 +233,8 @@ class Reader {
   }
 
   read(kind) {
-    if (!'sogu'.includes(kind) && kind !== 'h') throw new Error(`No type ${kind} is known here`)
+    if (!'sogu'.includes(kind) && kind !== 'h')
+      throw new Error(`Type ${kind} is not supported: only s, o, g, u and h are`)
     if (kind !== 'g') this.align(4)
     const number = kind === 'g' ? this.#bytes[this.at++] : this.#number()
     if (kind === 'u' || kind === 'h') return number

@@ -1,6 +1,6 @@
-"""Makes a memfd and a pipe, writes into both, and sends them to a fdwire server.
+"""Creates a memfd and a pipe, writes to both, and sends them to a fdwire server.
 
-jsoncomm is one JSON text a datagram, with the descriptors beside it: no library is needed.
+A jsoncomm message is one datagram of JSON, with descriptors beside it: this needs no library.
 """
 
 import json

@@ -1,9 +1,9 @@
-// The demo: two processes meet on a path, and one passes the other what it has open.
+// The demo: a server passes open descriptors to a client, over a Unix socket.
 //
-//   main.mjs    starts both, waits for them, and removes their directory
-//   server.mjs  opens what it is asked for, and sends the open descriptors
-//   client.mjs  opens nothing, and uses what it gets
-//   helper.py   makes a memfd and a pipe for the server, which Node cannot make
+//   main.mjs    starts both processes, waits for them, and removes their directory
+//   server.mjs  opens what the client asks for, and sends the descriptors
+//   client.mjs  opens nothing, and uses the descriptors it gets
+//   helper.py   creates a memfd and a pipe for the server, because Node cannot
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -13,7 +13,7 @@ import { join } from 'node:path'
 const children = []
 let interrupted
 
-// On ctrl-C the children go first, then what they had in the directory.
+// On Ctrl-C, stop the children first. The directory is removed after they have ended.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
   process.on(signal, () => {
     interrupted = signal
@@ -25,7 +25,7 @@ const directory = mkdtempSync(join(tmpdir(), 'fdwire-demo-'))
 try {
   console.log(`demo    Two processes will meet at ${directory}/demo.sock\n`)
   const server = start('server.mjs')
-  await Promise.race([once(server, 'message'), server.ended]) // it says when it is bound
+  await Promise.race([once(server, 'message'), server.ended]) // the message says that it is bound
   if (server.exitCode === null && !interrupted) await start('client.mjs').ended
   await server.ended
 } finally {
@@ -33,22 +33,22 @@ try {
 }
 
 if (interrupted) {
-  console.log('\ndemo    Interrupted; both processes and their directory are gone.')
+  console.log('\ndemo    Interrupted. Both processes have ended, and their directory is removed.')
   process.exitCode = 128 + constants.signals[interrupted]
 } else if (children.length < 2 || children.some(child => child.exitCode !== 0)) {
-  console.log('\ndemo    That went wrong; see above.')
+  console.log('\ndemo    The demo failed; see above.')
   process.exitCode = 1
 } else {
   console.log('\ndemo    Both processes have ended by themselves, and their directory is removed.')
 }
 
-/** A process whose `ended` resolves when it has ended, be it by failing. */
+/** Starts a process, whose `ended` resolves when it has ended or could not be started. */
 function start(script) {
-  // Node's own IPC is there only to say "ready", and to tell the child when this process is gone.
+  // Node's IPC is used only for "ready", and so that the child notices when this process ends.
   const child = fork(new URL(script, import.meta.url), [directory])
   child.ended = new Promise(resolve => child.once('exit', resolve))
   child.ended.then(() => {
-    // One without the other would wait for ever.
+    // If one process fails, the other would wait for it for ever.
     if (child.exitCode !== 0) for (const other of children) other.kill()
   })
   children.push(child)

@@ -1,4 +1,4 @@
-// Opens what it is asked for, and sends the open descriptors.
+// The server. It opens what the client asks for, and sends the descriptors.
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, constants, mkdirSync, openSync, rmSync, writeFileSync } from 'node:fs'
@@ -9,30 +9,30 @@ import { promisify } from 'node:util'
 import { bind, pair } from 'fdwire'
 
 const [, , directory] = process.argv
-const say = line => console.log(`server  ${line}`)
+const log = line => console.log(`server  ${line}`)
 
-process.on('disconnect', () => process.exit(1)) // main.mjs is gone
+process.on('disconnect', () => process.exit(1)) // main.mjs has ended
 process.channel.unref()
 
 const channel = await bind(`${directory}/demo.sock`, { protocol: 'jsoncomm' })
 
-// Node can make neither a memfd nor a pipe. Python can, and it speaks jsoncomm with nothing but its
-// standard library; so the server is the first here to get descriptors, and will send them on.
+// Node can create neither a memfd nor a pipe. Python can, and needs only its standard library to send
+// them as a jsoncomm message. The server receives them here, and will send them on to the client.
 const helper = fileURLToPath(new URL('helper.py', import.meta.url))
 await promisify(execFile)('python3', [helper, `${directory}/demo.sock`])
 const { fds: made } = await channel.receive({ timeout: 5_000 })
-say(`A Python program has sent me a ${made.kind(0)} and a ${made.kind(1)}. I wait for a client.`)
+log(`A Python program has sent me a ${made.kind(0)} and a ${made.kind(1)}. I wait for a client.`)
 process.send('ready')
 
-/** What a client can ask for; each sends one message with one descriptor. */
-const answer = {
+/** What a client can ask for. Each function sends one message with one descriptor. */
+const open = {
   file(to) {
     const path = `${directory}/letter.txt`
     writeFileSync(path, 'Dear reader, I had a name, but it was deleted before you got me.\n')
     const fd = openSync(path, 'r')
     rmSync(path) // the descriptor is now the only way to the file
     channel.send({ opened: 'file' }, { to, fds: [fd] })
-    closeSync(fd) // ours; what is sent is on its way
+    closeSync(fd) // the kernel, or the channel's queue, has a descriptor of its own
   },
   directory(to) {
     const path = `${directory}/garden`
@@ -43,7 +43,7 @@ const answer = {
     closeSync(fd)
   },
   memfd(to) {
-    channel.send({ opened: 'memfd' }, { to, fds: [made.get(0)] }) // lent: the set closes it
+    channel.send({ opened: 'memfd' }, { to, fds: [made.get(0)] }) // lent: the set still owns it
   },
   pipe(to) {
     channel.send({ opened: 'pipe' }, { to, fds: [made.get(1)] })
@@ -53,10 +53,10 @@ const answer = {
     await once(server, 'listening')
     const { port } = server.address()
     channel.send({ opened: 'listener', port }, { to, fds: [server] })
-    server.close() // here; the port goes on listening where the descriptor is
+    server.close() // the port stays open, because the descriptor that was sent does
     call(port)
   },
-  /** A socket pair: two connected sockets, one for the client, one to send as fast as it goes. */
+  /** A socketpair: one end for the client, one end to send messages as fast as possible. */
   async line(to) {
     const [mine, yours] = pair({ protocol: 'jsoncomm' })
     channel.send({ opened: 'line' }, { to, fds: [yours.fd] })
@@ -69,19 +69,19 @@ const answer = {
 
 for await (const { value, from } of channel) {
   if (value.bye) break
-  await answer[value.open](from)
+  await open[value.open](from)
 }
 made.close()
-await channel.close() // this removes the path, too
-say('My client has said goodbye. I have closed my socket and removed its path.')
+await channel.close() // this also removes the path
+log('My client has said goodbye. I have closed my socket and removed its path.')
 
-/** Calls a port, as anybody on this machine could, and says who answered. */
+/** Connects to a port, as any process on this machine can, and prints the answer. */
 async function call(port) {
   const caller = net.connect(port, '127.0.0.1')
-  say(`I have called port ${port}, and was answered: ${await text(caller)}`)
+  log(`I have called port ${port}, and was answered: ${await text(caller)}`)
 }
 
-/** Sends for a second, and waits whenever the receiver is behind. */
+/** Sends for a second, and waits whenever a message had to be queued. */
 async function burst(line, options) {
   const end = performance.now() + 1_000
   let sent = 0

@@ -1,28 +1,28 @@
-// The connections of an HTTP server: which of them are idle, and how they leave this process.
+// The connections of an HTTP server: finds those that are idle, and takes them out of Node.
 import { EventEmitter, once } from 'node:events'
 import http from 'node:http'
 import { adopt, FdSet } from 'fdwire'
 
-/** Connections that go over in one message; the kernel allows 253. */
+/** Connections in one message; the kernel allows 253 descriptors. */
 const BATCH = 200
 
-/** How often to look for those that became idle without a response of ours (ms). */
-const LOOK = 100
+/** How often to look for connections that became idle without a response (ms). */
+const INTERVAL = 100
 
-/** The connections of an HTTP server, from before it listens. */
+/** The connections of an HTTP server. Create it before the server listens. */
 export class Connections extends EventEmitter {
   #server
-  /** The sockets that Node has, with how many requests of each are being answered. */
+  /** Node's sockets, with the number of requests in progress on each. */
   #open = new Map()
-  /** Descriptors of connections that Node has no more, and that wait for the successor. */
+  /** Descriptors of connections that were taken out of Node and wait to be sent. */
   #out = []
-  /** Those that are on their way to it. */
+  /** Connections that were sent, and that the successor has not acknowledged. */
   #batch
   #timer
 
   constructor(server) {
     super()
-    // The keys of TLS would stay here: whatever ends TLS stands before the server.
+    // The keys of a TLS connection cannot be handed over: end TLS in front of this server.
     if (!(server instanceof http.Server)) throw new TypeError('server must be an http.Server')
     this.#server = server
     server.on('connection', socket => {
@@ -36,36 +36,36 @@ export class Connections extends EventEmitter {
       this.#count(socket, 1)
       response.once('close', () => {
         this.#count(socket, -1)
-        // The response is out, and nothing that the client has sent upon it is read yet: the best
-        // moment to take the connection, and under load the only one.
+        // The response was sent, and the client's next request was not read yet. Under load this is
+        // the only moment at which the connection is idle.
         this.#takeOut()
       })
     })
   }
 
-  /** Takes connections in, which this server goes on to serve. */
+  /** Adds connections, which the server then serves. */
   add(fds) {
     for (let i = 0; i < fds.length; i++) {
-      // http.Server wants its sockets so: it may answer though the client has ended.
+      // As http.Server creates its sockets: it may respond after the client has ended its side.
       this.#server.emit('connection', fds.toSocket(i, { allowHalfOpen: true }))
     }
   }
 
-  /** From now on connections leave Node's hands as soon as they are idle. */
+  /** Starts to take connections out of Node as soon as they are idle. */
   beginHandover() {
-    this.#timer = setInterval(() => this.#takeOut(), LOOK)
+    this.#timer = setInterval(() => this.#takeOut(), INTERVAL)
     this.#takeOut()
   }
 
-  /** The next idle connections, as an FdSet; null when all are gone. Throws when `channel` ends. */
+  /** Returns the next idle connections as an FdSet, or null after the last. Throws when `channel` ends. */
   async next(channel) {
-    const gone = new AbortController()
-    const onClose = () => gone.abort()
+    const ended = new AbortController()
+    const onClose = () => ended.abort()
     channel.once('close', onClose)
     try {
       while (this.#out.length === 0 && this.#open.size > 0) {
-        if (channel.closed) throw new Error('the other process has gone')
-        await once(this, 'change', { signal: gone.signal }).catch(() => {})
+        if (channel.closed) throw new Error('the other process has ended')
+        await once(this, 'change', { signal: ended.signal }).catch(() => {})
       }
     } finally {
       channel.off('close', onClose)
@@ -78,13 +78,13 @@ export class Connections extends EventEmitter {
     return this.#batch
   }
 
-  /** These are the successor's: our copies are closed, which the client doesn't notice. */
-  letGo(batch) {
+  /** Closes our descriptors of connections that the successor has; the connections stay open. */
+  release(batch) {
     batch.close()
     this.#batch = undefined
   }
 
-  /** Serves what the successor didn't get. */
+  /** Serves again the connections that the successor did not get. */
   takeBack() {
     clearInterval(this.#timer)
     this.#timer = undefined
@@ -98,11 +98,11 @@ export class Connections extends EventEmitter {
     if (requests !== undefined) this.#open.set(socket, requests + difference)
   }
 
-  /** Takes idle connections out of Node's hands, all in one turn: nothing is read meanwhile. */
+  /** Takes all idle connections out of Node in one turn, in which Node reads nothing. */
   #takeOut() {
     if (this.#timer === undefined) return
     for (const socket of this.#idle()) {
-      // Node stops reading and forgets the socket; the connection lives on by its descriptor.
+      // Node stops reading and forgets the socket. Its descriptor keeps the connection open.
       this.#out.push(adopt(socket, { protocol: 'raw' }).detach())
       this.#open.delete(socket)
     }
@@ -110,10 +110,11 @@ export class Connections extends EventEmitter {
   }
 
   /**
-   * Connections of which Node has read nothing, or nothing behind the last request it has answered.
+   * Returns the connections of which Node has read nothing since the last request that it responded to.
    *
-   * The second only Node's parser knows: the first bytes of a request may be in it. It tells nobody,
-   * but `closeIdleConnections()` destroys just these; so for a moment `destroy` does something else.
+   * Only Node's parser knows whether it holds the first bytes of a request. It has no method that
+   * tells, but `closeIdleConnections()` destroys exactly the sockets whose parser is empty. So this
+   * method replaces `destroy` for the time of that call.
    */
   #idle() {
     const idle = new Set()
@@ -126,7 +127,7 @@ export class Connections extends EventEmitter {
     return [...idle].filter(socket => this.#isQuiet(socket))
   }
 
-  /** Whether nothing is to be said to the client any more, and the connection not to be closed. */
+  /** Whether a connection stays open and has no response in progress. */
   #isQuiet(socket) {
     const { destroyed, writableEnded, writableLength } = socket
     return !destroyed && !writableEnded && writableLength === 0 && this.#open.get(socket) === 0

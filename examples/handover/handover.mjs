@@ -1,23 +1,24 @@
-// Replaces a running HTTP server by a new process, and no client notices.
+// Replaces a running HTTP server by a new process. Its clients do not notice.
 //
 //   old process                              new process
 //        │ ◄──────────────────────────── take ───┤   over a Unix socket, the control path
-//        ├─── the listening socket ────────────► │   it has it, and doesn't accept yet
+//        ├─── the listening socket ────────────► │   has it, and does not accept yet
 //        │ ◄──────────────────────────── have ───┤
 //   stops accepting                              │
 //        ├─── go ──────────────────────────────► │   accepts
-//        ├─── connections ─────────────────────► │   it has them, and doesn't read yet
+//        ├─── connections ─────────────────────► │   has them, and does not read yet
 //        │ ◄──────────────────────────── have ───┤
-//   closes its own                               │
-//        ├─── go ──────────────────────────────► │   reads           … until none is left
+//   closes its descriptors                       │
+//        ├─── go ──────────────────────────────► │   reads           … until all are sent
 //        ├─── done ────────────────────────────► │   binds the control path
 //        │ ◄─────────────────────────── bound ───┤
 //   ends                                         │   waits for its own successor
 //
-// A connection is idle in the old process, in nobody's hands between `have` and `go`, and idle in the
-// new one: nothing is read in one process that the other should answer. Only the old process decides,
-// by `go`. Where the new one dies the old one takes back what it has not said `go` for, and listens
-// again. Where the old one dies the new one keeps all it has, since nobody else has it then.
+// A connection is idle in the old process. Between `have` and `go` neither process reads from it. Then
+// it is idle in the new process. So no process reads a request that the other one has to answer. Only
+// the old process decides, by `go`. If the new process dies, the old one takes back the connections for
+// which it has not sent `go`, and listens again. If the old process dies, the new one keeps all that it
+// has, because it is the only owner then.
 import { once } from 'node:events'
 import { Server } from 'node:net'
 import { connect, listen, pair } from 'fdwire'
@@ -26,72 +27,74 @@ import { Connections } from './connections.mjs'
 const OPTIONS = { protocol: 'jsoncomm', type: 'seqpacket' }
 
 /**
- * Serves: in the place of the process that has the control path, or as the first one.
+ * Serves, as the successor of the process that listens at the control path, or as the first process.
  *
- * `server` is an `http.Server` that doesn't listen yet, `address` the TCP address that its `listen`
- * takes, and only for the first process. `control` is the path where successors knock: whoever may connect to it gets
- * all connections, so it is there for this user alone. `patience` (ms, 10,000) is how long the other
- * process may take for an answer before it counts as hung.
+ * `server` is an `http.Server` that does not listen yet. `address` is the TCP address for its `listen`,
+ * which only the first process uses. `control` is the path to which successors connect: a process that
+ * may connect there gets all connections, so only this user may. `patience` (ms, 10,000) is how long
+ * this process waits for an answer of its successor before it serves on.
  *
  * Resolves as soon as the server accepts, with
  * - `inherited`: whether there was a process before this one;
- * - `ended`: a promise, resolved when a successor has everything, or after `close()`; it rejects
- *   where this process could not take over everything, which had better end then;
- * - `close()`: ends the service, without a successor.
+ * - `ended`: a promise that resolves when a successor has taken over everything, or after `close()`. It
+ *   rejects if this process could not take over everything; exit then;
+ * - `close()`: ends the service without a successor.
  */
 export async function serve(server, { address, control, patience = 10_000 }) {
   const connections = new Connections(server)
-  const { desk, inherited } = await begin(server, connections, { address, control })
-  const ended = waitForSuccessors(server, connections, desk, patience)
+  const { listener, inherited } = await begin(server, connections, { address, control })
+  const ended = awaitSuccessors(server, connections, listener, patience)
   return {
     inherited,
     ended,
     async close() {
-      await (await desk).close()
-      await ended // a handover that is under way comes to its end
+      await (await listener).close()
+      await ended // a handover in progress finishes first
       server.close()
     },
   }
 }
 
-/** Gets the listening socket, and the desk: where successors knock, which is there later. */
+/**
+ * Has the server listen. Returns a promise of the control listener, which a successor can create only
+ * when its predecessor is done.
+ */
 async function begin(server, connections, { address, control }) {
-  // Another process may begin, or end, between any two of these steps: then it is looked at anew.
+  // Another process may start or end between any two of these steps; then they start again.
   for (;;) {
     const channel = await orNothing(['ENOENT', 'ECONNREFUSED'], connect(control, OPTIONS))
     if (channel !== undefined) {
       if (!(await takeListener(channel, server))) continue
-      const desk = takeConnections(channel, connections, control)
-      return { inherited: true, desk }
+      return { inherited: true, listener: takeConnections(channel, connections, control) }
     }
-    const desk = await orNothing(['EADDRINUSE'], listen(control, OPTIONS))
-    if (desk === undefined) continue
+    const listener = await orNothing(['EADDRINUSE'], listen(control, OPTIONS))
+    if (listener === undefined) continue
     try {
       server.listen(address)
       await once(server, 'listening')
       if (typeof server.address() === 'string') {
         server.close()
         throw new TypeError(
-          'address must be one of TCP: Node removes a path where it stops to listen',
+          'address must be a TCP address: Node removes a path when it stops listening there',
         )
       }
     } catch (error) {
-      await desk.close()
+      await listener.close()
       throw error
     }
-    return { inherited: false, desk: Promise.resolve(desk) }
+    return { inherited: false, listener: Promise.resolve(listener) }
   }
 }
 
 // ── The new process ──────────────────────────────────────────────────────────────────────────────
 
-/** Listens in the place of the process at the other end; false where that is gone already. */
+/** Listens in place of the old process. Returns false if that has ended. */
 async function takeListener(channel, server) {
-  channel.on('error', () => {}) // what is said and heard tells it
-  // Descriptors that this process has no room for: it can't take over, and says so by ending.
+  channel.on('error', () => {}) // `send` and `receive` report it as well
+  // The limit of open descriptors is too low for this process to take over, so it must end.
   channel.on('malformed', error => channel.destroy(error))
-  say(channel, { take: true })
-  const fds = await takeSome(channel)
+  send(channel, { take: true })
+  const fds = await takeFds(channel)
   if (fds === null) {
     channel.destroy()
     return false
@@ -103,71 +106,71 @@ async function takeListener(channel, server) {
 
 async function takeConnections(channel, connections, control) {
   for (;;) {
-    const fds = await takeSome(channel)
+    const fds = await takeFds(channel)
     if (fds === null) break
     connections.add(fds)
   }
-  const desk = await listen(control, { ...OPTIONS, unlink: 'always' })
-  say(channel, { bound: true })
+  const listener = await listen(control, { ...OPTIONS, unlink: 'always' })
+  send(channel, { bound: true })
   await channel.close()
-  return desk
+  return listener
 }
 
-/** The next descriptors, once they are ours; null when no more come. */
-async function takeSome(channel) {
-  // It may take long: another successor is served first, or no connection is idle.
-  const message = await hear(channel)
+/** Returns the next descriptors when this process owns them, or null after the last. */
+async function takeFds(channel) {
+  // No timeout: the old process may serve another successor first, or have no idle connection.
+  const message = await receive(channel)
   if (message === null || message.value.done) return null
   const { fds, value } = message
   if (value.stop !== undefined) throw refused(value.stop)
-  say(channel, { have: fds.length })
-  const answer = await hear(channel)
-  // It has died without a word: nobody else has them now.
+  send(channel, { have: fds.length })
+  const answer = await receive(channel)
+  // If the old process has died, this process is the only owner of the descriptors.
   if (answer === null || answer.value.go) return fds
   fds.close()
   throw refused(answer.value.stop)
 }
 
-function refused(why) {
-  return new Error(`The process before this one goes on by itself: ${why}`)
+function refused(reason) {
+  return new Error(`The old process serves on: ${reason}`)
 }
 
 // ── The old process ──────────────────────────────────────────────────────────────────────────────
 
-async function waitForSuccessors(server, connections, coming, patience) {
-  const desk = await coming
-  // It accepts one at a time: the others knock in vain, and then at the successor's desk.
-  for await (const channel of desk) {
+async function awaitSuccessors(server, connections, coming, patience) {
+  const listener = await coming
+  // One successor at a time: when it has taken over, the others connect again, to its listener.
+  for await (const channel of listener) {
     const replaced = await handOver(channel, server, connections, patience)
     if (replaced) break
   }
-  // The path is the successor's by now, and stays.
-  await desk.close()
+  // The path belongs to the successor now, so this does not remove it.
+  await listener.close()
 }
 
-/** Hands everything over; false where the successor failed, and this process serves as before. */
+/** Hands everything over. Returns false if the successor failed and this process serves on. */
 async function handOver(channel, server, connections, patience) {
-  channel.on('error', () => {}) // what is said and heard tells it
+  channel.on('error', () => {}) // `send` and `receive` report it as well
   let spare
   try {
-    expect(await hear(channel, patience), 'take')
+    expect(await receive(channel, patience), 'take')
     spare = await duplicate(server)
     await give(channel, { listener: true }, [server], patience)
     stopAccepting(server)
-    say(channel, { go: true })
+    send(channel, { go: true })
     connections.beginHandover()
     for (;;) {
       const batch = await connections.next(channel)
       if (batch === null) break
       await give(channel, { connections: batch.length }, batch, patience)
-      connections.letGo(batch)
-      say(channel, { go: true })
+      connections.release(batch)
+      send(channel, { go: true })
     }
-    say(channel, { done: true })
-    expect(await hear(channel), 'bound') // without a timeout: by now everything is the successor's
+    send(channel, { done: true })
+    expect(await receive(channel), 'bound') // no timeout: the successor owns everything now
     return true
   } catch (error) {
-    say(channel, { stop: error.message })
+    send(channel, { stop: error.message })
     if (spare !== undefined && !server.listening) {
       spare.toServer(0, { server })
       await once(server, 'listening')
@@ -181,22 +184,22 @@ async function handOver(channel, server, connections, patience) {
   }
 }
 
-/** Sends descriptors, and waits until the successor says that it has them. */
+/** Sends descriptors, and waits until the successor acknowledges them. */
 async function give(channel, message, fds, patience) {
   channel.send(message, { fds })
-  expect(await hear(channel, patience), 'have')
+  expect(await receive(channel, patience), 'have')
 }
 
 /**
- * Closes our copy of the listening socket; connections that come meanwhile wait in the kernel.
+ * Closes our descriptor of the listening socket; new connections wait in the kernel.
  *
- * `http.Server.close` would close the idle connections as well; that of `net.Server` doesn't.
+ * `http.Server`'s `close` would also close the idle connections; that of `net.Server` does not.
  */
 function stopAccepting(server) {
   Server.prototype.close.call(server)
 }
 
-/** Another descriptor of the same socket. Node can't make one; a message to ourselves can. */
+/** Returns a second descriptor of the socket, by a message to this process: Node has no `dup`. */
 async function duplicate(server) {
   const [here, there] = pair({ protocol: 'jsoncomm' })
   here.send(null, { fds: [server] })
@@ -207,29 +210,30 @@ async function duplicate(server) {
 
 // ── Both ─────────────────────────────────────────────────────────────────────────────────────────
 
-/** Says something to the other process; false where that is gone. */
-function say(channel, message) {
+/** Sends a message, unless the other process has ended: the next `receive` reports that. */
+function send(channel, message) {
   try {
     channel.send(message)
-    return true
   } catch {
-    return false
+    // It has ended.
   }
 }
 
-/** What the other process says; null where that is gone. */
-async function hear(channel, timeout) {
+/** Returns the next message, or null if the other process has ended. */
+async function receive(channel, timeout) {
   return (await orNothing(['ECONNRESET'], channel.receive({ timeout }))) ?? null
 }
 
 function expect(message, word) {
-  if (message === null) throw new Error('the other process has gone')
+  if (message === null) throw new Error('the other process has ended')
   if (!(word in message.value)) {
-    throw new Error(`the other process says ${JSON.stringify(message.value)}, and not '${word}'`)
+    throw new Error(
+      `expected '${word}' from the other process, not ${JSON.stringify(message.value)}`,
+    )
   }
 }
 
-/** What a promise gives, undefined where it fails for one of these reasons. */
+/** Resolves to undefined if the promise rejects with one of these codes. */
 async function orNothing(codes, promise) {
   try {
     return await promise

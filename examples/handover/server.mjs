@@ -1,26 +1,26 @@
-// An HTTP server that can be replaced while it works. `node examples/handover/server.mjs [port] [path]`
+// An HTTP server that can be replaced while it runs: node examples/handover/server.mjs [port] [path]
 //
-// Start it, start it again in another terminal, and again: each one takes over from the one before,
-// which ends. Clients notice nothing, whatever load they make.
+// Start it, then start it again in another terminal: the new process takes over from the old one, which
+// ends. Its clients do not notice, under any load.
 import { createServer } from 'node:http'
 import { setTimeout } from 'node:timers/promises'
 import { serve } from './handover.mjs'
 
 const [, , port = '8080', control = '/tmp/fdwire-handover.sock'] = process.argv
-const say = line => console.log(`${process.pid}  ${line}`)
+const log = line => console.log(`${process.pid}  ${line}`)
 
 const server = createServer(async (request, response) => {
   const { pathname, searchParams } = new URL(request.url, 'http://localhost')
-  // A request that takes its time is finished by the process that has read it.
+  // A slow request is answered by the process that has read it.
   if (pathname === '/slow') await setTimeout(Number(searchParams.get('ms') ?? 1_000))
   response.end(`${process.pid}\n`)
 })
 server.keepAliveTimeout = 60_000
 
 const service = await serve(server, { address: { host: '127.0.0.1', port: Number(port) }, control })
-say(`${service.inherited ? 'I took over' : 'I am the first'}, at port ${server.address().port}.`)
+log(`${service.inherited ? 'I took over' : 'I am the first'}, at port ${server.address().port}.`)
 process.once('SIGTERM', () => service.close())
 process.once('SIGINT', () => service.close())
 
 await service.ended
-say('I have nothing left to do.')
+log('I have nothing left to do.')

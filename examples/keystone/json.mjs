@@ -1,6 +1,6 @@
-// JSON in the very bytes of Python's json.dumps(…, sort_keys=True, separators=(',', ':')).
+// JSON with the same bytes as Python's json.dumps(…, sort_keys=True, separators=(',', ':')).
 
-/** Keys are sorted, and whatever is not ASCII is escaped. */
+/** Returns JSON with sorted keys, in which all characters beyond ASCII are escaped. */
 export function toJson(value) {
   const text = JSON.stringify(value, (_key, part) => (isPlain(part) ? sorted(part) : part))
   return text.replace(/[\u0080-\uffff]/g, escapeOf)

@@ -1,6 +1,7 @@
 // An echo server over MSG frames: node examples/msg-echo/server.mjs [port [host]]
 //
-// It prints the port and who connects; SIGINT and SIGTERM end it when the clients are served.
+// It prints its port and the addresses of its clients. On SIGINT and SIGTERM it stops listening, and
+// ends when its clients have.
 import { Channel } from 'fdwire/msg_channel'
 
 const [port = '0', host = '127.0.0.1'] = process.argv.slice(2)
@@ -12,10 +13,10 @@ for await (const client of clients) serve(client)
 
 async function serve(client) {
   try {
-    // The next message is taken when the kernel has this one: a client that doesn't read stops here.
+    // Awaiting `send` limits the queue: while a client does not read, its messages are not read either.
     for await (const message of client.iterRecv()) await client.send(message)
-    console.log(`${client.ip}:${client.port} is gone`)
+    console.log(`${client.ip}:${client.port} has ended`)
   } catch (error) {
-    console.log(`${client.ip}:${client.port} is gone: ${error.message}`)
+    console.log(`${client.ip}:${client.port} has failed: ${error.message}`)
   }
 }

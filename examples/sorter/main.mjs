@@ -1,9 +1,9 @@
-// A service that sorts files it could not open itself. `node examples/sorter/main.mjs`
+// A service that sorts files which it cannot open itself: node examples/sorter/main.mjs
 //
-//   main.mjs    starts the service, gives it an open file, and reads the one that comes back
-//   sorter.mjs  the service: it answers calls as long as its end of the socket is open
+//   main.mjs    starts the service, sends it an open file, and reads the file that it returns
+//   sorter.mjs  the service, which answers calls until its socket ends
 //
-// osbuild runs its mounts, devices and sources like this, in Python.
+// osbuild runs its mounts, devices and sources in this way, in Python.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -13,33 +13,33 @@ import { fileURLToPath } from 'node:url'
 import { RemoteError, ServiceClient } from 'fdwire/jsoncomm'
 
 const SORTER = fileURLToPath(new URL('sorter.mjs', import.meta.url))
-const say = line => console.log(`main    ${line}`)
+const log = line => console.log(`main    ${line}`)
 
 const client = await ServiceClient.start(process.execPath, [SORTER], { id: 'sorter' })
 try {
-  const file = await nameless('pear\nplum\napple\n')
-  say('I have a file that has no name any more. Only who gets it from me can read it.')
+  const file = await unlinked('pear\nplum\napple\n')
+  log('I have a file without a name. A process can read it only if I send it the descriptor.')
   const { value, fds } = await client.callWithFds('sort', [], {
     fds: [file],
-    onSignal: ({ percent }) => say(`${percent} % is done.`),
+    onSignal: ({ percent }) => log(`${percent} % is done.`),
   })
   await file.close()
-  say(`${value.lines} lines are sorted, in a file that the service has made:`)
+  log(`${value.lines} lines are sorted, in a file that the service has created:`)
   console.log(await text(fds.toReadStream(0)))
 
   try {
     await client.call('sort')
   } catch (error) {
     if (!(error instanceof RemoteError)) throw error
-    say(`Without a file it says ${error.name}: ${error.value}`)
+    log(`Without a file it throws ${error.name}: ${error.value}`)
   }
 } finally {
   const { code } = await client.stop()
-  say(`The service has ended with ${code}.`)
+  log(`The service has exited with code ${code}.`)
 }
 
-/** A file that is removed as soon as it is open. */
-async function nameless(content) {
+/** Returns an open file that has been removed from its directory. */
+async function unlinked(content) {
   const directory = mkdtempSync(join(tmpdir(), 'sorter-'))
   try {
     writeFileSync(join(directory, 'file'), content)

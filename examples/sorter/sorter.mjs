@@ -1,4 +1,4 @@
-// The service: main.mjs starts it, with its end of a pair of sockets as an inherited descriptor.
+// The service. main.mjs starts it, with one end of a socketpair as an inherited descriptor.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -9,12 +9,12 @@ import { Service } from 'fdwire/jsoncomm'
 class Sorter extends Service {
   async dispatch(method, args, fds) {
     if (method !== 'sort') return super.dispatch(method, args, fds)
-    if (fds.length !== 1) throw new RangeError(`I sort one file, not ${fds.length}.`)
+    if (fds.length !== 1) throw new RangeError(`Expected one file to sort, not ${fds.length}`)
     const lines = (await text(fds.toReadStream(0))).trimEnd().split('\n')
     await this.emitSignal({ percent: 50 })
     const sorted = await this.#write(`${lines.sort().join('\n')}\n`)
     await this.emitSignal({ percent: 100 })
-    // It is closed here when it is sent.
+    // After it has sent the reply, the service closes the file.
     return [{ lines: lines.length }, [sorted]]
   }
 

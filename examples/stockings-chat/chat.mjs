@@ -1,7 +1,7 @@
-// A chat over stockings: both say who they are in the handshake, and then what they have to say.
+// A chat over stockings: both sides exchange their names in the handshake, and then lines of text.
 import { Stocking } from 'fdwire/stockings'
 
-/** Lines with a time, from somebody whose name was agreed on before the first of them. */
+/** One side of the chat. */
 export class Chat extends Stocking {
   peer
 
@@ -10,7 +10,7 @@ export class Chat extends Stocking {
     this.name = name
   }
 
-  // Each side sends its id first. Nobody talks to himself.
+  // The connection is refused if both sides have the same name.
   async handshake() {
     this._write(this.name)
     this.peer = await this._read()

@@ -1,8 +1,8 @@
-// Two processes talk over a path, by stockings: node examples/stockings-chat/main.mjs
+// Two processes chat by the stockings protocol: node examples/stockings-chat/main.mjs
 //
-//   main.mjs    is Ada: listens, starts the other one, and speaks first
-//   guest.mjs   is Grace: connects, answers, and hangs up
-//   chat.mjs    is what both are
+//   main.mjs    Ada, who listens, starts the guest, and speaks first
+//   guest.mjs   Grace, who connects, answers, and closes the connection
+//   chat.mjs    the class that both use
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -17,7 +17,7 @@ try {
   const listener = await listen(path, { protocol: 'stockings' })
   const guest = fork(new URL('guest.mjs', import.meta.url), [path])
   const ended = once(guest, 'exit')
-  // A guest that never comes shall not be waited for.
+  // If the guest fails before it connects, the loop below must end.
   ended.then(() => listener.close())
 
   for await (const channel of listener) {
@@ -28,8 +28,7 @@ try {
       ada.write(text)
       console.log((await lines.next()).value)
     }
-    // The guest hangs up.
-    if ((await lines.next()).done) console.log('The line is dead.')
+    if ((await lines.next()).done) console.log('Grace has closed the connection.')
     await ada.close()
   }
   const [code] = await ended

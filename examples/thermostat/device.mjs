@@ -1,7 +1,7 @@
 // The device: node device.mjs PATH SECRET STATE
 //
-// What it has acknowledged stands in STATE, a file, before it says so; so that nothing of it is lost,
-// whenever this process is killed.
+// It writes its state to the file STATE before it acknowledges a change. So no acknowledged change is
+// lost if this process is killed.
 import {
   closeSync,
   existsSync,
@@ -24,8 +24,8 @@ const state = existsSync(file)
   ? JSON.parse(readFileSync(file, 'utf8'))
   : { temperature: 17, target: 17, schedule: [] }
 
-/** Keeps the state: either the whole of it is there, or the one before. */
-function keep() {
+/** Saves the state. If the process is killed meanwhile, the file has the old state or the new one. */
+function save() {
   const fd = openSync(`${file}.new`, 'w')
   writeSync(fd, JSON.stringify(state))
   fsyncSync(fd)
@@ -37,16 +37,17 @@ await ProtocolServer.listen(path, transport => {
   const panel = new PureJsonProtocol(transport, { secret, channelName: 'thermostat' })
   panel.serve(temperature, () => state.temperature)
   panel.serve(schedule, () => state.schedule)
-  panel.serve(target, wanted => {
-    if (wanted < 5 || wanted > 30) throw new Refusal(STATUS_OPERATION_NOT_PERMITTED, 'from 5 to 30')
-    const was = state.target
-    state.target = wanted
-    keep()
-    return { was }
+  panel.serve(target, degrees => {
+    if (degrees < 5 || degrees > 30)
+      throw new Refusal(STATUS_OPERATION_NOT_PERMITTED, 'from 5 to 30')
+    const before = state.target
+    state.target = degrees
+    save()
+    return { before }
   })
-  panel.serve(entry, one => {
-    if (!state.schedule.some(({ id }) => id === one.id)) state.schedule.push(one)
-    keep()
+  panel.serve(entry, added => {
+    if (!state.schedule.some(({ id }) => id === added.id)) state.schedule.push(added)
+    save()
     return { entries: state.schedule.length }
   })
   panel.serve(heat, async () => {
@@ -55,7 +56,7 @@ await ProtocolServer.listen(path, transport => {
       state.temperature += Math.sign(state.target - state.temperature)
       await new Promise(resolve => setImmediate(resolve))
     }
-    keep()
+    save()
     return steps
   })
   return panel

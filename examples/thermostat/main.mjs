@@ -1,8 +1,8 @@
-// A thermostat and its panel: two processes, a shared secret, and a device that dies in the middle.
+// A thermostat and its panel, two processes with a shared secret: node examples/thermostat/main.mjs
 //
-//   main.mjs     the panel; starts the device, kills it, and starts it again
-//   device.mjs   the device: reads, writes and executes what it is told
-//   service.mjs  what both know of it
+//   main.mjs     the panel, which starts the device, kills it, and starts it again
+//   device.mjs   the device, which serves read, write and execute requests
+//   service.mjs  the services of the device, which both processes import
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
@@ -16,7 +16,7 @@ const ENTRIES = 200
 const directory = mkdtempSync(join(tmpdir(), 'fdwire-thermostat-'))
 const path = join(directory, 'socket')
 const secret = randomBytes(24).toString('hex')
-const PATIENCE = { timeout: 10_000 }
+const LIMIT = { timeout: 10_000 }
 
 let device
 process.on('exit', () => {
@@ -31,12 +31,12 @@ const panel = new PureJsonProtocol(new SocketClient(path, { minDelay: 10 }), {
   autoAuth: true,
 })
 
-console.log(`It is ${await panel.call(temperature, null, PATIENCE)} °C.`)
+console.log(`It is ${await panel.call(temperature, null, LIMIT)} °C.`)
 console.log(
-  `We trust each other: ${panel.connectionEstablished()}. Its name: ${panel.channelName}.`,
+  `The connection is established: ${panel.connectionEstablished()}. Its name: ${panel.channelName}.`,
 )
-const { was } = await panel.call(target, 21)
-console.log(`The target was ${was} °C, now it is 21.`)
+const { before } = await panel.call(target, 21)
+console.log(`The target was ${before} °C, now it is 21.`)
 console.log(
   `After ${await panel.call(heat, null)} steps it is ${await panel.call(temperature, null)} °C.`,
 )
@@ -48,36 +48,38 @@ try {
 }
 
 const stranger = new PureJsonProtocol(new SocketClient(path), { secret: 'guessed', autoAuth: true })
-await stranger.call(temperature, null, PATIENCE).catch(error => {
+await stranger.call(temperature, null, LIMIT).catch(error => {
   console.log(`A stranger is refused with status ${error.status}.`)
 })
 await stranger.close()
 
-// The device dies while entries are on their way. What was not acknowledged is sent again by us, since
-// only we know that it may be: the device takes each id once.
+// The device is killed while requests are in flight. The panel sends those again that were not
+// acknowledged. That is safe because the device adds an entry with the same id only once.
 const acknowledged = new Set()
-let again = 0
+let resent = 0
 const all = Array.from({ length: ENTRIES }, async (_, id) => {
   for (;;) {
     try {
-      await panel.call(entry, { id, target: 15 + (id % 10) }, PATIENCE)
+      await panel.call(entry, { id, target: 15 + (id % 10) }, LIMIT)
       acknowledged.add(id)
       if (acknowledged.size === ENTRIES / 4) void killDevice()
       return
     } catch (error) {
       if (error.code !== 'ERR_FDWIRE_CLOSED') throw error
-      again++
+      resent++
     }
   }
 })
 await Promise.all(all)
 
-const kept = await panel.call(schedule, null, PATIENCE)
+const kept = await panel.call(schedule, null, LIMIT)
 const lost = [...acknowledged].filter(id => !kept.some(one => one.id === id))
 const twice = kept.length - new Set(kept.map(({ id }) => id)).size
-console.log(`The device was killed; ${again > 0 ? 'some' : 'no'} entries had to be sent again.`)
+console.log(`The device was killed; ${resent > 0 ? 'some' : 'no'} entries had to be sent again.`)
 console.log(`${acknowledged.size} of ${ENTRIES} acknowledged, ${lost.length} lost, ${twice} twice.`)
-console.log(`It is ${await panel.call(temperature, null)} °C still, and we are trusted again.`)
+console.log(
+  `It is ${await panel.call(temperature, null)} °C still, and the new connection is authenticated.`,
+)
 
 await panel.close()
 device.kill()
@@ -89,7 +91,7 @@ async function startDevice() {
   device = spawn(process.execPath, [script, path, secret, join(directory, 'state.json')], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
-  await once(device.stdout, 'data') // it says when it is ready
+  await once(device.stdout, 'data') // it prints a line when it is ready
 }
 
 async function killDevice() {

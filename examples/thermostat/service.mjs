@@ -1,4 +1,4 @@
-// What both sides know of the device: its services, and what their data is.
+// The services of the device, and the checks of their data.
 import {
   defineService,
   SID_EXECUTE_REQUEST,
@@ -18,11 +18,11 @@ const isEntry = data => typeof data?.id === 'number' && isTarget(data.target)
 
 /** The temperature (°C). */
 export const temperature = read.datum(1, 'temperature')
-/** All entries of the schedule, in the order in which they came. */
+/** All entries of the schedule, in the order in which they were added. */
 export const schedule = read.datum(2, 'schedule')
-/** The temperature to reach (°C); what is not to be had is refused. */
+/** The target temperature (°C). The device refuses one that is out of range. */
 export const target = write.datum(1, 'target', { isRequest: isTarget })
-/** Another entry of the schedule: { id, target }. One whose id is there already changes nothing. */
+/** Adds an entry to the schedule: { id, target }. If the id exists already, nothing changes. */
 export const entry = write.datum(2, 'entry', { isRequest: isEntry })
-/** Heats until the target is reached; how many steps that took. */
+/** Heats until the target is reached. Returns the number of steps. */
 export const heat = execute.datum(1, 'heat')

@@ -114,10 +114,10 @@ describe('the keystone example', () => {
       ])
       expect([code, errors]).toEqual([0, ''])
       expect(output).toContain('The id of bob is u-1.')
-      expect(output.match(/I take a new child/g)?.length).toBe(2)
+      expect(output.match(/I start a new child/g)?.length).toBe(2)
       expect(output).toContain('The service is up.')
       expect(output).toContain('delete_everything: There is no delete_everything')
-      expect(output).toContain('I was told to quit.')
+      expect(output).toContain('I have received QUIT.')
       expect(output).toMatch(/The child has ended, and its socket is removed\.\n$/)
       expect(readdirSync(temporary)).toEqual([])
     } finally {
