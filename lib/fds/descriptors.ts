@@ -1,9 +1,7 @@
 import { environment } from '../native/environment.js'
+import { MAX_MESSAGE_FDS } from '../util/descriptor.js'
 import { collectFds, type FdSource } from './borrow.js'
 import { FdSet } from './fdset.js'
-
-/** The largest number of descriptors in one message (SCM_MAX_FD of the kernel). */
-const MAX_FDS = 253
 
 /** Whether an FdSet or a channel owns a descriptor, and closes it. */
 export function isOwned(fd: number): boolean {
@@ -20,7 +18,7 @@ export function duplicateFd(fd: number): number {
   return environment.duplicate(fd)
 }
 
-/** Closes a duplicate of `duplicateFd` that was not handed to a channel or an FdSet. */
+/** Closes a duplicate of `duplicateFd` that neither a channel nor an FdSet owns. */
 export function closeDuplicate(fd: number): void {
   environment.closeDuplicate(fd)
 }
@@ -32,7 +30,7 @@ export function closeDuplicate(fd: number): void {
  * Those of `collectFds`; EBADF, EMFILE. Then no duplicate stays open.
  */
 export function duplicateFds(fds: FdSet | Iterable<FdSource>): FdSet {
-  const numbers = new Int32Array(MAX_FDS)
+  const numbers = new Int32Array(MAX_MESSAGE_FDS)
   const duplicates: number[] = []
   try {
     for (const fd of numbers.subarray(0, collectFds(fds, numbers))) duplicates.push(duplicateFd(fd))

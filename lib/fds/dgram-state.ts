@@ -1,16 +1,16 @@
 import type { Socket } from 'node:dgram'
 
-/** What stands behind a dgram.Socket. */
+/** The internal state of a dgram.Socket. */
 export interface DgramState {
-  /** Null once the socket is closed; its `fd` is negative until the socket is bound. */
+  /** Null once the socket is closed. Its `fd` is negative until the socket is bound. */
   handle: DgramHandle | null
 }
 
 export interface DgramHandle {
   readonly fd: number
-  /** Returns 0 or a negative errno, and leaves the descriptor alone when it fails. */
+  /** Returns 0, or a negative errno and leaves the descriptor open. */
   open(fd: number): number
-  /** Writes the socket's own address into `out`. */
+  /** Writes the address of the socket into `out`. */
   getsockname(out: { family?: string }): number
   connect: unknown
   readonly connect6: unknown
@@ -19,9 +19,9 @@ export interface DgramHandle {
 let stateSymbol: symbol | undefined
 
 /**
- * The state of a dgram.Socket, past its `_handle` getter, which is deprecated (DEP0112).
+ * Returns the state of a dgram.Socket. Its `_handle` getter is deprecated (DEP0112).
  *
- * Node keeps it under a symbol of this description from 20 to 26 at least.
+ * Node 20 to 26 keep the state under a symbol of this description.
  */
 export function dgramState(socket: Socket): DgramState {
   stateSymbol ??= Object.getOwnPropertySymbols(socket).find(

@@ -1,27 +1,27 @@
 /**
- * What became of each descriptor of a set, one number each, so that a set costs no more than its
- * list of numbers:
+ * The state of each descriptor of a set. It is one number each, so that a set needs no more memory
+ * than a list of its descriptors:
  *
  * ```text
- *   fd >= 0   owned, and nobody but the set knows the number
- *   GONE -1   taken, handed over or closed
- *   -2 - fd   owned, and lent: somebody may be using the number
+ *   fd >= 0      owned; no other code knows the number
+ *   ABSENT (-1)  taken, given to Node or closed
+ *   -2 - fd      owned and lent: the program has the number and may be using it
  * ```
  */
 export type Entries = number[]
 
-export const GONE = -1
+export const ABSENT = -1
 
-/** The entry for a descriptor whose number was given out. */
-export function lent(fd: number): number {
+/** Returns the entry of a descriptor whose number the program has. */
+export function lentEntry(fd: number): number {
   return -2 - fd
 }
 
-/** The descriptor's number, lent or not. */
-export function numberOf(entry: number): number {
-  return entry < GONE ? -2 - entry : entry
+/** Returns the descriptor of an entry that is not absent, lent or not. */
+export function fdOf(entry: number): number {
+  return entry < ABSENT ? -2 - entry : entry
 }
 
-export function isOpen(entry: number): boolean {
-  return entry !== GONE
+export function isPresent(entry: number): boolean {
+  return entry !== ABSENT
 }

@@ -1,15 +1,16 @@
 import type { Socket as DgramSocket } from 'node:dgram'
 import type { Server, Socket } from 'node:net'
 import type { Readable, Writable } from 'node:stream'
-import { native } from '../native/environment.js'
+import { environment } from '../native/environment.js'
 import { type ChannelHandle, NO_CHANNEL } from '../native/handle.js'
-import { isDescriptor, type Kind } from '../util/descriptor.js'
+import { describeValue } from '../util/checks.js'
+import { isDescriptor, type Kind, MAX_FD } from '../util/descriptor.js'
 import { FdwireError, systemError } from '../util/errors.js'
-import { type Remains, watch } from './collected.js'
-import { type Entries, GONE, isOpen, lent, numberOf } from './entries.js'
+import { ABSENT, type Entries, fdOf, isPresent, lentEntry } from './entries.js'
+import { type OpenFds, watchForLeaks } from './leaks.js'
 import {
   type DatagramOptions,
-  type Offer,
+  type OwnedFd,
   type ServerOptions,
   type SocketOptions,
   toDatagram,
@@ -23,32 +24,43 @@ import {
   type WriteStreamOptions,
 } from './to-node-streams.js'
 
+/** The entries of every closed set. */
 const CLOSED: Entries = []
-const INTERNAL = Symbol('fdwire internal')
 
-/** What a set still has to close, or undefined when that is nothing. */
-let remains: (set: FdSet) => Remains | undefined
+/** What the constructor requires, so that programs cannot call it. */
+const CONSTRUCTOR_KEY = Symbol('FdSet')
 
-/** @internal The numbers of a whole set for a message that goes out; borrowing is not lending. */
+// Access to the private parts of a set for this folder and for received messages. The class assigns
+// these functions, so that its public type does not mention them.
+let createSet: (fds: number[], handle: ChannelHandle) => FdSet
+let openFdsOf: (set: FdSet) => OpenFds | undefined
+
+/**
+ * Writes the descriptors of a set into `out`, to send them, and returns their number. Their entries
+ * are not marked as lent.
+ *
+ * # Errors
+ * ERR_FDWIRE_FD_GONE for a closed set and for an entry that was taken or given to Node.
+ */
 export let borrow: (set: FdSet, out: Int32Array) => number
 
 /**
- * The descriptors of a received message, owned by this object until they are taken or closed.
+ * The descriptors of a received message. The set owns them until they are taken or closed.
  *
- * Close it when you are done (`fds.close()`, or `using`), or take what you keep. A set that is
- * collected with descriptors in it closes those whose number it never gave out, leaves the others
- * open since they may be in use, and warns once (`FDWIRE_FDSET_COLLECTED`).
+ * Close the set when you are done (`fds.close()`, or `using`), or take what you keep. If a set is
+ * garbage collected with open descriptors, those whose number was never lent are closed. The others
+ * may be in use and stay open. A warning appears once (`FDWIRE_FDSET_COLLECTED`).
  *
- * An index counts from 0; a negative one counts from the end, as in `Array.prototype.at`. Indices
- * and `length` stay as they are when an entry is taken.
+ * An index counts from 0. A negative index counts from the end, as in `Array.prototype.at`. Taking an
+ * entry changes neither the other indices nor `length`.
  *
- * Iterating lends the numbers of the entries that are still there, in order.
+ * Iterating lends the numbers of the remaining entries, in order.
  *
  * ```js
  * channel.on('message', (value, fds) => {
- *   const file = fds.toReadStream(0) // Node's from now on
- *   const kept = fds.take(1)         // yours from now on
- *   fds.close()                      // and the rest is closed
+ *   const file = fds.toReadStream(0) // Node owns this descriptor now
+ *   const kept = fds.take(1)         // you own this one now
+ *   fds.close()                      // closes the others
  * })
  * ```
  */
@@ -56,172 +68,182 @@ export class FdSet implements Iterable<number> {
   #entries: Entries
   readonly #handle: ChannelHandle
 
-  /** @internal Sets come with messages; your own are made by {@link FdSet.from}. */
-  constructor(internal: symbol, entries: number[], handle: ChannelHandle) {
-    if (internal !== INTERNAL) throw new TypeError('An FdSet is made by FdSet.from(fds)')
+  private constructor(key: symbol, entries: number[], handle: ChannelHandle) {
+    if (key !== CONSTRUCTOR_KEY) {
+      throw new TypeError('FdSet has no public constructor: use FdSet.from(fds)')
+    }
     this.#entries = entries
     this.#handle = handle
   }
 
   /**
-   * Makes a set that owns the descriptors with these numbers: they are now the set's to close.
+   * Makes a set that owns these descriptors and will close them.
    *
    * # Errors
-   * TypeError or RangeError for what is no descriptor's number or is there twice, EBADF for one
-   * that is not open, EBUSY for one that a set or channel owns already; then nothing is taken.
+   * TypeError or RangeError for a value that is not a descriptor number or occurs twice, EBADF for a
+   * descriptor that is not open, EBUSY for one that a set or channel owns already. Then the set owns
+   * none of them.
    */
   static from(fds: Iterable<number>): FdSet {
-    if (fds instanceof FdSet) throw new TypeError('These descriptors have an FdSet already')
+    if (fds instanceof FdSet) {
+      throw new TypeError(
+        'fds must be descriptor numbers, not an FdSet, which owns its descriptors',
+      )
+    }
     if (fds === null || typeof fds !== 'object') {
-      throw new TypeError('fds must be an array of descriptor numbers')
+      throw new TypeError(`fds must be an array of descriptor numbers, not ${describeValue(fds)}`)
     }
     const numbers = [...fds]
     numbers.forEach(checkNumber)
-    for (const fd of numbers) native.kindOf(fd)
-    numbers.forEach((fd, at) => {
+    for (const fd of numbers) environment.kindOf(fd)
+    numbers.forEach((fd, index) => {
       try {
-        native.ownFd(fd)
+        environment.ownFd(fd)
       } catch (error) {
-        for (const taken of numbers.slice(0, at)) NO_CHANNEL.takeFd(taken)
+        for (const owned of numbers.slice(0, index)) NO_CHANNEL.takeFd(owned)
         throw error
       }
     })
     return adoptReceived(numbers, NO_CHANNEL)
   }
 
-  /** The name that jsoncomm gives to {@link FdSet.from}. */
+  /** The name of {@link FdSet.from} in jsoncomm. */
   static fromList(fds: Iterable<number>): FdSet {
     return FdSet.from(fds)
   }
 
-  /** How many entries the set has, taken ones among them; 0 once it is closed. */
+  /** The number of entries, those that were taken included; 0 once the set is closed. */
   get length(): number {
     return this.#entries.length
   }
 
   /**
-   * Lends the number of a descriptor: the set still owns it and will close it.
+   * Lends a descriptor: returns its number, while the set still owns it and will close it.
    *
    * # Errors
-   * ERR_FDWIRE_FD_GONE when it was taken, handed over or closed; RangeError for an index that the
-   * set never had.
+   * ERR_FDWIRE_FD_GONE for a descriptor that was taken, given to Node or closed; RangeError for an
+   * index out of range.
    */
   get(index: number): number {
     const at = this.#locate(index)
-    const fd = numberOf(this.#entries[at] as number)
-    this.#entries[at] = lent(fd)
+    const fd = fdOf(this.#entries[at] as number)
+    this.#entries[at] = lentEntry(fd)
     return fd
   }
 
   /**
-   * Gives a descriptor away: closing it is the caller's business from now on.
+   * Gives a descriptor to the caller, who must close it.
    *
    * # Errors
    * Those of {@link FdSet.get}.
    */
   take(index: number): number {
     const at = this.#locate(index)
-    const fd = numberOf(this.#entries[at] as number)
-    this.#give(at, fd)
+    const fd = fdOf(this.#entries[at] as number)
+    this.#release(at, fd)
     return fd
   }
 
-  /** The name that jsoncomm gives to {@link FdSet.take}. */
+  /** The name of {@link FdSet.take} in jsoncomm. */
   steal(index: number): number {
     return this.take(index)
   }
 
   /**
-   * What a descriptor is, as `'file'`, `'pipe'` or `'tcp-listener'`.
+   * Returns what a descriptor refers to: `'file'`, `'pipe'`, `'tcp-listener'` …
    *
    * # Errors
-   * Those of {@link FdSet.get}; EBADF when somebody closed the number behind the set's back.
+   * Those of {@link FdSet.get}; EBADF for a descriptor that was closed outside the set.
    */
   kind(index: number): Kind {
-    return native.kindOf(numberOf(this.#entries[this.#locate(index)] as number)) as Kind
+    return environment.kindOf(fdOf(this.#entries[this.#locate(index)] as number)) as Kind
   }
 
   /**
-   * Hands a connected TCP or Unix stream socket to Node as a `net.Socket`.
+   * Gives a connected TCP or Unix stream socket to Node as a `net.Socket`.
    *
-   * It is Node's from then on, which sets O_NONBLOCK on it: that belongs to the open file
-   * description, so it changes for the sender and every other holder too.
+   * Node sets O_NONBLOCK on it. That flag belongs to the open file description, so it changes for the
+   * sender and for every other process that has the socket.
    *
    * # Errors
-   * ERR_FDWIRE_FD_KIND for anything else, and those of {@link FdSet.get}. When it throws, the set
-   * still owns the descriptor; what fails later is the socket's `'error'`, and Node closes it.
+   * ERR_FDWIRE_FD_KIND for any other kind, and those of {@link FdSet.get}. When this method throws,
+   * the set still owns the descriptor. A later failure is an `'error'` of the socket, and Node closes
+   * the descriptor.
    */
   toSocket(index: number, options?: SocketOptions): Socket {
-    return toSocket(this.#offer(index), options)
+    return toSocket(this.#owned(index), options)
   }
 
   /**
-   * Hands a listening TCP or Unix socket to Node as a `net.Server`, or to the one in
-   * `options.server` (an `http.Server`, say).
+   * Gives a listening TCP or Unix socket to Node as a `net.Server`, or to the server in
+   * `options.server` (for example an `http.Server`).
    *
-   * The server accepts at once; `'listening'` follows in the next tick, and so does `'error'`,
-   * after which the descriptor is closed. Node calls listen(2) again, with `backlog` (511), and
-   * sets O_NONBLOCK: both are the open file description's, shared with every other holder.
+   * The server accepts connections at once. `'listening'` follows in the next tick, or `'error'`, after
+   * which the descriptor is closed. Node calls listen(2) again, with `backlog` (511), and sets
+   * O_NONBLOCK. Both apply to every process that has the socket.
    *
    * # Errors
-   * Those of {@link FdSet.toSocket}; TypeError for a server that listens already.
+   * Those of {@link FdSet.toSocket}; TypeError for a server that is listening already.
    */
   toServer<S extends Server = Server>(
     index: number,
     options?: ServerOptions<S>,
     onConnection?: (socket: Socket) => void,
   ): S {
-    return toServer(this.#offer(index), options, onConnection)
+    return toServer(this.#owned(index), options, onConnection)
   }
 
   /**
-   * Hands a UDP socket to Node as a `dgram.Socket` that is bound and receives.
+   * Gives a UDP socket to Node as a `dgram.Socket` that is bound and receives messages.
    *
-   * It is `udp4` or `udp6` as the descriptor is. Node sets O_NONBLOCK on the open file
-   * description, which every holder shares. A Unix datagram socket is no business of Node's: take
-   * it and `adopt()` it.
+   * Its type is `udp4` or `udp6`, as the descriptor's. Node sets O_NONBLOCK, which applies to every
+   * process that has the socket. Node does not support Unix datagram sockets: take the descriptor and
+   * pass it to `adopt()`.
    *
    * # Errors
    * Those of {@link FdSet.toSocket}.
    */
   toDatagram(index: number, options?: DatagramOptions): DgramSocket {
-    return toDatagram(this.#offer(index), options)
+    return toDatagram(this.#owned(index), options)
   }
 
   /**
-   * Hands a descriptor to Node for reading, by its kind.
+   * Gives a descriptor to Node as a readable stream, whose class depends on the kind.
    *
-   * A pipe, a connected TCP or Unix stream socket becomes a `net.Socket` (and O_NONBLOCK is set
-   * for every holder), a terminal a `tty.ReadStream`. A file or memfd becomes an `fs.ReadStream`
-   * that reads from `start` (bytes, 0) by position, so the offset it shares with other holders is
-   * neither used nor moved. All close the descriptor at their end.
+   * A pipe and a connected TCP or Unix stream socket become a `net.Socket` (O_NONBLOCK is set for
+   * every process that has it), a terminal becomes a `tty.ReadStream`. A file or memfd becomes an
+   * `fs.ReadStream` that reads by position from `start` (bytes, 0): it neither uses nor moves the
+   * offset that it shares with other processes. Each stream closes the descriptor at its end.
    *
    * # Errors
-   * ERR_FDWIRE_FD_KIND for any other kind, ERR_FDWIRE_REMOTE_FILE for a file on FUSE or a network
-   * file system, both unless `trust` is true: reading these can block for ever, and four blocked
-   * reads stop the file system and dns of the whole process. And those of {@link FdSet.get}. When
-   * it throws, the set still owns the descriptor.
+   * ERR_FDWIRE_FD_KIND for any other kind and ERR_FDWIRE_REMOTE_FILE for a file on FUSE or a network
+   * file system, unless `trust` is true: reads of these can block indefinitely, and four blocked reads
+   * stop the file system and dns functions of the whole process. Also those of {@link FdSet.get}. When
+   * this method throws, the set still owns the descriptor.
    */
   toReadStream(index: number, options?: ReadStreamOptions): Readable {
-    return toReadStream(this.#offer(index), options)
+    return toReadStream(this.#owned(index), options)
   }
 
   /**
-   * Hands a descriptor to Node for writing, by its kind.
+   * Gives a descriptor to Node as a writable stream, whose class depends on the kind.
    *
-   * As {@link FdSet.toReadStream}: a `net.Socket`, a `tty.WriteStream`, or an `fs.WriteStream`
-   * that writes from `start` (bytes, 0) by position, except where the file was opened to append.
-   * Ending it on a socket shuts the connection's one direction down for every holder.
-   */
-  toWriteStream(index: number, options?: WriteStreamOptions): Writable {
-    return toWriteStream(this.#offer(index), options)
-  }
-
-  /**
-   * Closes what was neither taken nor handed over; a second time it does nothing.
+   * As {@link FdSet.toReadStream}: a `net.Socket`, a `tty.WriteStream`, or an `fs.WriteStream` that
+   * writes by position from `start` (bytes, 0), except to a file that was opened for appending. Ending
+   * the stream of a socket half-closes the connection for every process that has the socket.
    *
    * # Errors
-   * The kernel's, after all are closed: EBADF when somebody closed a number that was only lent.
+   * Those of {@link FdSet.toReadStream}.
+   */
+  toWriteStream(index: number, options?: WriteStreamOptions): Writable {
+    return toWriteStream(this.#owned(index), options)
+  }
+
+  /**
+   * Closes the descriptors that the set still owns. A second call does nothing.
+   *
+   * # Errors
+   * The kernel's, after all descriptors are closed: EBADF for one that was closed outside the set.
    */
   close(): void {
     const entries = this.#entries
@@ -230,9 +252,9 @@ export class FdSet implements Iterable<number> {
     let failed = 0
     for (let i = 0; i < entries.length; i++) {
       const entry = entries[i] as number
-      if (entry === GONE) continue
-      entries[i] = GONE
-      const result = this.#handle.closeFd(numberOf(entry))
+      if (entry === ABSENT) continue
+      entries[i] = ABSENT
+      const result = this.#handle.closeFd(fdOf(entry))
       if (result < 0 && failed === 0) failed = result
     }
     if (failed !== 0) throw systemError(failed, 'close')
@@ -245,81 +267,85 @@ export class FdSet implements Iterable<number> {
 
   *[Symbol.iterator](): Generator<number, undefined> {
     for (let i = 0; i < this.#entries.length; i++) {
-      if (this.#entries[i] !== GONE) yield this.get(i)
+      if (this.#entries[i] !== ABSENT) yield this.get(i)
     }
     return undefined
   }
 
+  /** Returns the position of an entry that is present. */
   #locate(index: number): number {
-    if (!Number.isInteger(index)) throw new TypeError(`An index is an integer, not ${index}`)
+    if (!Number.isInteger(index)) {
+      throw new TypeError(`The index must be an integer, not ${describeValue(index)}`)
+    }
     const { length } = this.#entries
     const at = index < 0 ? index + length : index
     if (at >= 0 && at < length) {
-      if (this.#entries[at] !== GONE) return at
+      if (this.#entries[at] !== ABSENT) return at
     } else if (this.#entries !== CLOSED) {
-      throw new RangeError(`There is no descriptor ${index} among ${length}`)
+      throw new RangeError(`Index ${index} is out of range: the FdSet has ${length} entries`)
     }
-    throw gone(index)
+    throw absentError(index)
   }
 
-  #give(at: number, fd: number): void {
-    this.#entries[at] = GONE
+  #release(at: number, fd: number): void {
+    this.#entries[at] = ABSENT
     this.#handle.takeFd(fd)
   }
 
-  #offer(index: number): Offer {
+  #owned(index: number): OwnedFd {
     const at = this.#locate(index)
-    const fd = numberOf(this.#entries[at] as number)
-    const kind = native.kindOf(fd) as Kind
-    return { fd, kind, index, claim: () => this.#give(at, fd) }
+    const fd = fdOf(this.#entries[at] as number)
+    const kind = environment.kindOf(fd) as Kind
+    return { fd, kind, index, release: () => this.#release(at, fd) }
   }
 
   static {
-    remains = set => {
+    createSet = (fds, handle) => new FdSet(CONSTRUCTOR_KEY, fds, handle)
+    openFdsOf = set => {
       const entries = set.#entries
-      return entries.some(isOpen) ? { entries, handle: set.#handle } : undefined
+      return entries.some(isPresent) ? { entries, handle: set.#handle } : undefined
     }
     borrow = (set, out) => {
       const entries = set.#entries
       if (entries === CLOSED) throw new FdwireError('ERR_FDWIRE_FD_GONE', 'The FdSet is closed')
       for (let i = 0; i < entries.length; i++) {
         const entry = entries[i] as number
-        if (entry === GONE) throw gone(i)
-        out[i] = numberOf(entry)
+        if (entry === ABSENT) throw absentError(i)
+        out[i] = fdOf(entry)
       }
       return entries.length
     }
   }
 }
 
-/** The one set of every message that came without descriptors. */
-export const EMPTY_FD_SET = new FdSet(INTERNAL, [], NO_CHANNEL)
+/** The set of every message that has no descriptors. */
+export const EMPTY_FD_SET = createSet([], NO_CHANNEL)
 Object.freeze(EMPTY_FD_SET)
 
-/** @internal Makes the set of a received message; the list is the set's own from now on. */
-export function adoptReceived(numbers: number[], handle: ChannelHandle): FdSet {
-  if (numbers.length === 0) return EMPTY_FD_SET
-  const set = new FdSet(INTERNAL, numbers, handle)
-  watch(set, remains)
+/** Makes the set of a received message, which keeps the array `fds`. */
+export function adoptReceived(fds: number[], handle: ChannelHandle): FdSet {
+  if (fds.length === 0) return EMPTY_FD_SET
+  const set = createSet(fds, handle)
+  watchForLeaks(set, openFdsOf)
   return set
 }
 
 function checkNumber(fd: unknown, index: number, all: unknown[]): void {
   if (typeof fd !== 'number') {
-    throw new TypeError(`fds[${index}] must be a descriptor's number, not a ${typeof fd}`)
+    throw new TypeError(`fds[${index}] must be a descriptor number, not ${describeValue(fd)}`)
   }
   if (!isDescriptor(fd)) {
-    throw new RangeError(`fds[${index}] is ${fd}, which no descriptor's number can be`)
+    throw new RangeError(`fds[${index}] must be a descriptor number from 0 to ${MAX_FD}, not ${fd}`)
   }
   if (all.indexOf(fd) !== index) {
-    throw new RangeError(`fds[${index}] is ${fd} again: it would be closed twice`)
+    throw new RangeError(`fds[${index}] is ${fd} again: a set would close it twice`)
   }
 }
 
-function gone(index: number): FdwireError {
+function absentError(index: number): FdwireError {
   return new FdwireError(
     'ERR_FDWIRE_FD_GONE',
-    `Descriptor ${index} of the set was taken, handed over or closed`,
+    `Descriptor ${index} of the FdSet was taken, given to Node or closed`,
     { index },
   )
 }

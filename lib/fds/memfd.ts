@@ -1,31 +1,32 @@
-/** Files in memory, whose descriptors carry bytes to other processes. */
+/** Files in memory, whose descriptors pass bytes to other processes. */
 
 import { constants } from 'node:buffer'
 import { environment } from '../native/environment.js'
-import { checkCallOptions } from '../options/check.js'
+import { checkCallOptions } from '../options/calls.js'
 import { asBytes, checkBoolean, checkInteger, describeValue } from '../util/checks.js'
 import { errorCode, FdwireError } from '../util/errors.js'
-import { type FdSource, numberOf } from './borrow.js'
+import { type FdSource, fdOfSource } from './borrow.js'
 import { FdSet } from './fdset.js'
 
-/** What a memfd is made with. */
+/** Options of {@link createMemfd}. */
 export interface MemfdOptions {
-  /** What it is called in `/proc` (`'fdwire'`; 249 bytes at most). */
+  /** The name of the file in `/proc` (`'fdwire'`; at most 249 bytes). */
   name?: string | undefined
-  /** Whether nobody can change it any more (true for bytes, false for a size). */
+  /** Whether to seal the file against every change (true for contents, false for a size). */
   seal?: boolean | undefined
 }
 
-/** The longest name that the kernel takes (bytes). */
+/** The longest name that the kernel accepts (bytes). */
 const MAX_NAME = 249
 
 /**
- * Makes a file in memory that holds `content`: bytes, a text as UTF-8, or so many zero bytes.
+ * Creates a file in memory that contains `content`: bytes, a string as UTF-8, or a number of zero
+ * bytes.
  *
- * Its descriptor is the only entry of the set, to be sent along, taken, or closed with it.
+ * Returns a set with its descriptor as the only entry: send it, take it, or close the set.
  *
  * # Errors
- * TypeError, RangeError; EMFILE, ENFILE, ENOMEM.
+ * TypeError, RangeError, ERR_FDWIRE_ILL_FORMED_TEXT; EMFILE, ENFILE, ENOMEM.
  */
 export function createMemfd(
   content: string | ArrayBufferView | number,
@@ -38,48 +39,53 @@ export function createMemfd(
 }
 
 /**
- * Seals a file in memory: neither its size nor its contents change any more, for anybody.
+ * Seals a file in memory: no process can change its size or contents any more.
  *
  * # Errors
- * ERR_FDWIRE_FD_KIND for what is no file in memory; EPERM for one that can't be sealed, EBUSY while
- * somebody has it mapped for writing.
+ * ERR_FDWIRE_FD_KIND for a descriptor of another kind; EPERM for a file that cannot be sealed, EBUSY
+ * while a process has it mapped for writing.
  */
 export function sealMemfd(fd: FdSource): void {
-  const number = numberOf(fd, 'fd')
+  const number = fdOfSource(fd, 'fd')
   try {
     environment.sealMemfd(number)
   } catch (error) {
-    throw explain(error)
+    throw memfdError(error)
   }
 }
 
 /**
- * What is in a file in memory, from its beginning, wherever its offset is.
+ * Returns the contents of a file in memory, from its beginning, whatever its offset is.
  *
- * Of a sealed one the Buffer is the file itself, so that nothing is copied; what you write to it
- * stays in this process. One that can still be changed is copied: nobody shall change bytes that
- * JavaScript has looked at. So is one of less than 64 KiB, and every one where 4,096 Buffers of this
- * thread are files. The descriptor stays yours, and may be closed.
+ * The Buffer of a sealed file is the file itself, without a copy; what you write to it stays in this
+ * process. The contents are copied where the file can still be changed (they must not change after
+ * JavaScript has read them), where it has less than 64 KiB, and where 4,096 Buffers of this thread
+ * are files already. The descriptor stays yours and may be closed.
  *
  * # Errors
- * ERR_FDWIRE_FD_KIND for what is no file in memory, RangeError for one that no Buffer can hold;
- * EBADF, EACCES, ENOMEM, and EIO for one that became shorter while it was copied.
+ * ERR_FDWIRE_FD_KIND for a descriptor of another kind, RangeError for a file larger than a Buffer can
+ * be; EBADF, EACCES, ENOMEM, and EIO for a file that shrank while it was copied.
  */
 export function mapMemfd(fd: FdSource): Buffer {
-  const number = numberOf(fd, 'fd')
+  const number = fdOfSource(fd, 'fd')
   try {
     return environment.mapMemfd(number, constants.MAX_LENGTH)
   } catch (error) {
-    throw explain(error)
+    throw memfdError(error)
   }
 }
 
 function checkName(name: unknown): string {
   if (name === undefined) return 'fdwire'
-  if (typeof name !== 'string')
+  if (typeof name !== 'string') {
     throw new TypeError(`name must be a string, not ${describeValue(name)}`)
-  if (Buffer.byteLength(name) <= MAX_NAME && !name.includes('\0')) return name
-  throw new RangeError(`name must have at most ${MAX_NAME} bytes, and no zero byte`)
+  }
+  const bytes = Buffer.byteLength(name)
+  if (bytes > MAX_NAME) {
+    throw new RangeError(`name has ${bytes} bytes: the name of a memfd has at most ${MAX_NAME}`)
+  }
+  if (name.includes('\0')) throw new RangeError('name must not contain a zero byte')
+  return name
 }
 
 function checkContent(content: unknown): Uint8Array | number {
@@ -88,7 +94,7 @@ function checkContent(content: unknown): Uint8Array | number {
   }
   if (typeof content === 'string') {
     if (content.isWellFormed()) return Buffer.from(content)
-    throw new FdwireError('ERR_FDWIRE_ILL_FORMED_TEXT', 'The text has a lone surrogate')
+    throw new FdwireError('ERR_FDWIRE_ILL_FORMED_TEXT', 'The text contains a lone surrogate')
   }
   if (ArrayBuffer.isView(content)) return asBytes(content)
   throw new TypeError(
@@ -96,13 +102,15 @@ function checkContent(content: unknown): Uint8Array | number {
   )
 }
 
-/** Returns the error for a descriptor that is not one of a memfd, or of one that is too large. */
-function explain(error: unknown): unknown {
+/** Returns the error to throw for one of the kernel. It reports EINVAL for a file without seals. */
+function memfdError(error: unknown): unknown {
   switch (errorCode(error)) {
     case 'EINVAL':
-      return new FdwireError('ERR_FDWIRE_FD_KIND', 'The descriptor is not one of a memfd')
+      return new FdwireError('ERR_FDWIRE_FD_KIND', 'The descriptor is not a file in memory (memfd)')
     case 'EFBIG':
-      return new RangeError('The memfd has more bytes than a Buffer can have')
+      return new RangeError(
+        `The file is larger than a Buffer can be (${constants.MAX_LENGTH} bytes)`,
+      )
     default:
       return error
   }

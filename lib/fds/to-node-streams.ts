@@ -1,60 +1,45 @@
+/** Gives descriptors to Node as streams. */
+
 import { closeSync, createReadStream, createWriteStream } from 'node:fs'
 import { addAbortSignal, type Readable, type Writable } from 'node:stream'
 import tty from 'node:tty'
-import { native } from '../native/environment.js'
+import { environment } from '../native/environment.js'
 import { checkCallOptions } from '../options/calls.js'
+import { checkActiveSignal } from '../options/wait.js'
 import type { Kind } from '../util/descriptor.js'
 import { FdwireError } from '../util/errors.js'
-import { checkSignal, type Offer, openSocket, wrongKind } from './to-node.js'
+import { kindError, type OwnedFd, openSocket } from './to-node.js'
 
-/** What the streams of both directions take; an option that the kind doesn't have is refused. */
+/** Options of streams of both directions. One that the kind of descriptor does not have is a TypeError. */
 interface StreamOptions {
-  /** Bytes that are buffered before it holds back (Node's default); a terminal has none. */
+  /** Buffered bytes at which the stream applies back-pressure (Node's default); not for a terminal. */
   highWaterMark?: number | undefined
-  /** Where in a file or memfd it starts, in bytes (0). */
+  /** The offset in a file or memfd at which the stream starts (bytes, 0). */
   start?: number | undefined
   /** Destroys the stream when it is aborted. */
   signal?: AbortSignal | undefined
   /**
-   * Also takes what may block a thread of libuv's pool for ever (false): a file on FUSE or a
-   * network file system, a device, an eventfd and the like.
+   * Whether to accept a descriptor whose reads can block a thread of libuv's pool indefinitely
+   * (false): a file on FUSE or a network file system, a device, an eventfd and others.
    */
   trust?: boolean | undefined
 }
 
 /** Options of {@link FdSet.toReadStream}. */
 export interface ReadStreamOptions extends StreamOptions {
-  /** The last byte of a file or memfd that is read, counted from 0 (all there is). */
+  /** The offset of the last byte of a file or memfd to read (the end of the file). */
   end?: number | undefined
-  /** Delivers strings of this encoding instead of Buffers. */
+  /** The encoding of the strings that the stream delivers instead of Buffers. */
   encoding?: BufferEncoding | undefined
 }
 
 /** Options of {@link FdSet.toWriteStream}. */
 export interface WriteStreamOptions extends StreamOptions {}
 
-export function toReadStream(offer: Offer, options: ReadStreamOptions = {}): Readable {
-  const way = wayOf(offer, 'toReadStream', options, READ_OPTIONS)
-  const { signal, encoding, ...rest } = options
-  if (encoding !== undefined && !Buffer.isEncoding(encoding)) {
-    throw new TypeError(`Node knows no encoding '${encoding}'`)
-  }
-  const stream = openToRead(offer, way, rest)
-  if (encoding !== undefined) stream.setEncoding(encoding)
-  return signal === undefined ? stream : addAbortSignal(signal, stream)
-}
+/** The part of Node that opens a descriptor; `fs` reads and writes on libuv's thread pool. */
+type Backend = 'socket' | 'tty' | 'fs'
 
-export function toWriteStream(offer: Offer, options: WriteStreamOptions = {}): Writable {
-  const way = wayOf(offer, 'toWriteStream', options, WRITE_OPTIONS)
-  const { signal, ...rest } = options
-  const stream = openToWrite(offer, way, rest)
-  return signal === undefined ? stream : addAbortSignal(signal, stream)
-}
-
-/** Through which part of Node a descriptor goes; `fs` reads and writes on libuv's thread pool. */
-type Way = 'socket' | 'tty' | 'fs'
-
-const WRITE_OPTIONS: Readonly<Record<Way, readonly string[]>> = {
+const WRITE_OPTIONS: Readonly<Record<Backend, readonly string[]>> = {
   socket: ['highWaterMark', 'signal', 'trust'],
   tty: ['signal', 'trust'],
   fs: ['highWaterMark', 'start', 'signal', 'trust'],
@@ -65,71 +50,94 @@ const READ_OPTIONS: typeof WRITE_OPTIONS = {
   fs: [...WRITE_OPTIONS.fs, 'encoding', 'end'],
 }
 
-function wayOf(
-  offer: Offer,
-  call: string,
-  options: StreamOptions,
-  known: typeof READ_OPTIONS,
-): Way {
-  const { kind } = offer
-  const way = kind === 'tty' ? 'tty' : SOCKETS.has(kind) ? 'socket' : 'fs'
-  checkCallOptions(`${call} of a ${kind}`, options, known[way])
-  checkSignal(options.signal)
-  if (way === 'fs' && options.trust !== true) {
-    if (kind !== 'file' && kind !== 'memfd') {
-      const wanted = 'a pipe, stream socket, terminal, file or memfd (others with `trust: true`)'
-      throw wrongKind(offer, call, wanted)
-    }
-    if (kind === 'file' && native.isRemoteFile(offer.fd)) {
-      throw new FdwireError(
-        'ERR_FDWIRE_REMOTE_FILE',
-        `Descriptor ${offer.index} is a file on FUSE or a network file system, where four blocked ` +
-          'calls stop all of fs and dns: `trust: true` takes it all the same',
-        { index: offer.index },
-      )
-    }
-  }
-  return way
-}
-
 const SOCKETS: ReadonlySet<Kind> = new Set(['pipe', 'tcp-socket', 'unix-stream'])
-/** What has an offset; the others take no position. */
+/** The kinds that have an offset. */
 const SEEKABLE: ReadonlySet<Kind> = new Set(['file', 'memfd', 'blockdev'])
 
-function openToRead(offer: Offer, way: Way, options: ReadStreamOptions): Readable {
-  if (way === 'socket') return openSocket(offer, { ...inSocket(options), writable: false })
-  if (way === 'tty') return claimTty(offer, new tty.ReadStream(offer.fd))
+export function toReadStream(owned: OwnedFd, options: ReadStreamOptions = {}): Readable {
+  const backend = checkStream(owned, 'toReadStream', options, READ_OPTIONS)
+  const { signal, encoding, ...rest } = options
+  if (encoding !== undefined && !Buffer.isEncoding(encoding)) {
+    throw new TypeError(`encoding must be one that Node supports, not '${encoding}'`)
+  }
+  const stream = openReadable(owned, backend, rest)
+  if (encoding !== undefined) stream.setEncoding(encoding)
+  return signal === undefined ? stream : addAbortSignal(signal, stream)
+}
+
+export function toWriteStream(owned: OwnedFd, options: WriteStreamOptions = {}): Writable {
+  const backend = checkStream(owned, 'toWriteStream', options, WRITE_OPTIONS)
+  const { signal, ...rest } = options
+  const stream = openWritable(owned, backend, rest)
+  return signal === undefined ? stream : addAbortSignal(signal, stream)
+}
+
+/** Checks the options and the kind of the descriptor; returns the part of Node that opens it. */
+function checkStream(
+  owned: OwnedFd,
+  call: string,
+  options: StreamOptions,
+  names: typeof READ_OPTIONS,
+): Backend {
+  const { kind } = owned
+  const backend = kind === 'tty' ? 'tty' : SOCKETS.has(kind) ? 'socket' : 'fs'
+  checkCallOptions(`${call} of a ${kind}`, options, names[backend])
+  checkActiveSignal(options.signal)
+  if (backend === 'fs' && options.trust !== true) checkCannotBlock(owned, call)
+  return backend
+}
+
+/** Refuses a descriptor whose reads and writes can block a thread of libuv's pool indefinitely. */
+function checkCannotBlock(owned: OwnedFd, call: string): void {
+  const { kind, index } = owned
+  if (kind !== 'file' && kind !== 'memfd') {
+    const needed = 'a pipe, stream socket, terminal, file or memfd (others with `trust: true`)'
+    throw kindError(owned, call, needed)
+  }
+  if (kind === 'file' && environment.isRemoteFile(owned.fd)) {
+    throw new FdwireError(
+      'ERR_FDWIRE_REMOTE_FILE',
+      `Descriptor ${index} is a file on FUSE or a network file system, where four blocked calls ` +
+        'stop all of fs and dns: pass `trust: true` to accept that',
+      { index },
+    )
+  }
+}
+
+function openReadable(owned: OwnedFd, backend: Backend, options: ReadStreamOptions): Readable {
+  if (backend === 'socket') return openSocket(owned, { ...bufferSize(options), writable: false })
+  if (backend === 'tty') return releaseTty(owned, new tty.ReadStream(owned.fd))
   const { end } = options
   const stream = createReadStream('', {
-    ...inFile(offer, options),
+    ...fileOptions(owned, options),
     ...(end !== undefined && { end }),
   })
-  offer.claim()
+  owned.release()
   return stream
 }
 
-function openToWrite(offer: Offer, way: Way, options: WriteStreamOptions): Writable {
-  if (way === 'socket') return openSocket(offer, { ...inSocket(options), readable: false })
-  if (way === 'tty') return claimTty(offer, new tty.WriteStream(offer.fd))
-  const stream = createWriteStream('', inFile(offer, options))
-  offer.claim()
+function openWritable(owned: OwnedFd, backend: Backend, options: WriteStreamOptions): Writable {
+  if (backend === 'socket') return openSocket(owned, { ...bufferSize(options), readable: false })
+  if (backend === 'tty') return releaseTty(owned, new tty.WriteStream(owned.fd))
+  const stream = createWriteStream('', fileOptions(owned, options))
+  owned.release()
   return stream
 }
 
-function inSocket({ highWaterMark }: StreamOptions): { highWaterMark?: number } {
+function bufferSize({ highWaterMark }: StreamOptions): { highWaterMark?: number } {
   return highWaterMark === undefined ? {} : { highWaterMark }
 }
 
-/** With a `start` Node reads and writes by position, and leaves the shared offset where it is. */
-function inFile({ fd, kind }: Offer, options: StreamOptions) {
+/** With a `start` Node reads and writes by position and leaves the shared offset alone. */
+function fileOptions({ fd, kind }: OwnedFd, options: StreamOptions) {
   const start = options.start ?? (SEEKABLE.has(kind) ? 0 : undefined)
-  return { fd, autoClose: true, ...inSocket(options), ...(start !== undefined && { start }) }
+  return { fd, autoClose: true, ...bufferSize(options), ...(start !== undefined && { start }) }
 }
 
-/** libuv opens a terminal anew and closes only that one: the descriptor it came by is left over. */
-function claimTty<T extends tty.ReadStream | tty.WriteStream>(offer: Offer, stream: T): T {
-  offer.claim()
+/** libuv opens a terminal again and closes only its own descriptor. So this closes the received one. */
+function releaseTty<T extends tty.ReadStream | tty.WriteStream>(owned: OwnedFd, stream: T): T {
+  owned.release()
   const handle = (stream as unknown as { _handle: { fd: number } })._handle
-  if (handle.fd !== offer.fd) closeSync(offer.fd)
+  if (handle.fd !== owned.fd) closeSync(owned.fd)
   return stream
 }

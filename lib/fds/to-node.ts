@@ -1,3 +1,5 @@
+/** Gives descriptors to Node as sockets and servers. */
+
 import dgram, {
   type Socket as DgramSocket,
   type SocketOptions as NodeDgramOptions,
@@ -5,31 +7,36 @@ import dgram, {
 import net, { type Server, type ServerOpts, type Socket } from 'node:net'
 import { addAbortSignal } from 'node:stream'
 import { checkCallOptions } from '../options/calls.js'
+import { checkActiveSignal } from '../options/wait.js'
+import { checkInteger, describeValue } from '../util/checks.js'
 import type { Kind } from '../util/descriptor.js'
-import { abortError, FdwireError, systemError } from '../util/errors.js'
+import { FdwireError, systemError } from '../util/errors.js'
 import { type DgramHandle, dgramState } from './dgram-state.js'
 
 /**
- * A descriptor that a set offers to Node. What takes it says `claim()` the moment Node owns it,
- * once, and sees to its closing from there on; until then whatever throws leaves it to the set.
+ * A descriptor that a set owns and gives to Node.
+ *
+ * The function that gets it calls `release` once, as soon as Node owns the descriptor and will close
+ * it. Until then every error leaves the descriptor with the set.
  */
-export interface Offer {
+export interface OwnedFd {
   fd: number
   kind: Kind
-  /** The index that the user named it by, for errors. */
+  /** The index that the program passed, for error messages. */
   index: number
-  claim(): void
+  /** Removes the descriptor from the set. */
+  release(): void
 }
 
-/** Options of {@link FdSet.toSocket}; an unknown one is a TypeError. */
+/** Options of {@link FdSet.toSocket}. An unknown option is a TypeError. */
 export interface SocketOptions {
-  /** Keeps our side open when the peer ends its own (false). */
+  /** Whether our side stays open when the peer ends its side (false). */
   allowHalfOpen?: boolean | undefined
-  /** Whether it can be read (true). */
+  /** Whether the socket can be read (true). */
   readable?: boolean | undefined
-  /** Whether it can be written to (true). */
+  /** Whether the socket can be written (true). */
   writable?: boolean | undefined
-  /** Bytes that are buffered before it holds back (64 KiB, on Node 20 16 KiB). */
+  /** Buffered bytes at which `write` returns false and reading stops (64 KiB, on Node 20 16 KiB). */
   highWaterMark?: number | undefined
   /** Destroys the socket when it is aborted. */
   signal?: AbortSignal | undefined
@@ -37,79 +44,75 @@ export interface SocketOptions {
 
 /** Options of {@link FdSet.toServer}: those of Node's `net.createServer`, and two of our own. */
 export interface ServerOptions<S extends Server = Server> extends ServerOpts {
-  /** Connections that may wait to be accepted (511). */
+  /** Connections that the kernel keeps until they are accepted (511). */
   backlog?: number | undefined
-  /** A server to give the listening socket to, instead of a new `net.Server`. */
+  /** A server that gets the listening socket, instead of a new `net.Server`. */
   server?: S | undefined
 }
 
-/** Options of {@link FdSet.toDatagram}, as Node's `dgram.createSocket`; unknown ones are refused. */
+/** Options of {@link FdSet.toDatagram}: some of Node's `dgram.createSocket`. Others are a TypeError. */
 export interface DatagramOptions {
   /** Resolves host names (`dns.lookup`). */
   lookup?: NodeDgramOptions['lookup'] | undefined
-  /** SO_RCVBUF in bytes (left as it is), shared by all holders. */
+  /** SO_RCVBUF (bytes, unchanged). It applies to every process that has the socket. */
   recvBufferSize?: number | undefined
-  /** SO_SNDBUF in bytes (left as it is), shared by all holders. */
+  /** SO_SNDBUF (bytes, unchanged). It applies to every process that has the socket. */
   sendBufferSize?: number | undefined
   /** Closes the socket when it is aborted. */
   signal?: AbortSignal | undefined
 }
 
-export function toSocket(offer: Offer, options: SocketOptions = {}): Socket {
-  checkCallOptions('toSocket', options, [
-    'allowHalfOpen',
-    'readable',
-    'writable',
-    'highWaterMark',
-    'signal',
-  ])
-  if (offer.kind !== 'tcp-socket' && offer.kind !== 'unix-stream') {
-    throw wrongKind(offer, 'toSocket', 'a connected TCP or Unix stream socket')
+const SOCKET_OPTIONS = ['allowHalfOpen', 'readable', 'writable', 'highWaterMark', 'signal']
+const DATAGRAM_OPTIONS = ['lookup', 'recvBufferSize', 'sendBufferSize', 'signal']
+const DEFAULT_BACKLOG = 511
+
+export function toSocket(owned: OwnedFd, options: SocketOptions = {}): Socket {
+  checkCallOptions('toSocket', options, SOCKET_OPTIONS)
+  if (owned.kind !== 'tcp-socket' && owned.kind !== 'unix-stream') {
+    throw kindError(owned, 'toSocket', 'a connected TCP or Unix stream socket')
   }
-  return openSocket(offer, options)
+  return openSocket(owned, options)
 }
 
-/** Node checks the options and opens the descriptor before its constructor can no longer throw. */
-export function openSocket(offer: Offer, { signal, ...options }: SocketOptions): Socket {
-  checkSignal(signal)
-  const socket = new net.Socket({ ...(options as net.SocketConstructorOpts), fd: offer.fd })
-  offer.claim()
+/** Opens a descriptor as a net.Socket. The constructor throws only before it opens the descriptor. */
+export function openSocket(owned: OwnedFd, { signal, ...options }: SocketOptions): Socket {
+  checkActiveSignal(signal)
+  const socket = new net.Socket({ ...(options as net.SocketConstructorOpts), fd: owned.fd })
+  owned.release()
   return signal === undefined ? socket : addAbortSignal(signal, socket)
 }
 
 export function toServer<S extends Server>(
-  offer: Offer,
+  owned: OwnedFd,
   options: ServerOptions<S> = {},
   onConnection?: (socket: Socket) => void,
 ): S {
-  if (offer.kind !== 'tcp-listener' && offer.kind !== 'unix-listener') {
-    throw wrongKind(offer, 'toServer', 'a listening TCP or Unix socket')
+  if (owned.kind !== 'tcp-listener' && owned.kind !== 'unix-listener') {
+    throw kindError(owned, 'toServer', 'a listening TCP or Unix socket')
   }
-  const { backlog = DEFAULT_BACKLOG, server: given, ...rest } = options
-  if (!Number.isInteger(backlog) || backlog < 1) {
-    throw new RangeError(`backlog is a positive integer, not ${backlog}`)
+  const { backlog: givenBacklog, server: givenServer, ...rest } = options
+  const backlog = checkInteger('backlog', givenBacklog, DEFAULT_BACKLOG, 1)
+  const server = givenServer ?? (net.createServer(rest) as S)
+  if (!(server instanceof net.Server)) {
+    throw new TypeError(`server must be a net.Server, not ${describeValue(server)}`)
   }
-  const server = given ?? (net.createServer(rest) as S)
-  if (!(server instanceof net.Server)) throw new TypeError('server must be a net.Server')
-  const inner = server as unknown as ServerInternals
-  if (inner._handle) throw new TypeError('server is listening already')
+  const internals = server as unknown as ServerInternals
+  if (internals._handle) throw new TypeError('server is listening already: pass one that is not')
   if (onConnection !== undefined) server.on('connection', onConnection)
-  const handle = createServerHandle(undefined, undefined, undefined, offer.fd)
+  const handle = createServerHandle(undefined, undefined, undefined, owned.fd)
   if (typeof handle === 'number') throw systemError(handle, 'open')
-  offer.claim()
-  inner._handle = handle
-  inner._listen2(null, -1, -1, backlog)
+  owned.release()
+  internals._handle = handle
+  internals._listen2(null, -1, -1, backlog)
   return server
 }
 
-const DEFAULT_BACKLOG = 511
-
 /**
- * The steps that `server.listen({ fd })` takes, one by one.
+ * The steps of `server.listen({ fd })`, which toServer performs itself for two reasons: in a worker of
+ * node:cluster `listen` would open *the primary's* descriptor of this number, and when it fails it
+ * does not tell whether it has closed the descriptor.
  *
- * In a worker of node:cluster that call would ask the primary process for *its* descriptor of this
- * number; and where it fails it doesn't tell whether the descriptor was closed. Node keeps these
- * for cluster and for wrappers, under these names from 20 to 26 at least.
+ * Node 20 to 26 have these functions, under these names, for cluster.
  */
 interface ServerInternals {
   _handle: object | null
@@ -122,33 +125,37 @@ const createServerHandle = (
 )._createServerHandle
 
 /**
- * A dgram.Socket is made for one family, which only the open socket tells. So a first one opens
- * the descriptor, and the one that fits is bound to its handle, as dgram does for cluster.
+ * Gives a UDP socket to Node.
+ *
+ * A dgram.Socket is created for one address family, and only the open socket reports its own. So one
+ * dgram.Socket opens the descriptor, and the one of the right family is bound to the first one's
+ * handle, as node:dgram does in cluster workers.
  */
-export function toDatagram(offer: Offer, options: DatagramOptions = {}): DgramSocket {
-  checkCallOptions('toDatagram', options, ['lookup', 'recvBufferSize', 'sendBufferSize', 'signal'])
-  if (offer.kind !== 'udp-socket') throw wrongKind(offer, 'toDatagram', 'a UDP socket')
-  checkSignal(options.signal)
-  // Made before the descriptor is opened: here Node refuses what it doesn't like of the options.
+export function toDatagram(owned: OwnedFd, options: DatagramOptions = {}): DgramSocket {
+  checkCallOptions('toDatagram', options, DATAGRAM_OPTIONS)
+  if (owned.kind !== 'udp-socket') throw kindError(owned, 'toDatagram', 'a UDP socket')
+  checkActiveSignal(options.signal)
+  // Node checks the options here, before the descriptor is opened.
   const sockets = {
     IPv4: dgram.createSocket({ ...(options as NodeDgramOptions), type: 'udp4' }),
     IPv6: dgram.createSocket({ ...(options as NodeDgramOptions), type: 'udp6' }),
   }
-  const carrier = dgram.createSocket('udp4')
-  const handle = dgramState(carrier).handle as DgramHandle
-  const error = handle.open(offer.fd)
-  if (error !== 0) {
-    for (const unused of [carrier, sockets.IPv4, sockets.IPv6]) unused.close()
-    throw systemError(error, 'open')
+  const opener = dgram.createSocket('udp4')
+  const handle = dgramState(opener).handle as DgramHandle
+  const errno = handle.open(owned.fd)
+  if (errno !== 0) {
+    for (const unused of [opener, sockets.IPv4, sockets.IPv6]) unused.close()
+    throw systemError(errno, 'open')
   }
-  offer.claim()
-  dgramState(carrier).handle = null
+  owned.release()
+  dgramState(opener).handle = null
   const name: { family?: string } = {}
   handle.getsockname(name)
   const [socket, unused] =
     name.family === 'IPv6' ? [sockets.IPv6, sockets.IPv4] : [sockets.IPv4, sockets.IPv6]
   unused.close()
-  if (socket === sockets.IPv6) handle.connect = handle.connect6 // dgram forgets this one
+  // node:dgram sets this for a udp6 socket that it creates itself, not for a handle that it is given.
+  if (socket === sockets.IPv6) handle.connect = handle.connect6
   try {
     return socket.bind(handle as object)
   } catch (error) {
@@ -157,18 +164,18 @@ export function toDatagram(offer: Offer, options: DatagramOptions = {}): DgramSo
   }
 }
 
-/** The error for a descriptor that a call can't use, and where it would be welcome. */
-export function wrongKind({ kind, index }: Offer, call: string, wanted: string): FdwireError {
-  const elsewhere = ELSEWHERE[kind]
-  const hint = elsewhere === undefined || elsewhere.startsWith(call) ? '' : `; ${elsewhere}`
+/** Returns the error of a call that cannot use a descriptor. It names the method that can. */
+export function kindError({ kind, index }: OwnedFd, call: string, needed: string): FdwireError {
+  const alternative = ALTERNATIVES[kind]
+  const hint = alternative === undefined || alternative.startsWith(call) ? '' : `; ${alternative}`
   return new FdwireError(
     'ERR_FDWIRE_FD_KIND',
-    `${call} needs ${wanted}, descriptor ${index} is of kind '${kind}'${hint}`,
+    `${call} needs ${needed}, descriptor ${index} is of kind '${kind}'${hint}`,
     { index },
   )
 }
 
-const ELSEWHERE: Readonly<Partial<Record<Kind, string>>> = {
+const ALTERNATIVES: Readonly<Partial<Record<Kind, string>>> = {
   file: 'toReadStream and toWriteStream take files',
   memfd: 'toReadStream and toWriteStream take memfds',
   pipe: 'toReadStream and toWriteStream take pipes',
@@ -180,11 +187,4 @@ const ELSEWHERE: Readonly<Partial<Record<Kind, string>>> = {
   'udp-socket': 'toDatagram takes it',
   'unix-dgram': 'take() it and adopt() it: Node has no Unix datagram sockets',
   'unix-seqpacket': 'take() it and adopt() it: Node has no seqpacket sockets',
-}
-
-/** While the set still owns the descriptor: later it could only be closed. */
-export function checkSignal(signal: unknown): void {
-  if (signal === undefined) return
-  if (!(signal instanceof AbortSignal)) throw new TypeError('signal must be an AbortSignal')
-  if (signal.aborted) throw abortError(signal)
 }

@@ -1,6 +1,5 @@
 import { markAsUntransferable } from 'node:worker_threads'
 import * as addon from '#native'
-import type { Kind } from '../util/descriptor.js'
 import { FdwireError, systemError } from '../util/errors.js'
 
 // Bun ends the whole process when an addon asks libuv for anything.
@@ -111,14 +110,3 @@ process.on('exit', () => {
   // process.exit ends the main thread without the environment's own end.
   environment.unlinkAll()
 })
-
-/** What an FdSet needs of native code. */
-export const native = {
-  ownFd(fd: number): void {
-    environment.ownFd(fd)
-  },
-  kindOf(fd: number): Kind {
-    return environment.kindOf(fd) as Kind
-  },
-  isRemoteFile: (fd: number): boolean => environment.isRemoteFile(fd),
-}

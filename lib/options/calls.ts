@@ -1,9 +1,8 @@
 /** Checks of the options of calls: those of a channel and those of the compatibility modules. */
 
 import { checkIsObject, checkNames, describeValue, only } from '../util/checks.js'
-import { abortError } from '../util/errors.js'
 import type { Protocol } from './protocols.js'
-import { checkSignal, checkTimeout, type WaitOptions } from './wait.js'
+import { checkActiveSignal, checkTimeout, type WaitOptions } from './wait.js'
 
 /**
  * Checks that the options of a call are an object with no other options than `names`.
@@ -30,8 +29,7 @@ export function checkWait(
   more: readonly string[] = [],
 ): { timeout: number; signal: AbortSignal | undefined } {
   checkCallOptions(call, options, ['timeout', 'signal', ...more])
-  const signal = checkSignal(options.signal)
-  if (signal?.aborted) throw abortError(signal)
+  const signal = checkActiveSignal(options.signal)
   return { timeout: checkTimeout(options.timeout, fallback), signal }
 }
 

@@ -1,6 +1,7 @@
 /** Options of descriptors beside the messages, and of messages in files in memory. */
 
 import { checkInteger } from '../util/checks.js'
+import { MAX_MESSAGE_FDS } from '../util/descriptor.js'
 import {
   ALL,
   boolean,
@@ -24,8 +25,6 @@ export interface DescriptorOptions<P extends Protocol> {
   maxQueuedFds?: number | undefined
 }
 
-/** The most descriptors that Linux passes with one message (SCM_MAX_FD). */
-const MAX_FDS = 253
 /** A socket that is passed in may turn out to be a Unix socket. */
 const WITH_FDS = ['unix', 'fd'] as const
 
@@ -49,7 +48,7 @@ export const DESCRIPTORS = {
 } as const satisfies OptionTable<DescriptorOptions<Protocol>>
 
 function checkMaxFds(name: string, value: unknown, context: OptionContext): number {
-  const maxFds = checkInteger(name, value, 0, 0, MAX_FDS)
+  const maxFds = checkInteger(name, value, 0, 0, MAX_MESSAGE_FDS)
   const reason = whyNoFds(context)
   if (reason === undefined || maxFds === 0) return maxFds
   throw new TypeError(`${name} must be 0 here, not ${maxFds}: ${reason}`)

@@ -1,6 +1,7 @@
 /** Options of everything that waits: the functions that open a channel, and calls on a channel. */
 
 import { checkInteger, describeValue } from '../util/checks.js'
+import { abortError } from '../util/errors.js'
 import { integer, NAMED, type OptionTable } from './option.js'
 
 /** Limits of an operation that takes time. */
@@ -25,4 +26,16 @@ export function checkTimeout(timeout: unknown, fallback: number): number {
 export function checkSignal(signal: unknown): AbortSignal | undefined {
   if (signal === undefined || signal instanceof AbortSignal) return signal
   throw new TypeError(`signal must be an AbortSignal, not ${describeValue(signal)}`)
+}
+
+/**
+ * Checks a `signal` option of an operation that begins now.
+ *
+ * # Errors
+ * TypeError; AbortError if the signal is already aborted.
+ */
+export function checkActiveSignal(signal: unknown): AbortSignal | undefined {
+  const checked = checkSignal(signal)
+  if (checked?.aborted) throw abortError(checked)
+  return checked
 }

@@ -27,6 +27,9 @@ export type Kind =
 /** The largest number that a descriptor can have. */
 export const MAX_FD = 0x7fff_ffff
 
+/** The most descriptors that Linux passes with one message (SCM_MAX_FD). */
+export const MAX_MESSAGE_FDS = 253
+
 /** Whether a value is a possible descriptor number. The kernel decides whether it is an open one. */
 export function isDescriptor(fd: unknown): fd is number {
   return typeof fd === 'number' && fd >>> 0 === fd && fd <= MAX_FD
