@@ -1,4 +1,4 @@
-//! Build script of the addon (`crates/node`): the linker settings of a Node native module.
+//! The build script of the addon (`crates/node`). It sets the linker options of a Node-API module.
 
 fn main() {
     napi_build::setup();

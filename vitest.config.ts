@@ -3,13 +3,13 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     include: ['__test__/**/*.test.ts'],
-    // Descriptors are counted, in a process of its own for each file.
+    // Each file runs in a process of its own, in which its open descriptors can be counted.
     setupFiles: ['__test__/support/descriptors.ts'],
     pool: 'forks',
     execArgv: ['--expose-gc'],
     testTimeout: 30_000,
     hookTimeout: 30_000,
-    // What is tested is what is published: `fdwire` is this package, built.
+    // `fdwire` is this package as it is published: the built files are imported unchanged.
     server: { deps: { external: [/\/dist\//] } },
   },
 })

@@ -1,8 +1,8 @@
-// Are the documents true? Runs the programs in them, and looks up what they point to.
+// Checks the documents: runs their programs, and looks up their links and the files that they name.
 //
-// A fence marked `js` is a whole program. On a page with a fence `js setup`, those marked `js part`
-// are parts of one: each is run behind the setup. What a program prints is held against its
-// comments `// → …`, in order; it must end by itself, with exit 0, and say nothing else.
+// A code block marked `js` is a whole program. On a page with a block `js setup`, each block `js part`
+// runs after the code of that block. The output of a program must be the texts of its comments
+// `// → …`, in order, if it has any. It must exit with 0 and write nothing to stderr.
 import { execFile } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
@@ -18,11 +18,13 @@ const PAGES = [
   'SECURITY.md',
   'CHANGELOG.md',
   'bench/README.md',
-  ...globSync(['docs/']).map(normalize).filter(file => file.endsWith('.md')),
+  ...globSync(['docs/'])
+    .map(normalize)
+    .filter(file => file.endsWith('.md')),
 ]
-/** Folders whose files a document names in backticks. */
+/** Matches the files that a document names in backticks. */
 const NAMED = /`((?:lib|crates|scripts|docs|bench|examples|vectors|__test__)\/[\w./-]+)`/g
-/** How long a program may take (ms). */
+/** Time limit for a program (ms). */
 const TIMEOUT = 30_000
 
 const pages = new Map(PAGES.map(page => [page, readPage(page)]))
@@ -33,7 +35,7 @@ for (const [page, { prose }] of pages) {
   checkLinks(page, prose)
   checkNames(page, prose)
 }
-// Inside the repository, so that `fdwire` is this package.
+// The programs run inside the repository, so that `fdwire` is this package.
 const folder = 'target/docs'
 mkdirSync(folder, { recursive: true })
 const waiting = [...programs]
@@ -41,12 +43,15 @@ await Promise.all(Array.from({ length: availableParallelism() }, runSome))
 rmSync(folder, { recursive: true })
 
 for (const problem of problems) console.error(problem)
-if (problems.length > 0) process.exit(1)
+if (problems.length > 0) {
+  console.error(`\nThe documents have ${problems.length} problems.`)
+  process.exit(1)
+}
 console.log(
-  `${pages.size} documents are true: ${programs.length} programs run, every link leads on`,
+  `Checked ${pages.size} documents: ${programs.length} programs run as documented, and no link is broken.`,
 )
 
-/** A page's code, its text without the code, and the anchors of its headings. */
+/** Returns the code blocks of a page, its text without them, and the anchors of its headings. */
 function readPage(page) {
   const fences = []
   const prose = []
@@ -68,7 +73,7 @@ function readPage(page) {
   return { fences, prose, anchors }
 }
 
-/** GitHub's anchor of a heading. */
+/** Returns the anchor that GitHub gives a heading. */
 function anchorOf(heading) {
   return heading
     .toLowerCase()
@@ -81,12 +86,14 @@ function programsOf(page, fences) {
   return fences.flatMap(({ info, line, code }) => {
     if (!info.startsWith('js') || info === 'json') return []
     if (!['js', 'js setup', 'js part'].includes(info) || (info === 'js part' && setup === '')) {
-      problems.push(`${page}:${line}: a fence '${info}' is nothing that can be run`)
+      problems.push(
+        `${page}:${line}: unknown code block '${info}': use js, js setup or, behind a js setup, js part`,
+      )
       return []
     }
     const own = code.join('\n')
     const source = info === 'js part' ? `${setup}\n{\n${own}\n}\n` : own
-    // Parts leave their channels open; the setup's `exit` belongs to the check.
+    // Parts may leave their channels open, so the check ends the process.
     const end = info === 'js' ? '' : '\nprocess.exit()\n'
     return [
       { place: `${page}:${line}`, source: hoistImports(source) + end, expected: printed(own) },
@@ -94,13 +101,14 @@ function programsOf(page, fences) {
   })
 }
 
-/** Imports may stand in a part, where the reader needs them; in a block they may not. */
+/** Moves imports to the top: a part runs in a block, where JavaScript does not allow them. */
 function hoistImports(source) {
   const isImport = line => line.startsWith('import ')
   const lines = source.split('\n')
   return [...new Set(lines.filter(isImport)), ...lines.filter(line => !isImport(line))].join('\n')
 }
 
+/** Returns the documented output. */
 function printed(code) {
   return [...code.matchAll(/\/\/ → (.*)$/gm)].map(([, text]) => text)
 }
@@ -121,12 +129,17 @@ async function run({ place, source, expected }) {
     )
   })
   rmSync(cwd, { recursive: true })
-  if (error) problems.push(`${place}: ${error.killed ? 'does not end' : 'fails'}\n${stderr}`)
-  else if (stderr !== '') problems.push(`${place}: says on stderr\n${stderr}`)
+  if (error) problems.push(`${place}: ${reasonOf(error)}\n${stderr}`)
+  else if (stderr !== '') problems.push(`${place}: the program writes to stderr:\n${stderr}`)
   const lines = stdout.split('\n').slice(0, -1)
   if (!error && expected.length > 0 && lines.join('\n') !== expected.join('\n')) {
-    problems.push(`${place}: should print\n${expected.join('\n')}\nand prints\n${stdout}`)
+    problems.push(`${place}: expected the output\n${expected.join('\n')}\nnot\n${stdout}`)
   }
+}
+
+function reasonOf({ killed, code }) {
+  if (killed) return `the program does not end within ${TIMEOUT} ms`
+  return `the program fails with exit code ${code}`
 }
 
 function checkLinks(page, prose) {
@@ -135,23 +148,24 @@ function checkLinks(page, prose) {
       if (/^[a-z]+:/.test(target)) continue
       const [path, anchor] = target.split('#')
       const file = path === '' ? page : normalize(join(dirname(page), path))
-      if (!existsSync(file)) problems.push(`${page}:${line}: ${target} leads nowhere`)
+      if (!existsSync(file)) problems.push(`${page}:${line}: broken link: there is no file ${file}`)
       else if (anchor && pages.has(file) && !pages.get(file).anchors.has(anchor)) {
-        problems.push(`${page}:${line}: ${file} has no heading #${anchor}`)
+        problems.push(`${page}:${line}: broken link: ${file} has no heading #${anchor}`)
       }
     }
   }
 }
 
-/** Files, npm scripts and the machine this was written on: named in running text. */
+/** Checks that the files and npm scripts that the text names exist. */
 function checkNames(page, prose) {
   const { scripts } = JSON.parse(readFileSync('package.json', 'utf8'))
   for (const { line, text } of prose) {
     for (const [, file] of text.matchAll(NAMED)) {
-      if (!existsSync(file)) problems.push(`${page}:${line}: there is no ${file}`)
+      if (!existsSync(file)) problems.push(`${page}:${line}: there is no file ${file}`)
     }
     for (const [, script] of text.matchAll(/npm run ([\w:-]+)/g)) {
-      if (!(script in scripts)) problems.push(`${page}:${line}: there is no npm run ${script}`)
+      if (!(script in scripts))
+        problems.push(`${page}:${line}: package.json has no script ${script}`)
     }
   }
 }

@@ -1,5 +1,4 @@
-// What CI runs: the tests, and that everything is formatted, clean, typed, fresh and true.
-// With --after-test the tests have been run already.
+// Runs all checks of CI. With --after-test it assumes that `npm test` has passed.
 import { runAll } from './run.mjs'
 
 const tested = process.argv.includes('--after-test')
@@ -12,7 +11,7 @@ runAll([
   ['biome', ['check', '--error-on-warnings']],
   ['tsc', ['--noEmit', '--project', 'tsconfig.json']],
   ['tsc', ['--noEmit', '--project', '__test__/tsconfig.json']],
-  // The generated types are committed: they must be what the addon of these sources has.
+  // The generated types and the lock files are committed: they must be up to date.
   [
     'git',
     ['diff', '--exit-code', '--stat', '--', 'native.d.ts', 'package-lock.json', 'Cargo.lock'],

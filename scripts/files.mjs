@@ -1,6 +1,7 @@
-// Lists files: a path that ends in a slash stands for all below it.
+// Lists files.
 import { readdirSync } from 'node:fs'
 
+/** Returns the paths; one that ends in a slash is replaced by all files below it. */
 export function globSync(paths) {
   return paths.flatMap(path => {
     if (!path.endsWith('/')) return [path]

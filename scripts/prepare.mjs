@@ -1,4 +1,5 @@
-// Installs and builds what is missing or stale, and does nothing twice. Needs no package itself.
+// Installs the packages and builds the addon and the JavaScript, as far as they are missing or stale.
+// It uses no npm package itself.
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -7,14 +8,14 @@ import { globSync } from './files.mjs'
 const root = new URL('..', import.meta.url)
 process.chdir(root.pathname)
 
-/** What each step is made of and makes; a step is stale when the hash of its inputs has changed. */
+/** The steps with their input and output files. A step is stale if the hash of its inputs has changed. */
 const STEPS = [
   {
     name: 'packages',
     inputs: ['package-lock.json'],
     outputs: ['node_modules/.package-lock.json'],
-    // Not `npm ci`: it refuses a lock file that lacks binaries for systems that fdwire is not for,
-    // and not every registry has those. The lock file decides all the same, and stays as it is.
+    // `npm ci` refuses a lock file without the packages of all operating systems, which some registries
+    // do not have. This command installs the versions of the lock file as well, and does not change it.
     run: () => command('npm', ['install', '--no-save', '--no-audit', '--no-fund']),
   },
   {
@@ -54,9 +55,9 @@ const stamps = existsSync(stampFile) ? JSON.parse(readFileSync(stampFile, 'utf8'
 for (const step of STEPS) {
   const stamp = hash(step.inputs)
   if (stamps[step.name] === stamp && step.outputs.every(file => existsSync(file))) continue
-  console.error(`prepare: ${step.name}`)
+  console.error(`prepare: ${step.name}: missing or stale, building`)
   step.run()
-  // A step may have written one of its own inputs.
+  // A step may have changed one of its own inputs.
   stamps[step.name] = hash(step.inputs)
   mkdirSync('target', { recursive: true })
   writeFileSync(stampFile, JSON.stringify(stamps))
@@ -76,7 +77,8 @@ function platform() {
 function command(name, args) {
   const { status, error } = spawnSync(name, args, { stdio: ['ignore', 2, 2] })
   if (error || status !== 0) {
-    console.error(`prepare: ${name} ${args.join(' ')} failed: ${error?.message ?? status}`)
+    const reason = error?.message ?? `exit code ${status}`
+    console.error(`prepare: failed in ${process.cwd()}: ${name} ${args.join(' ')} (${reason})`)
     process.exit(1)
   }
 }

@@ -1,15 +1,18 @@
-// Runs the steps of a list one after the other, with their own output; the first that fails ends it.
+// Runs commands of the repository.
 import { spawnSync } from 'node:child_process'
 
 process.chdir(new URL('..', import.meta.url).pathname)
 process.env.PATH = `${process.cwd()}/node_modules/.bin:${process.env.PATH}`
 
+/** Runs the steps `[command, arguments, spawnOptions?]` in order. Exits with 1 at the first failure. */
 export function runAll(steps) {
   for (const [name, args, options = {}] of steps) {
-    console.log(`\n==> ${[name, ...args].join(' ')}`)
+    const command = [name, ...args].join(' ')
+    console.log(`\n==> ${command}`)
     const { status, signal, error } = spawnSync(name, args, { stdio: 'inherit', ...options })
     if (status === 0) continue
-    console.error(`\n${name} ${args[0] ?? ''} failed: ${error?.message ?? signal ?? status}`)
+    const reason = error?.message ?? (signal ? `killed by ${signal}` : `exit code ${status}`)
+    console.error(`\nFailed in ${process.cwd()}: ${command} (${reason})`)
     process.exit(1)
   }
 }
