@@ -80,7 +80,9 @@ export function summarize({ title, work, ratios: targets }, records) {
       to ? main.of(result) / main.of(other) : result.peak,
     )
     const ratio = spread(each)
-    const cpu = to
+    // The CPU time of a memory measurement is that of the collections.
+    const comparesCpu = to !== undefined && work !== 'idle'
+    const cpu = comparesCpu
       ? spread(both.map(({ result, other }) => result.cpu / other.cpu)).median
       : Number.NaN
     const met = least ? ratio.median >= least : most ? ratio.median <= most : undefined
