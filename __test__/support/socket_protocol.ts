@@ -1,5 +1,5 @@
 /** An in-memory transport with the eight members of the original, and a peer without a protocol. */
-import type { Transport } from 'fdwire/socket_protocol'
+import { type ProtocolOptions, PureJsonProtocol, type Transport } from 'fdwire/socket_protocol'
 import type { Fields, Form } from '../../lib/options/socket_protocol.js'
 import { decodeBody, encodeBody } from '../../lib/wire/encodings/socket_protocol.js'
 
@@ -150,6 +150,27 @@ export class RawPeer {
     this.send(service_id, data_id, data)
     return this.receive()
   }
+}
+
+/** Returns a connected client and server; the options are the server's. */
+export function protocolPair(
+  options: ProtocolOptions = {},
+  Protocol: typeof PureJsonProtocol = PureJsonProtocol,
+) {
+  const link = new Link()
+  const client = new Protocol(link.client)
+  const server = new Protocol(link.server, options)
+  link.up()
+  return { link, client, server }
+}
+
+/** Returns a server and a raw peer that is connected to it as the client. */
+export function serverWithRawClient(options: ProtocolOptions = {}) {
+  const link = new Link()
+  const peer = new RawPeer(link.client)
+  const server = new PureJsonProtocol(link.server, options)
+  link.up()
+  return { link, peer, server }
 }
 
 /** Returns a logger that records its lines. */

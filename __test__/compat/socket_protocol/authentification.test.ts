@@ -1,4 +1,4 @@
-/** Authentication as a machine: messages in, messages out, and a state. No socket, no clock. */
+/** The state machine of the authentication: messages in, messages and state out, without IO or time. */
 import { createHmac } from 'node:crypto'
 import * as sp from 'fdwire/socket_protocol'
 import { describe, expect, it } from 'vitest'
@@ -28,34 +28,45 @@ const seedRequest = message(sp.SID_AUTH_REQUEST, sp.DID_AUTH_SEED, null)
 const keyRequest = (key: unknown) => message(sp.SID_AUTH_REQUEST, sp.DID_AUTH_KEY, key)
 const seedResponse = (seed: unknown, status = 0) =>
   message(sp.SID_AUTH_RESPONSE, sp.DID_AUTH_SEED, seed, status)
-const feedback = (told: unknown, status = 0) =>
-  message(sp.SID_AUTH_RESPONSE, sp.DID_AUTH_KEY, told, status)
+const feedback = (data: unknown, status = 0) =>
+  message(sp.SID_AUTH_RESPONSE, sp.DID_AUTH_KEY, data, status)
 
-/** Asks for a seed as the peer does. */
-const seedOf = (side: Authentification): string => side.receive(seedRequest).reply?.getData()
-const told = (reply: DataStorage | undefined) => [reply?.getStatus(), reply?.getData()]
+/** Requests a seed as the peer would. */
+const requestSeed = (side: Authentification): string => side.receive(seedRequest).reply?.getData()
+/** Returns the status and the data of a reply. */
+const statusAndData = (reply: DataStorage | undefined) => [reply?.getStatus(), reply?.getData()]
 
-/** Carries the messages of an attempt to and fro. */
-function prove(from: Authentification, to: Authentification): boolean | undefined {
+/** Delivers the messages of an attempt in both directions. Returns whether `from` was accepted. */
+function authenticate(from: Authentification, to: Authentification): boolean | undefined {
   let request = from.begin()
   let settled: boolean | undefined
   while (request !== undefined && settled === undefined) {
-    const answer = to.receive(request).reply as DataStorage
-    const reaction = from.receive(answer)
+    const response = to.receive(request).reply as DataStorage
+    const reaction = from.receive(response)
     settled = reaction.settled
     request = reaction.reply
   }
   return settled
 }
 
-describe('an attempt', () => {
-  it('goes through the states of the original, on both sides', () => {
+/** Values that are neither a seed nor a key, with their titles. */
+const INVALID_TEXTS: [string, unknown][] = [
+  ['null', null],
+  ['a number', 7],
+  ['an array', []],
+  ['an object', {}],
+  ['an empty string', ''],
+  ['a string of 2,000 characters', 'x'.repeat(2_000)],
+]
+
+describe('an authentication attempt', () => {
+  it('passes through the states of the original on both sides', () => {
     const [client, server] = [machine('client'), machine('server')]
     expect([client.state, server.state]).toEqual([0, 0])
-    const asked = client.begin() as DataStorage
-    expect(asked.toJSON()).toEqual({ status: 0, service_id: 0, data_id: 0, data: null })
+    const request = client.begin() as DataStorage
+    expect(request.toJSON()).toEqual({ status: 0, service_id: 0, data_id: 0, data: null })
     expect(client.state).toBe(sp.AUTH_STATE_SEED_REQUESTED)
-    const seed = server.receive(asked).reply as DataStorage
+    const seed = server.receive(request).reply as DataStorage
     expect(seed.toJSON()).toEqual({
       status: 0,
       service_id: 1,
@@ -70,15 +81,15 @@ describe('an attempt', () => {
       data: expect.stringMatching(HEX),
     })
     expect(client.state).toBe(sp.AUTH_STATE_KEY_TRANSFERRED)
-    const answer = server.receive(key).reply as DataStorage
-    expect(answer.toJSON()).toEqual({ status: 0, service_id: 1, data_id: 1, data: true })
-    expect(client.receive(answer)).toEqual({ settled: true })
+    const response = server.receive(key).reply as DataStorage
+    expect(response.toJSON()).toEqual({ status: 0, service_id: 1, data_id: 1, data: true })
+    expect(client.receive(response)).toEqual({ settled: true })
     expect([client.state, server.state]).toEqual([4, 4])
   })
 
-  it('has the key that the page says', () => {
+  it('derives the key as documented', () => {
     const server = machine('server')
-    const seed = seedOf(server)
+    const seed = requestSeed(server)
     const text = Buffer.concat([
       Buffer.from('fdwire socket_protocol 1'),
       Buffer.from([0]),
@@ -87,92 +98,94 @@ describe('an attempt', () => {
       Buffer.from(seed),
     ])
     const key = createHmac('sha256', SECRET).update(text).digest('hex')
-    expect(told(server.receive(keyRequest(key)).reply)).toEqual([0, true])
+    expect(statusAndData(server.receive(keyRequest(key)).reply)).toEqual([0, true])
   })
 
-  it('may go either way, and both at once', () => {
+  it('can run in both directions at once', () => {
     const [client, server] = [machine('client'), machine('server')]
     const [fromClient, fromServer] = [client.begin(), server.begin()] as DataStorage[]
     const toClient = server.receive(fromClient as DataStorage).reply as DataStorage
     const toServer = client.receive(fromServer as DataStorage).reply as DataStorage
     const clientKey = client.receive(toClient).reply as DataStorage
     const serverKey = server.receive(toServer).reply as DataStorage
-    const serverTold = client.receive(serverKey).reply as DataStorage
-    const clientTold = server.receive(clientKey).reply as DataStorage
-    expect(server.receive(serverTold)).toEqual({ settled: true })
-    expect(client.receive(clientTold)).toEqual({ settled: true })
+    const serverFeedback = client.receive(serverKey).reply as DataStorage
+    const clientFeedback = server.receive(clientKey).reply as DataStorage
+    expect(server.receive(serverFeedback)).toEqual({ settled: true })
+    expect(client.receive(clientFeedback)).toEqual({ settled: true })
   })
 
-  it('fails where the secrets differ', () => {
+  it('fails if the secrets differ', () => {
     const server = machine('server', { secret: Buffer.from('another') })
     const client = machine('client')
-    expect(prove(client, server)).toBe(false)
+    expect(authenticate(client, server)).toBe(false)
     expect([client.isTrusted, server.isTrusted]).toEqual([false, false])
   })
 
-  it('cannot begin without a secret, and is refused by who has none', () => {
-    const none = machine('server', { secret: undefined })
-    expect(none.begin()).toBe(undefined)
-    expect(prove(machine('client'), none)).toBe(false)
-    expect(none.receive(keyRequest('key')).reply?.getStatus()).toBe(6)
+  it('cannot begin without a secret, and fails if the peer has none', () => {
+    const withoutSecret = machine('server', { secret: undefined })
+    expect(withoutSecret.begin()).toBe(undefined)
+    expect(authenticate(machine('client'), withoutSecret)).toBe(false)
+    expect(withoutSecret.receive(keyRequest('key')).reply?.getStatus()).toBe(6)
   })
 
-  it('needs both proofs where it is mutual', () => {
+  it('establishes trust only after both proofs if it is mutual', () => {
     const [client, server] = [
       machine('client', { mutual: true }),
       machine('server', { mutual: true }),
     ]
-    expect(prove(client, server)).toBe(true)
+    expect(authenticate(client, server)).toBe(true)
     expect([client.isTrusted, server.isTrusted]).toEqual([false, false])
-    expect(prove(server, client)).toBe(true)
+    expect(authenticate(server, client)).toBe(true)
     expect([client.isTrusted, server.isTrusted]).toEqual([true, true])
   })
 })
 
-describe('refused, and harmless', () => {
-  it('a key that was good once', () => {
+describe('an authentication side', () => {
+  it('rejects a key that was accepted before', () => {
     const server = machine('server')
-    const key = deriveKey(SECRET, 'client', seedOf(server))
-    expect(told(server.receive(keyRequest(key)).reply)).toEqual([0, true])
+    const key = deriveKey(SECRET, 'client', requestSeed(server))
+    expect(statusAndData(server.receive(keyRequest(key)).reply)).toEqual([0, true])
     server.reset()
     const replayed = server.receive(keyRequest(key))
-    expect([told(replayed.reply), replayed.refused]).toEqual([[6, false], 'a key without a seed'])
-    seedOf(server)
-    expect(told(server.receive(keyRequest(key)).reply)).toEqual([0, false])
+    expect([statusAndData(replayed.reply), replayed.refused]).toEqual([
+      [6, false],
+      'a key without a seed',
+    ])
+    requestSeed(server)
+    expect(statusAndData(server.receive(keyRequest(key)).reply)).toEqual([0, false])
     expect(server.isTrusted).toBe(false)
   })
 
-  it('a second key for one seed, also the right one', () => {
+  it('rejects a second key for a seed, even a correct one', () => {
     const server = machine('server')
-    const key = deriveKey(SECRET, 'client', seedOf(server))
-    expect(told(server.receive(keyRequest('wrong')).reply)).toEqual([0, false])
-    expect(told(server.receive(keyRequest(key)).reply)).toEqual([6, false])
+    const key = deriveKey(SECRET, 'client', requestSeed(server))
+    expect(statusAndData(server.receive(keyRequest('wrong')).reply)).toEqual([0, false])
+    expect(statusAndData(server.receive(keyRequest(key)).reply)).toEqual([6, false])
     expect(server.state).toBe(sp.AUTH_STATE_UNTRUSTED_CONNECTION)
   })
 
-  it('a key for a seed that another one has replaced', () => {
+  it('rejects a key for a replaced seed', () => {
     const server = machine('server')
-    const [first, second] = [seedOf(server), seedOf(server)]
+    const [first, second] = [requestSeed(server), requestSeed(server)]
     expect(first).not.toBe(second)
-    expect(told(server.receive(keyRequest(deriveKey(SECRET, 'client', first))).reply)).toEqual([
-      0,
-      false,
-    ])
+    expect(
+      statusAndData(server.receive(keyRequest(deriveKey(SECRET, 'client', first))).reply),
+    ).toEqual([0, false])
   })
 
-  it('a key before a seed', () => {
+  it('rejects a key without a seed', () => {
     const server = machine('server')
-    expect(told(server.receive(keyRequest('0'.repeat(64))).reply)).toEqual([6, false])
+    expect(statusAndData(server.receive(keyRequest('0'.repeat(64))).reply)).toEqual([6, false])
     expect(server.isTrusted).toBe(false)
   })
 
-  it.each([null, 7, true, [], {}, '', 'x'.repeat(2_000)])('a key that is %j', key => {
+  it.each([...INVALID_TEXTS, ['true', true]])('rejects as a key %s', (_, key) => {
     const server = machine('server')
-    seedOf(server)
-    expect(told(server.receive(keyRequest(key)).reply)).toEqual([0, false])
+    requestSeed(server)
+    expect(statusAndData(server.receive(keyRequest(key)).reply)).toEqual([0, false])
   })
 
-  it('a seed or a feedback that nobody asked for', () => {
+  it('rejects an unsolicited seed or feedback', () => {
     const client = machine('client')
     const before = client.state
     expect(client.receive(seedResponse('5d'.repeat(32)))).toEqual({
@@ -180,13 +193,13 @@ describe('refused, and harmless', () => {
     })
     expect(client.receive(feedback(true))).toEqual({ refused: 'a feedback that nobody asked for' })
     expect([client.state, client.isTrusted]).toEqual([before, false])
-    // Nor does a feedback take the place of a seed.
+    // A feedback is not accepted in place of a seed.
     client.begin()
     expect(client.receive(feedback(true)).refused).toBe('a feedback that nobody asked for')
     expect(client.isTrusted).toBe(false)
   })
 
-  it.each([null, 7, [], {}, '', 'x'.repeat(2_000)])('a seed that is %j', seed => {
+  it.each(INVALID_TEXTS)('rejects as a seed %s', (_, seed) => {
     const client = machine('client')
     client.begin()
     expect(client.receive(seedResponse(seed))).toMatchObject({ settled: false })
@@ -199,7 +212,7 @@ describe('refused, and harmless', () => {
     ['true', 0],
     [null, 0],
     [false, 0],
-  ])('a feedback that is %j with status %i', (data, status) => {
+  ])('rejects the feedback %j with status %i', (data, status) => {
     const client = machine('client')
     client.begin()
     client.receive(seedResponse('5d'.repeat(32)))
@@ -207,68 +220,78 @@ describe('refused, and harmless', () => {
     expect(client.isTrusted).toBe(false)
   })
 
-  it('a seed of our own that comes back: nobody has us answer our own question', () => {
+  it('rejects its own seed when the peer reflects it', () => {
     const server = machine('server')
-    const own = seedOf(server)
+    const own = requestSeed(server)
     server.begin()
     const reaction = server.receive(seedResponse(own))
     expect(reaction).toEqual({ refused: 'a seed of our own', settled: false })
   })
 
-  it('what the twin of the server answers to its seed: a role cannot stand in for the other', () => {
-    const [server, twin] = [machine('server'), machine('server')]
-    const seed = seedOf(server)
-    // The relay has the twin, which wants to prove itself to it, answer the server's seed.
-    twin.begin()
-    const key = twin.receive(seedResponse(seed)).reply as DataStorage
+  it('rejects a key that a relay obtained from another server', () => {
+    const [server, otherServer] = [machine('server'), machine('server')]
+    const seed = requestSeed(server)
+    // The relay passes the server's seed to the other server, which derives a key with its own role.
+    otherServer.begin()
+    const key = otherServer.receive(seedResponse(seed)).reply as DataStorage
     expect(key.getData()).toMatch(HEX)
-    expect(told(server.receive(key).reply)).toEqual([0, false])
+    expect(statusAndData(server.receive(key).reply)).toEqual([0, false])
     expect(server.isTrusted).toBe(false)
   })
 
-  it('steps that there are not', () => {
+  it('rejects an unknown step', () => {
     const server = machine('server')
-    expect(told(server.receive(message(0, 2, 'x')).reply)).toEqual([6, null])
+    expect(statusAndData(server.receive(message(0, 2, 'x')).reply)).toEqual([6, null])
     expect(server.receive(message(1, 2, 'x'))).toEqual({ refused: 'no such step' })
+  })
+
+  it('has neither trust nor a valid seed after the connection ends', () => {
+    const [client, server] = [machine('client'), machine('server')]
+    expect(authenticate(client, server)).toBe(true)
+    const seed = requestSeed(server)
+    for (const side of [client, server]) side.reset()
+    expect([client.state, server.state]).toEqual([0, 0])
+    const reaction = server.receive(keyRequest(deriveKey(SECRET, 'client', seed)))
+    expect(statusAndData(reaction.reply)).toEqual([6, false])
   })
 })
 
-describe('the limit of attempts', () => {
-  it('is reached by wrong keys, and the connection is to be closed behind the last answer', () => {
+describe('the limit of authentication attempts', () => {
+  it('is reached by wrong keys, and requests to close the connection after the last response', () => {
     const server = machine('server')
     for (let attempt = 1; attempt <= 5; attempt++) {
-      seedOf(server)
+      requestSeed(server)
       const { reply, close = false } = server.receive(keyRequest('wrong'))
-      expect([told(reply), close]).toEqual([[0, false], attempt === 5])
+      expect([statusAndData(reply), close]).toEqual([[0, false], attempt === 5])
     }
     const more = server.receive(seedRequest)
-    expect([told(more.reply), more.close]).toEqual([[6, null], true])
+    expect([statusAndData(more.reply), more.close]).toEqual([[6, null], true])
   })
 
-  it('is reached by a flood of requests for seeds, and by keys without one', () => {
+  it('is reached by requests for seeds and by keys without a seed', () => {
     const flooded = machine('server')
-    for (let i = 0; i < 5; i++) expect(seedOf(flooded)).toMatch(HEX)
+    for (let i = 0; i < 5; i++) expect(requestSeed(flooded)).toMatch(HEX)
     expect(flooded.receive(seedRequest)).toMatchObject({ close: true })
     const server = machine('server')
     for (let i = 0; i < 4; i++) expect(server.receive(keyRequest('x')).close).toBe(undefined)
     expect(server.receive(keyRequest('x'))).toMatchObject({ close: true })
   })
 
-  it('begins again with a success, and with a connection', () => {
+  it('is reset by a success and by a new connection', () => {
     const [client, server] = [machine('client'), machine('server')]
     for (let i = 0; i < 20; i++) {
-      seedOf(server)
-      if (i % 4 === 3) expect(prove(client, server)).toBe(true)
+      requestSeed(server)
+      if (i % 4 === 3) expect(authenticate(client, server)).toBe(true)
     }
     for (let i = 0; i < 20; i++) {
       server.reset()
-      expect(seedOf(server)).toMatch(HEX)
+      expect(requestSeed(server)).toMatch(HEX)
     }
   })
 })
 
-describe('an attempt that was given up', () => {
-  it('leaves its answers to nobody, and the next one has its own', () => {
+describe('an aborted authentication attempt', () => {
+  it('ignores late responses, and so does the next attempt', () => {
     const [client, server] = [machine('client'), machine('server')]
     const first = server.receive(client.begin() as DataStorage).reply as DataStorage
     client.abandon()
@@ -279,41 +302,33 @@ describe('an attempt that was given up', () => {
     client.abandon()
     expect(client.receive(late).refused).toBe('a feedback on an attempt that was given up')
     expect(client.isTrusted).toBe(false)
-    expect(prove(client, server)).toBe(true)
-  })
-
-  it('is over with the connection: nobody is trusted then, and no seed is good', () => {
-    const [client, server] = [machine('client'), machine('server')]
-    expect(prove(client, server)).toBe(true)
-    const seed = seedOf(server)
-    for (const side of [client, server]) side.reset()
-    expect([client.state, server.state]).toEqual([0, 0])
-    const reaction = server.receive(keyRequest(deriveKey(SECRET, 'client', seed)))
-    expect(told(reaction.reply)).toEqual([6, false])
+    expect(authenticate(client, server)).toBe(true)
   })
 })
 
 describe('deriveKey', () => {
-  it('can be another one, on both sides', () => {
+  it('can be replaced on both sides', () => {
     const derive = (secret: Buffer, role: string, seed: string) =>
       `${secret.length} ${role} ${seed}`
     const [client, server] = [
       machine('client', { deriveKey: derive }),
       machine('server', { deriveKey: derive }),
     ]
-    expect(prove(client, server)).toBe(true)
-    expect(prove(machine('client'), server)).toBe(false)
+    expect(authenticate(client, server)).toBe(true)
+    expect(authenticate(machine('client'), server)).toBe(false)
   })
 
-  it('that throws or makes no text proves nothing, and what it throws is not shown', () => {
+  it('fails the attempt if it throws or returns no text, without revealing the error', () => {
     for (const bad of [() => undefined, () => '', () => Promise.resolve('x')]) {
-      expect(prove(machine('client', { deriveKey: bad as never }), machine('server'))).toBe(false)
+      expect(authenticate(machine('client', { deriveKey: bad as never }), machine('server'))).toBe(
+        false,
+      )
     }
     const throwing = () => {
       throw new Error('the secret is 9d3b 7f')
     }
     const server = machine('server', { deriveKey: throwing })
     expect(JSON.stringify(server.receive(seedRequest))).not.toContain('9d3b')
-    expect(told(server.receive(keyRequest('x')).reply)).toEqual([0, false])
+    expect(statusAndData(server.receive(keyRequest('x')).reply)).toEqual([0, false])
   })
 })

@@ -1,4 +1,4 @@
-/** Bodies and frames: the vectors, and what JSON and the bytes can't carry. */
+/** Bodies and frames of socket_protocol: the vectors, and values that cannot be encoded. */
 import { readFileSync } from 'node:fs'
 import { Codec, type FdwireError, pair } from 'fdwire'
 import * as sp from 'fdwire/socket_protocol'
@@ -27,30 +27,36 @@ const fieldsOf = ({ status, service_id, data_id, data }: Fields): Fields => ({
   data: JSON.parse(data as string),
 })
 
-function caught(call: () => unknown): FdwireError & { ids?: object } {
+/** Returns rows for `it.each` whose title is the name of the case. */
+const titled = <R extends { case: string }>(rows: R[]) => rows.map(row => [row.case, row] as const)
+
+/** Returns the error that a call throws. */
+function thrownBy(call: () => unknown): FdwireError & { ids?: object } {
   try {
     call()
   } catch (error) {
     return error as FdwireError
   }
-  throw new Error('nothing was thrown')
+  throw new Error('The call did not throw')
 }
 
-it('the constants are those of the original', () => {
-  const constants = Object.entries(sp).filter(([name]) =>
-    /^(SID|DID|STATUS|AUTH_STATE)_/.test(name),
-  )
-  expect(Object.fromEntries(constants)).toEqual(vectors.constants)
+describe('the constants of fdwire/socket_protocol', () => {
+  it('equal those of the original', () => {
+    const constants = Object.entries(sp).filter(([name]) =>
+      /^(SID|DID|STATUS|AUTH_STATE)_/.test(name),
+    )
+    expect(Object.fromEntries(constants)).toEqual(vectors.constants)
+  })
 })
 
-describe('a message has the bytes of the vectors', () => {
-  it.each(vectors.messages as (Fields & Record<string, string>)[])('$case', row => {
+describe('socket_protocol encodes and decodes', () => {
+  it.each(titled(vectors.messages as (Fields & Record<'case', string>)[]))('%s', (_, row) => {
     const fields = fieldsOf(row)
     for (const form of FORMS) {
-      const body = unhex(row[form] as string)
+      const body = unhex(row[form as never] as string)
       expect(encodeBody(form, fields)).toEqual(body)
       expect(decodeBody(form, body)).toEqual(fields)
-      const frame = unhex(row[form.replace('json', 'frame')] as string)
+      const frame = unhex(row[form.replace('json', 'frame') as never] as string)
       const codec = new Codec('socket_protocol', { encoding: form })
       expect(codec.encode(fields)).toEqual(frame)
       expect(codec.push(frame)).toEqual([fields])
@@ -58,15 +64,16 @@ describe('a message has the bytes of the vectors', () => {
   })
 })
 
-describe('what fdwire does not write, and takes', () => {
-  it.each(vectors.accepted as (Fields & Row)[])('$case', row => {
+describe('socket_protocol accepts', () => {
+  it.each(titled(vectors.accepted as (Fields & Row)[]))('%s', (_, row) => {
     expect(decodeBody(row.form, unhex(row.body))).toEqual(fieldsOf(row))
   })
 })
 
-describe('a body that is none is refused, with its ids where they can be read', () => {
-  it.each(vectors.refused as Row[])('$form: $case', ({ form, body, why, ids }) => {
-    const error = caught(() => decodeBody(form, unhex(body)))
+describe('socket_protocol rejects', () => {
+  const rows = (vectors.refused as Row[]).map(row => [row.case, row.form, row] as const)
+  it.each(rows)('%s (%s)', (_, __, { form, body, why, ids }) => {
+    const error = thrownBy(() => decodeBody(form, unhex(body)))
     expect(error).toBeInstanceOf(BodyError)
     expect([error.code, error.fault]).toEqual([why, 'peer'])
     expect(error.sample).toBe(undefined)
@@ -75,7 +82,7 @@ describe('a body that is none is refused, with its ids where they can be read', 
 })
 
 describe('a channel of socket_protocol', () => {
-  it.each(['stream', 'dgram'] as const)('carries messages over %s, in both forms', async type => {
+  it.each(['stream', 'dgram'] as const)('carries messages over %s in both forms', async type => {
     for (const encoding of FORMS) {
       const [a, b] = pair({ protocol: 'socket_protocol', type, encoding })
       for (const row of vectors.messages) {
@@ -87,10 +94,10 @@ describe('a channel of socket_protocol', () => {
     }
   })
 
-  it('reports what is none, without a sample of it, and goes on', async () => {
+  it('reports invalid bodies without a sample, and the next message arrives', async () => {
     for (const type of ['stream', 'dgram'] as const) {
       const [a, raw] = pair({ protocol: 'socket_protocol', type, encoding: 'buffer' })
-      const b = await adopted(a, type)
+      const b = await adoptWithMessages(a, type)
       const codes: string[] = []
       b.on('malformed', error => {
         expect(error.sample).toBe(undefined)
@@ -110,7 +117,7 @@ describe('a channel of socket_protocol', () => {
     }
   })
 
-  it('refuses what it cannot send, and sends what a DataStorage has', async () => {
+  it('rejects invalid messages, and sends a DataStorage', async () => {
     const [a, b] = pair({ protocol: 'socket_protocol', type: 'stream' })
     const send = (value: unknown) => () => a.send(value as Fields)
     expect(send('text')).toThrow(TypeError)
@@ -123,7 +130,9 @@ describe('a channel of socket_protocol', () => {
     const cycle: unknown[] = []
     cycle.push(cycle)
     for (const data of [1n, cycle, () => {}, Symbol('s')]) {
-      expect(caught(send({ service_id: 10, data_id: 0, data })).code).toBe('ERR_FDWIRE_UNENCODABLE')
+      expect(thrownBy(send({ service_id: 10, data_id: 0, data })).code).toBe(
+        'ERR_FDWIRE_UNENCODABLE',
+      )
     }
     send(new sp.DataStorage({ service_id: 10, data_id: 1, data: [1] }))()
     send({ service_id: 10, data_id: 2 })()
@@ -138,38 +147,45 @@ describe('a channel of socket_protocol', () => {
   })
 })
 
-describe('the frames of the original', () => {
-  it.each(framing.frames as { payload: string; frame: string }[])('$frame', row => {
-    const codec = new Codec('socket_protocol', { encoding: 'buffer' })
-    expect(codec.encode(unhex(row.payload))).toEqual(unhex(row.frame))
-    expect(codec.push(unhex(row.frame))).toEqual([unhex(row.payload)])
-  })
+describe('the framing of socket_protocol', () => {
+  const frames = framing.frames as { payload: string; frame: string }[]
+  it.each(frames.map(row => [row.frame, row] as const))(
+    'encodes and decodes the frame %s',
+    (_, row) => {
+      const codec = new Codec('socket_protocol', { encoding: 'buffer' })
+      expect(codec.encode(unhex(row.payload))).toEqual(unhex(row.frame))
+      expect(codec.push(unhex(row.frame))).toEqual([unhex(row.payload)])
+    },
+  )
 
-  it.each(framing.streams as { bytes: string; gives: string[]; missing?: number; case: string }[])(
-    'of a stream: $case',
-    ({ bytes, gives, missing }) => {
+  type StreamRow = { bytes: string; gives: string[]; missing?: number; case: string }
+  it.each(titled(framing.streams as StreamRow[]))(
+    'decodes a stream: %s',
+    (_, { bytes, gives, missing }) => {
       for (const size of [1, 2, 3, 1_000]) {
-        const given: string[] = []
+        const decoded: string[] = []
         const onMalformed = (error: Error) => {
           expect((error as FdwireError).sample).toBe(undefined)
-          given.push((error as FdwireError).code)
+          decoded.push((error as FdwireError).code)
         }
         const codec = new Codec('socket_protocol', { encoding: 'buffer', onMalformed })
         const stream = unhex(bytes)
         for (let at = 0; at < stream.length; at += size) {
-          for (const one of codec.push(stream.subarray(at, at + size)))
-            given.push(one.toString('hex'))
+          for (const body of codec.push(stream.subarray(at, at + size)))
+            decoded.push(body.toString('hex'))
         }
-        expect(given).toEqual(gives.map(one => (one === 'bad' ? 'ERR_FDWIRE_BAD_ESCAPE' : one)))
+        expect(decoded).toEqual(
+          gives.map(item => (item === 'bad' ? 'ERR_FDWIRE_BAD_ESCAPE' : item)),
+        )
         if (missing === undefined) expect(codec.end()).toEqual([])
-        else expect(caught(() => codec.end()).missing).toBe(missing)
+        else expect(thrownBy(() => codec.end()).missing).toBe(missing)
       }
     },
   )
 })
 
 describe('DataStorage', () => {
-  it('gives what it has, and otherwise what it is told to', () => {
+  it('returns its fields, or the given default for a missing one', () => {
     const whole = new sp.DataStorage({ status: 0, service_id: 10, data_id: 0, data: null })
     expect([
       whole.getStatus(7),
@@ -194,8 +210,8 @@ describe('DataStorage', () => {
   })
 })
 
-/** The same socket as a channel that knows messages. */
-async function adopted(channel: ReturnType<typeof pair>[0], type: 'stream' | 'dgram') {
+/** Adopts the socket of a channel with the encoding of messages. */
+async function adoptWithMessages(channel: ReturnType<typeof pair>[0], type: 'stream' | 'dgram') {
   const { adopt } = await import('fdwire')
   return adopt(channel.detach(), { protocol: 'socket_protocol', type, encoding: 'pure_json' })
 }

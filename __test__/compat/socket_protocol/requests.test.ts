@@ -1,20 +1,19 @@
-/** Requests under way, connections that come and go, and peers that flood, over memory. */
+/** Requests in flight, reconnection, floods of requests and channel names, over an in-memory transport. */
 import * as sp from 'fdwire/socket_protocol'
 import { describe, expect, it } from 'vitest'
-import { Link, RawPeer, recordingLogger, settle } from '../../support/socket_protocol.js'
+import {
+  Link,
+  protocolPair,
+  RawPeer,
+  recordingLogger,
+  serverWithRawClient,
+  settle,
+} from '../../support/socket_protocol.js'
 
 const { SID_READ_REQUEST: READ, SID_READ_RESPONSE: READ_RESPONSE, SID_WRITE_REQUEST: WRITE } = sp
 
-function connected(options: sp.ProtocolOptions = {}) {
-  const link = new Link()
-  const client = new sp.PureJsonProtocol(link.client)
-  const server = new sp.PureJsonProtocol(link.server, options)
-  link.up()
-  return { link, client, server }
-}
-
-/** A client of ours, and a server without manners, which has read the client's greeting. */
-async function toRudeServer(options: sp.ProtocolOptions = {}) {
+/** Returns a client and a raw peer that is connected to it as the server and has read its name. */
+async function clientWithRawServer(options: sp.ProtocolOptions = {}) {
   const link = new Link()
   const peer = new RawPeer(link.server)
   const client = new sp.PureJsonProtocol(link.client, options)
@@ -23,8 +22,8 @@ async function toRudeServer(options: sp.ProtocolOptions = {}) {
   return { link, peer, client }
 }
 
-/** A promise that somebody else settles. */
-function later<T = void>() {
+/** Returns a promise and the function that resolves it. */
+function deferred<T = void>() {
   let resolve: (value: T) => void = () => {}
   const promise = new Promise<T>(settle => {
     resolve = settle
@@ -34,9 +33,9 @@ function later<T = void>() {
 
 const dataOf = (message: sp.DataStorage) => message.getData()
 
-describe('requests under way', () => {
-  it('of one service and datum are answered one after another, in their order', async () => {
-    const { client, server } = connected()
+describe('requests in flight', () => {
+  it('for the same service and datum are processed one after another', async () => {
+    const { client, server } = protocolPair()
     let running = 0
     server.registerCallback(READ, 0, async message => {
       expect(++running).toBe(1)
@@ -48,35 +47,35 @@ describe('requests under way', () => {
     expect(all.map(dataOf)).toEqual([0, 1, 2, 3, 4])
   })
 
-  it('of different ones do not wait for each other', async () => {
-    const { client, server } = connected()
-    const slow = later()
+  it('for different data or services are processed concurrently', async () => {
+    const { client, server } = protocolPair()
+    const slow = deferred()
     server.registerCallback(READ, 0, () => slow.promise.then(() => [0, 'slow']))
     server.registerCallback(READ, 1, () => [0, 'fast'])
     server.registerCallback(WRITE, 0, () => [0, 'other'])
-    const waiting = client.request(READ, 0)
+    const pending = client.request(READ, 0)
     expect(dataOf(await client.request(READ, 1))).toBe('fast')
     expect(dataOf(await client.request(WRITE, 0))).toBe('other')
     slow.resolve()
-    expect(dataOf(await waiting)).toBe('slow')
+    expect(dataOf(await pending)).toBe('slow')
   })
 
-  it('are matched by order beside plain sends, whose responses go the ordinary way', async () => {
-    const { client, server } = connected()
+  it('are matched in order among sends, whose responses go to the callbacks', async () => {
+    const { client, server } = protocolPair()
     server.registerCallback(READ, 0, message => [0, message.getData()])
-    const ordinary: unknown[] = []
-    client.registerCallback(READ_RESPONSE, 0, message => ordinary.push(message.getData()))
+    const received: unknown[] = []
+    client.registerCallback(READ_RESPONSE, 0, message => received.push(message.getData()))
     await client.send(READ, 0, 'sent 1')
-    const first = client.request(READ, 0, 'asked 1')
+    const first = client.request(READ, 0, 'requested 1')
     await client.send(READ, 0, 'sent 2')
     await client.send(READ, 0, 'sent 3')
-    const second = client.request(READ, 0, 'asked 2')
-    expect([dataOf(await first), dataOf(await second)]).toEqual(['asked 1', 'asked 2'])
-    expect(ordinary).toEqual(['sent 1', 'sent 2', 'sent 3'])
+    const second = client.request(READ, 0, 'requested 2')
+    expect([dataOf(await first), dataOf(await second)]).toEqual(['requested 1', 'requested 2'])
+    expect(received).toEqual(['sent 1', 'sent 2', 'sent 3'])
   })
 
-  it('that were given up keep their place: their late answers are dropped', async () => {
-    const { peer, client } = await toRudeServer()
+  it('that were aborted keep their place: their late responses are dropped', async () => {
+    const { peer, client } = await clientWithRawServer()
     const controller = new AbortController()
     const first = client.request(READ, 0, 1, { timeout: 5 })
     const second = client.request(READ, 0, 2, { signal: controller.signal })
@@ -89,10 +88,10 @@ describe('requests under way', () => {
     expect(client.stats).toMatchObject({ lateResponses: 2, requests: 0 })
   })
 
-  it('are no more than may be: others wait for their turn, with what is sent behind them', async () => {
-    const { peer, client } = await toRudeServer({ maxRequests: 2 })
-    const asked = [0, 1, 2, 3].map(did => client.request(READ, did, did))
-    const sent = client.send(99, 0, 'behind')
+  it('are limited by maxRequests: later requests and sends wait in order', async () => {
+    const { peer, client } = await clientWithRawServer({ maxRequests: 2 })
+    const requests = [0, 1, 2, 3].map(did => client.request(READ, did, did))
+    const sent = client.send(99, 0, 'after the requests')
     await expect(client.request(READ, 4, null, { timeout: 5 })).rejects.toMatchObject({
       code: 'ERR_FDWIRE_TIMEOUT',
       message: 'request: its turn did not come within 5 ms',
@@ -103,27 +102,28 @@ describe('requests under way', () => {
       expect((await peer.receive()).data).toBe(did)
       peer.send(READ_RESPONSE, did, did)
     }
-    expect((await Promise.all(asked)).map(dataOf)).toEqual([0, 1, 2, 3])
-    expect([await sent, (await peer.receive()).data]).toEqual([true, 'behind'])
+    expect((await Promise.all(requests)).map(dataOf)).toEqual([0, 1, 2, 3])
+    expect([await sent, (await peer.receive()).data]).toEqual([true, 'after the requests'])
   })
 
-  it('are all rejected when the connection ends, and nothing is sent a second time', async () => {
-    const { link, peer, client } = await toRudeServer()
+  it('are rejected when the connection ends, and are not sent again', async () => {
+    const { link, peer, client } = await clientWithRawServer()
     const waiting = [client.request(READ, 0, 1), client.request(READ, 0, 2, { timeout: 10_000 })]
     await settle()
     expect(peer.unread).toBe(2)
     link.down()
-    for (const one of waiting) await expect(one).rejects.toHaveProperty('code', 'ERR_FDWIRE_CLOSED')
+    for (const request of waiting)
+      await expect(request).rejects.toHaveProperty('code', 'ERR_FDWIRE_CLOSED')
     const next = client.request(READ, 0, 3)
     link.up()
     await settle()
-    expect(peer.unread).toBe(4) // the greeting, and one request
+    expect(peer.unread).toBe(4) // the name and one request besides the two from before
     peer.send(READ_RESPONSE, 0, 'third')
     expect(dataOf(await next)).toBe('third')
   })
 
-  it('whose transport refuses them leave no place behind', async () => {
-    const { link, peer, client } = await toRudeServer()
+  it('are forgotten if the transport throws', async () => {
+    const { link, peer, client } = await clientWithRawServer()
     const { send } = link.client
     link.client.send = () => {
       throw new Error('too large for a datagram')
@@ -132,13 +132,13 @@ describe('requests under way', () => {
     await expect(client.send(READ, 0, 2)).rejects.toThrow('too large')
     link.client.send = send
     const waiting = client.request(READ, 0, 3)
-    peer.send(READ_RESPONSE, 0, 'the third')
-    expect(dataOf(await waiting)).toBe('the third')
+    peer.send(READ_RESPONSE, 0, 'third response')
+    expect(dataOf(await waiting)).toBe('third response')
   })
 })
 
-describe('without a connection', () => {
-  it('send waits for one, in the order of the calls, and is false at its timeout', async () => {
+describe('the connection of a Protocol', () => {
+  it('is awaited by send in order, which resolves to false at the timeout', async () => {
     const link = new Link()
     const peer = new RawPeer(link.server)
     const client = new sp.PureJsonProtocol(link.client)
@@ -148,51 +148,52 @@ describe('without a connection', () => {
     link.up()
     expect(await Promise.all(sent)).toEqual([true, true, true])
     await settle()
-    const heard = await Promise.all([1, 2, 3, 4].map(() => peer.receive()))
-    expect(heard.map(({ data }) => data)).toEqual([null, 1, 2, 3])
+    const received = await Promise.all([1, 2, 3, 4].map(() => peer.receive()))
+    expect(received.map(({ data }) => data)).toEqual([null, 1, 2, 3])
     expect([client.isConnected(), client.connectionEstablished()]).toEqual([true, true])
   })
 
-  it('request waits for one as well, and says so when there is none', async () => {
-    const { client } = connected()
+  it('is awaited by request, which rejects at the timeout or signal', async () => {
+    const { client } = protocolPair()
     const link = new Link()
-    const lonely = new sp.PureJsonProtocol(link.client)
-    await expect(lonely.request(READ, 0, null, { timeout: 5 })).rejects.toMatchObject({
+    const disconnected = new sp.PureJsonProtocol(link.client)
+    await expect(disconnected.request(READ, 0, null, { timeout: 5 })).rejects.toMatchObject({
       code: 'ERR_FDWIRE_TIMEOUT',
       message: 'request: there was no connection within 5 ms',
     })
     const signal = AbortSignal.timeout(5)
-    await expect(lonely.request(READ, 0, null, { signal })).rejects.toHaveProperty(
+    await expect(disconnected.request(READ, 0, null, { signal })).rejects.toHaveProperty(
       'name',
       'AbortError',
     )
     expect(client.stats.requests).toBe(0)
   })
 
-  it('an answer whose connection is gone goes nowhere, and least of all to the next one', async () => {
-    const { link, client, server } = connected()
-    const slow = later()
-    const asked: unknown[] = []
+  it('gets no response to a request of an earlier connection', async () => {
+    const { link, client, server } = protocolPair()
+    const slow = deferred()
+    const requested: unknown[] = []
     server.registerCallback(READ, 0, async message => {
-      asked.push(message.getData())
+      requested.push(message.getData())
       if (message.getData() === 'old') await slow.promise
       return [0, message.getData()]
     })
     const old = [client.request(READ, 0, 'old'), client.request(READ, 0, 'old too')]
     await settle()
     link.down()
-    for (const one of old) await expect(one).rejects.toHaveProperty('code', 'ERR_FDWIRE_CLOSED')
+    for (const request of old)
+      await expect(request).rejects.toHaveProperty('code', 'ERR_FDWIRE_CLOSED')
     link.up()
     const next = client.request(READ, 0, 'new')
     await settle()
-    // One callback of a datum runs at a time, also then; what only waited is not called any more.
-    expect(asked).toEqual(['old'])
+    // The callback of the old request still runs, so the new one waits. 'old too' is dropped.
+    expect(requested).toEqual(['old'])
     slow.resolve()
     expect(dataOf(await next)).toBe('new')
-    expect(asked).toEqual(['old', 'new'])
+    expect(requested).toEqual(['old', 'new'])
   })
 
-  it('a transport that has one already is used at once', async () => {
+  it('exists at once if the transport is already connected', async () => {
     const link = new Link()
     link.up()
     const server = new sp.PureJsonProtocol(link.server)
@@ -201,16 +202,16 @@ describe('without a connection', () => {
     expect(dataOf(await client.request(READ, 0))).toBe('here')
   })
 
-  it('reconnect asks the transport for one', async () => {
-    const { link, client } = connected()
+  it('is renewed by the transport when reconnect is called', async () => {
+    const { link, client } = protocolPair()
     expect(await client.reconnect()).toBe(false)
     expect([link.client.reconnects, link.isUp]).toEqual([1, false])
   })
 })
 
-describe('close', () => {
-  it('ends all that waits, and nothing can be done any more', async () => {
-    const { client } = connected()
+describe('Protocol.close', () => {
+  it('settles all pending calls and makes later ones fail', async () => {
+    const { client } = protocolPair()
     const waiting = [
       client.receive(99, 0, { timeout: 0 }),
       client.request(READ, 5).catch(error => error.code),
@@ -225,9 +226,9 @@ describe('close', () => {
 })
 
 describe('a flood of requests', () => {
-  it('is held back while callbacks are slow, and then worked off whole', async () => {
-    const { link, client, server } = connected()
-    const slow = later()
+  it('is held back while callbacks are slow, and is then answered completely', async () => {
+    const { link, client, server } = protocolPair()
+    const slow = deferred()
     let count = 0
     server.registerCallback(READ, 0, async () => {
       await slow.promise
@@ -240,31 +241,32 @@ describe('a flood of requests', () => {
     expect((await Promise.all(all)).map(dataOf)).toEqual(all.map((_, n) => n))
   })
 
-  it('is not held back while we wait for an answer, which stands behind it', async () => {
-    const { link, client, server } = connected()
+  it('is not held back while a callback waits for a response that follows it', async () => {
+    const { link, client, server } = protocolPair()
     client.registerCallback(READ, 7, () => [0, 'from the client'])
-    let asked: Promise<sp.DataStorage> | undefined
+    let response: Promise<sp.DataStorage> | undefined
     server.registerCallback(READ, 0, async message => {
-      asked ??= server.request(READ, 7)
-      return [0, [message.getData(), (await asked).getData()]]
+      response ??= server.request(READ, 7)
+      return [0, [message.getData(), (await response).getData()]]
     })
     const all = Array.from({ length: 2_000 }, (_, n) => client.request(READ, 0, n))
-    const answers = await Promise.all(all)
-    expect(answers.map(dataOf)).toEqual(all.map((_, n) => [n, 'from the client']))
+    const responses = await Promise.all(all)
+    expect(responses.map(dataOf)).toEqual(all.map((_, n) => [n, 'from the client']))
     expect(link.isUp).toBe(true)
   })
 
-  it('goes both ways at once, as large as it likes', async () => {
-    const { link, client, server } = connected()
-    for (const side of [client, server]) side.registerCallback(READ, 0, one => [0, one.getData()])
+  it('is answered completely in both directions at once', async () => {
+    const { link, client, server } = protocolPair()
+    for (const side of [client, server])
+      side.registerCallback(READ, 0, message => [0, message.getData()])
     const numbers = Array.from({ length: 6_000 }, (_, n) => n)
     const all = [client, server].flatMap(side => numbers.map(n => side.request(READ, 0, n)))
     expect((await Promise.all(all)).map(dataOf)).toEqual([...numbers, ...numbers])
     expect(link.isUp).toBe(true)
   })
 
-  it('of plain sends does not end the connection either, though we wait for the peer', async () => {
-    const { link, client, server } = connected()
+  it('by send does not end the connection while receive is pending', async () => {
+    const { link, client, server } = protocolPair()
     let count = 0
     server.registerCallback(WRITE, 0, async () => {
       await settle()
@@ -273,16 +275,16 @@ describe('a flood of requests', () => {
     const waiting = server.receive(98, 0, { timeout: 0 })
     const sent = Array.from({ length: 600 }, () => client.send(WRITE, 0))
     expect((await Promise.all(sent)).every(Boolean)).toBe(true)
-    await client.send(98, 0, 'behind all of them')
-    expect((await waiting)?.getData()).toBe('behind all of them')
+    await client.send(98, 0, 'after the flood')
+    expect((await waiting)?.getData()).toBe('after the flood')
     expect(link.isUp).toBe(true)
   })
 
-  it('that cannot be held back for ever ends the connection', async () => {
+  it('beyond maxWaiting ends the connection', async () => {
     const logger = recordingLogger()
-    const { link, peer, server } = rude({ logger, maxWaiting: 100 })
+    const { link, peer, server } = serverWithRawClient({ logger, maxWaiting: 100 })
     server.registerCallback(READ, 0, () => new Promise(() => {}))
-    server.receive(98, 0, { timeout: 0 }).catch(() => {}) // so that it is not held back
+    server.receive(98, 0, { timeout: 0 }).catch(() => {}) // keeps the server reading
     for (let i = 0; i < 200; i++) peer.send(READ, 0, i)
     await expect.poll(() => link.isUp, { timeout: 5_000 }).toBe(false)
     expect(link.server.reconnects).toBe(1)
@@ -290,8 +292,8 @@ describe('a flood of requests', () => {
     await server.close()
   })
 
-  it('is bounded by its bytes as well', async () => {
-    const { link, peer, server } = rude({ maxWaitingBytes: 10_000 })
+  it('beyond maxWaitingBytes ends the connection', async () => {
+    const { link, peer, server } = serverWithRawClient({ maxWaitingBytes: 10_000 })
     server.registerCallback(READ, 0, () => new Promise(() => {}))
     server.receive(98, 0, { timeout: 0 }).catch(() => {})
     for (let i = 0; i < 20; i++) peer.send(READ, 0, 'x'.repeat(1_000))
@@ -300,8 +302,9 @@ describe('a flood of requests', () => {
   })
 })
 
-describe('channel names', () => {
-  function named(client: string | null, server: string | null) {
+describe('channel names of socket_protocol', () => {
+  /** Returns a connected client and server with these names. */
+  function withNames(client: string | null, server: string | null) {
     const link = new Link()
     const logger = recordingLogger()
     const ends = {
@@ -313,13 +316,13 @@ describe('channel names', () => {
   }
 
   it.each([
-    ['theirs', 'ours', 'theirs'],
-    ['theirs', null, 'theirs'],
-    [null, 'ours', 'ours'],
+    ['first', 'second', 'first'],
+    ['first', null, 'first'],
+    [null, 'second', 'second'],
     [null, null, null],
     ['same', 'same', 'same'],
-  ])("client %j, server %j: %j, the client's first", async (first, second, agreed) => {
-    const { client, server, link, logger } = named(first, second)
+  ])('agree for client %j and server %j on %j', async (first, second, agreed) => {
+    const { client, server, link, logger } = withNames(first, second)
     await settle()
     expect([client.channelName, server.channelName]).toEqual([agreed, agreed])
     expect([link.client.channelNames.at(-1), link.server.channelNames.at(-1)]).toEqual([
@@ -330,39 +333,36 @@ describe('channel names', () => {
     expect(warned).toHaveLength(first !== null && second !== null && first !== second ? 1 : 0)
   })
 
-  it.each([7, '', {}, 'x'.repeat(257), true])('a name that is %j is refused', async name => {
-    const { peer, server } = rude({ channelName: 'kept' })
+  it.each([
+    ['a number', 7],
+    ['an empty string', ''],
+    ['an object', {}],
+    ['a string of 257 characters', 'x'.repeat(257)],
+    ['true', true],
+  ])('exclude %s', async (_, name) => {
+    const { peer, server } = serverWithRawClient({ channelName: 'kept' })
     expect(await peer.request(sp.SID_CHANNEL_NAME_REQUEST, 0, name)).toMatchObject({
       service_id: sp.SID_CHANNEL_NAME_RESPONSE,
       status: sp.STATUS_OPERATION_NOT_PERMITTED,
       data: null,
     })
-    expect(await peer.request(sp.SID_CHANNEL_NAME_REQUEST, 1, 'no such datum')).toMatchObject({
+    expect(await peer.request(sp.SID_CHANNEL_NAME_REQUEST, 1, 'unknown datum')).toMatchObject({
       status: sp.STATUS_OPERATION_NOT_PERMITTED,
     })
     expect(server.channelName).toBe('kept')
   })
 
-  it('one that nobody asked for is not taken', async () => {
-    const { peer, server } = rude()
+  it('are not taken from an unsolicited response', async () => {
+    const { peer, server } = serverWithRawClient()
     peer.send(sp.SID_CHANNEL_NAME_RESPONSE, 0, 'intruder')
     await settle()
     expect(server.channelName).toBe(null)
   })
 
-  it('breaks no line of a log', async () => {
+  it('cannot forge a log line with a line feed', async () => {
     const logger = recordingLogger()
-    const { peer } = rude({ logger, channelName: 'x' })
+    const { peer } = serverWithRawClient({ logger, channelName: 'x' })
     await peer.request(sp.SID_CHANNEL_NAME_REQUEST, 0, 'a\nforged: line')
     expect(logger.lines.some(line => line.includes('\n'))).toBe(false)
   })
 })
-
-/** A server of ours, and a client without manners. */
-function rude(options: sp.ProtocolOptions = {}) {
-  const link = new Link()
-  const peer = new RawPeer(link.client)
-  const server = new sp.PureJsonProtocol(link.server, options)
-  link.up()
-  return { link, peer, server }
-}

@@ -1,14 +1,19 @@
-/** Who is trusted with what, over protocol objects and against peers who don't know the secret. */
+/** Authentication and trust between Protocols, and attacks by raw peers, over an in-memory transport. */
 import { channel as diagnostics } from 'node:diagnostics_channel'
 import { inspect } from 'node:util'
 import * as sp from 'fdwire/socket_protocol'
-import { describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 import { Link, RawPeer, recordingLogger, settle } from '../../support/socket_protocol.js'
 
 const { SID_READ_REQUEST: READ, SID_READ_RESPONSE: READ_RESPONSE } = sp
 const SECRET = '9d0c5c0a6f3be2c1'
 
-function ends(client: sp.ProtocolOptions = {}, server: sp.ProtocolOptions = {}) {
+afterEach(() => {
+  vi.restoreAllMocks()
+})
+
+/** Returns a connected client and server that know the secret. */
+function authenticatingPair(client: sp.ProtocolOptions = {}, server: sp.ProtocolOptions = {}) {
   const link = new Link()
   const both = {
     link,
@@ -20,7 +25,8 @@ function ends(client: sp.ProtocolOptions = {}, server: sp.ProtocolOptions = {}) 
   return both
 }
 
-function rude(options: sp.ProtocolOptions = {}) {
+/** Returns a server that knows the secret and a raw client. `called` counts its callbacks. */
+function attackedServer(options: sp.ProtocolOptions = {}) {
   const link = new Link()
   const peer = new RawPeer(link.client)
   const server = new sp.PureJsonProtocol(link.server, { secret: SECRET, ...options })
@@ -37,73 +43,76 @@ const key = (seed: unknown, role: sp.Role = 'client') =>
   sp.deriveKey(Buffer.from(SECRET), role, seed as string)
 const trust = (...sides: sp.Protocol[]) => sides.map(side => side.checkAuthentificationState())
 
-describe('authentificate', () => {
-  it('makes the connection trusted on both sides', async () => {
-    const { client, server } = ends()
+describe('Protocol.authentificate', () => {
+  it('establishes trust on both sides', async () => {
+    const { client, server } = authenticatingPair()
     expect(trust(client, server)).toEqual([false, false])
     expect([client.isConnected(), client.connectionEstablished()]).toEqual([true, false])
-    const told: boolean[] = []
-    for (const side of [client, server]) side.on('authentification', trusted => told.push(trusted))
+    const events: boolean[] = []
+    for (const side of [client, server])
+      side.on('authentification', trusted => events.push(trusted))
     expect(await client.authentificate()).toBe(true)
     expect(trust(client, server)).toEqual([true, true])
     expect([client.connectionEstablished(), server.connectionEstablished()]).toEqual([true, true])
     expect([client.authentificationState, server.authentificationState]).toEqual([4, 4])
-    expect(told).toEqual([true, true])
-    expect((await client.request(READ, 0, 'in')).getData()).toBe('in')
+    expect(events).toEqual([true, true])
+    expect((await client.request(READ, 0, 'data')).getData()).toBe('data')
   })
 
-  it('heeds its own time limit and signal, also where it joins an attempt that has more time', async () => {
+  it('obeys its own timeout and signal, even if it joins an attempt with a longer timeout', async () => {
     const link = new Link()
-    // Nobody answers there.
+    // This peer does not respond.
     new RawPeer(link.server)
     const client = new sp.PureJsonProtocol(link.client, { secret: SECRET, autoAuth: true })
     link.up()
     expect(await client.authentificate({ timeout: 20 })).toBe(false)
     const stop = new AbortController()
     const aborted = client.authentificate({ signal: stop.signal })
-    stop.abort('enough')
-    await expect(aborted).rejects.toMatchObject({ name: 'AbortError', cause: 'enough' })
-    // The attempt of autoAuth, which has 2,000 ms, goes on.
+    stop.abort('reason')
+    await expect(aborted).rejects.toMatchObject({ name: 'AbortError', cause: 'reason' })
+    // The attempt of autoAuth, which has a timeout of 2,000 ms, continues.
     expect(client.authentificationState).toBe(sp.AUTH_STATE_SEED_REQUESTED)
     await client.close()
   })
 
-  it('is false with another secret, and without one on either side', async () => {
-    expect(await ends({ secret: 'other' }).client.authentificate()).toBe(false)
-    expect(await ends({ secret: null }).client.authentificate()).toBe(false)
-    expect(await ends({}, { secret: null }).client.authentificate()).toBe(false)
+  it('resolves to false if the secrets differ or one side has none', async () => {
+    expect(await authenticatingPair({ secret: 'other' }).client.authentificate()).toBe(false)
+    expect(await authenticatingPair({ secret: null }).client.authentificate()).toBe(false)
+    expect(await authenticatingPair({}, { secret: null }).client.authentificate()).toBe(false)
   })
 
-  it('takes the secret as text or as bytes', async () => {
-    expect(await ends({}, { secret: Buffer.from(SECRET) }).client.authentificate()).toBe(true)
+  it('accepts the secret as text or as bytes, which it copies', async () => {
+    expect(
+      await authenticatingPair({}, { secret: Buffer.from(SECRET) }).client.authentificate(),
+    ).toBe(true)
     const bytes = new TextEncoder().encode(SECRET)
-    const { client } = ends({}, { secret: bytes })
-    bytes.fill(0) // the caller's again
+    const { client } = authenticatingPair({}, { secret: bytes })
+    bytes.fill(0) // the Protocol has copied the secret
     expect(await client.authentificate()).toBe(true)
   })
 
-  it('waits for a connection, and gives up at its timeout', async () => {
-    const { link, client } = ends()
+  it('waits for a connection until its timeout', async () => {
+    const { link, client } = authenticatingPair()
     link.down()
     expect(await client.authentificate({ timeout: 5 })).toBe(false)
     const waiting = client.authentificate()
     link.up()
     expect(await waiting).toBe(true)
-    const deaf = new Link()
-    const alone = new sp.PureJsonProtocol(deaf.client, { secret: SECRET })
-    deaf.up()
+    const unanswered = new Link()
+    const alone = new sp.PureJsonProtocol(unanswered.client, { secret: SECRET })
+    unanswered.up()
     expect(await alone.authentificate({ timeout: 5 })).toBe(false)
     expect(alone.authentificationState).toBe(sp.AUTH_STATE_UNTRUSTED_CONNECTION)
   })
 
-  it('may be called by several at once, and by the server', async () => {
-    const { client, server } = ends()
+  it('can be called several times at once, and by both sides', async () => {
+    const { client, server } = authenticatingPair()
     const all = [client, client, server].map(side => side.authentificate())
     expect(await Promise.all(all)).toEqual([true, true, true])
   })
 
-  it('happens by itself with autoAuth, again with each connection, and send waits for it', async () => {
-    const { link, client, server } = ends({ autoAuth: true })
+  it('is called by autoAuth for each connection, and send waits for it', async () => {
+    const { link, client, server } = authenticatingPair({ autoAuth: true })
     for (let i = 0; i < 3; i++) {
       expect((await client.request(READ, i, i)).toJSON()).toMatchObject({ status: 0, data: i })
       expect(trust(client, server)).toEqual([true, true])
@@ -113,17 +122,17 @@ describe('authentificate', () => {
     }
   })
 
-  it('goes on for others when it fails by itself: their requests are refused', async () => {
-    const { client } = ends({ autoAuth: true, secret: 'wrong' })
+  it('does not block later requests if autoAuth fails: the server rejects them', async () => {
+    const { client } = authenticatingPair({ autoAuth: true, secret: 'wrong' })
     expect((await client.request(READ, 0)).getStatus()).toBe(sp.STATUS_AUTH_REQUIRED)
   })
 
-  it('with mutual needs both proofs, which autoAuth gives', async () => {
+  it('with mutual: true establishes trust only after both proofs', async () => {
     const options = { mutual: true, autoAuth: true }
-    const { client, server } = ends(options, options)
+    const { client, server } = authenticatingPair(options, options)
     await expect.poll(() => trust(client, server)).toEqual([true, true])
     expect((await client.request(READ, 0, 'both')).getData()).toBe('both')
-    // A server that only says that it believes is believed by nobody.
+    // A server that accepts a proof without giving its own is not trusted.
     const link = new Link()
     const impostor = new RawPeer(link.server)
     const careful = new sp.PureJsonProtocol(link.client, { secret: SECRET, mutual: true })
@@ -140,9 +149,9 @@ describe('authentificate', () => {
   })
 })
 
-describe('as long as the connection is not trusted', () => {
-  it('a request is answered with STATUS_AUTH_REQUIRED, and nobody is called', async () => {
-    const { peer, server, called } = rude()
+describe('an untrusted connection', () => {
+  it('gets STATUS_AUTH_REQUIRED for a request, and no callback runs', async () => {
+    const { peer, server, called } = attackedServer()
     for (const sid of [10, 20, 30]) {
       expect(await peer.request(sid, 0)).toMatchObject({
         service_id: sid + 1,
@@ -153,16 +162,16 @@ describe('as long as the connection is not trusted', () => {
     expect([called(), server.stats.refused, server.stats.buffered]).toEqual([0, 3, 0])
   })
 
-  it('other messages are dropped, and a response that nobody asked for as well', async () => {
-    const { peer, server, called } = rude()
+  it('cannot deliver other messages or unsolicited responses', async () => {
+    const { peer, server, called } = attackedServer()
     for (const sid of [99, READ_RESPONSE]) peer.send(sid, 0, 'in')
     await settle()
     expect([called(), server.stats.refused, peer.unread]).toEqual([0, 2, 0])
     expect(await server.receive(99, 0, { timeout: 1 })).toBe(null)
   })
 
-  it('what stands on the whitelist is let through', async () => {
-    const { peer, server, called } = rude()
+  it('can deliver whitelisted messages', async () => {
+    const { peer, server, called } = attackedServer()
     server.addMsgToAuthWhitelist(READ, 7).addMsgToAuthWhitelist(99, 0)
     expect(await peer.request(READ, 7)).toMatchObject({ status: 0, data: 'called' })
     expect((await peer.request(READ, 8)).status).toBe(sp.STATUS_AUTH_REQUIRED)
@@ -171,25 +180,25 @@ describe('as long as the connection is not trusted', () => {
     expect(called()).toBe(2)
   })
 
-  it('a response to a request of ours is taken', async () => {
-    const { link, server } = rude()
+  it('can deliver the response to a request', async () => {
+    const { link, server } = attackedServer()
     const peer = new RawPeer(link.client)
     const waiting = server.request(READ, 0)
     expect(await peer.receive()).toMatchObject({ service_id: READ })
-    peer.send(READ_RESPONSE, 0, 'answer')
-    expect((await waiting).getData()).toBe('answer')
+    peer.send(READ_RESPONSE, 0, 'response')
+    expect((await waiting).getData()).toBe('response')
   })
 
-  it('names are exchanged', async () => {
-    const { peer, server } = rude()
+  it('can exchange channel names', async () => {
+    const { peer, server } = attackedServer()
     expect((await peer.request(sp.SID_CHANNEL_NAME_REQUEST, 0, 'name')).status).toBe(0)
     expect(server.channelName).toBe('name')
   })
 })
 
 describe('an attacker', () => {
-  it('has the right key once: not again, not later, not on the next connection', async () => {
-    const { link, peer, called } = rude()
+  it('cannot use a correct key twice, nor on the next connection', async () => {
+    const { link, peer, called } = attackedServer()
     const { data: seed } = await peer.request(0, 0)
     expect((await peer.request(0, 1, key(seed))).data).toBe(true)
     expect((await peer.request(READ, 0)).status).toBe(0)
@@ -203,8 +212,8 @@ describe('an attacker', () => {
     expect(called()).toBe(1)
   })
 
-  it('loses the connection with the last of its attempts, behind the last answer', async () => {
-    const { link, peer, server } = rude()
+  it('is disconnected after the last allowed attempt', async () => {
+    const { link, peer, server } = attackedServer()
     const logger = recordingLogger()
     for (let attempt = 1; attempt <= 5; attempt++) {
       await peer.request(0, 0)
@@ -217,38 +226,38 @@ describe('an attacker', () => {
     expect(logger.lines).toEqual([])
   })
 
-  it('is not heard any more behind that, also where the transport cannot close', async () => {
-    const { link, peer, called } = rude()
-    let asked = 0
+  it('is ignored after its last attempt, even if the transport does not close', async () => {
+    const { link, peer, called } = attackedServer()
+    let reconnects = 0
     link.server.reconnect = () => {
-      asked++
+      reconnects++
       return true
     }
     for (let i = 0; i < 500; i++) peer.send(0, 0)
     for (let i = 0; i < 500; i++) peer.send(0, 1, 'x')
     for (let i = 0; i < 100; i++) peer.send(READ, 0)
     await settle()
-    expect([asked, called()]).toEqual([1, 0])
+    expect([reconnects, called()]).toEqual([1, 0])
     expect(peer.unread).toBeLessThan(10)
   })
 
-  it('floods with seeds that nobody asked for, and no key is ever made of one', async () => {
-    const made: string[] = []
+  it('gets no key for unsolicited seeds', async () => {
+    const seeds: string[] = []
     const deriveKey: sp.DeriveKey = (_, __, seed) => {
-      made.push(seed)
+      seeds.push(seed)
       return 'key'
     }
-    const { peer, server } = rude({ deriveKey })
+    const { peer, server } = attackedServer({ deriveKey })
     for (let i = 0; i < 1_000; i++) peer.send(sp.SID_AUTH_RESPONSE, sp.DID_AUTH_SEED, `seed ${i}`)
     await settle()
-    expect([made, peer.unread]).toEqual([[], 0])
+    expect([seeds, peer.unread]).toEqual([[], 0])
     expect(server.stats.refused).toBe(1_000)
   })
 
-  it('relays a seed to the twin of the server, and gains nothing', async () => {
-    const [first, second] = [rude(), rude()]
+  it('cannot use a key that it obtained from another server by relaying a seed', async () => {
+    const [first, second] = [attackedServer(), attackedServer()]
     const { data: seed } = await first.peer.request(0, 0)
-    // The twin proves itself to whoever is there.
+    // The second server proves itself to any peer.
     const attempt = second.server.authentificate()
     expect(await second.peer.receive()).toMatchObject({ service_id: 0, data_id: 0 })
     second.peer.send(1, 0, seed)
@@ -260,8 +269,8 @@ describe('an attacker', () => {
     expect(await attempt).toBe(false)
   })
 
-  it('sends the seed back that we have given, and gets no key for it', async () => {
-    const { peer, server } = rude()
+  it('gets no key for a reflected seed', async () => {
+    const { peer, server } = attackedServer()
     const { data: seed } = await peer.request(0, 0)
     const attempt = server.authentificate()
     await peer.receive()
@@ -273,7 +282,7 @@ describe('an attacker', () => {
 })
 
 describe('the secret and the key', () => {
-  it('are in no log, error, inspection or diagnostics', async () => {
+  it('do not appear in logs, errors, inspection or diagnostics', async () => {
     const logger = recordingLogger()
     const seen: unknown[] = []
     const listener = (message: unknown) => seen.push(inspect(message, { depth: 9 }))
@@ -287,10 +296,10 @@ describe('the secret and the key', () => {
       return keys.at(-1) as string
     }
     const options = { logger, autoAuth: true, deriveKey }
-    const { link, client, server } = ends(options, options)
+    const { link, client, server } = authenticatingPair(options, options)
     for (const side of [client, server]) side.on('malformed', error => errors.push(error))
     await client.request(READ, 0)
-    // A key on its way that is damaged in each of its bytes.
+    // Damages the message that carries the key, and delivers a truncated copy of it.
     link.client.intercept = body => {
       if (body.includes('"data_id":1,"service_id":0')) {
         body[body.length - 9] = 0xff
@@ -304,7 +313,9 @@ describe('the secret and the key', () => {
     link.down()
     await expect(client.request(READ, 0, null, { timeout: 1 })).rejects.toThrow()
     expect(errors.length).toBeGreaterThan(0)
-    const all = [logger.lines, seen, errors, client, server].map(one => inspect(one, { depth: 9 }))
+    const all = [logger.lines, seen, errors, client, server].map(value =>
+      inspect(value, { depth: 9 }),
+    )
     expect(keys.length).toBeGreaterThan(0)
     for (const text of [...all, JSON.stringify(client), JSON.stringify(errors)]) {
       expect(text).not.toContain(SECRET)
@@ -316,11 +327,15 @@ describe('the secret and the key', () => {
       diagnostics(name).unsubscribe(listener)
     }
   })
+})
 
-  it('nothing is logged where no logger is given', async () => {
-    const { client } = ends({ autoAuth: true })
+describe('a Protocol without a logger', () => {
+  it('prints nothing', async () => {
+    const methods = ['debug', 'error', 'info', 'log', 'warn'] as const
+    const spies = methods.map(method => vi.spyOn(console, method))
+    const { client } = authenticatingPair({ autoAuth: true })
     await client.request(READ, 0)
-    // What console would have said stands in no file of ours.
     expect(client.stats.sent).toBeGreaterThan(0)
+    for (const spy of spies) expect(spy).not.toHaveBeenCalled()
   })
 })
