@@ -22,6 +22,7 @@ export type {
   ChannelOptions,
   CodecOptions,
   ConnectOptions,
+  Encoding,
   EncodingOf,
   ListenOptions,
   OverOptions,

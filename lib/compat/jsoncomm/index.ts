@@ -20,6 +20,7 @@ export {
   type CallOptions,
   type CallWithFdsOptions,
   type OnSignal,
+  type Reply,
   ServiceClient,
 } from './service-client.js'
 export { ServiceManager } from './service-manager.js'

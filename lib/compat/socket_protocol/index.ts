@@ -1,6 +1,6 @@
 /** socket_protocol in the words of its original: services over any channel. */
 
-export type { MessageFields } from '../../options/socket_protocol.js'
+export type { Form, Ids, MessageFields } from '../../options/socket_protocol.js'
 export { BodyError } from '../../wire/encodings/socket_protocol.js'
 export {
   Authentification,
