@@ -129,7 +129,7 @@ describe('captureRejections', () => {
     await expect(b.receive()).rejects.toBe(fatal)
   })
 
-  it('is off by default, which makes it an unhandledRejection of the process', async () => {
+  it('is off by default: the process gets an unhandledRejection', async () => {
     const [a, b] = pairIn('created')
     const fatal = new Error('mine')
     const listeners = process.listeners('unhandledRejection')

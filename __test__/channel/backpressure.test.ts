@@ -62,7 +62,7 @@ const errorOf = (work: () => unknown) => {
 }
 
 describe('the result of send', () => {
-  it('is true until a message is queued, then false up to one drain of the empty queue', async () => {
+  it('is true until a message is queued, then false until drain comes once for the empty queue', async () => {
     const [sender, receiver] = pair(JSONCOMM).map(track) as [Channel, Channel]
     const events = recordEvents(sender)
     const sent = sendUntilQueued(sender)
@@ -100,7 +100,7 @@ describe('the result of send', () => {
     ])
   })
 
-  it('is false for queued descriptors, which the caller can close at once', async () => {
+  it('is false for a queued message whose descriptors the caller closes at once', async () => {
     const [sender, receiver] = pair(JSONCOMM).map(track) as [Channel, Channel]
     const sent = sendUntilQueued(sender)
     const { openSync, closeSync, readlinkSync } = await import('node:fs')
@@ -121,7 +121,7 @@ describe('the result of send', () => {
 })
 
 describe('the send queue', () => {
-  it('is limited to maxQueued bytes per destination, except for one message in an empty queue', async () => {
+  it('is limited to maxQueued bytes per destination, but takes a larger message when it is empty', async () => {
     const [full, free] = [join(temporaryDirectory(), 'full'), join(temporaryDirectory(), 'free')]
     const one = await bindReceiver(full)
     await bindReceiver(free)

@@ -181,15 +181,15 @@ describe('close', () => {
 
   it('continues if a queued message is undelivered', async () => {
     const sender = track(await bind('', JSONCOMM))
-    const [dies, lives] = [await boundChannel(), await boundChannel()]
-    sendUntilQueued(sender, { to: dies.localAddress as string })
-    const sent = sendUntilQueued(sender, { to: lives.localAddress as string })
+    const [closing, open] = [await boundChannel(), await boundChannel()]
+    sendUntilQueued(sender, { to: closing.localAddress as string })
+    const sent = sendUntilQueued(sender, { to: open.localAddress as string })
     const undelivered = once(sender, 'undelivered')
     const closed = sender.close()
-    dies.destroy()
+    closing.destroy()
     await undelivered
     expect(sender.closed).toBe(false)
-    await receiveValues(lives, sent)
+    await receiveValues(open, sent)
     await closed
   })
 

@@ -54,8 +54,8 @@ function isSet(fd: number, option: number): boolean {
   return String(printed).trim() === '1'
 }
 
-describe('a datagram received with the option credentials', () => {
-  it('has them in the result of receive, an iteration and a request', async () => {
+describe('the credentials of a datagram', () => {
+  it('are a property of what receive, an iteration and a request return', async () => {
     const [a, b] = channelPair({ credentials: true })
     a.sendAll([1, 2])
     a.send(3)
@@ -68,7 +68,7 @@ describe('a datagram received with the option credentials', () => {
     expect(await a.request('?')).toMatchObject({ value: '?', credentials: OURS })
   })
 
-  it('passes them as the fourth argument of every listener, also if it was read ahead', async () => {
+  it('are the fourth argument of every listener, also if it was read ahead', async () => {
     const [a, b] = channelPair({ credentials: true })
     const seen: unknown[][] = []
     const listener = (...args: unknown[]) => void seen.push(args)
@@ -86,7 +86,7 @@ describe('a datagram received with the option credentials', () => {
     for (const args of seen) expect(args.slice(2)).toEqual([undefined, OURS])
   })
 
-  it('has them in the raw protocol, for any size, beside descriptors', async () => {
+  it('arrive in the raw protocol, for any size, beside descriptors', async () => {
     const [a, b] = pair({ ...RAW_DGRAM, credentials: true, maxFds: 2 }).map(track) as Pair
     for (const bytes of ['', 'x', Buffer.alloc(200_000)]) {
       a.send(bytes, { fds: [0, 0] })
@@ -98,7 +98,7 @@ describe('a datagram received with the option credentials', () => {
     }
   })
 
-  it('has those of its own sender among several, with and without an address', async () => {
+  it('are those of its own sender among several, with and without an address', async () => {
     const [channel, to] = await credentialsReceiver()
     const [[one, first], [other, second]] = await Promise.all([startSender(), startSender()])
     await one.request({ op: 'bind', name: '' })
@@ -120,7 +120,7 @@ describe('a datagram received with the option credentials', () => {
     expect(froms.size).toBe(2)
   })
 
-  it('has those of a sender that has ended since', async () => {
+  it('are those of a sender that has ended since', async () => {
     const [channel, to] = await credentialsReceiver()
     const [peer, credentials] = await startSender()
     await peer.request({ op: 'send', value: 'last', to })
@@ -129,7 +129,7 @@ describe('a datagram received with the option credentials', () => {
     expect(await receiveNext(channel)).toEqual(['last', credentials])
   })
 
-  it('has those of the process that sent it if several share the socket', async () => {
+  it('are those of the process that sent it if several share the socket', async () => {
     const [channel, to] = await credentialsReceiver()
     const [peer, parent] = await startSender()
     await peer.request({ op: 'send', value: 'parent', to })
@@ -139,7 +139,7 @@ describe('a datagram received with the option credentials', () => {
     expect(await receiveNext(channel)).toEqual(['child', { ...parent, pid: child }])
   })
 
-  it('cannot have forged ones from an unprivileged process', async () => {
+  it('cannot be forged by an unprivileged process', async () => {
     const [channel, to] = await credentialsReceiver()
     const [peer, { uid }] = await startSender()
     const unprivileged = uid === 0 ? 65534 : uid
@@ -160,7 +160,7 @@ describe('a datagram received with the option credentials', () => {
   const UNSHARE = ['--fork', '--kill-child', '--pid', '--mount-proc']
   const possible = spawnSync('unshare', [...UNSHARE, 'true']).status === 0
   it.runIf(possible)(
-    'has pid 0 if its sender has no pid in the namespace of the receiver',
+    'have pid 0 if its sender has no pid in the namespace of the receiver',
     async () => {
       const server = [...UNSHARE, process.execPath, testPath('support/children/server.mjs'), '{}']
       const inside = new Peer('unshare', server)
@@ -177,7 +177,7 @@ describe('a datagram received with the option credentials', () => {
   )
 
   it.runIf(possible)(
-    "has the sender's pid in the namespace of the receiver if its sender is in a nested one",
+    "have the sender's pid in the namespace of the receiver if its sender is in a nested one",
     async () => {
       const [channel, to] = await credentialsReceiver()
       const [peer, { pid: inner }] = await startSender('unshare', [...UNSHARE, 'python3'])
@@ -190,7 +190,7 @@ describe('a datagram received with the option credentials', () => {
     },
   )
 
-  it('has pid 0 and a uid other than 0 if it was sent before the option was set', async () => {
+  it('have pid 0 and a uid other than 0 if it was sent before the option was set', async () => {
     const [a, b] = channelPair()
     a.send('before')
     const again = track(adopt(b.detach(), WITH_CREDENTIALS))
@@ -201,7 +201,7 @@ describe('a datagram received with the option credentials', () => {
     expect(await receiveNext(again)).toEqual(['after', OURS])
   })
 
-  it('has them in a flood that loses no message', async () => {
+  it('are correct in a flood, which loses no message', async () => {
     const [a, b] = channelPair({ credentials: true })
     let seen = 0
     let wrong = 0
@@ -216,8 +216,8 @@ describe('a datagram received with the option credentials', () => {
   })
 })
 
-describe('a datagram received without the option credentials', () => {
-  it('has none, even on a socket that had the option before', async () => {
+describe('the credentials of a datagram without the option', () => {
+  it('are absent, even on a socket that had the option before', async () => {
     const [a, b] = channelPair({ credentials: true })
     const options = [JSONCOMM, { ...JSONCOMM, credentials: false }]
     const channels = [a.detach(), b.detach()].map((fd, i) => track(adopt(fd, options[i] as never)))
@@ -235,7 +235,7 @@ describe('a datagram received without the option credentials', () => {
 })
 
 describe('a socket with the option credentials', () => {
-  it('has SO_PASSCRED until it is detached, when its own setting is restored', async () => {
+  it('has SO_PASSCRED set until detach restores the previous value', async () => {
     const [a] = channelPair()
     const fd = a.detach()
     expect(isSet(fd, SO_PASSCRED)).toBe(false)
@@ -258,7 +258,7 @@ describe('a socket with the option credentials', () => {
     expect(await receiveNext(client)).toEqual(['to the abstract address', OURS])
   })
 
-  it('receives them if it is connected and if it is bound', async () => {
+  it('receives credentials if it is connected and if it is bound', async () => {
     const [channel] = await credentialsReceiver()
     const client = track(await connect(channel.localAddress as string, WITH_CREDENTIALS))
     const name = client.localAddress as string

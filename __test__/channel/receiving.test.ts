@@ -229,7 +229,7 @@ describe('maxOpenFds', () => {
     expect(warnings).toEqual([])
   })
 
-  it('causes a warning for sets held later, even if a turn reached the limit before', async () => {
+  it('causes a warning for sets that are held later, even if an earlier turn reached the limit', async () => {
     const [a, b] = channelPair({ maxOpenFds: 4 })
     await withFd(fd => {
       for (let i = 0; i < 20; i++) a.send(i, { fds: [fd] })

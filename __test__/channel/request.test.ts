@@ -94,14 +94,14 @@ describe('request', () => {
     const reply = client.request('?', { to: server.localAddress as string })
     const values: unknown[] = []
     client.on('message', value => values.push(value))
-    other.send('stranger 1', { to })
+    other.send('other 1', { to })
     await loopTurns(3)
     server.send('reply', { to })
-    other.send('stranger 2', { to })
+    other.send('other 2', { to })
     server.send('more', { to })
     expect(value(await reply)).toBe('reply')
     while (values.length < 3) await loopTurns(1)
-    expect(values).toEqual(['stranger 1', 'stranger 2', 'more'])
+    expect(values).toEqual(['other 1', 'other 2', 'more'])
   })
 
   it('finds its reply after unread messages, which keep their order', async () => {

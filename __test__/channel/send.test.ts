@@ -208,19 +208,19 @@ describe('send', () => {
 
   it('emits undelivered for a queued message that fails, and other destinations stay usable', async () => {
     const sender = track(await bind('', JSONCOMM))
-    const [dies, lives] = [await boundChannel(), await boundChannel()]
-    const [dead, to] = [dies.localAddress as string, lives.localAddress as string]
+    const [closing, open] = [await boundChannel(), await boundChannel()]
+    const [dead, to] = [closing.localAddress as string, open.localAddress as string]
     sendUntilQueued(sender, { to: dead })
     const undelivered = once(sender, 'undelivered')
     const flushed = sender.flush()
-    dies.destroy()
+    closing.destroy()
     const [error, details] = await undelivered
     expect(error).toMatchObject({ code: 'ECONNREFUSED', syscall: 'sendmsg', dest: dead })
     expect(details).toEqual({ to: dead })
     await expect(flushed).rejects.toBe(error)
     expect(sender.stats).toMatchObject({ undelivered: 1, queued: 0 })
     sender.send(1, { to })
-    expect(await receiveValues(lives, 1)).toEqual([1])
+    expect(await receiveValues(open, 1)).toEqual([1])
   })
 
   it('is not affected by a getter among its fds that sends a message itself', async () => {

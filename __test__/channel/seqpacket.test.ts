@@ -80,7 +80,7 @@ describe('a seqpacket channel', () => {
     expect(events).toEqual([1, 2, 'end', 'close'])
   })
 
-  it("notices its peer's death while a listener only waits for the end", async () => {
+  it("notices its peer's death without a reader", async () => {
     const name = abstractName()
     const listener = await startListener(name, JSON_SEQPACKET)
     const code = `import { connect } from 'fdwire'

@@ -101,11 +101,11 @@ with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
   })
 })
 
-describe('a Buffer of the raw protocol', () => {
+describe('the raw protocol', () => {
   const rawPair = () =>
     pair(RAW_DGRAM).map(track) as [ReturnType<typeof track>, ReturnType<typeof track>]
 
-  it('is a copy that later messages do not overwrite', async () => {
+  it('delivers a copy that later messages do not overwrite', async () => {
     const [a, b] = rawPair()
     const held: Buffer[] = []
     for (let i = 0; i < 2_000; i++) {
@@ -117,7 +117,7 @@ describe('a Buffer of the raw protocol', () => {
     })
   })
 
-  it('keeps its memory if it is transferred', async () => {
+  it('delivers a Buffer that a transfer cannot detach', async () => {
     const [a, b] = rawPair()
     a.send('one')
     const { value } = (await b.receive()) as { value: Buffer }
@@ -130,7 +130,7 @@ describe('a Buffer of the raw protocol', () => {
     expect(value.toString()).toBe('one')
   })
 
-  it('is aligned for every typed array', async () => {
+  it('delivers Buffers that are aligned for every typed array', async () => {
     const [a, b] = rawPair()
     for (const text of ['1', '12345', '12345678']) a.send(text)
     for (let i = 0; i < 3; i++) {
@@ -139,7 +139,7 @@ describe('a Buffer of the raw protocol', () => {
     }
   })
 
-  it('has the bytes of the string or view that was sent', async () => {
+  it('delivers the bytes of the string or view that was sent', async () => {
     const [a, b] = rawPair()
     const memory = new Uint8Array([1, 2, 3, 4, 5, 6, 7, 8]).buffer
     const sent: [unknown, number[]][] = [
@@ -159,7 +159,7 @@ describe('a Buffer of the raw protocol', () => {
     }
   })
 
-  it('cannot be sent as a value of another type', () => {
+  it('rejects values of other types', () => {
     const [a] = rawPair()
     for (const wrong of [1, null, undefined, {}, [1], new ArrayBuffer(1), true]) {
       expect(() => a.send(wrong)).toThrow(TypeError)

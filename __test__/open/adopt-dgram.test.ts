@@ -121,16 +121,19 @@ describe('adopt of a descriptor other than a Unix datagram socket', () => {
       async () => fdOf(await connectTo(await startServer(`\0${temporaryDirectory()}`))),
     ],
   ]
-  it.each(things)('throws with its kind and leaves it unchanged: %s', async (kind, code, make) => {
-    const fd = await make()
-    const [flags, { ino }] = [flagsOf(fd), fstatSync(fd)]
-    expect(() => adopt(fd, JSONCOMM)).toThrow(
-      errorWith(code, new RegExp(`^Descriptor ${fd} .*${kind}.*needs a Unix datagram socket`)),
-    )
-    expect([flagsOf(fd), fstatSync(fd).ino]).toEqual([flags, ino])
-  })
+  it.each(things)(
+    'names its kind in the error and leaves it unchanged: %s',
+    async (kind, code, make) => {
+      const fd = await make()
+      const [flags, { ino }] = [flagsOf(fd), fstatSync(fd)]
+      expect(() => adopt(fd, JSONCOMM)).toThrow(
+        errorWith(code, new RegExp(`^Descriptor ${fd} .*${kind}.*needs a Unix datagram socket`)),
+      )
+      expect([flagsOf(fd), fstatSync(fd).ino]).toEqual([flags, ino])
+    },
+  )
 
-  it('throws with its kind and leaves it open: unix-seqpacket', async () => {
+  it('names its kind in the error and leaves it open: unix-seqpacket', async () => {
     const server = closeAfterTest(await bind('', JSONCOMM))
     const peer = pythonPeer()
     const name = Buffer.from(server.localAddress as string).toString('hex')
@@ -223,9 +226,9 @@ describe('an adopted socket', () => {
   })
 })
 
-describe('O_NONBLOCK, which all duplicates of a socket share,', () => {
+describe('O_NONBLOCK', () => {
   it.each([false, true])(
-    'is preserved on a received socket that has it set to %s',
+    'stays %s on an adopted socket, which other processes share',
     async nonblocking => {
       const server = closeAfterTest(await bind('', JSONCOMM))
       const peer = pythonPeer()

@@ -248,7 +248,7 @@ describe('detach of a stream', () => {
     closeSync(channel.detach())
   })
 
-  it('first sends the messages of the current tick', async () => {
+  it('sends the messages of the current tick first', async () => {
     const [a, b] = streamPair(LINES)
     a.send('gathered')
     const fd = a.detach()
@@ -257,7 +257,7 @@ describe('detach of a stream', () => {
   })
 
   it.each(['a pair', 'TCP'])(
-    'between two messages loses nothing if the socket is adopted again, over %s',
+    'loses nothing if the socket is adopted again between two messages, over %s',
     async way => {
       const [a, b] = way === 'TCP' ? await tcpPair(LINES) : streamPair(LINES)
       let receiver = b

@@ -58,7 +58,7 @@ describe('the socket file of a channel is removed', () => {
     expect(existsSync(join(dir, 'other/b/s'))).toBe(false)
   })
 
-  it('while another process holds the lock on its directory', async () => {
+  it('even while another process holds the lock on its directory', async () => {
     const path = socketPath()
     const channel = await bind(path, JSONCOMM)
     const holder = pythonPeer()
@@ -67,7 +67,7 @@ describe('the socket file of a channel is removed', () => {
     expect(existsSync(path)).toBe(false)
   })
 
-  it('when a client closes that has it as its localAddress', async () => {
+  it('also if a client has created it as its localAddress', async () => {
     const [server, own] = [socketPath(), socketPath()]
     const channel = await bind(server, JSONCOMM)
     await (await connect(server, { ...JSONCOMM, localAddress: own })).close()
@@ -88,7 +88,7 @@ describe('the socket file of a channel is removed', () => {
     expect(existsSync(path)).toBe(false)
   })
 
-  it.each(['terminate', 'exit', 'end'])('at the end of its worker thread by %s', async how => {
+  it.each(['terminate', 'exit', 'end'])('when its worker thread ends by %s', async how => {
     const path = socketPath()
     const worker = new Worker(testPath('support/children/worker-bind.mjs'), {
       workerData: { path },

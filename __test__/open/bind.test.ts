@@ -86,7 +86,7 @@ describe('bind to an existing path', () => {
     await new Promise(resolve => server.close(resolve))
   })
 
-  it('fails with EADDRINUSE if its socket is connected to another address', async () => {
+  it('fails with EADDRINUSE if a socket has it that is connected to another address', async () => {
     const [path, other] = [socketPath(), socketPath()]
     await boundChannel(other)
     const peer = pythonPeer()
@@ -119,7 +119,7 @@ describe('bind to an existing path', () => {
   })
 
   it.each([undefined, 'always', false] as const)(
-    'fails with EEXIST if it is not a socket and leaves it, with unlink %s',
+    'fails with EEXIST if it is not a socket, and does not remove it, with unlink %s',
     async unlink => {
       const dir = temporaryDirectory()
       const [file, folder, link] = [join(dir, 'file'), join(dir, 'folder'), join(dir, 'link')]

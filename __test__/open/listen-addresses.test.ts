@@ -93,7 +93,7 @@ describe('listen on an existing path', () => {
     await Promise.all([acceptNext(second), dial(path)])
   })
 
-  it('fails with EEXIST if it is not a socket and leaves it', async () => {
+  it('fails with EEXIST if it is not a socket, and does not remove it', async () => {
     const base = temporaryDirectory()
     const [file, folder] = [join(base, 'file'), join(base, 'folder')]
     writeFileSync(file, 'x')
@@ -108,7 +108,7 @@ describe('listen on an existing path', () => {
     await expect(listen(join(base, 'no', 's'), LINES)).rejects.toMatchObject({ code: 'ENOENT' })
   })
 
-  it('succeeds in exactly one of fifty processes at once on a stale path, which is reachable', async () => {
+  it('succeeds in exactly one of fifty processes at once if it is stale, and that one is reachable', async () => {
     const path = join(temporaryDirectory(), 's')
     const stale = streamsPeer('race', path)
     await stale.receive()
@@ -153,7 +153,7 @@ describe('the address of a listener', () => {
 })
 
 describe('connect', () => {
-  it('fails with ECONNREFUSED or a DNS error if nothing listens there', async () => {
+  it('fails with ECONNREFUSED or a DNS error if there is no listener', async () => {
     const listener = await listen(TCP, LINES)
     const { address } = listener
     await listener.close()
@@ -168,7 +168,7 @@ describe('connect', () => {
     })
   })
 
-  it('waits for room in a full backlog, up to its timeout or abort', async () => {
+  it('waits for room in a full backlog until its timeout or abort', async () => {
     const listener = await startListener('', { ...LINES, backlog: 1 })
     const clients = [dial(listener.address), dial(listener.address)]
     await Promise.all(clients)
@@ -209,7 +209,7 @@ describe('listen on a descriptor', () => {
     }
   })
 
-  it('fails for a socket that does not listen and leaves it open', async () => {
+  it('fails if the socket does not listen, and leaves it open', async () => {
     const listener = await startListener('', LINES)
     const client = await dial(listener.address)
     const fd = client.detach()

@@ -41,7 +41,7 @@ describe('a listener', () => {
     ])
   })
 
-  it("accepts every connection for a 'connection' handler, and keeps what once() leaves for the next", async () => {
+  it("accepts every connection for a 'connection' handler; what once() leaves goes to the next one", async () => {
     const listener = await startListener('', LINES)
     for (let i = 0; i < 3; i++) void (await dial(listener.address)).send(`${i}`)
     const [first] = (await once(listener, 'connection')) as [Channel]
@@ -52,7 +52,7 @@ describe('a listener', () => {
     expect(await receiveUpTo(got[1] as Channel, 1)).toEqual(['2'])
   })
 
-  it("rejects an iterator and a 'connection' handler at the same time", async () => {
+  it("allows no iterator beside a 'connection' handler", async () => {
     const listener = await startListener('', LINES)
     const waiting = listener[Symbol.asyncIterator]().next()
     expect(() => listener.on('connection', () => {})).toThrow(errorWithCode('CONSUMER_CONFLICT'))
@@ -117,28 +117,26 @@ describe('a listener', () => {
 })
 
 describe('allowPeer', () => {
-  const results: [string, () => unknown, boolean][] = [
-    ['true', () => true, true],
-    ['false', () => false, false],
-    ['undefined', () => undefined, false],
-    ['1', () => 1, false],
-    ['a promise of true', () => Promise.resolve(true), false],
+  const results: ['accepts' | 'drops', string, () => unknown][] = [
+    ['accepts', 'true', () => true],
+    ['drops', 'false', () => false],
+    ['drops', 'undefined', () => undefined],
+    ['drops', '1', () => 1],
+    ['drops', 'a promise of true', () => Promise.resolve(true)],
   ]
-  it.each(results)(
-    'accepts a connection only if it returns true: %s',
-    async (_, allowPeer, accepted) => {
-      const listener = await startListener('', { ...LINES, allowPeer })
-      const drops: unknown[] = []
-      const got: Channel[] = []
-      listener.on('drop', drop => drops.push(drop))
-      listener.on('connection', channel => void got.push(track(channel)))
-      const client = await dial(listener.address)
-      if (!accepted) expect(await client.receive()).toBe(null)
-      await waitUntil(() => drops.length + got.length > 0)
-      expect([drops, got.length]).toEqual(accepted ? [[], 1] : [[{ reason: 'allowPeer' }], 0])
-      if (!accepted) expect(listener.connections).toBe(0)
-    },
-  )
+  it.each(results)('%s the connection if it returns %s', async (outcome, _, allowPeer) => {
+    const accepted = outcome === 'accepts'
+    const listener = await startListener('', { ...LINES, allowPeer })
+    const drops: unknown[] = []
+    const got: Channel[] = []
+    listener.on('drop', drop => drops.push(drop))
+    listener.on('connection', channel => void got.push(track(channel)))
+    const client = await dial(listener.address)
+    if (!accepted) expect(await client.receive()).toBe(null)
+    await waitUntil(() => drops.length + got.length > 0)
+    expect([drops, got.length]).toEqual(accepted ? [[], 1] : [[{ reason: 'allowPeer' }], 0])
+    if (!accepted) expect(listener.connections).toBe(0)
+  })
 
   it('drops the connection with the error if it throws, and the listener continues', async () => {
     const fatal = new Error('no')

@@ -50,7 +50,7 @@ describe('bind', () => {
     ['an abstract name that is not UTF-8', dir => Buffer.concat([Buffer.of(0), latin1(dir)])],
   ]
   it.each(names)(
-    'makes the channel visible and reachable by the given address: %s',
+    'makes the channel reachable at the given address, which its peers see: %s',
     async (_, nameIn) => {
       const name = nameIn(temporaryDirectory())
       const [server, client] = [await boundChannel(''), await boundChannel(name)]

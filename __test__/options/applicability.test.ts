@@ -176,7 +176,7 @@ describe('an option that does not apply', () => {
     ]),
   ]
   it.each(WRONG)(
-    'is rejected with what it applies to: %s with %s, for %o at %o: %s',
+    'is rejected with the reason: %s with %s, for %o at %o: %s',
     (opener, name, options, address, why) => {
       expect(() => checkOptions(opener, { ...options, [name]: 1 }, address)).toThrow(
         new TypeError(`${opener} has no option ${name}: ${why}`),

@@ -67,7 +67,7 @@ describe('a TCP address', () => {
     )
   })
 
-  it('is rejected with port 0 to connect to', () => {
+  it('is rejected with port 0 by connect', () => {
     expect(tcp({ host: 'x', port: 1 }, 1).port).toBe(1)
     expect(() => tcp({ host: 'x', port: 0 }, 1)).toThrow(
       new RangeError('port must be an integer from 1 to 65535, not 0'),

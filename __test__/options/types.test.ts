@@ -108,7 +108,7 @@ describe('the types', () => {
     expectTypeOf<CodecOptions>().not.toHaveProperty('protocol')
   })
 
-  it('the same options per function as the table that declares them', () => {
+  it('give each function the options that the table declares for it', () => {
     expectTypeOf<keyof BindOptions>().toEqualTypeOf<NamesOf<'bind'>>()
     expectTypeOf<keyof ConnectOptions>().toEqualTypeOf<NamesOf<'connect'>>()
     expectTypeOf<keyof ListenOptions>().toEqualTypeOf<NamesOf<'listen'>>()
@@ -121,7 +121,7 @@ describe('the types', () => {
   })
 })
 
-/** The options that a function has according to the table. */
+/** The names of the options that the table declares for a function. */
 type NamesOf<O extends Opener> = {
   [Name in OptionName]: O extends (typeof OPTIONS)[Name]['of'][number] ? Name : never
 }[OptionName]

@@ -169,7 +169,7 @@ describe('the value of an option', () => {
     ],
   ]
   it.each(WRONG)(
-    'is rejected with what is accepted: %s with %o: %s',
+    'is rejected with the accepted values: %s with %o: %s',
     (opener, options, message) => {
       expect(errorOf(opener, options)).toEqual(new TypeError(message))
     },

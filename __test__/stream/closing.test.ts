@@ -41,7 +41,7 @@ describe.each(STREAM_CONNECTIONS)('closing a stream over %s', (_, connected) => 
     await closed
   })
 
-  it('destroys the channel at the timeout of close, with the number of unsent bytes', async () => {
+  it('rejects at the timeout of close with the number of unsent bytes, and destroys the channel', async () => {
     const [a, b] = await connected(FRAMES)
     a.send(patternBytes(8 * MIB))
     const closed = a.close({ timeout: 30 })
@@ -74,7 +74,7 @@ describe.each(STREAM_CONNECTIONS)('closing a stream over %s', (_, connected) => 
     expect([a.closed, b.closed]).toEqual([true, true])
   })
 
-  it('by destroy is noticed by a peer that does not read', async () => {
+  it('with destroy also closes the channel of a peer that does not read', async () => {
     const [a, b] = await connected(LINES)
     const events = recordEvents(b, false)
     a.destroy()
@@ -82,7 +82,7 @@ describe.each(STREAM_CONNECTIONS)('closing a stream over %s', (_, connected) => 
     expect(events.at(-1)).toBe('close')
   })
 
-  it('works from every event handler, by close, destroy or end', async () => {
+  it('works from every event handler, with close, destroy and end', async () => {
     for (const event of ['message', 'end', 'drain'] as const) {
       for (const method of ['close', 'destroy', 'end'] as const) {
         const [a, b] = await connected(LINES)
@@ -142,8 +142,10 @@ describe('close of a stream', () => {
     socket.end()
     await closing
   })
+})
 
-  it('is not needed after detach: the descriptor stays open until its owner closes it', async () => {
+describe('the descriptor of a detached stream', () => {
+  it('stays open until its owner closes it', async () => {
     const [a, b] = streamPair(LINES)
     const fd = b.detach()
     expect(b.closed).toBe(true)

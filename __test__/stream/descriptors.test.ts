@@ -107,7 +107,7 @@ describe('descriptors on a stream', () => {
     expect(countOpen('/dev/full')).toBe(0)
   })
 
-  it('of an incomplete message are closed with the channel', async () => {
+  it('are closed with the channel if their message is incomplete', async () => {
     for (const end of ['end', 'destroy'] as const) {
       const [raw, b] = streamPair({ ...RAW_STREAM, maxFds: 8 }, WITH_FDS)
       const events = recordEvents(b)

@@ -81,7 +81,7 @@ describe.each(STREAM_CONNECTIONS)('the end of a stream over %s', (_, connected) 
     await request
   })
 
-  it('of one direction leaves the other one open with allowHalfOpen', async () => {
+  it('leaves the other direction open with allowHalfOpen', async () => {
     const [a, b] = await connected(LINES, { allowHalfOpen: true })
     a.send('request')
     a.end()
@@ -121,7 +121,7 @@ describe.each(STREAM_CONNECTIONS)('the end of a stream over %s', (_, connected) 
     ])
   })
 
-  it('within a message is an error with the number of missing bytes', async () => {
+  it('is an error with the number of missing bytes if it comes within a message', async () => {
     const [a, b] = await connected(RAW_STREAM)
     const frame = new Codec('length_prefixed').encode(patternBytes(1_000))
     const fd = b.detach()

@@ -23,7 +23,7 @@ cleanUpAfterEach()
 const MIB = 1024 * 1024
 
 describe('an error of a stream', () => {
-  it('comes once after the messages and rejects every pending call: a reset', async () => {
+  it('comes once after the messages and rejects every pending call if the peer resets', async () => {
     const [socket, channel] = await nodeSocketAndChannel(LINES)
     const events = recordEvents(channel, false)
     const waiting = [channel.receive(), channel.receive(), channel.request('?')]
@@ -42,7 +42,7 @@ describe('an error of a stream', () => {
     await expect(channel.close()).resolves.toBeUndefined()
   })
 
-  it('comes after the messages of the peer and rejects flush: a write to a closed peer', async () => {
+  it('comes after the messages of the peer and rejects flush if a write fails', async () => {
     const [a, b] = streamPair(FRAMES)
     const events = recordEvents(b)
     b.pause()
@@ -104,7 +104,7 @@ describe('an error of a stream', () => {
 })
 
 describe('a peer that is killed', () => {
-  it('within a message causes CUT_SHORT', async () => {
+  it('causes CUT_SHORT if it has sent part of a message', async () => {
     const listener = await startListener('', LINES)
     const peer = streamsPeer('partial-message', listener.address)
     const channel = await acceptNext(listener)
@@ -115,7 +115,7 @@ describe('a peer that is killed', () => {
     await next
   })
 
-  it('within a message that was partly read is noticed without a reader', async () => {
+  it('is noticed without a reader if part of its message was read', async () => {
     const listener = await startListener('', LINES)
     const peer = streamsPeer('partial-message', listener.address)
     const channel = await acceptNext(listener)
@@ -141,7 +141,7 @@ describe('a peer that is killed', () => {
     }
   })
 
-  it('fails what is queued for it', async () => {
+  it('makes the messages queued for it fail', async () => {
     const listener = await startListener('', FRAMES)
     const peer = streamsPeer('never-reads', listener.address)
     const channel = await acceptNext(listener)

@@ -23,7 +23,7 @@ const MIB = 1024 * 1024
 
 describe('sendAll on a stream', () => {
   it('sends the same bytes as one send per value', async () => {
-    for (const [protocol, encoding] of KINDS) {
+    for (const [, protocol, encoding] of KINDS) {
       const values = valuesFor(protocol, encoding).slice(0, 9)
       const got: Buffer[] = []
       for (const batch of [false, true]) {
@@ -103,7 +103,7 @@ describe('the send queue of a stream', () => {
     }
   })
 
-  it('makes send return false above highWaterMark, and drains once at half of it', async () => {
+  it('makes send return false above highWaterMark, and drain comes once at half of it', async () => {
     const [a, b] = streamPair(FRAMES, {})
     let drained = 0
     a.on('drain', () => {
@@ -123,7 +123,7 @@ describe('the send queue of a stream', () => {
     expect(drained).toBe(1)
   })
 
-  it('makes send return false above half of maxQueuedFds, and drains once at a quarter of it', async () => {
+  it('makes send return false above half of maxQueuedFds, and drain comes once at a quarter of it', async () => {
     const [a, b] = streamPair({ ...FRAMES, maxFds: 4 })
     let drained = 0
     a.on('drain', () => {
@@ -152,7 +152,7 @@ describe('the send queue of a stream', () => {
     expect(a.stats.queuedBytes).toBe(0)
   })
 
-  it('is limited by maxQueued, except for a larger message in an empty queue', async () => {
+  it('is limited by maxQueued, but takes a larger message when it is empty', async () => {
     const [a, b] = streamPair({ ...FRAMES, maxQueued: 100_000 })
     expect(a.send(patternBytes(MIB))).toBe(false)
     const { queuedBytes } = a.stats

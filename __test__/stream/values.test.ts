@@ -32,7 +32,7 @@ const CONNECTIONS: Record<string, (options: object) => Promise<readonly [Channel
 }
 
 describe('values of every size', () => {
-  describe.each(KINDS)('in %s with encoding %s', (protocol, encoding) => {
+  describe.each(KINDS)('in %s', (_, protocol, encoding) => {
     const sent = valuesFor(protocol, encoding)
     it.each(Object.keys(CONNECTIONS))(
       'arrive unchanged and in order in both directions over %s',
@@ -68,27 +68,24 @@ describe('values of every size', () => {
 })
 
 describe('a stream that arrives in pieces', () => {
-  it.each(KINDS)(
-    'is decoded if they are single bytes: %s with encoding %s',
-    async (protocol, encoding) => {
-      const options = { protocol, ...(encoding && { encoding }) } as never
-      const codec = new Codec(protocol, (encoding ? { encoding } : {}) as never)
-      const [raw, channel] = rawStreamPair(options)
-      const values = valuesFor(protocol, encoding).filter(v => JSON.stringify(v).length < 600)
-      const bytes = Buffer.concat(values.map(value => codec.encode(value as never)))
-      const received = receiveUpTo(channel, values.length)
-      for (const byte of bytes) {
-        raw.send(Buffer.of(byte))
-        await raw.flush()
-        await loopTurns(1)
-      }
-      expectSame(await received, values)
-    },
-  )
+  it.each(KINDS)('is decoded byte by byte: %s', async (_, protocol, encoding) => {
+    const options = { protocol, ...(encoding && { encoding }) } as never
+    const codec = new Codec(protocol, (encoding ? { encoding } : {}) as never)
+    const [raw, channel] = rawStreamPair(options)
+    const values = valuesFor(protocol, encoding).filter(v => JSON.stringify(v).length < 600)
+    const bytes = Buffer.concat(values.map(value => codec.encode(value as never)))
+    const received = receiveUpTo(channel, values.length)
+    for (const byte of bytes) {
+      raw.send(Buffer.of(byte))
+      await raw.flush()
+      await loopTurns(1)
+    }
+    expectSame(await received, values)
+  })
 
   it.each(KINDS)(
-    'is decoded for every split of two messages: %s with encoding %s',
-    async (protocol, encoding) => {
+    'is decoded for every split of two messages: %s',
+    async (_, protocol, encoding) => {
       const codec = new Codec(protocol, (encoding ? { encoding } : {}) as never)
       const values = encoding === 'buffer' ? [patternBytes(9), patternBytes(5)] : ['é水', '😀x']
       const bytes = Buffer.concat(values.map(value => codec.encode(value as never)))
@@ -104,7 +101,7 @@ describe('a stream that arrives in pieces', () => {
     },
   )
 
-  it('is decoded without quadratic work if a large message has small pieces', async () => {
+  it('is decoded without quadratic work if a large message arrives in small pieces', async () => {
     const [raw, channel] = rawStreamPair(FRAMES)
     const value = patternBytes(4 * MIB)
     const frame = new Codec('length_prefixed').encode(value)

@@ -31,20 +31,20 @@ const VALUES: Record<string, unknown[]> = {
   own: TEXTS.flatMap((text, i) => [text, BYTES[i % BYTES.length]]),
 }
 
-/** Every protocol that frames a stream, with each of its encodings. */
+/** Every protocol that frames a stream with each of its encodings, and a label of both. */
 export const KINDS = [
-  ['uds_comms', 'text'],
-  ['uds_comms', 'json'],
-  ['stockings', undefined],
-  ['msg_channel', 'buffer'],
-  ['msg_channel', 'text'],
-  ['msg_channel', 'json'],
-  ['length_prefixed', 'buffer'],
-  ['length_prefixed', 'text'],
-  ['length_prefixed', 'json'],
-  ['lines', 'text'],
-  ['lines', 'json'],
-  ['lines', 'buffer'],
+  ['uds_comms with text', 'uds_comms', 'text'],
+  ['uds_comms with json', 'uds_comms', 'json'],
+  ['stockings', 'stockings', undefined],
+  ['msg_channel with buffer', 'msg_channel', 'buffer'],
+  ['msg_channel with text', 'msg_channel', 'text'],
+  ['msg_channel with json', 'msg_channel', 'json'],
+  ['length_prefixed with buffer', 'length_prefixed', 'buffer'],
+  ['length_prefixed with text', 'length_prefixed', 'text'],
+  ['length_prefixed with json', 'length_prefixed', 'json'],
+  ['lines with text', 'lines', 'text'],
+  ['lines with json', 'lines', 'json'],
+  ['lines with buffer', 'lines', 'buffer'],
 ] as const
 
 /** Returns the test values of an encoding that a protocol can carry. */

@@ -37,7 +37,7 @@ function flood(channel: Channel, fd: number) {
 
 /** Terminates a worker once it has reported the burst; the worker of `exits` ends by itself. */
 async function terminate(worker: Worker, name: string) {
-  // The last message and 'exit' may come in one turn, so waiting for one could miss the other.
+  // The last message and 'exit' may come in the same turn: waiting for both in turn can miss 'exit'.
   if (name === 'exits') return void (await once(worker, 'exit'))
   if (name !== 'idle') await once(worker, 'message')
   await worker.terminate()
