@@ -2,4 +2,4 @@
 
 export { EOFError, NotReady } from './errors.js'
 export { Stocking } from './stocking.js'
-export type { StockingEvents, StockingOptions } from './types.js'
+export type { StockingEvents, StockingOptions, Value } from './types.js'
