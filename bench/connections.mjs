@@ -25,9 +25,9 @@ export const connections = [
     work: 'pairs',
     runs: [
       both('raw pair', 'floor', 20_000),
-      both('fdwire pair', 'fdwire-connections', 3_000, 'pair'),
-      both('fdwire own server', 'fdwire-connections', 1_500, 'server'),
-      both('net own server', 'net-connections', 1_500, 'server'),
+      both('fdwire pair', 'fdwire-connections', 4_000, 'pair'),
+      both('fdwire own server', 'fdwire-connections', 2_500, 'server'),
+      both('net own server', 'net-connections', 2_500, 'server'),
     ],
     ratios: [
       { of: 'fdwire pair', to: 'net own server', least: 1 },
@@ -42,9 +42,9 @@ export const connections = [
     fds: 0,
     work: 'connect',
     runs: [
-      both('raw', 'floor', 6_000),
-      both('fdwire', 'fdwire-connections', 2_000),
-      both('net', 'net-connections', 2_000),
+      both('raw', 'floor', 8_000),
+      both('fdwire', 'fdwire-connections', 4_000),
+      both('net', 'net-connections', 4_000),
     ],
     ratios: [
       { of: 'fdwire', to: 'net', most: 1 },
@@ -60,10 +60,10 @@ export const connections = [
     work: 'close',
     runs: [
       both('raw', 'floor', 8_000),
-      both('fdwire destroy', 'fdwire-connections', 2_000, 'destroy'),
-      both('fdwire close', 'fdwire-connections', 2_000, 'close'),
-      both('net destroy', 'net-connections', 2_000, 'destroy'),
-      both('net destroySoon', 'net-connections', 2_000, 'close'),
+      both('fdwire destroy', 'fdwire-connections', 3_000, 'destroy'),
+      both('fdwire close', 'fdwire-connections', 3_000, 'close'),
+      both('net destroy', 'net-connections', 3_000, 'destroy'),
+      both('net destroySoon', 'net-connections', 3_000, 'close'),
     ],
     ratios: [
       { of: 'fdwire destroy', to: 'net destroy', least: 1 },

@@ -16,7 +16,9 @@ export function describe(node) {
   return `${all[0]?.model.trim()} x ${all.length}, Linux ${release()}, Node ${versionOf(node).trim()}, Rust ${rust}, max_dgram_qlen ${qlen}`
 }
 
-/** Returns the core for two processes on one core: the last, because interrupts prefer the first. */
+/**
+ * Returns the core for two processes on one core: the last, because interrupts prefer the first.
+ */
 export function lastCore() {
   const allowed = /Cpus_allowed_list:\s*(\S+)/.exec(read('/proc/self/status'))?.[1] ?? '0'
   return /** @type {string} */ (allowed.split(/[-,]/).at(-1))
@@ -24,8 +26,8 @@ export function lastCore() {
 
 /**
  * Starts to watch other processes. The returned function gives the cores that they have used since
- * then (1: one core), with the time that the hypervisor gave to other guests. It is exact only if all
- * children that this process started have ended.
+ * then (1: one core), with the time that the hypervisor gave to other guests. It is exact only if
+ * all children that this process started have ended.
  */
 export function watchOthers() {
   const before = { all: busy(), own: own(), at: performance.now() }
@@ -47,7 +49,8 @@ function busy() {
 
 /** Ticks of this process and of its children that have ended. */
 function own() {
-  // The name in parentheses may contain spaces. utime, stime, cutime and cstime are fields 14 to 17.
+  // The name in parentheses may contain spaces. utime, stime, cutime and cstime are fields 14 to
+  // 17.
   const fields = read('/proc/self/stat').split(') ')[1].split(' ').map(Number)
   return fields[11] + fields[12] + fields[13] + fields[14]
 }

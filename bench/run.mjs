@@ -120,8 +120,8 @@ function buildFloor() {
 }
 
 /**
- * Returns the whole scenario if its group or title matches, otherwise the contenders whose names match
- * and those that they are compared with.
+ * Returns the whole scenario if its group or title matches, otherwise the contenders whose names
+ * match and those that they are compared with.
  * @param {import('./scenario.mjs').Scenario} scenario
  */
 function choose(scenario) {

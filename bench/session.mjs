@@ -8,7 +8,9 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { lastCore, watchOthers } from './machine.mjs'
 
-/** Batches before the measured one: without warm-up Node measures 2 to 3 times slower than it is. */
+/**
+ * Batches before the measured one: without warm-up Node measures 2 to 3 times slower than it is.
+ */
 export const WARM_UP = 3
 
 /** Work that runs with both processes on one core. */
@@ -111,7 +113,7 @@ export class Session {
     if (line.event !== 'ready') throw new Error(`Expected 'ready', not ${JSON.stringify(line)}`)
   }
 
-  /** Has the sender send one batch. @returns {Promise<Batch>} */
+  /** Makes the sender send one batch. @returns {Promise<Batch>} */
   async batch() {
     this.#sender.stdin.write('go\n')
     let sent

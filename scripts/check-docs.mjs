@@ -1,8 +1,8 @@
 // Checks the documents: runs their programs, and looks up their links and the files that they name.
 //
-// A code block marked `js` is a whole program. On a page with a block `js setup`, each block `js part`
-// runs after the code of that block. The output of a program must be the texts of its comments
-// `// → …`, in order, if it has any. It must exit with 0 and write nothing to stderr.
+// A code block marked `js` is a whole program. On a page with a block `js setup`, each block `js
+// part` runs after the code of that block. The output of a program must be the texts of its
+// comments `// → …`, in order, if it has any. It must exit with 0 and write nothing to stderr.
 import { execFile } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'

@@ -5,7 +5,10 @@ import { fileURLToPath } from 'node:url'
 
 const TARGET = fileURLToPath(new URL('../target', import.meta.url))
 
-/** Returns the folder that holds the `node` of a version, such as '24', and installs it if it is missing. */
+/**
+ * Returns the folder that holds the `node` of a version, such as '24', and installs it if it is
+ * missing.
+ */
 export function installNode(version) {
   const name = `node-linux-${process.arch}`
   const home = `${TARGET}/node-${version}`

@@ -1,5 +1,5 @@
-// Installs the packages and builds the addon and the JavaScript, as far as they are missing or stale.
-// It uses no npm package itself.
+// Installs the packages and builds the addon and the JavaScript, as far as they are missing or
+// stale. It uses no npm package itself.
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -8,14 +8,18 @@ import { globSync } from './files.mjs'
 const root = new URL('..', import.meta.url)
 process.chdir(root.pathname)
 
-/** The steps with their input and output files. A step is stale if the hash of its inputs has changed. */
+/**
+ * The steps with their input and output files. A step is stale if the hash of its inputs has
+ * changed.
+ */
 const STEPS = [
   {
     name: 'packages',
     inputs: ['package-lock.json'],
     outputs: ['node_modules/.package-lock.json'],
-    // `npm ci` refuses a lock file without the packages of all operating systems, which some registries
-    // do not have. This command installs the versions of the lock file as well, and does not change it.
+    // `npm ci` refuses a lock file without the packages of all operating systems, which some
+    // registries do not have. This command installs the versions of the lock file as well, and does
+    // not change it.
     run: () => command('npm', ['install', '--no-save', '--no-audit', '--no-fund']),
   },
   {

@@ -4,7 +4,9 @@ import { spawnSync } from 'node:child_process'
 process.chdir(new URL('..', import.meta.url).pathname)
 process.env.PATH = `${process.cwd()}/node_modules/.bin:${process.env.PATH}`
 
-/** Runs the steps `[command, arguments, spawnOptions?]` in order. Exits with 1 at the first failure. */
+/**
+ * Runs the steps `[command, arguments, spawnOptions?]` in order. Exits with 1 at the first failure.
+ */
 export function runAll(steps) {
   for (const [name, args, options = {}] of steps) {
     const command = [name, ...args].join(' ')

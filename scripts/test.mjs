@@ -8,7 +8,10 @@ runAll([
   ['vitest', ['run']],
 ])
 
-/** A test needs dbus-daemon, which neither npm nor cargo has. As root on Debian it is installed here. */
+/**
+ * A test needs dbus-daemon, which neither npm nor cargo has. As root on Debian it is installed
+ * here.
+ */
 function requireDbusDaemon() {
   const isInstalled = () => spawnSync('dbus-daemon', ['--version']).status === 0
   if (isInstalled()) return

@@ -218,7 +218,9 @@ export class Incoming {
     if (!this.#keeps || SLAB - end < LEAST) this.#moveRest()
   }
 
-  /** Moves an incomplete message to the front; of a new slab if messages are views of the old one. */
+  /**
+   * Moves an incomplete message to the front; of a new slab if messages are views of the old one.
+   */
   #moveRest() {
     const rest = this.#end - this.#start
     if (this.#keeps) {

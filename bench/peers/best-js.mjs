@@ -1,8 +1,8 @@
 // @ts-check
 /**
- * The fastest that JavaScript over `node:net` gets: the `onread` option with a receive buffer that is
- * used again, hand-written framing, and messages that are gathered into one write.
- * `how`: `text`, `json`, `buffer`.
+ * The fastest that JavaScript over `node:net` gets: the `onread` option with a receive buffer that
+ * is used again, hand-written framing, and messages that are gathered into one write. `how`:
+ * `text`, `json`, `buffer`.
  */
 
 import { connect, createServer, Socket } from 'node:net'
@@ -36,7 +36,8 @@ function receive() {
 }
 
 /**
- * Moves the handle of an accepted socket to a new Socket, because only the constructor takes `onread`.
+ * Moves the handle of an accepted socket to a new Socket, because only the constructor takes
+ * `onread`.
  * @param {any} accepted
  * @param {Incoming} incoming
  */

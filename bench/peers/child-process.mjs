@@ -1,9 +1,9 @@
 // @ts-check
 /**
  * Node's IPC, `process.send`. It takes one handle a message, so four descriptors are four messages,
- * and only handles of Node's classes: here a listening TCP server, the fastest class of those tried.
- * `how`: `text`, `buffer`, otherwise values. Buffers need the advanced serialization; for all others
- * JSON is faster.
+ * and only handles of Node's classes: here a listening TCP server, the fastest class of those
+ * tried. `how`: `text`, `buffer`, otherwise values. Buffers need the advanced serialization; for
+ * all others JSON is faster.
  */
 
 import { fstatSync } from 'node:fs'

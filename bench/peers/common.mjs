@@ -3,8 +3,8 @@
  * What all peers of the benchmark share: the arguments, the ring of messages, the check of what
  * arrives, and the conversation with the runner.
  *
- * The runner starts a sender. The sender starts its receiver, which shares the sender's stdout. Both
- * write lines of JSON there:
+ * The runner starts a sender. The sender starts its receiver, which shares the sender's stdout.
+ * Both write lines of JSON there:
  *
  *     receiver  {"event":"ready"}                          it is ready to receive
  *     sender    {"event":"sent","start":"<ns>","cpu":…}    once a batch; p50 and p99 for round trips
@@ -32,9 +32,9 @@ const NON_ASCII = 7
 const SAMPLE = 64
 
 /**
- * Every 15th message is compared whole if it is a Buffer or a large text, because that costs as much
- * as receiving it. 15 and RING have no common factor, so each message of the ring gets its turn. Of
- * all other Buffers and large texts the length and some places are compared.
+ * Every 15th message is compared whole if it is a Buffer or a large text, because that costs as
+ * much as receiving it. 15 and RING have no common factor, so each message of the ring gets its
+ * turn. Of all other Buffers and large texts the length and some places are compared.
  */
 const WHOLE = 15
 
@@ -68,7 +68,9 @@ export const options = {
   pair: ['pair', 'seqpacket'].includes(text('topology')),
   seqpacket: text('topology') === 'seqpacket',
   stream: text('topology') === 'stream',
-  /** What is sent or called, for programs that have several ways: `buffer`, `text`, `json`, `all`, … */
+  /**
+   * What is sent or called, for programs that have several ways: `buffer`, `text`, `json`, `all`, …
+   */
   how: given.get('how') ?? '',
   path: text('path'),
   /** The file whose descriptor is passed. */
@@ -255,8 +257,8 @@ export async function onGo(receiver, batch) {
 }
 
 /**
- * Sends a batch. `next` sends one message; if it returns false, it calls `resume` later, when the next
- * message may be sent.
+ * Sends a batch. `next` sends one message; if it returns false, it calls `resume` later, when the
+ * next message may be sent.
  * @param {(index: number, resume: () => void) => boolean} next
  */
 export function sendBatch(next) {

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * The batches of connections. `fdwire-connections.mjs` and `net-connections.mjs` each give a `System`
- * to `runSystem`, which runs it as client, as server, or as both in one process.
+ * The batches of connections. `fdwire-connections.mjs` and `net-connections.mjs` each give a
+ * `System` to `runSystem`, which runs it as client, as server, or as both in one process.
  */
 
 import { readdirSync } from 'node:fs'

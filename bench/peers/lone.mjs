@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * The peak memory of one large message in processes that have sent no message before. The message is
- * ASCII, because V8 stores a string with any character beyond latin1 in two bytes a character.
+ * The peak memory of one large message in processes that have sent no message before. The message
+ * is ASCII, because V8 stores a string with any character beyond latin1 in two bytes a character.
  */
 
 import { readFileSync, writeFileSync } from 'node:fs'

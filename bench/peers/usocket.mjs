@@ -2,9 +2,9 @@
 /**
  * npm `usocket`: JSON with descriptors over a stream.
  *
- * It loses the descriptors of a write that fails with EAGAIN, because its index.js calls `_write` again
- * without them. So a window limits the messages in flight: the receiver acknowledges every half
- * window with a byte.
+ * It loses the descriptors of a write that fails with EAGAIN, because its index.js calls `_write`
+ * again without them. So a window limits the messages in flight: the receiver acknowledges every
+ * half window with a byte.
  */
 
 import { closeSync } from 'node:fs'

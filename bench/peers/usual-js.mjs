@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * The usual code over `node:net`: a Buffer and a write for each message, and in the receiver a Buffer
- * that each chunk is appended to. `how`: `text`, `json`, `buffer`.
+ * The usual code over `node:net`: a Buffer and a write for each message, and in the receiver a
+ * Buffer that each chunk is appended to. `how`: `text`, `json`, `buffer`.
  */
 
 import { connect, createServer } from 'node:net'

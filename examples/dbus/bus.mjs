@@ -4,9 +4,9 @@
 //
 //   l type flags 1 │ length of the body │ serial │ header fields, padded to 8 │ body
 //
-// `raw` delivers chunks of bytes, each with the descriptors that arrived beside it. In D-Bus a header
-// field has the number of descriptors that belong to a message, in order. So they are queued until the
-// message is complete, as its bytes are.
+// `raw` delivers chunks of bytes, each with the descriptors that arrived beside it. In D-Bus a
+// header field has the number of descriptors that belong to a message, in order. So they are queued
+// until the message is complete, as its bytes are.
 import { EventEmitter } from 'node:events'
 import { connect, FdSet } from 'fdwire'
 

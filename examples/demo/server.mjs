@@ -16,8 +16,9 @@ process.channel.unref()
 
 const channel = await bind(`${directory}/demo.sock`, { protocol: 'jsoncomm' })
 
-// Node can create neither a memfd nor a pipe. Python can, and needs only its standard library to send
-// them as a jsoncomm message. The server receives them here, and will send them on to the client.
+// Node can create neither a memfd nor a pipe. Python can, and needs only its standard library to
+// send them as a jsoncomm message. The server receives them here, and will send them on to the
+// client.
 const helper = fileURLToPath(new URL('helper.py', import.meta.url))
 await promisify(execFile)('python3', [helper, `${directory}/demo.sock`])
 const { fds: made } = await channel.receive({ timeout: 5_000 })

@@ -57,7 +57,10 @@ export class Connections extends EventEmitter {
     this.#takeOut()
   }
 
-  /** Returns the next idle connections as an FdSet, or null after the last. Throws when `channel` ends. */
+  /**
+   * Returns the next idle connections as an FdSet, or null after the last. Throws when `channel`
+   * ends.
+   */
   async next(channel) {
     const ended = new AbortController()
     const onClose = () => ended.abort()
@@ -110,7 +113,8 @@ export class Connections extends EventEmitter {
   }
 
   /**
-   * Returns the connections of which Node has read nothing since the last request that it responded to.
+   * Returns the connections of which Node has read nothing since the last request that it responded
+   * to.
    *
    * Only Node's parser knows whether it holds the first bytes of a request. It has no method that
    * tells, but `closeIdleConnections()` destroys exactly the sockets whose parser is empty. So this

@@ -14,11 +14,11 @@
 //        │ ◄─────────────────────────── bound ───┤
 //   ends                                         │   waits for its own successor
 //
-// A connection is idle in the old process. Between `have` and `go` neither process reads from it. Then
-// it is idle in the new process. So no process reads a request that the other one has to answer. Only
-// the old process decides, by `go`. If the new process dies, the old one takes back the connections for
-// which it has not sent `go`, and listens again. If the old process dies, the new one keeps all that it
-// has, because it is the only owner then.
+// A connection is idle in the old process. Between `have` and `go` neither process reads from it.
+// Then it is idle in the new process. So no process reads a request that the other one has to
+// answer. Only the old process decides, by `go`. If the new process dies, the old one takes back
+// the connections for which it has not sent `go`, and listens again. If the old process dies, the
+// new one keeps all that it has, because it is the only owner then.
 import { once } from 'node:events'
 import { Server } from 'node:net'
 import { connect, listen, pair } from 'fdwire'
@@ -27,12 +27,13 @@ import { Connections } from './connections.mjs'
 const OPTIONS = { protocol: 'jsoncomm', type: 'seqpacket' }
 
 /**
- * Serves, as the successor of the process that listens at the control path, or as the first process.
+ * Serves, as the successor of the process that listens at the control path, or as the first
+ * process.
  *
- * `server` is an `http.Server` that does not listen yet. `address` is the TCP address for its `listen`,
- * which only the first process uses. `control` is the path to which successors connect: a process that
- * may connect there gets all connections, so only this user may. `patience` (ms, 10,000) is how long
- * this process waits for an answer of its successor before it serves on.
+ * `server` is an `http.Server` that does not listen yet. `address` is the TCP address for its
+ * `listen`, which only the first process uses. `control` is the path to which successors connect: a
+ * process that may connect there gets all connections, so only this user may. `patience` (ms,
+ * 10,000) is how long this process waits for an answer of its successor before it serves on.
  *
  * Resolves as soon as the server accepts, with
  * - `inherited`: whether there was a process before this one;
@@ -56,8 +57,8 @@ export async function serve(server, { address, control, patience = 10_000 }) {
 }
 
 /**
- * Has the server listen. Returns a promise of the control listener, which a successor can create only
- * when its predecessor is done.
+ * Starts to listen. Returns a promise of the control listener: a successor creates it only after it
+ * has taken over all connections.
  */
 async function begin(server, connections, { address, control }) {
   // Another process may start or end between any two of these steps; then they start again.
@@ -215,7 +216,7 @@ function send(channel, message) {
   try {
     channel.send(message)
   } catch {
-    // It has ended.
+    // The channel is closed.
   }
 }
 

@@ -1,7 +1,8 @@
-// An HTTP server that can be replaced while it runs: node examples/handover/server.mjs [port] [path]
+// An HTTP server that can be replaced while it runs: node examples/handover/server.mjs [port]
+// [path]
 //
-// Start it, then start it again in another terminal: the new process takes over from the old one, which
-// ends. Its clients do not notice, under any load.
+// Start it, then start it again in another terminal: the new process takes over from the old one,
+// which ends. Its clients do not notice, under any load.
 import { createServer } from 'node:http'
 import { setTimeout } from 'node:timers/promises'
 import { serve } from './handover.mjs'

@@ -30,7 +30,8 @@ log(text === QUIT ? 'I have received QUIT.' : 'The parent has closed the connect
 function reply(text) {
   try {
     const { path, args } = JSON.parse(text)
-    // A path is a list of property names. Inherited properties, such as `constructor`, cannot be called.
+    // A path is a list of property names. Inherited properties, such as `constructor`, cannot be
+    // called.
     const method = path.reduce((on, name) => (Object.hasOwn(on, name) ? on[name] : undefined), api)
     if (typeof method !== 'function') throw new Error(`There is no ${path.join('.')}`)
     return { result: method(...args) }

@@ -1,8 +1,8 @@
 // The parent: node examples/keystone/parent.mjs
 //
 // It listens, starts the child, and sends requests. The keystone charm does the same in Python: one
-// request at a time; if the reply says `retry` it starts a new child, up to five times; QUIT ends the
-// child.
+// request at a time; if the reply says `retry` it starts a new child, up to five times; QUIT ends
+// the child.
 import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

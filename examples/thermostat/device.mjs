@@ -1,7 +1,7 @@
 // The device: node device.mjs PATH SECRET STATE
 //
-// It writes its state to the file STATE before it acknowledges a change. So no acknowledged change is
-// lost if this process is killed.
+// It writes its state to the file STATE before it acknowledges a change. So no acknowledged change
+// is lost if this process is killed.
 import {
   closeSync,
   existsSync,
@@ -24,7 +24,9 @@ const state = existsSync(file)
   ? JSON.parse(readFileSync(file, 'utf8'))
   : { temperature: 17, target: 17, schedule: [] }
 
-/** Saves the state. If the process is killed meanwhile, the file has the old state or the new one. */
+/**
+ * Saves the state. If the process is killed meanwhile, the file has the old state or the new one.
+ */
 function save() {
   const fd = openSync(`${file}.new`, 'w')
   writeSync(fd, JSON.stringify(state))

@@ -1,8 +1,8 @@
 //! The floor of the benchmark: the same messages over the same system calls, without Node.
 //!
 //! It has the conversation that `bench/peers/common.mjs` describes: arguments are `key=value`, the
-//! sender starts its receiver and sends a batch for each line on its stdin, and both report in lines
-//! of JSON.
+//! sender starts its receiver and sends a batch for each line on its stdin, and both report in
+//! lines of JSON.
 
 mod batch;
 mod connections;
