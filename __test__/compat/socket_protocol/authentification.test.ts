@@ -189,13 +189,13 @@ describe('an authentication side', () => {
     const client = machine('client')
     const before = client.state
     expect(client.receive(seedResponse('5d'.repeat(32)))).toEqual({
-      refused: 'a seed that nobody asked for',
+      refused: 'a seed that was not requested',
     })
-    expect(client.receive(feedback(true))).toEqual({ refused: 'a feedback that nobody asked for' })
+    expect(client.receive(feedback(true))).toEqual({ refused: 'feedback that was not requested' })
     expect([client.state, client.isTrusted]).toEqual([before, false])
     // A feedback is not accepted in place of a seed.
     client.begin()
-    expect(client.receive(feedback(true)).refused).toBe('a feedback that nobody asked for')
+    expect(client.receive(feedback(true)).refused).toBe('feedback that was not requested')
     expect(client.isTrusted).toBe(false)
   })
 
@@ -225,7 +225,7 @@ describe('an authentication side', () => {
     const own = requestSeed(server)
     server.begin()
     const reaction = server.receive(seedResponse(own))
-    expect(reaction).toEqual({ refused: 'a seed of our own', settled: false })
+    expect(reaction).toEqual({ refused: "a seed of this side's own", settled: false })
   })
 
   it('rejects a key that a relay obtained from another server', () => {
@@ -242,7 +242,7 @@ describe('an authentication side', () => {
   it('rejects an unknown step', () => {
     const server = machine('server')
     expect(statusAndData(server.receive(message(0, 2, 'x')).reply)).toEqual([6, null])
-    expect(server.receive(message(1, 2, 'x'))).toEqual({ refused: 'no such step' })
+    expect(server.receive(message(1, 2, 'x'))).toEqual({ refused: 'unknown data id' })
   })
 
   it('has neither trust nor a valid seed after the connection ends', () => {
@@ -296,11 +296,11 @@ describe('an aborted authentication attempt', () => {
     const first = server.receive(client.begin() as DataStorage).reply as DataStorage
     client.abandon()
     const second = server.receive(client.begin() as DataStorage).reply as DataStorage
-    expect(client.receive(first).refused).toBe('a seed for an attempt that was given up')
+    expect(client.receive(first).refused).toBe('a seed for an abandoned attempt')
     const key = client.receive(second).reply as DataStorage
     const late = server.receive(key).reply as DataStorage
     client.abandon()
-    expect(client.receive(late).refused).toBe('a feedback on an attempt that was given up')
+    expect(client.receive(late).refused).toBe('feedback on an abandoned attempt')
     expect(client.isTrusted).toBe(false)
     expect(authenticate(client, server)).toBe(true)
   })

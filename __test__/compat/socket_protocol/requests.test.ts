@@ -94,7 +94,8 @@ describe('requests in flight', () => {
     const sent = client.send(99, 0, 'after the requests')
     await expect(client.request(READ, 4, null, { timeout: 5 })).rejects.toMatchObject({
       code: 'ERR_FDWIRE_TIMEOUT',
-      message: 'request: its turn did not come within 5 ms',
+      message:
+        'request: it waited for earlier messages (maxRequests: 2) and was not sent within 5 ms',
     })
     await settle()
     expect([peer.unread, client.stats.requests]).toEqual([2, 2])
@@ -159,7 +160,7 @@ describe('the connection of a Protocol', () => {
     const disconnected = new sp.PureJsonProtocol(link.client)
     await expect(disconnected.request(READ, 0, null, { timeout: 5 })).rejects.toMatchObject({
       code: 'ERR_FDWIRE_TIMEOUT',
-      message: 'request: there was no connection within 5 ms',
+      message: 'request: no connection was made within 5 ms',
     })
     const signal = AbortSignal.timeout(5)
     await expect(disconnected.request(READ, 0, null, { signal })).rejects.toHaveProperty(
@@ -288,7 +289,7 @@ describe('a flood of requests', () => {
     for (let i = 0; i < 200; i++) peer.send(READ, 0, i)
     await expect.poll(() => link.isUp, { timeout: 5_000 }).toBe(false)
     expect(link.server.reconnects).toBe(1)
-    expect(logger.lines.join()).toContain('more requests wait than are allowed')
+    expect(logger.lines.join()).toContain("the peer's requests exceed maxWaiting (100)")
     await server.close()
   })
 

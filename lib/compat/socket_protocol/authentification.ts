@@ -18,47 +18,47 @@ import { DataStorage } from './data-storage.js'
 /** The side of a connection. */
 export type Role = 'client' | 'server'
 
-/** Makes the key that a side answers a seed with, as text. */
+/** Derives the key with which the side `role` answers a seed. Returns a string. */
 export type DeriveKey = (secret: Buffer, role: Role, seed: string) => string
 
-/** What authentication is to be. */
+/** Options of `Authentification`. */
 export interface AuthentificationOptions {
-  /** What both sides know; undefined: nobody can prove anything, and nobody must. */
+  /** The shared secret; undefined: this side neither proves itself nor verifies the peer. */
   secret: Buffer | undefined
-  /** Our side. */
+  /** This side. */
   role: Role
-  /** Makes the keys. */
+  /** Derives the keys. */
   deriveKey: DeriveKey
-  /** Attempts of the peer on a connection, before it is closed. */
+  /** Attempts of the peer per connection; after the last one the connection is closed. */
   maxAttempts: number
-  /** Whether the connection is trusted only when both sides have proven themselves. */
+  /** Whether the connection is trusted only after both sides have proven themselves. */
   mutual: boolean
 }
 
-/** What comes of a message. */
+/** What a received message requires the caller to do. */
 export interface Reaction {
-  /** What is to be sent. */
+  /** A message to send. */
   reply?: DataStorage
-  /** Our own attempt has ended, so. */
+  /** This side's attempt has ended: whether the peer has accepted it. */
   settled?: boolean
-  /** Why the message was refused; it never shows what was in it. */
+  /** Why the message was refused. Never contains its data. */
   refused?: string
-  /** The peer has had all its attempts: the connection is to be closed behind the reply. */
+  /** The peer has used all its attempts: close the connection after the reply. */
   close?: boolean
 }
 
-/** What a text of authentication may be long (characters). */
+/** The largest seed or key that is accepted (characters). */
 const MAX_TEXT = 1_024
 
-/** Our own seeds that are remembered, so that none comes back to us as the peer's. */
+/** How many of this side's seeds are remembered, to detect a peer that sends one back. */
 const MAX_ISSUED = 64
 
 /**
- * The key of a side for a seed: HMAC-SHA-256 of `fdwire socket_protocol 1`, a zero byte, the role of
- * the side that answers, a zero byte and the seed's text; in hex.
+ * Derives the key with which the side `role` answers a seed: HMAC-SHA-256 of
+ * `fdwire socket_protocol 1`, a zero byte, `role`, a zero byte and the seed's text; in hex.
  *
- * The role is in it so that what one side has answered is worth nothing to the other: nobody can
- * have us answer our own question, or have the server's twin answer for a client.
+ * The role is part of it so that a key of one side is worthless as a key of the other: no side can be
+ * made to answer its own seed (a reflection attack).
  */
 export function deriveKey(secret: Buffer, role: Role, seed: string): string {
   const hmac = createHmac('sha256', secret)
@@ -66,44 +66,43 @@ export function deriveKey(secret: Buffer, role: Role, seed: string): string {
 }
 
 /**
- * Authentication of one connection: messages in, messages out, and a state.
+ * The authentication of one connection, as a state machine without a socket and without a clock.
  *
  * ```text
- *  who proves itself                         who is to be convinced
- *  begin()   ── request, seed ─────────────► a fresh seed, good for one answer
+ *  prover                                    verifier
+ *  begin()   ── request, seed ─────────────► makes a seed, which is valid for one key
  *            ◄───────────── response, seed ──
- *  the key   ── request, key ──────────────► compared in constant time
+ *            ── request, key ──────────────► compares the key in constant time
  *            ◄────── response, true or false
  * ```
  *
- * Either side may begin, and both at once: each is a half of this machine. It knows no socket and no
- * clock.
+ * Each side is a prover and a verifier, independently of each other and possibly at the same time.
  */
 export class Authentification {
   readonly #options: AuthentificationOptions
-  /** Our own proof: how far it is. */
-  #asking: 'nothing' | 'seed' | 'feedback' = 'nothing'
-  /** Answers to attempts that we have given up, and that may still come. */
+  /** The response that this side waits for as a prover. */
+  #awaiting: 'nothing' | 'seed' | 'feedback' = 'nothing'
+  /** Responses to abandoned attempts that may still arrive. */
   #lateSeeds = 0
   #lateFeedbacks = 0
-  /** The peer has told that it believes us. */
+  /** Whether the peer has accepted this side's key. */
   #accepted = false
   /** The seed that the peer may answer now. */
   #seed: string | undefined
   readonly #issued = new Set<string>()
   #attempts = 0
-  /** The peer has proven itself. */
+  /** Whether the peer has sent a correct key. */
   #verified = false
 
   constructor(options: AuthentificationOptions) {
     this.#options = options
   }
 
-  /** How far it is. */
+  /** The state, as a constant of the original. */
   get state(): AuthState {
     if (this.isTrusted) return AUTH_STATE_TRUSTED_CONNECTION
-    if (this.#asking === 'feedback') return AUTH_STATE_KEY_TRANSFERRED
-    if (this.#asking === 'seed') return AUTH_STATE_SEED_REQUESTED
+    if (this.#awaiting === 'feedback') return AUTH_STATE_KEY_TRANSFERRED
+    if (this.#awaiting === 'seed') return AUTH_STATE_SEED_REQUESTED
     if (this.#seed !== undefined) return AUTH_STATE_SEED_TRANSFERRED
     return AUTH_STATE_UNTRUSTED_CONNECTION
   }
@@ -114,30 +113,30 @@ export class Authentification {
     return this.#accepted || this.#verified
   }
 
-  /** Whether the peer believes us. */
+  /** Whether the peer has accepted this side's key. */
   get isAccepted(): boolean {
     return this.#accepted
   }
 
-  /** Begins our own proof; the message to send, undefined where there is no secret. */
+  /** Begins an attempt of this side. Returns the message to send; undefined if there is no secret. */
   begin(): DataStorage | undefined {
     if (this.#options.secret === undefined) return undefined
     this.abandon()
     this.#accepted = false
-    this.#asking = 'seed'
+    this.#awaiting = 'seed'
     return request(DID_AUTH_SEED, null)
   }
 
-  /** Gives our own proof up: what is answered to it later is answered to nobody. */
+  /** Abandons the attempt of this side. Responses to it that arrive later are dropped. */
   abandon(): void {
-    if (this.#asking === 'seed') this.#lateSeeds++
-    if (this.#asking === 'feedback') this.#lateFeedbacks++
-    this.#asking = 'nothing'
+    if (this.#awaiting === 'seed') this.#lateSeeds++
+    if (this.#awaiting === 'feedback') this.#lateFeedbacks++
+    this.#awaiting = 'nothing'
   }
 
-  /** The connection is gone: nobody is trusted, and every seed is worthless. */
+  /** Forgets everything, after the connection has ended. */
   reset(): void {
-    this.#asking = 'nothing'
+    this.#awaiting = 'nothing'
     this.#lateSeeds = 0
     this.#lateFeedbacks = 0
     this.#accepted = false
@@ -147,24 +146,24 @@ export class Authentification {
     this.#verified = false
   }
 
-  /** Takes a message of the services of authentication. */
+  /** Handles a message of the authentication services. */
   receive(message: DataStorage): Reaction {
     const isRequest = message.getServiceId() === SID_AUTH_REQUEST
     switch (message.getDataId()) {
       case DID_AUTH_SEED:
-        return isRequest ? this.#giveSeed() : this.#answerSeed(message)
+        return isRequest ? this.#issueSeed() : this.#answerSeed(message)
       case DID_AUTH_KEY:
-        return isRequest ? this.#checkKey(message) : this.#hearFeedback(message)
+        return isRequest ? this.#verifyKey(message) : this.#receiveFeedback(message)
       default:
-        return refusal('no such step', isRequest ? (message.getDataId() as number) : undefined)
+        return refusal('unknown data id', isRequest ? (message.getDataId() as number) : undefined)
     }
   }
 
-  #giveSeed(): Reaction {
+  #issueSeed(): Reaction {
     const { secret, maxAttempts } = this.#options
-    if (secret === undefined) return refusal('there is no secret here', DID_AUTH_SEED)
+    if (secret === undefined) return refusal('this side has no secret', DID_AUTH_SEED)
     if (this.#attempts >= maxAttempts) return closing(refusal('too many attempts', DID_AUTH_SEED))
-    // One that is asked for and not answered is an attempt as well.
+    // A seed that is requested and not answered counts as an attempt too.
     this.#attempts++
     this.#seed = randomBytes(32).toString('hex')
     if (this.#issued.size >= MAX_ISSUED) this.#issued.delete(oldest(this.#issued))
@@ -172,7 +171,7 @@ export class Authentification {
     return { reply: response(DID_AUTH_SEED, STATUS_OKAY, this.#seed) }
   }
 
-  #checkKey(message: DataStorage): Reaction {
+  #verifyKey(message: DataStorage): Reaction {
     const { secret, role, maxAttempts } = this.#options
     const seed = this.#seed
     this.#seed = undefined
@@ -190,33 +189,32 @@ export class Authentification {
       this.#verified = true
       return { reply: response(DID_AUTH_KEY, STATUS_OKAY, true) }
     }
-    const refused = 'a wrong key'
-    const reaction = { refused, reply: response(DID_AUTH_KEY, STATUS_OKAY, false) }
+    const reaction = { refused: 'a wrong key', reply: response(DID_AUTH_KEY, STATUS_OKAY, false) }
     return this.#attempts >= maxAttempts ? closing(reaction) : reaction
   }
 
   #answerSeed(message: DataStorage): Reaction {
     if (this.#lateSeeds > 0) {
       this.#lateSeeds--
-      return { refused: 'a seed for an attempt that was given up' }
+      return { refused: 'a seed for an abandoned attempt' }
     }
     const { secret, role } = this.#options
-    if (this.#asking !== 'seed' || secret === undefined) {
-      return { refused: 'a seed that nobody asked for' }
+    if (this.#awaiting !== 'seed' || secret === undefined) {
+      return { refused: 'a seed that was not requested' }
     }
-    this.#asking = 'nothing'
+    this.#awaiting = 'nothing'
     const seed = message.getData()
     if (message.getStatus() !== STATUS_OKAY || !isText(seed)) {
-      return { refused: 'there was no seed in the answer', settled: false }
+      return { refused: 'a response without a seed', settled: false }
     }
-    if (this.#issued.has(seed)) return { refused: 'a seed of our own', settled: false }
+    if (this.#issued.has(seed)) return { refused: "a seed of this side's own", settled: false }
     const key = this.#derive(secret, role, seed)
-    if (key === undefined) return { refused: 'deriveKey made no key', settled: false }
-    this.#asking = 'feedback'
+    if (key === undefined) return { refused: 'deriveKey returned no key', settled: false }
+    this.#awaiting = 'feedback'
     return { reply: request(DID_AUTH_KEY, key) }
   }
 
-  /** What `deriveKey` throws may show the secret: nobody sees it. */
+  /** Derives a key. Hides what `deriveKey` throws, which may contain the secret. */
   #derive(secret: Buffer, role: Role, seed: string): string | undefined {
     try {
       const key = this.#options.deriveKey(secret, role, seed)
@@ -226,13 +224,13 @@ export class Authentification {
     }
   }
 
-  #hearFeedback(message: DataStorage): Reaction {
+  #receiveFeedback(message: DataStorage): Reaction {
     if (this.#lateFeedbacks > 0) {
       this.#lateFeedbacks--
-      return { refused: 'a feedback on an attempt that was given up' }
+      return { refused: 'feedback on an abandoned attempt' }
     }
-    if (this.#asking !== 'feedback') return { refused: 'a feedback that nobody asked for' }
-    this.#asking = 'nothing'
+    if (this.#awaiting !== 'feedback') return { refused: 'feedback that was not requested' }
+    this.#awaiting = 'nothing'
     this.#accepted = message.getStatus() === STATUS_OKAY && message.getData() === true
     return { settled: this.#accepted }
   }
@@ -247,7 +245,7 @@ function response(dataId: number, status: number, data: unknown): DataStorage {
   return new DataStorage({ status, service_id: SID_AUTH_RESPONSE, data_id: dataId, data })
 }
 
-/** What is refused; a request is told so. */
+/** The reaction to a refused message. A request (`dataId`) is answered, a response is not. */
 function refusal(refused: string, dataId?: number, data: unknown = null): Reaction {
   if (dataId === undefined) return { refused }
   return { refused, reply: response(dataId, STATUS_OPERATION_NOT_PERMITTED, data) }
@@ -261,11 +259,11 @@ function isText(value: unknown): value is string {
   return typeof value === 'string' && value !== '' && value.length <= MAX_TEXT
 }
 
-/** Compares in a time that tells nothing about where the two differ. */
-function isEqual(given: string, expected: string): boolean {
-  // Digests are of one length, which timingSafeEqual needs, whatever `deriveKey` makes.
+/** Compares two keys in a time that does not depend on where they differ. */
+function isEqual(received: string, expected: string): boolean {
+  // timingSafeEqual needs operands of one length, which keys of a custom `deriveKey` may not have.
   const digest = (text: string) => createHmac('sha256', 'compare').update(text).digest()
-  return timingSafeEqual(digest(given), digest(expected))
+  return timingSafeEqual(digest(received), digest(expected))
 }
 
 function oldest(seeds: Set<string>): string {

@@ -1,14 +1,14 @@
-import { abortError } from '../../util/errors.js'
 import type { DataStorage } from './data-storage.js'
 import { keyOf } from './services.js'
+import { startWait } from './wait.js'
 
-/** What is kept at most. */
+/** How much is buffered at most. */
 export interface BufferLimits {
-  /** Messages of one service and datum. */
+  /** Messages of one service and data id. */
   maxBufferedEach: number
-  /** Messages in all. */
+  /** Messages in total. */
   maxBuffered: number
-  /** The bytes of all. */
+  /** Bytes in total. */
   maxBufferedBytes: number
 }
 
@@ -18,64 +18,74 @@ interface Entry {
   bytes: number
 }
 
-/** Somebody who waits; gets null when nothing comes in time. */
-interface Waiter {
+/** A pending `take` call. */
+interface Reader {
   resolve(message: DataStorage | null): void
-  cleanUp(): void
+  stopWait(): void
 }
 
-/** Messages that no callback took, for `receive`: bounded, and the oldest go first. */
+/** Buffers messages without a callback until `receive` takes them. Drops the oldest at a limit. */
 export class Buffers {
   readonly #limits: BufferLimits
   readonly #onDrop: (message: DataStorage) => void
-  /** In the order in which they came. */
+  /** All entries, the oldest first. */
   readonly #entries = new Set<Entry>()
-  readonly #lanes = new Map<string, Entry[]>()
-  readonly #waiters = new Map<string, Set<Waiter>>()
+  /** The entries of each service and data id. */
+  readonly #queues = new Map<string, Entry[]>()
+  readonly #readers = new Map<string, Set<Reader>>()
   #bytes = 0
-  #waiting = 0
-  #ended = false
+  #readerCount = 0
+  #isClosed = false
 
-  /** `onDrop` is called with each message that nobody will get. */
+  /** `onDrop` is called with each message that is dropped. */
   constructor(limits: BufferLimits, onDrop: (message: DataStorage) => void) {
     this.#limits = limits
     this.#onDrop = onDrop
   }
 
-  /** Messages that are kept. */
+  /** The number of buffered messages. */
   get length(): number {
     return this.#entries.size
   }
 
-  /** Calls that wait. */
-  get waiting(): number {
-    return this.#waiting
+  /** The number of pending `take` calls. */
+  get readers(): number {
+    return this.#readerCount
   }
 
-  /** Gives a message to who waits for it, or keeps it. */
+  /** Gives a message to the first pending `take` call, or buffers it. */
   push(message: DataStorage, bytes: number): void {
     const key = keyOf(message.getServiceId(), message.getDataId())
-    const [waiter] = this.#waiters.get(key) ?? []
-    if (waiter !== undefined) {
-      this.#leave(key, waiter)
-      waiter.resolve(message)
+    const [reader] = this.#readers.get(key) ?? []
+    if (reader !== undefined) {
+      this.#removeReader(key, reader)
+      reader.resolve(message)
       return
     }
     const { maxBuffered, maxBufferedBytes, maxBufferedEach } = this.#limits
-    const first = this.#lanes.get(key)
-    if (first !== undefined && first.length >= maxBufferedEach) this.#drop(first[0] as Entry)
-    while (this.#entries.size > 0 && this.#isFull(bytes, maxBuffered, maxBufferedBytes)) {
+    const present = this.#queues.get(key)
+    if (present !== undefined && present.length >= maxBufferedEach) this.#drop(present[0] as Entry)
+    while (
+      this.#entries.size > 0 &&
+      (this.#entries.size >= maxBuffered || this.#bytes + bytes > maxBufferedBytes)
+    ) {
       this.#drop(this.#entries.values().next().value as Entry)
     }
     const entry = { message, key, bytes }
-    const lane = this.#lanes.get(key) ?? []
-    this.#lanes.set(key, lane)
-    lane.push(entry)
+    const queue = this.#queues.get(key) ?? []
+    this.#queues.set(key, queue)
+    queue.push(entry)
     this.#entries.add(entry)
     this.#bytes += bytes
   }
 
-  /** The oldest message of a service and datum; waits for one (ms, 0: for ever), else null. */
+  /**
+   * Takes the oldest message of a service and data id, or waits for one. Resolves with null after `timeout`
+   * (ms, 0: no limit) and after `close`.
+   *
+   * # Errors
+   * AbortError.
+   */
   take(
     serviceId: number,
     dataId: number,
@@ -83,49 +93,41 @@ export class Buffers {
     signal: AbortSignal | undefined,
   ): Promise<DataStorage | null> {
     const key = keyOf(serviceId, dataId)
-    const [entry] = this.#lanes.get(key) ?? []
+    const [entry] = this.#queues.get(key) ?? []
     if (entry !== undefined) {
       this.#remove(entry)
       return Promise.resolve(entry.message)
     }
-    if (this.#ended) return Promise.resolve(null)
+    if (this.#isClosed) return Promise.resolve(null)
     return new Promise((resolve, reject) => {
-      const giveUp = (settle: () => void) => {
-        this.#leave(key, waiter)
+      const leave = (settle: () => void) => {
+        this.#removeReader(key, reader)
         settle()
       }
-      const onAbort = () => giveUp(() => reject(abortError(signal as AbortSignal)))
-      const timer = timeout > 0 && setTimeout(giveUp, timeout, () => resolve(null))
-      signal?.addEventListener('abort', onAbort, { once: true })
-      const cleanUp = () => {
-        if (timer) clearTimeout(timer)
-        signal?.removeEventListener('abort', onAbort)
-      }
-      const waiter: Waiter = { resolve, cleanUp }
-      const waiters = this.#waiters.get(key) ?? new Set()
-      this.#waiters.set(key, waiters.add(waiter))
-      this.#waiting++
+      const onTimeout = () => leave(() => resolve(null))
+      const onAbort = (error: Error) => leave(() => reject(error))
+      const stopWait = startWait({ timeout, signal }, onTimeout, onAbort, true)
+      const reader: Reader = { resolve, stopWait }
+      const readers = this.#readers.get(key) ?? new Set()
+      this.#readers.set(key, readers.add(reader))
+      this.#readerCount++
     })
   }
 
-  /** Drops the messages of which that is true. */
+  /** Drops the messages for which `isDropped` is true. */
   dropWhere(isDropped: (message: DataStorage) => boolean): void {
     for (const entry of [...this.#entries]) if (isDropped(entry.message)) this.#drop(entry)
   }
 
-  /** Tells everybody that nothing comes any more. */
-  end(): void {
-    this.#ended = true
-    for (const [key, waiters] of this.#waiters) {
-      for (const waiter of [...waiters]) {
-        this.#leave(key, waiter)
-        waiter.resolve(null)
+  /** Resolves all pending `take` calls, and later ones that find no message, with null. */
+  close(): void {
+    this.#isClosed = true
+    for (const [key, readers] of this.#readers) {
+      for (const reader of [...readers]) {
+        this.#removeReader(key, reader)
+        reader.resolve(null)
       }
     }
-  }
-
-  #isFull(bytes: number, most: number, mostBytes: number): boolean {
-    return this.#entries.size >= most || this.#bytes + bytes > mostBytes
   }
 
   #drop(entry: Entry): void {
@@ -136,16 +138,16 @@ export class Buffers {
   #remove(entry: Entry): void {
     this.#entries.delete(entry)
     this.#bytes -= entry.bytes
-    const lane = this.#lanes.get(entry.key) ?? []
-    lane.splice(lane.indexOf(entry), 1)
-    if (lane.length === 0) this.#lanes.delete(entry.key)
+    const queue = this.#queues.get(entry.key) ?? []
+    queue.splice(queue.indexOf(entry), 1)
+    if (queue.length === 0) this.#queues.delete(entry.key)
   }
 
-  #leave(key: string, waiter: Waiter): void {
-    const waiters = this.#waiters.get(key)
-    if (!waiters?.delete(waiter)) return
-    if (waiters.size === 0) this.#waiters.delete(key)
-    this.#waiting--
-    waiter.cleanUp()
+  #removeReader(key: string, reader: Reader): void {
+    const readers = this.#readers.get(key)
+    if (!readers?.delete(reader)) return
+    if (readers.size === 0) this.#readers.delete(key)
+    this.#readerCount--
+    reader.stopWait()
   }
 }

@@ -2,62 +2,63 @@ import { STATUS_OKAY } from '../../options/socket_protocol.js'
 import { STATUS_OPERATION_NOT_PERMITTED } from './constants.js'
 import { MAX_NAME } from './options.js'
 
-/** The name of a channel, and the agreement on it: the client's comes first. */
+/** The channel name, and its negotiation: the client's name takes precedence. */
 export class ChannelName {
   #name: string | null
-  #asked = false
+  /** Whether the response to a request of this side is outstanding. */
+  #isRequested = false
   readonly #warn: (message: string) => void
-  readonly #changed: (name: string) => void
+  readonly #onChange: (name: string) => void
 
-  /** `changed` is called with each new name, `warn` where one replaces another. */
+  /** `onChange` is called with each new name, `warn` before a name replaces another one. */
   constructor(
     name: string | null,
-    changed: (name: string) => void,
+    onChange: (name: string) => void,
     warn: (message: string) => void,
   ) {
     this.#name = name
-    this.#changed = changed
+    this.#onChange = onChange
     this.#warn = warn
   }
 
-  /** The name; null where nobody has given one. */
+  /** The name; null if neither side has set one. */
   get value(): string | null {
     return this.#name
   }
 
-  /** The client tells its name, or null: what is to be sent. */
-  ask(): string | null {
-    this.#asked = true
+  /** Begins the negotiation as the client. Returns the name to send, or null. */
+  request(): string | null {
+    this.#isRequested = true
     return this.#name
   }
 
-  /** Takes what a client told; what is to be answered: a status and the name that it doesn't know. */
-  answer(told: unknown): [status: number, name: string | null] {
-    if (told === null) return [STATUS_OKAY, this.#name]
-    if (!isName(told)) return [STATUS_OPERATION_NOT_PERMITTED, null]
-    if (this.#name !== null && this.#name !== told) {
-      this.#warn(`the channel's name ${quote(this.#name)} gives way to the client's ${quote(told)}`)
+  /** Handles a client's request. Returns the status and the name to answer with. */
+  receiveRequest(name: unknown): [status: number, name: string | null] {
+    if (name === null) return [STATUS_OKAY, this.#name]
+    if (!isName(name)) return [STATUS_OPERATION_NOT_PERMITTED, null]
+    if (this.#name !== null && this.#name !== name) {
+      this.#warn(`the client's channel name ${quote(name)} replaces ${quote(this.#name)}`)
     }
-    this.#take(told)
+    this.#set(name)
     return [STATUS_OKAY, null]
   }
 
-  /** Takes what was answered to `ask`. */
-  hear(answered: unknown): void {
-    if (!this.#asked) return
-    this.#asked = false
-    if (this.#name === null && isName(answered)) this.#take(answered)
+  /** Handles the response to `request`. */
+  receiveResponse(name: unknown): void {
+    if (!this.#isRequested) return
+    this.#isRequested = false
+    if (this.#name === null && isName(name)) this.#set(name)
   }
 
-  /** The connection is gone. */
+  /** Forgets an outstanding response, after the connection has ended. */
   reset(): void {
-    this.#asked = false
+    this.#isRequested = false
   }
 
-  #take(name: string): void {
+  #set(name: string): void {
     if (name === this.#name) return
     this.#name = name
-    this.#changed(name)
+    this.#onChange(name)
   }
 }
 
@@ -65,7 +66,7 @@ function isName(value: unknown): value is string {
   return typeof value === 'string' && value !== '' && value.length <= MAX_NAME
 }
 
-/** A name as logs show it: the peer's may have line breaks and worse. */
+/** Quotes a name for logs. Escapes line breaks, with which a peer could forge log lines. */
 export function quote(name: string): string {
   return JSON.stringify(name)
 }

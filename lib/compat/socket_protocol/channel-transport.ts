@@ -1,62 +1,58 @@
 import type { Channel } from '../../channel/channel.js'
 import { checkCallOptions } from '../../options/check.js'
 import { checkBoolean } from '../../util/checks.js'
-import { Carrier } from './carrier.js'
+import { BaseTransport } from './base-transport.js'
 
 /** Options of a {@link ChannelTransport}. */
 export interface ChannelTransportOptions {
-  /** Whether this side is the client (false). One of two sides must be. */
+  /** Whether this side is the client (false). Exactly one of the two sides must be. */
   isClient?: boolean | undefined
 }
 
 /**
- * Carries bodies over one channel, and is at its end with it: for `pair`, `adopt`, `over`, a datagram
- * socket, and for each peer of a `ProtocolServer`.
+ * A transport over one channel, which ends with the channel: for the channels of `pair`, `adopt`, `over`
+ * and `bind`, and for each peer of a `ProtocolServer`.
  *
- * The channel is one of `{ protocol: 'socket_protocol', encoding: 'buffer' }`.
+ * The channel needs the options `{ protocol: 'socket_protocol', encoding: 'buffer' }`.
  */
-export class ChannelTransport extends Carrier {
+export class ChannelTransport extends BaseTransport {
   readonly IS_CLIENT: boolean
   readonly #channel: Channel<Buffer>
-  readonly #onLost: (() => void) | undefined
+  readonly #onEnd: (() => void) | undefined
 
-  /** `onLost` is called when the connection is gone. */
-  constructor(
-    channel: Channel<Buffer>,
-    options: ChannelTransportOptions = {},
-    onLost?: () => void,
-  ) {
+  /** `onEnd` is called when the connection has ended. */
+  constructor(channel: Channel<Buffer>, options: ChannelTransportOptions = {}, onEnd?: () => void) {
     super()
     checkCallOptions('ChannelTransport', options, ['isClient'])
     this.IS_CLIENT = checkBoolean('isClient', options.isClient)
     if (channel.protocol !== 'socket_protocol' || channel.encoding !== 'buffer') {
-      const what = `${channel.protocol} with encoding ${channel.encoding}`
+      const actual = `${channel.protocol} with encoding ${channel.encoding}`
       throw new TypeError(
-        `The channel must be of { protocol: 'socket_protocol', encoding: 'buffer' }, not of ${what}`,
+        `ChannelTransport takes a channel of { protocol: 'socket_protocol', encoding: 'buffer' }, not one of ${actual}`,
       )
     }
     this.#channel = channel
-    this.#onLost = onLost
+    this.#onEnd = onEnd
     this.attach(channel)
   }
 
-  /** There is no other connection to be had: ends this one. */
+  /** Ends the connection and returns false, since there is no other channel. */
   reconnect(): boolean {
     this.disconnect()
     return false
   }
 
   /**
-   * Sends what waits, and closes.
+   * Sends the queue and closes.
    *
    * # Errors
-   * ERR_FDWIRE_TIMEOUT with `error.unsent` when the peer takes nothing more.
+   * ERR_FDWIRE_TIMEOUT with `error.unsent` if the peer does not read.
    */
   async close(): Promise<void> {
-    await this.shut(this.#channel)
+    await this.closeChannel(this.#channel)
   }
 
-  protected lost(): void {
-    this.#onLost?.()
+  protected onDisconnected(): void {
+    this.#onEnd?.()
   }
 }

@@ -3,8 +3,8 @@ import type { MessageFields } from '../../options/socket_protocol.js'
 /**
  * A message: status, service id, data id and data.
  *
- * Each getter takes what it shall give where the message lacks that (null). One that was received
- * lacks nothing.
+ * Each getter takes the value to return if the message lacks the field (null). A received message has
+ * all fields.
  */
 export class DataStorage {
   readonly #fields: MessageFields
@@ -14,39 +14,39 @@ export class DataStorage {
     this.#fields = { status, service_id, data_id, data }
   }
 
-  /** What came of it. */
+  /** Returns the status: one of `STATUS_…`, or an application's own. */
   getStatus(): number | null
-  getStatus<D>(orElse: D): number | D
-  getStatus(orElse: unknown = null): unknown {
-    return given(this.#fields.status, orElse)
+  getStatus<D>(fallback: D): number | D
+  getStatus(fallback: unknown = null): unknown {
+    return valueOr(this.#fields.status, fallback)
   }
 
-  /** The service. */
+  /** Returns the service id. */
   getServiceId(): number | null
-  getServiceId<D>(orElse: D): number | D
-  getServiceId(orElse: unknown = null): unknown {
-    return given(this.#fields.service_id, orElse)
+  getServiceId<D>(fallback: D): number | D
+  getServiceId(fallback: unknown = null): unknown {
+    return valueOr(this.#fields.service_id, fallback)
   }
 
-  /** The datum of the service. */
+  /** Returns the data id. */
   getDataId(): number | null
-  getDataId<D>(orElse: D): number | D
-  getDataId(orElse: unknown = null): unknown {
-    return given(this.#fields.data_id, orElse)
+  getDataId<D>(fallback: D): number | D
+  getDataId(fallback: unknown = null): unknown {
+    return valueOr(this.#fields.data_id, fallback)
   }
 
-  /** The data: null is data too. */
-  // biome-ignore lint/suspicious/noExplicitAny: what JSON.parse gives is any, and here too
-  getData(orElse: unknown = null): any {
-    return given(this.#fields.data, orElse)
+  /** Returns the data, which may be null. */
+  // biome-ignore lint/suspicious/noExplicitAny: the type of JSON.parse
+  getData(fallback: unknown = null): any {
+    return valueOr(this.#fields.data, fallback)
   }
 
-  /** The parts, for JSON.stringify and for whoever wants to see them. */
+  /** Returns the fields, for JSON.stringify and for inspection. */
   toJSON(): MessageFields {
     return { ...this.#fields }
   }
 }
 
-function given(value: unknown, orElse: unknown): unknown {
-  return value === undefined ? orElse : value
+function valueOr(value: unknown, fallback: unknown): unknown {
+  return value === undefined ? fallback : value
 }

@@ -3,29 +3,29 @@ import type { DataStorage } from './data-storage.js'
 import { StatusError } from './errors.js'
 import type { Protocol } from './protocol.js'
 
-/** A datum of a service, with the types of what goes there and of what comes back. */
+/** A data item of a service: its ids, and the types of the data of its requests and responses. */
 export interface Datum<Request, Response> {
-  /** The id of the request. */
+  /** The service id of requests. */
   readonly requestSid: number
-  /** The id of the response. */
+  /** The service id of responses. */
   readonly responseSid: number
   readonly dataId: number
   readonly name: string
-  /** Whether what a peer asked with is what it should be. */
+  /** Whether the data of a received request has the right type. */
   readonly isRequest: (data: unknown) => data is Request
-  /** Whether what a peer answered is what it should be. */
+  /** Whether the data of a received response has the right type. */
   readonly isResponse: (data: unknown) => data is Response
 }
 
-/** Who checks what comes from a peer. */
+/** Checks of received data. */
 export interface DatumChecks<Request, Response> {
-  /** Whether data is a request (anything is). */
+  /** Whether data has the type of a request (default: all data has). */
   isRequest?: ((data: unknown) => data is Request) | undefined
-  /** Whether data is a response (anything is). */
+  /** Whether data has the type of a response (default: all data has). */
   isResponse?: ((data: unknown) => data is Response) | undefined
 }
 
-/** A service, as both ends know it. */
+/** A service, as both sides define it. */
 export class ServiceDefinition {
   readonly requestSid: number
   readonly responseSid: number
@@ -37,25 +37,30 @@ export class ServiceDefinition {
     this.name = name
   }
 
-  /** A datum of the service. What a peer sends is checked only where a check is given. */
+  /** Defines a data item of the service. Received data is checked only by the given `checks`. */
   datum<Request, Response>(
     dataId: number,
     name: string,
     checks: DatumChecks<Request, Response> = {},
   ): Datum<Request, Response> {
     const { requestSid, responseSid } = this
-    const { isRequest = anything, isResponse = anything } = checks
+    const { isRequest = acceptAll, isResponse = acceptAll } = checks
     return { requestSid, responseSid, dataId, name, isRequest, isResponse }
   }
 
-  /** Adds the service to a protocol object, which has not had it. */
+  /**
+   * Adds the service to a protocol object.
+   *
+   * # Errors
+   * Those of `Protocol.addService`.
+   */
   addTo(protocol: Protocol): void {
     const { requestSid, responseSid, name } = this
     protocol.addService(requestSid, responseSid, `${name} request`, `${name} response`)
   }
 }
 
-/** Describes a service, so that its data has a type on both ends. */
+/** Defines a service, so that both sides know the types of its data. */
 export function defineService(
   requestSid: number,
   responseSid: number,
@@ -64,7 +69,7 @@ export function defineService(
   return new ServiceDefinition(requestSid, responseSid, name)
 }
 
-/** Answers a request with another status than STATUS_OKAY: to be thrown by who serves a datum. */
+/** Thrown by a `serve` function to answer with a status other than STATUS_OKAY. */
 export class Refusal extends Error {
   readonly status: number
   readonly data: unknown
@@ -76,20 +81,20 @@ export class Refusal extends Error {
   }
 }
 
-/** What a served datum is: the response to a request. */
+/** Answers a request: returns the data of the response, or a promise of it. */
 export type Serve<Request, Response> = (
   data: Request,
   message: DataStorage,
 ) => Response | Promise<Response>
 
-/** The callback that serves a datum. */
-export function serving<Request, Response>(
+/** Converts a `serve` function to a callback for `registerCallback`. */
+export function toCallback<Request, Response>(
   datum: Datum<Request, Response>,
   serve: Serve<Request, Response>,
 ): (message: DataStorage) => Promise<[number, unknown]> {
   return async message => {
     const data = message.getData()
-    if (!datum.isRequest(data)) throw new TypeError(`The data is no request for ${datum.name}`)
+    if (!datum.isRequest(data)) throw new TypeError(`Invalid data in a request for ${datum.name}`)
     try {
       return [STATUS_OKAY, await serve(data, message)]
     } catch (error) {
@@ -99,8 +104,13 @@ export function serving<Request, Response>(
   }
 }
 
-/** What a response to a typed call says. */
-export function answered<Request, Response>(
+/**
+ * Returns the data of the response to a typed call.
+ *
+ * # Errors
+ * StatusError for a status other than STATUS_OKAY; TypeError for data of the wrong type.
+ */
+export function responseData<Request, Response>(
   datum: Datum<Request, Response>,
   response: DataStorage,
 ): Response {
@@ -110,9 +120,9 @@ export function answered<Request, Response>(
   }
   const data = response.getData()
   if (datum.isResponse(data)) return data
-  throw new TypeError(`What was answered is no response for ${datum.name}`)
+  throw new TypeError(`Invalid data in the response to ${datum.name}`)
 }
 
-function anything<T>(_data: unknown): _data is T {
+function acceptAll<T>(_data: unknown): _data is T {
   return true
 }

@@ -1,25 +1,24 @@
 import { FdwireError } from '../../util/errors.js'
 import type { DataStorage } from './data-storage.js'
 
-/** `addService`: there is a service with that request id already. */
+/** `addService`: the request id belongs to a service already. */
 export class RequestSidExistsError extends FdwireError {
   constructor(serviceId: number) {
-    super('ERR_FDWIRE_SID_EXISTS', `There is a service with the request id ${serviceId} already`)
+    super('ERR_FDWIRE_SID_EXISTS', `A service with the request id ${serviceId} already exists`)
   }
 }
 
-/** `addService`: there is a service with that response id already. */
+/** `addService`: the response id belongs to a service already. */
 export class ResponseSidExistsError extends FdwireError {
   constructor(serviceId: number) {
-    super('ERR_FDWIRE_SID_EXISTS', `There is a service with the response id ${serviceId} already`)
+    super('ERR_FDWIRE_SID_EXISTS', `A service with the response id ${serviceId} already exists`)
   }
 }
 
-/** A typed call was answered with another status than STATUS_OKAY. */
+/** A typed call was answered with a status other than STATUS_OKAY. */
 export class StatusError extends FdwireError {
-  /** The status. */
   readonly status: number
-  /** The whole response. */
+  /** The complete response. */
   readonly response: DataStorage
 
   constructor(message: string, status: number, response: DataStorage) {

@@ -1,16 +1,17 @@
+import { startLimits } from '../../util/wait.js'
 import { Authentification, type Reaction, type Role } from './authentification.js'
 import type { AuthState } from './constants.js'
 import type { DataStorage } from './data-storage.js'
 import type { CheckedProtocolOptions } from './options.js'
 
-/** What the handshake needs of its protocol object. */
+/** The session that a handshake belongs to. */
 export interface HandshakeHost {
-  /** Sends a request of ours. */
-  post(message: DataStorage): void
-  /** Somebody began or ceased to be trusted, or an attempt of ours has ended. */
-  changed(): void
-  /** Something was refused. */
-  refused(why: string): void
+  /** Sends a request of this side. */
+  send(message: DataStorage): void
+  /** The connection's trust has changed, or an attempt of this side has ended. */
+  onChange(): void
+  /** A message was refused. */
+  onRefused(reason: string): void
 }
 
 interface Attempt {
@@ -18,7 +19,7 @@ interface Attempt {
   settle(accepted: boolean): void
 }
 
-/** Our own attempts to be trusted, in time, and the peer's. */
+/** The authentication of both sides, with a time limit for each attempt of this side. */
 export class Handshake {
   readonly #machine: Authentification
   readonly #hasSecret: boolean
@@ -31,78 +32,81 @@ export class Handshake {
     this.#host = host
   }
 
-  /** How far it is. */
   get state(): AuthState {
     return this.#machine.state
   }
 
-  /** Whether there is a secret, so that a peer must prove something. */
-  get isNeeded(): boolean {
+  /** Whether a secret is set, so that a peer must prove itself. */
+  get isRequired(): boolean {
     return this.#hasSecret
   }
 
-  /** Whether the peer's requests are served: there is no secret, or the connection is trusted. */
+  /** Whether requests of the peer are served: no secret is set, or the connection is trusted. */
   get isTrusted(): boolean {
     return !this.#hasSecret || this.#machine.isTrusted
   }
 
-  /** Whether the peer has told that it believes us. */
+  /** Whether the peer has accepted this side's key. */
   get isAccepted(): boolean {
     return this.#machine.isAccepted
   }
 
-  /** Whether the connection is trusted by a proof. */
+  /** Whether the connection is trusted because of a correct key. */
   get isProven(): boolean {
     return this.#machine.isTrusted
   }
 
-  /** Whether an attempt of ours is under way. */
-  get isUnderWay(): boolean {
+  /** Whether an attempt of this side is in progress. */
+  get isPending(): boolean {
     return this.#attempt !== undefined
   }
 
-  /** Begins an attempt, or joins that which is under way; whether the peer believes us in time (ms). */
+  /**
+   * Begins an attempt, or joins the one in progress. Resolves with whether the peer accepts this side's key
+   * within `timeout` (ms, 0: no limit).
+   */
   begin(timeout: number): Promise<boolean> {
     if (this.#attempt !== undefined) return this.#attempt.promise
     const first = this.#machine.begin()
     if (first === undefined) return Promise.resolve(false)
-    let settle: (accepted: boolean) => void = () => {}
-    const promise = new Promise<boolean>(resolve => {
-      settle = resolve
+    let resolve: (accepted: boolean) => void = () => {}
+    const promise = new Promise<boolean>(resolvePromise => {
+      resolve = resolvePromise
     })
-    const timer = timeout > 0 ? setTimeout(() => this.#giveUp(), timeout).unref() : undefined
+    const late = 'The peer did not answer'
+    const stopLimit = startLimits({ timeout }, { late }, () => this.#giveUp())
     this.#attempt = {
       promise,
       settle: accepted => {
-        clearTimeout(timer)
+        stopLimit()
         this.#attempt = undefined
-        settle(accepted)
+        resolve(accepted)
       },
     }
-    this.#host.post(first)
+    this.#host.send(first)
     return promise
   }
 
-  /** Takes a request of the peer's; the answer, and whether the connection is to be closed behind it. */
-  answer(message: DataStorage): Reaction & { reply: DataStorage } {
+  /** Handles a request of the peer. Returns the reply, and whether to close the connection after it. */
+  receiveRequest(message: DataStorage): Reaction & { reply: DataStorage } {
     const wasTrusted = this.#machine.isTrusted
     const reaction = this.#machine.receive(message)
-    if (reaction.refused !== undefined) this.#host.refused(reaction.refused)
-    if (this.#machine.isTrusted !== wasTrusted) this.#host.changed()
+    if (reaction.refused !== undefined) this.#host.onRefused(reaction.refused)
+    if (this.#machine.isTrusted !== wasTrusted) this.#host.onChange()
     return reaction as Reaction & { reply: DataStorage }
   }
 
-  /** Takes an answer of the peer's. */
-  hear(message: DataStorage): void {
+  /** Handles a response of the peer. */
+  receiveResponse(message: DataStorage): void {
     const { refused, reply, settled } = this.#machine.receive(message)
-    if (refused !== undefined) this.#host.refused(refused)
-    if (reply !== undefined) this.#host.post(reply)
+    if (refused !== undefined) this.#host.onRefused(refused)
+    if (reply !== undefined) this.#host.send(reply)
     if (settled === undefined) return
     this.#attempt?.settle(settled)
-    this.#host.changed()
+    this.#host.onChange()
   }
 
-  /** The connection is gone. */
+  /** Forgets everything, after the connection has ended. */
   reset(): void {
     this.#machine.reset()
     this.#attempt?.settle(false)
@@ -111,6 +115,6 @@ export class Handshake {
   #giveUp(): void {
     this.#machine.abandon()
     this.#attempt?.settle(false)
-    this.#host.changed()
+    this.#host.onChange()
   }
 }

@@ -1,6 +1,6 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { type Fields, type Form, isId } from '../../options/socket_protocol.js'
 import { BodyError, decodeBody } from '../../wire/encodings/socket_protocol.js'
+import { BackPressure } from './back-pressure.js'
 import type { Buffers } from './buffers.js'
 import {
   STATUS_AUTH_REQUIRED,
@@ -11,137 +11,148 @@ import {
   STATUS_SERVICE_OR_DATA_UNKNOWN,
 } from './constants.js'
 import { DataStorage } from './data-storage.js'
-import { Hold } from './hold.js'
-import type { Pending } from './pending.js'
-import { Responder } from './responder.js'
+import type { PendingRequests } from './pending-requests.js'
+import { RequestQueues } from './request-queues.js'
 import { type Callbacks, isReserved, keyOf, type Registered, type Services } from './services.js'
+import { within } from './wait.js'
 
-/** What is answered: a status and data. */
+/** The answer to a request. */
 type Answer = readonly [status: number, data?: unknown]
 
-/** What is answered to a request of the protocol's own services, and what comes of it. */
-export interface Own {
+/** The answer to a request of a built-in service. */
+export interface BuiltInAnswer {
   answer: Answer
-  /** The connection is to be closed behind it. */
+  /** Whether to close the connection after it. */
   close?: boolean | undefined
 }
 
-/** What a protocol object lends to who sorts its messages. */
+/** The session whose messages are received. */
 export interface InboundHost {
   readonly services: Services
   readonly callbacks: Callbacks
   readonly buffers: Buffers
-  readonly pending: Pending
-  /** Sends an answer over the connection that it is for; false where it can't be sent. */
+  readonly pending: PendingRequests
+  /** Sends an answer, unless another connection than `connection` is open. Returns whether that succeeded. */
   reply(fields: Fields, connection: number): Promise<boolean>
-  /** Whether a message is taken from this peer. */
+  /** Whether the peer may send such a message. */
   isPermitted(serviceId: number, dataId: number): boolean
-  /** Whether we wait for something from the peer, so that holding what it sends could be for ever. */
-  isAwaiting(): boolean
-  /** Takes a message of the protocol's own services; the answer to a request. */
-  own(message: DataStorage): Own | undefined
-  /** A message has come. */
-  heard(message: DataStorage): void
-  /** Something was refused. */
-  refused(why: string, message: DataStorage): void
-  malformed(error: BodyError): void
-  late(message: DataStorage): void
-  callbackFailed(error: unknown, message: DataStorage): void
-  /** Closes the connection. */
-  condemn(why: string): void
+  /** Whether this side waits for a message of the peer. */
+  isAwaitingPeer(): boolean
+  /** Handles a message of a built-in service; returns the answer to a request. */
+  handleBuiltIn(message: DataStorage): BuiltInAnswer | undefined
+  onMessage(message: DataStorage): void
+  onRefused(reason: string, message: DataStorage): void
+  onMalformed(error: BodyError): void
+  onLateResponse(message: DataStorage): void
+  onCallbackError(error: unknown, message: DataStorage): void
+  /** Closes the connection because of the peer's behaviour. */
+  closeConnection(reason: string): void
 }
 
-/** Sorts what comes in: to a request that waits, to a callback, to a buffer, or back to its sender. */
+/** The answer to an unknown request of a built-in service. */
+const UNKNOWN_REQUEST: BuiltInAnswer = { answer: [STATUS_OPERATION_NOT_PERMITTED] }
+
+/** How long the last answer may take before the connection is closed (ms). */
+const LAST_ANSWER_TIMEOUT = 1_000
+
+/** Dispatches received messages to pending requests, callbacks and buffers, and answers requests. */
 export class Inbound {
   readonly #host: InboundHost
   readonly #form: Form
-  readonly #responder: Responder
-  readonly #hold: Hold
-  /** The number of the connection. */
+  readonly #limits: { maxWaiting: number; maxWaitingBytes: number }
+  readonly #requests: RequestQueues
+  readonly #backPressure: BackPressure
   #connection = 0
-  #condemned = false
+  /** `ignoring`: the connection is being closed, and nothing more is taken from it. */
+  #state: 'receiving' | 'ignoring' = 'receiving'
 
   constructor(
     host: InboundHost,
     form: Form,
-    { maxWaiting, maxWaitingBytes }: { maxWaiting: number; maxWaitingBytes: number },
+    limits: { maxWaiting: number; maxWaitingBytes: number },
   ) {
     this.#host = host
     this.#form = form
-    this.#responder = new Responder({
-      held: Math.ceil(maxWaiting / 16),
-      most: maxWaiting,
-      mostBytes: maxWaitingBytes,
+    this.#limits = limits
+    const { maxWaiting, maxWaitingBytes } = limits
+    this.#requests = new RequestQueues({
+      crowded: Math.ceil(maxWaiting / 16),
+      max: maxWaiting,
+      maxBytes: maxWaitingBytes,
     })
-    this.#hold = new Hold(this.#responder, () => host.isAwaiting())
+    this.#backPressure = new BackPressure(this.#requests, () => host.isAwaitingPeer())
   }
 
-  /** The number of the connection, which an answer is for. */
+  /** The number of the current connection. An answer belongs to the connection of its request. */
   get connection(): number {
     return this.#connection
   }
 
-  /** Takes a body; a promise where the transport shall hold the next one until it is settled. */
+  /** Handles a body. If it returns a promise, the transport should not read before that resolves. */
   receive(bytes: Uint8Array): Promise<void> | undefined {
-    if (this.#condemned) return undefined
+    if (this.#state === 'ignoring') return undefined
     try {
-      this.#take(new DataStorage(decodeBody(this.#form, bytes)), bytes.length)
+      this.#dispatch(new DataStorage(decodeBody(this.#form, bytes)), bytes.length)
     } catch (error) {
       if (!(error instanceof BodyError)) throw error
-      this.#takeMalformed(error, bytes.length)
-      this.#host.malformed(error)
+      this.#dispatchMalformed(error, bytes.length)
+      this.#host.onMalformed(error)
     }
-    return this.#hold.wait
+    return this.#backPressure.resumed
   }
 
-  /** Lets the transport go on, if nothing is against it any more. */
+  /** Lets the transport read on if possible. Call it when a wait for the peer begins or ends. */
   update(): void {
-    this.#hold.update()
+    this.#backPressure.update()
   }
 
-  /** The connection is gone: nobody is answered any more. */
+  /** Drops everything that belongs to the connection, after it has ended. */
   reset(): void {
     this.#connection++
-    this.#condemned = false
-    this.#responder.clear()
+    this.#state = 'receiving'
+    this.#requests.clear()
     this.update()
   }
 
-  #take(message: DataStorage, bytes: number): void {
+  #dispatch(message: DataStorage, bytes: number): void {
     const { services, pending } = this.#host
     const { service_id, data_id } = message.toJSON() as Fields
-    this.#host.heard(message)
+    this.#host.onMessage(message)
     const responseSid = services.responseTo(service_id)
     if (isReserved(service_id)) {
-      if (responseSid === undefined) this.#host.own(message)
-      else
-        this.#enqueue(service_id, data_id, bytes, to => this.#answerOwn(message, responseSid, to))
+      if (responseSid === undefined) {
+        this.#host.handleBuiltIn(message)
+      } else {
+        this.#enqueue(service_id, data_id, bytes, connection =>
+          this.#answerBuiltIn(message, responseSid, connection),
+        )
+      }
       return
     }
     const isPermitted = this.#host.isPermitted(service_id, data_id)
     if (responseSid !== undefined) {
-      this.#enqueue(service_id, data_id, bytes, async to => {
+      this.#enqueue(service_id, data_id, bytes, async connection => {
         const answer = await this.#answer(message, bytes, isPermitted)
-        await this.#send(answer, responseSid, data_id, to)
+        await this.#send(answer, responseSid, data_id, connection)
       })
       return
     }
-    const turn = pending.next(service_id, data_id)
-    if (typeof turn === 'object') turn.resolve(message)
-    else if (turn === 'late') this.#host.late(message)
-    else if (turn === 'sent' || isPermitted) this.#deliver(message, bytes)
-    else this.#host.refused('the connection is not trusted', message)
+    const recipient = pending.takeNext(service_id, data_id)
+    if (typeof recipient === 'object') recipient.resolve(message)
+    else if (recipient === 'abandoned') this.#host.onLateResponse(message)
+    else if (recipient === 'sent' || isPermitted) this.#deliver(message, bytes)
+    else this.#host.onRefused('the connection is not trusted', message)
     this.update()
   }
 
-  /** A message that can't be read: where its ids can, a request has its answer, and a response its request. */
-  #takeMalformed(error: BodyError, bytes: number): void {
+  /** Handles a malformed body whose ids can be read: answers a request, rejects with a response. */
+  #dispatchMalformed(error: BodyError, bytes: number): void {
     const { ids } = error
     if (ids === undefined) return
     const responseSid = this.#host.services.responseTo(ids.service_id)
     if (responseSid === undefined) {
-      const turn = this.#host.pending.next(ids.service_id, ids.data_id)
-      if (typeof turn === 'object') turn.reject(error)
+      const recipient = this.#host.pending.takeNext(ids.service_id, ids.data_id)
+      if (typeof recipient === 'object') recipient.reject(error)
       return
     }
     const isDamaged = error.code === 'ERR_FDWIRE_BAD_CHECKSUM'
@@ -151,7 +162,7 @@ export class Inbound {
     )
   }
 
-  /** Has something done for a message when its turn comes, for the connection that it came by. */
+  /** Queues the work for a message. `job` gets the connection by which the message came. */
   #enqueue(
     serviceId: number,
     dataId: number,
@@ -159,7 +170,7 @@ export class Inbound {
     job: (connection: number) => Promise<void>,
   ): void {
     const connection = this.#connection
-    const isAdded = this.#responder.add(keyOf(serviceId, dataId), bytes, async done => {
+    const isAdded = this.#requests.add(keyOf(serviceId, dataId), bytes, async done => {
       try {
         await job(connection)
       } finally {
@@ -167,17 +178,26 @@ export class Inbound {
         this.update()
       }
     })
-    if (!isAdded) this.#condemn('more requests wait than are allowed')
+    if (isAdded) return
+    const { maxWaiting, maxWaitingBytes } = this.#limits
+    this.#closeConnection(
+      `the peer's requests exceed maxWaiting (${maxWaiting}) or maxWaitingBytes (${maxWaitingBytes})`,
+    )
   }
 
-  async #answerOwn(message: DataStorage, responseSid: number, connection: number): Promise<void> {
-    const { answer, close } = this.#host.own(message) ?? NOTHING
+  async #answerBuiltIn(
+    message: DataStorage,
+    responseSid: number,
+    connection: number,
+  ): Promise<void> {
+    const { answer, close } = this.#host.handleBuiltIn(message) ?? UNKNOWN_REQUEST
     const sent = this.#send(answer, responseSid, message.getDataId(0), connection)
     if (close) {
-      // Nothing more is taken from it; the answer has a moment to go out.
       this.#ignore()
-      await Promise.race([sent, sleep(FAREWELL, undefined, { ref: false })])
-      if (connection === this.#connection) this.#host.condemn('too many attempts to prove itself')
+      await within(sent, { timeout: LAST_ANSWER_TIMEOUT }, undefined)
+      if (connection === this.#connection) {
+        this.#host.closeConnection('the peer has used all its attempts to prove itself')
+      }
     }
     await sent
   }
@@ -186,7 +206,7 @@ export class Inbound {
     const { services, callbacks } = this.#host
     const { service_id, data_id } = message.toJSON() as Fields
     if (!wasPermitted || !this.#host.isPermitted(service_id, data_id)) {
-      this.#host.refused('the connection is not trusted', message)
+      this.#host.onRefused('the connection is not trusted', message)
       return [STATUS_AUTH_REQUIRED, null]
     }
     const registered = callbacks.find(service_id, data_id)
@@ -200,14 +220,14 @@ export class Inbound {
     try {
       const answer = await callback(message, ...args)
       if (isAnswer(answer)) return answer
-      throw new TypeError('The callback of a request must return [status, data]')
+      throw new TypeError('The callback of a request must return [status] or [status, data]')
     } catch (error) {
-      this.#host.callbackFailed(error, message)
+      this.#host.onCallbackError(error, message)
       return [STATUS_CALLBACK_ERROR, null]
     }
   }
 
-  /** A message that is no request: its callback, or the buffer. */
+  /** Gives a message that is not a request to its callback, or buffers it. */
   #deliver(message: DataStorage, bytes: number): void {
     const { service_id, data_id } = message.toJSON() as Fields
     const registered = this.#host.callbacks.find(service_id, data_id)
@@ -219,12 +239,12 @@ export class Inbound {
       try {
         await registered.callback(message, ...registered.args)
       } catch (error) {
-        this.#host.callbackFailed(error, message)
+        this.#host.onCallbackError(error, message)
       }
     })
   }
 
-  /** Sends an answer; one that can't be sent is replaced, since there is always one. */
+  /** Sends an answer. Replaces one that cannot be sent, because every request needs an answer. */
   async #send(
     answer: Answer,
     responseSid: number,
@@ -232,33 +252,27 @@ export class Inbound {
     connection: number,
   ): Promise<void> {
     const [status, data] = answer
-    const fields = { service_id: responseSid, data_id: dataId }
-    if (await this.#host.reply({ ...fields, status, data: data ?? null }, connection)) return
-    const instead = { ...fields, status: STATUS_CALLBACK_ERROR, data: null }
-    if (await this.#host.reply(instead, connection)) return
-    // Without it the answers behind it would be taken for those of other requests.
-    if (connection === this.#connection) this.#condemn('an answer could not be sent')
+    const ids = { service_id: responseSid, data_id: dataId }
+    if (await this.#host.reply({ ...ids, status, data: data ?? null }, connection)) return
+    const replacement = { ...ids, status: STATUS_CALLBACK_ERROR, data: null }
+    if (await this.#host.reply(replacement, connection)) return
+    // The peer matches responses by their order, so it would take later answers for this one.
+    if (connection === this.#connection) this.#closeConnection('an answer could not be sent')
   }
 
-  #condemn(why: string): void {
-    if (this.#condemned) return
+  #closeConnection(reason: string): void {
+    if (this.#state === 'ignoring') return
     this.#ignore()
-    this.#host.condemn(why)
+    this.#host.closeConnection(reason)
   }
 
-  /** Neither what waits nor what comes is taken, until there is another connection. */
+  /** Drops waiting requests and ignores messages until the next connection. */
   #ignore(): void {
-    this.#condemned = true
-    this.#responder.clear()
+    this.#state = 'ignoring'
+    this.#requests.clear()
     this.update()
   }
 }
-
-/** What is answered to a step that there isn't. */
-const NOTHING: Own = { answer: [STATUS_OPERATION_NOT_PERMITTED] }
-
-/** How long an answer may take, before the connection is closed behind it (ms). */
-const FAREWELL = 1_000
 
 function isAnswer(value: unknown): value is Answer {
   return Array.isArray(value) && (value.length === 1 || value.length === 2) && isId(value[0])

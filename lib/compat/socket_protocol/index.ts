@@ -1,4 +1,4 @@
-/** socket_protocol in the words of its original: services over any channel. */
+/** The API of the original `socket_protocol`: services and callbacks over any channel. */
 
 export type { Form, Ids, MessageFields } from '../../options/socket_protocol.js'
 export { BodyError } from '../../wire/encodings/socket_protocol.js'
@@ -32,12 +32,8 @@ export {
   type SendOptions,
   StructJsonProtocol,
 } from './protocol.js'
+export { type MakeProtocol, ProtocolServer } from './protocol-server.js'
 export type { ProtocolEvents, ProtocolStats } from './session.js'
 export { SocketClient, type SocketClientOptions } from './socket-client.js'
-export {
-  type MakeProtocol,
-  ProtocolServer,
-  SocketServer,
-  type SocketServerOptions,
-} from './socket-server.js'
+export { SocketServer, type SocketServerOptions } from './socket-server.js'
 export type { Logger, Transport } from './transport.js'

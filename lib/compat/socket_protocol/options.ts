@@ -1,4 +1,4 @@
-import { checkCallOptions } from '../../options/check.js'
+import { checkCallOptions, checkFixedOptions } from '../../options/check.js'
 import {
   checkBoolean,
   checkFunction,
@@ -13,42 +13,43 @@ import { type Logger, SILENT } from './transport.js'
 
 /** Options of a protocol object. */
 export interface ProtocolOptions {
-  /** What both sides know (none): whoever doesn't is refused. A text is taken as UTF-8. */
+  /** The secret that both sides know (none); a peer that cannot prove it is refused. A string is UTF-8. */
   secret?: string | Uint8Array | null | undefined
-  /** Whether a client proves itself as soon as there is a connection (false). */
+  /** Whether a client proves itself when a connection is made (false). */
   autoAuth?: boolean | undefined
-  /** The channel's name, for logs (none); the client's is that of both sides. */
+  /** The channel name, for logs (none). Both sides use the client's name if it has one. */
   channelName?: string | null | undefined
   /**
-   * Whether the connection is trusted only when both sides have proven themselves (false). The
-   * original asks for one proof, so that a client believes whoever tells it that it is believed.
-   * With `autoAuth` the server proves itself too then.
+   * Whether the connection is trusted only after both sides have proven themselves (false).
+   *
+   * The original requires one proof, so a client trusts any server that claims to accept its key. With
+   * `autoAuth` the server proves itself too.
    */
   mutual?: boolean | undefined
-  /** Makes the key for a seed: for peers that make it otherwise than {@link deriveKey}. */
+  /** Derives the key for a seed, for peers that do not use {@link deriveKey} (the default). */
   deriveKey?: DeriveKey | undefined
-  /** Attempts of the peer to prove itself, at which the connection is closed (5). */
+  /** Attempts of the peer to prove itself (5); after the last one the connection is closed. */
   maxAttempts?: number | undefined
-  /** Messages for `receive` of one service and datum (64): past it the oldest is dropped. */
+  /** Messages of one service and data id that are buffered for `receive` (64); the oldest is dropped. */
   maxBufferedEach?: number | undefined
-  /** Messages for `receive` in all (1,024): past it the oldest is dropped. */
+  /** Messages that are buffered for `receive` in total (1,024); the oldest is dropped. */
   maxBuffered?: number | undefined
-  /** The bytes of all messages for `receive` (32 MiB): past it the oldest is dropped. */
+  /** Bytes of messages that are buffered for `receive` (32 MiB); the oldest is dropped. */
   maxBufferedBytes?: number | undefined
-  /** Requests under way (1,024): others wait for their turn. */
+  /** Requests in flight (1,024); further ones wait for their turn. */
   maxRequests?: number | undefined
   /**
-   * Requests of the peer that are worked on or wait for that (4,096): past it the connection is
-   * closed. The transport is asked to hold the next ones at a sixteenth of it.
+   * Requests of the peer that are in progress or wait (4,096); the connection is closed if there are more.
+   * At a sixteenth of it the transport is asked to stop reading.
    */
   maxWaiting?: number | undefined
-  /** The bytes of these (64 MiB): past it the connection is closed; they are held at a quarter. */
+  /** Bytes of those requests (64 MiB); at a quarter of it the transport is asked to stop reading. */
   maxWaitingBytes?: number | undefined
-  /** Where the log goes, shaped like `console` (nowhere). Data is never in it. */
+  /** Receives the log; an object like `console` (none). Data is never logged. */
   logger?: Logger | undefined
 }
 
-/** The options, checked. */
+/** The options of a protocol object, checked and with their defaults. */
 export interface CheckedProtocolOptions extends BufferLimits {
   secret: Buffer | undefined
   autoAuth: boolean
@@ -80,11 +81,16 @@ const NAMES = [
 
 const MIB = 1024 * 1024
 
-/** Checks the options of a protocol object. No error shows the secret. */
+/**
+ * Checks the options of a protocol object.
+ *
+ * # Errors
+ * TypeError, RangeError, ERR_FDWIRE_ILL_FORMED_TEXT. None contains the secret.
+ */
 export function checkProtocolOptions(options: ProtocolOptions): CheckedProtocolOptions {
   checkCallOptions('The protocol', options, NAMES)
-  const count = (name: keyof ProtocolOptions, fallback: number, most?: number) =>
-    checkInteger(name, options[name], fallback, 1, most)
+  const count = (name: keyof ProtocolOptions, fallback: number, max = MAX_U31) =>
+    checkInteger(name, options[name], fallback, 1, max)
   return {
     secret: checkSecret(options.secret),
     autoAuth: checkBoolean('autoAuth', options.autoAuth),
@@ -97,7 +103,7 @@ export function checkProtocolOptions(options: ProtocolOptions): CheckedProtocolO
     maxBufferedBytes: count('maxBufferedBytes', 32 * MIB),
     maxRequests: count('maxRequests', 1_024),
     maxWaiting: count('maxWaiting', 4_096),
-    maxWaitingBytes: count('maxWaitingBytes', 64 * MIB, MAX_U31),
+    maxWaitingBytes: count('maxWaitingBytes', 64 * MIB),
     logger: checkLogger(options.logger),
   }
 }
@@ -109,36 +115,55 @@ function checkSecret(secret: unknown): Buffer | undefined {
   }
   if (secret.length === 0) throw new RangeError('secret must not be empty')
   if (typeof secret === 'string' && !secret.isWellFormed()) {
-    throw new FdwireError('ERR_FDWIRE_ILL_FORMED_TEXT', 'secret has a lone surrogate')
+    throw new FdwireError(
+      'ERR_FDWIRE_ILL_FORMED_TEXT',
+      'secret contains a lone surrogate, which UTF-8 cannot encode: use a Buffer',
+    )
   }
   return Buffer.from(secret as string)
 }
 
-/** The longest channel name (characters). */
+/** The longest channel name (UTF-16 code units). */
 export const MAX_NAME = 256
 
 function checkName(name: unknown): string | null {
   if (name === undefined || name === null) return null
-  if (typeof name !== 'string')
+  if (typeof name !== 'string') {
     throw new TypeError(`channelName must be a string, not ${describeValue(name)}`)
+  }
   if (name !== '' && name.length <= MAX_NAME) return name
   throw new RangeError(`channelName must have 1 to ${MAX_NAME} characters, not ${name.length}`)
 }
 
-/** Checks a `logger` option. */
+/**
+ * Checks a `logger` option. Its default logs nothing.
+ *
+ * # Errors
+ * TypeError.
+ */
 export function checkLogger(logger: unknown): Logger {
   if (logger === undefined) return SILENT
   const missing = ['debug', 'info', 'warn', 'error'].find(
     name => typeof (logger as Record<string, unknown> | null)?.[name] !== 'function',
   )
   if (missing === undefined) return logger as Logger
-  throw new TypeError(`logger must have the method ${missing}, as console has`)
+  throw new TypeError(`logger must have a method ${missing}, like console`)
 }
 
-/** Refuses the options of a channel that the classes here set themselves. */
-export function checkNotFixed(call: string, options: object, more: string[] = []): void {
-  for (const name of ['protocol', 'encoding', ...more]) {
-    if ((options as Record<string, unknown>)[name] === undefined) continue
-    throw new TypeError(`${call} has no option ${name}`)
-  }
+/**
+ * Refuses channel options that a transport sets itself. `fixed` maps further ones to the reason.
+ *
+ * # Errors
+ * TypeError.
+ */
+export function checkTransportOptions(
+  call: string,
+  options: object,
+  fixed: Readonly<Record<string, string>> = {},
+): void {
+  checkFixedOptions(call, options, {
+    protocol: 'it is socket_protocol',
+    encoding: "it is 'buffer'",
+    ...fixed,
+  })
 }

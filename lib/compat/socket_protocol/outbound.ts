@@ -1,97 +1,105 @@
 import type { Fields, Form } from '../../options/socket_protocol.js'
-import { abortError, closedError, FdwireError, timeoutError } from '../../util/errors.js'
+import { closedError, errorCode, FdwireError, timeoutError } from '../../util/errors.js'
+import { clearTimeout, setTimeout } from '../../util/timers.js'
+import { Deadline, startLimits, type WaitLimits } from '../../util/wait.js'
 import { encodeBody } from '../../wire/encodings/socket_protocol.js'
 import type { DataStorage } from './data-storage.js'
-import type { Gate } from './gate.js'
-import type { Pending, Place } from './pending.js'
+import type { PendingRequest, PendingRequests } from './pending-requests.js'
 import type { Services } from './services.js'
 import type { Transport } from './transport.js'
-import { stopwatch, type Wait, within } from './waiting.js'
+import { within } from './wait.js'
+import type { WaitQueue } from './wait-queue.js'
 
-/** How long `request` waits for a connection where it has no time limit (ms): as long as `send`. */
+/** How long a request without a timeout waits for a connection (ms): as long as the default of `send`. */
 const CONNECTION_TIMEOUT = 2_000
 
-/** Responses that a peer may owe us, those included for which nobody waits any more. */
-const MAX_PLACES = 65_536
+/** Requests in flight, including abandoned ones, at which further ones are refused. */
+const MAX_IN_FLIGHT = 65_536
 
-/** How long a full queue is left alone (ms), unless something is known to have gone out of it. */
-const MOMENT = 50
+/** How long to wait before sending again into a full queue (ms), unless an earlier post succeeds first. */
+const RETRY_DELAY = 50
 
-/** What a protocol object lends to who sends. */
+/** The session whose messages are sent. */
 export interface OutboundHost {
   readonly transport: Transport
   readonly services: Services
-  readonly pending: Pending
-  /** Whoever sends waits here for a connection. */
-  readonly ready: Gate
-  /** Whether there is one. */
-  readonly isUp: boolean
+  readonly pending: PendingRequests
+  /** Messages that wait for a connection. */
+  readonly ready: WaitQueue
+  readonly isConnected: boolean
 }
 
-/** What goes out: plain messages, requests with the places of their responses, and answers. */
+/** Sends messages, requests and answers. */
 export class Outbound {
   readonly #host: OutboundHost
   readonly #form: Form
   readonly #maxRequests: number
-  readonly #sent: (fields: Fields) => void
-  /** Posts that wait for room. */
-  readonly #line: (() => void)[] = []
+  readonly #onSent: (fields: Fields) => void
+  /** Posts that wait for room in the transport's queue, in order. Calling one makes it try again. */
+  readonly #waitingPosts: (() => void)[] = []
 
-  /** `sent` is called with each message that is given to the transport. */
-  constructor(host: OutboundHost, form: Form, maxRequests: number, sent: (fields: Fields) => void) {
+  /** `onSent` is called with each message that was handed to the transport. */
+  constructor(
+    host: OutboundHost,
+    form: Form,
+    maxRequests: number,
+    onSent: (fields: Fields) => void,
+  ) {
     this.#host = host
     this.#form = form
     this.#maxRequests = maxRequests
-    this.#sent = sent
+    this.#onSent = onSent
   }
 
-  /** Sends a message as soon as there is a connection; whether the kernel has it in time. */
-  async send(fields: Fields, { timeout, signal }: Wait): Promise<boolean> {
+  /** Sends a message as soon as there is a connection. Returns whether the kernel has taken it in time. */
+  async send(fields: Fields, { timeout, signal }: WaitLimits): Promise<boolean> {
     const body = encodeBody(this.#form, fields)
     const { service_id, data_id } = fields
     const responseSid = this.#host.services.responseTo(service_id)
-    const left = stopwatch(timeout)
+    const deadline = new Deadline(timeout)
     const transmit = async () => {
-      if (responseSid === undefined) return this.#transmit(fields, body, left())
-      // Its response has a place too, or it would be taken for that of a request behind it.
-      const run = this.#host.pending.addSent(responseSid, data_id)
+      if (responseSid === undefined) return this.#transmit(fields, body, deadline.remaining)
+      // Otherwise the response would be taken for that of a later request.
+      const sent = this.#host.pending.addSent(responseSid, data_id)
       try {
-        return await this.#transmit(fields, body, left())
+        return await this.#transmit(fields, body, deadline.remaining)
       } catch (error) {
-        this.#host.pending.withdraw(responseSid, data_id, run)
+        this.#host.pending.remove(responseSid, data_id, sent)
         throw error
       }
     }
-    // What was given to the transport can't be taken back: it keeps its place, whoever gives up.
-    const pass = () => within(transmit(), { timeout: 0, signal }, false)
-    return (await this.#host.ready.pass(pass, { timeout, signal })) ?? false
+    // An abort rejects the call, but cannot take back a message that the transport has.
+    const task = () => within(transmit(), { timeout: 0, signal }, false)
+    return (await this.#host.ready.run(task, { timeout, signal })) ?? false
   }
 
   /** Sends a request as soon as there is a connection, and waits for its response. */
-  async request(fields: Fields, responseSid: number, wait: Wait): Promise<DataStorage> {
+  async request(fields: Fields, responseSid: number, limits: WaitLimits): Promise<DataStorage> {
     const body = encodeBody(this.#form, fields)
-    const left = stopwatch(wait.timeout)
-    const patience = wait.timeout || CONNECTION_TIMEOUT
-    const response = await this.#host.ready.pass(
-      () => this.#ask(fields, body, responseSid, { ...wait, timeout: left() }, wait.timeout),
+    const { timeout, signal } = limits
+    const deadline = new Deadline(timeout)
+    const connectionTimeout = timeout || CONNECTION_TIMEOUT
+    const response = await this.#host.ready.run(
+      () => this.#sendRequest(fields, body, responseSid, deadline, signal),
       {
-        timeout: patience,
-        signal: wait.signal,
-        isFree: () => this.#host.pending.waiting < this.#maxRequests,
-        // Without a limit only the connection is not waited for that long.
-        isOver: () => wait.timeout > 0 || !this.#host.isUp,
+        timeout: connectionTimeout,
+        signal,
+        isFree: () => this.#host.pending.awaited < this.#maxRequests,
+        // Without a timeout, only the wait for a connection is limited, not that for other requests.
+        givesUp: () => timeout > 0 || !this.#host.isConnected,
       },
     )
     if (response !== null) return response
     if (this.#host.ready.isClosed) throw closedError('request')
-    const what = this.#host.isUp ? 'its turn did not come' : 'there was no connection'
-    throw timeoutError(`request: ${what}`, patience)
+    const late = this.#host.isConnected
+      ? `it waited for earlier messages (maxRequests: ${this.#maxRequests}) and was not sent`
+      : 'no connection was made'
+    throw timeoutError(`request: ${late}`, connectionTimeout)
   }
 
   /**
-   * Sends without waiting for a connection, as long as `isWanted`; false where it can't be sent.
-   *
-   * Where the transport's queue is full it waits for room.
+   * Sends a message on the current connection, or as soon as the transport's queue has room, while
+   * `isWanted` returns true. Returns false if it cannot be sent.
    */
   async post(fields: Fields, isWanted: () => boolean): Promise<boolean> {
     let body: Buffer
@@ -100,79 +108,89 @@ export class Outbound {
     } catch {
       return false
     }
-    if (this.#line.length > 0) await this.#room('last')
+    if (this.#waitingPosts.length > 0) await this.#waitForRoom('last')
     while (isWanted()) {
-      const outcome = await this.#transmit(fields, body, 0).catch(
-        (error: { code?: string }) => error,
-      )
-      if (typeof outcome !== 'object' || outcome.code !== 'ERR_FDWIRE_QUEUE_FULL') {
-        this.#line[0]?.()
-        return typeof outcome !== 'object'
+      const result = await this.#tryPost(fields, body)
+      if (result !== 'full') {
+        this.#retryFirstPost()
+        return result === 'sent'
       }
-      await this.#room('first')
+      await this.#waitForRoom('first')
     }
-    this.#line[0]?.()
+    this.#retryFirstPost()
     return true
   }
 
-  /** Waits until something that was posted has gone out, or a moment: others fill the queue too. */
-  #room(place: 'first' | 'last'): Promise<void> {
+  async #tryPost(fields: Fields, body: Buffer): Promise<'sent' | 'full' | 'failed'> {
+    try {
+      await this.#transmit(fields, body, 0)
+      return 'sent'
+    } catch (error) {
+      return errorCode(error) === 'ERR_FDWIRE_QUEUE_FULL' ? 'full' : 'failed'
+    }
+  }
+
+  #retryFirstPost(): void {
+    this.#waitingPosts[0]?.()
+  }
+
+  /** Waits until another post was sent, or `RETRY_DELAY`, since other messages fill the queue too. */
+  #waitForRoom(place: 'first' | 'last'): Promise<void> {
     return new Promise(resolve => {
-      const go = () => {
+      const retry = () => {
         clearTimeout(timer)
-        this.#line.splice(this.#line.indexOf(go), 1)
+        this.#waitingPosts.splice(this.#waitingPosts.indexOf(retry), 1)
         resolve()
       }
-      const timer = setTimeout(go, MOMENT).unref()
-      if (place === 'first') this.#line.unshift(go)
-      else this.#line.push(go)
+      const timer = setTimeout(retry, RETRY_DELAY).unref()
+      if (place === 'first') this.#waitingPosts.unshift(retry)
+      else this.#waitingPosts.push(retry)
     })
   }
 
-  #ask(
+  #sendRequest(
     fields: Fields,
     body: Buffer,
     responseSid: number,
-    { timeout, signal }: Wait,
-    stated: number,
+    deadline: Deadline,
+    signal: AbortSignal | undefined,
   ): Promise<DataStorage> {
-    if (this.#host.pending.places >= MAX_PLACES) {
-      const why = `request: the peer owes ${MAX_PLACES} responses, most of which nobody waits for`
-      throw new FdwireError('ERR_FDWIRE_QUEUE_FULL', why)
+    const { pending, ready } = this.#host
+    if (pending.length >= MAX_IN_FLIGHT) {
+      const message = `request: ${MAX_IN_FLIGHT} requests are in flight, most of which were abandoned`
+      throw new FdwireError('ERR_FDWIRE_QUEUE_FULL', message)
     }
     return new Promise((resolve, reject) => {
       const settle = (outcome: () => void) => {
-        if (timer) clearTimeout(timer)
-        signal?.removeEventListener('abort', onAbort)
+        stopLimits()
         outcome()
-        // There is room for another one.
-        this.#host.ready.open()
+        // A request that waits for `maxRequests` may be sent now.
+        ready.update()
       }
-      const place: Place = {
+      const request: PendingRequest = {
         resolve: response => settle(() => resolve(response)),
         reject: error => settle(() => reject(error)),
       }
       const giveUp = (error: Error) => {
-        this.#host.pending.giveUp(place)
-        place.reject(error)
+        pending.abandon(request)
+        request.reject(error)
       }
-      const onAbort = () => giveUp(abortError(signal as AbortSignal))
-      const late = () => giveUp(timeoutError('request: no response came', stated))
-      const timer = timeout > 0 && setTimeout(late, timeout)
-      signal?.addEventListener('abort', onAbort, { once: true })
-      this.#host.pending.add(responseSid, fields.data_id, place)
-      // Where it is not known whether the peer gets it, a response may come: the place stays.
+      const timeout = deadline.remaining
+      const late = () => timeoutError('request: no response arrived', deadline.timeout)
+      const stopLimits = startLimits({ timeout, signal }, { late, keepsAlive: true }, giveUp)
+      pending.add(responseSid, fields.data_id, request)
+      // `false` means that the peer may have got it: the request keeps its place for a response.
       this.#transmit(fields, body, timeout).catch(error => {
-        this.#host.pending.withdraw(responseSid, fields.data_id, place)
-        place.reject(error)
+        pending.remove(responseSid, fields.data_id, request)
+        request.reject(error)
       })
     })
   }
 
-  /** Gives a body to the transport, in this very turn. */
+  /** Hands a body to the transport synchronously. */
   async #transmit(fields: Fields, body: Buffer, timeout: number): Promise<boolean> {
     const sending = this.#host.transport.send(body, { timeout })
-    this.#sent(fields)
+    this.#onSent(fields)
     return await sending
   }
 }

@@ -1,73 +1,74 @@
 import { EventEmitter } from 'node:events'
 import {
   checkCallOptions,
-  checkIsObject,
   checkSignal,
   checkTimeout,
+  checkWait,
   type WaitOptions,
 } from '../../options/check.js'
-import type { Form } from '../../options/socket_protocol.js'
-import { checkId, STATUS_OKAY } from '../../options/socket_protocol.js'
-import { abortError } from '../../util/errors.js'
+import { checkId, type Form, STATUS_OKAY } from '../../options/socket_protocol.js'
+import { Deadline } from '../../util/wait.js'
 import type { AuthState } from './constants.js'
 import type { DataStorage } from './data-storage.js'
-import { answered, type Datum, type Serve, serving } from './definitions.js'
+import { type Datum, responseData, type Serve, toCallback } from './definitions.js'
 import { checkProtocolOptions, type ProtocolOptions } from './options.js'
 import { type Callback, isReserved, keyOf } from './services.js'
 import { type ProtocolEvents, type ProtocolStats, Session } from './session.js'
 import type { Transport } from './transport.js'
-import { stopwatch, type Wait, within } from './waiting.js'
+import { within } from './wait.js'
 
-/** What `send` takes beside its data. */
+/** Options of `send`. */
 export interface SendOptions extends WaitOptions {
-  /** The status (STATUS_OKAY): requests should have that. */
+  /** The status (STATUS_OKAY, which requests should have). */
   status?: number | undefined
 }
 
+/** Default `timeout` of `receive` (ms). */
 const RECEIVE_TIMEOUT = 1_000
-const TIMEOUT = 2_000
+
+/** Default `timeout` of `send` and `authentificate` (ms). */
+const SEND_TIMEOUT = 2_000
 
 /**
- * Services, callbacks, authentication and names over a {@link Transport}.
+ * Services, callbacks, authentication and channel names over a {@link Transport}.
  *
- * See docs/protocols/socket_protocol.md. What the original calls `pure_json_protocol` and
- * `struct_json_protocol` are the two classes below, which differ in their bytes only.
+ * See docs/protocols/socket_protocol.md. The original's `pure_json_protocol` and `struct_json_protocol` are
+ * the two subclasses, which differ only in their encoding.
  */
 export abstract class Protocol extends EventEmitter<ProtocolEvents> {
   readonly #session: Session
 
-  /** @internal */
-  constructor(form: Form, transport: Transport, options: ProtocolOptions) {
+  protected constructor(form: Form, transport: Transport, options: ProtocolOptions) {
     super()
     const emit: EventEmitter<ProtocolEvents>['emit'] = (event, ...args) => this.emit(event, ...args)
     this.#session = new Session(form, transport, checkProtocolOptions(options), emit)
   }
 
-  /** What carries the messages. */
+  /** The transport that carries the messages. */
   get transport(): Transport {
     return this.#session.transport
   }
 
-  /** The channel's name; null where nobody has given one. */
+  /** The channel name that both sides have agreed on; null if neither has set one. */
   get channelName(): string | null {
     return this.#session.name.value
   }
 
-  /** How far authentication is: one of `AUTH_STATE_…`. */
+  /** The state of the authentication: one of `AUTH_STATE_…`. */
   get authentificationState(): AuthState {
     return this.#session.handshake.state
   }
 
-  /** What was done so far, and what waits. */
+  /** Counters, and the numbers of buffered messages and requests in flight. */
   get stats(): ProtocolStats {
     return this.#session.stats
   }
 
   /**
-   * Adds a service: requests with one id, responses with another.
+   * Adds a service with a request id and a response id. The names are for logs.
    *
    * # Errors
-   * RequestSidExistsError, ResponseSidExistsError.
+   * RequestSidExistsError, ResponseSidExistsError; TypeError, RangeError for an invalid id.
    */
   addService(requestSid: number, responseSid: number, requestName = '', responseName = ''): this {
     this.#session.services.add(requestSid, responseSid, requestName, responseName)
@@ -75,23 +76,36 @@ export abstract class Protocol extends EventEmitter<ProtocolEvents> {
   }
 
   /**
-   * Names a datum of a service, or of several.
+   * Declares a data id of one or several services. The name is for logs.
    *
-   * From then on the service knows its data: a request for another one that has no callback is
-   * answered with STATUS_SERVICE_OR_DATA_UNKNOWN.
+   * A request for an undeclared data id of such a service is answered with STATUS_SERVICE_OR_DATA_UNKNOWN,
+   * unless there is a callback for it.
+   *
+   * # Errors
+   * TypeError, RangeError for an invalid id.
    */
   addData(serviceId: number | readonly number[], dataId: number, name: string): this {
     this.#session.services.addData(serviceId, dataId, name)
     return this
   }
 
-  /** Names a status. */
+  /**
+   * Names a status, for logs.
+   *
+   * # Errors
+   * TypeError, RangeError for an invalid status.
+   */
   addStatus(status: number, name: string): this {
     this.#session.services.addStatus(status, name)
     return this
   }
 
-  /** Lets a message through though the connection isn't trusted. */
+  /**
+   * Permits a message although the connection is not trusted.
+   *
+   * # Errors
+   * TypeError, RangeError for an invalid id.
+   */
   addMsgToAuthWhitelist(serviceId: number, dataId: number): this {
     checkId('The service id', serviceId)
     checkId('The data id', dataId)
@@ -100,12 +114,14 @@ export abstract class Protocol extends EventEmitter<ProtocolEvents> {
   }
 
   /**
-   * Registers who is called for a service and datum; null is for any.
+   * Registers the callback for a service id and data id; null means any id. It replaces an earlier one.
    *
-   * The most specific one is called: (service, datum), (service, any), (any, datum), (any, any); the
-   * extra arguments stand behind the message. For a request of a service it returns
-   * `[status, data]`, or a promise for it, which is sent back. The requests of one service and datum
-   * are worked off one after another.
+   * The most specific callback is called: (service, data), (service, any), (any, data), (any, any), with the
+   * message and the extra arguments. For a request it returns `[status]` or `[status, data]`, or a promise
+   * of that, which is sent as the answer. Requests of one service id and data id run one after another.
+   *
+   * # Errors
+   * TypeError, RangeError for an invalid or reserved id; TypeError if `callback` is not a function.
    */
   registerCallback<A extends unknown[]>(
     serviceId: number | null,
@@ -121,31 +137,35 @@ export abstract class Protocol extends EventEmitter<ProtocolEvents> {
   }
 
   /**
-   * Proves to the peer that we know the secret; whether it believes that in time (ms, 2,000).
+   * Proves to the peer that this side knows the secret. Resolves with whether the peer accepts the proof
+   * within `timeout` (ms, 2,000; 0: no limit), which includes the wait for a connection; false without a
+   * secret.
    *
-   * The time includes waiting for a connection. Without a secret it is false.
+   * # Errors
+   * AbortError.
    */
   async authentificate(options: WaitOptions = {}): Promise<boolean> {
     checkCallOptions('authentificate', options, ['timeout', 'signal'])
-    const timeout = checkTimeout(options.timeout, TIMEOUT)
+    const timeout = checkTimeout(options.timeout, SEND_TIMEOUT)
     const signal = checkSignal(options.signal)
-    if (!this.#session.handshake.isNeeded) return false
-    if (this.#session.handshake.isAccepted) return true
-    const left = stopwatch(timeout)
-    const begin = () => {
-      const wait = { timeout: left(), signal }
-      // An attempt may be under way that has more time, and it goes on where we give up.
-      return within(this.#session.handshake.begin(wait.timeout), wait, false)
+    const { handshake, connected } = this.#session
+    if (!handshake.isRequired) return false
+    if (handshake.isAccepted) return true
+    const deadline = new Deadline(timeout)
+    const task = () => {
+      const { remaining } = deadline
+      // An attempt in progress may have a longer timeout; it continues after this call has given up.
+      return within(handshake.begin(remaining), { timeout: remaining, signal }, false, true)
     }
-    return (await this.#session.connected.pass(begin, { timeout, signal })) ?? false
+    return (await connected.run(task, { timeout, signal })) ?? false
   }
 
-  /** Whether the connection is trusted by a proof. */
+  /** Whether the connection is trusted because of a correct key. */
   checkAuthentificationState(): boolean {
     return this.#session.handshake.isProven
   }
 
-  /** Whether there is a connection, and it is trusted where there is a secret. */
+  /** Whether there is a connection that is trusted, or needs no trust because no secret is set. */
   connectionEstablished(): boolean {
     return this.isConnected() && this.#session.handshake.isTrusted
   }
@@ -155,16 +175,16 @@ export abstract class Protocol extends EventEmitter<ProtocolEvents> {
     return this.#session.transport.isConnected()
   }
 
-  /** Ends the connection, and makes another; whether that was made. */
+  /** Ends the connection and makes another one. Resolves with whether that succeeded. */
   async reconnect(): Promise<boolean> {
     return (await this.#session.transport.reconnect()) ?? this.isConnected()
   }
 
   /**
-   * Waits for a message that no callback took (ms, 1,000; 0: for ever); null when none comes.
+   * Waits for a message without a callback; null after `timeout` (ms, 1,000; 0: no limit).
    *
    * # Errors
-   * AbortError.
+   * AbortError; TypeError, RangeError for an invalid or reserved id.
    */
   async receive(
     serviceId: number,
@@ -179,12 +199,12 @@ export abstract class Protocol extends EventEmitter<ProtocolEvents> {
   }
 
   /**
-   * Sends a message; true when the kernel has it, false when it had not in time (ms, 2,000; 0: no
-   * limit), which includes waiting for a connection.
+   * Sends a message. Resolves with whether the kernel has taken it within `timeout` (ms, 2,000; 0: no
+   * limit), which includes the wait for a connection.
    *
    * # Errors
-   * ERR_FDWIRE_UNENCODABLE for data that JSON can't carry, a TypeError or RangeError for ids that are
-   * none; what the transport says of a body that it can't carry.
+   * ERR_FDWIRE_UNENCODABLE for data that JSON cannot represent; TypeError, RangeError for an invalid or
+   * reserved id; AbortError; the transport's error for a body that it cannot carry.
    */
   async send(
     serviceId: number,
@@ -193,26 +213,23 @@ export abstract class Protocol extends EventEmitter<ProtocolEvents> {
     options: SendOptions = {},
   ): Promise<boolean> {
     checkIds(serviceId, dataId)
-    checkIsObject('send', options)
-    const { status: given, ...rest } = options
-    const status = given === undefined ? STATUS_OKAY : checkId('status', given)
-    const wait = checkWait('send', rest, TIMEOUT, ['status'])
-    return this.#session.outbound.send(
-      { status, service_id: serviceId, data_id: dataId, data },
-      wait,
-    )
+    const limits = checkWait('send', options, SEND_TIMEOUT, ['status'])
+    const status = options.status === undefined ? STATUS_OKAY : checkId('status', options.status)
+    const fields = { status, service_id: serviceId, data_id: dataId, data }
+    return this.#session.outbound.send(fields, limits)
   }
 
   /**
-   * Sends a request and waits for its response, whatever its status is.
+   * Sends a request and waits for its response, whatever its status.
    *
-   * Several may be under way: responses are matched in order. One that is given up keeps its place,
-   * so that its late response is dropped. The time limit (ms, 0: none) includes waiting for a
-   * connection, for which there are 2,000 without one. Nothing is sent a second time.
+   * Several requests may be in flight; their responses are matched in order. The late response of an
+   * abandoned request is dropped. No request is sent twice. `timeout` (ms, default 0: no limit) includes the
+   * wait for a connection, which takes at most 2,000 ms without a limit.
    *
    * # Errors
-   * ERR_FDWIRE_TIMEOUT, AbortError; ERR_FDWIRE_CLOSED when the connection ends before the response;
-   * ERR_FDWIRE_BAD_CHECKSUM and its like for a response that can't be read; those of `send`.
+   * ERR_FDWIRE_TIMEOUT, AbortError; ERR_FDWIRE_CLOSED if the connection ends before the response arrives;
+   * the error of a malformed response: ERR_FDWIRE_BAD_CHECKSUM …; RangeError for a service without a
+   * response; those of `send`.
    */
   async request(
     serviceId: number,
@@ -221,41 +238,44 @@ export abstract class Protocol extends EventEmitter<ProtocolEvents> {
     options: WaitOptions = {},
   ): Promise<DataStorage> {
     checkIds(serviceId, dataId)
-    const wait = checkWait('request', options, 0)
+    const limits = checkWait('request', options)
     const responseSid = this.#session.services.responseTo(serviceId)
     if (responseSid === undefined) {
-      throw new RangeError(`Service ${serviceId} has no response: addService makes it known`)
+      throw new RangeError(`Service ${serviceId} has no response id: add the service by addService`)
     }
     const fields = { status: STATUS_OKAY, service_id: serviceId, data_id: dataId, data }
-    const response = this.#session.outbound.request(fields, responseSid, wait)
+    const response = this.#session.outbound.request(fields, responseSid, limits)
     this.#session.inbound.update()
     return response
   }
 
   /**
-   * Serves a datum: the typed `registerCallback`. A {@link Refusal} that is thrown says the status.
+   * Registers the function that answers requests for a data item: a typed `registerCallback`.
+   *
+   * `serve` may throw a {@link Refusal} to answer with another status.
    */
   serve<Request, Response>(datum: Datum<Request, Response>, serve: Serve<Request, Response>): this {
     const { requestSid, dataId, name } = datum
     this.addData(requestSid, dataId, name)
-    return this.registerCallback(requestSid, dataId, serving(datum, serve))
+    return this.registerCallback(requestSid, dataId, toCallback(datum, serve))
   }
 
   /**
-   * Asks for a datum: the typed `request`. Resolves to the data of the response.
+   * Requests a data item: a typed `request`. Resolves with the data of the response.
    *
    * # Errors
-   * {@link StatusError} where the status isn't STATUS_OKAY; those of `request`.
+   * {@link StatusError} for a status other than STATUS_OKAY; TypeError for data of the wrong type; those of
+   * `request`.
    */
   async call<Request, Response>(
     datum: Datum<Request, Response>,
     data: Request,
     options: WaitOptions = {},
   ): Promise<Response> {
-    return answered(datum, await this.request(datum.requestSid, datum.dataId, data, options))
+    return responseData(datum, await this.request(datum.requestSid, datum.dataId, data, options))
   }
 
-  /** Ends everything, and the transport where that can be. A second call gives the same promise. */
+  /** Closes the protocol object and its transport. A second call returns the same promise. */
   close(): Promise<void> {
     return this.#session.close()
   }
@@ -266,14 +286,14 @@ export abstract class Protocol extends EventEmitter<ProtocolEvents> {
   }
 }
 
-/** A protocol object whose bodies are one JSON object each, and a checksum. */
+/** A protocol object whose bodies are a JSON object and a checksum. */
 export class PureJsonProtocol extends Protocol {
   constructor(transport: Transport, options: ProtocolOptions = {}) {
     super('pure_json', transport, options)
   }
 }
 
-/** The same with shorter bodies: the ids are twelve bytes before the data. */
+/** A protocol object whose bodies are shorter: status and ids in twelve bytes, JSON data and a checksum. */
 export class StructJsonProtocol extends Protocol {
   constructor(transport: Transport, options: ProtocolOptions = {}) {
     super('struct_json', transport, options)
@@ -283,12 +303,5 @@ export class StructJsonProtocol extends Protocol {
 function checkIds(serviceId: unknown, dataId: unknown): void {
   const id = checkId('The service id', serviceId)
   checkId('The data id', dataId)
-  if (isReserved(id)) throw new RangeError(`Service ${id} is the protocol's own`)
-}
-
-function checkWait(call: string, options: WaitOptions, timeout: number, more: string[] = []): Wait {
-  checkCallOptions(call, options, ['timeout', 'signal', ...more])
-  const signal = checkSignal(options.signal)
-  if (signal?.aborted) throw abortError(signal)
-  return { timeout: checkTimeout(options.timeout, timeout), signal }
+  if (isReserved(id)) throw new RangeError(`Service ${id} is reserved for the protocol`)
 }

@@ -1,9 +1,10 @@
 import { checkId } from '../../options/socket_protocol.js'
+import { describeValue } from '../../util/checks.js'
 import * as c from './constants.js'
 import type { DataStorage } from './data-storage.js'
 import { RequestSidExistsError, ResponseSidExistsError } from './errors.js'
 
-/** The services that every protocol object has: request, response, and what they are called. */
+/** The services that every protocol object has: request id, response id, name. */
 const SERVICES: readonly (readonly [number, number, string])[] = [
   [c.SID_AUTH_REQUEST, c.SID_AUTH_RESPONSE, 'authentification'],
   [c.SID_CHANNEL_NAME_REQUEST, c.SID_CHANNEL_NAME_RESPONSE, 'channel name'],
@@ -12,7 +13,7 @@ const SERVICES: readonly (readonly [number, number, string])[] = [
   [c.SID_EXECUTE_REQUEST, c.SID_EXECUTE_RESPONSE, 'execute'],
 ]
 
-/** What each status is called. */
+/** The names of the statuses, with the original's texts. */
 const STATUS_NAMES: readonly (readonly [number, string])[] = [
   [c.STATUS_OKAY, 'okay'],
   [c.STATUS_BUFFERING_UNHANDLED_REQUEST, 'request has no callback, data buffered'],
@@ -30,33 +31,33 @@ const RESERVED = new Set<number>([
   c.SID_CHANNEL_NAME_RESPONSE,
 ])
 
-/** What is called for a message, and what it gives: for a request, the status and data to answer. */
-// biome-ignore lint/suspicious/noExplicitAny: the extra arguments are whatever was registered
+/** Called with a message. For a request it returns the status and data of the answer. */
+// biome-ignore lint/suspicious/noExplicitAny: the caller registers any extra arguments
 export type Callback = (message: DataStorage, ...args: any[]) => unknown
 
-/** A callback with the arguments it was registered with. */
+/** A callback with the extra arguments that it was registered with. */
 export interface Registered {
   callback: Callback
   args: readonly unknown[]
 }
 
-/** A key for a service and a datum of it; null: any. */
+/** Returns a map key for a service id and data id; null means any. */
 export function keyOf(serviceId: number | null, dataId: number | null): string {
   return `${serviceId ?? '*'}/${dataId ?? '*'}`
 }
 
-/** Whether a service is the protocol's own business: no callback, buffer or request can have it. */
+/** Whether a service is handled by the protocol itself: no callback, `send` or `receive` may use it. */
 export function isReserved(serviceId: number): boolean {
   return RESERVED.has(serviceId)
 }
 
-/** The services of a protocol object: which request has which response, and what all are called. */
+/** The services of a protocol object: the response of each request, and names for logs. */
 export class Services {
-  /** The response of each request. */
+  /** The response id of each request id. */
   readonly #responses = new Map<number, number>()
   readonly #names = new Map<number, string>()
   readonly #dataNames = new Map<string, string>()
-  /** Services that have said which data they have. */
+  /** Services whose data ids were declared with `addData`. */
   readonly #declared = new Set<number>()
   readonly #statusNames = new Map(STATUS_NAMES)
 
@@ -70,19 +71,26 @@ export class Services {
    * Adds a service.
    *
    * # Errors
-   * {@link RequestSidExistsError}, {@link ResponseSidExistsError}.
+   * RequestSidExistsError, ResponseSidExistsError; TypeError, RangeError for an invalid id.
    */
   add(request: number, response: number, requestName: string, responseName: string): void {
     checkId('The id of the request', request)
     checkId('The id of the response', response)
-    if (this.#isKnown(request)) throw new RequestSidExistsError(request)
-    if (this.#isKnown(response) || request === response) throw new ResponseSidExistsError(response)
+    if (this.#names.has(request)) throw new RequestSidExistsError(request)
+    if (this.#names.has(response) || request === response) {
+      throw new ResponseSidExistsError(response)
+    }
     this.#responses.set(request, response)
     this.#names.set(request, requestName)
     this.#names.set(response, responseName)
   }
 
-  /** Names a datum of a service, or of several; from then on a service knows which data it has. */
+  /**
+   * Declares and names a data id of one or several services. A service with declared data ids has no others.
+   *
+   * # Errors
+   * TypeError, RangeError for an invalid id.
+   */
   addData(serviceIds: number | readonly number[], dataId: number, name: string): void {
     const ids = typeof serviceIds === 'number' ? [serviceIds] : [...serviceIds]
     for (const id of ids) checkId('The service id', id)
@@ -93,65 +101,70 @@ export class Services {
     }
   }
 
-  /** Names a status. */
+  /**
+   * Names a status.
+   *
+   * # Errors
+   * TypeError, RangeError for an invalid status.
+   */
   addStatus(status: number, name: string): void {
     this.#statusNames.set(checkId('The status', status), name)
   }
 
-  /** The response of a request; undefined where it is no request of a service. */
+  /** Returns the response id of a request id; undefined for every other id. */
   responseTo(serviceId: number): number | undefined {
     return this.#responses.get(serviceId)
   }
 
-  /** Whether it is the response of a service. */
+  /** Whether an id is the response id of a service. */
   isResponse(serviceId: number): boolean {
     return this.#names.has(serviceId) && !this.#responses.has(serviceId)
   }
 
-  /** Whether a service has said which data it has, and this isn't among it. */
+  /** Whether a service has declared its data ids, and this is not one of them. */
   isUnknown(serviceId: number, dataId: number): boolean {
     return this.#declared.has(serviceId) && !this.#dataNames.has(keyOf(serviceId, dataId))
   }
 
-  /** A message for a log: never its data. */
+  /** Describes a message for logs, without its data. */
   describe(serviceId: number, dataId: number, status: number): string {
     const service = this.#names.get(serviceId) ?? 'service'
-    const datum = this.#dataNames.get(keyOf(serviceId, dataId)) ?? 'data'
+    const data = this.#dataNames.get(keyOf(serviceId, dataId)) ?? 'data'
     const result = this.#statusNames.get(status) ?? 'status'
-    return `${service} (${serviceId}), ${datum} (${dataId}), ${result} (${status})`
-  }
-
-  #isKnown(serviceId: number): boolean {
-    return this.#names.has(serviceId)
+    return `${service} (${serviceId}), ${data} (${dataId}), ${result} (${status})`
   }
 }
 
-/** Who is called for what. */
+/** The callbacks of a protocol object. */
 export class Callbacks {
   readonly #callbacks = new Map<string, Registered>()
 
   /**
-   * Registers a callback; whether another one was there.
+   * Registers a callback. Returns whether it replaces another one.
    *
    * # Errors
-   * A TypeError for what is no function, a RangeError for the protocol's own services.
+   * TypeError for a callback that is not a function; TypeError, RangeError for an invalid id; RangeError for
+   * a reserved service.
    */
   add(serviceId: number | null, dataId: number | null, registered: Registered): boolean {
     if (serviceId !== null) checkId('The service id', serviceId)
     if (dataId !== null) checkId('The data id', dataId)
     if (serviceId !== null && isReserved(serviceId)) {
-      throw new RangeError(`Service ${serviceId} is the protocol's own: it has no other callback`)
+      throw new RangeError(
+        `Service ${serviceId} is reserved for the protocol: it takes no callback`,
+      )
     }
-    if (typeof registered.callback !== 'function') {
-      throw new TypeError(`The callback must be a function, not ${typeof registered.callback}`)
+    const { callback } = registered
+    if (typeof callback !== 'function') {
+      throw new TypeError(`The callback must be a function, not ${describeValue(callback)}`)
     }
     const key = keyOf(serviceId, dataId)
-    const isNew = !this.#callbacks.has(key)
+    const isReplaced = this.#callbacks.has(key)
     this.#callbacks.set(key, registered)
-    return !isNew
+    return isReplaced
   }
 
-  /** The callback for a message: the most specific one. */
+  /** Finds the most specific callback for a message. */
   find(serviceId: number, dataId: number): Registered | undefined {
     return (
       this.#callbacks.get(keyOf(serviceId, dataId)) ??

@@ -1,8 +1,6 @@
 import type { EventEmitter } from 'node:events'
-import type { Fields, Form } from '../../options/socket_protocol.js'
-import { STATUS_OKAY } from '../../options/socket_protocol.js'
-import type { FdwireError } from '../../util/errors.js'
-import { closedError } from '../../util/errors.js'
+import { type Fields, type Form, STATUS_OKAY } from '../../options/socket_protocol.js'
+import { closedError, type FdwireError } from '../../util/errors.js'
 import { Buffers } from './buffers.js'
 import { ChannelName, quote } from './channel-name.js'
 import {
@@ -12,69 +10,69 @@ import {
   SID_CHANNEL_NAME_REQUEST,
 } from './constants.js'
 import type { DataStorage } from './data-storage.js'
-import { Gate } from './gate.js'
 import { Handshake } from './handshake.js'
-import { Inbound, type Own } from './inbound.js'
+import { type BuiltInAnswer, Inbound } from './inbound.js'
 import type { CheckedProtocolOptions } from './options.js'
 import { Outbound } from './outbound.js'
-import { Pending } from './pending.js'
+import { PendingRequests } from './pending-requests.js'
 import { Callbacks, keyOf, Services } from './services.js'
 import { type Logger, SILENT, type Transport } from './transport.js'
+import { WaitQueue } from './wait-queue.js'
 
-/** What a protocol object tells. */
+/** The events of a protocol object, with their arguments. */
 export interface ProtocolEvents {
-  /** There is a connection; with a secret it isn't trusted yet. */
+  /** A connection was made. If a secret is set it is not trusted yet. */
   connect: []
-  /** There is none any more; `error` is why, where it did not end well. */
+  /** The connection has ended; `error` is the reason, unless it was closed. */
   disconnect: [error?: Error]
-  /** The connection began or ceased to be trusted by a proof. */
+  /** The connection has become trusted by a correct key, or has ceased to be. */
   authentification: [isTrusted: boolean]
-  /** Something came that is no message. */
+  /** A malformed frame or body was received. */
   malformed: [error: FdwireError]
-  /** A message that waited for `receive` gave way to newer ones, or went with its connection. */
+  /** A message for `receive` was dropped, because of a limit or the end of its connection. */
   dropped: [message: DataStorage]
 }
 
-/** What a protocol object has done, and what waits. */
+/** The statistics of a protocol object. */
 export interface ProtocolStats {
-  /** Messages that were given to the transport. */
+  /** Messages that were handed to the transport. */
   sent: number
-  /** Bodies that came. */
+  /** Bodies that were received. */
   received: number
-  /** Those of them that are no messages. */
+  /** Malformed frames and bodies that were received. */
   malformed: number
-  /** Messages that were refused: of a peer that isn't trusted, or that nobody asked for. */
+  /** Messages that were refused: from an untrusted peer, or not requested. */
   refused: number
   /** Messages for `receive` that were dropped. */
   dropped: number
-  /** Responses to requests that had been given up. */
+  /** Responses to requests that were abandoned before. */
   lateResponses: number
-  /** Messages that wait for `receive`. */
+  /** Messages that are buffered for `receive`. */
   buffered: number
-  /** Requests of ours that wait for their responses. */
+  /** Requests of this side that await their responses. */
   requests: number
 }
 
-/** How long a client tries to prove itself by itself (ms). */
+/** How long an automatic attempt to prove this side may take (ms). */
 const AUTO_AUTH_TIMEOUT = 2_000
 
-/** One protocol object's state: what was registered, what waits, and the connection. */
+/** The state of a protocol object, across connections. */
 export class Session {
   readonly transport: Transport
   readonly services = new Services()
   readonly callbacks = new Callbacks()
-  /** Messages that need no trust. */
+  /** Service and data ids that an untrusted peer may send, as keys. */
   readonly whitelist = new Set<string>()
-  readonly pending = new Pending()
+  readonly pending = new PendingRequests()
   readonly buffers: Buffers
   readonly name: ChannelName
   readonly handshake: Handshake
   readonly inbound: Inbound
   readonly outbound: Outbound
-  /** Whoever wants to prove itself waits here for a connection. */
-  readonly connected = new Gate(() => this.#isUp)
-  /** Whoever sends waits here, also until our own proof is done. */
-  readonly ready = new Gate(() => this.#isUp && !this.handshake.isUnderWay)
+  /** Attempts to prove this side that wait for a connection. */
+  readonly connected = new WaitQueue(() => this.isConnected)
+  /** Messages that wait for a connection, and for the end of an attempt to prove this side. */
+  readonly ready = new WaitQueue(() => this.isConnected && !this.handshake.isPending)
   readonly #options: CheckedProtocolOptions
   readonly #emit: EventEmitter<ProtocolEvents>['emit']
   readonly #counts = {
@@ -85,8 +83,9 @@ export class Session {
     dropped: 0,
     lateResponses: 0,
   }
-  #isUp = false
-  #wasProven = false
+  #state: 'disconnected' | 'connected' | 'closed' = 'disconnected'
+  /** The trust that the last `'authentification'` event has reported. */
+  #reportedTrust = false
   #closing: Promise<void> | undefined
 
   constructor(
@@ -98,16 +97,16 @@ export class Session {
     this.transport = transport
     this.#options = options
     this.#emit = emit
-    this.buffers = new Buffers(options, message => this.#drop(message))
+    this.buffers = new Buffers(options, message => this.#onDropped(message))
     this.name = new ChannelName(
       options.channelName,
-      name => this.#named(name),
+      name => this.#onNameChange(name),
       message => this.log('warn', message),
     )
     this.handshake = new Handshake(options, transport.IS_CLIENT ? 'client' : 'server', {
-      post: message => this.#post(message.toJSON() as Fields),
-      changed: () => this.#trustChanged(),
-      refused: why => this.#refuse(`authentification: ${why}`),
+      send: message => this.#post(message.toJSON() as Fields),
+      onChange: () => this.#onTrustChange(),
+      onRefused: reason => this.#countRefused(`authentification: ${reason}`),
     })
     this.outbound = new Outbound(this, form, options.maxRequests, fields => {
       this.#counts.sent++
@@ -116,99 +115,97 @@ export class Session {
     this.inbound = new Inbound(this, form, options)
     transport.initChannelName(options.channelName)
     transport.registerCallback(body => this.#receive(body))
-    transport.registerMalformedCallback?.(error => this.malformed(error))
-    transport.registerConnectCallback(() => this.#connect())
-    transport.registerDisconnectCallback(error => this.#disconnect(error))
-    // One that is connected already tells nobody; whoever makes us registers callbacks until then.
+    transport.registerMalformedCallback?.(error => this.onMalformed(error))
+    transport.registerConnectCallback(() => this.#onConnect())
+    transport.registerDisconnectCallback(error => this.#onDisconnect(error))
+    // A transport that is already connected does not call back. The caller registers callbacks before.
     queueMicrotask(() => {
-      if (transport.isConnected()) this.#connect()
+      if (transport.isConnected()) this.#onConnect()
     })
   }
 
-  /** What was done so far, and what waits. */
   get stats(): ProtocolStats {
-    const requests = this.pending.waiting
+    const requests = this.pending.awaited
     return { ...this.#counts, buffered: this.buffers.length, requests }
   }
 
-  /** Whether there is a connection. */
-  get isUp(): boolean {
-    return this.#isUp
+  get isConnected(): boolean {
+    return this.#state === 'connected'
   }
 
-  /** Writes to the log. */
+  /** Writes a line to the log. */
   log(level: keyof Logger, message: string): void {
     const name = this.name?.value ?? null
     this.#options.logger[level](`${name === null ? 'socket_protocol' : quote(name)}: ${message}`)
   }
 
-  /** Ends everything, once. */
+  /** Closes the session and its transport. A second call returns the same promise. */
   close(): Promise<void> {
-    this.#closing ??= this.#close()
+    if (this.#closing === undefined) {
+      this.#closing = this.#close()
+      this.#state = 'closed'
+    }
     return this.#closing
   }
 
-  /** Sends an answer, unless its connection is gone; false where it can't be sent. */
+  // What Inbound needs:
+
   reply(fields: Fields, connection: number): Promise<boolean> {
-    return this.outbound.post(fields, () => connection === this.inbound.connection && this.#isUp)
+    const isWanted = () => connection === this.inbound.connection && this.isConnected
+    return this.outbound.post(fields, isWanted)
   }
 
-  /** Whether a message is taken from this peer. */
   isPermitted(serviceId: number, dataId: number): boolean {
     return this.handshake.isTrusted || this.whitelist.has(keyOf(serviceId, dataId))
   }
 
-  /** Whether we wait for the peer, so that what it sends must not be held. */
-  isAwaiting(): boolean {
-    return this.pending.waiting > 0 || this.buffers.waiting > 0 || this.handshake.isUnderWay
+  isAwaitingPeer(): boolean {
+    return this.pending.awaited > 0 || this.buffers.readers > 0 || this.handshake.isPending
   }
 
-  /** Takes a message of the protocol's own services; what to answer to a request. */
-  own(message: DataStorage): Own | undefined {
+  handleBuiltIn(message: DataStorage): BuiltInAnswer | undefined {
     const serviceId = message.getServiceId()
     if (serviceId === SID_AUTH_REQUEST) {
-      const { reply, close } = this.handshake.answer(message)
+      const { reply, close } = this.handshake.receiveRequest(message)
       return { answer: [reply.getStatus(0), reply.getData()], close }
     }
-    if (serviceId === SID_AUTH_RESPONSE) this.handshake.hear(message)
-    else if (message.getDataId() !== DID_CHANNEL_NAME) return undefined
-    else if (serviceId !== SID_CHANNEL_NAME_REQUEST) this.name.hear(message.getData())
-    else return { answer: this.name.answer(message.getData()) }
+    if (serviceId === SID_AUTH_RESPONSE) {
+      this.handshake.receiveResponse(message)
+      return undefined
+    }
+    if (message.getDataId() !== DID_CHANNEL_NAME) return undefined
+    if (serviceId === SID_CHANNEL_NAME_REQUEST) {
+      return { answer: this.name.receiveRequest(message.getData()) }
+    }
+    this.name.receiveResponse(message.getData())
     return undefined
   }
 
-  /** A message has come. */
-  heard(message: DataStorage): void {
+  onMessage(message: DataStorage): void {
     this.#trace('RX', message.toJSON() as Fields)
   }
 
-  /** A message was refused. */
-  refused(why: string, message: DataStorage): void {
-    this.#refuse(`${why}: ${this.#describe(message.toJSON() as Fields)}`)
+  onRefused(reason: string, message: DataStorage): void {
+    this.#countRefused(`${reason}: ${this.#describe(message)}`)
   }
 
-  /** A body came that is no message. */
-  malformed(error: FdwireError): void {
+  onMalformed(error: FdwireError): void {
     this.#counts.malformed++
     this.log('warn', `${error.message} (${error.code})`)
     this.#emit('malformed', error)
   }
 
-  /** The response to a request that was given up. */
-  late(message: DataStorage): void {
+  onLateResponse(message: DataStorage): void {
     this.#counts.lateResponses++
-    this.log('info', `too late: ${this.#describe(message.toJSON() as Fields)}`)
+    this.log('info', `late response dropped: ${this.#describe(message)}`)
   }
 
-  /** A callback threw, or returned rubbish. */
-  callbackFailed(error: unknown, message: DataStorage): void {
-    const what = this.#describe(message.toJSON() as Fields)
-    this.log('error', `the callback failed: ${what}: ${whatIs(error)}`)
+  onCallbackError(error: unknown, message: DataStorage): void {
+    this.log('error', `the callback failed: ${this.#describe(message)}: ${describeError(error)}`)
   }
 
-  /** The peer has gone too far: closes the connection. */
-  condemn(why: string): void {
-    this.log('error', `the connection is closed: ${why}`)
+  closeConnection(reason: string): void {
+    this.log('error', `the connection is closed: ${reason}`)
     if (this.transport.disconnect === undefined) void this.#reconnect()
     else this.transport.disconnect()
   }
@@ -217,47 +214,47 @@ export class Session {
     try {
       await this.transport.reconnect()
     } catch (error) {
-      this.log('error', `reconnect: ${whatIs(error)}`)
+      this.log('error', `reconnect: ${describeError(error)}`)
     }
   }
 
   #receive(body: Uint8Array): Promise<void> | undefined {
-    if (this.#closing !== undefined) return undefined
+    if (this.#state === 'closed') return undefined
     this.#counts.received++
     return this.inbound.receive(body)
   }
 
-  #connect(): void {
-    if (this.#isUp || this.#closing !== undefined) return
-    this.#isUp = true
+  #onConnect(): void {
+    if (this.#state !== 'disconnected') return
+    this.#state = 'connected'
     this.log('info', 'connected')
     const { autoAuth, mutual } = this.#options
     const { IS_CLIENT } = this.transport
     if (IS_CLIENT) {
-      const data = this.name.ask()
+      const data = this.name.request()
       const ids = { service_id: SID_CHANNEL_NAME_REQUEST, data_id: DID_CHANNEL_NAME }
       this.#post({ ...ids, status: STATUS_OKAY, data })
     }
-    if (autoAuth && (IS_CLIENT || mutual) && this.handshake.isNeeded) {
+    if (autoAuth && (IS_CLIENT || mutual) && this.handshake.isRequired) {
       void this.handshake.begin(AUTO_AUTH_TIMEOUT)
     }
-    this.connected.open()
-    this.ready.open()
+    this.connected.update()
+    this.ready.update()
     this.#emit('connect')
   }
 
-  #disconnect(error?: Error): void {
-    if (!this.#isUp) return
-    this.#isUp = false
+  #onDisconnect(error?: Error): void {
+    if (this.#state !== 'connected') return
+    this.#state = 'disconnected'
     if (error === undefined) this.log('info', 'disconnected')
     else this.log('warn', `disconnected: ${error.message}`)
     this.inbound.reset()
     this.handshake.reset()
     this.name.reset()
-    this.pending.failAll(() => closedError('request'))
-    // A response that nobody took belongs to a request of this connection.
+    this.pending.rejectAll(() => closedError('request'))
+    // A buffered response belongs to a request of the connection that has ended.
     this.buffers.dropWhere(message => this.services.isResponse(message.getServiceId(0)))
-    this.#trustChanged()
+    this.#onTrustChange()
     this.#emit('disconnect', error)
   }
 
@@ -266,63 +263,64 @@ export class Session {
     void this.reply(fields, connection)
   }
 
-  #trustChanged(): void {
+  #onTrustChange(): void {
     const { isProven } = this.handshake
-    if (isProven !== this.#wasProven) {
-      this.#wasProven = isProven
+    if (isProven !== this.#reportedTrust) {
+      this.#reportedTrust = isProven
       this.log('info', isProven ? 'the connection is trusted' : 'the connection is not trusted')
       this.#emit('authentification', isProven)
     }
     this.inbound.update()
-    this.ready.open()
+    this.ready.update()
   }
 
-  #named(name: string): void {
+  #onNameChange(name: string): void {
     this.transport.initChannelName(name)
-    this.log('info', 'is the name of the channel now')
+    // The prefix of the line shows it.
+    this.log('info', 'the channel has a new name')
   }
 
-  #drop(message: DataStorage): void {
+  #onDropped(message: DataStorage): void {
     this.#counts.dropped++
-    this.log(
-      'warn',
-      `dropped, nobody has received it: ${this.#describe(message.toJSON() as Fields)}`,
-    )
+    this.log('warn', `dropped, since no receive call took it: ${this.#describe(message)}`)
     this.#emit('dropped', message)
   }
 
-  #refuse(why: string): void {
+  #countRefused(reason: string): void {
     this.#counts.refused++
-    this.log('warn', `refused: ${why}`)
+    this.log('warn', `refused: ${reason}`)
   }
 
-  #trace(direction: string, fields: Fields): void {
-    if (this.#options.logger !== SILENT) this.log('debug', `${direction} ${this.#describe(fields)}`)
+  #trace(direction: 'TX' | 'RX', fields: Fields): void {
+    if (this.#options.logger === SILENT) return
+    const { service_id, data_id, status } = fields
+    this.log('debug', `${direction} ${this.services.describe(service_id, data_id, status)}`)
   }
 
-  #describe({ service_id, data_id, status }: Fields): string {
+  #describe(message: DataStorage): string {
+    const { service_id, data_id, status } = message.toJSON() as Fields
     return this.services.describe(service_id, data_id, status)
   }
 
   async #close(): Promise<void> {
     this.ready.close()
     this.connected.close()
-    this.buffers.end()
+    this.buffers.close()
     const closed = this.transport.close?.()
-    this.#disconnect()
+    this.#onDisconnect()
     await closed
   }
 }
 
-/** What was thrown and where, without its message: that may hold data. */
-function whatIs(thrown: unknown): string {
-  if (!(thrown instanceof Error)) return 'what was thrown is no Error'
+/** Describes what was thrown and where, without the error's message, which may contain data. */
+function describeError(thrown: unknown): string {
+  if (!(thrown instanceof Error)) return 'a value that is not an Error was thrown'
   try {
     const { name, message, stack = '' } = thrown
-    const behind = stack.slice(stack.lastIndexOf(message) + message.length)
-    const [where = ''] = /\bat .*/.exec(behind) ?? []
-    return `${name} ${where}`.trim()
+    const afterMessage = stack.slice(stack.lastIndexOf(message) + message.length)
+    const [frame = ''] = /\bat .*/.exec(afterMessage) ?? []
+    return `${name} ${frame}`.trim()
   } catch {
-    return 'an Error that can not be read'
+    return 'an Error that cannot be read was thrown'
   }
 }

@@ -2,30 +2,31 @@ import { connect, encodePeer } from '../../open/connect.js'
 import { type Address, checkTcp, isTcp, type TcpAddress } from '../../options/address.js'
 import { type ConnectOptions, checkIsObject, checkOptions } from '../../options/check.js'
 import { checkInteger } from '../../util/checks.js'
-import { Carrier } from './carrier.js'
-import { checkLogger, checkNotFixed } from './options.js'
+import { clearTimeout, now, setTimeout } from '../../util/timers.js'
+import { BaseTransport } from './base-transport.js'
+import { checkLogger, checkTransportOptions } from './options.js'
 import type { Logger } from './transport.js'
 
-/** Options of a {@link SocketClient}: those of `connect`, and how it comes back. */
+/** Options of a {@link SocketClient}: those of `connect`, and how it reconnects. */
 export interface SocketClientOptions
   extends Omit<ConnectOptions<'socket_protocol', 'buffer'>, 'protocol' | 'encoding' | 'signal'> {
-  /** The first pause before another attempt (ms, 100); each is twice the one before, less up to half. */
+  /** The first delay before a new attempt (ms, 100). It doubles each time, with up to 50 % jitter. */
   minDelay?: number | undefined
-  /** The longest pause (ms, 10,000); a connection that lasts longer begins with the first again. */
+  /** The longest delay (ms, 10,000). A connection that lasts longer resets the delay to `minDelay`. */
   maxDelay?: number | undefined
-  /** Attempts in a row that may fail, before it waits for `reconnect()` (0: no limit). */
+  /** Failed attempts in a row after which it waits for `reconnect()` (0: no limit). */
   maxAttempts?: number | undefined
-  /** Where the log goes (nowhere). */
+  /** Receives the log (none). */
   logger?: Logger | undefined
 }
 
 /**
- * Connects to an address, and again whenever the connection is gone.
+ * A transport that connects to an address, and again whenever the connection has ended.
  *
- * It begins at once; whoever sends meanwhile waits, in the protocol object. It keeps the process
+ * It begins at once; messages that are sent meanwhile wait in the protocol object. It keeps the process
  * alive until it is closed.
  */
-export class SocketClient extends Carrier {
+export class SocketClient extends BaseTransport {
   readonly IS_CLIENT = true
   readonly #address: Address | TcpAddress
   readonly #options: ConnectOptions<'socket_protocol', 'buffer'>
@@ -33,25 +34,27 @@ export class SocketClient extends Carrier {
   readonly #maxDelay: number
   readonly #maxAttempts: number
   readonly #logger: Logger
-  /** Ends the attempt that is under way. */
-  #abort = new AbortController()
+  /** Aborted by `close()`. */
+  readonly #abort = new AbortController()
+  /** The attempt in progress. */
   #attempt: Promise<boolean> | undefined
+  /** The next attempt. */
   #timer: NodeJS.Timeout | undefined
   #failures = 0
-  #since = 0
-  #closed = false
+  /** When the last connection was made. */
+  #connectedAt = 0
+  #isClosed = false
 
   /**
    * Begins to connect.
    *
    * # Errors
-   * TypeError and RangeError for options that are wrong, and for what is no address;
-   * ERR_FDWIRE_BAD_ADDRESS.
+   * TypeError, RangeError for invalid options or an invalid address; ERR_FDWIRE_BAD_ADDRESS.
    */
   constructor(address: Address | TcpAddress, options: SocketClientOptions = {}) {
     super()
     checkIsObject('SocketClient', options)
-    checkNotFixed('SocketClient', options, ['signal'])
+    checkTransportOptions('SocketClient', options, { signal: 'use close() to end it' })
     const { minDelay, maxDelay, maxAttempts, logger, ...connection } = options
     this.#address = address
     this.#minDelay = checkInteger('minDelay', minDelay, 100, 1)
@@ -62,33 +65,33 @@ export class SocketClient extends Carrier {
     checkOptions('connect', this.#options, address)
     if (isTcp(address)) checkTcp(address, 'The address', 1)
     else encodePeer(address)
-    // Callbacks are registered until then.
+    // Not in this tick, in which the caller registers callbacks.
     this.#timer = setTimeout(() => this.#try(), 0)
   }
 
-  /** Ends the connection if there is one, and makes another now; whether that was made. */
+  /** Ends the connection, if there is one, and connects at once. Resolves with whether that succeeded. */
   async reconnect(): Promise<boolean> {
-    if (this.#closed) return false
+    if (this.#isClosed) return false
     this.disconnect()
     this.#failures = 0
     return this.#try()
   }
 
   /**
-   * Sends what waits, closes, and connects no more.
+   * Sends the queue, closes, and does not reconnect.
    *
    * # Errors
-   * ERR_FDWIRE_TIMEOUT with `error.unsent` when the peer takes nothing more.
+   * ERR_FDWIRE_TIMEOUT with `error.unsent` if the peer does not read.
    */
   async close(): Promise<void> {
-    this.#closed = true
+    this.#isClosed = true
     clearTimeout(this.#timer)
     this.#abort.abort()
-    await this.shut()
+    await this.closeChannel()
   }
 
-  protected lost(): void {
-    if (performance.now() - this.#since > this.#maxDelay) this.#failures = 0
+  protected onDisconnected(): void {
+    if (now() - this.#connectedAt > this.#maxDelay) this.#failures = 0
     this.#schedule()
   }
 
@@ -104,31 +107,32 @@ export class SocketClient extends Carrier {
     const { signal } = this.#abort
     try {
       const channel = await connect(this.#address, { ...this.#options, signal })
-      if (this.#closed) {
+      if (this.#isClosed) {
         channel.destroy()
         return false
       }
-      this.#since = performance.now()
+      this.#connectedAt = now()
       this.attach(channel)
       return this.isConnected()
     } catch (error) {
-      if (this.#closed) return false
-      this.#logger.warn(`socket_protocol: no connection: ${String(error)}`)
+      if (this.#isClosed) return false
+      this.#logger.warn(`socket_protocol: could not connect: ${String(error)}`)
       this.#schedule()
       return false
     }
   }
 
-  /** Another attempt, after a pause that not all who wait make alike. */
+  /** Schedules the next attempt. Jitter keeps many clients of one server from connecting all at once. */
   #schedule(): void {
-    if (this.#closed) return
+    if (this.#isClosed) return
     clearTimeout(this.#timer)
     this.#failures++
     if (this.#maxAttempts > 0 && this.#failures > this.#maxAttempts) {
-      this.#logger.error('socket_protocol: no more attempts to connect')
+      const attempts = `maxAttempts (${this.#maxAttempts})`
+      this.#logger.error(`socket_protocol: no more attempts to connect: ${attempts} have failed`)
       return
     }
-    const pause = Math.min(this.#maxDelay, this.#minDelay * 2 ** Math.min(this.#failures - 1, 30))
-    this.#timer = setTimeout(() => this.#try(), pause * (0.5 + Math.random() / 2))
+    const delay = Math.min(this.#maxDelay, this.#minDelay * 2 ** Math.min(this.#failures - 1, 30))
+    this.#timer = setTimeout(() => this.#try(), delay * (0.5 + Math.random() / 2))
   }
 }

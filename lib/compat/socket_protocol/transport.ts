@@ -1,46 +1,49 @@
 import type { FdwireError } from '../../util/errors.js'
 
 /**
- * What carries bodies from one protocol object to another: the original's `comm_instance`.
+ * Carries bodies between two protocol objects: the original's `comm_instance`.
  *
- * Anything with these eight members will do. A body is bytes with a border; how the border is kept
- * (stp on a stream, a datagram) is the transport's business.
+ * Any object with the eight required members is a transport. A body is a message with a boundary, which the
+ * transport preserves: by stp frames on a stream, or as a datagram.
  */
 export interface Transport {
-  /** Whether this side is the client, which begins to speak, and as which it proves itself. */
+  /** Whether this side is the client: it sends the first message and proves itself as the client. */
   readonly IS_CLIENT: boolean
-  /** Is told the channel's name, for its own logs. */
+  /** Sets the channel name, for the transport's own logs. */
   initChannelName(name: string | null): void
   /** Whether there is a connection. */
   isConnected(): boolean
-  /** Ends the connection if there is one, and begins to look for another; whether one was made. */
+  /** Ends the connection, if there is one, and makes another one. Returns whether that succeeded. */
   reconnect(): boolean | undefined | Promise<boolean | undefined>
   /**
-   * Registers who gets each body. Where that gives a promise, the transport may hold the next body
-   * until it is settled: so a peer that asks faster than it is answered is slowed down.
+   * Registers the function that receives each body.
+   *
+   * If it returns a promise, the transport may stop reading until that resolves, which slows down a peer
+   * that sends requests faster than they are answered.
    */
   registerCallback(callback: (body: Uint8Array) => Promise<void> | undefined): void
-  /** Registers who is told that there is a connection. */
+  /** Registers the function that is called when a connection was made. */
   registerConnectCallback(callback: () => void): void
-  /** Registers who is told that there is none any more, and by which error, where it was one. */
+  /** Registers the function that is called when the connection has ended, with its error if it had one. */
   registerDisconnectCallback(callback: (error?: Error) => void): void
   /**
-   * Sends a body: true when the kernel has it, false where that can't be said, and not within
-   * `timeout` (ms, 0: no limit). It throws, or rejects, only if no byte went out.
+   * Sends a body. Returns whether the kernel has taken it within `timeout` (ms, 0: no limit).
+   *
+   * It may throw, or reject, only if it has sent no byte of the body.
    */
   send(body: Buffer, options: { timeout: number }): boolean | Promise<boolean>
-  /** Registers who is told of what came and was no body. Not of the original, and not required. */
+  /** Registers the function that is called with each malformed frame. Optional; not in the original. */
   registerMalformedCallback?(callback: (error: FdwireError) => void): void
   /**
-   * Ends the connection, as if it was lost. Not of the original: where it is absent, `reconnect` is
-   * called for a peer that has gone too far.
+   * Ends the connection as if it was lost. Optional; not in the original. Without it `reconnect` is called
+   * to disconnect a peer that violates a limit.
    */
   disconnect?(): void
-  /** Ends for good. Not of the original, and not required. */
+  /** Ends the connection and makes no other one. Optional; not in the original. */
   close?(): void | Promise<void>
 }
 
-/** Where the log goes: `console`, or anything that is shaped like it. */
+/** Receives the log: `console`, or an object like it. */
 export interface Logger {
   debug(message: string): void
   info(message: string): void
@@ -48,5 +51,5 @@ export interface Logger {
   error(message: string): void
 }
 
-/** The default: silence. */
+/** The default logger, which logs nothing. */
 export const SILENT: Logger = { debug() {}, info() {}, warn() {}, error() {} }

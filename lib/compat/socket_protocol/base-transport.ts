@@ -1,0 +1,167 @@
+import type { Channel } from '../../channel/channel.js'
+import { type FdwireError, isDisconnected } from '../../util/errors.js'
+import type { Transport } from './transport.js'
+import { within } from './wait.js'
+
+/** How long a connection that is given up may take to send its queue (ms). */
+const DISCONNECT_TIMEOUT = 1_000
+
+/** How long `close()` may take to send the queue and to read the peer's end (ms). */
+const CLOSE_TIMEOUT = 2_000
+
+interface Connection {
+  readonly channel: Channel<Buffer>
+  /** The flush of what was sent in this tick; undefined if nothing was. */
+  flushing: Promise<boolean> | undefined
+  /** `receiving`: sending has failed, but the peer's earlier messages may still arrive. */
+  state: 'open' | 'receiving'
+}
+
+/**
+ * A transport over `socket_protocol` channels, one after another, whose messages are bodies.
+ *
+ * Subclasses open the channels.
+ */
+export abstract class BaseTransport implements Transport {
+  abstract readonly IS_CLIENT: boolean
+  #connection: Connection | undefined
+  #channelName: string | null = null
+  #onBody: ((body: Uint8Array) => Promise<void> | undefined) | undefined
+  #onConnect = () => {}
+  #onDisconnect: (error?: Error) => void = () => {}
+  #onMalformed: (error: FdwireError) => void = () => {}
+
+  /** The channel of the connection; undefined if there is none. */
+  get channel(): Channel<Buffer> | undefined {
+    return this.#connection?.channel
+  }
+
+  /** The channel name that the protocol objects have agreed on; null if there is none. */
+  get channelName(): string | null {
+    return this.#channelName
+  }
+
+  abstract reconnect(): boolean | Promise<boolean>
+  abstract close(): Promise<void>
+
+  initChannelName(name: string | null): void {
+    this.#channelName = name
+  }
+
+  isConnected(): boolean {
+    return this.#connection !== undefined
+  }
+
+  registerCallback(callback: (body: Uint8Array) => Promise<void> | undefined): void {
+    this.#onBody = callback
+    if (this.#connection !== undefined) this.#read(this.#connection)
+  }
+
+  registerConnectCallback(callback: () => void): void {
+    this.#onConnect = callback
+  }
+
+  registerDisconnectCallback(callback: (error?: Error) => void): void {
+    this.#onDisconnect = callback
+  }
+
+  registerMalformedCallback(callback: (error: FdwireError) => void): void {
+    this.#onMalformed = callback
+  }
+
+  /** Sends a body; false if the kernel has not taken it within `timeout` (ms, 0: no limit). */
+  async send(body: Buffer, { timeout }: { timeout: number }): Promise<boolean> {
+    const connection = this.#connection
+    if (connection?.state !== 'open') return false
+    try {
+      connection.channel.send(body)
+    } catch (error) {
+      if (!isDisconnected(error)) throw error
+      this.#disconnect(connection)
+      return false
+    }
+    connection.flushing ??= this.#flush(connection)
+    return within(connection.flushing, { timeout }, false)
+  }
+
+  /** Ends the connection, if there is one. Its queue is still sent, if the peer reads it in time. */
+  disconnect(): void {
+    if (this.#connection !== undefined) this.#disconnect(this.#connection)
+  }
+
+  /** Makes a channel the connection. */
+  protected attach(channel: Channel<Buffer>): void {
+    const connection: Connection = { channel, flushing: undefined, state: 'open' }
+    this.#connection = connection
+    channel.on('error', error => this.#disconnect(connection, error))
+    channel.on('end', () => this.#disconnect(connection))
+    channel.on('close', () => this.#disconnect(connection))
+    channel.on('malformed', error => {
+      if (connection === this.#connection) this.#onMalformed(error as FdwireError)
+    })
+    if (this.#onBody !== undefined) this.#read(connection)
+    this.#onConnect()
+  }
+
+  /** Sends the queue and closes. A peer that does not close its side in time is not an error. */
+  protected async closeChannel(channel = this.channel): Promise<void> {
+    const closed = channel?.close({ timeout: CLOSE_TIMEOUT })
+    this.disconnect()
+    try {
+      await closed
+    } catch (error) {
+      if ((error as FdwireError).unsent !== 0) throw error
+    }
+  }
+
+  /** Called after the connection has ended. */
+  protected abstract onDisconnected(): void
+
+  /** Delivers messages to the callback. Without one the channel does not read. */
+  #read(connection: Connection): void {
+    const { channel } = connection
+    channel.removeAllListeners('message')
+    channel.on('message', body => {
+      if (connection !== this.#connection) return
+      const resumed = this.#onBody?.(body)
+      // A peer that cannot be answered is read to its end, which is behind its last message.
+      if (resumed === undefined || connection.state === 'receiving') return
+      channel.pause()
+      void resumed.then(() => {
+        if (connection === this.#connection && !channel.closed) channel.resume()
+      })
+    })
+  }
+
+  #disconnect(connection: Connection, error?: Error): void {
+    // Rejects calls that wait for the kernel to take their messages.
+    connection.channel.close({ timeout: DISCONNECT_TIMEOUT }).catch(() => {})
+    if (connection !== this.#connection) return
+    this.#connection = undefined
+    this.#onDisconnect(error)
+    this.onDisconnected()
+  }
+
+  /** Resolves with whether the kernel has taken everything that is sent in this tick. */
+  #flush(connection: Connection): Promise<boolean> {
+    const { channel } = connection
+    return new Promise(resolve => {
+      process.nextTick(() => {
+        connection.flushing = undefined
+        channel.flush().then(
+          () => resolve(true),
+          () => {
+            if (connection === this.#connection) this.#receiveOnly(connection)
+            resolve(false)
+          },
+        )
+      })
+    })
+  }
+
+  #receiveOnly(connection: Connection): void {
+    const { channel } = connection
+    connection.state = 'receiving'
+    if (!channel.closed && channel.isPaused()) channel.resume()
+  }
+}
