@@ -44,6 +44,8 @@ export declare class Environment {
   allow(listener: number, connections: number): void
   /** Sets whether a record reports that queued messages have left the queue. */
   watch(channel: number, watched: boolean): void
+  /** Counts a message as malformed that was counted as received. */
+  countMalformed(channel: number, bytes: number, fds: number): void
   /** Returns 0 if the protocol of a stream can carry these bytes, or the error code of `send`. */
   checkFrame(channel: number, payload: Uint8Array): number
   /** Sends the messages that a stream has gathered. */

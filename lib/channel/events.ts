@@ -6,21 +6,21 @@ import type { FdwireError } from '../util/errors.js'
 import type { From } from '../wire/message.js'
 import type { SendOptions } from './sender.js'
 
-/** The events of a channel, with their arguments. */
+/** The events of a channel and their arguments. */
 export interface ChannelEvents<V> {
-  /** A message; `credentials` only with the option of that name. */
+  /** A message. `credentials` is passed only with the option of that name. */
   message: [value: V, fds: FdSet, from: From, credentials?: Credentials]
-  /** A message that could not be delivered; its descriptors are closed. */
+  /** A message that could not be delivered. Its descriptors are closed. */
   malformed: [error: FdwireError, from: From]
-  /** A queued message that was given up: the kernel refused it, or `sendTimeout` was up. */
+  /** A queued message that the kernel refused, or that waited longer than `sendTimeout`. */
   undelivered: [error: Error, details: { to: Address | undefined }]
-  /** The queue of a destination is empty again after `send` gave false; `to` as in `send`. */
+  /** The queue of a destination is empty again after `send` returned false; `to` as in `send`. */
   drain: [to: Address | undefined]
-  /** The peer has ended and everything it sent was delivered: streams and seqpacket only. */
+  /** The peer has ended, and all its messages were delivered. Not on datagram sockets. */
   end: []
-  /** The channel can't go on; it closes by itself. */
+  /** The channel has failed. It closes by itself. */
   error: [error: Error]
-  /** The last event, once. */
+  /** The last event, emitted once. */
   close: []
 }
 

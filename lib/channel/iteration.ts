@@ -1,57 +1,57 @@
 import type { Message } from '../wire/message.js'
+import type { ChannelCore } from './core.js'
 
-/** What an iteration needs of its channel. */
-export interface IterationSource<V> {
-  /** Takes the channel's messages for one iteration; throws where somebody else has them. */
-  begin(): void
-  /** The next message, null at the end. */
-  next(): Promise<Message<V> | null>
-  /** Lets the messages go; gives the channel's error if nobody has heard of it. */
-  finish(): Error | undefined
-}
-
-/** The messages of a channel, for `for await`: `receive()` in a loop, and the only one of its kind. */
+/** The messages of a channel for `for await`: `receive()` in a loop, as its only consumer. */
 export class Iteration<V> implements AsyncIterableIterator<Message<V>> {
-  readonly #source: IterationSource<V>
+  readonly #core: ChannelCore
   #state: 'new' | 'active' | 'done' = 'new'
 
-  constructor(source: IterationSource<V>) {
-    this.#source = source
+  constructor(core: ChannelCore) {
+    this.#core = core
   }
 
   async next(): Promise<IteratorResult<Message<V>, undefined>> {
-    if (this.#state === 'done') return atEnd()
-    if (this.#state === 'new') this.#source.begin()
+    if (this.#state === 'done') return end()
+    if (this.#state === 'new') this.#core.receiver.beginIterating()
     this.#state = 'active'
     try {
-      const value = await this.#source.next()
-      if (value !== null) return { done: false, value }
+      const message = await this.#receive()
+      if (message !== null) return { done: false, value: message as Message<V> }
     } catch (error) {
       this.#finish()
       throw error
     }
     this.#finish()
-    return atEnd()
+    return end()
   }
 
-  /** `break`: closes nothing. Rejects with an error that ended the channel meanwhile. */
+  /** Runs at `break`. Rejects with an error that has closed the channel and was not reported. */
   async return(): Promise<IteratorResult<Message<V>, undefined>> {
     const error = this.#finish()
     if (error !== undefined) throw error
-    return atEnd()
+    return end()
   }
 
   [Symbol.asyncIterator](): this {
     return this
   }
 
+  #receive(): Promise<Message | null> {
+    const { lifecycle } = this.#core
+    // close() ends an iteration, where receive() would reject.
+    if (lifecycle.error === undefined && !lifecycle.isOpen) return Promise.resolve(null)
+    return this.#core.receive({}, false)
+  }
+
   #finish(): Error | undefined {
-    const active = this.#state === 'active'
+    const wasActive = this.#state === 'active'
     this.#state = 'done'
-    return active ? this.#source.finish() : undefined
+    if (!wasActive) return undefined
+    this.#core.receiver.endIterating()
+    return this.#core.lifecycle.takeUnreported()
   }
 }
 
-function atEnd(): IteratorReturnResult<undefined> {
+function end(): IteratorReturnResult<undefined> {
   return { done: true, value: undefined }
 }

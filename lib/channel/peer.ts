@@ -1,44 +1,42 @@
-import { environment } from '../native/environment.js'
+import type { PeerCredentials } from '#native'
 import type { ChannelHandle } from '../native/handle.js'
 import { decodeName, isTcp } from '../options/address.js'
 import type { Peer, PeerProcess } from '../options/check.js'
 import { errorCode } from '../util/errors.js'
 
-/** Who is at the other end of a channel; undefined where nobody knows, or it is closed. */
-export function peerOf(owner: ChannelHandle): Peer | undefined {
-  const { index } = owner
-  if (index < 0) return undefined
-  const address = decodeName(environment.peerAddress(index))
+/** The peer of a channel; undefined where it is unknown, or the channel is closed. */
+export function peerOf(handle: ChannelHandle): Peer | undefined {
+  if (!handle.isOpen) return undefined
+  const address = decodeName(handle.peerName())
   if (isTcp(address)) return address
-  const known = environment.peerCredentials(index)
-  return known === null ? undefined : new Process(owner, known)
+  const credentials = handle.peerCredentials()
+  return credentials === null ? undefined : new PeerOfSocket(handle, credentials)
 }
 
-/** Its pidfd is no property of its own: it is opened by whoever asks for it, and for nobody else. */
-class Process implements PeerProcess {
+/** Its pidfd is opened when it is first read, so that a channel costs no descriptor for it. */
+class PeerOfSocket implements PeerProcess {
   readonly pid: number
   readonly uid: number
   readonly gid: number
-  readonly #owner: ChannelHandle
+  readonly #handle: ChannelHandle
 
-  constructor(owner: ChannelHandle, { pid, uid, gid }: { pid: number; uid: number; gid: number }) {
+  constructor(handle: ChannelHandle, { pid, uid, gid }: PeerCredentials) {
     this.pid = pid
     this.uid = uid
     this.gid = gid
-    this.#owner = owner
+    this.#handle = handle
   }
 
   get pidfd(): number | undefined {
-    const { index } = this.#owner
-    if (index < 0) return undefined
+    if (!this.#handle.isOpen) return undefined
     try {
-      return environment.peerPidfd(index)
+      return this.#handle.peerPidfd()
     } catch (error) {
-      if (WITHOUT.has(errorCode(error) ?? '')) return undefined
+      if (WITHOUT_PIDFD.has(errorCode(error) ?? '')) return undefined
       throw error
     }
   }
 }
 
-/** An older kernel, a peer that nobody knows, and (before Linux 6.16) one that has been reaped. */
-const WITHOUT = new Set(['ENOPROTOOPT', 'ENODATA', 'ESRCH', 'EINVAL'])
+/** An older kernel; an unknown peer; before Linux 6.16 also a peer that has been reaped. */
+const WITHOUT_PIDFD = new Set(['ENOPROTOOPT', 'ENODATA', 'ESRCH', 'EINVAL'])

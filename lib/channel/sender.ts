@@ -9,169 +9,183 @@ import {
 } from '#native'
 import { collectFds, type FdSource } from '../fds/borrow.js'
 import type { FdSet } from '../fds/fdset.js'
-import { environment, hot, table } from '../native/environment.js'
 import type { ChannelHandle } from '../native/handle.js'
+import { table } from '../native/memory.js'
 import { type Address, checkAddress, isRelative } from '../options/address.js'
-import { type CheckedOptions, type Encoding, rowOf } from '../options/check.js'
+import { type CheckedOptions, rowOf } from '../options/check.js'
 import { asBytes, checkIsObject, checkNames, only } from '../util/checks.js'
 import { closedError, FdwireError, systemError } from '../util/errors.js'
-import { at, type Encode, encodeArrays, encoderOf, isEmpty, unframeable } from '../wire/encode.js'
-import type { From } from '../wire/message.js'
+import { type Encoded, type EncodingCodec, encodingOf, isEmpty } from '../wire/encodings/index.js'
+import { encodeJsonArrays } from '../wire/encodings/json.js'
+import { unframeable } from '../wire/errors.js'
+import { badAddress, Destinations } from './destinations.js'
+import { FlushWaiters } from './flush-waiters.js'
 
-/** What goes with a message. */
+/** Options of `send`. */
 export interface SendOptions {
-  /** Descriptors to send along; they are borrowed, so close yours when you like. */
+  /** Descriptors to send with the message. They are borrowed: close yours at any time. */
   fds?: FdSet | Iterable<FdSource> | undefined
-  /** Where to, on a channel that is not connected. */
+  /** The destination, on a channel without a peer. */
   to?: Address | undefined
-  /** Whether `to` may be a relative path that came as a sender's name (the channel's option). */
+  /** Allows `to` to be a relative path that arrived as a sender's address (the channel's option). */
   allowRelative?: boolean | undefined
 }
 
-const SEND_OPTIONS = only(['fds', 'to', 'allowRelative'])
-const REQUEST_OPTIONS = only(['timeout', 'signal', 'fds', 'to', 'allowRelative'])
-const BATCH_OPTIONS = only(['to', 'allowRelative'])
-const SEND_ALL_OPTIONS = (name: string) =>
-  name === 'fds' ? 'use send for a message with descriptors' : BATCH_OPTIONS(name)
-
-/** Relative senders' names that are remembered; with more, no relative path is sent to. */
-const MAX_RELATIVE = 1_024
-
-/** The sending half of a channel: values to bytes, and what the kernel said to them. */
+/** The sending half of a channel: encodes values, hands them to native code, reports its errors. */
 export class Sender {
-  readonly #owner: ChannelHandle
+  readonly #handle: ChannelHandle
   readonly #options: CheckedOptions
-  readonly #encode: Encode
-  readonly #encoding: Encoding | undefined
-  readonly #connected: boolean
-  /** Whether the protocol has a delimiter, which no message may hold. */
-  readonly #delimited: boolean
-  /** Has what is gathered go out soon. */
-  readonly #sent: () => void
-  /** Relative names of senders; made when there is one, since most channels never see any. */
-  #relative: Set<string> | undefined
-  /** Relative paths that were sent to before a sender had that name: those are the caller's own. */
-  #own: Set<string> | undefined
+  readonly #encoding: EncodingCodec
+  readonly #isStream: boolean
+  /** Whether the channel has a peer; undefined: not asked yet. */
+  #connected: boolean | undefined
+  #destinations: Destinations | undefined
+  #flushes: FlushWaiters | undefined
   #closed = false
 
-  /** `sent` is called after a message was taken. */
-  constructor(owner: ChannelHandle, options: CheckedOptions, connected: boolean, sent: () => void) {
-    this.#owner = owner
+  constructor(handle: ChannelHandle, options: CheckedOptions) {
+    this.#handle = handle
     this.#options = options
-    this.#encoding = options.encoding
-    this.#encode = encoderOf(options.encoding)
-    this.#connected = connected
-    this.#delimited = rowOf(options.protocol).delimited === true
-    this.#sent = sent
+    this.#encoding = encodingOf(options.encoding)
+    this.#isStream = options.type === 'stream'
   }
 
-  /** Sends a value; 0 when the kernel has it, else the number under which it is queued. */
+  /** The `flush()` calls that wait; undefined until one has. */
+  get flushes(): FlushWaiters | undefined {
+    return this.#flushes
+  }
+
+  /** Whether a channel's own close has ended sending. */
+  get isClosed(): boolean {
+    return this.#closed
+  }
+
+  /** Sends a value. Returns 0 when the kernel has it, else the number of the queued message. */
   send(value: unknown, options: SendOptions | undefined, call = 'send'): number {
-    const encoded = this.#encode(value)
+    const encoded = this.#encoding.encode(value)
     if (options === undefined) {
-      if (isEmpty(encoded) && this.#skips(0)) return 0
+      if (isEmpty(encoded) && this.#skipsEmpty(0)) return 0
       return this.#check(this.#hand(encoded, 0, undefined), undefined)
     }
-    checkIsObject(call, options)
-    checkNames(call, options, call === 'request' ? REQUEST_OPTIONS : SEND_OPTIONS)
+    checkSendOptions(call, options)
     const to = this.#destination(options)
-    const fds = collectFds(options.fds, roomFor(this.#options.maxFds))
-    if (isEmpty(encoded) && this.#skips(fds)) return 0
+    const fds = collectFds(options.fds, fdsOut(this.#options.maxFds))
+    if (isEmpty(encoded) && this.#skipsEmpty(fds)) return 0
     return this.#check(this.#hand(encoded, fds, to), to)
   }
 
-  /** Sends values one by one, as fast as that goes; whether the kernel has them all. */
-  sendAll(values: Iterable<unknown>, options: SendOptions | undefined): boolean {
-    if (options !== undefined) {
-      checkIsObject('sendAll', options)
-      checkNames('sendAll', options, SEND_ALL_OPTIONS)
-    }
+  /** Sends values one after the other. Returns whether the kernel has them all. */
+  sendAll(values: Iterable<unknown>, options: SendOptions = {}): boolean {
+    checkSendOptions('sendAll', options)
     if (typeof values !== 'object' || values === null || !(Symbol.iterator in values)) {
       throw new TypeError('sendAll takes an array or another iterable of values')
     }
-    const to = this.#destination(options ?? {})
+    const to = this.#destination(options)
     const list = Array.from(values)
-    const arrays = this.#encoding === 'json' ? encodeArrays(list) : undefined
-    const encoded = arrays ?? list.map((value, index) => at(index, () => this.#encodeFor(value)))
-    // Any of the values' own code may have closed it.
+    const arrays = this.#options.encoding === 'json' ? encodeJsonArrays(list) : undefined
+    const encoded =
+      arrays ?? list.map((value, index) => withIndex(index, () => this.#encode(value)))
+    // Encoding runs code of the values, which may have closed the channel.
     if (this.#closed) throw closedError('sendAll')
-    if (arrays !== undefined) return this.#sendArrays(arrays, to)
-    // Nothing of the batch goes out where one of it can't.
-    encoded.forEach((one, index) => {
-      at(index, () => this.#checkFrame(one))
+    return arrays === undefined ? this.#sendEach(encoded, to) : this.#sendArrays(arrays, to)
+  }
+
+  /** Resolves when the kernel has everything that was sent before. */
+  async flush(): Promise<void> {
+    this.#handle.flush()
+    await this.#flushWaiters().wait()
+  }
+
+  /** Resolves when the kernel has the message with this number, which `send` has returned. */
+  async flushMessage(seq: number, to: Address | undefined): Promise<void> {
+    if (this.#isStream) await this.flush()
+    else if (seq > 0) await this.#flushWaiters().waitFor(seq, to)
+  }
+
+  /** Resolves when the queue is empty, with false, or after `timeout` (ms, 0: no limit), with true. */
+  isQueueLate(timeout: number): Promise<boolean> {
+    if (this.#handle.queueNumbers().oldest === 0) return Promise.resolve(false)
+    return this.#flushWaiters().isLate(timeout)
+  }
+
+  /** Refuses to send from now on. What is queued is still sent. */
+  close(): void {
+    this.#closed = true
+  }
+
+  /** Remembers the address of a message's sender if it is a relative path. */
+  noteSender(from: string | Buffer): void {
+    if (isRelative(from)) this.#destinationsMade().note(from)
+  }
+
+  #flushWaiters(): FlushWaiters {
+    this.#flushes ??= new FlushWaiters(this.#handle)
+    return this.#flushes
+  }
+
+  #destinationsMade(): Destinations {
+    this.#destinations ??= new Destinations(this.#options)
+    return this.#destinations
+  }
+
+  #hand(encoded: Encoded, fds: number, to: Address | undefined): number {
+    if (this.#closed) throw closedError('send')
+    const result = this.#handle.send(encoded, fds, to)
+    if (this.#isStream) this.#handle.flushSoon()
+    return result ?? 0
+  }
+
+  #sendEach(messages: Encoded[], to: Address | undefined): boolean {
+    // If one of them cannot be framed, none is sent.
+    messages.forEach((encoded, index) => {
+      withIndex(index, () => this.#checkFrame(encoded))
     })
     let sent = 0
     let queued = 0
-    for (const one of encoded) {
-      if (isEmpty(one) && this.#skips(0)) continue
-      const result = this.#hand(one, 0, to)
-      if (result < 0) throw withSent(this.#error(result, to), sent)
+    for (const encoded of messages) {
+      if (isEmpty(encoded) && this.#skipsEmpty(0)) continue
+      const result = this.#hand(encoded, 0, to)
+      if (result < 0) throw Object.assign(this.#error(result, to), { sent })
       sent++
       queued = result
     }
     return queued === 0
   }
 
-  /** Sends no more. */
-  close(): void {
-    this.#closed = true
-  }
-
-  /** Remembers the name of a sender, if it is one that would mean something else here. */
-  note(from: From): void {
-    if (from === undefined || from === null || !isRelative(from)) return
-    const name = printable(from)
-    this.#relative ??= new Set()
-    if (this.#relative.size <= MAX_RELATIVE && !this.#own?.has(name)) this.#relative.add(name)
-  }
-
-  #hand(encoded: string | ArrayBufferView, fds: number, to: Address | undefined): number {
-    if (this.#closed) throw closedError('send')
-    const { index } = this.#owner
-    const send = typeof encoded === 'string' ? hot.sendText : hot.sendBytes
-    let result: number | undefined
-    if (to !== undefined) result = send(index, encoded as never, fds, to)
-    else if (fds > 0) result = send(index, encoded as never, fds)
-    else result = send(index, encoded as never)
-    this.#sent()
-    return result ?? 0
-  }
-
-  /** Sends the elements of JSON arrays. */
   #sendArrays(arrays: string[], to: Address | undefined): boolean {
     let sent = 0
     let queued = 0
     for (const array of arrays) {
-      queued = hot.sendMany(this.#owner.index, array, to) ?? 0
-      this.#sent()
+      queued = this.#handle.sendMany(array, to) ?? 0
+      if (this.#isStream) this.#handle.flushSoon()
       sent += table[TAKEN] as number
-      if (queued < 0) throw withSent(this.#error(queued, to), sent)
+      if (queued < 0) throw Object.assign(this.#error(queued, to), { sent })
     }
     return queued === 0
   }
 
-  /** Encodes a value of a batch, none of which goes out where one is refused. */
-  #encodeFor(value: unknown): string | ArrayBufferView {
-    const encoded = this.#encode(value)
-    if (isEmpty(encoded)) this.#skips(0)
+  /** Encodes a value of a batch; throws where it cannot be sent. */
+  #encode(value: unknown): Encoded {
+    const encoded = this.#encoding.encode(value)
+    if (isEmpty(encoded)) this.#skipsEmpty(0)
     return encoded
   }
 
-  /** Throws for what the protocol can't carry. */
-  #checkFrame(encoded: string | ArrayBufferView): void {
-    if (isEmpty(encoded)) this.#skips(0)
-    if (!this.#delimited) return
+  /** Throws for a message that the protocol cannot frame. */
+  #checkFrame(encoded: Encoded): void {
+    if (isEmpty(encoded)) this.#skipsEmpty(0)
+    if (rowOf(this.#options.protocol).delimited !== true) return
     const bytes = typeof encoded === 'string' ? Buffer.from(encoded) : asBytes(encoded)
-    const result = environment.checkFrame(this.#owner.index, bytes)
+    const result = this.#handle.checkFrame(bytes)
     if (result < 0) throw unframeable(result, this.#options.protocol)
   }
 
-  /** Whether an empty message is not sent at all; one that the protocol refuses throws. */
-  #skips(fds: number): boolean {
+  /** Whether the protocol skips an empty message. Throws where it refuses one. */
+  #skipsEmpty(fds: number): boolean {
     const { empty, protocol } = this.#options
     if (empty === 'sent') return false
     if (empty === 'refused' || fds > 0) {
-      throw new FdwireError('ERR_FDWIRE_UNENCODABLE', `${protocol} can't carry an empty message`)
+      throw new FdwireError('ERR_FDWIRE_UNENCODABLE', `${protocol} cannot carry an empty message`)
     }
     if (this.#closed) throw closedError('send')
     return true
@@ -182,97 +196,96 @@ export class Sender {
     return result
   }
 
-  #error(result: number, to: Address | undefined): Error {
-    if (result === QUEUE_FULL) {
-      const of = to === undefined ? '' : ` for ${to}`
-      return new FdwireError(
-        'ERR_FDWIRE_QUEUE_FULL',
-        `The queue${of} is full (maxQueued, maxQueuedFds): wait for 'drain' when send gives false`,
-      )
+  /** The error for a negative code that native code has returned. */
+  #error(code: number, to: Address | undefined): Error {
+    switch (code) {
+      case QUEUE_FULL: {
+        const queue = to === undefined ? 'The queue' : `The queue for ${to}`
+        return new FdwireError(
+          'ERR_FDWIRE_QUEUE_FULL',
+          `${queue} is full (maxQueued, maxQueuedFds): wait for 'drain' when send returns false`,
+        )
+      }
+      case NO_ROOM_FOR_FILE:
+        return new FdwireError(
+          'ERR_FDWIRE_TOO_MANY_FDS',
+          'The message is so large that it goes in a memfd: 252 other descriptors fit beside it',
+          { fault: 'caller' },
+        )
+      case HAS_DELIMITER:
+      case TOO_LONG:
+        return unframeable(code, this.#options.protocol)
     }
-    if (result === NO_ROOM_FOR_FILE) {
-      const why =
-        'The message is so large that it goes in a memfd: beside that there is room for 252'
-      return new FdwireError('ERR_FDWIRE_TOO_MANY_FDS', `${why} descriptors`, { fault: 'caller' })
+    if (code === BAD_ADDRESS && to !== undefined) checkAddress(to, 'to')
+    const error = systemError(code, 'sendmsg', destinationOf(to))
+    if (to === undefined && !this.#isConnected()) {
+      error.message += ': the channel has no peer, so send needs the option to'
     }
-    if (result === HAS_DELIMITER || result === TOO_LONG) {
-      return unframeable(result, this.#options.protocol)
-    }
-    if (result === BAD_ADDRESS && to !== undefined) checkAddress(to, 'to')
-    const error = systemError(result, 'sendmsg', destOf(to))
-    if (to === undefined && !this.#connected)
-      error.message += ': this channel has no peer, say to whom by `to`'
     return error
   }
 
   #destination({ to, allowRelative }: SendOptions): Address | undefined {
     if (to === undefined) return undefined
-    if (this.#connected) {
-      throw new FdwireError('ERR_FDWIRE_BAD_ADDRESS', 'to: this channel is connected to its peer')
-    }
+    if (this.#isConnected()) throw badAddress('to: the channel is connected to its peer')
     if (to === null) {
-      throw new FdwireError(
-        'ERR_FDWIRE_BAD_ADDRESS',
-        'to is null: the sender of that message has no name to which one could send',
-      )
+      throw badAddress('to is null: the sender of that message has no name that can be sent to')
     }
-    if (typeof to === 'string') {
-      if (!to.isWellFormed()) checkAddress(to, 'to')
-    } else if (!(to instanceof Uint8Array)) {
-      throw new TypeError('to must be a path, an abstract name or a Buffer')
-    }
-    if (to.length === 0) {
-      throw new FdwireError('ERR_FDWIRE_BAD_ADDRESS', 'to is empty: that is no name')
-    }
-    if (isRelative(to) && !(allowRelative ?? this.#options.allowRelative)) this.#refuseEcho(to)
-    return to
+    return this.#destinationsMade().check(to, allowRelative)
   }
 
-  /** A relative name of a sender would lead to a stranger: it belongs to the sender's directory. */
-  #refuseEcho(to: Address): void {
-    const name = printable(to)
-    if (this.#own?.has(name)) return
-    const known = this.#relative
-    if (known === undefined || (!known.has(name) && known.size <= MAX_RELATIVE)) {
-      this.#own ??= new Set()
-      if (this.#own.size < MAX_RELATIVE) this.#own.add(name)
-      return
-    }
-    throw new FdwireError(
-      'ERR_FDWIRE_BAD_ADDRESS',
-      `to is '${name}', a sender's relative path: it means another socket here (allowRelative)`,
-    )
+  #isConnected(): boolean {
+    this.#connected ??= this.#isStream || this.#handle.peerName() !== null
+    return this.#connected
   }
 }
 
-/** The error of a queued message that was given up; an `errno` of 0 says that it expired. */
+/** The error of a queued message that was not delivered; an `errno` of 0: it expired. */
 export function undeliveredError(errno: number, to: Address | undefined): Error {
-  if (errno !== 0) return systemError(errno, 'sendmsg', destOf(to))
-  const message = 'The destination took nothing for sendTimeout'
+  if (errno !== 0) return systemError(errno, 'sendmsg', destinationOf(to))
+  const message = 'The destination did not read for sendTimeout, so a queued message was dropped'
   return new FdwireError('ERR_FDWIRE_UNDELIVERED', message)
 }
 
-function destOf(to: Address | undefined): { dest?: string | Buffer } {
+function destinationOf(to: Address | undefined): { dest?: string | Buffer } {
   if (to === undefined) return {}
   return { dest: typeof to === 'string' ? to : Buffer.from(to) }
 }
 
-const rooms = new Map<number, Int32Array>()
+const COMMON = ['to', 'allowRelative']
+const hasSendOption = only(['fds', ...COMMON])
+const hasRequestOption = only(['timeout', 'signal', 'fds', ...COMMON])
+const hasSendAllOption = only(COMMON)
 
-/** The place in the table for at most so many descriptors. */
-function roomFor(fds: number): Int32Array {
-  let room = rooms.get(fds)
-  if (room === undefined) {
-    room = table.subarray(FDS_OUT, FDS_OUT + fds)
-    rooms.set(fds, room)
+/** By call: why an option does not exist. */
+const HINTS: Readonly<Record<string, (name: string) => string | undefined>> = {
+  send: hasSendOption,
+  request: hasRequestOption,
+  sendAll: name =>
+    name === 'fds' ? 'send a message with descriptors by send' : hasSendAllOption(name),
+}
+
+function checkSendOptions(call: string, options: SendOptions): void {
+  checkIsObject(call, options)
+  checkNames(call, options, HINTS[call] ?? hasSendOption)
+}
+
+const fdsOutViews = new Map<number, Int32Array>()
+
+/** The part of the shared table for at most `max` descriptors of the next message. */
+function fdsOut(max: number): Int32Array {
+  let view = fdsOutViews.get(max)
+  if (view === undefined) {
+    view = table.subarray(FDS_OUT, FDS_OUT + max)
+    fdsOutViews.set(max, view)
   }
-  return room
+  return view
 }
 
-function withSent(error: Error, sent: number): Error {
-  return Object.assign(error, { sent })
-}
-
-function printable(address: Address): string {
-  return typeof address === 'string' ? address : Buffer.from(address).toString()
+/** Runs `encode` for the value at `index` of a batch. An error gets that index. */
+function withIndex<T>(index: number, encode: () => T): T {
+  try {
+    return encode()
+  } catch (error) {
+    throw Object.assign(error as Error, { index })
+  }
 }

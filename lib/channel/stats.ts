@@ -1,56 +1,44 @@
-import { environment } from '../native/environment.js'
-import type { Inbox } from './inbox.js'
+import type { ChannelHandle } from '../native/handle.js'
+import type { Receiver } from './receiver.js'
 
-/** What a channel has done, and what it has waiting. */
+/** What a channel has done since it was made, and what it holds now. */
 export interface ChannelStats {
-  /** Messages that were received whole, their bytes and descriptors. */
+  /** Messages that were received, their bytes and descriptors. */
   received: number
   receivedBytes: number
   receivedFds: number
   /** Messages that could not be delivered. */
   malformed: number
-  /** Bytes of a stream outside of any frame, which were passed over. */
+  /** Bytes of a stream outside of any frame, which were skipped. */
   noise: number
-  /** Replies that came after their request had been given up. */
+  /** Replies that arrived after their request was abandoned. */
   lateReplies: number
   /** Messages that the kernel or a queue has taken, their bytes and descriptors. */
   sent: number
   sentBytes: number
   sentFds: number
-  /** Queued messages that were given up. */
+  /** Queued messages that were not delivered. */
   undelivered: number
-  /** Messages that are queued for sending, their bytes and descriptors. */
+  /** Messages in the send queue, their bytes and descriptors. */
   queued: number
   queuedBytes: number
   queuedFds: number
-  /** Messages that were read and that nobody has taken yet. */
+  /** Messages that were read and not delivered to a consumer. */
   unread: number
-  /** Bytes of a stream that were read and are no message yet. */
+  /** Bytes of a stream that were read and are not a whole message yet. */
   inHand: number
-  /** Received descriptors that nobody has taken or closed. */
+  /** Received descriptors that are neither taken nor closed. */
   openFds: number
 }
 
-/** Reads what the open channel at `index` has done, from native code and from its inbox. */
-export function readStats(index: number, inbox: Inbox): ChannelStats {
-  const counted = environment.stats(index)
-  const { refused } = inbox
+/** The statistics of a channel; once it is closed, what they were then. */
+export function statsOf(handle: ChannelHandle, receiver: Receiver): ChannelStats {
+  const { refused, ...counted } = handle.stats()
   return {
-    received: counted.received - refused.messages,
-    receivedBytes: counted.receivedBytes - refused.bytes,
-    receivedFds: counted.receivedFds - refused.fds,
-    malformed: inbox.malformed,
-    noise: counted.noise,
-    lateReplies: inbox.lateReplies,
-    sent: counted.sent,
-    sentBytes: counted.sentBytes,
-    sentFds: counted.sentFds,
-    undelivered: counted.undelivered,
-    queued: counted.queued,
-    queuedBytes: counted.queuedBytes,
-    queuedFds: counted.queuedFds,
-    unread: inbox.unread,
-    inHand: counted.inHand,
-    openFds: counted.openFds,
+    ...counted,
+    malformed: refused,
+    lateReplies: receiver.lateReplies,
+    unread: receiver.unread,
+    openFds: handle.openFds,
   }
 }

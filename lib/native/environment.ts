@@ -1,26 +1,11 @@
-import { markAsUntransferable } from 'node:worker_threads'
 import * as addon from '#native'
 import { FdwireError, systemError } from '../util/errors.js'
+import { slab, table } from './memory.js'
 
 // Bun ends the whole process when an addon asks libuv for anything.
 if ('bun' in process.versions) {
   throw new FdwireError('ERR_FDWIRE_UNSUPPORTED_RUNTIME', 'fdwire needs Node: Bun has no libuv')
 }
-
-/** Node's own slicing, without the choice of an encoding by name: it has no types. */
-export interface Sliceable extends Buffer {
-  latin1Slice(start?: number, end?: number): string
-  utf8Slice(start?: number, end?: number): string
-}
-
-/** Where a turn's messages and names stand; it never leaves lib/, so nobody can detach it. */
-export const slab = Buffer.allocUnsafeSlow(addon.SLAB_BYTES) as Sliceable
-
-/** The records of a turn, and the descriptors on their way in and out. */
-export const table = new Int32Array(addon.TABLE_WORDS)
-
-markAsUntransferable(slab.buffer)
-markAsUntransferable(table.buffer)
 
 /** The functions that are called for each message: raw, since a class method costs ten times more. */
 interface Hot {

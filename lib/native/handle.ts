@@ -1,5 +1,14 @@
 import type { ChannelStats, PeerCredentials, QueueNumbers, SocketName } from '#native'
-import { environment, flushSoon, hot, release, unregister } from './environment.js'
+import {
+  countReferenced,
+  environment,
+  flushSoon,
+  hot,
+  type Receiver,
+  register,
+  release,
+  unregister,
+} from './environment.js'
 
 /**
  * One channel of native code: every call that lib/ makes for a channel goes through its handle.
@@ -12,8 +21,14 @@ import { environment, flushSoon, hot, release, unregister } from './environment.
 export class ChannelHandle {
   /** The channel's index in the environment's table; -1 once it is closed or detached. */
   index: number
+  /** What the channel had done when it was closed. */
+  #finalStats: ChannelStats | undefined
   /** Received descriptors that were open when the channel closed, less those closed since. */
   #fdsLeft = 0
+  /** Whether messages are read from the socket. */
+  #isReading = false
+  /** Whether the channel keeps the process alive. */
+  #isReferenced = false
 
   constructor(index: number) {
     this.index = index
@@ -48,14 +63,27 @@ export class ChannelHandle {
     return environment.peerPidfd(this.index)
   }
 
-  /** What the channel has done and what it has queued. Its socket must be open. */
+  /** Takes the records of the channel from now on, and keeps the process alive. */
+  register(receiver: Receiver): void {
+    register(this.index, receiver)
+    this.setReferenced(true)
+  }
+
+  /** Sets whether the channel keeps the process alive. */
+  setReferenced(referenced: boolean): void {
+    if (referenced === this.#isReferenced) return
+    this.#isReferenced = referenced
+    countReferenced(referenced ? 1 : -1)
+  }
+
+  /** What the channel has done and what it has queued; once it is closed, what it was then. */
   stats(): ChannelStats {
-    return environment.stats(this.index)
+    return this.#finalStats ?? environment.stats(this.index)
   }
 
   /** Bytes that the kernel has not taken. */
   get queuedBytes(): number {
-    return this.index < 0 ? 0 : this.stats().queuedBytes
+    return this.stats().queuedBytes
   }
 
   /** Received descriptors that are neither taken nor closed. */
@@ -66,6 +94,17 @@ export class ChannelHandle {
   /** The numbers of the oldest queued message (0: the queue is empty) and of the next one. */
   queueNumbers(): QueueNumbers {
     return environment.queueNumbers(this.index)
+  }
+
+  /** The whole number of a queued message, of which a record holds the low 31 bits. */
+  queuedNumber(low: number): number {
+    const { next } = this.queueNumbers()
+    return next - ((next - low) % 2 ** 31)
+  }
+
+  /** Counts a message as malformed that native code has counted as received. */
+  countMalformed(bytes: number, fds: number): void {
+    if (this.index >= 0) environment.countMalformed(this.index, bytes, fds)
   }
 
   /** Sets whether a record reports that queued messages have left the queue. */
@@ -102,6 +141,17 @@ export class ChannelHandle {
 
   /** Sets whether messages are read from the socket; a negative errno where that fails, else 0. */
   setReading(reading: boolean): number {
+    if (reading === this.#isReading) return 0
+    this.#isReading = reading
+    return this.applyReading(reading)
+  }
+
+  /** Whether messages are read from the socket. */
+  protected get isReading(): boolean {
+    return this.#isReading
+  }
+
+  protected applyReading(reading: boolean): number {
     return hot.setReading(this.index, reading ? 1 : 0) ?? 0
   }
 
@@ -145,14 +195,14 @@ export class ChannelHandle {
   /** Closes the socket. The index may belong to another channel afterwards. */
   close(): void {
     const { index } = this
-    this.leave()
+    this.#leave()
     unregister(index)
   }
 
   /** Gives the socket's descriptor away, open. */
   detach(): number {
     const { index } = this
-    this.leave()
+    this.#leave()
     return release(index)
   }
 
@@ -168,9 +218,10 @@ export class ChannelHandle {
     hot.takeFd(this.index, fd)
   }
 
-  /** Forgets the socket, which is closed or given away next. */
-  leave(): void {
-    this.#fdsLeft = this.openFds
+  #leave(): void {
+    this.setReferenced(false)
+    this.#finalStats = this.stats()
+    this.#fdsLeft = this.#finalStats.openFds
     this.index = -1
   }
 }

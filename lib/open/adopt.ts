@@ -1,6 +1,6 @@
 import { Socket } from 'node:net'
 import type { SocketDescription } from '#native'
-import { Channel } from '../channel/channel.js'
+import { type Channel, makeChannel } from '../channel/channel.js'
 import { environment } from '../native/environment.js'
 import {
   type AdoptOptions,
@@ -138,7 +138,7 @@ function adoptFd<V>(fd: number, options: object, { protocol, type }: CheckedOpti
       ? environment.adoptStream(fd, tcpSettings(checked), checked)
       : environment.adoptDatagram(fd, checked)
   if (head !== undefined && head.length > 0) environment.unshift(index, head)
-  return new Channel<V>(index, checked)
+  return makeChannel<V>(index, checked)
 }
 
 function adoptSocket<V>(socket: Socket, options: object, checked: CheckedOptions): Channel<V> {

@@ -1,4 +1,4 @@
-import { Channel } from '../channel/channel.js'
+import { type Channel, makeChannel } from '../channel/channel.js'
 import { environment } from '../native/environment.js'
 import { type Address, encodeAddress } from '../options/address.js'
 import {
@@ -31,5 +31,5 @@ export async function bind<
   const index = await openUnix('bind', { local: address }, checked, path =>
     environment.bind(name, path, checked),
   )
-  return new Channel(index, checked)
+  return makeChannel(index, checked)
 }

@@ -12,7 +12,8 @@ import {
   timeoutError,
 } from '../util/errors.js'
 import { Deadline, startLimits, type WaitLimits, withLimits } from '../util/wait.js'
-import { errorOf, readNotice } from '../wire/records.js'
+import { endError } from '../wire/errors.js'
+import { turn } from '../wire/turn.js'
 
 /** The least time for an attempt while there are other addresses to try (ms). */
 const LEAST_ATTEMPT = 250
@@ -107,9 +108,9 @@ async function connected(channel: number, limits: WaitLimits, late: () => Error)
         onTurn(records) {
           for (let index = 0; index < records; index++) {
             stop()
-            const notice = readNotice(index)
+            const notice = turn.event(index)
             if (notice.kind === RecordKind.Connected) resolve()
-            else reject(errorOf(notice) ?? late())
+            else reject(endError(notice, false) ?? late())
           }
         },
       })

@@ -1,4 +1,4 @@
-import { Channel } from '../channel/channel.js'
+import { type Channel, makeChannel } from '../channel/channel.js'
 import { environment } from '../native/environment.js'
 import { type Address, encodeAddress, isTcp, type TcpAddress } from '../options/address.js'
 import {
@@ -34,7 +34,7 @@ export async function connect<P extends Protocol, E extends EncodingOf<P> = Defa
   const index = isTcp(address)
     ? await connectTcp(address, checked)
     : await connectUnix(address, checked)
-  return new Channel(index, checked)
+  return makeChannel(index, checked)
 }
 
 /**

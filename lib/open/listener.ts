@@ -1,7 +1,7 @@
 import { AsyncResource } from 'node:async_hooks'
 import { captureRejectionSymbol } from 'node:events'
 import { RecordKind } from '#native'
-import { Channel } from '../channel/channel.js'
+import { Channel, makeChannel } from '../channel/channel.js'
 import { countReferenced, environment, register, unregister } from '../native/environment.js'
 import { decodeName, type TcpAddress } from '../options/address.js'
 import type { CheckedOptions } from '../options/check.js'
@@ -9,7 +9,7 @@ import { WatchedEmitter } from '../util/emitter.js'
 import { closedError, conflict, type SystemError, systemError } from '../util/errors.js'
 import { Queue } from '../util/queue.js'
 import { startLimits, type WaitLimits } from '../util/wait.js'
-import { readNotice } from '../wire/records.js'
+import { turn } from '../wire/turn.js'
 import { AcceptPause } from './accept-pause.js'
 
 /** The most connections that one turn accepts, so that the turns of other channels follow soon. */
@@ -231,7 +231,7 @@ export class Listener<C extends Channel = Channel>
 
   #runTurn(records: number): void {
     for (let index = 0; index < records; index++) {
-      const { kind, place, name } = readNotice(index)
+      const { kind, place, name } = turn.event(index)
       if (kind === RecordKind.Accepted) this.#admit(place)
       else this.#onAcceptError(systemError(place, String(name)))
     }
@@ -243,7 +243,7 @@ export class Listener<C extends Channel = Channel>
   #admit(index: number): void {
     this.#connections++
     this.#pause.reset()
-    const channel = new Channel(index, this.#options, undefined, () => {
+    const channel = makeChannel(index, this.#options, () => {
       this.#connections--
       this.#allow()
     }) as C

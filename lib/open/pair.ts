@@ -1,4 +1,4 @@
-import { Channel } from '../channel/channel.js'
+import { type Channel, makeChannel } from '../channel/channel.js'
 import { environment } from '../native/environment.js'
 import {
   type ChannelOptions,
@@ -20,5 +20,5 @@ export function pair<P extends Protocol, E extends EncodingOf<P> = DefaultEncodi
 ): [Channel<ValueOf<P, E>>, Channel<ValueOf<P, E>>] {
   const checked = checkOptions('pair', options)
   const [first, second] = environment.pair(checked.type, checked)
-  return [new Channel(first, checked), new Channel(second, checked)]
+  return [makeChannel(first, checked), makeChannel(second, checked)]
 }

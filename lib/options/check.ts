@@ -4,7 +4,7 @@ import { checkIsObject, describeValue, quote } from '../util/checks.js'
 import { isListenFd, isTcp } from './address.js'
 import { checkOptionNames, checkSocketType } from './applicability.js'
 import type { CheckedValue, Opener, OptionContext, OptionSpec, Target } from './option.js'
-import { type Empty, emptyOf, PROTOCOL_NAMES } from './protocols.js'
+import { type Empty, emptyOf, PROTOCOL_NAMES, rowOf } from './protocols.js'
 import { OPTION_NAMES, OPTIONS, type OptionName } from './table.js'
 import { contextOf } from './transport.js'
 
@@ -26,6 +26,8 @@ export type CheckedOptions = {
 } & {
   /** What `send` does with an empty message. */
   empty: Empty
+  /** Whether messages may contain keys, so that no error shows a sample of one. */
+  redacted: boolean
   /** Whether payloads are text. */
   text: boolean
   /** Whether that text is JSON. */
@@ -91,7 +93,7 @@ function defaultsFor(context: OptionContext): CheckedOptions {
     known = Object.fromEntries([
       ...OPTION_NAMES.map(name => [name, defaultOf(OPTIONS[name], context)]),
       // Fields of `withDerived`, so that it adds none.
-      ...['empty', 'text', 'json'].map(name => [name, undefined]),
+      ...['empty', 'text', 'json', 'redacted'].map(name => [name, undefined]),
     ]) as CheckedOptions
     defaults.set(key, known)
   }
@@ -107,6 +109,7 @@ function withDerived(checked: CheckedOptions, { opener }: OptionContext): Checke
   const { protocol, type, encoding, allowEmpty } = checked
   checked.text = encoding === 'text' || encoding === 'json'
   checked.json = encoding === 'json'
+  checked.redacted = rowOf(protocol).redacted === true
   const empty = emptyOf(protocol, type)
   // No receiver waits for what a codec encodes, so it encodes an empty frame like any other.
   const isSent = allowEmpty || (opener === 'Codec' && empty === 'refused')

@@ -24,6 +24,8 @@ interface Row {
   empty: Empty
   /** Whether messages end with a delimiter, which no message may contain (false). */
   delimited?: true
+  /** Whether messages may contain keys, so that no error shows a sample of one. */
+  redacted?: true
 }
 
 /** The protocols, in the order of the documents. */
@@ -70,6 +72,7 @@ export const PROTOCOLS = {
     encodings: ['pure_json', 'struct_json', 'buffer'],
     maxFds: 0,
     empty: 'sent',
+    redacted: true,
   },
   raw: {
     types: ['stream', 'seqpacket', 'dgram'],

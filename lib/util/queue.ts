@@ -25,6 +25,11 @@ export class Queue<T> {
     return this.#items[this.#head]
   }
 
+  /** Returns the item at a position, counted from the first one; undefined if there is none. */
+  at(index: number): T | undefined {
+    return this.#items[this.#head + index]
+  }
+
   /** Removes and returns the first item; undefined if there is none. */
   shift(): T | undefined {
     if (this.#items.length === 0) return undefined
@@ -43,7 +48,12 @@ export class Queue<T> {
 
   /** Removes an item from any position, in time proportional to the length of the queue. */
   remove(item: T): void {
-    const items = this.#items.slice(this.#head).filter(other => other !== item)
+    this.keepOnly(other => other !== item)
+  }
+
+  /** Keeps the items that pass a test, in time proportional to the length of the queue. */
+  keepOnly(test: (item: T) => boolean): void {
+    const items = (this.#items.slice(this.#head) as T[]).filter(test)
     this.#items = items.length === 0 ? NONE : items
     this.#head = 0
   }

@@ -1,14 +1,6 @@
-import {
-  Codec as NativeCodec,
-  PayloadKind,
-  RECORD_DETAIL,
-  RECORD_KIND,
-  RECORD_LENGTH,
-  RECORD_PLACE,
-  RECORD_WORDS,
-  RecordKind,
-} from '#native'
-import type { Sliceable } from '../native/environment.js'
+import { Codec as NativeCodec, RECORD_WORDS, RecordKind } from '#native'
+import { NO_CHANNEL } from '../native/handle.js'
+import type { RecordMemory, Sliceable } from '../native/memory.js'
 import {
   type CheckedOptions,
   type CodecOptions,
@@ -20,15 +12,17 @@ import {
   type ValueOf,
 } from '../options/check.js'
 import { asBytes } from '../util/checks.js'
-import { closedError, FdwireError } from '../util/errors.js'
-import { encoderOf, unframeable } from './encode.js'
-import { decodeBody, formOf } from './encodings/socket_protocol.js'
-import { cutError, lossError, REFUSALS } from './records.js'
+import { closedError, type FdwireError } from '../util/errors.js'
+import { encodingOf, isEmpty } from './encodings/index.js'
+import { cutError, lossError, unframeable } from './errors.js'
+import { isMessage } from './message.js'
+import { MessageReader } from './reader.js'
+import { TurnRecords } from './turn.js'
 
 /**
- * The framing of a protocol without a socket: bytes to messages, and messages to bytes.
+ * The framing of a protocol without a socket: decodes bytes to messages, and encodes messages.
  *
- * For streams that come and go some other way; over a Node stream `over` does all of it.
+ * For bytes that arrive and leave by some other way. `over` does all of this for a Node stream.
  */
 export class Codec<
   P extends ProtocolOver<'stream'> = ProtocolOver<'stream'>,
@@ -38,7 +32,10 @@ export class Codec<
   readonly protocol: P
   readonly #options: CheckedOptions
   readonly #native: NativeCodec
-  readonly #encode: (value: unknown) => string | ArrayBufferView
+  /** The messages of the last chunk, and the records that describe them. */
+  readonly #memory: RecordMemory = { bytes: NO_BYTES, words: NO_WORDS, first: 0 }
+  readonly #records = new TurnRecords(this.#memory)
+  readonly #reader: MessageReader
   #error: Error | undefined
   #ended = false
 
@@ -46,14 +43,15 @@ export class Codec<
     this.#options = checkCodecOptions(protocol, options)
     this.protocol = protocol
     this.#native = new NativeCodec(this.#options)
-    this.#encode = encoderOf(this.#options.encoding)
+    this.#reader = new MessageReader(this.#records, NO_CHANNEL, this.#options)
   }
 
   /**
-   * Decodes a chunk, which it neither changes nor keeps; the messages that it completes.
+   * Decodes a chunk and returns the messages that it completes. The chunk is neither modified nor
+   * kept.
    *
-   * What can't be delivered goes to `onMalformed`. Where the stream can't be understood any more the
-   * messages before that are returned, and the next call throws.
+   * Malformed messages go to `onMalformed`. Where the stream cannot be decoded any further, the
+   * messages before that point are returned, and the next call throws.
    *
    * # Errors
    * ERR_FDWIRE_MESSAGE_TOO_LARGE, ERR_FDWIRE_BAD_HEADER; ERR_FDWIRE_CLOSED after `end()`.
@@ -68,10 +66,10 @@ export class Codec<
   }
 
   /**
-   * The stream has ended: what that makes of the bytes that are left.
+   * Ends the stream and returns the messages that this completes.
    *
    * # Errors
-   * ERR_FDWIRE_CUT_SHORT with `missing` where they are the beginning of a message; what `push` throws.
+   * ERR_FDWIRE_CUT_SHORT with `missing` (bytes) inside a message; what `push` would throw.
    */
   end(): ValueOf<P, E>[] {
     if (this.#error !== undefined) throw this.#error
@@ -83,95 +81,63 @@ export class Codec<
   }
 
   /**
-   * The bytes of a message; none where the protocol sends nothing for an empty one.
+   * Encodes a message as a frame. The frame is empty where the protocol sends nothing for an empty
+   * message.
    *
    * # Errors
    * ERR_FDWIRE_UNENCODABLE, ERR_FDWIRE_ILL_FORMED_TEXT, TypeError.
    */
   encode(value: Sendable<ValueOf<P, E>>): Buffer {
-    const encoded = this.#encode(value)
-    const { empty } = this.#options
-    const text = typeof encoded === 'string'
-    if (empty === 'skipped' && (text ? encoded.length : encoded.byteLength) === 0) {
-      return Buffer.alloc(0)
-    }
-    const frame = text
-      ? this.#native.encodeText(encoded)
-      : this.#native.encodeBytes(asBytes(encoded))
+    const encoded = encodingOf(this.#options.encoding).encode(value)
+    if (this.#options.empty === 'skipped' && isEmpty(encoded)) return Buffer.alloc(0)
+    const frame =
+      typeof encoded === 'string'
+        ? this.#native.encodeText(encoded)
+        : this.#native.encodeBytes(asBytes(encoded))
     if (typeof frame === 'number') throw unframeable(frame, this.protocol)
     return frame
   }
 
-  #read({ bytes, records }: { bytes: Buffer; records: Int32Array }): ValueOf<P, E>[] {
+  #read({ bytes, records: words }: { bytes: Buffer; records: Int32Array }): ValueOf<P, E>[] {
+    this.#memory.bytes = bytes as Sliceable
+    this.#memory.words = words
+    const count = words.length / RECORD_WORDS
     const values: unknown[] = []
-    const memory = bytes as Sliceable
-    for (let at = 0; at < records.length; at += RECORD_WORDS) {
-      const kind = records[at + RECORD_KIND] as RecordKind
-      const start = records[at + RECORD_PLACE] as number
-      const end = start + (records[at + RECORD_LENGTH] as number)
-      const detail = records[at + RECORD_DETAIL] as number
-      if (kind === RecordKind.Message) this.#readMessage(memory, start, end, detail, values)
-      else if (kind === RecordKind.Refused) {
-        const { code, message } = REFUSALS[detail as keyof typeof REFUSALS]
-        const options = this.#isSampled ? { sample: bytes.subarray(start, end) } : {}
-        this.#report(new FdwireError(code, message, options), values.length)
-      } else if (kind === RecordKind.Lost) {
-        this.#error = lossError(detail, this.#isSampled ? bytes.subarray(start, end) : undefined)
-      } else this.#error = cutError(start)
+    const malformed: [error: FdwireError, before: number][] = []
+    this.#records.begin(count)
+    for (let index = 0; index < count; index++) {
+      const incoming = this.#reader.read(index)
+      if (incoming === undefined) this.#error = this.#failure(index)
+      else if (isMessage(incoming)) values.push(incoming.value)
+      else malformed.push([incoming.error, values.length])
     }
+    this.#records.end()
+    this.#memory.bytes = NO_BYTES
+    this.#memory.words = NO_WORDS
+    // A handler may call push(), which reuses the memory.
+    for (const [error, before] of malformed) this.#report(error, before)
     return values as ValueOf<P, E>[]
   }
 
-  #readMessage(
-    memory: Sliceable,
-    start: number,
-    end: number,
-    payload: PayloadKind,
-    values: unknown[],
-  ): void {
-    const form = formOf(this.#options.encoding)
-    if (form !== undefined) {
-      try {
-        values.push(decodeBody(form, memory.subarray(start, end)))
-      } catch (error) {
-        this.#report(error as FdwireError, values.length)
-      }
-      return
-    }
-    if (payload === PayloadKind.Bytes) {
-      values.push(Buffer.from(memory.subarray(start, end)))
-      return
-    }
-    const ascii = payload === PayloadKind.Ascii
-    const text = ascii ? memory.latin1Slice(start, end) : memory.utf8Slice(start, end)
-    if (this.#options.encoding !== 'json') {
-      values.push(text)
-      return
-    }
-    try {
-      values.push(JSON.parse(text))
-    } catch (cause) {
-      const message = `The message is not JSON: ${(cause as Error).message}`
-      const sample = memory.subarray(start, end)
-      const error = new FdwireError('ERR_FDWIRE_NOT_JSON', message, { cause, sample })
-      this.#report(error, values.length)
-    }
+  /** The error of a record that ends the stream. */
+  #failure(index: number): FdwireError {
+    const { kind, place, detail, sample } = this.#records.event(index)
+    if (kind !== RecordKind.Lost) return cutError(place)
+    return lossError(detail, this.#options.redacted ? undefined : sample)
   }
 
-  /** What can hold a key is never shown. */
-  get #isSampled(): boolean {
-    return this.protocol !== 'socket_protocol'
-  }
-
-  /** `before` messages of the chunk stand before what could not be delivered. */
+  /** Reports a malformed message, which `before` messages of the chunk precede. */
   #report(error: FdwireError, before: number): void {
     try {
       this.#options.onMalformed?.(error, before)
     } catch (thrown) {
-      // As of any listener: it loses nothing that stands before or behind it.
+      // As with an event listener, an exception must not lose the messages around it.
       process.nextTick(() => {
         throw thrown
       })
     }
   }
 }
+
+const NO_BYTES = Buffer.alloc(0) as Sliceable
+const NO_WORDS = new Int32Array(0)

@@ -3,35 +3,35 @@ import type { Credentials } from '../options/types.js'
 import type { FdwireError } from '../util/errors.js'
 
 /**
- * Where a message came from: the sender's name, a Buffer where that is not UTF-8, null where it has
- * none, undefined on a connected channel.
+ * A sender's address: a Buffer where it is not UTF-8, null where the sender has no name, undefined
+ * on a connected channel.
  *
- * It is a claim and no identity: whoever may bind a name can have it.
+ * It is not authenticated: any process that may bind a name can use it.
  */
 export type From = string | Buffer | null | undefined
 
-/** A message as `receive()` gives it. */
+/** A message as `receive()` returns it. */
 export interface Message<V = unknown> {
-  /** What was sent. */
+  /** The decoded value. */
   value: V
-  /** Its descriptors, yours to take or close. */
+  /** Its descriptors. They belong to the receiver: take or close them. */
   fds: FdSet
-  /** Who sent it. */
+  /** The sender's address. */
   from: From
-  /** Which process sent it, when it did: only with the option `credentials`. */
+  /** The process that sent it, at the time of sending: only with the option `credentials`. */
   credentials?: Credentials
 }
 
-/** What a turn brings, in its order: a message, or why one could not be delivered. */
-export type Item = Message | Malformed
-
-/** A message that could not be delivered; its descriptors are closed. */
+/** A message that could not be delivered. Its descriptors are closed. */
 export interface Malformed {
   error: FdwireError
   from: From
 }
 
+/** What the reader makes of one message of the peer. */
+export type Incoming = Message | Malformed
+
 /** Whether a message can be delivered. */
-export function isMessage(item: Item): item is Message {
-  return 'value' in item
+export function isMessage(incoming: Incoming): incoming is Message {
+  return 'value' in incoming
 }

@@ -184,6 +184,10 @@ impl Channel {
         self.reports_progress = reports;
     }
 
+    pub(crate) fn count_malformed(&mut self, bytes: usize, fds: usize) {
+        self.meter.count_malformed(bytes, fds);
+    }
+
     pub(crate) fn released(&mut self, fds: usize) {
         self.meter.open_fds = self.meter.open_fds.saturating_sub(fds);
     }

@@ -82,6 +82,14 @@ impl Meter {
         self.counters.received_fds += fds as u64;
     }
 
+    /// Counts a received message as refused instead. Its descriptors are still open.
+    pub(crate) fn count_malformed(&mut self, bytes: usize, fds: usize) {
+        self.counters.received -= 1;
+        self.counters.received_bytes -= bytes as u64;
+        self.counters.received_fds -= fds as u64;
+        self.counters.refused += 1;
+    }
+
     /// Counts a message that the kernel or a queue has taken.
     pub(crate) fn sent(&mut self, bytes: usize, fds: usize) {
         self.counters.sent += 1;

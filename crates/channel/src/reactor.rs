@@ -151,6 +151,13 @@ impl Reactor {
         }
     }
 
+    /// Counts a received message of a channel as malformed, since its reader could not decode it.
+    pub fn count_malformed(&mut self, index: usize, bytes: usize, fds: usize) {
+        if let Some(channel) = self.channel_mut(index) {
+            channel.count_malformed(bytes, fds);
+        }
+    }
+
     /// Notes that `fds` received descriptors of a channel were taken or closed.
     ///
     /// # Errors

@@ -49,6 +49,14 @@ impl Environment {
         self.with(|state| state.reactor.set_reports_progress(index(channel), watched))
     }
 
+    /// Counts a message as malformed that was counted as received.
+    #[napi]
+    pub fn count_malformed(&self, channel: i32, bytes: u32, fds: u32) -> Result<()> {
+        self.with(|state| {
+            state.reactor.count_malformed(index(channel), bytes as usize, fds as usize);
+        })
+    }
+
     /// Returns 0 if the protocol of a stream can carry these bytes, or the error code of `send`.
     #[napi]
     pub fn check_frame(&self, channel: i32, payload: Uint8Array) -> Result<i32> {

@@ -2,7 +2,7 @@ import type { FdSource } from '../../fds/borrow.js'
 import { duplicateFds } from '../../fds/descriptors.js'
 import type { FdSet } from '../../fds/fdset.js'
 import { startLimits, type WaitLimits } from '../../util/wait.js'
-import { encoderOf } from '../../wire/encode.js'
+import { encodeJson } from '../../wire/encodings/json.js'
 
 // biome-ignore lint/suspicious/noExplicitAny: the type of JSON.parse
 type Json = any
@@ -15,8 +15,6 @@ export interface Reply {
   value: Json
   fds: FdSet
 }
-
-const toJson = encoderOf('json')
 
 /** A call that waits for its turn or for its reply. */
 export class Call {
@@ -69,7 +67,7 @@ export class Call {
    * Those of `send` that do not depend on the socket.
    */
   copyArguments(): void {
-    this.#message = JSON.parse(toJson(this.#message) as string)
+    this.#message = JSON.parse(encodeJson(this.#message) as string)
     if (this.#fds !== undefined) this.#duplicates = duplicateFds(this.#fds)
     this.#fds = undefined
   }

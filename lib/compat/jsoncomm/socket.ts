@@ -1,5 +1,5 @@
 import { constants } from 'node:os'
-import { Channel } from '../../channel/channel.js'
+import { Channel, coreOf } from '../../channel/channel.js'
 import { closeDuplicate, duplicateFd } from '../../fds/descriptors.js'
 import { adopt, checkDescriptor, checkUnowned, describeSocket } from '../../open/adopt.js'
 import { bind } from '../../open/bind.js'
@@ -54,7 +54,7 @@ export class Socket {
       return
     }
     over.on('error', ignore)
-    over.keepMalformed()
+    coreOf(over).receiver.keepMalformed()
     over.on('end', () => {
       this.#hasPeerEnded = true
     })
@@ -197,7 +197,7 @@ export class Socket {
     const { destination, fds } = options
     const channel = this.#requireChannel('sendmsg')
     try {
-      await channel.sendAndFlush(payload, { to: destination, fds })
+      await coreOf(channel).sendAndFlush(payload, { to: destination, fds })
     } catch (error) {
       throw this.#sendError(error)
     }
@@ -212,7 +212,7 @@ export class Socket {
    * after `close()`.
    */
   async recv(options: WaitOptions = {}): Promise<Received | null> {
-    const message = await this.#requireChannel('recvmsg').receiveStrictly(options)
+    const message = await coreOf(this.#requireChannel('recvmsg')).receive(options, true)
     return message === null ? null : this.#received(message)
   }
 

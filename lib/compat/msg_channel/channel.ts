@@ -1,4 +1,4 @@
-import type { Channel as AnyChannel } from '../../channel/channel.js'
+import { type Channel as AnyChannel, coreOf } from '../../channel/channel.js'
 import { connect } from '../../open/connect.js'
 import { listen } from '../../open/listen.js'
 import { isTcp } from '../../options/address.js'
@@ -93,7 +93,7 @@ export class Channel {
    * Those of the package's `Channel.send`, and the error that ended the connection.
    */
   async send(value: string | ArrayBufferView): Promise<void> {
-    await this.channel.sendAndFlush(value)
+    await coreOf(this.channel).sendAndFlush(value)
   }
 
   /**

@@ -1,4 +1,4 @@
-import type { Channel } from '../../channel/channel.js'
+import { type Channel, coreOf } from '../../channel/channel.js'
 import { checkCallOptions } from '../../options/check.js'
 import { checkBoolean } from '../../util/checks.js'
 import { BaseTransport } from './base-transport.js'
@@ -25,8 +25,9 @@ export class ChannelTransport extends BaseTransport {
     super()
     checkCallOptions('ChannelTransport', options, ['isClient'])
     this.IS_CLIENT = checkBoolean('isClient', options.isClient)
-    if (channel.protocol !== 'socket_protocol' || channel.encoding !== 'buffer') {
-      const actual = `${channel.protocol} with encoding ${channel.encoding}`
+    const { encoding } = coreOf(channel).options
+    if (channel.protocol !== 'socket_protocol' || encoding !== 'buffer') {
+      const actual = `${channel.protocol} with encoding ${encoding}`
       throw new TypeError(
         `ChannelTransport takes a channel of { protocol: 'socket_protocol', encoding: 'buffer' }, not one of ${actual}`,
       )

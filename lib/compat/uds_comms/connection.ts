@@ -1,5 +1,5 @@
 import { constants } from 'node:os'
-import type { Channel } from '../../channel/channel.js'
+import { type Channel, coreOf } from '../../channel/channel.js'
 import type { WaitOptions } from '../../options/check.js'
 import { closedError, errorCode, systemError } from '../../util/errors.js'
 
@@ -15,7 +15,7 @@ export class Connection {
   #isClosing = false
 
   constructor(channel: Channel<string>) {
-    channel.keepMalformed()
+    coreOf(channel).receiver.keepMalformed()
     // Calls report errors. An error that arrives while no call is pending rejects the next one.
     channel.on('error', () => {})
     channel.on('end', () => {
@@ -27,7 +27,7 @@ export class Connection {
   async send(text: string): Promise<void> {
     if (this.#isClosing) throw closedError('send')
     try {
-      await this.channel.sendAndFlush(text)
+      await coreOf(this.channel).sendAndFlush(text)
     } catch (error) {
       throw this.#sendError(error)
     }
@@ -35,7 +35,7 @@ export class Connection {
 
   async receive(options: WaitOptions): Promise<string | null> {
     try {
-      const message = await this.channel.receiveStrictly(options)
+      const message = await coreOf(this.channel).receive<string>(options, true)
       message?.fds.close()
       return message?.value ?? null
     } catch (error) {

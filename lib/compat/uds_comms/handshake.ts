@@ -1,4 +1,4 @@
-import type { Channel } from '../../channel/channel.js'
+import { type Channel, coreOf } from '../../channel/channel.js'
 import { describeValue } from '../../util/checks.js'
 import { errorCode, FdwireError, timeoutError } from '../../util/errors.js'
 import type { Deadline } from '../../util/wait.js'
@@ -25,7 +25,7 @@ export interface Limits {
 export function clientHandshake(channel: Channel<string>, limits: Limits): Promise<void> {
   return asHandshake(limits, async () => {
     channel.send(READY)
-    const answer = await channel.receiveStrictly(nextWait(limits))
+    const answer = await coreOf(channel).receive<string>(nextWait(limits), true)
     if (answer === null) throw handshakeError('the server closed the connection before it sent OK')
     if (answer.value === OK) return
     const shown = describeValue(answer.value.slice(0, MAX_SHOWN))

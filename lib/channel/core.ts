@@ -1,0 +1,183 @@
+import { AsyncResource } from 'node:async_hooks'
+import { channel as diagnostics } from 'node:diagnostics_channel'
+import { RecordKind } from '#native'
+import type { ChannelHandle } from '../native/handle.js'
+import type { Address } from '../options/address.js'
+import type { CheckedOptions, WaitOptions } from '../options/check.js'
+import { checkWait } from '../options/check.js'
+import { checkIsObject } from '../util/checks.js'
+import { closedError, systemError } from '../util/errors.js'
+import { Queue } from '../util/queue.js'
+import { endError } from '../wire/errors.js'
+import type { Message } from '../wire/message.js'
+import type { ChannelEvent } from '../wire/turn.js'
+import type { Channel } from './channel.js'
+import type { RequestOptions } from './events.js'
+import { Lifecycle } from './lifecycle.js'
+import { Receiver, type ReceiverHost } from './receiver.js'
+import { Sender, type SendOptions, undeliveredError } from './sender.js'
+
+const undeliveredChannel = diagnostics('fdwire:undelivered')
+
+/** What a channel is made of. */
+export interface ChannelInit {
+  handle: ChannelHandle
+  options: CheckedOptions
+  /** Is called when the socket is closed or detached. */
+  onClosed?: (() => void) | undefined
+}
+
+/**
+ * The inside of a channel: its two halves, its state, and the order in which they work.
+ *
+ * The modules of `compat/` reach it by `coreOf(channel)`. The package does not export it.
+ */
+export class ChannelCore implements ReceiverHost {
+  readonly channel: Channel
+  readonly options: CheckedOptions
+  readonly context = new AsyncResource('FDWIRECHANNEL')
+  readonly handle: ChannelHandle
+  readonly sender: Sender
+  readonly receiver: Receiver
+  readonly lifecycle: Lifecycle
+  /** The events of this turn that are not handled. */
+  readonly #events = new Queue<ChannelEvent>()
+
+  constructor(channel: Channel, { handle, options, onClosed }: ChannelInit) {
+    this.channel = channel
+    this.options = options
+    this.handle = handle
+    this.sender = new Sender(handle, options)
+    this.receiver = new Receiver(handle, options, this)
+    this.lifecycle = new Lifecycle(this, options.allowHalfOpen, onClosed)
+    handle.register(this)
+  }
+
+  /** Events that are not reported. */
+  get pendingEvents(): number {
+    return this.#events.length + this.receiver.unreadEvents
+  }
+
+  /** Native code has written `records` records for this channel; 0: it continues after an exception. */
+  onTurn(records: number): void {
+    this.context.runInAsyncScope(this.#turn, this, records)
+  }
+
+  /**
+   * Brings the channel up to date after a turn or a call: reads while there is a consumer, and
+   * reports the end behind the last message.
+   */
+  settle(): void {
+    const errno = this.receiver.settle()
+    if (errno < 0) this.lifecycle.destroy(systemError(errno, 'epoll_ctl'))
+    this.lifecycle.settle()
+  }
+
+  noteSender(from: string | Buffer): void {
+    this.sender.noteSender(from)
+  }
+
+  /** Waits for the next message; null at the end. `takesMalformed`: a malformed message rejects. */
+  receive<V>(options: WaitOptions, takesMalformed: boolean): Promise<Message<V> | null> {
+    try {
+      this.lifecycle.checkError()
+      if (this.lifecycle.hasEnded) return Promise.resolve(null)
+      this.lifecycle.checkOpen('receive')
+      const message = this.receiver.wait({ ...checkWait('receive', options), takesMalformed })
+      this.settle()
+      return message as Promise<Message<V> | null>
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  /** Sends a message and waits for its reply. */
+  request(value: unknown, options: RequestOptions): Promise<Message> {
+    try {
+      checkIsObject('request', options)
+      const { timeout, signal, ...sending } = options
+      const limits = checkWait('request', { timeout, signal })
+      this.lifecycle.checkError()
+      this.lifecycle.checkOpen('request')
+      if (this.lifecycle.hasEnded) throw closedError('request')
+      const queued = this.sender.send(value, sending, 'request')
+      // A stream never drops a single message from its queue, so its number is not needed.
+      const seq = this.options.type === 'stream' ? 0 : queued
+      const reply = this.receiver.wait({ ...limits, replyFrom: sending.to ?? null, seq })
+      this.settle()
+      // A request that ends without a reply rejects.
+      return reply as Promise<Message>
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  /** Sends a message. Resolves when the kernel has it, whatever else is queued. */
+  async sendAndFlush(value: unknown, options: SendOptions = {}): Promise<void> {
+    this.lifecycle.checkError()
+    this.lifecycle.checkOpen('send')
+    const seq = this.sender.send(value, options)
+    await this.#flushMessage(seq, options.to)
+  }
+
+  /** Resolves when the kernel has everything that was sent before. */
+  async flush(): Promise<void> {
+    this.lifecycle.checkError()
+    this.lifecycle.checkOpen('flush')
+    // The channel has failed behind messages that are not delivered: nothing more is sent.
+    if (this.lifecycle.pendingError !== undefined) throw this.lifecycle.pendingError
+    await this.sender.flush()
+  }
+
+  async #flushMessage(seq: number, to: Address | undefined): Promise<void> {
+    if (this.options.type === 'stream') await this.flush()
+    else await this.sender.flushMessage(seq, to)
+  }
+
+  #turn(records: number): void {
+    this.receiver.read(records, this.#events)
+    if (this.#events.length > 0) this.sender.flushes?.beginTurn()
+    // If something throws, native code calls again for the rest.
+    this.receiver.deliver()
+    for (let event = this.#events.shift(); event !== undefined; event = this.#events.shift()) {
+      // A listener may have closed the channel: its queues and its peer are of no interest then.
+      if (this.handle.isOpen) this.#onEvent(event)
+    }
+    this.settle()
+  }
+
+  #onEvent(event: ChannelEvent): void {
+    const { kind, name } = event
+    const { flushes } = this.sender
+    switch (kind) {
+      case RecordKind.Drained:
+        flushes?.onDrained(name)
+        if (this.lifecycle.isOpen) this.channel.emit('drain', name)
+        break
+      case RecordKind.Progress:
+        flushes?.onProgress()
+        break
+      case RecordKind.Undelivered:
+        this.#onUndelivered(event)
+        break
+      case RecordKind.FdsHeld:
+        this.receiver.onFdsHeld()
+        break
+      case RecordKind.End:
+      case RecordKind.Cut:
+      case RecordKind.Lost:
+      case RecordKind.Failed:
+        this.lifecycle.endInput(endError(event, this.options.redacted))
+    }
+  }
+
+  #onUndelivered({ place: errno, detail, name: to }: ChannelEvent): void {
+    const error = undeliveredError(errno, to)
+    const seq = this.handle.queuedNumber(detail)
+    this.receiver.fail(seq, error)
+    this.sender.flushes?.fail(seq, error)
+    const { channel } = this
+    if (undeliveredChannel.hasSubscribers) undeliveredChannel.publish({ channel, error, to })
+    channel.emit('undelivered', error, { to })
+  }
+}

@@ -1,0 +1,301 @@
+import type { AsyncResource } from 'node:async_hooks'
+import type { EventEmitter } from 'node:events'
+import type { ChannelHandle } from '../native/handle.js'
+import { closedError, FdwireError } from '../util/errors.js'
+import { clearTimeout, setTimeout } from '../util/timers.js'
+import type { Receiver } from './receiver.js'
+import type { Sender } from './sender.js'
+
+/** How long `close()` tries to send what is queued (ms). */
+export const CLOSE_TIMEOUT = 10_000
+
+/**
+ * ```text
+ *  open ──────► peer-ended ──► closing ──► closed
+ *    │  the peer's end, behind    ▲           ▲
+ *    │  all its messages          │           │
+ *    ├──── close() ───────────────┘           │
+ *    └──── destroy(), detach(), an error ─────┘   (from every state)
+ * ```
+ *
+ * - `open`: messages are delivered and sent.
+ * - `peer-ended`: nothing more arrives. Messages can be sent if `allowHalfOpen` is set, until `end()`.
+ * - `closing`: nothing is delivered and nothing more can be sent. What is queued is being sent.
+ * - `closed`: the socket is closed, or detached.
+ */
+export type ChannelState = 'open' | 'peer-ended' | 'closing' | 'closed'
+
+/** The parts of a channel that end with it. */
+interface Parts {
+  readonly channel: EventEmitter
+  readonly context: AsyncResource
+  readonly handle: ChannelHandle
+  readonly sender: Sender
+  readonly receiver: Receiver
+}
+
+/** How the direction from the peer has ended. */
+interface InputEnd {
+  /** Undefined for an orderly end. */
+  error: Error | undefined
+  /** Whether a promise was rejected with the error. */
+  isHandled: boolean
+}
+
+/**
+ * The state of a channel, and its last events: message* → `'end'` → `'close'`, or message* →
+ * `'error'` → `'close'`.
+ *
+ * The end of the peer's direction is reported behind the messages that precede it. `close()` and
+ * `destroy()` deliver nothing more. `'close'` is emitted last, once.
+ *
+ * An error reaches the waiting promises, else the iteration that is active, at its next step. It is
+ * also emitted as `'error'` if that has a listener, or if neither took it.
+ */
+export class Lifecycle {
+  readonly #parts: Parts
+  readonly #allowHalfOpen: boolean
+  readonly #onClosed: (() => void) | undefined
+  #state: ChannelState = 'open'
+  /** How the direction from the peer has ended; reported when no message precedes it. */
+  #inputEnd: InputEnd | undefined
+  /** Whether the peer's end was reported. */
+  #hasEnded = false
+  /** Why the channel has closed. */
+  #error: Error | undefined
+  /** The error, as long as only an iteration can report it. */
+  #unreported: Error | undefined
+  #closing: Promise<void> | undefined
+  /** Continues a `close()` that waits for the peer's end. */
+  #onInputEnd: (() => void) | undefined
+  #closeWaiters: (() => void)[] = NONE
+  #isCloseEmitted = false
+
+  /** `onClosed` is called when the socket is closed or detached, before `'close'`. */
+  constructor(parts: Parts, allowHalfOpen: boolean, onClosed: (() => void) | undefined) {
+    this.#parts = parts
+    this.#allowHalfOpen = allowHalfOpen
+    this.#onClosed = onClosed
+  }
+
+  get state(): ChannelState {
+    return this.#state
+  }
+
+  /** Whether messages can be delivered or sent: `open` or `peer-ended`. */
+  get isOpen(): boolean {
+    return this.#state === 'open' || this.#state === 'peer-ended'
+  }
+
+  /** Whether the peer's end was reported, whatever came later. */
+  get hasEnded(): boolean {
+    return this.#hasEnded
+  }
+
+  /** Why the channel has closed. */
+  get error(): Error | undefined {
+    return this.#error
+  }
+
+  /** Why the channel will close, when the messages before that are delivered. */
+  get pendingError(): Error | undefined {
+    return this.#inputEnd?.error
+  }
+
+  /** The error if nothing has reported it yet. The caller reports it. */
+  takeUnreported(): Error | undefined {
+    const error = this.#unreported
+    this.#unreported = undefined
+    return error
+  }
+
+  /** Throws the error that has closed the channel, if there is one. */
+  checkError(): void {
+    if (this.#error === undefined) return
+    this.#unreported = undefined
+    throw this.#error
+  }
+
+  /** Throws ERR_FDWIRE_CLOSED after `close()` or `destroy()`. */
+  checkOpen(call: string): void {
+    if (!this.isOpen) throw closedError(call)
+  }
+
+  /** Half-closes the connection when everything is sent. */
+  finish(): void {
+    this.checkOpen('end')
+    const { sender, handle } = this.#parts
+    if (sender.isClosed) return
+    sender.close()
+    handle.finish()
+    if (this.#state === 'peer-ended') this.#closeByItself()
+  }
+
+  /** The direction from the peer has ended. `settle` reports it. */
+  endInput(error: Error | undefined): void {
+    // After an error nothing more is sent, even if messages are still delivered.
+    const isHandled = error !== undefined && this.#failFlushes(error)
+    // The first error wins. It replaces an orderly end.
+    if (this.#inputEnd?.error === undefined) this.#inputEnd = { error, isHandled }
+    this.#onInputEnd?.()
+  }
+
+  /** Reports how the direction from the peer has ended, unless a message precedes that. */
+  settle(): void {
+    if (this.#inputEnd === undefined || !this.isOpen) return
+    const { channel, context, receiver } = this.#parts
+    if (receiver.unread > 0) return
+    const { error, isHandled } = this.#inputEnd
+    if (error !== undefined) {
+      this.#destroy(error, isHandled)
+      return
+    }
+    if (this.#state === 'peer-ended') return
+    this.#state = 'peer-ended'
+    this.#hasEnded = true
+    receiver.endAll()
+    context.runInAsyncScope(process.nextTick, process, () => {
+      if (!this.isOpen) return
+      try {
+        channel.emit('end')
+      } finally {
+        if (!this.#allowHalfOpen || this.#parts.sender.isClosed) this.#closeByItself()
+      }
+    })
+  }
+
+  /** Sends what is queued, and closes, within `timeout` (ms, 0: no limit). */
+  close(timeout: number): Promise<void> {
+    this.#closing ??= this.#state === 'closed' ? this.#whenClosed() : this.#close(timeout)
+    return this.#closing
+  }
+
+  /** Closes at once, and drops what is queued. */
+  destroy(error: Error | undefined): void {
+    this.#destroy(error, this.#closing !== undefined)
+  }
+
+  /** Closes the channel without its socket. Returns the socket's descriptor. */
+  detach(): number {
+    this.#leave()
+    const fd = this.#parts.handle.detach()
+    this.#emitClose()
+    return fd
+  }
+
+  /** `isHandled`: a promise was rejected with the error, or will be. */
+  #destroy(error: Error | undefined, isHandled: boolean): void {
+    if (this.#state === 'closed') return
+    const { handle, receiver } = this.#parts
+    this.#leave()
+    handle.close()
+    const isFlushRejected = this.#failFlushes(error)
+    if (error === undefined) {
+      receiver.endAll()
+    } else {
+      const isTaken = receiver.failAll(error) || isFlushRejected || isHandled
+      this.#error = error
+      this.#emitError(error, isTaken)
+    }
+    this.#emitClose()
+  }
+
+  /** Rejects the waiting `flush()` calls. Returns whether there was one. */
+  #failFlushes(error: Error | undefined): boolean {
+    const { flushes } = this.#parts.sender
+    return flushes?.failAll(error ?? closedError('flush')) ?? false
+  }
+
+  #emitError(error: Error, isTaken: boolean): void {
+    const { channel, context, receiver } = this.#parts
+    const isIterating = receiver.isIterating
+    if (!isTaken && isIterating) this.#unreported = error
+    context.runInAsyncScope(process.nextTick, process, () => {
+      if ((isTaken || isIterating) && channel.listenerCount('error') === 0) return
+      this.#unreported = undefined
+      channel.emit('error', error)
+    })
+  }
+
+  /** Emits `'close'` in a tick of its own, which runs even if an `'error'` listener throws. */
+  #emitClose(): void {
+    const { channel, context } = this.#parts
+    context.runInAsyncScope(process.nextTick, process, () => {
+      this.#isCloseEmitted = true
+      for (const resolve of this.#closeWaiters) resolve()
+      this.#closeWaiters = NONE
+      channel.emit('close')
+    })
+  }
+
+  /** Resolves when `'close'` is emitted. */
+  #whenClosed(): Promise<void> {
+    if (this.#isCloseEmitted) return Promise.resolve()
+    return new Promise(resolve => {
+      this.#closeWaiters = [...this.#closeWaiters, resolve]
+    })
+  }
+
+  #closeByItself(): void {
+    if (this.#state === 'closed') return
+    this.#closing ??= this.#close(CLOSE_TIMEOUT, true)
+    // After an orderly end, only flush() and close() report that messages could not be sent.
+    this.#closing.catch(() => {})
+  }
+
+  /** `isAfterEnd`: the channel closes itself after the peer's end, so it emits no `'error'`. */
+  async #close(timeout: number, isAfterEnd = false): Promise<void> {
+    const { handle, receiver } = this.#parts
+    this.#stop()
+    receiver.endAll()
+    const isLate = this.pendingError === undefined && (await this.#isSendingLate(timeout))
+    const unsent = handle.queuedBytes
+    const lost = unsent > 0 ? this.pendingError : undefined
+    this.#destroy(isAfterEnd ? undefined : lost, true)
+    await this.#whenClosed()
+    this.checkError()
+    if (lost !== undefined) throw lost
+    if (!isLate) return
+    const message = `close: ${unsent} bytes unsent in ${timeout} ms, or the peer did not end`
+    throw new FdwireError('ERR_FDWIRE_TIMEOUT', message, { unsent })
+  }
+
+  /** Sends what is queued and half-closes. Returns whether that took longer than `timeout` (ms). */
+  async #isSendingLate(timeout: number): Promise<boolean> {
+    const { handle, sender } = this.#parts
+    const began = performance.now()
+    handle.flush()
+    if (await sender.isQueueLate(timeout)) return true
+    if (this.#state === 'closed') return false
+    return this.#isShutDownLate(timeout === 0 ? 0 : timeout - (performance.now() - began))
+  }
+
+  /** Shuts down both directions. Returns whether the peer took longer than `timeout` (ms) to end. */
+  #isShutDownLate(timeout: number): Promise<boolean> {
+    return new Promise(resolve => {
+      const timer = timeout > 0 ? setTimeout(resolve, timeout, true).unref() : undefined
+      this.#onInputEnd = () => {
+        clearTimeout(timer)
+        resolve(false)
+      }
+      this.#parts.handle.shutDown(this.#inputEnd !== undefined, this.#onInputEnd)
+    })
+  }
+
+  /** Ends delivery and refuses to send. What is queued is still sent. */
+  #stop(): void {
+    if (this.#state !== 'closed') this.#state = 'closing'
+    this.#parts.sender.close()
+    this.#parts.receiver.stop()
+  }
+
+  /** Leaves the socket, which is closed or given away next. */
+  #leave(): void {
+    this.#stop()
+    this.#state = 'closed'
+    this.#onClosed?.()
+    this.#onInputEnd?.()
+  }
+}
+
+const NONE: (() => void)[] = []

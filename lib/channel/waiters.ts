@@ -1,0 +1,223 @@
+import { type Address, isSameAddress } from '../options/address.js'
+import { closedError } from '../util/errors.js'
+import { Queue } from '../util/queue.js'
+import { startLimits, type WaitLimits } from '../util/wait.js'
+import { type From, type Incoming, isMessage, type Message } from '../wire/message.js'
+
+/** One `receive()` or `request()` call. */
+interface Waiter {
+  /**
+   * `waiting`; `abandoned`: a request that timed out or was aborted keeps its place, so that its late
+   * reply is not taken for the next one's; `done`: to be skipped.
+   */
+  state: 'waiting' | 'abandoned' | 'done'
+  resolve(message: Message | null): void
+  reject(error: unknown): void
+  /** A request's destination, which its reply comes from; null: the peer; undefined: a `receive()`. */
+  replyFrom: Address | null | undefined
+  /** The number of a request that was queued, else 0. */
+  seq: number
+  /** Whether a malformed message rejects this call. */
+  takesMalformed: boolean
+  /** When the place of an abandoned request expires (ms of performance.now). */
+  expires: number
+  /** Stops the timer and the abort listener. */
+  stopLimits(): void
+}
+
+/** What a call waits for. */
+export interface WaitFor extends WaitLimits {
+  takesMalformed?: boolean
+  replyFrom?: Address | null
+  seq?: number
+}
+
+/**
+ * The waiting `receive()` and `request()` calls of a channel, in call order.
+ *
+ * A message goes to the first call that accepts it: a `receive()` accepts every message, a
+ * `request()` only those from its destination.
+ */
+export class Waiters {
+  readonly #calls = new Queue<Waiter>()
+  readonly #onGiveUp: () => void
+  readonly #keepPlace: number
+  #waiting = 0
+  #abandoned = 0
+  /** When the first place of an abandoned request expires. */
+  #nextExpiry = Number.POSITIVE_INFINITY
+  #lateReplies = 0
+
+  /**
+   * `onGiveUp` is called after a call timed out or was aborted. `keepPlace` is how long an abandoned
+   * request keeps its place (ms, 0: for ever).
+   */
+  constructor(onGiveUp: () => void, keepPlace: number) {
+    this.#onGiveUp = onGiveUp
+    this.#keepPlace = keepPlace === 0 ? Number.POSITIVE_INFINITY : keepPlace
+  }
+
+  /** Whether no call waits and no abandoned request keeps a place. */
+  get isEmpty(): boolean {
+    return this.#waiting === 0 && this.#abandoned === 0
+  }
+
+  /** Calls that wait. */
+  get waiting(): number {
+    return this.#waiting
+  }
+
+  /** Replies that arrived after their request was abandoned. They were dropped. */
+  get lateReplies(): number {
+    return this.#lateReplies
+  }
+
+  /** Waits for a message. */
+  wait({ timeout, signal, takesMalformed, replyFrom, seq = 0 }: WaitFor): Promise<Message | null> {
+    return new Promise((resolve, reject) => {
+      const waiter: Waiter = {
+        state: 'waiting',
+        resolve,
+        reject,
+        replyFrom,
+        seq,
+        takesMalformed: takesMalformed ?? replyFrom !== undefined,
+        expires: 0,
+        stopLimits: nothing,
+      }
+      if (timeout > 0 || signal !== undefined) {
+        waiter.stopLimits = startLimits({ timeout, signal }, { late: 'No message came' }, error =>
+          this.#giveUp(waiter, error),
+        )
+      }
+      this.#expirePlaces()
+      this.#calls.push(waiter)
+      this.#waiting++
+    })
+  }
+
+  /** Gives a message, or the error of a malformed one, to the first call that accepts it. */
+  offer(incoming: Incoming): boolean {
+    this.#expirePlaces()
+    const waiter = this.#firstFor(incoming.from)
+    if (waiter === undefined) return false
+    if (!isMessage(incoming) && !waiter.takesMalformed) return false
+    const { state } = waiter
+    this.#remove(waiter)
+    if (state === 'abandoned') {
+      this.#lateReplies++
+      if (isMessage(incoming)) incoming.fds.close()
+    } else if (isMessage(incoming)) waiter.resolve(incoming)
+    else waiter.reject(incoming.error)
+    return true
+  }
+
+  /** Whether the next message from there belongs to a call. */
+  isDue(from: From): boolean {
+    return this.#firstFor(from) !== undefined
+  }
+
+  /** Rejects the request with this number, whose message was given up in the queue. */
+  fail(seq: number, error: unknown): void {
+    for (let at = 0; at < this.#calls.length; at++) {
+      const waiter = this.#calls.at(at) as Waiter
+      if (waiter.state === 'done' || waiter.seq !== seq) continue
+      const { state } = waiter
+      this.#remove(waiter)
+      if (state === 'waiting') waiter.reject(error)
+      return
+    }
+  }
+
+  /** Rejects every waiting call. Returns whether there was one. */
+  failAll(error: unknown): boolean {
+    const waiting = this.#takeAll()
+    for (const waiter of waiting) waiter.reject(error)
+    return waiting.length > 0
+  }
+
+  /** Ends every waiting call: a `receive()` resolves to null, a `request()` rejects. */
+  endAll(): void {
+    for (const waiter of this.#takeAll()) {
+      if (waiter.replyFrom === undefined) waiter.resolve(null)
+      else waiter.reject(closedError('request'))
+    }
+  }
+
+  #firstFor(from: From): Waiter | undefined {
+    const calls = this.#calls
+    while (calls.peek()?.state === 'done') calls.shift()
+    for (let at = 0; at < calls.length; at++) {
+      const waiter = calls.at(at) as Waiter
+      if (waiter.state !== 'done' && accepts(waiter, from)) return waiter
+    }
+    return undefined
+  }
+
+  /** Marks a call as done. Its place in the queue is skipped, or freed where it is the first. */
+  #remove(waiter: Waiter): void {
+    if (waiter.state === 'waiting') {
+      waiter.stopLimits()
+      this.#waiting--
+    } else if (waiter.state === 'abandoned') {
+      this.#abandoned--
+    }
+    waiter.state = 'done'
+    const calls = this.#calls
+    if (calls.peek() === waiter) calls.shift()
+    // Calls that time out behind one that waits for long must not pile up.
+    else if (calls.length > 2 * (this.#waiting + this.#abandoned) + MAX_DONE) {
+      calls.keepOnly(({ state }) => state !== 'done')
+    }
+  }
+
+  #takeAll(): Waiter[] {
+    const waiting: Waiter[] = []
+    for (let waiter = this.#calls.peek(); waiter !== undefined; waiter = this.#calls.peek()) {
+      if (waiter.state === 'waiting') waiting.push(waiter)
+      this.#remove(waiter)
+    }
+    return waiting
+  }
+
+  #giveUp(waiter: Waiter, error: Error): void {
+    if (waiter.replyFrom === undefined) {
+      this.#remove(waiter)
+    } else {
+      waiter.state = 'abandoned'
+      waiter.expires = performance.now() + this.#keepPlace
+      this.#nextExpiry = Math.min(this.#nextExpiry, waiter.expires)
+      this.#waiting--
+      this.#abandoned++
+    }
+    waiter.reject(error)
+    this.#onGiveUp()
+  }
+
+  /** Frees the places of abandoned requests whose replies are no longer expected. */
+  #expirePlaces(): void {
+    if (this.#abandoned === 0) return
+    const now = performance.now()
+    if (now < this.#nextExpiry) return
+    this.#nextExpiry = Number.POSITIVE_INFINITY
+    const abandoned: Waiter[] = []
+    for (let at = 0; at < this.#calls.length; at++) {
+      const waiter = this.#calls.at(at) as Waiter
+      if (waiter.state === 'abandoned') abandoned.push(waiter)
+    }
+    for (const waiter of abandoned) {
+      if (waiter.expires <= now) this.#remove(waiter)
+      else this.#nextExpiry = Math.min(this.#nextExpiry, waiter.expires)
+    }
+  }
+}
+
+/** Places of finished calls that the queue may keep before it is compacted. */
+const MAX_DONE = 32
+
+function accepts({ replyFrom }: Waiter, from: From): boolean {
+  if (replyFrom === undefined || replyFrom === null) return true
+  return from !== null && from !== undefined && isSameAddress(replyFrom, from)
+}
+
+function nothing(): void {}

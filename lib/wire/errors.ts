@@ -1,0 +1,99 @@
+/** Errors for what native code refuses, in either direction. */
+
+import { HAS_DELIMITER, LossReason, RecordKind, RefusalReason } from '#native'
+import { type ErrorCode, FdwireError, systemError } from '../util/errors.js'
+import type { ChannelEvent } from './turn.js'
+
+interface Reason {
+  code: ErrorCode
+  message: string
+}
+
+/** Why native code refused a received message. */
+const REFUSALS: Record<RefusalReason, Reason> = {
+  [RefusalReason.Empty]: { code: 'ERR_FDWIRE_EMPTY_MESSAGE', message: 'The message is empty' },
+  [RefusalReason.NotUtf8]: { code: 'ERR_FDWIRE_NOT_UTF8', message: 'The message is not UTF-8' },
+  [RefusalReason.NotBase64]: {
+    code: 'ERR_FDWIRE_NOT_BASE64',
+    message: 'The message is not base64 as the protocol encodes it',
+  },
+  [RefusalReason.CutOff]: {
+    code: 'ERR_FDWIRE_FRAME_CUT_OFF',
+    message: 'The frame ends where the next one begins',
+  },
+  [RefusalReason.BadEscape]: {
+    code: 'ERR_FDWIRE_BAD_ESCAPE',
+    message: 'The frame has an invalid escape sequence',
+  },
+  [RefusalReason.TooLarge]: {
+    code: 'ERR_FDWIRE_MESSAGE_TOO_LARGE',
+    message: 'The message has more bytes than maxMessage allows',
+  },
+  [RefusalReason.TooManyFds]: {
+    code: 'ERR_FDWIRE_TOO_MANY_FDS',
+    message: 'The message has more descriptors than maxFds allows',
+  },
+  [RefusalReason.FdsTruncated]: {
+    code: 'ERR_FDWIRE_FDS_TRUNCATED',
+    message: 'The kernel could not install all descriptors of the message (RLIMIT_NOFILE)',
+  },
+  [RefusalReason.NoMemoryFile]: {
+    code: 'ERR_FDWIRE_NO_MEMFD',
+    message: 'The first descriptor of the message is not a memfd, or its memfd changed meanwhile',
+  },
+}
+
+/** Why nothing behind a point of a stream can be decoded. */
+const LOSSES: Record<LossReason, Reason> = {
+  [LossReason.TooLarge]: {
+    code: 'ERR_FDWIRE_MESSAGE_TOO_LARGE',
+    message: 'A message has more bytes than maxMessage allows: the stream cannot continue',
+  },
+  [LossReason.BadHeader]: {
+    code: 'ERR_FDWIRE_BAD_HEADER',
+    message: 'Invalid frame header: the stream cannot be decoded any further',
+  },
+}
+
+/** The error of a received message that native code refused. */
+export function refusalError(reason: RefusalReason, sample: Uint8Array | undefined): FdwireError {
+  const { code, message } = REFUSALS[reason]
+  return new FdwireError(code, message, sample === undefined ? {} : { sample })
+}
+
+/** The error of a stream that cannot be decoded any further. */
+export function lossError(reason: LossReason, sample: Uint8Array | undefined): FdwireError {
+  const { code, message } = LOSSES[reason]
+  return new FdwireError(code, message, sample === undefined ? {} : { sample })
+}
+
+/** The error of a stream that ended inside a message, at least `missing` bytes before its end. */
+export function cutError(missing: number): FdwireError {
+  const message = `The stream ended inside a message: at least ${missing} bytes are missing`
+  return new FdwireError('ERR_FDWIRE_CUT_SHORT', message, { missing })
+}
+
+/** The error of an event that ends the direction from the peer; undefined for an orderly end. */
+export function endError(
+  { kind, name, place, detail, sample }: ChannelEvent,
+  redacted: boolean,
+): Error | undefined {
+  switch (kind) {
+    case RecordKind.Failed:
+      return systemError(place, String(name))
+    case RecordKind.Cut:
+      return cutError(place)
+    case RecordKind.Lost:
+      return lossError(detail, redacted ? undefined : sample)
+    default:
+      return undefined
+  }
+}
+
+/** The error of a message that a protocol cannot frame, by the code that native code returns. */
+export function unframeable(code: number, protocol: string): FdwireError {
+  const why =
+    code === HAS_DELIMITER ? 'it contains the delimiter' : 'its length does not fit the header'
+  const message = `${protocol} cannot carry the message: ${why}`
+  return new FdwireError('ERR_FDWIRE_UNENCODABLE', message)
+}

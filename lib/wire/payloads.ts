@@ -1,0 +1,157 @@
+import { markAsUntransferable } from 'node:worker_threads'
+import {
+  JOINED,
+  PayloadKind,
+  RECORD_DETAIL,
+  RECORD_KIND,
+  RECORD_LENGTH,
+  RECORD_PLACE,
+  RECORD_WORDS,
+  RecordKind,
+} from '#native'
+import type { RecordMemory } from '../native/memory.js'
+
+// Local constants: the optimizing compiler folds them, which it does not do with imports.
+const KIND = RECORD_KIND
+const PLACE = RECORD_PLACE
+const LENGTH = RECORD_LENGTH
+const DETAIL = RECORD_DETAIL
+const WORDS = RECORD_WORDS
+const { Message } = RecordKind
+const { Ascii, Bytes } = PayloadKind
+const PAYLOAD_MASK = JOINED - 1
+
+/**
+ * The longest run of texts (bytes). A small text keeps its whole run alive, as a small Buffer keeps
+ * Node's pool alive.
+ */
+const MAX_RUN = 8 * 1024
+
+/** A text of at least this length (bytes) is sliced alone. */
+const LONG_TEXT = 1024
+
+/** The size of the memory that small Buffers share, and the longest that shares it (bytes). */
+const CHUNK = 64 * 1024
+const MAX_SHARED = CHUNK / 4
+
+/**
+ * Makes strings and Buffers of the payloads that the records of a turn describe.
+ *
+ * Payloads that are adjacent in memory form a run: one slice or copy for the whole run, and a
+ * substring or view for each message. A substring costs an eighth of a slice of native memory.
+ */
+export class Payloads {
+  readonly #memory: RecordMemory
+  #records = 0
+  /** The current run of ASCII texts, and its range in the memory. */
+  #text = ''
+  #textStart = 0
+  #textEnd = 0
+  /** The range in the memory of the current run of bytes, and where its copy begins in the chunk. */
+  #bytesStart = 0
+  #bytesEnd = 0
+  #copyStart = 0
+
+  constructor(memory: RecordMemory) {
+    this.#memory = memory
+  }
+
+  /** Begins a turn of `records` records, for which the memory was written anew. */
+  beginTurn(records: number): void {
+    this.#records = records
+    this.#textEnd = 0
+    this.#bytesEnd = 0
+  }
+
+  /** Ends the turn: the values that were made live on their own. */
+  endTurn(): void {
+    this.#text = ''
+    this.#textEnd = 0
+    this.#bytesEnd = 0
+  }
+
+  /** The text of record `index`, all of it below 0x80. */
+  ascii(index: number, start: number, end: number): string {
+    if (end <= this.#textEnd && start >= this.#textStart) {
+      return this.#text.substring(start - this.#textStart, end - this.#textStart)
+    }
+    const { bytes } = this.#memory
+    if (end - start >= LONG_TEXT) return bytes.latin1Slice(start, end)
+    const runEnd = this.#endOfRun(index, start, end, Ascii, MAX_RUN)
+    if (runEnd === end) return bytes.latin1Slice(start, end)
+    this.#text = bytes.latin1Slice(start, runEnd)
+    this.#textStart = start
+    this.#textEnd = runEnd
+    return this.#text.substring(0, end - start)
+  }
+
+  /** A Buffer with a copy of the bytes of record `index`. */
+  bytes(index: number, start: number, end: number): Buffer {
+    if (end <= this.#bytesEnd && start >= this.#bytesStart) {
+      return new View(chunkMemory, this.#copyStart + start - this.#bytesStart, end - start)
+    }
+    const length = end - start
+    if (length > MAX_SHARED) return Buffer.from(this.#memory.bytes.subarray(start, end))
+    if (chunkUsed + length > CHUNK) renewChunk()
+    const runEnd = this.#endOfRun(index, start, end, Bytes, CHUNK - chunkUsed)
+    this.#bytesStart = start
+    this.#bytesEnd = runEnd
+    this.#copyStart = copyToChunk(this.#memory, start, runEnd)
+    return new View(chunkMemory, this.#copyStart, length)
+  }
+
+  /** A Buffer with a copy of these bytes, aligned so that any typed array can view it. */
+  alignedBytes(start: number, end: number): Buffer {
+    const length = end - start
+    if (length > MAX_SHARED) return Buffer.from(this.#memory.bytes.subarray(start, end))
+    if (chunkUsed + length > CHUNK) renewChunk()
+    return new View(chunkMemory, copyToChunk(this.#memory, start, end), length)
+  }
+
+  /** The end of the run of payloads of one kind that begins with record `index`. */
+  #endOfRun(
+    index: number,
+    start: number,
+    end: number,
+    payload: PayloadKind,
+    maxLength: number,
+  ): number {
+    const { words, first } = this.#memory
+    let runEnd = end
+    for (let next = index + 1; next < this.#records; next++) {
+      const at = first + next * WORDS
+      if (words[at + KIND] !== Message) break
+      if (((words[at + DETAIL] as number) & PAYLOAD_MASK) !== payload) break
+      const nextEnd = (words[at + PLACE] as number) + (words[at + LENGTH] as number)
+      if (nextEnd - start > maxLength) break
+      runEnd = nextEnd
+    }
+    return runEnd
+  }
+}
+
+/** Small Buffers are views of this. It is never overwritten, and it is not transferable. */
+let chunk = Buffer.alloc(0)
+let chunkMemory = chunk.buffer
+/** Bytes of the chunk that are in use. There is no chunk at first. */
+let chunkUsed = Number.POSITIVE_INFINITY
+
+/** Makes what `chunk.subarray` makes, in half the time. */
+const View = (Buffer as unknown as { [Symbol.species]: BufferView })[Symbol.species]
+type BufferView = new (memory: ArrayBufferLike, start: number, length: number) => Buffer
+
+function renewChunk(): void {
+  chunk = Buffer.allocUnsafeSlow(CHUNK)
+  chunkMemory = chunk.buffer
+  markAsUntransferable(chunkMemory)
+  chunkUsed = 0
+}
+
+/** Copies bytes into the chunk, which has room for them. Returns where the copy begins. */
+function copyToChunk({ bytes }: RecordMemory, start: number, end: number): number {
+  const at = chunkUsed
+  bytes.copy(chunk, at, start, end)
+  // The next copy begins at a multiple of eight, as typed arrays require.
+  chunkUsed = (at + end - start + 7) & ~7
+  return at
+}

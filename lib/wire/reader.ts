@@ -1,0 +1,157 @@
+import { constants } from 'node:buffer'
+import { PayloadKind, RecordKind } from '#native'
+import { adoptReceived, EMPTY_FD_SET, type FdSet } from '../fds/fdset.js'
+import { environment } from '../native/environment.js'
+import type { ChannelHandle } from '../native/handle.js'
+import type { Sliceable } from '../native/memory.js'
+import type { CheckedOptions } from '../options/check.js'
+import { FdwireError } from '../util/errors.js'
+import { type EncodingCodec, encodingOf } from './encodings/index.js'
+import { refusalError } from './errors.js'
+import type { From, Incoming, Malformed } from './message.js'
+import { NOT_JOINED, SAME_SENDER, type TurnRecords } from './turn.js'
+
+const { Message, Large, Refused } = RecordKind
+const { Bytes } = PayloadKind
+
+/** What `readPlain` returns for a record that `read` must handle. */
+export const NOT_PLAIN = Symbol('not plain')
+
+/** Makes the messages of one channel, or of one `Codec`, from records. */
+export class MessageReader {
+  readonly #records: TurnRecords
+  readonly #handle: ChannelHandle
+  readonly #encoding: EncodingCodec
+  readonly #isStream: boolean
+  readonly #isRedacted: boolean
+  readonly #hasCredentials: boolean
+  /** The last sender with a name. */
+  #from: From
+
+  constructor(
+    records: TurnRecords,
+    handle: ChannelHandle,
+    { encoding, type, redacted, credentials }: CheckedOptions,
+  ) {
+    this.#records = records
+    this.#handle = handle
+    this.#encoding = encodingOf(encoding)
+    this.#isStream = type === 'stream'
+    this.#isRedacted = redacted
+    this.#hasCredentials = credentials
+  }
+
+  /**
+   * The value of record `index`, where that is a message of the peer without descriptors; else
+   * `NOT_PLAIN`: then `read` handles the record.
+   */
+  readPlain(index: number): unknown {
+    const records = this.#records
+    if (!records.isPlainMessage(index)) return NOT_PLAIN
+    const joined = records.joinedValue(index)
+    if (joined !== NOT_JOINED) return joined
+    const { decodeText, decodeBytes } = this.#encoding
+    if (records.payloadKind(index) === Bytes) {
+      return decodeBytes === undefined ? this.#copy(index) : NOT_PLAIN
+    }
+    const text = records.text(index)
+    if (decodeText === undefined) return text
+    try {
+      return decodeText(text)
+    } catch {
+      return NOT_PLAIN
+    }
+  }
+
+  /** The message of record `index`; undefined where the record is another event. */
+  read(index: number): Incoming | undefined {
+    const records = this.#records
+    const kind = records.kind(index)
+    if (kind === Refused) {
+      const sample = this.#isRedacted ? undefined : records.view(index)
+      return {
+        error: refusalError(records.refusalReason(index), sample),
+        from: this.#sender(index),
+      }
+    }
+    if (kind !== Message && kind !== Large) return undefined
+    const numbers = records.fds(index)
+    const fds = numbers.length === 0 ? EMPTY_FD_SET : adoptReceived(numbers, this.#handle)
+    const incoming = this.#message(index, kind, fds, this.#sender(index))
+    if ('error' in incoming) {
+      fds.close()
+      this.#handle.countMalformed(records.length(index), numbers.length)
+    } else if (this.#hasCredentials) {
+      incoming.credentials = records.credentials(index)
+    }
+    return incoming
+  }
+
+  #message(index: number, kind: typeof Message | typeof Large, fds: FdSet, from: From): Incoming {
+    const records = this.#records
+    const joined = kind === Message ? records.joinedValue(index) : NOT_JOINED
+    if (joined !== NOT_JOINED) return { value: joined, fds, from }
+    const { decodeText, decodeBytes, malformed } = this.#encoding
+    const large = kind === Large ? this.#takeLarge(index) : undefined
+    try {
+      if (records.payloadKind(index) === Bytes) {
+        if (decodeBytes !== undefined) {
+          return { value: decodeBytes(large ?? records.view(index)), fds, from }
+        }
+        return { value: large ?? this.#copy(index), fds, from }
+      }
+      const text = large === undefined ? records.text(index) : this.#largeText(index, large)
+      return { value: decodeText === undefined ? text : decodeText(text), fds, from }
+    } catch (thrown) {
+      if (thrown instanceof TextTooLong) return this.#textTooLong(thrown, large as Buffer, from)
+      const sample = this.#isRedacted ? undefined : (large ?? records.view(index))
+      return { error: malformed(thrown, sample), from }
+    }
+  }
+
+  /** The payload of a large message, at the end of its memory. */
+  #takeLarge(index: number): Sliceable {
+    const memory = environment.takeLarge(this.#records.place(index)) as Sliceable
+    return memory.subarray(memory.length - this.#records.length(index)) as Sliceable
+  }
+
+  #largeText(index: number, large: Sliceable): string {
+    const isAscii = this.#records.payloadKind(index) === PayloadKind.Ascii
+    try {
+      return isAscii ? large.latin1Slice() : large.utf8Slice()
+    } catch (cause) {
+      throw new TextTooLong(cause)
+    }
+  }
+
+  #textTooLong({ cause }: TextTooLong, payload: Buffer, from: From): Malformed {
+    const longest = constants.MAX_STRING_LENGTH
+    const message = `The text is longer than a string can be (${longest} characters)`
+    const options = this.#isRedacted ? { cause } : { cause, sample: payload }
+    return { error: new FdwireError('ERR_FDWIRE_MESSAGE_TOO_LARGE', message, options), from }
+  }
+
+  /** The framing of a stream leaves payloads at any address; those of datagrams are aligned. */
+  #copy(index: number): Buffer {
+    return this.#isStream ? this.#records.copy(index) : this.#records.alignedCopy(index)
+  }
+
+  #sender(index: number): From {
+    const sender = this.#records.sender(index)
+    if (sender !== SAME_SENDER) {
+      // A sender without a name does not change what SAME_SENDER refers to.
+      if (sender !== undefined && sender !== null) this.#from = sender
+      return sender
+    }
+    // Each message gets a Buffer of its own, which its receiver may modify.
+    return typeof this.#from === 'string' ? this.#from : Buffer.from(this.#from as Buffer)
+  }
+}
+
+/** A text that no string can hold. */
+class TextTooLong {
+  readonly cause: unknown
+  constructor(cause: unknown) {
+    this.cause = cause
+  }
+}

@@ -1,0 +1,262 @@
+import {
+  CREDENTIALS,
+  FDS_IN,
+  FROM_PEER,
+  FROM_SAME,
+  FROM_UNNAMED,
+  JOINED,
+  PayloadKind,
+  RECORD_DETAIL,
+  RECORD_FDS,
+  RECORD_FIRST_FD,
+  RECORD_KIND,
+  RECORD_LENGTH,
+  RECORD_NAME,
+  RECORD_NAME_LENGTH,
+  RECORD_PLACE,
+  RECORD_WORDS,
+  RecordKind,
+  type RefusalReason,
+} from '#native'
+import { type RecordMemory, type Sliceable, TURN_MEMORY } from '../native/memory.js'
+import { type Address, decodeAddress } from '../options/address.js'
+import type { Credentials } from '../options/types.js'
+import { Payloads } from './payloads.js'
+
+// Local constants: the optimizing compiler folds them, which it does not do with imports.
+const KIND = RECORD_KIND
+const PLACE = RECORD_PLACE
+const LENGTH = RECORD_LENGTH
+const FIRST_FD = RECORD_FIRST_FD
+const FDS = RECORD_FDS
+const NAME = RECORD_NAME
+const NAME_LENGTH = RECORD_NAME_LENGTH
+const DETAIL = RECORD_DETAIL
+const WORDS = RECORD_WORDS
+const PEER = FROM_PEER
+const { Message, Large } = RecordKind
+const { Ascii, Bytes } = PayloadKind
+const PAYLOAD_MASK = JOINED - 1
+const JOINED_SHIFT = Math.log2(JOINED)
+const NAME_LENGTH_MASK = CREDENTIALS - 1
+const CREDENTIALS_SHIFT = Math.log2(CREDENTIALS)
+
+/** An event of a channel that is not a message. */
+export interface ChannelEvent {
+  kind: RecordKind
+  /** A destination; for a failure the name of the system call. */
+  name: Address | undefined
+  /** An errno, 0 for an expired message; the index of an accepted channel; missing bytes of a cut. */
+  place: number
+  /** The low 31 bits of a queued message's number; the reason why a stream is lost. */
+  detail: number
+  /** The first bytes of what could not be decoded. */
+  sample: Buffer | undefined
+}
+
+/** Who sent a message: an address as `From` has it, or the same sender as that of the message before. */
+export const SAME_SENDER = Symbol('same sender')
+
+/**
+ * Reads the records that native code has written, by their index.
+ *
+ * The layout is defined by crates/node/src/table.rs, which exports it. A channel's turn and a
+ * `Codec`'s chunk have the same layout, each in its own memory.
+ */
+export class TurnRecords {
+  readonly #memory: RecordMemory
+  readonly #payloads: Payloads
+  /** Values that were parsed at once, and the records that they belong to. */
+  #joined: unknown[] = NONE
+  #joinedFirst = 0
+  #joinedEnd = 0
+
+  constructor(memory: RecordMemory) {
+    this.#memory = memory
+    this.#payloads = new Payloads(memory)
+  }
+
+  /** Begins a turn of `count` records, which native code has just written. */
+  begin(count: number): void {
+    this.#payloads.beginTurn(count)
+    this.#joinedEnd = 0
+  }
+
+  /** Ends the turn. Values that were read stay valid. */
+  end(): void {
+    this.#payloads.endTurn()
+    this.#joined = NONE
+    this.#joinedEnd = 0
+  }
+
+  kind(index: number): RecordKind {
+    return this.#memory.words[this.#at(index) + KIND] as RecordKind
+  }
+
+  /** Whether a record is a message whose payload is in the memory, from the peer, without descriptors. */
+  isPlainMessage(index: number): boolean {
+    const { words } = this.#memory
+    const at = this.#at(index)
+    return words[at + KIND] === Message && words[at + FDS] === 0 && words[at + NAME] === PEER
+  }
+
+  /** How many of the records from `first` to before `end` are messages. */
+  countMessages(first: number, end: number): number {
+    let messages = 0
+    for (let index = first; index < end; index++) {
+      const kind = this.kind(index)
+      if (kind === Message || kind === Large) messages++
+    }
+    return messages
+  }
+
+  /** Where the payload of a record begins in the memory; for a large message its number. */
+  place(index: number): number {
+    return this.#memory.words[this.#at(index) + PLACE] as number
+  }
+
+  /** The length of the payload of a record (bytes). */
+  length(index: number): number {
+    return this.#memory.words[this.#at(index) + LENGTH] as number
+  }
+
+  payloadKind(index: number): PayloadKind {
+    return ((this.#memory.words[this.#at(index) + DETAIL] as number) & PAYLOAD_MASK) as PayloadKind
+  }
+
+  refusalReason(index: number): RefusalReason {
+    return this.#memory.words[this.#at(index) + DETAIL] as RefusalReason
+  }
+
+  /** A text payload. */
+  text(index: number): string {
+    const { words, bytes } = this.#memory
+    const at = this.#at(index)
+    const start = words[at + PLACE] as number
+    const end = start + (words[at + LENGTH] as number)
+    const isAscii = ((words[at + DETAIL] as number) & PAYLOAD_MASK) === Ascii
+    return isAscii ? this.#payloads.ascii(index, start, end) : bytes.utf8Slice(start, end)
+  }
+
+  /** A copy of a payload, which may begin at any address. */
+  copy(index: number): Buffer {
+    const start = this.place(index)
+    return this.#payloads.bytes(index, start, start + this.length(index))
+  }
+
+  /** A copy of a payload at which typed arrays can begin. */
+  alignedCopy(index: number): Buffer {
+    const start = this.place(index)
+    return this.#payloads.alignedBytes(start, start + this.length(index))
+  }
+
+  /** The payload itself: it is valid until the turn ends and must not reach user code. */
+  view(index: number): Sliceable {
+    const start = this.place(index)
+    return this.#memory.bytes.subarray(start, start + this.length(index)) as Sliceable
+  }
+
+  /**
+   * The value of a JSON message that native code has joined with its neighbours into one array, so
+   * that they are parsed at once; `NOT_JOINED` where it is to be parsed alone.
+   *
+   * Native code joins only where this is exact: see crates/wire/src/json.rs.
+   */
+  joinedValue(index: number): unknown {
+    if (index < this.#joinedEnd) return this.#joined[index - this.#joinedFirst]
+    const detail = this.#memory.words[this.#at(index) + DETAIL] as number
+    if (detail < JOINED || !this.#parseJoined(index, detail >> JOINED_SHIFT)) return NOT_JOINED
+    return this.#joined[0]
+  }
+
+  /** The numbers of the descriptors that came with a message. */
+  fds(index: number): number[] {
+    const { words } = this.#memory
+    const at = this.#at(index)
+    const count = words[at + FDS] as number
+    if (count === 0) return NONE
+    const first = FDS_IN + (words[at + FIRST_FD] as number)
+    const numbers: number[] = []
+    for (let i = 0; i < count; i++) numbers.push(words[first + i] as number)
+    return numbers
+  }
+
+  /** The sender of a message; undefined on a connected channel. */
+  sender(index: number): string | Buffer | null | undefined | typeof SAME_SENDER {
+    const at = this.#at(index)
+    return this.#memory.words[at + NAME] === FROM_SAME ? SAME_SENDER : this.#name(at)
+  }
+
+  /** The credentials that came with a message. */
+  credentials(index: number): Credentials {
+    const { words, bytes } = this.#memory
+    const place = (words[this.#at(index) + NAME_LENGTH] as number) >> CREDENTIALS_SHIFT
+    return {
+      pid: bytes.readInt32LE(place),
+      uid: bytes.readUInt32LE(place + 4),
+      gid: bytes.readUInt32LE(place + 8),
+    }
+  }
+
+  /** The event of a record that is not a message. */
+  event(index: number): ChannelEvent {
+    const { words } = this.#memory
+    const at = this.#at(index)
+    const kind = words[at + KIND] as RecordKind
+    return {
+      kind,
+      name: this.#name(at) ?? undefined,
+      place: words[at + PLACE] as number,
+      detail: words[at + DETAIL] as number,
+      sample: kind === RecordKind.Lost ? Buffer.from(this.view(index)) : undefined,
+    }
+  }
+
+  #at(index: number): number {
+    return this.#memory.first + index * WORDS
+  }
+
+  /** The name in a record: an address, or the name of a system call. */
+  #name(at: number): string | Buffer | null | undefined {
+    const { words, bytes } = this.#memory
+    const name = words[at + NAME] as number
+    if (name === PEER) return undefined
+    if (name === FROM_UNNAMED) return null
+    const length = (words[at + NAME_LENGTH] as number) & NAME_LENGTH_MASK
+    return decodeAddress(bytes.subarray(name, name + length))
+  }
+
+  /** Parses the texts of `count` records as one array. Returns whether that gave as many values. */
+  #parseJoined(index: number, count: number): boolean {
+    const { bytes } = this.#memory
+    const last = index + count - 1
+    const start = this.place(index) - 1
+    const end = this.place(last) + this.length(last) + 1
+    const isAscii = this.payloadKind(index) === Ascii
+    const text = isAscii ? bytes.latin1Slice(start, end) : bytes.utf8Slice(start, end)
+    try {
+      const values: unknown = JSON.parse(text)
+      if (!Array.isArray(values) || values.length !== count) return false
+      this.#joined = values
+      this.#joinedFirst = index
+      this.#joinedEnd = index + count
+      return true
+    } catch {
+      // One of them is not JSON. Each is parsed alone then, so that only this one is malformed.
+      return false
+    }
+  }
+}
+
+/** What `joinedValue` returns for a message that is to be parsed alone. */
+export const NOT_JOINED = Symbol('not joined')
+
+const NONE: never[] = []
+
+/** Whether a payload is bytes rather than text. */
+export function isBytes(kind: PayloadKind): boolean {
+  return kind === Bytes
+}
+
+/** The records of the turn under way in this thread: native code runs one turn at a time. */
+export const turn = new TurnRecords(TURN_MEMORY)
