@@ -89,7 +89,7 @@ describe('send with fds', () => {
     await Promise.all([once(child, 'close'), once(server, 'close'), once(udp, 'close')])
   })
 
-  it('accepts a FdSet and leaves its descriptors open', async () => {
+  it('accepts an FdSet and leaves its descriptors open', async () => {
     const fd = openSync('/dev/null', 'r')
     using fds = FdSet.from([fd])
     expect(await transferred(fds)).toEqual([identity(fd)])
@@ -181,7 +181,7 @@ describe('send with invalid fds', () => {
     expect(await sendError([udp])).toMatchObject({ code: 'ERR_FDWIRE_FD_GONE' })
   })
 
-  it('throws for a FdSet that is closed or has a taken entry', async () => {
+  it('throws for an FdSet that is closed or has a taken entry', async () => {
     const fds = FdSet.from([openSync('/dev/null', 'r'), openSync('/dev/null', 'r')])
     closeSync(fds.take(1))
     expect(await sendError(fds)).toMatchObject({ code: 'ERR_FDWIRE_FD_GONE', index: 1 })

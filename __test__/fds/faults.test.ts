@@ -178,11 +178,11 @@ describe.each(TRANSPORTS)('descriptors in flight over %s', (type, options) => {
   })
 
   it.each([
-    ['with invalid JSON', '{"a":', {}, 'NOT_JSON'],
-    ['longer than maxMessage', '"too large"', { maxMessage: 10 }, 'MESSAGE_TOO_LARGE'],
-    ['with more descriptors than maxFds', '1', { maxFds: 2 }, 'TOO_MANY_FDS'],
-    ['with descriptors despite maxFds: 0', '1', { maxFds: 0 }, 'TOO_MANY_FDS'],
-  ])('are closed with a message %s', async (_, text, more, code) => {
+    ['has invalid JSON', '{"a":', {}, 'NOT_JSON'],
+    ['is longer than maxMessage', '"too large"', { maxMessage: 10 }, 'MESSAGE_TOO_LARGE'],
+    ['has more descriptors than maxFds', '1', { maxFds: 2 }, 'TOO_MANY_FDS'],
+    ['has descriptors despite maxFds: 0', '1', { maxFds: 0 }, 'TOO_MANY_FDS'],
+  ])('are closed if their message %s', async (_, text, more, code) => {
     const [raw, channel] = rawPair(more)
     const codes: unknown[] = []
     for (const event of ['malformed', 'error'] as const) {
@@ -237,7 +237,7 @@ describe.each(TRANSPORTS)('descriptors in flight over %s', (type, options) => {
   })
 
   it.each([1, 2, 5])(
-    'are collected when they form an unreachable cycle of %i sockets',
+    'are collected when they form an unreachable cycle of length %i',
     async length => {
       const before = countOpenFds()
       const watched = canary()

@@ -131,7 +131,7 @@ describe('FdSet', () => {
   })
 })
 
-describe('the iterator of a FdSet', () => {
+describe('the iterator of an FdSet', () => {
   it('yields the remaining descriptors in order, without taking them', () => {
     const numbers = [open(), open(), open()]
     using fds = FdSet.from(numbers)
@@ -223,7 +223,7 @@ describe('the FdSet of a message', () => {
   })
 })
 
-describe('garbage collection of a FdSet', () => {
+describe('garbage collection of an FdSet', () => {
   const child = fileURLToPath(new URL('../support/children/fdset-collected.mjs', import.meta.url))
   const run = async (name: string) => {
     const { stdout } = await promisify(execFile)(process.execPath, ['--expose-gc', child, name])

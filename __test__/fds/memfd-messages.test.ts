@@ -118,7 +118,7 @@ describe.each(['seqpacket', 'dgram'] as const)('large messages over %s', type =>
     message?.fds.close()
   })
 
-  it('keep their order and descriptors in the queue, and count by their size', async () => {
+  it('keep their order and descriptors in the queue, and count in queuedBytes by their full size', async () => {
     const options = { protocol: 'jsoncomm', type, memfd: true } as const
     const [a, b] = pair({ ...options, maxQueued: 8 * MIB }).map(track) as [Channel, Channel]
     const sent: [number, number][] = []
@@ -147,7 +147,7 @@ describe.each(['seqpacket', 'dgram'] as const)('large messages over %s', type =>
     expect([a.stats.queuedBytes, a.stats.queuedFds]).toEqual([0, 0])
   })
 
-  it('are in flight up to maxQueued; then send returns false and queues', async () => {
+  it('are sent ahead of the reader up to maxQueued, and then queued', async () => {
     const options = { protocol: 'jsoncomm', type, memfd: true, maxQueued: 8 * MIB } as const
     const [a, b] = pair(options).map(track) as [Channel, Channel]
     const piece = text(MIB)

@@ -32,7 +32,7 @@ function filesWith(contents: string[]): number[] {
 describe.each(TRANSPORTS)('a channel and a Python peer over %s', (type, options) => {
   const start = () => channelToPeer(options, pythonPeerStarter(type))
 
-  it.each(COUNTS)('send %i descriptors of the same files to Python', async count => {
+  it.each(COUNTS)('pass the same files to Python (%i fds)', async count => {
     const { channel, peer } = start()
     await peer.request({ op: 'open' })
     const before = countFdsOf(peer.child.pid)
@@ -47,7 +47,7 @@ describe.each(TRANSPORTS)('a channel and a Python peer over %s', (type, options)
     expect([channel.stats.sentFds, countFdsOf(peer.child.pid)]).toEqual([count, before])
   })
 
-  it.each(COUNTS)('receive %i descriptors of the same files from Python', async count => {
+  it.each(COUNTS)('pass the same files from Python (%i fds)', async count => {
     const { channel, peer } = start()
     const before = countOpenFds()
     const value = { count, text: 'é "\\ 😀' }

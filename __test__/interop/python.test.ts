@@ -64,7 +64,7 @@ describe('the test environment', () => {
 })
 
 describe('a message from Python', () => {
-  it.each(COUNTS)('arrives with its sender and %i descriptors', async count => {
+  it.each(COUNTS)('arrives with its sender and descriptors (%i fds)', async count => {
     const { server, peer, name } = await pythonClient()
     const value = { fds: [...Array(count).keys()], text: 'é "\\ 😀' }
     expect(await peer.request({ op: 'send', value, texts: texts(count) })).toHaveProperty('sent')
@@ -77,7 +77,7 @@ describe('a message from Python', () => {
 })
 
 describe('a message to Python', () => {
-  it.each(COUNTS)('arrives with its sender and %i descriptors', async count => {
+  it.each(COUNTS)('arrives with its sender and descriptors (%i fds)', async count => {
     const { client, peer } = await pythonServer()
     const fds = filesWith(texts(count))
     const value = { fds: [...Array(count).keys()], text: 'é "\\ 😀 \ud800' }
@@ -95,21 +95,24 @@ describe('a message to Python', () => {
 })
 
 describe('a reply', () => {
-  it.each(COUNTS)('to an autobound Python client arrives with %i descriptors', async count => {
-    const { server, peer } = await pythonClient()
-    await peer.request({ op: 'send', value: 'request' })
-    const from = (await server.receive())?.from as string
-    expect(from).toMatch(/^\0[0-9a-f]{5}$/)
-    const fds = filesWith(texts(count))
-    server.send({ reply: count }, { to: from, fds })
-    for (const fd of fds) closeSync(fd)
-    const received = await peer.request({ op: 'recv' })
-    expect([received.value, received.texts]).toEqual([{ reply: count }, texts(count)])
-    expect(received.from).toBe(hex(server.localAddress))
-  })
+  it.each(COUNTS)(
+    'to an autobound Python client arrives with its descriptors (%i fds)',
+    async count => {
+      const { server, peer } = await pythonClient()
+      await peer.request({ op: 'send', value: 'request' })
+      const from = (await server.receive())?.from as string
+      expect(from).toMatch(/^\0[0-9a-f]{5}$/)
+      const fds = filesWith(texts(count))
+      server.send({ reply: count }, { to: from, fds })
+      for (const fd of fds) closeSync(fd)
+      const received = await peer.request({ op: 'recv' })
+      expect([received.value, received.texts]).toEqual([{ reply: count }, texts(count)])
+      expect(received.from).toBe(hex(server.localAddress))
+    },
+  )
 
   it.each(COUNTS)(
-    'from a Python server arrives at the autobound channel with %i descriptors',
+    'from a Python server arrives at the autobound channel with its descriptors (%i fds)',
     async count => {
       const { client, peer } = await pythonServer()
       const reply = client.request('request')
@@ -192,7 +195,7 @@ describe("Python's json module", () => {
     expect(codes).toEqual(Array(4).fill('ERR_FDWIRE_NOT_JSON'))
   })
 
-  it('decodes the largest datagram of fdwire, and fdwire that of Python', async () => {
+  it('exchanges datagrams of the maximum size with fdwire', async () => {
     const { client, peer } = await pythonServer()
     const largest = 'x'.repeat(212_960 - 2)
     client.send(largest)

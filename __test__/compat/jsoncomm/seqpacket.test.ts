@@ -256,7 +256,7 @@ describe('Socket.newFromFd (test_from_fd)', () => {
     await a.close()
   })
 
-  it('accepts a descriptor of a FdSet only with closeFd: false', async () => {
+  it('accepts a descriptor of an FdSet only with closeFd: false', async () => {
     const [a, b] = pair({ protocol: 'jsoncomm', type: 'seqpacket' })
     const set = FdSet.from([b.detach()])
     expect(() => Socket.newFromFd(set.get(0))).toThrow(TypeError)

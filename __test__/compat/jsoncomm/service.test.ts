@@ -42,21 +42,24 @@ describe.each<Language>(['Node', 'Python'])('a ServiceClient of a service in %s'
     expect(await client.exited).toEqual({ code: 0, signal: null })
   })
 
-  it.each([0, 1, 3, 100])('exchanges %i descriptors (pass_fd)', async count => {
-    const client = await startService(language)
-    const before = await client.call('open_fds')
-    const texts = Array.from({ length: count }, (_, i) => `descriptor ${i}`)
-    const sent = texts.map(openTextFile)
-    const call = client.callWithFds('swap', texts, { fds: sent })
-    // The call has duplicated them.
-    for (const fd of sent) closeSync(fd)
-    const { value, fds } = await call
-    expect(value).toEqual(texts)
-    expect(textsOf(fds)).toEqual(texts)
-    // call() closes the descriptors of a reply; support/descriptors.ts checks that.
-    expect(await client.call('swap', texts)).toEqual([])
-    expect(await client.call('open_fds')).toBe(before)
-  })
+  it.each([0, 1, 3, 100])(
+    'exchanges descriptors in both directions: %i fds (pass_fd)',
+    async count => {
+      const client = await startService(language)
+      const before = await client.call('open_fds')
+      const texts = Array.from({ length: count }, (_, i) => `descriptor ${i}`)
+      const sent = texts.map(openTextFile)
+      const call = client.callWithFds('swap', texts, { fds: sent })
+      // The call has duplicated them.
+      for (const fd of sent) closeSync(fd)
+      const { value, fds } = await call
+      expect(value).toEqual(texts)
+      expect(textsOf(fds)).toEqual(texts)
+      // call() closes the descriptors of a reply; support/descriptors.ts checks that.
+      expect(await client.call('swap', texts)).toEqual([])
+      expect(await client.call('open_fds')).toBe(before)
+    },
+  )
 
   it('gets an exception for a reply with a closed descriptor (pass_fd_invalid)', async () => {
     const client = await startService(language)
@@ -177,16 +180,19 @@ describe('a Service with a Python client', () => {
     expect(await peer.request({ op: 'stop' })).toEqual({ code: 0 })
   })
 
-  it.each([0, 1, 3, 100])('exchanges %i descriptors (pass_fd)', async count => {
-    const peer = await pythonClient()
-    const { value: before } = await call(peer, 'open_fds')
-    const texts = Array.from({ length: count }, (_, i) => `descriptor ${i}`)
-    expect((await call(peer, 'swap', texts, texts)).value).toEqual([texts, texts])
-    expect((await call(peer, 'same_fds', [], texts)).value).toEqual([null, texts])
-    expect((await call(peer, 'lent_fds', [], texts)).value).toEqual([null, texts])
-    expect((await call(peer, 'file_handles', texts)).value).toEqual([null, texts.map(() => '')])
-    expect((await call(peer, 'open_fds')).value).toEqual(before)
-  })
+  it.each([0, 1, 3, 100])(
+    'exchanges descriptors in both directions: %i fds (pass_fd)',
+    async count => {
+      const peer = await pythonClient()
+      const { value: before } = await call(peer, 'open_fds')
+      const texts = Array.from({ length: count }, (_, i) => `descriptor ${i}`)
+      expect((await call(peer, 'swap', texts, texts)).value).toEqual([texts, texts])
+      expect((await call(peer, 'same_fds', [], texts)).value).toEqual([null, texts])
+      expect((await call(peer, 'lent_fds', [], texts)).value).toEqual([null, texts])
+      expect((await call(peer, 'file_handles', texts)).value).toEqual([null, texts.map(() => '')])
+      expect((await call(peer, 'open_fds')).value).toEqual(before)
+    },
+  )
 
   it('keeps a descriptor that dispatch has stolen', async () => {
     const peer = await pythonClient()

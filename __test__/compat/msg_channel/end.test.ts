@@ -43,7 +43,7 @@ describe('the end of a msg_channel connection', () => {
     expect(received).toEqual(['one'])
   })
 
-  it('within a message, when the peer is killed, rejects later calls and raises no uncaught error', async () => {
+  it('within a message of a killed peer rejects later calls and raises no uncaught error', async () => {
     const clients = await startListening()
     const peer = new Peer('python3', ['-B', testPath('support/peers/msg_channel.py')])
     await peer.request({ op: 'connect', port: clients.port })

@@ -20,7 +20,7 @@ cleanUpAfterEach()
 const MSG = { protocol: 'msg_channel' } as const
 
 describe('Channel.listen', () => {
-  it('yields clients and has host and port; break closes the listener only', async () => {
+  it('yields clients and exposes host and port, and break closes only the listener', async () => {
     const opening = Channel.listen(HOST, 0)
     const { port, host, listener } = await opening
     expect([port > 0, host]).toEqual([true, HOST])

@@ -213,8 +213,8 @@ describe('an attacker', () => {
   })
 
   it('is disconnected after the last allowed attempt', async () => {
-    const { link, peer, server } = attackedServer()
     const logger = recordingLogger()
+    const { link, peer, server } = attackedServer({ logger })
     for (let attempt = 1; attempt <= 5; attempt++) {
       await peer.request(0, 0)
       peer.send(0, 1, 'wrong')
@@ -223,7 +223,9 @@ describe('an attacker', () => {
     await settle()
     expect([link.isUp, link.server.reconnects]).toEqual([false, 1])
     expect(trust(server)).toEqual([false])
-    expect(logger.lines).toEqual([])
+    const levels = logger.lines.map(line => line.split(':')[0])
+    expect(levels.filter(level => level === 'warn')).toHaveLength(5)
+    expect(levels.filter(level => level === 'error')).toHaveLength(1)
   })
 
   it('is ignored after its last attempt, even if the transport does not close', async () => {

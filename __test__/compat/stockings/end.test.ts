@@ -53,7 +53,7 @@ describe('the end of a Stocking', () => {
     expect(() => stocking.read()).toThrow(expect.objectContaining({ name: 'EOFError', cause }))
   })
 
-  it('within a message, when the peer is killed, emits error once', async () => {
+  it('within a message of a killed peer emits error once', async () => {
     const path = join(temporaryDirectory(), 'socket')
     const listener = await listen(path, STOCKINGS)
     afterTest(() => listener.close())

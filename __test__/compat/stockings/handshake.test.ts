@@ -42,7 +42,7 @@ describe('the handshake of a Stocking', () => {
     expect((await bytes.receive())?.value).toBe(undefined)
   })
 
-  it('leaves messages after it for read', async () => {
+  it('leaves the messages that follow it for read', async () => {
     const { bytes, stocking } = withHandshake(own => own._read())
     const closed = whenStockingClosed(stocking)
     const events = recordStockingEvents(stocking)

@@ -88,7 +88,7 @@ describe('the readable event', () => {
 })
 
 describe('iteration over a Stocking', () => {
-  it('yields the messages, and ends at the end or throws the fatal error', async () => {
+  it('yields the messages until the end, or throws the fatal error', async () => {
     const [bytes, stocking] = rawPair()
     bytes.send(Buffer.from('81618162', 'hex'))
     bytes.end()

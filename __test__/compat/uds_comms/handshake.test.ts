@@ -64,7 +64,7 @@ describe('the handshake of a UdsServer', () => {
     expect(await server.receive()).toBe('here')
   })
 
-  it('fails on every kind of malformed input and succeeds on READY after a cut-off frame', async () => {
+  it('fails on malformed input, and succeeds on READY after a cut-off frame', async () => {
     const { path, server } = await startServer({ handshakeTimeout: 5_000, maxMessage: 1_000 })
     const drops = recordDrops(server)
     const waiting = server.waitForConnection()

@@ -158,7 +158,7 @@ describe('the end of a uds_comms connection', () => {
     await waitUntil(() => received === `%T0s=$${frame('reply')}`)
   })
 
-  it('within a message, when the peer is killed, is reported once', async () => {
+  it('within a message of a killed peer is reported once', async () => {
     const { path, server } = await startServer()
     const peer = startPython()
     const [response] = await Promise.all([
