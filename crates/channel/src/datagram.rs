@@ -58,11 +58,11 @@ impl DatagramTransport {
         bound: Option<Bound>,
         protocol: Protocol,
     ) -> Result<Self, (Errno, Datagram)> {
-        let asked = socket.peer_address().and_then(|peer| match peer {
-            Some(_) => Ok(None),
-            None => Shares::new(&socket).map(Some),
+        let shares = socket.is_connected().and_then(|connected| match connected {
+            true => Ok(None),
+            false => Shares::new(&socket).map(Some),
         });
-        let shares = match asked {
+        let shares = match shares {
             Ok(shares) => shares,
             Err(errno) => return Err((errno, socket)),
         };

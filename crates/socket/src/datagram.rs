@@ -6,8 +6,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::OnceLock;
 
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-use rustix::io::retry_on_intr;
+use rustix::io::{ioctl_fionbio, retry_on_intr};
 use rustix::net::{
     self, AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown,
     SocketAddrAny, SocketFlags, SocketType, sockopt,
@@ -31,6 +30,10 @@ use crate::{Address, Control, Errno, MAX_FDS, Received, sys};
 pub struct Datagram {
     fd: OwnedFd,
     seqpacket: bool,
+    /// Whether this process has created the socket, so that its options have their default values.
+    created: bool,
+    /// Whether the socket is known to be connected.
+    connected: bool,
     /// Whether [`recv`](Self::recv) reports senders' credentials.
     credentials: bool,
     /// Previous value of `SO_PASSCRED`, if this type has set it.
@@ -57,8 +60,11 @@ impl Datagram {
     ///
     /// Those of [`new`](Self::new).
     pub fn pair() -> Result<(Self, Self), Errno> {
-        net::socketpair(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None)
-            .map(|(a, b)| (Self::new_datagram(a), Self::new_datagram(b)))
+        net::socketpair(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None).map(
+            |(a, b)| {
+                (Self::new_datagram(a).known_connected(), Self::new_datagram(b).known_connected())
+            },
+        )
     }
 
     /// Creates two close-on-exec seqpacket sockets that are connected to each other.
@@ -69,11 +75,11 @@ impl Datagram {
     pub fn seqpacket_pair() -> Result<(Self, Self), Errno> {
         let flags = SocketFlags::CLOEXEC;
         let (a, b) = net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
-        let errno_only = |(errno, _)| errno;
-        Ok((
-            Self::new_seqpacket(a).map_err(errno_only)?,
-            Self::new_seqpacket(b).map_err(errno_only)?,
-        ))
+        let connected = |fd| match Self::new_seqpacket(fd, true) {
+            Ok(socket) => Ok(socket.known_connected()),
+            Err((errno, _)) => Err(errno),
+        };
+        Ok((connected(a)?, connected(b)?))
     }
 
     /// Creates a seqpacket socket, binds it to `local` if given, and connects it to `peer`.
@@ -95,12 +101,13 @@ impl Datagram {
             net::bind(&fd, local).map_err(in_call("bind"))?;
         }
         net::connect(&fd, peer).map_err(in_call("connect"))?;
-        fcntl_getfl(&fd)
-            .and_then(|flags| fcntl_setfl(&fd, flags - OFlags::NONBLOCK))
-            .map_err(in_call("fcntl"))?;
+        ioctl_fionbio(&fd, false).map_err(in_call("ioctl"))?;
         // With SO_PASSCRED set before connecting, the kernel would have bound the socket to an
         // abstract address.
-        Self::new_seqpacket(fd).map_err(|(errno, _)| in_call("setsockopt")(errno))
+        match Self::new_seqpacket(fd, true) {
+            Ok(socket) => Ok(socket.known_connected()),
+            Err((errno, _)) => Err(in_call("setsockopt")(errno)),
+        }
     }
 
     /// Takes ownership of a Unix datagram or seqpacket socket that was created elsewhere. The
@@ -113,8 +120,8 @@ impl Datagram {
         match sockopt::socket_type(&fd) {
             Ok(kind) => {
                 let mut socket = match kind {
-                    SocketType::SEQPACKET => Self::new_seqpacket(fd)?,
-                    _ => Self::new_datagram(fd),
+                    SocketType::SEQPACKET => Self::new_seqpacket(fd, false)?,
+                    _ => Self { created: false, ..Self::new_datagram(fd) },
                 };
                 socket.passpidfd = PassPidfd::disable(socket.fd.as_fd());
                 Ok(socket)
@@ -161,6 +168,8 @@ impl Datagram {
         Self {
             fd,
             seqpacket: false,
+            created: true,
+            connected: false,
             credentials: false,
             passcred: None,
             passpidfd: PassPidfd::default(),
@@ -168,17 +177,21 @@ impl Datagram {
         }
     }
 
-    fn new_seqpacket(fd: OwnedFd) -> Result<Self, (Errno, OwnedFd)> {
-        let mut socket = Self { seqpacket: true, ..Self::new_datagram(fd) };
+    fn new_seqpacket(fd: OwnedFd, created: bool) -> Result<Self, (Errno, OwnedFd)> {
+        let mut socket = Self { seqpacket: true, created, ..Self::new_datagram(fd) };
         match socket.set_passcred() {
             Ok(()) => Ok(socket),
             Err(errno) => Err((errno, socket.fd)),
         }
     }
 
+    fn known_connected(self) -> Self {
+        Self { connected: true, ..self }
+    }
+
     fn set_passcred(&mut self) -> Result<(), Errno> {
         if self.passcred.is_none() {
-            let previous = sockopt::socket_passcred(&self.fd)?;
+            let previous = !self.created && sockopt::socket_passcred(&self.fd)?;
             sockopt::set_socket_passcred(&self.fd, true)?;
             self.passcred = Some(previous);
         }
@@ -205,6 +218,15 @@ impl Datagram {
     /// (`peer` is unnamed).
     pub fn connect(&self, peer: &Address) -> Result<(), Errno> {
         net::connect(&self.fd, peer)
+    }
+
+    /// Returns whether the socket is connected.
+    ///
+    /// # Errors
+    ///
+    /// `EAFNOSUPPORT` if an adopted socket is not a Unix socket.
+    pub fn is_connected(&self) -> Result<bool, Errno> {
+        Ok(self.connected || self.peer_address()?.is_some())
     }
 
     /// Returns the address that the socket is bound to.

@@ -6,8 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-use rustix::io::retry_on_intr;
+use rustix::io::{ioctl_fionbio, retry_on_intr};
 use rustix::net::{
     self, AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown,
     SocketFlags, SocketType, sockopt,
@@ -134,7 +133,7 @@ impl Stream {
         // After EINTR the kernel continues to connect, as after EINPROGRESS.
         match peer.connect(stream.as_fd()) {
             Ok(()) => {
-                stream.finish_connect().map_err(in_call("fcntl"))?;
+                stream.finish_connect().map_err(in_call("ioctl"))?;
                 Ok(Connect { stream, connecting: false })
             }
             Err(Errno::INPROGRESS | Errno::INTR) if stream.tcp => {
@@ -148,9 +147,9 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// None in practice: `fcntl` does not fail for an open socket.
+    /// None in practice: `FIONBIO` does not fail for an open socket.
     pub fn finish_connect(&self) -> Result<(), Errno> {
-        fcntl_setfl(&self.fd, fcntl_getfl(&self.fd)? - OFlags::NONBLOCK)
+        ioctl_fionbio(&self.fd, false)
     }
 
     /// Returns and clears the socket's pending error (`SO_ERROR`).
