@@ -176,7 +176,7 @@ impl DatagramTransport {
 
     /// Discards unread records.
     pub(crate) fn discard_now(&mut self, shared: &mut Shared) {
-        if !self.socket.is_seqpacket() {
+        if !self.socket.is_seqpacket() || self.inbox.ended {
             return;
         }
         let mut memory = [0; 64];

@@ -13,6 +13,7 @@
 //! | `listener.rs` | a socket that accepts connections |
 //! | `send.rs` | the outcome of sending |
 //! | `limits.rs` | the limits and counters of a channel |
+//! | `singles.rs` | saves the call that finds nothing more |
 //! | `batch.rs` | the result of one turn |
 //! | `interest.rs` | what one descriptor is registered for in the epoll instance |
 //! | `poll.rs` | the epoll instances and the timer |
@@ -28,6 +29,7 @@ mod listener;
 mod poll;
 mod reactor;
 mod send;
+mod singles;
 mod stream;
 mod transport;
 

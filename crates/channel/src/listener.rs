@@ -8,10 +8,8 @@ use fdwire_wire::Protocol;
 use crate::interest::Interest;
 use crate::limits::Limits;
 use crate::poll::{EventFlags, Poller, Token};
+use crate::singles::Singles;
 use crate::stream::Framing;
-
-/// The most connections that one turn accepts.
-pub(crate) const ACCEPTS: usize = 64;
 
 /// The messages of a listener's connections.
 #[derive(Clone, Debug)]
@@ -28,6 +26,7 @@ pub struct Listening {
     pub(crate) allowed: usize,
     pub(crate) connection: Connection,
     pub(crate) limits: Limits,
+    pub(crate) singles: Singles,
     interest: Interest,
     // Dropped before the socket: a path that exists leads to an open socket.
     bound: Option<Bound>,
@@ -43,7 +42,8 @@ impl Listening {
         connection: Connection,
         limits: Limits,
     ) -> Self {
-        Self { allowed: 0, connection, limits, interest: Interest::NONE, bound, socket }
+        let (singles, interest) = (Singles::default(), Interest::NONE);
+        Self { allowed: 0, connection, limits, singles, interest, bound, socket }
     }
 
     /// Returns the socket.

@@ -8,22 +8,15 @@ use fdwire_wire::{Protocol, jsoncomm};
 use super::memfd::take_text;
 use crate::batch::{Batch, Event, Message, Refusal, Sender};
 use crate::limits::Meter;
+use crate::singles::Singles;
 use crate::{PayloadKind, Scratch, Shared};
-
-/// After this many turns in a row with one message, a turn reads one message: a second read would mostly
-/// fail with EAGAIN. If there are more messages the socket is still readable.
-const SINGLES: u32 = 4;
-
-/// Every turn of this number reads all messages even so.
-const SINGLES_CHECK: u32 = 16;
 
 /// The receiving direction of a datagram or seqpacket socket.
 pub(crate) struct Inbox {
     protocol: Protocol,
     /// The last sender, which the slab names once; None if all messages come from the peer.
     last_from: Option<Box<Address>>,
-    /// The number of turns in a row that have read one message.
-    singles: u32,
+    singles: Singles,
     /// Whether the peer of a seqpacket socket has ended.
     pub(crate) ended: bool,
 }
@@ -32,7 +25,7 @@ impl Inbox {
     /// `connected`: all messages come from the peer.
     pub(crate) fn new(protocol: Protocol, connected: bool) -> Self {
         let last_from = (!connected).then(|| Box::new(Address::UNNAMED));
-        Self { protocol, last_from, singles: 0, ended: false }
+        Self { protocol, last_from, singles: Singles::default(), ended: false }
     }
 
     /// Reads messages into `batch` until the socket has no more, the batch is full, or the channel
@@ -45,7 +38,7 @@ impl Inbox {
         batch: &mut Batch<'_>,
     ) {
         let events_before = batch.events.len();
-        let one_only = self.singles >= SINGLES && !self.singles.is_multiple_of(SINGLES_CHECK);
+        let one_only = self.singles.expects_one();
         while !self.ended && batch.has_room() {
             if meter.holds_fds() {
                 batch.events.push(Event::FdsHeld);
@@ -65,8 +58,7 @@ impl Inbox {
                 }
             }
         }
-        let single = batch.events.len() == events_before + 1;
-        self.singles = if single { self.singles.wrapping_add(1) } else { 0 };
+        self.singles.note(batch.events.len() - events_before);
     }
 
     /// Reads one message. Returns whether it came in a memfd.

@@ -5,8 +5,11 @@ use fdwire_socket::{Accepted, Errno};
 use super::{Entry, Reactor};
 use crate::batch::{Batch, Event};
 use crate::channel::Channel;
-use crate::listener::{ACCEPTS, Connection, Listening};
+use crate::listener::{Connection, Listening};
 use crate::stream::Link;
+
+/// The most connections that one turn accepts.
+const ACCEPTS: usize = 64;
 
 impl Reactor {
     /// Adds a listener, and returns its index. No channel has the same index.
@@ -47,7 +50,17 @@ impl Reactor {
 
     /// Accepts connections. An event reports each of them.
     pub(super) fn accept(&mut self, index: usize, batch: &mut Batch<'_>) {
-        for _ in 0..ACCEPTS {
+        let Some(Entry::Listening(listening)) = self.entries.get(index) else { return };
+        let most = if listening.singles.expects_one() { 1 } else { ACCEPTS };
+        let events_before = batch.events.len();
+        self.accept_up_to(most, index, batch);
+        if let Some(Entry::Listening(listening)) = self.entries.get_mut(index) {
+            listening.singles.note(batch.events.len() - events_before);
+        }
+    }
+
+    fn accept_up_to(&mut self, most: usize, index: usize, batch: &mut Batch<'_>) {
+        for _ in 0..most {
             let Some(Entry::Listening(listening)) = self.entries.get_mut(index) else { return };
             let accepted = match listening.accept() {
                 Ok(None) => return,

@@ -12,6 +12,8 @@ use crate::{Site, Turn};
 /// The channel that alone was readable when epoll was asked last.
 pub(super) struct Lone {
     channel: usize,
+    /// Whether it was so the time before too. Two channels that take turns are not worth an assumption.
+    confirmed: bool,
     /// How often it was assumed to be so since.
     assumed: u32,
 }
@@ -27,10 +29,11 @@ impl Reactor {
     /// `ENOMEM` of epoll_pwait2.
     pub fn poll(&mut self, timeout: Duration) -> Result<(), Errno> {
         self.ready.clear();
-        // A loop that wakes for message after message mostly wakes for the same channel: reading from it
-        // at once costs one system call less than asking epoll.
+        // A loop that has woken for the same channel again and again is assumed to wake for it now:
+        // reading at once costs one system call less than asking epoll.
         if timeout.is_zero()
             && let Some(lone) = &mut self.lone
+            && lone.confirmed
             && lone.assumed < ASSUMED_MAX
         {
             lone.assumed += 1;
@@ -58,9 +61,10 @@ impl Reactor {
     fn ask(&mut self, timeout: Duration) -> Result<(), Errno> {
         self.assumed = false;
         self.poller.wait(timeout, &mut self.ready)?;
+        let before = self.lone.take().map(|lone| lone.channel);
         self.lone = match self.ready[..] {
             [Ready { token: Token::Channel(channel), flags }] if flags == EventFlags::IN => {
-                Some(Lone { channel, assumed: 0 })
+                Some(Lone { channel, confirmed: before == Some(channel), assumed: 0 })
             }
             _ => None,
         };

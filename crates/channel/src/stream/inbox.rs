@@ -41,7 +41,10 @@ pub(crate) struct Inbox {
     text: bool,
     /// Whether the rest may hold whole frames, because a turn was full.
     undecoded: bool,
+    /// Whether nothing more is to be read.
     ended: bool,
+    /// Whether the peer has ended, so that nothing more can be read.
+    peer_ended: bool,
     /// The bytes behind the last whole frame.
     rest: Vec<u8>,
     /// The frame that is read into memory of its own. The rest is empty then.
@@ -75,6 +78,7 @@ impl Inbox {
             text,
             undecoded: false,
             ended: false,
+            peer_ended: false,
             rest: Vec::new(),
             large: None,
             fds: None,
@@ -89,6 +93,11 @@ impl Inbox {
     /// Returns whether nothing more is to be read.
     pub(crate) fn ended(&self) -> bool {
         self.ended
+    }
+
+    /// Returns whether the peer has ended, so that nothing more can be read.
+    pub(crate) fn peer_ended(&self) -> bool {
+        self.peer_ended
     }
 
     /// Returns the number of bytes that are read and are not a whole message yet.
@@ -150,6 +159,7 @@ impl Inbox {
     /// Handles the end of the input: the rest is a last message, or is cut off.
     pub(crate) fn end(&mut self, meter: &mut Meter, batch: &mut Batch<'_>) {
         self.ended = true;
+        self.peer_ended = true;
         let mut rest = match self.large.take() {
             Some(large) => large.into_filled(),
             None => std::mem::take(&mut self.rest),

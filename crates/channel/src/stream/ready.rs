@@ -123,6 +123,9 @@ impl StreamTransport {
     /// Discards unread input, so that closing does not reset the connection.
     pub(crate) fn discard_now(&self, shared: &mut Shared) {
         let Some(socket) = self.socket() else { return };
+        if self.inbox.peer_ended() {
+            return;
+        }
         for _ in 0..DISCARDS {
             let Shared { control, received, scratch, .. } = &mut *shared;
             let into = &mut [IoSliceMut::new(scratch.at_least(DISCARD))];
