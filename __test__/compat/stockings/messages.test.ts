@@ -63,7 +63,7 @@ describe('a stockings message', () => {
     expect((await bare.receive())?.value).toEqual(Buffer.from('80c0', 'hex'))
   })
 
-  it('arrives whole byte by byte, also after a header with leading zeros', async () => {
+  it('arrives whole byte by byte, also after a header longer than necessary', async () => {
     const [bytes, stocking] = rawPair()
     await stocking.ready
     const wire = Buffer.from('826869' + 'c26869' + '01805a' + '050080' + '68656c6c6f' + '80', 'hex')
