@@ -1,8 +1,8 @@
 import { FdwireError, nameErrorClass } from '../../util/errors.js'
 
 /**
- * The peer has sent a message that violates the service protocol (ERR_FDWIRE_BAD_BODY), or has closed
- * instead of sending one (ERR_FDWIRE_CLOSED).
+ * The peer has sent a message that violates the service protocol (ERR_FDWIRE_BAD_BODY), or has
+ * closed instead of sending one (ERR_FDWIRE_CLOSED).
  */
 export class ProtocolError extends FdwireError {
   static {

@@ -46,8 +46,8 @@ export interface SendOptions {
 }
 
 /**
- * Adds the protocol to the options of `call`. `fixed` maps further options that the call sets itself to
- * the reason.
+ * Adds the protocol to the options of `call`. `fixed` lists further options that the call sets
+ * itself, each with the reason.
  *
  * # Errors
  * TypeError for options that a `Socket` sets itself.

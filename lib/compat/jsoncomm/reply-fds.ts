@@ -26,8 +26,8 @@ export class ReplyFds {
    * Takes over the descriptors that `dispatch` has returned; none for undefined and null.
    *
    * # Errors
-   * TypeError for any other value. Valid elements of an invalid iterable are taken over all the same, so
-   * that `close` closes them.
+   * TypeError for any other value. Valid elements of an invalid iterable are taken over all the
+   * same, so that `close` closes them.
    */
   take(fds: unknown): void {
     if (fds === undefined || fds === null) return

@@ -7,7 +7,11 @@ import { encodeJson } from '../../wire/encodings/json.js'
 // biome-ignore lint/suspicious/noExplicitAny: the type of JSON.parse
 type Json = any
 
-/** Handles a signal. `fds` are closed when it has returned or its promise has settled: take the others. */
+/**
+ * Handles a signal.
+ *
+ * Its descriptors are closed after it has returned, or its promise has settled: take those to keep.
+ */
 export type OnSignal = (value: Json, fds: FdSet) => unknown
 
 /** The reply to a call. */

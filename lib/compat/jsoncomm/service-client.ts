@@ -24,8 +24,8 @@ export type { OnSignal, Reply } from './service-call.js'
 /** Options of `call`. `timeout` (ms, default 0: no limit) includes the wait for earlier calls. */
 export interface CallOptions extends WaitOptions {
   /**
-   * Handles the signals that arrive before the reply; without it they are dropped. The next message is
-   * handled after it has returned or its promise has settled.
+   * Handles the signals that arrive before the reply; without it they are dropped. The next message
+   * is handled after it has returned or its promise has settled.
    */
   onSignal?: OnSignal | undefined
 }
@@ -48,8 +48,8 @@ const SERVICE_CLOSED: readonly unknown[] = ['EPIPE', 'ECONNRESET', 'ERR_FDWIRE_C
 /**
  * Calls the methods of a service, which usually runs in its own process.
  *
- * The protocol allows one call in flight: further calls wait for their turn, in order. A call that was
- * given up (`timeout`, `signal`) keeps its turn until its reply arrives, which is dropped.
+ * The protocol allows one call in flight: further calls wait for their turn, in order. A call that
+ * was given up (`timeout`, `signal`) keeps its turn until its reply arrives, which is dropped.
  */
 export class ServiceClient {
   /** The socket to the service. */
@@ -127,14 +127,14 @@ export class ServiceClient {
   /**
    * Calls a method and returns its result with its descriptors, which the caller owns.
    *
-   * Arguments and descriptors may be changed or closed as soon as this returns its promise, even if the
-   * call has to wait for its turn.
+   * Arguments and descriptors may be changed or closed as soon as this returns its promise, even if
+   * the call has to wait for its turn.
    *
    * # Errors
    * RemoteError for an exception of the service. ProtocolError if the service has ended
-   * (ERR_FDWIRE_CLOSED) or sent an invalid message (ERR_FDWIRE_BAD_BODY). ERR_FDWIRE_TIMEOUT, AbortError:
-   * the service may execute the method all the same. What `onSignal` throws. ERR_FDWIRE_CLOSED after
-   * `stop()`. Those of `send`, which mean that nothing was sent.
+   * (ERR_FDWIRE_CLOSED) or sent an invalid message (ERR_FDWIRE_BAD_BODY). ERR_FDWIRE_TIMEOUT,
+   * AbortError: the service may execute the method all the same. What `onSignal` throws.
+   * ERR_FDWIRE_CLOSED after `stop()`. Those of `send`, which mean that nothing was sent.
    */
   callWithFds(
     method: string,
@@ -147,8 +147,9 @@ export class ServiceClient {
   /**
    * Closes the socket, which ends the service, and waits for its exit. Pending calls reject.
    *
-   * A process that takes longer than `timeout` (ms, 10,000; 0: no limit) is killed. Returns how the process
-   * has ended, or null if the client has not started it. A second call returns the same promise.
+   * A process that takes longer than `timeout` (ms, 10,000; 0: no limit) is killed. Returns how the
+   * process has ended, or null if the client has not started it. A second call returns the same
+   * promise.
    */
   stop(options: { timeout?: number | undefined } = {}): Promise<Exit | null> {
     checkCallOptions('stop', options, ['timeout'])

@@ -9,10 +9,11 @@ export class ServiceManager {
   #stopping: Promise<void> | undefined
 
   /**
-   * Starts a service. Its `id` must differ from those of all earlier services, including ended ones.
+   * Starts a service. Its `id` must differ from those of all earlier services, even ended ones.
    *
    * # Errors
-   * Those of `ServiceClient.start`; TypeError for an `id` that exists; ERR_FDWIRE_CLOSED after `stop()`.
+   * Those of `ServiceClient.start`; TypeError for an `id` that exists; ERR_FDWIRE_CLOSED after
+   * `stop()`.
    */
   async start(
     command: string,
@@ -35,8 +36,8 @@ export class ServiceManager {
   /**
    * Stops all services one after another, the last one first.
    *
-   * A service that takes longer than `timeout` (ms, 10,000; 0: no limit) is killed. A second call returns
-   * the same promise.
+   * A service that takes longer than `timeout` (ms, 10,000; 0: no limit) is killed. A second call
+   * returns the same promise.
    */
   stop(options: { timeout?: number | undefined } = {}): Promise<void> {
     this.#stopping ??= this.#stop(options)

@@ -48,7 +48,7 @@ export function encodeReply(type: 'signal' | 'reply', reply: unknown = null): ob
   return { type, data: { reply } }
 }
 
-/** Encodes a value that was thrown. Its texts are shortened if they are long, or if `shorten` is set. */
+/** Encodes a thrown value. Shortens its texts if they are long, or if `shorten` is set. */
 export function encodeException(error: unknown, shorten = false): object {
   const data = exceptionOf(error)
   if (shorten || data.name.length + data.value.length + data.backtrace.length > MAX_EXCEPTION) {

@@ -49,7 +49,7 @@ export class ServiceProcess {
   private constructor(id: string, child: ChildProcess) {
     this.id = id
     this.child = child
-    // `start` rejects if the process cannot be started; `kill` returns false if it cannot be killed.
+    // `start` rejects if spawning fails, and `kill` returns false if killing fails.
     child.on('error', () => {})
     this.exited = new Promise(resolve => {
       child.once('exit', (code, signal) => resolve({ code, signal }))
@@ -107,7 +107,7 @@ export class ServiceProcess {
   async describeExit(timeout: number): Promise<string> {
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<undefined>(resolve => {
-      // setImmediate runs after the poll for events, which reports an exit while this thread was busy.
+      // setImmediate runs after the poll phase, which reports an exit that has already happened.
       timer = setTimeout(() => setImmediate(resolve, undefined), timeout)
     })
     const exit = await Promise.race([this.exited, late])

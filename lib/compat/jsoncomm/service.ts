@@ -54,8 +54,8 @@ export class Service {
    * Makes a service on a connected seqpacket socket.
    *
    * # Errors
-   * TypeError; ERR_FDWIRE_WRONG_SOCKET and other errors of `Socket.newFromFd`. Then the caller still owns
-   * the descriptor.
+   * TypeError; ERR_FDWIRE_WRONG_SOCKET and other errors of `Socket.newFromFd`. Then the caller
+   * still owns the descriptor.
    */
   constructor(options: ServiceOptions) {
     checkCallOptions('Service', options, ['id', 'fd', 'socket', 'args'])
@@ -66,7 +66,7 @@ export class Service {
   }
 
   /**
-   * Makes a service of a command line: `--service-id ID --service-fd FD`. Other arguments are `args`.
+   * Makes a service from a command line: `--service-id ID --service-fd FD` and `args`.
    *
    * # Errors
    * TypeError for a missing option; those of the constructor.
@@ -83,8 +83,9 @@ export class Service {
   /**
    * Executes a method and returns `[result, fds]`, or a promise of it. Subclasses override it.
    *
-   * The descriptors of the reply are closed after it was sent. `fds`, those of the call, are closed after
-   * it was answered: take the ones to keep. The client gets an error that is thrown as an exception.
+   * The descriptors of the reply are closed after it was sent. `fds`, those of the call, are closed
+   * after it was answered: take the ones to keep. The client receives an error
+   * that is thrown as an exception.
    */
   // biome-ignore lint/suspicious/noExplicitAny: the type of JSON.parse
   dispatch(..._: [method: string, args: any, fds: FdSet]): Dispatched | Promise<Dispatched> {
@@ -94,11 +95,11 @@ export class Service {
   /**
    * Sends the client a signal, usually before the reply; resolves when the kernel has taken it.
    *
-   * Descriptors are borrowed, as by `send`. The client handles a signal that is sent outside of a call
-   * during its next call.
+   * Descriptors are borrowed, as by `send`. The client handles a signal that is sent outside of a
+   * call during its next call.
    *
    * # Errors
-   * Those of `Socket.send`: EBADF for a descriptor that is not open, EPIPE if the client has closed.
+   * Those of `Socket.send`: EBADF for a closed descriptor, EPIPE if the client has closed.
    */
   async emitSignal(value: unknown, fds?: FdSet | Iterable<FdSource>): Promise<void> {
     await this.socket.send(encodeReply('signal', value), { fds })
@@ -110,8 +111,8 @@ export class Service {
   /**
    * Serves until the client closes, as the only task of the process.
    *
-   * Ignores SIGTERM and SIGINT meanwhile: a client stops its services by closing their sockets, in its own
-   * order.
+   * Ignores SIGTERM and SIGINT meanwhile: a client stops its services by closing their sockets, in
+   * its own order.
    *
    * # Errors
    * Those of `serve` and `stop`.
@@ -158,7 +159,7 @@ export class Service {
         return null
       } catch (error) {
         if (errorCode(error) === 'ERR_FDWIRE_CLOSED') return null
-        // Not the error of one message: the socket has failed, and rejects every call with that error.
+        // Not the error of a single message: the socket has failed and repeats its error.
         if (!(error instanceof FdwireError) || error === previous) throw error
         previous = error
         await this.#sendException(new ProtocolError(error.message, { cause: error }))

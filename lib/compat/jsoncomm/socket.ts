@@ -31,8 +31,8 @@ import {
 /**
  * A socket whose datagrams or records are JSON texts, with descriptors.
  *
- * Names are those of osbuild's `jsoncomm.Socket`. Calls that block there return a promise here, so there
- * is no `blocking`. A message stays in the kernel until `recv` takes it.
+ * Names are those of osbuild's `jsoncomm.Socket`. Calls that block there return a promise here, so
+ * there is no `blocking`. A message stays in the kernel until `recv` takes it.
  */
 export class Socket {
   /** Accepts connections; undefined unless this is a server of type `'seqpacket'`. */
@@ -46,7 +46,7 @@ export class Socket {
   #closing: Promise<void> | undefined
 
   private constructor(over: Channel | Listener, backlog?: number) {
-    // The next `recv`, `send` or `accept` rejects with an error, so the event needs no other listener.
+    // The next `recv`, `send` or `accept` rejects with the error.
     if (!(over instanceof Channel)) {
       over.on('error', ignore)
       this.listener = over
@@ -65,8 +65,8 @@ export class Socket {
   /**
    * Makes a client.
    *
-   * A datagram socket gets an abstract address that the kernel chooses, and is connected if a path is
-   * given. A seqpacket socket (`type: 'seqpacket'`) requires a path.
+   * A datagram socket gets an abstract address that the kernel chooses, and is connected if a path
+   * is given. A seqpacket socket (`type: 'seqpacket'`) requires a path.
    *
    * # Errors
    * Those of `connect`: ENOENT, ECONNREFUSED, EPROTOTYPE …
@@ -81,11 +81,11 @@ export class Socket {
   }
 
   /**
-   * Makes a server at a path. `close()` removes the path, even after chdir(2) or after a parent directory
-   * was renamed.
+   * Makes a server at a path. `close()` removes the path, even after chdir(2) or after a parent
+   * directory was renamed.
    *
-   * A datagram socket receives messages. A seqpacket socket (`type: 'seqpacket'`) listens at once, with
-   * `backlog` (connections, 511); `accept()` returns its connections.
+   * A datagram socket receives messages. A seqpacket socket (`type: 'seqpacket'`) listens at once,
+   * with `backlog` (connections, 511); `accept()` returns its connections.
    *
    * # Errors
    * Those of `bind` and `listen`: EADDRINUSE, EEXIST, ENOENT …
@@ -104,10 +104,10 @@ export class Socket {
   }
 
   /**
-   * Makes a socket of a descriptor: a datagram or seqpacket socket that is connected, bound or listening.
+   * Makes a socket from the descriptor of a datagram or seqpacket socket.
    *
-   * The socket owns the descriptor afterwards. With `closeFd: false` it owns a duplicate, and the caller
-   * keeps the descriptor.
+   * That may be connected, bound or listening. The new object owns the descriptor afterwards. With
+   * `closeFd: false` it owns a duplicate, and the caller keeps the descriptor.
    *
    * # Errors
    * Those of `adopt`. Then the caller still owns the descriptor.
@@ -174,8 +174,8 @@ export class Socket {
    * Waits for a connection; null if the socket is closed meanwhile.
    *
    * # Errors
-   * ERR_FDWIRE_TIMEOUT after `timeout` (ms, default 0: no limit) and AbortError, which take no connection;
-   * ERR_FDWIRE_CLOSED; TypeError on a socket that does not listen.
+   * ERR_FDWIRE_TIMEOUT after `timeout` (ms, default 0: no limit) and AbortError, which take no
+   * connection; ERR_FDWIRE_CLOSED; TypeError on a socket that does not listen.
    */
   async accept(options: WaitOptions = {}): Promise<Socket | null> {
     const limits = checkWait('accept', options)
@@ -189,8 +189,8 @@ export class Socket {
    * Sends a payload; resolves when the kernel has taken it.
    *
    * # Errors
-   * Those of `Channel.send`; EPIPE if the peer of a seqpacket socket has closed; the error with which a
-   * queued message was given up.
+   * Those of `Channel.send`; EPIPE if the peer of a seqpacket socket has closed; the error with
+   * which a queued message was given up.
    */
   async send(payload: unknown, options: SendOptions = {}): Promise<void> {
     checkCallOptions('send', options, ['destination', 'fds'])
@@ -207,9 +207,9 @@ export class Socket {
    * Waits for a message; null when the socket is closed, and always after the peer has closed.
    *
    * # Errors
-   * The error of a malformed message: the next call returns the message behind it. ERR_FDWIRE_TIMEOUT
-   * after `timeout` (ms, default 0: no limit) and AbortError, which take no message. ERR_FDWIRE_CLOSED
-   * after `close()`.
+   * The error of a malformed message: the next call returns the message behind it.
+   * ERR_FDWIRE_TIMEOUT after `timeout` (ms, default 0: no limit) and AbortError, which take no
+   * message. ERR_FDWIRE_CLOSED after `close()`.
    */
   async recv(options: WaitOptions = {}): Promise<Received | null> {
     const message = await coreOf(this.#requireChannel('recvmsg')).receive(options, true)
@@ -272,7 +272,7 @@ export class Socket {
 }
 
 /**
- * Checks that a socket can carry the service protocol, which needs a connection that reports its end.
+ * Checks that a socket can carry the service protocol, which needs a connection with an end.
  *
  * # Errors
  * TypeError.

@@ -10,8 +10,8 @@ import { type ConnectingOptions, checkFixed, type ListeningOptions } from './opt
 /**
  * Binary messages in both directions over a stream socket, each in a frame `\r\nMSG <length>\r\n`.
  *
- * Names are those of the original Python class (a gist of joshkunz); calls that block there return a
- * promise here. A message stays in the kernel until `recv` or `iterRecv` takes it.
+ * Names are those of the original Python class (a gist of joshkunz); calls that block there return
+ * a promise here. A message stays in the kernel until `recv` or `iterRecv` takes it.
  */
 export class Channel {
   /** The channel underneath. */
@@ -29,18 +29,19 @@ export class Channel {
       this.ip = remoteAddress.host
       this.port = remoteAddress.port
     }
-    // The next `recv` or `send` rejects with the error, so the event needs no listener of the user's.
+    // The next `recv` or `send` rejects with the error.
     channel.on('error', () => {})
   }
 
   /**
    * Listens on a TCP port and yields the clients that connect, for `for await`.
    *
-   * The result is also a promise, which resolves to the `Clients` when the socket listens; iteration
-   * does not need it. Leaving the loop, `return()` and `close()` close the listener, but no client.
+   * The result is also a promise, which resolves to the `Clients` when the socket listens;
+   * iteration does not need it. Leaving the loop, `return()` and `close()` close the listener, but
+   * no client.
    *
    * # Errors
-   * The promise and the first `next()` reject with the errors of the package's `listen`: EADDRINUSE …
+   * The promise and the first `next()` reject with the errors of the package's `listen`.
    */
   static listen(
     host: string,
@@ -97,12 +98,12 @@ export class Channel {
   }
 
   /**
-   * Waits for a message; null when the peer has closed. Concurrent calls get messages in call order.
+   * Waits for a message; null when the peer has closed. Concurrent calls keep their order.
    *
    * # Errors
-   * The error that ended the connection: ERR_FDWIRE_BAD_HEADER, ERR_FDWIRE_CUT_SHORT with `missing`,
-   * ERR_FDWIRE_MESSAGE_TOO_LARGE, ECONNRESET …; ERR_FDWIRE_TIMEOUT after `timeout` (ms, 0: no limit,
-   * the default), AbortError.
+   * The error that ended the connection: ERR_FDWIRE_BAD_HEADER, ERR_FDWIRE_CUT_SHORT with
+   * `missing`, ERR_FDWIRE_MESSAGE_TOO_LARGE, ECONNRESET …; ERR_FDWIRE_TIMEOUT after `timeout` (ms,
+   * 0: no limit, the default), AbortError.
    */
   async recv(options: WaitOptions = {}): Promise<Buffer | null> {
     const message = await this.channel.receive(options)
@@ -125,7 +126,7 @@ export class Channel {
   }
 
   /**
-   * Sends the messages in the queue, then closes (`timeout`: ms, 10,000). A second call has no effect.
+   * Sends the queue, then closes (`timeout`: ms, 10,000). A second call has no effect.
    *
    * # Errors
    * Those of the package's `Channel.close`.

@@ -54,11 +54,13 @@ const MAX_TEXT = 1_024
 const MAX_ISSUED = 64
 
 /**
- * Derives the key with which the side `role` answers a seed: HMAC-SHA-256 of
- * `fdwire socket_protocol 1`, a zero byte, `role`, a zero byte and the seed's text; in hex.
+ * Derives the key with which the side `role` answers a seed.
  *
- * The role is part of it so that a key of one side is worthless as a key of the other: no side can be
- * made to answer its own seed (a reflection attack).
+ * It is the HMAC-SHA-256, in hex, of `fdwire socket_protocol 1`, a zero byte, `role`, a zero byte
+ * and the text of the seed.
+ *
+ * The role is part of it so that a key of one side is worthless as a key of the other: no side can
+ * be made to answer its own seed (a reflection attack).
  */
 export function deriveKey(secret: Buffer, role: Role, seed: string): string {
   const hmac = createHmac('sha256', secret)
@@ -118,7 +120,7 @@ export class Authentification {
     return this.#accepted
   }
 
-  /** Begins an attempt of this side. Returns the message to send; undefined if there is no secret. */
+  /** Begins an attempt of this side. Returns the message to send; undefined without a secret. */
   begin(): DataStorage | undefined {
     if (this.#options.secret === undefined) return undefined
     this.abandon()

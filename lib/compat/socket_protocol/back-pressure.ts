@@ -1,15 +1,16 @@
 import { clearTimeout, setTimeout } from '../../util/timers.js'
 import type { RequestQueues } from './request-queues.js'
 
-/** How long no request may complete before more are let in (ms), while this side awaits the peer. */
+/** After how long without a completed request the limit is raised (ms), if this side waits. */
 const STALL_TIME = 50
 
 /**
  * Makes the transport stop reading while too many requests are in progress.
  *
- * While this side awaits a message of the peer, that message may be behind the requests that are held back,
- * and callbacks may depend on it: stopping would be a deadlock. So then the limit rises step by step
- * whenever no request has completed for `STALL_TIME`, up to the limit at which the connection is closed.
+ * This side may be waiting for a message of the peer, and a callback may depend on it. If that
+ * message is behind the requests that are held back, both sides deadlock. So while this side waits,
+ * the limit is raised whenever no request has completed for `STALL_TIME`. At `maxWaiting` requests
+ * the connection is closed in any case.
  */
 export class BackPressure {
   readonly #requests: RequestQueues
@@ -38,7 +39,7 @@ export class BackPressure {
     })
   }
 
-  /** Lets the transport read on if possible. Call it when a request completes or a wait begins or ends. */
+  /** Lets the transport read on if possible. Call it when requests or this side's waits change. */
   update(): void {
     if (!this.#requests.isCrowded(1)) this.#factor = 1
     if (this.#resume === undefined) return

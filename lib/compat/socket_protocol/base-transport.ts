@@ -84,7 +84,7 @@ export abstract class BaseTransport implements Transport {
     return within(connection.flushing, { timeout }, false)
   }
 
-  /** Ends the connection, if there is one. Its queue is still sent, if the peer reads it in time. */
+  /** Ends the connection, if there is one, after its queue was sent or a second has passed. */
   disconnect(): void {
     if (this.#connection !== undefined) this.#disconnect(this.#connection)
   }

@@ -80,8 +80,8 @@ export class Buffers {
   }
 
   /**
-   * Takes the oldest message of a service and data id, or waits for one. Resolves with null after `timeout`
-   * (ms, 0: no limit) and after `close`.
+   * Takes the oldest message of a service and data id, or waits for one. Resolves with null after
+   * `timeout` (ms, 0: no limit) and after `close`.
    *
    * # Errors
    * AbortError.

@@ -10,8 +10,8 @@ export interface ChannelTransportOptions {
 }
 
 /**
- * A transport over one channel, which ends with the channel: for the channels of `pair`, `adopt`, `over`
- * and `bind`, and for each peer of a `ProtocolServer`.
+ * A transport over one channel, which ends with the channel: for the channels of `pair`, `adopt`,
+ * `over` and `bind`, and for each peer of a `ProtocolServer`.
  *
  * The channel needs the options `{ protocol: 'socket_protocol', encoding: 'buffer' }`.
  */

@@ -3,8 +3,8 @@ import type { MessageFields } from '../../options/socket_protocol.js'
 /**
  * A message: status, service id, data id and data.
  *
- * Each getter takes the value to return if the message lacks the field (null). A received message has
- * all fields.
+ * Each getter takes the value to return if the message lacks the field (null). A received message
+ * has all fields.
  */
 export class DataStorage {
   readonly #fields: MessageFields

@@ -62,8 +62,8 @@ export class Handshake {
   }
 
   /**
-   * Begins an attempt, or joins the one in progress. Resolves with whether the peer accepts this side's key
-   * within `timeout` (ms, 0: no limit).
+   * Begins an attempt, or joins the one in progress. Resolves with whether the peer accepts this
+   * side's key within `timeout` (ms, 0: no limit).
    */
   begin(timeout: number): Promise<boolean> {
     if (this.#attempt !== undefined) return this.#attempt.promise
@@ -87,7 +87,7 @@ export class Handshake {
     return promise
   }
 
-  /** Handles a request of the peer. Returns the reply, and whether to close the connection after it. */
+  /** Handles a request of the peer. `close` of the result: close the connection after the reply. */
   receiveRequest(message: DataStorage): Reaction & { reply: DataStorage } {
     const wasTrusted = this.#machine.isTrusted
     const reaction = this.#machine.receive(message)

@@ -32,7 +32,7 @@ export interface InboundHost {
   readonly callbacks: Callbacks
   readonly buffers: Buffers
   readonly pending: PendingRequests
-  /** Sends an answer, unless another connection than `connection` is open. Returns whether that succeeded. */
+  /** Sends an answer if the connection is still `connection`. Returns false if that fails. */
   reply(fields: Fields, connection: number): Promise<boolean>
   /** Whether the peer may send such a message. */
   isPermitted(serviceId: number, dataId: number): boolean
@@ -55,7 +55,7 @@ const UNKNOWN_REQUEST: BuiltInAnswer = { answer: [STATUS_OPERATION_NOT_PERMITTED
 /** How long the last answer may take before the connection is closed (ms). */
 const LAST_ANSWER_TIMEOUT = 1_000
 
-/** Dispatches received messages to pending requests, callbacks and buffers, and answers requests. */
+/** Dispatches received messages to pending requests, callbacks and buffers. Answers requests. */
 export class Inbound {
   readonly #host: InboundHost
   readonly #form: Form
@@ -88,7 +88,7 @@ export class Inbound {
     return this.#connection
   }
 
-  /** Handles a body. If it returns a promise, the transport should not read before that resolves. */
+  /** Handles a body. If it returns a promise, the transport should not read until that resolves. */
   receive(bytes: Uint8Array): Promise<void> | undefined {
     if (this.#state === 'ignoring') return undefined
     try {

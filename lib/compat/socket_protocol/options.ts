@@ -13,7 +13,7 @@ import { type Logger, SILENT } from './transport.js'
 
 /** Options of a protocol object. */
 export interface ProtocolOptions {
-  /** The secret that both sides know (none); a peer that cannot prove it is refused. A string is UTF-8. */
+  /** The shared secret (none). A peer that cannot prove it is refused. A string is UTF-8. */
   secret?: string | Uint8Array | null | undefined
   /** Whether a client proves itself when a connection is made (false). */
   autoAuth?: boolean | undefined
@@ -22,28 +22,28 @@ export interface ProtocolOptions {
   /**
    * Whether the connection is trusted only after both sides have proven themselves (false).
    *
-   * The original requires one proof, so a client trusts any server that claims to accept its key. With
-   * `autoAuth` the server proves itself too.
+   * The original requires one proof, so a client trusts any server that claims to accept its key.
+   * With `autoAuth` the server proves itself too.
    */
   mutual?: boolean | undefined
   /** Derives the key for a seed, for peers that do not use {@link deriveKey} (the default). */
   deriveKey?: DeriveKey | undefined
   /** Attempts of the peer to prove itself (5); after the last one the connection is closed. */
   maxAttempts?: number | undefined
-  /** Messages of one service and data id that are buffered for `receive` (64); the oldest is dropped. */
+  /** Messages of one service and data id that are buffered (64); the oldest is dropped. */
   maxBufferedEach?: number | undefined
-  /** Messages that are buffered for `receive` in total (1,024); the oldest is dropped. */
+  /** Messages that are buffered for `receive` (1,024); the oldest is dropped. */
   maxBuffered?: number | undefined
   /** Bytes of messages that are buffered for `receive` (32 MiB); the oldest is dropped. */
   maxBufferedBytes?: number | undefined
   /** Requests in flight (1,024); further ones wait for their turn. */
   maxRequests?: number | undefined
   /**
-   * Requests of the peer that are in progress or wait (4,096); the connection is closed if there are more.
-   * At a sixteenth of it the transport is asked to stop reading.
+   * Requests of the peer that are in progress or wait (4,096); the connection is closed if there
+   * are more. At a sixteenth of it the transport is asked to stop reading.
    */
   maxWaiting?: number | undefined
-  /** Bytes of those requests (64 MiB); at a quarter of it the transport is asked to stop reading. */
+  /** Bytes of those requests (64 MiB). At a quarter the transport is asked to stop reading. */
   maxWaitingBytes?: number | undefined
   /** Receives the log; an object like `console` (none). Data is never logged. */
   logger?: Logger | undefined

@@ -10,13 +10,13 @@ import type { Transport } from './transport.js'
 import { within } from './wait.js'
 import type { WaitQueue } from './wait-queue.js'
 
-/** How long a request without a timeout waits for a connection (ms): as long as the default of `send`. */
+/** How long a request without a timeout waits for a connection (ms). */
 const CONNECTION_TIMEOUT = 2_000
 
 /** Requests in flight, including abandoned ones, at which further ones are refused. */
 const MAX_IN_FLIGHT = 65_536
 
-/** How long to wait before sending again into a full queue (ms), unless an earlier post succeeds first. */
+/** How long to wait for room in a full queue before trying again (ms). */
 const RETRY_DELAY = 50
 
 /** The session whose messages are sent. */
@@ -35,7 +35,7 @@ export class Outbound {
   readonly #form: Form
   readonly #maxRequests: number
   readonly #onSent: (fields: Fields) => void
-  /** Posts that wait for room in the transport's queue, in order. Calling one makes it try again. */
+  /** Posts that wait for room in the transport's queue, in order. A call makes one try again. */
   readonly #waitingPosts: (() => void)[] = []
 
   /** `onSent` is called with each message that was handed to the transport. */
@@ -51,7 +51,7 @@ export class Outbound {
     this.#onSent = onSent
   }
 
-  /** Sends a message as soon as there is a connection. Returns whether the kernel has taken it in time. */
+  /** Sends a message as soon as possible. Returns whether the kernel has taken it in time. */
   async send(fields: Fields, { timeout, signal }: WaitLimits): Promise<boolean> {
     const body = encodeBody(this.#form, fields)
     const { service_id, data_id } = fields
@@ -85,7 +85,7 @@ export class Outbound {
         timeout: connectionTimeout,
         signal,
         isFree: () => this.#host.pending.awaited < this.#maxRequests,
-        // Without a timeout, only the wait for a connection is limited, not that for other requests.
+        // Without a timeout only the wait for a connection is limited, not the wait for others.
         givesUp: () => timeout > 0 || !this.#host.isConnected,
       },
     )
@@ -134,7 +134,7 @@ export class Outbound {
     this.#waitingPosts[0]?.()
   }
 
-  /** Waits until another post was sent, or `RETRY_DELAY`, since other messages fill the queue too. */
+  /** Waits until another post was sent, at most `RETRY_DELAY`: other messages need room too. */
   #waitForRoom(place: 'first' | 'last'): Promise<void> {
     return new Promise(resolve => {
       const retry = () => {

@@ -8,7 +8,7 @@ export interface PendingRequest {
   reject(error: Error): void
 }
 
-/** Consecutive requests that were sent by `send`. Their responses are delivered like other messages. */
+/** Consecutive requests that were sent by `send`. Their responses are ordinary messages. */
 export interface SentRequests {
   count: number
 }
@@ -17,11 +17,12 @@ export interface SentRequests {
 export type Recipient = PendingRequest | 'abandoned' | 'sent' | 'none'
 
 /**
- * Requests in flight. Responses are matched by their order, since they carry no id of their request.
+ * Requests in flight. Responses are matched by their order, since they carry no id of their
+ * request.
  *
- * There is one queue per response id and data id, because a peer answers the requests of one service and
- * data id in order. An abandoned request keeps its place until the connection ends, so that its late
- * response is not taken for that of the next request.
+ * There is one queue per response id and data id, because a peer answers the requests of one
+ * service and data id in order. An abandoned request keeps its place until the connection ends, so
+ * that its late response is not taken for that of the next request.
  */
 export class PendingRequests {
   readonly #queues = new Map<string, (PendingRequest | SentRequests)[]>()

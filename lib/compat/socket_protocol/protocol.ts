@@ -32,8 +32,8 @@ const SEND_TIMEOUT = 2_000
 /**
  * Services, callbacks, authentication and channel names over a {@link Transport}.
  *
- * See docs/protocols/socket_protocol.md. The original's `pure_json_protocol` and `struct_json_protocol` are
- * the two subclasses, which differ only in their encoding.
+ * See docs/protocols/socket_protocol.md. The original's `pure_json_protocol` and
+ * `struct_json_protocol` are the two subclasses, which differ only in their encoding.
  */
 export abstract class Protocol extends EventEmitter<ProtocolEvents> {
   readonly #session: Session
@@ -78,8 +78,8 @@ export abstract class Protocol extends EventEmitter<ProtocolEvents> {
   /**
    * Declares a data id of one or several services. The name is for logs.
    *
-   * A request for an undeclared data id of such a service is answered with STATUS_SERVICE_OR_DATA_UNKNOWN,
-   * unless there is a callback for it.
+   * A request for an undeclared data id of such a service is answered with
+   * STATUS_SERVICE_OR_DATA_UNKNOWN, unless there is a callback for it.
    *
    * # Errors
    * TypeError, RangeError for an invalid id.
@@ -114,11 +114,12 @@ export abstract class Protocol extends EventEmitter<ProtocolEvents> {
   }
 
   /**
-   * Registers the callback for a service id and data id; null means any id. It replaces an earlier one.
+   * Registers or replaces the callback for a service id and data id; null means any id.
    *
-   * The most specific callback is called: (service, data), (service, any), (any, data), (any, any), with the
-   * message and the extra arguments. For a request it returns `[status]` or `[status, data]`, or a promise
-   * of that, which is sent as the answer. Requests of one service id and data id run one after another.
+   * The most specific callback is called: (service, data), (service, any), (any, data), (any, any),
+   * with the message and the extra arguments. For a request it returns the answer,
+   * `[status]` or `[status, data]`, or a promise of it. Requests of one service id and data id run
+   * one after another.
    *
    * # Errors
    * TypeError, RangeError for an invalid or reserved id; TypeError if `callback` is not a function.
@@ -137,9 +138,9 @@ export abstract class Protocol extends EventEmitter<ProtocolEvents> {
   }
 
   /**
-   * Proves to the peer that this side knows the secret. Resolves with whether the peer accepts the proof
-   * within `timeout` (ms, 2,000; 0: no limit), which includes the wait for a connection; false without a
-   * secret.
+   * Proves to the peer that this side knows the secret. Resolves with whether the peer accepts the
+   * proof within `timeout` (ms, 2,000; 0: no limit), which includes the wait for a connection;
+   * false without a secret.
    *
    * # Errors
    * AbortError.
@@ -154,7 +155,7 @@ export abstract class Protocol extends EventEmitter<ProtocolEvents> {
     const deadline = new Deadline(timeout)
     const task = () => {
       const { remaining } = deadline
-      // An attempt in progress may have a longer timeout; it continues after this call has given up.
+      // An attempt in progress may have a longer timeout. It continues if this call gives up.
       return within(handshake.begin(remaining), { timeout: remaining, signal }, false, true)
     }
     return (await connected.run(task, { timeout, signal })) ?? false
@@ -199,12 +200,12 @@ export abstract class Protocol extends EventEmitter<ProtocolEvents> {
   }
 
   /**
-   * Sends a message. Resolves with whether the kernel has taken it within `timeout` (ms, 2,000; 0: no
-   * limit), which includes the wait for a connection.
+   * Sends a message. Resolves with whether the kernel has taken it within `timeout` (ms, 2,000; 0:
+   * no limit), which includes the wait for a connection.
    *
    * # Errors
-   * ERR_FDWIRE_UNENCODABLE for data that JSON cannot represent; TypeError, RangeError for an invalid or
-   * reserved id; AbortError; the transport's error for a body that it cannot carry.
+   * ERR_FDWIRE_UNENCODABLE for data that JSON cannot represent; TypeError, RangeError for an
+   * invalid or reserved id; AbortError; the transport's error for a body that it cannot carry.
    */
   async send(
     serviceId: number,
@@ -222,14 +223,14 @@ export abstract class Protocol extends EventEmitter<ProtocolEvents> {
   /**
    * Sends a request and waits for its response, whatever its status.
    *
-   * Several requests may be in flight; their responses are matched in order. The late response of an
-   * abandoned request is dropped. No request is sent twice. `timeout` (ms, default 0: no limit) includes the
-   * wait for a connection, which takes at most 2,000 ms without a limit.
+   * Several requests may be in flight; their responses are matched in order. The late response of
+   * an abandoned request is dropped. No request is sent twice. `timeout` (ms, default 0: no limit)
+   * includes the wait for a connection, which takes at most 2,000 ms without a limit.
    *
    * # Errors
-   * ERR_FDWIRE_TIMEOUT, AbortError; ERR_FDWIRE_CLOSED if the connection ends before the response arrives;
-   * the error of a malformed response: ERR_FDWIRE_BAD_CHECKSUM …; RangeError for a service without a
-   * response; those of `send`.
+   * ERR_FDWIRE_TIMEOUT, AbortError; ERR_FDWIRE_CLOSED if the connection ends before the response
+   * arrives; the error of a malformed response: ERR_FDWIRE_BAD_CHECKSUM …; RangeError for a service
+   * without a response; those of `send`.
    */
   async request(
     serviceId: number,
@@ -264,8 +265,8 @@ export abstract class Protocol extends EventEmitter<ProtocolEvents> {
    * Requests a data item: a typed `request`. Resolves with the data of the response.
    *
    * # Errors
-   * {@link StatusError} for a status other than STATUS_OKAY; TypeError for data of the wrong type; those of
-   * `request`.
+   * {@link StatusError} for a status other than STATUS_OKAY; TypeError for data of the wrong type;
+   * those of `request`.
    */
   async call<Request, Response>(
     datum: Datum<Request, Response>,
@@ -293,7 +294,7 @@ export class PureJsonProtocol extends Protocol {
   }
 }
 
-/** A protocol object whose bodies are shorter: status and ids in twelve bytes, JSON data and a checksum. */
+/** A protocol object whose bodies are status and ids in twelve bytes, JSON data and a checksum. */
 export class StructJsonProtocol extends Protocol {
   constructor(transport: Transport, options: ProtocolOptions = {}) {
     super('struct_json', transport, options)

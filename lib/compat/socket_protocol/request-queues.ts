@@ -1,4 +1,4 @@
-/** Answers one request; calls `done` when it needs no more resources. */
+/** Answers one request. Calls `done` when the request no longer counts for the limits. */
 export type Job = (done: () => void) => Promise<void> | void
 
 /** How many requests of one connection may be in progress. */
@@ -7,7 +7,7 @@ export interface RequestLimits {
   crowded: number
   /** The largest number of requests; `add` refuses more. */
   max: number
-  /** The largest number of bytes of all requests. At a quarter of it the transport is asked to stop. */
+  /** The largest number of bytes of them. At a quarter the transport is asked to stop reading. */
   maxBytes: number
 }
 
@@ -19,8 +19,8 @@ interface QueuedJob {
 /**
  * Requests that wait for their callbacks or whose answers are being sent.
  *
- * There is one queue per service and data id, whose requests run one after another so that their answers go
- * out in order. Different queues run concurrently.
+ * There is one queue per service and data id, whose requests run one after another so that their
+ * answers go out in order. Different queues run concurrently.
  */
 export class RequestQueues {
   readonly #limits: RequestLimits
@@ -60,7 +60,7 @@ export class RequestQueues {
     return true
   }
 
-  /** Drops waiting requests, after the connection has ended. A running callback still blocks its queue. */
+  /** Drops waiting requests, at the end of the connection. Running callbacks block their queues. */
   clear(): void {
     for (const queue of this.#queues.values()) queue.length = 0
     this.#length = 0
@@ -83,7 +83,7 @@ export class RequestQueues {
       try {
         await job(done)
       } catch (error) {
-        // Thrown by a logger or an event listener: an uncaught exception, which must not stop the queue.
+        // A logger or an event listener has thrown. That must not stop the queue.
         process.nextTick(() => {
           throw error
         })

@@ -46,7 +46,7 @@ export function keyOf(serviceId: number | null, dataId: number | null): string {
   return `${serviceId ?? '*'}/${dataId ?? '*'}`
 }
 
-/** Whether a service is handled by the protocol itself: no callback, `send` or `receive` may use it. */
+/** Whether the protocol itself handles a service: callbacks, `send` and `receive` may not. */
 export function isReserved(serviceId: number): boolean {
   return RESERVED.has(serviceId)
 }
@@ -86,7 +86,8 @@ export class Services {
   }
 
   /**
-   * Declares and names a data id of one or several services. A service with declared data ids has no others.
+   * Declares and names a data id of one or several services. A service with declared data ids has
+   * no others.
    *
    * # Errors
    * TypeError, RangeError for an invalid id.
@@ -143,8 +144,8 @@ export class Callbacks {
    * Registers a callback. Returns whether it replaces another one.
    *
    * # Errors
-   * TypeError for a callback that is not a function; TypeError, RangeError for an invalid id; RangeError for
-   * a reserved service.
+   * TypeError for a callback that is not a function; TypeError, RangeError for an invalid id;
+   * RangeError for a reserved service.
    */
   add(serviceId: number | null, dataId: number | null, registered: Registered): boolean {
     if (serviceId !== null) checkId('The service id', serviceId)

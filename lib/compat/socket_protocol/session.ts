@@ -118,7 +118,7 @@ export class Session {
     transport.registerMalformedCallback?.(error => this.onMalformed(error))
     transport.registerConnectCallback(() => this.#onConnect())
     transport.registerDisconnectCallback(error => this.#onDisconnect(error))
-    // A transport that is already connected does not call back. The caller registers callbacks before.
+    // A connected transport does not call back. The caller registers its callbacks until then.
     queueMicrotask(() => {
       if (transport.isConnected()) this.#onConnect()
     })

@@ -10,9 +10,9 @@ import type { Logger } from './transport.js'
 /** Options of a {@link SocketClient}: those of `connect`, and how it reconnects. */
 export interface SocketClientOptions
   extends Omit<ConnectOptions<'socket_protocol', 'buffer'>, 'protocol' | 'encoding' | 'signal'> {
-  /** The first delay before a new attempt (ms, 100). It doubles each time, with up to 50 % jitter. */
+  /** The first delay before a new attempt (ms, 100). It doubles each time; jitter subtracts up to half. */
   minDelay?: number | undefined
-  /** The longest delay (ms, 10,000). A connection that lasts longer resets the delay to `minDelay`. */
+  /** The longest delay (ms, 10,000). A connection that lasts longer resets it to `minDelay`. */
   maxDelay?: number | undefined
   /** Failed attempts in a row after which it waits for `reconnect()` (0: no limit). */
   maxAttempts?: number | undefined
@@ -23,8 +23,8 @@ export interface SocketClientOptions
 /**
  * A transport that connects to an address, and again whenever the connection has ended.
  *
- * It begins at once; messages that are sent meanwhile wait in the protocol object. It keeps the process
- * alive until it is closed.
+ * It begins at once; messages that are sent meanwhile wait in the protocol object. It keeps the
+ * process alive until it is closed.
  */
 export class SocketClient extends BaseTransport {
   readonly IS_CLIENT = true
@@ -69,7 +69,7 @@ export class SocketClient extends BaseTransport {
     this.#timer = setTimeout(() => this.#try(), 0)
   }
 
-  /** Ends the connection, if there is one, and connects at once. Resolves with whether that succeeded. */
+  /** Ends the connection, if there is one, and connects. Resolves with whether that succeeded. */
   async reconnect(): Promise<boolean> {
     if (this.#isClosed) return false
     this.disconnect()
@@ -122,7 +122,7 @@ export class SocketClient extends BaseTransport {
     }
   }
 
-  /** Schedules the next attempt. Jitter keeps many clients of one server from connecting all at once. */
+  /** Schedules the next attempt. Jitter avoids a thundering herd of clients. */
   #schedule(): void {
     if (this.#isClosed) return
     clearTimeout(this.#timer)

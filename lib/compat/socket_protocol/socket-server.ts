@@ -28,8 +28,8 @@ export function listenForPeers(
 }
 
 /**
- * A transport that listens and serves one peer at a time, like the original. Other peers wait in the
- * kernel's backlog.
+ * A transport that listens and serves one peer at a time, like the original. Other peers wait in
+ * the kernel's backlog.
  */
 export class SocketServer extends BaseTransport {
   readonly IS_CLIENT = false
@@ -62,7 +62,7 @@ export class SocketServer extends BaseTransport {
     return this.#listener.address
   }
 
-  /** Ends the connection, if there is one, and returns false: the next peer may connect at any time. */
+  /** Ends the connection, if there is one, and returns false: the next peer may take any time. */
   reconnect(): boolean {
     this.disconnect()
     return this.isConnected()

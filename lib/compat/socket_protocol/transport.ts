@@ -3,28 +3,28 @@ import type { FdwireError } from '../../util/errors.js'
 /**
  * Carries bodies between two protocol objects: the original's `comm_instance`.
  *
- * Any object with the eight required members is a transport. A body is a message with a boundary, which the
- * transport preserves: by stp frames on a stream, or as a datagram.
+ * Any object with the eight required members is a transport. A body is a message with a boundary,
+ * which the transport preserves: by stp frames on a stream, or as a datagram.
  */
 export interface Transport {
-  /** Whether this side is the client: it sends the first message and proves itself as the client. */
+  /** Whether this side is the client, which sends the first message. */
   readonly IS_CLIENT: boolean
   /** Sets the channel name, for the transport's own logs. */
   initChannelName(name: string | null): void
   /** Whether there is a connection. */
   isConnected(): boolean
-  /** Ends the connection, if there is one, and makes another one. Returns whether that succeeded. */
+  /** Ends the connection, if there is one, and makes another. Returns whether that succeeded. */
   reconnect(): boolean | undefined | Promise<boolean | undefined>
   /**
    * Registers the function that receives each body.
    *
-   * If it returns a promise, the transport may stop reading until that resolves, which slows down a peer
-   * that sends requests faster than they are answered.
+   * If it returns a promise, the transport may stop reading until that resolves, which slows down a
+   * peer that sends requests faster than they are answered.
    */
   registerCallback(callback: (body: Uint8Array) => Promise<void> | undefined): void
   /** Registers the function that is called when a connection was made. */
   registerConnectCallback(callback: () => void): void
-  /** Registers the function that is called when the connection has ended, with its error if it had one. */
+  /** Registers the function that is called when the connection has ended, with its error if any. */
   registerDisconnectCallback(callback: (error?: Error) => void): void
   /**
    * Sends a body. Returns whether the kernel has taken it within `timeout` (ms, 0: no limit).
@@ -32,11 +32,11 @@ export interface Transport {
    * It may throw, or reject, only if it has sent no byte of the body.
    */
   send(body: Buffer, options: { timeout: number }): boolean | Promise<boolean>
-  /** Registers the function that is called with each malformed frame. Optional; not in the original. */
+  /** Registers the function that gets each malformed frame. Optional; not in the original. */
   registerMalformedCallback?(callback: (error: FdwireError) => void): void
   /**
-   * Ends the connection as if it was lost. Optional; not in the original. Without it `reconnect` is called
-   * to disconnect a peer that violates a limit.
+   * Ends the connection as if it was lost. Optional; not in the original. Without it `reconnect` is
+   * called to disconnect a peer that violates a limit.
    */
   disconnect?(): void
   /** Ends the connection and makes no other one. Optional; not in the original. */

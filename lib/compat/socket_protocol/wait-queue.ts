@@ -32,8 +32,8 @@ export class WaitQueue {
   }
 
   /**
-   * Runs a task as soon as possible, at once if it is possible now. Resolves with its result, or with null
-   * at the timeout and after `close`.
+   * Runs a task as soon as possible, at once if it is possible now. Resolves with its result, or
+   * with null at the timeout and after `close`.
    *
    * # Errors
    * AbortError; what the task throws.

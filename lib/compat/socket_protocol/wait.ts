@@ -1,13 +1,15 @@
 import { errorCode } from '../../util/errors.js'
 import { startLimits, type WaitLimits } from '../../util/wait.js'
 
-/** What `startLimits` says about a timeout here. It is never shown: a timeout is a result, not an error. */
+/** The text of a timeout error that is never shown: here a timeout is a result. */
 const LATE = 'The operation did not complete'
 
 /**
- * Calls `onTimeout` or `onAbort` once, whichever limit is reached first. Returns a function that stops both.
+ * Calls `onTimeout` or `onAbort` once, whichever limit is reached first. Returns a function that
+ * stops both.
  *
- * As in the original, a timeout is a result. Its timer keeps the process alive if `keepsAlive` is set.
+ * As in the original, a timeout is a result. Its timer keeps the process alive if `keepsAlive` is
+ * set.
  */
 export function startWait(
   limits: WaitLimits,

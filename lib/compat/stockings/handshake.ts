@@ -27,7 +27,10 @@ export class Handshake {
     return this.#reason
   }
 
-  /** Calls `giveUp` with ERR_FDWIRE_TIMEOUT if it is still pending after `timeout` (ms, 0: no limit). */
+  /**
+   * Calls `giveUp` with ERR_FDWIRE_TIMEOUT if it is still pending after `timeout` (ms, 0: no
+   * limit).
+   */
   limit(timeout: number, giveUp: (error: Error) => void): void {
     if (this.#state !== 'pending') return
     this.#stopLimit = startLimits({ timeout }, { late: 'The handshake did not complete' }, giveUp)

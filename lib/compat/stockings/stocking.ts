@@ -30,12 +30,13 @@ type State = 'open' | 'peer-ended' | 'ended' | 'closed'
  * Text and bytes in both directions over a stream socket, after a handshake.
  *
  * Names are those of the Python package `stockings`. Subclasses override the hooks `handshake`,
- * `preWrite` and `postRead`. During the handshake `_read()` returns a promise; `read()` never waits.
+ * `preWrite` and `postRead`. During the handshake `_read()` returns a promise; `read()` never
+ * waits.
  */
 export class Stocking<R = Value> extends WatchedEmitter<StockingEvents> {
   /** The channel underneath. */
   readonly channel: Channel<Value>
-  /** The remote address when the object was made; it stays after the end. */
+  /** The remote address, which stays known after the end. */
   readonly addr: string | Buffer | TcpAddress | null | undefined
   /**
    * Resolves with the handshake's result, rejects with the reason of its failure.
@@ -58,7 +59,7 @@ export class Stocking<R = Value> extends WatchedEmitter<StockingEvents> {
   /**
    * Wraps a stockings channel, the descriptor of a connected stream socket, or a `net.Socket`.
    *
-   * Descriptors and `net.Socket`s are adopted: `options` may include those of the package's `adopt`.
+   * The latter two are adopted: `options` may include those of the package's `adopt`.
    *
    * # Errors
    * Those of `adopt`; ERR_FDWIRE_CLOSED and ERR_FDWIRE_CONSUMER_CONFLICT for a channel.
@@ -67,13 +68,9 @@ export class Stocking<R = Value> extends WatchedEmitter<StockingEvents> {
     super()
     checkIsObject('Stocking', options)
     const { handshakeTimeout, maxUnread, ...rest } = options
-    this.#handshakeTimeout = checkInteger(
-      'handshakeTimeout',
-      handshakeTimeout,
-      HANDSHAKE_TIMEOUT,
-      0,
-    )
+    const timeout = checkInteger('handshakeTimeout', handshakeTimeout, HANDSHAKE_TIMEOUT, 0)
     const limit = checkInteger('maxUnread', maxUnread, MAX_UNREAD, 1)
+    this.#handshakeTimeout = timeout
     this.channel = channelOf(socket, rest)
     this.addr = this.channel.remoteAddress
     this.ready = this.#handshake.ready
@@ -104,11 +101,13 @@ export class Stocking<R = Value> extends WatchedEmitter<StockingEvents> {
   }
 
   /**
-   * Returns the next message, passed through `postRead`; null if none has arrived, or after `close()`.
+   * Returns the next message, converted by `postRead`.
+   *
+   * Returns null if no message has arrived, and after `close()`.
    *
    * # Errors
-   * NotReady before the handshake is complete, and after it has failed; EOFError when the peer has closed
-   * and every message was read.
+   * NotReady before the handshake is complete, and after it has failed; EOFError when the peer has
+   * closed and every message was read.
    */
   read(): R | null {
     this.#checkReady('read')
@@ -119,10 +118,10 @@ export class Stocking<R = Value> extends WatchedEmitter<StockingEvents> {
   }
 
   /**
-   * Sends the message that `preWrite` makes of the arguments.
+   * Sends the message that `preWrite` makes from the arguments.
    *
-   * Returns false when the message had to be queued: wait for `'drain'`. Also returns false after the
-   * peer has closed, and then drops the message.
+   * Returns false when the message had to be queued: wait for `'drain'`. Also returns false after
+   * the peer has closed, and then drops the message.
    *
    * # Errors
    * NotReady as `read()`; ERR_FDWIRE_CLOSED after `close()`; those of `Channel.send`.
@@ -145,10 +144,10 @@ export class Stocking<R = Value> extends WatchedEmitter<StockingEvents> {
   }
 
   /**
-   * Exchanges messages with the peer by `_read` and `_write` before anything else is read or written.
+   * Exchanges the first messages with the peer, by `_read` and `_write`.
    *
-   * May return a promise. The result becomes `handshakeComplete`; if it is falsy, or an error is thrown,
-   * the connection is closed. The default sends nothing and succeeds.
+   * May return a promise. The result becomes `handshakeComplete`; if it is falsy, or an error is
+   * thrown, the connection is closed. The default sends nothing and succeeds.
    */
   handshake(): unknown {
     return true
@@ -158,8 +157,8 @@ export class Stocking<R = Value> extends WatchedEmitter<StockingEvents> {
    * Waits for the next message, without `postRead`: for the handshake.
    *
    * # Errors
-   * EOFError when the peer has closed; ERR_FDWIRE_CLOSED after `close()`; ERR_FDWIRE_TIMEOUT after the
-   * handshake has timed out.
+   * EOFError when the peer has closed; ERR_FDWIRE_CLOSED after `close()`; ERR_FDWIRE_TIMEOUT after
+   * the handshake has timed out.
    */
   async _read(): Promise<Value> {
     const value = await this.#next()
@@ -179,7 +178,7 @@ export class Stocking<R = Value> extends WatchedEmitter<StockingEvents> {
     try {
       return this.channel.send(message as Value)
     } catch (error) {
-      // The peer may close at any time, which a writer cannot foresee: `read` reports the end.
+      // A writer cannot foresee that the peer closes. `read` reports the end.
       if (errorCode(error) === 'ERR_FDWIRE_CLOSED') return false
       throw error
     }
@@ -201,8 +200,7 @@ export class Stocking<R = Value> extends WatchedEmitter<StockingEvents> {
   }
 
   /**
-   * Sends the queue, then closes (`timeout`: ms, 10,000); drops unread messages. A second call has no
-   * effect.
+   * Sends the queue, then closes (`timeout`: ms, 10,000). Drops unread messages.
    *
    * # Errors
    * Those of `Channel.close`.
@@ -226,7 +224,7 @@ export class Stocking<R = Value> extends WatchedEmitter<StockingEvents> {
   }
 
   /**
-   * Yields messages, passed through `postRead`; ends when either side has closed. `break` closes nothing.
+   * Yields what `read()` returns; ends when either side has closed. `break` closes nothing.
    *
    * # Errors
    * The reason of a failed handshake; the error that ended the connection.
@@ -275,7 +273,7 @@ export class Stocking<R = Value> extends WatchedEmitter<StockingEvents> {
         return
       }
       this.#handshake.limit(this.#handshakeTimeout, error => {
-        // A peer that does not take part in the handshake is not waited for either.
+        // `close()` would wait for the peer, which does not respond.
         this.channel.destroy()
         this.#fail(error)
       })
@@ -322,7 +320,7 @@ export class Stocking<R = Value> extends WatchedEmitter<StockingEvents> {
     this.#emitReadable()
   }
 
-  /** Behaves like a level-triggered poll of the original's descriptor, as long as listeners read. */
+  /** Emits `'readable'` like a level-triggered poll, as long as listeners read. */
   #emitReadable(): void {
     let before: number
     do {

@@ -9,15 +9,15 @@ interface OwnOptions {
   /** How long the handshake may take (ms, 10,000; 0: no limit). */
   handshakeTimeout?: number | undefined
   /**
-   * Bytes of unread messages at which reading from the socket pauses (1 MiB). Each message counts 64
-   * bytes more than it has.
+   * Bytes of unread messages at which reading from the socket pauses (1 MiB). Each message counts
+   * 64 bytes more than it has.
    */
   maxUnread?: number | undefined
 }
 
 /**
- * Options of a `Stocking`. Over a channel only `handshakeTimeout` and `maxUnread` are allowed, since the
- * channel has its own options.
+ * Options of a `Stocking`. Over a channel only `handshakeTimeout` and `maxUnread` are allowed,
+ * since the channel has its own options.
  */
 export interface StockingOptions extends OwnOptions, Omit<AdoptOptions<'stockings'>, 'protocol'> {}
 

@@ -13,7 +13,9 @@ export class UnreadQueue {
   #bytes = 0
   #isPaused = false
 
-  /** `limit`: bytes at which the queue is full. The message that reaches the limit is still taken. */
+  /**
+   * `limit`: bytes at which the queue is full. The message that reaches the limit is still taken.
+   */
   constructor(channel: Pick<Channel, 'pause' | 'resume'>, limit: number) {
     this.#channel = channel
     this.#limit = limit
@@ -36,7 +38,7 @@ export class UnreadQueue {
     if (this.length === 0) return undefined
     const value = this.#messages.shift() as Value
     this.#bytes -= sizeOf(value)
-    // Not before half of the queue is free: otherwise reading would pause and resume for each message.
+    // Not before half of the queue is free: otherwise each message would pause and resume.
     if (this.#isPaused && (this.length === 0 || this.#bytes * 2 <= this.#limit)) this.#resume()
     return value
   }

@@ -28,9 +28,9 @@ export class UdsClient {
    * Connects to a server and performs the handshake. Closes the connection if that fails.
    *
    * # Errors
-   * Those of the package's `connect`: ENOENT, ECONNREFUSED …; ERR_FDWIRE_HANDSHAKE if the server sends
-   * anything but OK, or closes; ERR_FDWIRE_TIMEOUT after `timeout`, or if the handshake alone takes
-   * longer than `handshakeTimeout` (both ms, 10,000); AbortError.
+   * Those of the package's `connect`: ENOENT, ECONNREFUSED …; ERR_FDWIRE_HANDSHAKE if the server
+   * sends anything but OK, or closes; ERR_FDWIRE_TIMEOUT after `timeout`, or if the handshake alone
+   * takes longer than `handshakeTimeout` (both ms, 10,000); AbortError.
    */
   static async connect(path: Address, options: UdsClientOptions = {}): Promise<UdsClient> {
     const { handshakeTimeout, rest } = checkClientOptions(options)
@@ -42,7 +42,8 @@ export class UdsClient {
   }
 
   /**
-   * Performs the handshake on a uds_comms channel of encoding `'text'`, which the client owns afterwards.
+   * Performs the handshake on a uds_comms channel of encoding `'text'`, which the client owns
+   * afterwards.
    *
    * # Errors
    * Those of `connect`. `timeout` has no default here (ms; 0: no limit).
@@ -77,8 +78,9 @@ export class UdsClient {
    * Sends a text; resolves when the kernel has taken it.
    *
    * # Errors
-   * EPIPE if the server has closed; ERR_FDWIRE_UNENCODABLE for `''`, which no receiver of the original
-   * delivers; ERR_FDWIRE_ILL_FORMED_TEXT; ERR_FDWIRE_QUEUE_FULL; ERR_FDWIRE_CLOSED; TypeError.
+   * EPIPE if the server has closed; ERR_FDWIRE_UNENCODABLE for `''`, which no receiver of the
+   * original delivers; ERR_FDWIRE_ILL_FORMED_TEXT; ERR_FDWIRE_QUEUE_FULL; ERR_FDWIRE_CLOSED;
+   * TypeError.
    */
   send(text: string): Promise<void> {
     return this.#connection.send(text)
@@ -88,10 +90,10 @@ export class UdsClient {
    * Waits for a text; null at the end, and in all later calls.
    *
    * # Errors
-   * The error of a malformed frame: the next call returns the frame behind it. The error that ended the
-   * connection, once, before null: ERR_FDWIRE_CUT_SHORT if the peer closed inside a frame,
-   * ERR_FDWIRE_MESSAGE_TOO_LARGE, ECONNRESET. ERR_FDWIRE_TIMEOUT after `timeout` (ms, default 0: no limit)
-   * and AbortError, which take no message. ERR_FDWIRE_CLOSED after `close()`.
+   * The error of a malformed frame: the next call returns the frame behind it. The error that ended
+   * the connection, once, before null: ERR_FDWIRE_CUT_SHORT if the peer closed inside a frame,
+   * ERR_FDWIRE_MESSAGE_TOO_LARGE, ECONNRESET. ERR_FDWIRE_TIMEOUT after `timeout` (ms, default 0: no
+   * limit) and AbortError, which take no message. ERR_FDWIRE_CLOSED after `close()`.
    */
   receive(options: WaitOptions = {}): Promise<string | null> {
     return this.#connection.receive(options)

@@ -18,14 +18,14 @@ const EMPTY = new Uint8Array(0)
 export class Codec {
   readonly #codec: FrameCodec<'uds_comms', 'text'>
   readonly #decoded = new Queue<Decoded>()
-  /** The malformed frames of the current chunk. `before`: how many of its texts come before the frame. */
+  /** The malformed frames of the current chunk, and how many of its texts come before each. */
   #malformed: { error: Error; before: number }[] = []
   /** The last `receive` call. Calls run one after another. */
   #last: Promise<unknown> = Promise.resolve()
 
   /**
-   * Makes a codec. `lenient` (false) decodes whatever Python's base64 decodes; `maxMessage` is the largest
-   * text (bytes, 16 MiB).
+   * Makes a codec. `lenient` (false) decodes whatever Python's base64 decodes; `maxMessage` is the
+   * largest text (bytes, 16 MiB).
    *
    * # Errors
    * TypeError, RangeError.
@@ -53,13 +53,13 @@ export class Codec {
   /**
    * Calls `read` until a frame is complete and returns its text; null if `read` returns the end.
    *
-   * Bytes behind the frame are kept for the next call. After null a later call continues where this one
-   * stopped, even inside a frame. Concurrent calls run one after another.
+   * Bytes behind the frame are kept for the next call. After null a later call continues where this
+   * one stopped, even inside a frame. Concurrent calls run one after another.
    *
    * # Errors
-   * The error of a malformed frame, once: the next call returns the frame behind it. What `read` throws.
-   * ERR_FDWIRE_MESSAGE_TOO_LARGE for a frame that is longer than that of `maxMessage` bytes; then every
-   * later call rejects too.
+   * The error of a malformed frame, once: the next call returns the frame behind it. What `read`
+   * throws. ERR_FDWIRE_MESSAGE_TOO_LARGE for a frame that is longer than that of `maxMessage`
+   * bytes; then every later call rejects too.
    */
   receive(read: Read): Promise<string | null> {
     const call = this.#last.then(() => this.#receive(read))

@@ -6,7 +6,7 @@ import { closedError, errorCode, systemError } from '../../util/errors.js'
 /** The codes of errors that end a channel because its peer has closed. */
 const PEER_CLOSED: readonly unknown[] = ['ECONNRESET', 'ERR_FDWIRE_CUT_SHORT']
 
-/** One connection of a server or client, with the original's results: texts, and null at the end. */
+/** A connection with the results of the original: texts, and null at the end. */
 export class Connection {
   readonly channel: Channel<string>
   /** The error that the last `receive` rejected with. */
@@ -39,8 +39,8 @@ export class Connection {
       message?.fds.close()
       return message?.value ?? null
     } catch (error) {
-      // A failed channel rejects every call with the same error: the second time it is the end. A `send`
-      // has already rejected with EPIPE.
+      // A failed channel rejects every call with the same error: the second time it is the end.
+      // A `send` has already rejected with EPIPE.
       if (error === this.#reported || errorCode(error) === 'EPIPE') return null
       this.#reported = error
       throw error
@@ -52,7 +52,7 @@ export class Connection {
     return this.channel.close()
   }
 
-  /** EPIPE if the peer has closed, no matter how the channel noticed; otherwise `error`. */
+  /** EPIPE if the peer has closed, whichever error the channel reports; otherwise `error`. */
   #sendError(error: unknown): unknown {
     const code = errorCode(error)
     const hasPeerClosed =

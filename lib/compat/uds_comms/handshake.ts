@@ -59,7 +59,7 @@ function nextWait({ deadline, signal }: Limits) {
   return { timeout: deadline.remaining, signal }
 }
 
-/** Makes every error of `work` an error of the handshake, except those by which this side gave up. */
+/** Converts every error of `work` to one of the handshake, except timeouts and aborts. */
 async function asHandshake({ deadline }: Limits, work: () => Promise<void>): Promise<void> {
   try {
     await work()

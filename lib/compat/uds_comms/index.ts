@@ -1,8 +1,8 @@
 /**
  * The API of the original uds_comms: a server and a client that exchange texts.
  *
- * The protocol `uds_comms` is the framing alone. The classes here add the handshake: the client sends
- * READY, the server answers OK.
+ * The protocol `uds_comms` is the framing alone. The classes here add the handshake: the client
+ * sends READY, the server answers OK.
  */
 
 export { UdsClient } from './client.js'

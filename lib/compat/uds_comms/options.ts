@@ -23,8 +23,8 @@ type ConnectionOptions = UdsCodecOptions &
   Pick<ChannelOptions<'uds_comms', 'text'>, 'maxQueued'>
 
 /**
- * Options of `UdsServer.listen`. `timeout` (ms, 10,000; 0: no limit) and `signal` apply to the wait for
- * the lock on the path's directory.
+ * Options of `UdsServer.listen`. `timeout` (ms, 10,000; 0: no limit) and `signal` apply to the wait
+ * for the lock on the path's directory.
  */
 export type UdsServerOptions = ConnectionOptions &
   Pick<
@@ -64,8 +64,8 @@ export function checkClientOptions(options: UdsClientOptions) {
 }
 
 /**
- * Checks the arguments of `over` and returns `handshakeTimeout` (ms; 0: no limit). `more` are names of
- * options that the caller checks.
+ * Checks the arguments of `over` and returns `handshakeTimeout` (ms; 0: no limit). `more` are names
+ * of options that the caller checks.
  */
 export function checkOver(
   call: string,

@@ -45,8 +45,9 @@ export class UdsServer {
   /**
    * Listens at a path, which has the permissions `mode` (0o600) from the beginning.
    *
-   * `unlink` (`'stale'`) says what happens to a socket that exists at the path; the original behaves like
-   * `'always'`. While one client is served, others wait in the kernel's backlog (`backlog`, 1).
+   * `unlink` (`'stale'`) says what happens to a socket that exists at the path; the original
+   * behaves like `'always'`. While one client is served, others wait in the kernel's backlog
+   * (`backlog`, 1).
    *
    * # Errors
    * Those of the package's `listen`: EADDRINUSE, EEXIST, ENOENT …
@@ -59,8 +60,8 @@ export class UdsServer {
   }
 
   /**
-   * Makes a server of a uds_comms channel of encoding `'text'`, which it owns afterwards. Its one client
-   * is the channel's peer; `waitForConnection()` performs the handshake.
+   * Makes a server from a uds_comms channel of encoding `'text'`, which it owns afterwards. Its one
+   * client is the channel's peer; `waitForConnection()` performs the handshake.
    *
    * # Errors
    * TypeError for a channel of another protocol.
@@ -77,14 +78,14 @@ export class UdsServer {
   /**
    * Waits for a client and performs the handshake. Closes the previous client first.
    *
-   * Messages that a client sends before READY are dropped. A client that closes, or does not send READY
-   * within `handshakeTimeout` (ms, 10,000), is closed, the listener emits `'drop'`, and the next client is
-   * accepted. Over a channel there is no next client, and the call rejects.
+   * Messages that a client sends before READY are dropped. A client that closes, or does not send
+   * READY within `handshakeTimeout` (ms, 10,000), is closed, the listener emits `'drop'`, and the
+   * next client is accepted. Over a channel there is no next client, and the call rejects.
    *
    * # Errors
-   * ERR_FDWIRE_TIMEOUT after `timeout` (ms, default 0: no limit) and AbortError, which close a client that
-   * has not sent READY; ERR_FDWIRE_HANDSHAKE over a channel; ERR_FDWIRE_CLOSED; the listener's error;
-   * ERR_FDWIRE_CONSUMER_CONFLICT while another call is pending.
+   * ERR_FDWIRE_TIMEOUT after `timeout` (ms, default 0: no limit) and AbortError, which close a
+   * client that has not sent READY; ERR_FDWIRE_HANDSHAKE over a channel; ERR_FDWIRE_CLOSED; the
+   * listener's error; ERR_FDWIRE_CONSUMER_CONFLICT while another call is pending.
    */
   async waitForConnection(options: WaitOptions = {}): Promise<void> {
     const { timeout, signal } = checkWait('waitForConnection', options)
@@ -108,8 +109,8 @@ export class UdsServer {
    * Sends the client a text; resolves when the kernel has taken it.
    *
    * # Errors
-   * EPIPE if the client has closed, ENOTCONN while there is none; ERR_FDWIRE_UNENCODABLE for `''`, which no
-   * receiver of the original delivers; ERR_FDWIRE_ILL_FORMED_TEXT; ERR_FDWIRE_QUEUE_FULL;
+   * EPIPE if the client has closed, ENOTCONN while there is none; ERR_FDWIRE_UNENCODABLE for `''`,
+   * which no receiver of the original delivers; ERR_FDWIRE_ILL_FORMED_TEXT; ERR_FDWIRE_QUEUE_FULL;
    * ERR_FDWIRE_CLOSED; TypeError.
    */
   async send(text: string): Promise<void> {
@@ -117,22 +118,22 @@ export class UdsServer {
   }
 
   /**
-   * Waits for a text of the client; null at its end, and in all later calls until `waitForConnection()`.
+   * Waits for a text of the client; null at its end and afterwards, until `waitForConnection()`.
    *
    * # Errors
-   * The error of a malformed frame: the next call returns the frame behind it. The error that ended the
-   * connection, once, before null: ERR_FDWIRE_CUT_SHORT if the client closed inside a frame,
-   * ERR_FDWIRE_MESSAGE_TOO_LARGE, ECONNRESET. ENOTCONN while there is no client; ERR_FDWIRE_TIMEOUT after
-   * `timeout` (ms, default 0: no limit) and AbortError, which take no message; ERR_FDWIRE_CLOSED after
-   * `close()`.
+   * The error of a malformed frame: the next call returns the frame behind it. The error that ended
+   * the connection, once, before null: ERR_FDWIRE_CUT_SHORT if the client closed inside a frame,
+   * ERR_FDWIRE_MESSAGE_TOO_LARGE, ECONNRESET. ENOTCONN while there is no client; ERR_FDWIRE_TIMEOUT
+   * after `timeout` (ms, default 0: no limit) and AbortError, which take no message;
+   * ERR_FDWIRE_CLOSED after `close()`.
    */
   async receive(options: WaitOptions = {}): Promise<string | null> {
     return this.#connected('receive').receive(options)
   }
 
   /**
-   * Sends the queue, closes the connection and the listener, and removes the path if it is still the
-   * server's. A second call returns the same promise.
+   * Sends the queue, closes the connection and the listener, and removes the path if it is still
+   * the server's. A second call returns the same promise.
    *
    * # Errors
    * Those of `Channel.close`.
