@@ -60,7 +60,7 @@ describe('an invalid call', () => {
       expect(() => json.send(1, { fds: list as number[] })).toThrow(expected as Error)
     }
     expectError(fds, expect.objectContaining({ code: 'ERR_FDWIRE_TOO_MANY_FDS', fault: 'caller' }))
-    expectError(fds, /at most 253 descriptors, not 254/)
+    expectError(fds, /at most 253 descriptors \(maxFds\), not 254/)
     for (const number of [-1, 2 ** 31, 1.5]) expectError([number], RangeError)
     for (const invalid of ['0', null, 1n, {}, []]) expectError([invalid], TypeError)
     for (const list of [3, null, 'fds', {}]) expectError(list, TypeError)
