@@ -1,0 +1,60 @@
+/** Time limits while a test framework's fake timers replace the global ones. */
+import { pair } from 'fdwire'
+import { ServiceClient, Socket } from 'fdwire/jsoncomm'
+import { ChannelTransport, PureJsonProtocol, SID_READ_REQUEST } from 'fdwire/socket_protocol'
+import { Stocking } from 'fdwire/stockings'
+import { UdsClient, UdsServer } from 'fdwire/uds_comms'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { destroyChannelsAfterEach, errorWithCode, track } from '../support/channels.js'
+import { cleanUpAfterEach, temporaryDirectory } from '../support/processes.js'
+
+destroyChannelsAfterEach()
+cleanUpAfterEach()
+
+beforeEach(() => {
+  vi.useFakeTimers()
+})
+
+afterEach(() => {
+  vi.useRealTimers()
+})
+
+const TIMEOUT = { timeout: 5 }
+const timesOut = errorWithCode('ERR_FDWIRE_TIMEOUT')
+
+describe('with fake timers', () => {
+  it('the handshake of a Stocking times out', async () => {
+    const [a] = pair({ protocol: 'stockings' }).map(track)
+    class Silent extends Stocking {
+      override handshake() {
+        return this._read()
+      }
+    }
+    const stocking = new Silent(a as never, { handshakeTimeout: 5 })
+    await expect(stocking.ready).rejects.toEqual(timesOut)
+  })
+
+  it('a UdsServer and a UdsClient time out', async () => {
+    const server = await UdsServer.listen(`${temporaryDirectory()}/socket`)
+    await expect(server.waitForConnection(TIMEOUT)).rejects.toEqual(timesOut)
+    await server.close()
+    const [a] = pair({ protocol: 'uds_comms' }).map(track)
+    await expect(UdsClient.over(a as never, TIMEOUT)).rejects.toEqual(timesOut)
+  })
+
+  it('a call of a service times out', async () => {
+    const [a, b] = Socket.newPair({ type: 'seqpacket' })
+    const client = ServiceClient.over(a)
+    await expect(client.call('method', [], TIMEOUT)).rejects.toEqual(timesOut)
+    await client.stop()
+    await b.close()
+  })
+
+  it('calls of a protocol object time out', async () => {
+    const [a] = pair({ protocol: 'socket_protocol', encoding: 'buffer' }).map(track)
+    const protocol = new PureJsonProtocol(new ChannelTransport(a as never))
+    expect(await protocol.receive(SID_READ_REQUEST, 0, TIMEOUT)).toBe(null)
+    await expect(protocol.request(SID_READ_REQUEST, 0, null, TIMEOUT)).rejects.toEqual(timesOut)
+    await protocol.close()
+  })
+})
