@@ -128,7 +128,7 @@ export declare class Environment {
   /** Makes a channel over a datagram or seqpacket socket. */
   adoptDatagram(fd: number, options: ChannelOptions): number
   /** Makes a channel over a connected stream. */
-  adoptStream(fd: number, tcp: TcpSettings, options: ChannelOptions): number
+  adoptStream(fd: number, options: ChannelOptions): number
   /**
    * Makes a channel over a datagram socket that is bound to `address`; if that is empty, to an
    * abstract name that the kernel chooses.
@@ -144,13 +144,15 @@ export declare class Environment {
    */
   connectDatagram(address: Uint8Array, local: Uint8Array | undefined | null, path: PathOptions, options: ChannelOptions): number
   /**
-   * Makes a channel over a stream or seqpacket socket that is connected to a Unix socket.
+   * Makes a channel over a stream or seqpacket socket that is bound to `local`, if given, and connected
+   * to `address`.
    *
-   * Throws EAGAIN with the syscall `connect` if the backlog of the listener is full.
+   * Throws EAGAIN with the syscall `connect` if the backlog of the listener is full, and with the
+   * syscall `flock` while another process binds a path in the same directory.
    */
-  connectUnix(type: 'stream' | 'seqpacket', address: Uint8Array, local: Uint8Array | undefined | null, options: ChannelOptions): number
+  connectUnix(type: 'stream' | 'seqpacket', address: Uint8Array, local: Uint8Array | undefined | null, path: PathOptions, options: ChannelOptions): number
   /** Makes a channel over a TCP socket that is connected or connecting. */
-  connectTcp(host: string, port: number, tcp: TcpSettings, options: ChannelOptions): TcpConnection
+  connectTcp(host: string, port: number, options: ChannelOptions): TcpConnection
   /**
    * Makes a listener at a Unix address; if that is empty, at an abstract name that the kernel chooses.
    *
@@ -158,7 +160,7 @@ export declare class Environment {
    */
   listen(type: 'stream' | 'seqpacket', address: Uint8Array, backlog: number, path: PathOptions, options: ChannelOptions): number
   /** Makes a listener at a TCP address. */
-  listenTcp(host: string, port: number, backlog: number, tcp: TcpSettings, options: ChannelOptions): number
+  listenTcp(host: string, port: number, backlog: number, options: ChannelOptions): number
   /** Makes a listener over a listening socket. If this throws, the caller keeps the descriptor. */
   adoptListener(fd: number, options: ChannelOptions): number
   /** Makes two channels over connected sockets. */
@@ -218,14 +220,23 @@ export interface ChannelOptions {
   text: boolean
   /** Whether payloads are JSON. */
   json: boolean
-  /** Datagrams: whether each message comes with the credentials of its sender. */
-  credentials: boolean
   /** jsoncomm: whether a message may be in a memory file. */
   memfd: boolean
   /** uds_comms: whether to decode everything that the original implementation decodes. */
   lenient: boolean
   /** lines: whether the bytes behind the last delimiter are a message. */
   finalLine: boolean
+  /** Datagrams: whether each message comes with the credentials of its sender. */
+  credentials: boolean
+  /** TCP: whether small messages are sent at once. */
+  noDelay: boolean
+  /**
+   * TCP: the idle time before the first keep-alive probe (s), 0 for the kernel's default; false for
+   * no probes.
+   */
+  keepAlive: number | false
+  /** TCP listeners: whether other sockets may listen on the same port. */
+  reusePort: boolean
 }
 
 /** The counters of a channel. */
@@ -509,19 +520,6 @@ export interface TcpConnection {
   channel: number
   /** Whether the connection is still being made. A record reports when it is. */
   connecting: boolean
-}
-
-/** Options of a TCP socket. Other sockets ignore them. */
-export interface TcpSettings {
-  /** Whether small messages are sent at once. */
-  noDelay: boolean
-  /**
-   * The idle time before the first keep-alive probe (s), 0 for the kernel's default; absent for no
-   * probes.
-   */
-  keepAlive?: number
-  /** Whether other sockets may listen on the same port. */
-  reusePort: boolean
 }
 
 /** The error code of `send` if the message is longer than the header of the protocol can announce. */

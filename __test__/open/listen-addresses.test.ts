@@ -1,6 +1,7 @@
-import { existsSync, lstatSync, mkdirSync, statSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { existsSync, lstatSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Channel, connect, listen } from 'fdwire'
+import { type Channel, connect, type Listener, listen, type Message, pair } from 'fdwire'
 import { describe, expect, it } from 'vitest'
 import { destroyChannelsAfterEach, errorWithCode, track } from '../support/channels.js'
 import {
@@ -25,10 +26,30 @@ runCleanupsAfterEach()
 cleanUpAfterEach()
 
 const CHILD = testPath('support/children/streams.mjs')
+/** The kernel's default of TCP_KEEPIDLE (s). */
+const IDLE = Number(readFileSync('/proc/sys/net/ipv4/tcp_keepalive_time', 'utf8'))
 const TCP = { host: '127.0.0.1', port: 0 }
 
 const dial = async (to: unknown, options = {}): Promise<Channel> =>
   track((await connect(to as never, { ...LINES, ...options })) as Channel)
+
+/** Returns a duplicate of a listener's descriptor that nothing in this process owns. */
+async function duplicate(listener: Listener): Promise<number> {
+  const [a, b] = pair({ protocol: 'jsoncomm' })
+  track(a).send(null, { fds: [listener.fd] })
+  const message = await track(b).receive()
+  return (message as Message).fds.take(0)
+}
+
+/** Returns TCP_NODELAY, SO_KEEPALIVE and TCP_KEEPIDLE (s) of a socket, as Python reads them. */
+function tcpOptions(fd: number): number[] {
+  const script = `import json, socket as s
+socket = s.socket(fileno=3)
+options = [(s.IPPROTO_TCP, s.TCP_NODELAY), (s.SOL_SOCKET, s.SO_KEEPALIVE), (s.IPPROTO_TCP, s.TCP_KEEPIDLE)]
+print(json.dumps([socket.getsockopt(*option) for option in options]))`
+  const stdio = ['ignore', 'pipe', 'inherit', fd] as const
+  return JSON.parse(execFileSync('python3', ['-c', script], { stdio: [...stdio] }).toString())
+}
 
 describe('the socket file of a listener', () => {
   it('has exactly its mode under any umask', async () => {
@@ -206,6 +227,21 @@ describe('listen on a descriptor', () => {
       expect((await client.request('hi')).value).toBe('echo hi')
       await peer.stop()
       expect(where !== listener.address || existsSync(where as string)).toBe(true)
+    }
+  })
+
+  it('gives accepted TCP connections noDelay and keepAlive, and leaves the listener as it is', async () => {
+    for (const [options, expected] of [
+      [{ noDelay: true, keepAlive: 5_000 }, [1, 1, 5]],
+      [{ noDelay: false, keepAlive: true }, [0, 1, IDLE]],
+      [{ noDelay: false }, [0, 0, IDLE]],
+    ] as const) {
+      const original = await startListener(TCP, { ...LINES, noDelay: false })
+      const fd = await duplicate(original)
+      const listener = await startListener({ fd }, { ...LINES, ...options })
+      const [channel] = await Promise.all([acceptNext(listener), dial(original.address)])
+      expect(tcpOptions(channel.fd)).toEqual(expected)
+      expect(tcpOptions(listener.fd)).toEqual([0, 0, IDLE])
     }
   })
 

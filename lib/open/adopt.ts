@@ -15,7 +15,6 @@ import {
 import { describeValue } from '../util/checks.js'
 import { isDescriptor, MAX_FD } from '../util/descriptor.js'
 import { FdwireError, type SystemError, systemError } from '../util/errors.js'
-import { tcpSettings } from './connect-tcp.js'
 
 /**
  * Makes a channel of a socket that this process was given, as the number of its descriptor or as a
@@ -135,7 +134,7 @@ function adoptFd<V>(fd: number, options: object, { protocol, type }: CheckedOpti
   const { head } = checked
   const index =
     type === 'stream'
-      ? environment.adoptStream(fd, tcpSettings(checked), checked)
+      ? environment.adoptStream(fd, checked)
       : environment.adoptDatagram(fd, checked)
   if (head !== undefined && head.length > 0) environment.unshift(index, head)
   return makeChannel<V>(index, checked)

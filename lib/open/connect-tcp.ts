@@ -1,6 +1,6 @@
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
-import { RecordKind, type TcpSettings } from '#native'
+import { RecordKind } from '#native'
 import { countReferenced, environment, register, unregister } from '../native/environment.js'
 import { checkTcp, type TcpAddress } from '../options/address.js'
 import type { CheckedOptions } from '../options/check.js'
@@ -17,12 +17,6 @@ import { turn } from '../wire/turn.js'
 
 /** The least time for an attempt while there are other addresses to try (ms). */
 const LEAST_ATTEMPT = 250
-
-/** Returns the options of a TCP socket. */
-export function tcpSettings(checked: CheckedOptions): TcpSettings {
-  const { noDelay, keepAlive, reusePort } = checked
-  return { noDelay, reusePort, ...(keepAlive === false ? {} : { keepAlive }) }
-}
 
 /**
  * Connects to a TCP address. Tries the addresses of a host name one after the other. Returns the index
@@ -86,8 +80,7 @@ async function attempt(
   const { signal } = limits
   if (signal?.aborted) throw abortError(signal)
   try {
-    const settings = tcpSettings(checked)
-    const { channel, connecting } = environment.connectTcp(host, port, settings, checked)
+    const { channel, connecting } = environment.connectTcp(host, port, checked)
     if (connecting) await connected(channel, limits, late)
     return channel
   } catch (error) {

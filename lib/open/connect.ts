@@ -65,7 +65,7 @@ function connectUnix(peer: Address, checked: CheckedOptions): Promise<number> {
   }
   const local = checked.localAddress || undefined
   const own = local === undefined ? null : encodeAddress(local, 'localAddress')
-  return openUnix('connect', { peer, local }, checked, () =>
-    environment.connectUnix(type, name, own, checked),
+  return openUnix('connect', { peer, local }, checked, path =>
+    environment.connectUnix(type, name, own, path, checked),
   )
 }

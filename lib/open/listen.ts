@@ -21,7 +21,7 @@ import {
 } from '../options/check.js'
 import { abortError, type SystemError, systemError, timeoutError } from '../util/errors.js'
 import { checkDescriptor, checkUnowned, describeSocket } from './adopt.js'
-import { resolveHost, tcpSettings } from './connect-tcp.js'
+import { resolveHost } from './connect-tcp.js'
 import { type Listener, makeListener } from './listener.js'
 import { openUnix } from './open-unix.js'
 
@@ -90,7 +90,7 @@ async function listenTcp(address: TcpAddress, checked: CheckedOptions): Promise<
   const late = () => timeoutError(`listen: the host ${host} was not resolved`, timeout)
   const [first = host] = await resolveHost(host, checked, late)
   try {
-    return environment.listenTcp(first, port, backlog, tcpSettings(checked), checked)
+    return environment.listenTcp(first, port, backlog, checked)
   } catch (error) {
     const { errno, syscall } = error as SystemError
     throw systemError(errno, syscall, { path: `${host}:${port}` })

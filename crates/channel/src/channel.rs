@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Instant;
 
-use fdwire_socket::{Address, Bound, Datagram, Errno, Stream, peer_pidfd};
+use fdwire_socket::{Address, Datagram, Errno, Stream, peer_pidfd};
 use fdwire_wire::Protocol;
 
 use crate::batch::Event;
@@ -35,19 +35,17 @@ pub struct Channel {
 }
 
 impl Channel {
-    /// Creates a channel over a datagram or seqpacket socket; `bound` is the path that it was bound to,
-    /// if any.
+    /// Creates a channel over a datagram or seqpacket socket.
     ///
     /// # Errors
     ///
     /// The error of the system call that failed, with the socket.
     pub fn datagram(
         socket: Datagram,
-        bound: Option<Bound>,
         protocol: Protocol,
         limits: Limits,
     ) -> Result<Self, (Errno, Datagram)> {
-        let datagrams = DatagramTransport::new(socket, bound, protocol)?;
+        let datagrams = DatagramTransport::new(socket, protocol)?;
         let json = protocol == Protocol::Jsoncomm;
         Ok(Self::new(Transport::Datagram(Box::new(datagrams)), json, limits))
     }
@@ -163,9 +161,7 @@ impl Channel {
 
     /// Removes the bound path, if any. The socket stays open.
     pub(crate) fn unlink(&mut self) {
-        if let Some(datagrams) = self.transport.datagrams_mut() {
-            datagrams.unlink();
-        }
+        on_transport!(&mut self.transport, it => it.unlink());
     }
 
     /// Shares the memory of equal limits.

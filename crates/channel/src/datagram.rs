@@ -22,7 +22,7 @@ use std::io::IoSliceMut;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
-use fdwire_socket::{Address, Bound, Datagram, Errno};
+use fdwire_socket::{Address, Datagram, Errno};
 use fdwire_wire::Protocol;
 
 use crate::batch::Event;
@@ -47,17 +47,11 @@ pub(crate) struct DatagramTransport {
     end_pending: bool,
     /// Whether a seqpacket socket is shut down as soon as the queue is empty.
     finishing: bool,
-    // Dropped before the socket: a path that exists leads to an open socket.
-    bound: Option<Bound>,
     pub(crate) socket: Datagram,
 }
 
 impl DatagramTransport {
-    pub(crate) fn new(
-        socket: Datagram,
-        bound: Option<Bound>,
-        protocol: Protocol,
-    ) -> Result<Self, (Errno, Datagram)> {
+    pub(crate) fn new(socket: Datagram, protocol: Protocol) -> Result<Self, (Errno, Datagram)> {
         let shares = socket.is_connected().and_then(|connected| match connected {
             true => Ok(None),
             false => Shares::new(&socket).map(Some),
@@ -72,7 +66,6 @@ impl DatagramTransport {
             watches_write_space: false,
             end_pending: false,
             finishing: false,
-            bound,
             socket,
         })
     }
@@ -84,15 +77,12 @@ impl DatagramTransport {
 
     /// Gives the descriptor away. A bound path stays.
     #[expect(clippy::unnecessary_wraps, reason = "the same signature as a stream's")]
-    pub(crate) fn into_fd(mut self) -> Option<OwnedFd> {
-        if let Some(bound) = self.bound.take() {
-            bound.keep();
-        }
+    pub(crate) fn into_fd(self) -> Option<OwnedFd> {
         Some(self.socket.into_fd())
     }
 
     pub(crate) fn unlink(&mut self) {
-        self.bound = None;
+        self.socket.unlink();
     }
 
     pub(crate) fn is_connected(&self) -> bool {

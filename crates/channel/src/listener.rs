@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use fdwire_socket::{Accepted, Bound, Errno, Listener};
+use fdwire_socket::{Accepted, Errno, Listener};
 use fdwire_wire::Protocol;
 
 use crate::interest::Interest;
@@ -28,22 +28,15 @@ pub struct Listening {
     pub(crate) limits: Limits,
     pub(crate) singles: Singles,
     interest: Interest,
-    // Dropped before the socket: a path that exists leads to an open socket.
-    bound: Option<Bound>,
     socket: Listener,
 }
 
 impl Listening {
-    /// Creates a listener over `socket`; `bound` is the path that it was bound to, if any.
+    /// Creates a listener over `socket`.
     #[must_use]
-    pub fn new(
-        socket: Listener,
-        bound: Option<Bound>,
-        connection: Connection,
-        limits: Limits,
-    ) -> Self {
+    pub fn new(socket: Listener, connection: Connection, limits: Limits) -> Self {
         let (singles, interest) = (Singles::default(), Interest::NONE);
-        Self { allowed: 0, connection, limits, singles, interest, bound, socket }
+        Self { allowed: 0, connection, limits, singles, interest, socket }
     }
 
     /// Returns the socket.
@@ -57,7 +50,7 @@ impl Listening {
 
     /// Removes the bound path, if any. The socket stays open.
     pub(crate) fn unlink(&mut self) {
-        self.bound = None;
+        self.socket.unlink();
     }
 
     /// Accepts the next connection. Returns None if there is none, or none may be accepted.

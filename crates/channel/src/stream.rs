@@ -128,6 +128,12 @@ impl StreamTransport {
         self.into_socket().map(Stream::into_fd)
     }
 
+    pub(crate) fn unlink(&mut self) {
+        if let Link::Socket(socket) = &mut self.link {
+            socket.unlink();
+        }
+    }
+
     pub(crate) fn is_connected(&self) -> bool {
         true
     }

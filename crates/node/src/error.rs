@@ -3,9 +3,6 @@
 use fdwire_socket::{Errno, SyscallError};
 use napi::bindgen_prelude::{Env, FnArgs, FunctionRef, Unknown};
 
-/// The error for a path that cannot be bound now: another process holds the lock on its directory.
-pub(crate) const LOCKED: SyscallError = SyscallError { errno: Errno::AGAIN, syscall: "flock" };
-
 /// Returns a function that adds the name of the failed system call to an errno.
 pub(crate) fn in_call(syscall: &'static str) -> impl Fn(Errno) -> SyscallError {
     move |errno| SyscallError { errno, syscall }

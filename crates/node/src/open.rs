@@ -14,7 +14,7 @@ pub mod listen;
 use std::net::{IpAddr, SocketAddr};
 
 use fdwire_channel::Channel;
-use fdwire_socket::{Address, Bound, Datagram, Errno, Stream, SyscallError};
+use fdwire_socket::{Address, Datagram, Errno, Stream, SyscallError};
 use napi::Result;
 use napi_derive::napi;
 
@@ -54,11 +54,11 @@ fn pair_of_datagrams(
     options: &ChannelOptions,
 ) -> std::result::Result<Vec<i32>, SyscallError> {
     let (mut first, mut second) = pair().map_err(in_call("socketpair"))?;
-    request_credentials(&mut first, options)?;
-    request_credentials(&mut second, options)?;
+    for socket in [&mut first, &mut second] {
+        socket.set_up(&options.setup()).map_err(in_call("setsockopt"))?;
+    }
     // Adding a channel cannot fail, so both are made before either is added.
-    let first = datagram_channel(first, None, options)?;
-    let second = datagram_channel(second, None, options)?;
+    let (first, second) = (datagram_channel(first, options)?, datagram_channel(second, options)?);
     Ok(vec![add(state, first), add(state, second)])
 }
 
@@ -67,6 +67,9 @@ fn pair_of_streams(
     options: &ChannelOptions,
 ) -> std::result::Result<Vec<i32>, SyscallError> {
     let (first, second) = Stream::pair().map_err(in_call("socketpair"))?;
+    for socket in [&first, &second] {
+        socket.set_up(&options.setup()).map_err(in_call("setsockopt"))?;
+    }
     let first = add_stream(state, first, false, options)?;
     match add_stream(state, second, false, options) {
         Ok(second) => Ok(vec![first, second]),
@@ -77,32 +80,19 @@ fn pair_of_streams(
     }
 }
 
-/// Has each message come with the credentials of its sender, if that is an option.
-fn request_credentials(
-    socket: &mut Datagram,
-    options: &ChannelOptions,
-) -> std::result::Result<(), SyscallError> {
-    if options.credentials {
-        socket.enable_credentials().map_err(in_call("setsockopt"))?;
-    }
-    Ok(())
-}
-
 fn add_datagram(
     state: &mut State,
     socket: Datagram,
-    bound: Option<Bound>,
     options: &ChannelOptions,
 ) -> std::result::Result<i32, SyscallError> {
-    Ok(add(state, datagram_channel(socket, bound, options)?))
+    Ok(add(state, datagram_channel(socket, options)?))
 }
 
 fn datagram_channel(
     socket: Datagram,
-    bound: Option<Bound>,
     options: &ChannelOptions,
 ) -> std::result::Result<Channel, SyscallError> {
-    Channel::datagram(socket, bound, options.protocol()?, options.limits())
+    Channel::datagram(socket, options.protocol()?, options.limits())
         .map_err(|(errno, _socket)| in_call("getsockopt")(errno))
 }
 

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use fdwire_channel::{Framing, Limits};
-use fdwire_socket::{Errno, SyscallError, TcpOptions, Unlink};
+use fdwire_socket::{Address, Binding, Errno, SocketSetup, SyscallError, Unlink};
 use fdwire_wire::Protocol;
 use fdwire_wire::codec::{self, Codec};
+use napi::Either;
 use napi_derive::napi;
 
 use crate::error::in_call;
@@ -33,14 +34,22 @@ pub struct ChannelOptions {
     pub text: bool,
     /// Whether payloads are JSON.
     pub json: bool,
-    /// Datagrams: whether each message comes with the credentials of its sender.
-    pub credentials: bool,
     /// jsoncomm: whether a message may be in a memory file.
     pub memfd: bool,
     /// uds_comms: whether to decode everything that the original implementation decodes.
     pub lenient: bool,
     /// lines: whether the bytes behind the last delimiter are a message.
     pub final_line: bool,
+    /// Datagrams: whether each message comes with the credentials of its sender.
+    pub credentials: bool,
+    /// TCP: whether small messages are sent at once.
+    pub no_delay: bool,
+    /// TCP: the idle time before the first keep-alive probe (s), 0 for the kernel's default; false for
+    /// no probes.
+    #[napi(ts_type = "number | false")]
+    pub keep_alive: Either<u32, bool>,
+    /// TCP listeners: whether other sockets may listen on the same port.
+    pub reuse_port: bool,
 }
 
 impl ChannelOptions {
@@ -55,6 +64,18 @@ impl ChannelOptions {
             max_queued_fds: self.max_queued_fds as usize,
             memfd: self.memfd,
             send_timeout: (!timeout.is_zero()).then_some(timeout),
+        }
+    }
+
+    pub(crate) fn setup(&self) -> SocketSetup {
+        SocketSetup {
+            no_delay: self.no_delay,
+            keep_alive: match self.keep_alive {
+                Either::A(idle) => Some(Duration::from_secs(idle.into())),
+                Either::B(_) => None,
+            },
+            reuse_port: self.reuse_port,
+            credentials: self.credentials,
         }
     }
 
@@ -87,33 +108,13 @@ pub struct PathOptions {
 }
 
 impl PathOptions {
-    pub(crate) fn unlink(&self) -> Unlink {
-        match self.unlink.as_str() {
+    /// Returns how a socket is bound to `address`.
+    pub(crate) fn binding<'a>(&self, address: &'a Address) -> Binding<'a> {
+        let unlink = match self.unlink.as_str() {
             "always" => Unlink::Always,
             "never" => Unlink::Never,
             _ => Unlink::Stale,
-        }
-    }
-}
-
-/// Options of a TCP socket. Other sockets ignore them.
-#[napi(object)]
-pub struct TcpSettings {
-    /// Whether small messages are sent at once.
-    pub no_delay: bool,
-    /// The idle time before the first keep-alive probe (s), 0 for the kernel's default; absent for no
-    /// probes.
-    pub keep_alive: Option<u32>,
-    /// Whether other sockets may listen on the same port.
-    pub reuse_port: bool,
-}
-
-impl TcpSettings {
-    pub(crate) fn options(&self) -> TcpOptions {
-        TcpOptions {
-            no_delay: self.no_delay,
-            keep_alive: self.keep_alive.map(|idle| Duration::from_secs(idle.into())),
-            reuse_port: self.reuse_port,
-        }
+        };
+        Binding { address, mode: self.mode, unlink }
     }
 }

@@ -44,7 +44,7 @@ impl World {
     fn datagrams() -> (Self, Datagram) {
         let (socket, sender) = Datagram::pair().unwrap();
         let mut reactor = Reactor::new().unwrap();
-        let channel = Channel::datagram(socket, None, Protocol::Jsoncomm, limits());
+        let channel = Channel::datagram(socket, Protocol::Jsoncomm, limits());
         let channel = reactor.add(channel.unwrap_or_else(|(errno, _)| panic!("{errno}")));
         reactor.set_reading(channel, true).unwrap();
         (Self::new(reactor, channel), sender)

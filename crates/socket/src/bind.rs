@@ -23,13 +23,34 @@ pub enum Unlink {
     Never,
 }
 
-/// The outcome of an attempt to bind.
-#[derive(Debug)]
-pub enum BindOutcome {
-    /// The socket is bound to the path.
-    Bound(Bound),
-    /// Another process is binding a socket in the directory. The caller should retry later.
-    Locked,
+/// A Unix address to bind a socket to.
+#[derive(Debug, Clone, Copy)]
+pub struct Binding<'a> {
+    /// A path, an abstract address, or unnamed for an abstract address that the kernel chooses.
+    pub address: &'a Address,
+    /// The permissions of the socket file, if the address is a path.
+    pub mode: u32,
+    /// When to remove a socket file that already exists, if the address is a path.
+    pub unlink: Unlink,
+}
+
+impl Binding<'_> {
+    /// Binds a socket, and calls `activate` before another process can bind the same path. Returns
+    /// the socket file, if the address is a path.
+    pub(crate) fn bind(
+        &self,
+        socket: BorrowedFd<'_>,
+        activate: impl FnOnce(BorrowedFd<'_>) -> Result<(), SyscallError>,
+    ) -> Result<Option<Box<Bound>>, SyscallError> {
+        let Self { address, mode, unlink } = *self;
+        if address.is_path() {
+            let bound = bind_socket(socket, address, mode, unlink, activate)?;
+            return Ok(Some(Box::new(bound)));
+        }
+        net::bind(socket, address).map_err(in_call("bind"))?;
+        activate(socket)?;
+        Ok(None)
+    }
 }
 
 /// Binds `socket` to `path`. The socket file gets exactly the permissions `mode`, whatever the
@@ -46,32 +67,33 @@ pub enum BindOutcome {
 ///
 /// `EADDRINUSE` if `unlink` does not allow the removal of a socket file at the path, `EEXIST` if
 /// there is a file of another type, `ESTALE` if the directory was moved or the file was replaced in
-/// the meantime, `EINVAL` if `path` is not a path, and the errors of the system calls. After an
-/// error the socket may be bound already and must not be used.
+/// the meantime, `EINVAL` if `path` is not a path, and the errors of the system calls. `EAGAIN` of
+/// `flock` if another process is binding a socket in the directory: the caller should retry later.
+/// After an error the socket may be bound already and must not be used.
 pub fn bind_path(
-    socket: &Datagram,
+    socket: impl AsFd,
     path: &Address,
     mode: u32,
     unlink: Unlink,
-) -> Result<BindOutcome, SyscallError> {
+) -> Result<Bound, SyscallError> {
     bind_socket(socket.as_fd(), path, mode, unlink, |_| Ok(()))
 }
 
-/// Like [`bind_path`] for any Unix socket. `activate` makes the bound socket live while the lock is
+/// Like [`bind_path`]. `activate` makes the bound socket live while the lock is
 /// held, so that no other process considers it stale.
-pub(crate) fn bind_socket(
+fn bind_socket(
     socket: BorrowedFd<'_>,
     path: &Address,
     mode: u32,
     unlink: Unlink,
     activate: impl FnOnce(BorrowedFd<'_>) -> Result<(), SyscallError>,
-) -> Result<BindOutcome, SyscallError> {
+) -> Result<Bound, SyscallError> {
     let mode = Mode::from_raw_mode(mode) & PERMISSIONS;
     let (dir, name) = split(path)?;
     let dir = open_directory(&dir)?;
     let lock = match Lock::acquire(&dir) {
         Ok(lock) => Some(lock),
-        Err(Errno::WOULDBLOCK) => return Ok(BindOutcome::Locked),
+        Err(Errno::WOULDBLOCK) => return Err(in_call("flock")(Errno::AGAIN)),
         Err(_) => None,
     };
     make_room(&dir, &name, path, if lock.is_some() { unlink } else { Unlink::Never })?;
@@ -92,8 +114,7 @@ pub(crate) fn bind_socket(
         return Err(error);
     }
     drop(lock);
-    let bound = Bound { dir, name, inode: inode(&stat), kept: false };
-    Ok(BindOutcome::Bound(bound))
+    Ok(Bound { dir, name, inode: inode(&stat), kept: false })
 }
 
 /// A socket file that we have created. Dropping it removes the file.

@@ -16,7 +16,7 @@ use crate::control::SEND_SPACE;
 use crate::error::{SyscallError, in_call};
 use crate::passpidfd::PassPidfd;
 use crate::receive::{next_is_empty, receive};
-use crate::{Address, Control, Errno, MAX_FDS, Received, sys};
+use crate::{Address, Binding, Bound, Control, Errno, MAX_FDS, Received, SocketSetup, sys};
 
 /// An `AF_UNIX` datagram or seqpacket socket.
 ///
@@ -28,6 +28,8 @@ use crate::{Address, Control, Errno, MAX_FDS, Received, sys};
 /// all socket options that were changed.
 #[derive(Debug)]
 pub struct Datagram {
+    // Dropped before the descriptor: a path that exists leads to an open socket.
+    bound: Option<Box<Bound>>,
     fd: OwnedFd,
     seqpacket: bool,
     /// Whether this process has created the socket, so that its options have their default values.
@@ -86,28 +88,31 @@ impl Datagram {
     ///
     /// # Errors
     ///
-    /// `EAGAIN` if the peer's backlog is full,
+    /// Those of [`bind_path`](crate::bind_path); `EAGAIN` of `connect` if the peer's backlog is full;
     /// `ECONNREFUSED`, `ENOENT`, `EPROTOTYPE` …
     pub fn connect_seqpacket(
         peer: &Address,
-        local: Option<&Address>,
+        local: Option<&Binding<'_>>,
+        setup: &SocketSetup,
     ) -> Result<Self, SyscallError> {
         // connect(2) has no flag like MSG_DONTWAIT. O_NONBLOCK affects no other process, because
         // none has the socket yet.
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let fd = net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
             .map_err(in_call("socket"))?;
-        if let Some(local) = local {
-            net::bind(&fd, local).map_err(in_call("bind"))?;
-        }
+        let bound = match local {
+            Some(local) => local.bind(fd.as_fd(), |_| Ok(()))?,
+            None => None,
+        };
         net::connect(&fd, peer).map_err(in_call("connect"))?;
         ioctl_fionbio(&fd, false).map_err(in_call("ioctl"))?;
         // With SO_PASSCRED set before connecting, the kernel would have bound the socket to an
         // abstract address.
-        match Self::new_seqpacket(fd, true) {
-            Ok(socket) => Ok(socket.known_connected()),
-            Err((errno, _)) => Err(in_call("setsockopt")(errno)),
-        }
+        let socket = Self::new_seqpacket(fd, true);
+        let socket = socket.map_err(|(errno, _)| in_call("setsockopt")(errno))?;
+        let mut socket = Self { bound, ..socket.known_connected() };
+        socket.set_up(setup).map_err(in_call("setsockopt"))?;
+        Ok(socket)
     }
 
     /// Takes ownership of a Unix datagram or seqpacket socket that was created elsewhere. The
@@ -130,7 +135,7 @@ impl Datagram {
         }
     }
 
-    /// Restores the socket options and returns the descriptor.
+    /// Restores the socket options and returns the descriptor. A bound path remains.
     #[must_use]
     pub fn into_fd(self) -> OwnedFd {
         if self.passcred == Some(false) {
@@ -141,13 +146,30 @@ impl Datagram {
             let _ = self.set_send_buffer(bytes);
         }
         self.passpidfd.restore(self.fd.as_fd());
+        if let Some(bound) = self.bound {
+            bound.keep();
+        }
         self.fd
+    }
+
+    /// Removes the path that the socket was bound to, if any.
+    pub fn unlink(&mut self) {
+        self.bound = None;
     }
 
     /// Returns whether this is a seqpacket socket.
     #[must_use]
     pub fn is_seqpacket(&self) -> bool {
         self.seqpacket
+    }
+
+    /// Applies the options that the socket has.
+    ///
+    /// # Errors
+    ///
+    /// `ENOTSOCK` if the descriptor is not a socket.
+    pub fn set_up(&mut self, setup: &SocketSetup) -> Result<(), Errno> {
+        if setup.credentials { self.enable_credentials() } else { Ok(()) }
     }
 
     /// Makes [`recv`](Self::recv) report the credentials of each message's sender (`SO_PASSCRED`).
@@ -166,6 +188,7 @@ impl Datagram {
 
     fn new_datagram(fd: OwnedFd) -> Self {
         Self {
+            bound: None,
             fd,
             seqpacket: false,
             created: true,
@@ -198,9 +221,19 @@ impl Datagram {
         Ok(())
     }
 
+    /// Binds the socket. It owns the socket file of a path.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`bind_path`](crate::bind_path) for a path; `EADDRINUSE`, `EINVAL` (already bound).
+    pub fn bind_to(&mut self, binding: &Binding<'_>) -> Result<(), SyscallError> {
+        self.bound = binding.bind(self.fd.as_fd(), |_| Ok(()))?;
+        Ok(())
+    }
+
     /// Binds the socket; [`Address::UNNAMED`] makes the kernel choose an abstract address.
     ///
-    /// For a path use [`bind_path`](crate::bind_path), which handles the mode and existing files.
+    /// For a path use [`bind_to`](Self::bind_to), which handles the mode and existing files.
     ///
     /// # Errors
     ///

@@ -1,5 +1,6 @@
 //! Listening sockets.
 
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -7,17 +8,19 @@ use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::io::retry_on_intr;
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 
-use crate::bind::{BindOutcome, Bound, Unlink, bind_socket};
 use crate::error::{SyscallError, in_call};
-use crate::stream::set_tcp_options;
-use crate::{Address, Datagram, Errno, Name, Stream, TcpOptions};
+use crate::{Binding, Bound, Datagram, Errno, Name, SocketSetup, Stream};
 
 /// A listening stream or seqpacket socket.
 #[derive(Debug)]
 pub struct Listener {
+    // Dropped before the descriptor: a path that exists leads to an open socket.
+    bound: Option<Box<Bound>>,
     fd: OwnedFd,
     tcp: bool,
     seqpacket: bool,
+    /// Options to apply to accepted sockets; None if these inherit them.
+    setup: Option<SocketSetup>,
     /// Whether `accept` would block: an adopted socket may lack `O_NONBLOCK`.
     blocking: bool,
 }
@@ -31,86 +34,84 @@ pub enum Accepted {
     Seqpacket(Datagram),
 }
 
-/// The outcome of an attempt to listen on a path.
-#[derive(Debug)]
-pub enum ListenOutcome {
-    /// The socket listens on the path.
-    Listening(Listener, Bound),
-    /// Another process is binding a socket in the directory. The caller should retry later.
-    Locked,
+impl Accepted {
+    fn set_up(&mut self, setup: &SocketSetup) -> Result<(), Errno> {
+        match self {
+            Self::Stream(socket) => socket.set_up(setup),
+            Self::Seqpacket(socket) => socket.set_up(setup),
+        }
+    }
 }
 
 impl Listener {
-    /// Listens on an abstract address, on one that the kernel chooses (unnamed), or on a TCP
-    /// address.
+    /// Listens on a Unix address.
     ///
-    /// Accepted TCP connections inherit `options`.
+    /// # Errors
+    ///
+    /// Those of [`bind_path`](crate::bind_path) for a path, `EADDRINUSE` for an abstract address.
+    pub fn listen_unix(
+        binding: &Binding<'_>,
+        kind: SocketType,
+        backlog: i32,
+        setup: &SocketSetup,
+    ) -> Result<Self, SyscallError> {
+        let mut listener = Self::new(AddressFamily::UNIX, kind, Some(*setup))?;
+        let listen =
+            |socket: BorrowedFd<'_>| net::listen(socket, backlog).map_err(in_call("listen"));
+        listener.bound = binding.bind(listener.fd.as_fd(), listen)?;
+        Ok(listener)
+    }
+
+    /// Listens on a TCP address. Accepted connections inherit `setup`.
     ///
     /// # Errors
     ///
     /// `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES` …
-    pub fn listen(
-        name: &Name,
-        kind: SocketType,
+    pub fn listen_tcp(
+        address: SocketAddr,
         backlog: i32,
-        options: &TcpOptions,
+        setup: &SocketSetup,
     ) -> Result<Self, SyscallError> {
-        let listener = Self::new(name, kind)?;
-        if listener.tcp {
-            let fd = listener.as_fd();
-            sockopt::set_socket_reuseaddr(fd, true)
-                .and_then(|()| sockopt::set_socket_reuseport(fd, options.reuse_port))
-                .and_then(|()| set_tcp_options(fd, options))
-                .map_err(in_call("setsockopt"))?;
-        }
+        let name = Name::Inet(address);
+        let listener = Self::new(name.family(), SocketType::STREAM, None)?;
+        setup.apply_to_tcp_listener(listener.as_fd()).map_err(in_call("setsockopt"))?;
         name.bind(listener.as_fd()).map_err(in_call("bind"))?;
         net::listen(&listener.fd, backlog).map_err(in_call("listen"))?;
         Ok(listener)
     }
 
-    /// Listens on a path, which it binds as [`bind_path`](crate::bind_path) does.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`bind_path`](crate::bind_path).
-    pub fn listen_path(
-        path: &Address,
-        kind: SocketType,
-        mode: u32,
-        unlink: Unlink,
-        backlog: i32,
-    ) -> Result<ListenOutcome, SyscallError> {
-        let listener = Self::new(&Name::Unix(path.clone()), kind)?;
-        let listen =
-            |socket: BorrowedFd<'_>| net::listen(socket, backlog).map_err(in_call("listen"));
-        match bind_socket(listener.as_fd(), path, mode, unlink, listen)? {
-            BindOutcome::Bound(bound) => Ok(ListenOutcome::Listening(listener, bound)),
-            BindOutcome::Locked => Ok(ListenOutcome::Locked),
-        }
-    }
-
-    /// Takes ownership of a listening socket that was created elsewhere.
+    /// Takes ownership of a listening socket that was created elsewhere. `setup` is applied to the
+    /// sockets that it accepts, but not to the listener itself, which other processes may share.
     ///
     /// # Errors
     ///
     /// The error of reading its type or flags, with the descriptor.
-    pub fn adopt(fd: OwnedFd) -> Result<Self, (Errno, OwnedFd)> {
+    pub fn adopt(fd: OwnedFd, setup: &SocketSetup) -> Result<Self, (Errno, OwnedFd)> {
         let properties = sockopt::socket_domain(&fd).and_then(|domain| {
             let blocking = !fcntl_getfl(&fd)?.contains(OFlags::NONBLOCK);
             Ok((domain != AddressFamily::UNIX, sockopt::socket_type(&fd)?, blocking))
         });
         match properties {
             Ok((tcp, kind, blocking)) => {
-                Ok(Self { fd, tcp, seqpacket: kind == SocketType::SEQPACKET, blocking })
+                let (seqpacket, setup) = (kind == SocketType::SEQPACKET, Some(*setup));
+                Ok(Self { bound: None, fd, tcp, seqpacket, setup, blocking })
             }
             Err(errno) => Err((errno, fd)),
         }
     }
 
-    /// Returns the descriptor.
+    /// Returns the descriptor. A bound path remains.
     #[must_use]
     pub fn into_fd(self) -> OwnedFd {
+        if let Some(bound) = self.bound {
+            bound.keep();
+        }
         self.fd
+    }
+
+    /// Removes the path that the socket was bound to, if any.
+    pub fn unlink(&mut self) {
+        self.bound = None;
     }
 
     /// Returns whether its connections are seqpacket sockets.
@@ -136,10 +137,15 @@ impl Listener {
             }
         }
         let fd = net::accept_with(&self.fd, SocketFlags::CLOEXEC)?;
-        if self.seqpacket {
-            return Datagram::adopt(fd).map(Accepted::Seqpacket).map_err(|(errno, _)| errno);
+        let mut accepted = if self.seqpacket {
+            Accepted::Seqpacket(Datagram::adopt(fd).map_err(|(errno, _)| errno)?)
+        } else {
+            Accepted::Stream(Stream::new(fd, self.tcp))
+        };
+        if let Some(setup) = &self.setup {
+            accepted.set_up(setup)?;
         }
-        Ok(Accepted::Stream(Stream::new(fd, self.tcp)))
+        Ok(accepted)
     }
 
     /// Returns the address that the socket is bound to.
@@ -151,13 +157,17 @@ impl Listener {
         Name::of_socket(self.as_fd())
     }
 
-    fn new(name: &Name, kind: SocketType) -> Result<Self, SyscallError> {
+    fn new(
+        family: AddressFamily,
+        kind: SocketType,
+        setup: Option<SocketSetup>,
+    ) -> Result<Self, SyscallError> {
         // accept4(2) has no flag like MSG_DONTWAIT. O_NONBLOCK affects no other process, because
         // none has the socket.
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let fd = net::socket_with(name.family(), kind, flags, None).map_err(in_call("socket"))?;
-        let seqpacket = kind == SocketType::SEQPACKET;
-        Ok(Self { fd, tcp: name.is_tcp(), seqpacket, blocking: false })
+        let fd = net::socket_with(family, kind, flags, None).map_err(in_call("socket"))?;
+        let (tcp, seqpacket) = (family != AddressFamily::UNIX, kind == SocketType::SEQPACKET);
+        Ok(Self { bound: None, fd, tcp, seqpacket, setup, blocking: false })
     }
 }
 

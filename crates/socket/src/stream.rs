@@ -1,10 +1,9 @@
 //! Unix and TCP stream sockets.
 
+use std::cell::Cell;
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::OnceLock;
-use std::time::Duration;
 
 use rustix::io::{ioctl_fionbio, retry_on_intr};
 use rustix::net::{
@@ -16,18 +15,20 @@ use crate::control::SEND_SPACE;
 use crate::error::{SyscallError, in_call};
 use crate::passpidfd::PassPidfd;
 use crate::receive::{next_is_empty, receive};
-use crate::{Control, Errno, MAX_FDS, Name, Received, sys};
+use crate::{Binding, Bound, Control, Errno, MAX_FDS, Name, Received, SocketSetup, sys};
 
 /// A stream socket that is connected or connecting.
 ///
 /// Once the socket is connected, `O_NONBLOCK` is neither required nor changed.
 #[derive(Debug)]
 pub struct Stream {
+    // Dropped before the descriptor: a path that exists leads to an open socket.
+    bound: Option<Box<Bound>>,
     fd: OwnedFd,
     tcp: bool,
     passpidfd: PassPidfd,
-    /// Previous size of the send buffer in bytes, if this type has raised it.
-    send_buffer: OnceLock<usize>,
+    /// Previous size of the send buffer in bytes, or 0 if this type has not raised it.
+    send_buffer: Cell<u32>,
 }
 
 /// The result of starting to connect.
@@ -38,18 +39,6 @@ pub struct Connect {
     /// Whether the connection is not established yet. The socket becomes writable when it is, or
     /// when connecting has failed.
     pub connecting: bool,
-}
-
-/// Options of a TCP socket.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct TcpOptions {
-    /// Whether small writes are sent immediately (`TCP_NODELAY`).
-    pub no_delay: bool,
-    /// Idle time before the first keep-alive probe; zero for the kernel's default, None for no
-    /// probes.
-    pub keep_alive: Option<Duration>,
-    /// Whether other sockets may listen on the same port (`SO_REUSEPORT`).
-    pub reuse_port: bool,
 }
 
 impl Stream {
@@ -82,20 +71,39 @@ impl Stream {
 
     /// Wraps a socket that this crate has created or accepted.
     pub(crate) fn new(fd: OwnedFd, tcp: bool) -> Self {
-        Self { fd, tcp, passpidfd: PassPidfd::default(), send_buffer: OnceLock::new() }
+        let (passpidfd, send_buffer) = (PassPidfd::default(), Cell::new(0));
+        Self { bound: None, fd, tcp, passpidfd, send_buffer }
     }
 
-    /// Restores the options of a Unix socket and returns the descriptor.
+    /// Applies the options that the socket has.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if the kernel does not accept the keep-alive time.
+    pub fn set_up(&self, setup: &SocketSetup) -> Result<(), Errno> {
+        if self.tcp { setup.apply_to_tcp(self.as_fd()) } else { Ok(()) }
+    }
+
+    /// Removes the path that the socket was bound to, if any.
+    pub fn unlink(&mut self) {
+        self.bound = None;
+    }
+
+    /// Restores the options of a Unix socket and returns the descriptor. A bound path remains.
     ///
     /// The options of a TCP socket are not restored: after its send buffer has been resized, the
     /// kernel no longer adjusts the size automatically.
     #[must_use]
     pub fn into_fd(self) -> OwnedFd {
-        if let Some(&bytes) = self.send_buffer.get().filter(|_| !self.tcp) {
+        let previous = self.send_buffer.get();
+        if previous > 0 && !self.tcp {
             // There is no way to recover from a failure here.
-            let _ = sockopt::set_socket_send_buffer_size(&self.fd, bytes / 2);
+            let _ = sockopt::set_socket_send_buffer_size(&self.fd, previous as usize / 2);
         }
         self.passpidfd.restore(self.fd.as_fd());
+        if let Some(bound) = self.bound {
+            bound.keep();
+        }
         self.fd
     }
 
@@ -105,7 +113,7 @@ impl Stream {
         self.tcp
     }
 
-    /// Starts to connect to `peer`, from the address `local` if given.
+    /// Starts to connect to `peer`; a Unix socket is first bound to `local` if given.
     ///
     /// A Unix socket is connected when this returns. A TCP socket may still be connecting: once it
     /// is writable, call [`take_error`](Self::take_error) and
@@ -113,22 +121,22 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// `EAGAIN` if the backlog of a Unix socket
-    /// is full, `ECONNREFUSED`, `ENOENT`, `EPROTOTYPE`, `ENETUNREACH` …
+    /// Those of [`bind_path`](crate::bind_path); `EAGAIN` of `connect` if the backlog of a Unix socket
+    /// is full; `ECONNREFUSED`, `ENOENT`, `EPROTOTYPE`, `ENETUNREACH` …
     pub fn connect(
         peer: &Name,
-        local: Option<&Name>,
-        options: &TcpOptions,
+        local: Option<&Binding<'_>>,
+        setup: &SocketSetup,
     ) -> Result<Connect, SyscallError> {
         // connect(2) has no flag like MSG_DONTWAIT. O_NONBLOCK affects no other process, because
         // none has the socket yet.
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let fd = net::socket_with(peer.family(), SocketType::STREAM, flags, None)
             .map_err(in_call("socket"))?;
-        let stream = Self::new(fd, peer.is_tcp());
-        stream.set_options(options).map_err(in_call("setsockopt"))?;
+        let mut stream = Self::new(fd, peer.is_tcp());
+        stream.set_up(setup).map_err(in_call("setsockopt"))?;
         if let Some(local) = local {
-            local.bind(stream.as_fd()).map_err(in_call("bind"))?;
+            stream.bound = local.bind(stream.as_fd(), |_| Ok(()))?;
         }
         // After EINTR the kernel continues to connect, as after EINPROGRESS.
         match peer.connect(stream.as_fd()) {
@@ -159,15 +167,6 @@ impl Stream {
     /// The pending error.
     pub fn take_error(&self) -> Result<(), Errno> {
         sockopt::socket_error(&self.fd)?
-    }
-
-    /// Applies options to a TCP socket; does nothing for a Unix socket.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL` if the kernel does not accept the keep-alive time.
-    pub fn set_options(&self, options: &TcpOptions) -> Result<(), Errno> {
-        if self.tcp { set_tcp_options(self.as_fd(), options) } else { Ok(()) }
     }
 
     /// Receives what is available. Bytes fill the buffers of `into` in order, and descriptors
@@ -234,7 +233,9 @@ impl Stream {
     pub fn raise_send_buffer(&self, bytes: usize) -> Result<(), Errno> {
         let previous = sockopt::socket_send_buffer_size(&self.fd)?;
         if previous < bytes {
-            self.send_buffer.get_or_init(|| previous);
+            if self.send_buffer.get() == 0 {
+                self.send_buffer.set(u32::try_from(previous).unwrap_or(u32::MAX));
+            }
             // The kernel doubles the value.
             sockopt::set_socket_send_buffer_size(&self.fd, bytes / 2)?;
         }
@@ -292,16 +293,4 @@ impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
-}
-
-/// Applies options to a TCP socket.
-pub(crate) fn set_tcp_options(fd: BorrowedFd<'_>, options: &TcpOptions) -> Result<(), Errno> {
-    sockopt::set_tcp_nodelay(fd, options.no_delay)?;
-    if let Some(idle) = options.keep_alive {
-        sockopt::set_socket_keepalive(fd, true)?;
-        if !idle.is_zero() {
-            sockopt::set_tcp_keepidle(fd, idle)?;
-        }
-    }
-    Ok(())
 }

@@ -11,15 +11,10 @@ use std::sync::Barrier;
 use std::thread;
 
 use common::{TestDir, address, recv};
-use fdwire_socket::{
-    Address, BindOutcome, Bound, Datagram, Errno, SyscallError, Unlink, bind_path,
-};
+use fdwire_socket::{Address, Bound, Datagram, Errno, SyscallError, Unlink, bind_path};
 
 fn bind(socket: &Datagram, path: &Path, unlink: Unlink) -> Result<Bound, SyscallError> {
-    match bind_path(socket, &address(path), 0o600, unlink)? {
-        BindOutcome::Bound(bound) => Ok(bound),
-        BindOutcome::Locked => panic!("the directory is locked"),
-    }
+    bind_path(socket, &address(path), 0o600, unlink)
 }
 
 fn new_bound(path: &Path, unlink: Unlink) -> Result<(Datagram, Bound), Errno> {
@@ -164,8 +159,8 @@ fn a_locked_directory_is_reported_and_our_lock_is_released() {
     let holder = fs::File::open(&dir.0).unwrap();
     holder.lock().unwrap();
     let socket = Datagram::new().unwrap();
-    let outcome = bind_path(&socket, &address(&path), 0o600, Unlink::Stale).unwrap();
-    assert!(matches!(outcome, BindOutcome::Locked));
+    let error = bind(&socket, &path, Unlink::Stale).unwrap_err();
+    assert_eq!(error, SyscallError { errno: Errno::AGAIN, syscall: "flock" });
     assert!(is_absent(&path));
     holder.unlock().unwrap();
     let bound = bind(&socket, &path, Unlink::Stale).unwrap();
@@ -186,9 +181,9 @@ fn exactly_one_of_fifty_concurrent_binds_to_a_stale_path_succeeds() {
             let socket = Datagram::new().unwrap();
             start.wait();
             loop {
-                match bind_path(&socket, &address(&path), 0o600, Unlink::Stale) {
-                    Ok(BindOutcome::Bound(bound)) => return Some((socket, bound)),
-                    Ok(BindOutcome::Locked) => thread::yield_now(),
+                match bind(&socket, &path, Unlink::Stale) {
+                    Ok(bound) => return Some((socket, bound)),
+                    Err(SyscallError { errno: Errno::AGAIN, .. }) => thread::yield_now(),
                     Err(error) => {
                         assert_eq!(error.errno, Errno::ADDRINUSE);
                         return None;

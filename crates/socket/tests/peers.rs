@@ -9,8 +9,7 @@ use std::process::Command;
 
 use common::recv;
 use fdwire_socket::{
-    Credentials, Datagram, Errno, Listener, Name, SocketType, Stream, TcpOptions, peer_credentials,
-    peer_pidfd,
+    Credentials, Datagram, Errno, Listener, SocketSetup, Stream, peer_credentials, peer_pidfd,
 };
 use rustix::io::{FdFlags, fcntl_getfd};
 use rustix::net::sockopt;
@@ -55,10 +54,9 @@ fn the_peer_is_the_process_that_created_the_pair() {
 
 #[test]
 fn tcp_and_unconnected_sockets_have_no_peer_credentials() {
-    let options = TcpOptions::default();
-    let name = Name::Inet("127.0.0.1:0".parse().unwrap());
-    let listener = Listener::listen(&name, SocketType::STREAM, 1, &options).unwrap();
-    let tcp = Stream::connect(&listener.local_name().unwrap(), None, &options).unwrap().stream;
+    let setup = SocketSetup::default();
+    let listener = Listener::listen_tcp("127.0.0.1:0".parse().unwrap(), 1, &setup).unwrap();
+    let tcp = Stream::connect(&listener.local_name().unwrap(), None, &setup).unwrap().stream;
     let unconnected = Datagram::new().unwrap();
     for socket in [tcp.as_fd(), unconnected.as_fd()] {
         assert_eq!(peer_credentials(socket), Err(Errno::NODATA));

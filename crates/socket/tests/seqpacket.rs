@@ -5,7 +5,7 @@ use std::io::IoSliceMut;
 use std::os::fd::{AsFd, OwnedFd};
 
 use fdwire_socket::{
-    Accepted, Address, Control, Datagram, Errno, Listener, Name, SocketType, TcpOptions,
+    Accepted, Address, Binding, Control, Datagram, Errno, Listener, SocketSetup, SocketType, Unlink,
 };
 use rustix::net::sockopt;
 
@@ -57,10 +57,10 @@ fn into_fd_restores_so_passcred() {
 fn a_connected_socket_is_unbound_and_its_peer_is_accepted_as_seqpacket() {
     let text = format!("\0fdw-seqpacket-{}", std::process::id());
     let name = Address::from_bytes(text.as_bytes()).unwrap();
-    let options = TcpOptions::default();
-    let listener =
-        Listener::listen(&Name::Unix(name.clone()), SocketType::SEQPACKET, 9, &options).unwrap();
-    let client = Datagram::connect_seqpacket(&name, None).unwrap();
+    let setup = SocketSetup::default();
+    let binding = Binding { address: &name, mode: 0, unlink: Unlink::Never };
+    let listener = Listener::listen_unix(&binding, SocketType::SEQPACKET, 9, &setup).unwrap();
+    let client = Datagram::connect_seqpacket(&name, None, &setup).unwrap();
     assert!(client.local_address().unwrap().is_unnamed());
     let Ok(Accepted::Seqpacket(server)) = listener.accept() else {
         panic!("not a seqpacket socket")

@@ -3,16 +3,19 @@
 
 mod common;
 
+use std::fmt::Debug;
 use std::io::{IoSlice, IoSliceMut};
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
 use fdwire_socket::{
-    Accepted, Address, Connect, Control, Errno, ListenOutcome, Listener, Name, Received,
-    SocketType, Stream, SyscallError, TcpOptions, Unlink, peer_credentials,
+    Accepted, Address, Binding, Connect, Control, Datagram, Errno, Listener, Name, Received,
+    SocketSetup, SocketType, Stream, SyscallError, Unlink, peer_credentials,
 };
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::net::sockopt;
 
 fn recv(stream: &Stream, len: usize) -> Result<(Vec<u8>, Vec<OwnedFd>, Received), Errno> {
     let (mut bytes, mut fds) = (vec![0; len], Vec::new());
@@ -26,9 +29,21 @@ fn send(stream: &Stream, bytes: &[u8]) {
     assert_eq!(stream.send(&[IoSlice::new(bytes)], &[]).unwrap(), bytes.len());
 }
 
-fn abstract_name(what: &str) -> Name {
+const SETUP: SocketSetup =
+    SocketSetup { no_delay: false, keep_alive: None, reuse_port: false, credentials: false };
+
+fn abstract_name(what: &str) -> Address {
     let name = format!("\0fdw-streams-{}-{what}", std::process::id());
-    Name::Unix(Address::from_bytes(name.as_bytes()).unwrap())
+    Address::from_bytes(name.as_bytes()).unwrap()
+}
+
+fn listen(address: &Address, backlog: i32) -> Listener {
+    let binding = Binding { address, mode: 0, unlink: Unlink::Never };
+    Listener::listen_unix(&binding, SocketType::STREAM, backlog, &SETUP).unwrap()
+}
+
+fn wait_until(socket: &Stream, flags: PollFlags) {
+    poll(&mut [PollFd::new(socket, flags)], None).unwrap();
 }
 
 fn accept(listener: &Listener) -> Stream {
@@ -76,11 +91,11 @@ fn several_buffers_are_sent_in_order() {
 #[test]
 fn a_full_backlog_fails_at_once_and_connected_sockets_lack_o_nonblock() {
     let name = abstract_name("backlog");
-    let listener = Listener::listen(&name, SocketType::STREAM, 1, &TcpOptions::default()).unwrap();
+    let listener = listen(&name, 1);
     assert_eq!(listener.accept().unwrap_err(), Errno::AGAIN);
     let mut connected = Vec::new();
     let error = loop {
-        match Stream::connect(&name, None, &TcpOptions::default()) {
+        match Stream::connect(&Name::Unix(name.clone()), None, &SETUP) {
             Ok(Connect { stream, connecting }) => {
                 assert!(!connecting);
                 connected.push(stream);
@@ -99,12 +114,12 @@ fn a_full_backlog_fails_at_once_and_connected_sockets_lack_o_nonblock() {
 #[test]
 fn an_adopted_blocking_listener_does_not_block_and_stays_in_blocking_mode() {
     let name = abstract_name("blocking");
-    let listener = Listener::listen(&name, SocketType::STREAM, 9, &TcpOptions::default()).unwrap();
+    let listener = listen(&name, 9);
     let fd = listener.into_fd();
     fcntl_setfl(&fd, fcntl_getfl(&fd).unwrap() - OFlags::NONBLOCK).unwrap();
-    let listener = Listener::adopt(fd).unwrap();
+    let listener = Listener::adopt(fd, &SETUP).unwrap();
     assert_eq!(listener.accept().unwrap_err(), Errno::AGAIN);
-    let _client = Stream::connect(&name, None, &TcpOptions::default()).unwrap();
+    let _client = Stream::connect(&Name::Unix(name), None, &SETUP).unwrap();
     accept(&listener);
     assert_eq!(listener.accept().unwrap_err(), Errno::AGAIN);
     assert!(!fcntl_getfl(listener.as_fd()).unwrap().contains(OFlags::NONBLOCK));
@@ -113,52 +128,97 @@ fn an_adopted_blocking_listener_does_not_block_and_stays_in_blocking_mode() {
 #[test]
 fn tcp_connects_over_both_families_with_its_options() {
     for host in ["127.0.0.1:0", "[::1]:0"] {
-        let name = Name::Inet(host.parse::<SocketAddr>().unwrap());
-        let options = TcpOptions {
+        let setup = SocketSetup {
             no_delay: true,
             keep_alive: Some(Duration::from_secs(7)),
             reuse_port: true,
+            ..SETUP
         };
-        let listener = Listener::listen(&name, SocketType::STREAM, 9, &options).unwrap();
+        let listener = Listener::listen_tcp(host.parse().unwrap(), 9, &setup).unwrap();
         let to = listener.local_name().unwrap();
-        let _second = Listener::listen(&to, SocketType::STREAM, 9, &options).unwrap();
+        let Name::Inet(address) = to else { panic!("not a TCP socket") };
+        let _second = Listener::listen_tcp(address, 9, &setup).unwrap();
         drop(_second);
-        let client = Stream::connect(&to, None, &options).unwrap();
-        rustix::event::poll(
-            &mut [rustix::event::PollFd::new(&client.stream, rustix::event::PollFlags::OUT)],
-            None,
-        )
-        .unwrap();
+        let client = Stream::connect(&to, None, &setup).unwrap();
+        wait_until(&client.stream, PollFlags::OUT);
         client.stream.take_error().unwrap();
         client.stream.finish_connect().unwrap();
         let server = accept(&listener);
         assert!(client.stream.is_tcp() && server.is_tcp());
-        assert!(rustix::net::sockopt::tcp_nodelay(&server).unwrap(), "inherited");
-        assert!(rustix::net::sockopt::socket_keepalive(&server).unwrap());
+        assert!(sockopt::tcp_nodelay(&server).unwrap(), "inherited");
+        assert!(sockopt::socket_keepalive(&server).unwrap());
         assert_eq!(server.peer_name(), client.stream.local_name());
         send(&client.stream, b"hello");
-        let wait = &mut [rustix::event::PollFd::new(&server, rustix::event::PollFlags::IN)];
-        rustix::event::poll(wait, None).unwrap();
+        wait_until(&server, PollFlags::IN);
         assert_eq!(recv(&server, 100).unwrap().0, b"hello");
     }
+}
+
+#[test]
+fn accepted_sockets_of_an_adopted_tcp_listener_get_the_options_that_it_lacks() {
+    let listener = Listener::listen_tcp("127.0.0.1:0".parse().unwrap(), 9, &SETUP).unwrap();
+    let setup = SocketSetup { no_delay: true, keep_alive: Some(Duration::from_secs(7)), ..SETUP };
+    let listener = Listener::adopt(listener.into_fd(), &setup).unwrap();
+    let client = Stream::connect(&listener.local_name().unwrap(), None, &SETUP).unwrap();
+    wait_until(&client.stream, PollFlags::OUT);
+    let server = accept(&listener);
+    assert!(sockopt::tcp_nodelay(&server).unwrap());
+    assert!(sockopt::socket_keepalive(&server).unwrap());
+    assert_eq!(sockopt::tcp_keepidle(&server).unwrap(), Duration::from_secs(7));
+    assert!(!sockopt::tcp_nodelay(listener.as_fd()).unwrap());
+    assert!(!sockopt::socket_keepalive(listener.as_fd()).unwrap());
 }
 
 #[test]
 fn listening_replaces_a_stale_socket_but_not_one_in_use() {
     let dir = common::TestDir::new();
     let path = common::address(&dir.join("s"));
-    let listen = || Listener::listen_path(&path, SocketType::STREAM, 0o640, Unlink::Stale, 9);
-    let Ok(ListenOutcome::Listening(first, bound)) = listen() else { panic!("the path is free") };
+    let binding = Binding { address: &path, mode: 0o640, unlink: Unlink::Stale };
+    let listen = || Listener::listen_unix(&binding, SocketType::STREAM, 9, &SETUP);
+    let first = listen().unwrap();
     assert_eq!(listen().unwrap_err().errno, Errno::ADDRINUSE);
     // The check for a stale socket has not connected to it.
     assert_eq!(first.accept().unwrap_err(), Errno::AGAIN);
-    bound.keep();
-    drop(first);
-    let Ok(ListenOutcome::Listening(second, _bound)) = listen() else {
-        panic!("the socket is stale")
-    };
+    drop(first.into_fd());
+    let second = listen().unwrap();
     let mode = rustix::fs::stat(dir.join("s")).unwrap().st_mode;
     assert_eq!(mode & 0o777, 0o640);
-    Stream::connect(&Name::Unix(path.clone()), None, &TcpOptions::default()).unwrap();
+    Stream::connect(&Name::Unix(path.clone()), None, &SETUP).unwrap();
     accept(&second);
+}
+
+#[test]
+fn the_path_of_a_client_has_its_mode_and_is_removed_with_the_client() {
+    for kind in [SocketType::STREAM, SocketType::SEQPACKET] {
+        let dir = common::TestDir::new();
+        let (server, own) = (common::address(&dir.join("s")), common::address(&dir.join("c")));
+        let at_server = Binding { address: &server, mode: 0o600, unlink: Unlink::Stale };
+        let local = Binding { address: &own, mode: 0o640, unlink: Unlink::Stale };
+        let connect = || connect_from(&local, &server, kind);
+        assert_eq!(connect().unwrap_err().errno, Errno::NOENT);
+        assert!(!dir.join("c").exists(), "a failed connect leaves no file");
+        let _listener = Listener::listen_unix(&at_server, kind, 9, &SETUP).unwrap();
+        let client = connect().unwrap();
+        let mode = rustix::fs::stat(dir.join("c")).unwrap().st_mode;
+        assert_eq!(mode & 0o777, 0o640);
+        assert_eq!(connect().unwrap_err().errno, Errno::ADDRINUSE);
+        drop(client);
+        assert!(!dir.join("c").exists());
+        drop(UnixDatagram::bind(dir.join("c")).unwrap());
+        drop(connect().unwrap());
+    }
+}
+
+/// Connects a socket that is bound to `local`, and returns it.
+fn connect_from(
+    local: &Binding<'_>,
+    peer: &Address,
+    kind: SocketType,
+) -> Result<Box<dyn Debug>, SyscallError> {
+    if kind == SocketType::SEQPACKET {
+        let client = Datagram::connect_seqpacket(peer, Some(local), &SETUP)?;
+        return Ok(Box::new(client));
+    }
+    let client = Stream::connect(&Name::Unix(peer.clone()), Some(local), &SETUP)?;
+    Ok(Box::new(client.stream))
 }

@@ -79,7 +79,7 @@ impl Reactor {
                     self.insert_stream(Link::Socket(socket), false, framing, limits)
                 }
                 (Accepted::Seqpacket(socket), Connection::Seqpacket(protocol)) => {
-                    match Channel::datagram(socket, None, *protocol, limits) {
+                    match Channel::datagram(socket, *protocol, limits) {
                         Ok(channel) => self.add(channel),
                         // The peer has closed the connection already.
                         Err(_) => continue,

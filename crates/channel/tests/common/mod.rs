@@ -130,12 +130,12 @@ impl World {
     }
 
     pub fn add(&mut self, socket: Datagram, limits: Limits) -> usize {
-        let channel = Channel::datagram(socket, None, Protocol::Raw, limits);
+        let channel = Channel::datagram(socket, Protocol::Raw, limits);
         self.reactor.add(channel.unwrap_or_else(|(errno, _)| panic!("{errno}")))
     }
 
     pub fn add_json(&mut self, socket: Datagram, limits: Limits) -> usize {
-        let channel = Channel::datagram(socket, None, Protocol::Jsoncomm, limits);
+        let channel = Channel::datagram(socket, Protocol::Jsoncomm, limits);
         self.reactor.add(channel.unwrap_or_else(|(errno, _)| panic!("{errno}")))
     }
 

@@ -7,11 +7,11 @@ use fdwire_socket::{Datagram, Errno, Stream, SyscallError};
 use napi::Result;
 use napi_derive::napi;
 
-use super::{add, request_credentials};
+use super::add;
 use crate::environment::{Environment, number};
 use crate::error::in_call;
 use crate::fds::take_over;
-use crate::options::{ChannelOptions, TcpSettings};
+use crate::options::ChannelOptions;
 
 #[napi]
 impl Environment {
@@ -22,11 +22,10 @@ impl Environment {
             let protocol = options.protocol()?;
             let owned = take_over(fd).map_err(in_call("adopt"))?;
             let mut socket = Datagram::adopt(owned).map_err(give_back)?;
-            if let Err(error) = request_credentials(&mut socket, &options) {
-                let _number = socket.into_fd().into_raw_fd();
-                return Err(error);
+            if let Err(errno) = socket.set_up(&options.setup()) {
+                return Err(give_back((errno, socket.into_fd())));
             }
-            let channel = Channel::datagram(socket, None, protocol, options.limits());
+            let channel = Channel::datagram(socket, protocol, options.limits());
             let channel =
                 channel.map_err(|(errno, socket)| give_back((errno, socket.into_fd())))?;
             Ok(add(state, channel))
@@ -35,12 +34,12 @@ impl Environment {
 
     /// Makes a channel over a connected stream.
     #[napi]
-    pub fn adopt_stream(&self, fd: i32, tcp: TcpSettings, options: ChannelOptions) -> Result<i32> {
+    pub fn adopt_stream(&self, fd: i32, options: ChannelOptions) -> Result<i32> {
         self.attempt(|state| {
             let framing = options.framing()?;
             let owned = take_over(fd).map_err(in_call("adopt"))?;
             let socket = Stream::adopt(owned).map_err(give_back)?;
-            if let Err(errno) = socket.set_options(&tcp.options()) {
+            if let Err(errno) = socket.set_up(&options.setup()) {
                 return Err(give_back((errno, socket.into_fd())));
             }
             let added = state.reactor.add_stream(socket, false, framing, options.limits());

@@ -1,16 +1,14 @@
 //! Sockets that are bound or connected to an address.
 
-use fdwire_socket::{
-    Address, BindOutcome, Bound, Connect, Datagram, Name, Stream, SyscallError, bind_path,
-};
+use fdwire_socket::{Connect, Datagram, Name, Stream};
 use napi::Result;
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 
-use super::{add_datagram, add_stream, inet_address, request_credentials, unix_address};
+use super::{add_datagram, add_stream, inet_address, unix_address};
 use crate::environment::Environment;
-use crate::error::{LOCKED, in_call};
-use crate::options::{ChannelOptions, PathOptions, TcpSettings};
+use crate::error::in_call;
+use crate::options::{ChannelOptions, PathOptions};
 
 #[napi]
 impl Environment {
@@ -28,10 +26,10 @@ impl Environment {
         self.attempt(|state| {
             let address = unix_address(&address)?;
             let mut socket = Datagram::new().map_err(in_call("socket"))?;
-            // Before anything can be received, so that every message has its credentials.
-            request_credentials(&mut socket, &options)?;
-            let bound = bind(&socket, &address, &path)?;
-            add_datagram(state, socket, bound, &options)
+            // Before it can receive a message, so that every message has its credentials.
+            socket.set_up(&options.setup()).map_err(in_call("setsockopt"))?;
+            socket.bind_to(&path.binding(&address))?;
+            add_datagram(state, socket, &options)
         })
     }
 
@@ -53,40 +51,42 @@ impl Environment {
             let mut socket = Datagram::new().map_err(in_call("socket"))?;
             // Connected before it is bound, so that no other process can inject a datagram.
             socket.connect(&address).map_err(in_call("connect"))?;
-            // Not before connecting, which would give the socket a name.
-            request_credentials(&mut socket, &options)?;
-            let bound = match &local {
-                Some(local) => bind(&socket, local, &path)?,
-                None => None,
-            };
-            add_datagram(state, socket, bound, &options)
+            // With SO_PASSCRED set before connecting, the kernel would have bound the socket to an
+            // abstract address.
+            socket.set_up(&options.setup()).map_err(in_call("setsockopt"))?;
+            if let Some(local) = &local {
+                socket.bind_to(&path.binding(local))?;
+            }
+            add_datagram(state, socket, &options)
         })
     }
 
-    /// Makes a channel over a stream or seqpacket socket that is connected to a Unix socket.
+    /// Makes a channel over a stream or seqpacket socket that is bound to `local`, if given, and connected
+    /// to `address`.
     ///
-    /// Throws EAGAIN with the syscall `connect` if the backlog of the listener is full.
+    /// Throws EAGAIN with the syscall `connect` if the backlog of the listener is full, and with the
+    /// syscall `flock` while another process binds a path in the same directory.
     #[napi(
-        ts_args_type = "type: 'stream' | 'seqpacket', address: Uint8Array, local: Uint8Array | undefined | null, options: ChannelOptions"
+        ts_args_type = "type: 'stream' | 'seqpacket', address: Uint8Array, local: Uint8Array | undefined | null, path: PathOptions, options: ChannelOptions"
     )]
     pub fn connect_unix(
         &self,
         r#type: String,
         address: Uint8Array,
         local: Option<Uint8Array>,
+        path: PathOptions,
         options: ChannelOptions,
     ) -> Result<i32> {
         self.attempt(|state| {
             let peer = unix_address(&address)?;
             let local = local.as_ref().map(|local| unix_address(local)).transpose()?;
+            let (local, setup) = (local.as_ref().map(|local| path.binding(local)), options.setup());
             if r#type == "seqpacket" {
-                let socket = Datagram::connect_seqpacket(&peer, local.as_ref())?;
-                return add_datagram(state, socket, None, &options);
+                let socket = Datagram::connect_seqpacket(&peer, local.as_ref(), &setup)?;
+                return add_datagram(state, socket, &options);
             }
-            let (peer, local) = (Name::Unix(peer), local.map(Name::Unix));
-            let Connect { stream, .. } =
-                Stream::connect(&peer, local.as_ref(), &Default::default())?;
-            add_stream(state, stream, false, &options)
+            let connect = Stream::connect(&Name::Unix(peer), local.as_ref(), &setup)?;
+            add_stream(state, connect.stream, false, &options)
         })
     }
 
@@ -96,12 +96,11 @@ impl Environment {
         &self,
         host: String,
         port: u16,
-        tcp: TcpSettings,
         options: ChannelOptions,
     ) -> Result<TcpConnection> {
         self.attempt(|state| {
             let peer = Name::Inet(inet_address(&host, port, "connect")?);
-            let Connect { stream, connecting } = Stream::connect(&peer, None, &tcp.options())?;
+            let Connect { stream, connecting } = Stream::connect(&peer, None, &options.setup())?;
             let channel = add_stream(state, stream, connecting, &options)?;
             Ok(TcpConnection { channel, connecting })
         })
@@ -115,20 +114,4 @@ pub struct TcpConnection {
     pub channel: i32,
     /// Whether the connection is still being made. A record reports when it is.
     pub connecting: bool,
-}
-
-/// Binds a datagram socket. Dropping a `Bound` removes the path.
-fn bind(
-    socket: &Datagram,
-    address: &Address,
-    path: &PathOptions,
-) -> std::result::Result<Option<Bound>, SyscallError> {
-    if !address.is_path() {
-        socket.bind(address).map_err(in_call("bind"))?;
-        return Ok(None);
-    }
-    match bind_path(socket, address, path.mode, path.unlink())? {
-        BindOutcome::Bound(bound) => Ok(Some(bound)),
-        BindOutcome::Locked => Err(LOCKED),
-    }
 }

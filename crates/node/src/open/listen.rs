@@ -3,16 +3,16 @@
 use std::os::fd::IntoRawFd;
 
 use fdwire_channel::{Connection, Listening};
-use fdwire_socket::{Bound, ListenOutcome, Listener, Name, SocketType, SyscallError, TcpOptions};
+use fdwire_socket::{Listener, SocketType, SyscallError};
 use napi::Result;
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 
 use super::{inet_address, unix_address};
 use crate::environment::{Environment, number};
-use crate::error::{LOCKED, in_call};
+use crate::error::in_call;
 use crate::fds::take_over;
-use crate::options::{ChannelOptions, PathOptions, TcpSettings};
+use crate::options::{ChannelOptions, PathOptions};
 use crate::state::State;
 
 #[napi]
@@ -35,18 +35,9 @@ impl Environment {
             let address = unix_address(&address)?;
             let seqpacket = r#type == "seqpacket";
             let kind = if seqpacket { SocketType::SEQPACKET } else { SocketType::STREAM };
-            if !address.is_path() {
-                let (name, tcp) = (Name::Unix(address), TcpOptions::default());
-                let socket = Listener::listen(&name, kind, backlog, &tcp)?;
-                return add_listener(state, socket, None, &options);
-            }
-            let (mode, unlink) = (path.mode, path.unlink());
-            match Listener::listen_path(&address, kind, mode, unlink, backlog)? {
-                ListenOutcome::Listening(socket, bound) => {
-                    add_listener(state, socket, Some(bound), &options)
-                }
-                ListenOutcome::Locked => Err(LOCKED),
-            }
+            let binding = path.binding(&address);
+            let socket = Listener::listen_unix(&binding, kind, backlog, &options.setup())?;
+            add_listener(state, socket, &options)
         })
     }
 
@@ -57,13 +48,12 @@ impl Environment {
         host: String,
         port: u16,
         backlog: i32,
-        tcp: TcpSettings,
         options: ChannelOptions,
     ) -> Result<i32> {
         self.attempt(|state| {
-            let name = Name::Inet(inet_address(&host, port, "bind")?);
-            let socket = Listener::listen(&name, SocketType::STREAM, backlog, &tcp.options())?;
-            add_listener(state, socket, None, &options)
+            let address = inet_address(&host, port, "bind")?;
+            let socket = Listener::listen_tcp(address, backlog, &options.setup())?;
+            add_listener(state, socket, &options)
         })
     }
 
@@ -72,12 +62,12 @@ impl Environment {
     pub fn adopt_listener(&self, fd: i32, options: ChannelOptions) -> Result<i32> {
         self.attempt(|state| {
             let owned = take_over(fd).map_err(in_call("listen"))?;
-            let socket = Listener::adopt(owned).map_err(|(errno, fd)| {
+            let socket = Listener::adopt(owned, &options.setup()).map_err(|(errno, fd)| {
                 let _number = fd.into_raw_fd();
                 in_call("listen")(errno)
             })?;
             match connection(&socket, &options) {
-                Ok(connection) => Ok(add(state, socket, None, connection, &options)),
+                Ok(connection) => Ok(add(state, socket, connection, &options)),
                 Err(error) => {
                     let _number = socket.into_fd().into_raw_fd();
                     Err(error)
@@ -90,11 +80,10 @@ impl Environment {
 fn add_listener(
     state: &mut State,
     socket: Listener,
-    bound: Option<Bound>,
     options: &ChannelOptions,
 ) -> std::result::Result<i32, SyscallError> {
     let connection = connection(&socket, options)?;
-    Ok(add(state, socket, bound, connection, options))
+    Ok(add(state, socket, connection, options))
 }
 
 fn connection(
@@ -111,10 +100,9 @@ fn connection(
 fn add(
     state: &mut State,
     socket: Listener,
-    bound: Option<Bound>,
     connection: Connection,
     options: &ChannelOptions,
 ) -> i32 {
-    let listening = Listening::new(socket, bound, connection, options.limits());
+    let listening = Listening::new(socket, connection, options.limits());
     number(state.reactor.add_listener(listening))
 }
