@@ -103,7 +103,7 @@ const cases = {
         b.on('message', (value, fds) => {
           report(value)
           fds.close()
-          if (value === 9) setTimeout(resolve, 1)
+          if (value === 9) setImmediate().then(resolve)
           if (value % 3 === 0) throw new Error(`uncaught ${value}`)
         })
       })

@@ -51,7 +51,7 @@ const roles = {
   /** A server that finishes a held response right after another one, during a handover. */
   async 'held-response'() {
     let held
-    const answer = {
+    const handlers = {
       '/hold': response => {
         held = response
       },
@@ -65,7 +65,7 @@ const roles = {
         response.end('released')
       },
     }
-    const server = createServer(({ url }, response) => answer[url](response))
+    const server = createServer(({ url }, response) => handlers[url](response))
     await serve(server, { address: { host: '127.0.0.1', port: 0 }, control })
     print(`listening at ${server.address().port}`)
   },

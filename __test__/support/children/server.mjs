@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline'
 import { adopt, bind, connect } from 'fdwire'
 
 const openFds = () => readdirSync('/proc/self/fd').length
-const answer = value => process.stdout.write(`${JSON.stringify(value)}\n`)
+const reply = value => process.stdout.write(`${JSON.stringify(value)}\n`)
 const failure = ({ name, code, message }) => ({ error: { name, code, message } })
 
 const setup = JSON.parse(process.argv[2])
@@ -48,7 +48,7 @@ const calls = {
         fds.close()
         if (value === 'end') resolve()
       })
-      answer('ready')
+      reply('ready')
     })
     return { received, leaked: openFds() - before }
   },
@@ -105,5 +105,5 @@ const calls = {
 
 for await (const line of createInterface({ input: process.stdin })) {
   const { call, ...rest } = JSON.parse(line)
-  answer(await calls[call](rest).catch(failure))
+  reply(await calls[call](rest).catch(failure))
 }

@@ -27,8 +27,8 @@ if (cluster.isPrimary) {
   ]) {
     const { fds, to } = await receivedListener(options)
     const server = fds.toServer(0, {}, socket => socket.end('from the worker'))
-    const answer = await text(net.connect(to))
-    process.stdout.write(`${name}: ${answer}\n`)
+    const output = await text(net.connect(to))
+    process.stdout.write(`${name}: ${output}\n`)
     server.close()
   }
   cluster.worker.disconnect()
