@@ -32,8 +32,6 @@ export declare class Codec {
  * A method throws an Error with `code`, `errno` and `syscall` if a system call fails.
  */
 export declare class Environment {
-  /** Closes a channel or listener, and removes the path that it has bound. */
-  close(channel: number): void
   /**
    * Removes a channel and returns the descriptor of its socket, which stays open.
    *
@@ -184,10 +182,6 @@ export declare class Environment {
    * Throws ENOPROTOOPT, ENODATA, ESRCH or EINVAL if the kernel has none.
    */
   peerPidfd(channel: number): number
-  /** Returns the counters of a channel. Throws EBADF if there is no such channel. */
-  stats(channel: number): ChannelStats
-  /** Returns the numbers of a channel's queued messages. */
-  queueNumbers(channel: number): QueueNumbers
   /**
    * Returns whether a channel has messages that it can deliver without reading from its socket, and
    * is to deliver them.
@@ -239,37 +233,47 @@ export interface ChannelOptions {
   reusePort: boolean
 }
 
-/** The counters of a channel. */
-export interface ChannelStats {
+/** A counter of a channel: its position among the counters in the table. */
+export declare enum Counter {
   /** Messages that were received whole. */
-  received: number
+  Received = 0,
   /** Bytes of the received messages. */
-  receivedBytes: number
+  ReceivedBytes = 1,
   /** Descriptors of the received messages. */
-  receivedFds: number
+  ReceivedFds = 2,
   /** Received messages that were refused. */
-  refused: number
+  Refused = 3,
   /** Messages that the kernel or a queue has taken. */
-  sent: number
+  Sent = 4,
   /** Bytes of the sent messages. */
-  sentBytes: number
+  SentBytes = 5,
   /** Descriptors of the sent messages. */
-  sentFds: number
-  /** Queued messages that were given up. */
-  undelivered: number
+  SentFds = 6,
+  /** Queued messages that were not delivered. */
+  Undelivered = 7,
   /** Messages in the queues. */
-  queued: number
+  Queued = 8,
   /** Bytes in the queues. */
-  queuedBytes: number
+  QueuedBytes = 9,
   /** Descriptors in the queues. */
-  queuedFds: number
+  QueuedFds = 10,
   /** Received descriptors that are neither taken nor closed. */
-  openFds: number
+  OpenFds = 11,
   /** Bytes of a stream that belong to no frame. */
-  noise: number
+  Noise = 12,
   /** Bytes of a stream that were read and are not a whole message yet. */
-  inHand: number
+  InHand = 13,
+  /** The number of the oldest message in the queue; 0 if the queue is empty. */
+  OldestQueued = 14,
+  /** The number that the next queued message gets. */
+  NextQueued = 15,
 }
+
+/**
+ * The word of the table at which the counters of a channel begin: the low and the high word of each
+ * `Counter`, which `stats` and `close` write.
+ */
+export declare const COUNTERS: number
 
 /**
  * The factor of the second number in `RECORD_NAME_LENGTH`: the first is the length of the name, the second
@@ -362,14 +366,6 @@ export interface PeerCredentials {
 
 /** The error code of `send` if the queue for the destination is full. */
 export declare const QUEUE_FULL: number
-
-/** The numbers of queued messages. Each channel numbers the messages that it queues. */
-export interface QueueNumbers {
-  /** The number of the oldest message in the queue; 0 if the queue is empty. */
-  oldest: number
-  /** The number that the next queued message gets. */
-  next: number
-}
 
 /** Returns the contents of a body of `struct_json` or `pure_json`; null if it is too short. */
 export declare function readSocketProtocol(isStruct: boolean, bytes: Uint8Array): SocketProtocolBody | null

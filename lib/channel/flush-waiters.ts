@@ -1,3 +1,4 @@
+import { Counter } from '#native'
 import type { ChannelHandle } from '../native/handle.js'
 import { type Address, isSameAddress } from '../options/address.js'
 import { clearTimeout, setTimeout } from '../util/timers.js'
@@ -28,8 +29,8 @@ export class FlushWaiters {
 
   /** Waits until the kernel has all that is queued now. */
   wait(): Promise<void> {
-    const { oldest, next } = this.#handle.queueNumbers()
-    return oldest === 0 ? Promise.resolve() : this.#wait({ until: next })
+    if (this.#handle.counter(Counter.OldestQueued) === 0) return Promise.resolve()
+    return this.#wait({ until: this.#handle.counter(Counter.NextQueued) })
   }
 
   /** Waits until the kernel has the message with this number, or all that is queued for `to`. */
@@ -52,13 +53,13 @@ export class FlushWaiters {
 
   /** Begins a turn that reports on queues: its records are older than what is sent during it. */
   beginTurn(): void {
-    if (this.#waiters.length > 0) this.#nextAtTurn = this.#handle.queueNumbers().next
+    if (this.#waiters.length > 0) this.#nextAtTurn = this.#handle.counter(Counter.NextQueued)
   }
 
   /** Messages have left the queue: resolves the calls that waited for them. */
   onProgress(): void {
     if (this.#isIdle) return
-    const { oldest } = this.#handle.queueNumbers()
+    const oldest = this.#handle.counter(Counter.OldestQueued)
     this.#resolve(({ until }) => oldest === 0 || until <= oldest)
     if (oldest === 0) this.#reportEmpty()
     if (this.#isIdle) this.#handle.watchQueue(false)

@@ -1,5 +1,6 @@
 import type { AsyncResource } from 'node:async_hooks'
 import type { EventEmitter } from 'node:events'
+import { Counter } from '#native'
 import type { ChannelHandle } from '../native/handle.js'
 import { closedError, FdwireError } from '../util/errors.js'
 import { clearTimeout, setTimeout } from '../util/timers.js'
@@ -236,11 +237,23 @@ export class Lifecycle {
     })
   }
 
+  /** Closes after the peer's end. Only `flush()` and `close()` report messages that were not sent. */
   #closeByItself(): void {
-    if (this.#state === 'closed') return
-    this.#closing ??= this.#close(CLOSE_TIMEOUT, true)
-    // After an orderly end, only flush() and close() report that messages could not be sent.
+    if (this.#state === 'closed' || this.#closing !== undefined) return
+    if (this.#closeAtOnce()) return
+    this.#closing = this.#close(CLOSE_TIMEOUT, true)
     this.#closing.catch(() => {})
+  }
+
+  /** Fast path after the peer's end: closes the socket if nothing is queued. Returns whether it did. */
+  #closeAtOnce(): boolean {
+    const { handle, sender } = this.#parts
+    if (!handle.isSocket || this.pendingError !== undefined) return false
+    handle.flush()
+    if (sender.hasQueue) return false
+    this.#stop()
+    handle.shutDown(true, () => this.#destroy(undefined, true))
+    return true
   }
 
   /** `isAfterEnd`: the channel closes itself after the peer's end, so it emits no `'error'`. */
@@ -249,7 +262,7 @@ export class Lifecycle {
     this.#stop()
     receiver.endAll()
     const isLate = this.pendingError === undefined && (await this.#isSendingLate(timeout))
-    const unsent = handle.queuedBytes
+    const unsent = handle.counter(Counter.QueuedBytes)
     const lost = unsent > 0 ? this.pendingError : undefined
     this.#destroy(isAfterEnd ? undefined : lost, true)
     await this.#whenClosed()
@@ -265,20 +278,27 @@ export class Lifecycle {
     const { handle, sender } = this.#parts
     const began = performance.now()
     handle.flush()
-    if (await sender.isQueueLate(timeout)) return true
+    if (sender.hasQueue && (await sender.isQueueLate(timeout))) return true
     if (this.#state === 'closed') return false
     return this.#isShutDownLate(timeout === 0 ? 0 : timeout - (performance.now() - began))
   }
 
   /** Shuts down both directions. Returns whether the peer took longer than `timeout` (ms) to end. */
   #isShutDownLate(timeout: number): Promise<boolean> {
-    return new Promise(resolve => {
-      const timer = timeout > 0 ? setTimeout(resolve, timeout, true).unref() : undefined
-      this.#onInputEnd = () => {
+    let isDone = false
+    let resolve: ((isLate: boolean) => void) | undefined
+    this.#onInputEnd = () => {
+      isDone = true
+      resolve?.(false)
+    }
+    this.#parts.handle.shutDown(this.#inputEnd !== undefined, this.#onInputEnd)
+    if (isDone) return Promise.resolve(false)
+    return new Promise<boolean>(settle => {
+      const timer = timeout > 0 ? setTimeout(settle, timeout, true).unref() : undefined
+      resolve = isLate => {
         clearTimeout(timer)
-        resolve(false)
+        settle(isLate)
       }
-      this.#parts.handle.shutDown(this.#inputEnd !== undefined, this.#onInputEnd)
     })
   }
 

@@ -1,5 +1,6 @@
 import type { AsyncResource } from 'node:async_hooks'
 import { channel as diagnostics } from 'node:diagnostics_channel'
+import { Counter } from '#native'
 import { EMPTY_FD_SET } from '../fds/fdset.js'
 import type { ChannelHandle } from '../native/handle.js'
 import type { CheckedOptions } from '../options/check.js'
@@ -355,7 +356,7 @@ export class Receiver {
   /** Whether too much is kept while a request waits for its reply. */
   #isFull(): boolean {
     if (this.#kept.length === 0) return false
-    const { receivedBytes } = this.#handle.stats()
+    const receivedBytes = this.#handle.counter(Counter.ReceivedBytes)
     this.#receivedAtKept ??= receivedBytes
     return receivedBytes - this.#receivedAtKept > MAX_KEPT
   }

@@ -1,5 +1,6 @@
 import {
   BAD_ADDRESS,
+  Counter,
   FDS_OUT,
   HAS_DELIMITER,
   NO_ROOM_FOR_FILE,
@@ -55,6 +56,11 @@ export class Sender {
     return this.#flushes
   }
 
+  /** Whether there are messages that the kernel has not taken. */
+  get hasQueue(): boolean {
+    return this.#handle.counter(Counter.OldestQueued) !== 0
+  }
+
   /** Whether a channel's own close has ended sending. */
   get isClosed(): boolean {
     return this.#closed
@@ -104,7 +110,6 @@ export class Sender {
 
   /** Resolves when the queue is empty, with false, or after `timeout` (ms, 0: no limit), with true. */
   isQueueLate(timeout: number): Promise<boolean> {
-    if (this.#handle.queueNumbers().oldest === 0) return Promise.resolve(false)
     return this.#flushWaiters().isLate(timeout)
   }
 

@@ -1,3 +1,4 @@
+import { Counter } from '#native'
 import type { ChannelHandle } from '../native/handle.js'
 import type { Receiver } from './receiver.js'
 
@@ -33,12 +34,23 @@ export interface ChannelStats {
 
 /** The statistics of a channel; once it is closed, what they were then. */
 export function statsOf(handle: ChannelHandle, receiver: Receiver): ChannelStats {
-  const { refused, ...counted } = handle.stats()
+  const counters = handle.counters()
   return {
-    ...counted,
-    malformed: refused,
+    received: counters[Counter.Received],
+    receivedBytes: counters[Counter.ReceivedBytes],
+    receivedFds: counters[Counter.ReceivedFds],
+    malformed: counters[Counter.Refused],
+    noise: counters[Counter.Noise],
     lateReplies: receiver.lateReplies,
+    sent: counters[Counter.Sent],
+    sentBytes: counters[Counter.SentBytes],
+    sentFds: counters[Counter.SentFds],
+    undelivered: counters[Counter.Undelivered],
+    queued: counters[Counter.Queued],
+    queuedBytes: counters[Counter.QueuedBytes],
+    queuedFds: counters[Counter.QueuedFds],
     unread: receiver.unread,
+    inHand: counters[Counter.InHand],
     openFds: handle.openFds,
   }
 }

@@ -26,6 +26,10 @@ interface Hot {
   takeFd(channel: number, fd: number): Result
   /** Sets whether messages are read from the socket of a channel (0 or 1). */
   setReading(channel: number, reading: number): Result
+  /** Writes the counters of a channel into the shared table. */
+  stats(channel: number): Result
+  /** Closes a channel or a listener. Writes the last counters of a channel. */
+  close(channel: number): Result
 }
 
 /** Undefined where all is well, else a number that says what is not. */
@@ -75,7 +79,7 @@ export function register(channel: number, receiver: Receiver): void {
 /** Closes a channel's socket. */
 export function unregister(channel: number): void {
   receivers[channel] = undefined
-  environment.close(channel)
+  hot.close(channel)
 }
 
 /** Takes a channel's socket out, open; its descriptor's number. */
@@ -86,8 +90,9 @@ export function release(channel: number): number {
 
 /** Counts the channels that keep the process alive: `by` is 1 or -1. */
 export function countReferenced(by: number): void {
+  const wasReferenced = referenced > 0
   referenced += by
-  environment.setRef(referenced > 0)
+  if (referenced > 0 !== wasReferenced) environment.setRef(referenced > 0)
 }
 
 process.on('exit', () => {

@@ -1,4 +1,5 @@
-import type { ChannelStats, PeerCredentials, QueueNumbers, SocketName } from '#native'
+import { Counter, type PeerCredentials, type SocketName } from '#native'
+import { type Counters, readCounter, readCounters } from './counters.js'
 import {
   countReferenced,
   environment,
@@ -21,8 +22,8 @@ import {
 export class ChannelHandle {
   /** The channel's index in the environment's table; -1 once it is closed or detached. */
   index: number
-  /** What the channel had done when it was closed. */
-  #finalStats: ChannelStats | undefined
+  /** The last counters of a closed channel. */
+  #finalCounters: Counters | undefined
   /** Received descriptors that were open when the channel closed, less those closed since. */
   #fdsLeft = 0
   /** Whether messages are read from the socket. */
@@ -36,6 +37,11 @@ export class ChannelHandle {
 
   get isOpen(): boolean {
     return this.index >= 0
+  }
+
+  /** Whether native code has a socket for the channel, so that closing waits for no stream. */
+  get isSocket(): boolean {
+    return true
   }
 
   /** The socket's descriptor; -1 where there is none. */
@@ -76,29 +82,28 @@ export class ChannelHandle {
     countReferenced(referenced ? 1 : -1)
   }
 
-  /** What the channel has done and what it has queued; once it is closed, what it was then. */
-  stats(): ChannelStats {
-    return this.#finalStats ?? environment.stats(this.index)
+  /** What the channel has done and what it holds; once it is closed, what it was then. */
+  counters(): Counters {
+    if (this.#finalCounters !== undefined) return this.#finalCounters
+    hot.stats(this.index)
+    return readCounters()
   }
 
-  /** Bytes that the kernel has not taken. */
-  get queuedBytes(): number {
-    return this.stats().queuedBytes
+  /** One of the counters. */
+  counter(counter: Counter): number {
+    if (this.#finalCounters !== undefined) return this.#finalCounters[counter]
+    hot.stats(this.index)
+    return readCounter(counter)
   }
 
   /** Received descriptors that are neither taken nor closed. */
   get openFds(): number {
-    return this.index < 0 ? this.#fdsLeft : this.stats().openFds
-  }
-
-  /** The numbers of the oldest queued message (0: the queue is empty) and of the next one. */
-  queueNumbers(): QueueNumbers {
-    return environment.queueNumbers(this.index)
+    return this.index < 0 ? this.#fdsLeft : this.counter(Counter.OpenFds)
   }
 
   /** The whole number of a queued message, of which a record holds the low 31 bits. */
   queuedNumber(low: number): number {
-    const { next } = this.queueNumbers()
+    const next = this.counter(Counter.NextQueued)
     return next - ((next - low) % 2 ** 31)
   }
 
@@ -197,12 +202,15 @@ export class ChannelHandle {
     const { index } = this
     this.#leave()
     unregister(index)
+    this.#setFinal(readCounters())
   }
 
   /** Gives the socket's descriptor away, open. */
   detach(): number {
     const { index } = this
+    const counters = this.counters()
     this.#leave()
+    this.#setFinal(counters)
     return release(index)
   }
 
@@ -220,9 +228,12 @@ export class ChannelHandle {
 
   #leave(): void {
     this.setReferenced(false)
-    this.#finalStats = this.stats()
-    this.#fdsLeft = this.#finalStats.openFds
     this.index = -1
+  }
+
+  #setFinal(counters: Counters): void {
+    this.#finalCounters = counters
+    this.#fdsLeft = counters[Counter.OpenFds]
   }
 }
 

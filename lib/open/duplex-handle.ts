@@ -1,5 +1,6 @@
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { Counter } from '#native'
 import { environment, hot } from '../native/environment.js'
 import { ChannelHandle } from '../native/handle.js'
 import { setImmediate } from '../util/timers.js'
@@ -39,9 +40,13 @@ export class DuplexHandle extends ChannelHandle {
     duplex.on('close', () => {
       // A stream that closes without 'end' was cut. The codec finds out whether inside a message.
       end()
-      if (this.isOpen && this.queuedBytes > 0) this.#fail()
+      if (this.isOpen && this.counter(Counter.QueuedBytes) > 0) this.#fail()
     })
     duplex.on('error', this.#fail)
+  }
+
+  override get isSocket(): boolean {
+    return false
   }
 
   override flushSoon(): void {

@@ -14,15 +14,6 @@ use crate::hot::unframeable;
 
 #[napi]
 impl Environment {
-    /// Closes a channel or listener, and removes the path that it has bound.
-    #[napi]
-    pub fn close(&self, channel: i32) -> Result<()> {
-        self.with(|state| {
-            drop(state.remove(index(channel)));
-            drop(state.reactor.remove_listener(index(channel)));
-        })
-    }
-
     /// Removes a channel and returns the descriptor of its socket, which stays open.
     ///
     /// Throws EBADF if there is no such channel, or if it has no socket.

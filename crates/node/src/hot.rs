@@ -20,6 +20,7 @@ use fdwire_wire::codec::Unframeable;
 use fdwire_wire::json;
 use napi::sys;
 
+use crate::counters;
 use crate::fds::{close, lend};
 use crate::state::State;
 use crate::table::{
@@ -30,7 +31,7 @@ use crate::turn::{Inner, bind_function};
 type Callback = unsafe extern "C" fn(sys::napi_env, sys::napi_callback_info) -> sys::napi_value;
 
 /// The hot functions and their names in JavaScript.
-const FUNCTIONS: [(&str, Callback); 7] = [
+const FUNCTIONS: [(&str, Callback); 9] = [
     ("sendText", send_text),
     ("sendBytes", send_bytes),
     ("sendMany", send_many),
@@ -38,6 +39,8 @@ const FUNCTIONS: [(&str, Callback); 7] = [
     ("closeFd", close_fd),
     ("takeFd", take_fd),
     ("setReading", set_reading),
+    ("stats", stats),
+    ("close", close_channel),
 ];
 
 /// The size of the scratch buffer (bytes).
@@ -180,6 +183,34 @@ unsafe extern "C" fn set_reading(
             .set_reading(call.channel(), reading)
             .map(|()| 0.0)
             .map_err(Errno::raw_os_error)
+    })
+}
+
+/// `stats(channel)` writes the counters of a channel into the table.
+unsafe extern "C" fn stats(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    // SAFETY: napi calls this with the arguments of a callback that `bind_function` made.
+    let call = unsafe { Call::<1>::new(env, info) };
+    call.number(|call, state| {
+        let channel = state.reactor.channel(call.channel());
+        counters::write(channel.ok_or(Errno::BADF.raw_os_error())?, state.memory.table());
+        Ok(0.0)
+    })
+}
+
+/// `close(channel)` closes a channel or a listener, and removes the path that it has bound. It writes the
+/// last counters of a channel into the table.
+unsafe extern "C" fn close_channel(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+) -> sys::napi_value {
+    // SAFETY: napi calls this with the arguments of a callback that `bind_function` made.
+    let call = unsafe { Call::<1>::new(env, info) };
+    call.number(|call, state| {
+        match state.remove(call.channel()) {
+            Some(channel) => counters::write(&channel, state.memory.table()),
+            None => drop(state.reactor.remove_listener(call.channel())),
+        }
+        Ok(0.0)
     })
 }
 

@@ -19,6 +19,7 @@
 //! | `join.rs` | joins small JSON messages in the slab | |
 //! | `fds.rs` | descriptors that JavaScript knows by number | yes |
 //! | `codec.rs` | a codec without a channel | |
+//! | `counters.rs` | the counters of a channel | |
 //! | `socket_protocol.rs` | bodies of socket_protocol: JSON, numbers and a checksum | |
 //!
 //! # Results and errors
@@ -38,6 +39,7 @@
 // napi exports what JavaScript uses from the public modules.
 pub mod channels;
 pub mod codec;
+pub mod counters;
 pub mod descriptors;
 pub mod environment;
 mod error;

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, AsRawFd};
 
 use fdwire_channel::Channel;
-use fdwire_socket::{Address, Credentials, Errno, Name, peer_credentials};
+use fdwire_socket::{Address, Credentials, Name, peer_credentials};
 use napi::Result;
 use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
@@ -79,24 +79,6 @@ impl Environment {
         })
     }
 
-    /// Returns the counters of a channel. Throws EBADF if there is no such channel.
-    #[napi]
-    pub fn stats(&self, channel: i32) -> Result<ChannelStats> {
-        self.attempt(|state| {
-            let channel = state.reactor.channel(index(channel));
-            channel.map(ChannelStats::of).ok_or(Errno::BADF).map_err(in_call("stats"))
-        })
-    }
-
-    /// Returns the numbers of a channel's queued messages.
-    #[napi]
-    pub fn queue_numbers(&self, channel: i32) -> Result<QueueNumbers> {
-        self.with(|state| {
-            let channel = state.reactor.channel(index(channel));
-            channel.map(|channel| QueueNumbers::new(channel.seqs())).unwrap_or_default()
-        })
-    }
-
     /// Returns whether a channel has messages that it can deliver without reading from its socket, and
     /// is to deliver them.
     #[napi]
@@ -145,79 +127,5 @@ pub struct PeerCredentials {
 impl From<Credentials> for PeerCredentials {
     fn from(Credentials { pid, uid, gid }: Credentials) -> Self {
         Self { pid, uid, gid }
-    }
-}
-
-/// The counters of a channel.
-#[napi(object)]
-pub struct ChannelStats {
-    /// Messages that were received whole.
-    pub received: f64,
-    /// Bytes of the received messages.
-    pub received_bytes: f64,
-    /// Descriptors of the received messages.
-    pub received_fds: f64,
-    /// Received messages that were refused.
-    pub refused: f64,
-    /// Messages that the kernel or a queue has taken.
-    pub sent: f64,
-    /// Bytes of the sent messages.
-    pub sent_bytes: f64,
-    /// Descriptors of the sent messages.
-    pub sent_fds: f64,
-    /// Queued messages that were given up.
-    pub undelivered: f64,
-    /// Messages in the queues.
-    pub queued: f64,
-    /// Bytes in the queues.
-    pub queued_bytes: f64,
-    /// Descriptors in the queues.
-    pub queued_fds: f64,
-    /// Received descriptors that are neither taken nor closed.
-    pub open_fds: f64,
-    /// Bytes of a stream that belong to no frame.
-    pub noise: f64,
-    /// Bytes of a stream that were read and are not a whole message yet.
-    pub in_hand: f64,
-}
-
-#[expect(clippy::cast_precision_loss, reason = "the counts stay below 2^53")]
-impl ChannelStats {
-    fn of(channel: &Channel) -> Self {
-        let counters = channel.counters();
-        let queued = channel.queued();
-        Self {
-            received: counters.received as f64,
-            received_bytes: counters.received_bytes as f64,
-            received_fds: counters.received_fds as f64,
-            refused: counters.refused as f64,
-            sent: counters.sent as f64,
-            sent_bytes: counters.sent_bytes as f64,
-            sent_fds: counters.sent_fds as f64,
-            undelivered: counters.undelivered as f64,
-            queued: queued.messages as f64,
-            queued_bytes: queued.bytes as f64,
-            queued_fds: queued.fds as f64,
-            open_fds: channel.open_fds() as f64,
-            noise: counters.noise as f64,
-            in_hand: channel.buffered_input() as f64,
-        }
-    }
-}
-
-/// The numbers of queued messages. Each channel numbers the messages that it queues.
-#[napi(object)]
-#[derive(Default)]
-pub struct QueueNumbers {
-    /// The number of the oldest message in the queue; 0 if the queue is empty.
-    pub oldest: f64,
-    /// The number that the next queued message gets.
-    pub next: f64,
-}
-
-impl QueueNumbers {
-    #[expect(clippy::cast_precision_loss, reason = "the counts stay below 2^53")]
-    fn new((oldest, next): (Option<u64>, u64)) -> Self {
-        Self { oldest: oldest.unwrap_or(0) as f64, next: next as f64 }
     }
 }

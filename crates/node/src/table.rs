@@ -3,13 +3,15 @@
 //!
 //! ```text
 //! slab   | messages of a turn | addresses of senders | other names |
-//! table  | head | records | descriptors of a turn's messages | descriptors of the next send |
+//! table  | head | records | descriptors of a turn's messages | descriptors of the next send | counters |
 //! ```
 
 #![expect(clippy::cast_possible_truncation, reason = "the sizes are constants far below 2^31")]
 
 use fdwire_channel::{MAX_EVENTS, MAX_FDS, NAMES};
 use napi_derive::napi;
+
+use crate::counters;
 
 /// The size of the part of the slab that holds messages (bytes).
 const MESSAGES: usize = 512 * 1024;
@@ -91,9 +93,14 @@ pub const FDS_OUT: u32 = FDS_IN + MAX_FDS as u32;
 #[napi]
 pub const FDS_OUT_MAX: u32 = fdwire_socket::MAX_FDS as u32;
 
+/// The word of the table at which the counters of a channel begin: the low and the high word of each
+/// `Counter`, which `stats` and `close` write.
+#[napi]
+pub const COUNTERS: u32 = FDS_OUT + FDS_OUT_MAX;
+
 /// The size of the table (words).
 #[napi]
-pub const TABLE_WORDS: u32 = FDS_OUT + FDS_OUT_MAX;
+pub const TABLE_WORDS: u32 = COUNTERS + 2 * counters::COUNT as u32;
 
 /// What a record describes.
 #[napi]

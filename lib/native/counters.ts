@@ -1,0 +1,20 @@
+import { COUNTERS, type Counter } from '#native'
+import { table } from './memory.js'
+
+/** What a channel has done and what it holds, by `Counter`. */
+export type Counters = Readonly<Record<Counter, number>>
+
+const COUNT = (table.length - COUNTERS) / 2
+
+/** Reads one of the counters that native code has just written into the shared table. */
+export function readCounter(counter: Counter): number {
+  const at = COUNTERS + 2 * counter
+  return ((table[at] as number) >>> 0) + (table[at + 1] as number) * 2 ** 32
+}
+
+/** Reads all of them. */
+export function readCounters(): Counters {
+  const counters: number[] = []
+  for (let counter = 0; counter < COUNT; counter++) counters.push(readCounter(counter))
+  return counters as unknown as Counters
+}
