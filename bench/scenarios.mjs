@@ -3,7 +3,7 @@
 
 import { connections } from './connections.mjs'
 import { datagrams } from './datagrams.mjs'
-import { passings } from './passing.mjs'
+import { descriptors } from './descriptors.mjs'
 import { streams } from './streams.mjs'
 
-export const scenarios = [...datagrams, ...passings, ...streams, ...connections]
+export const scenarios = [...datagrams, ...descriptors, ...streams, ...connections]

@@ -4,10 +4,10 @@
 import { run } from './scenario.mjs'
 
 /** @type {import('./scenario.mjs').Scenario[]} */
-export const passings = [
-  passing(1, { raw: 48_000, fdwire: 36_000, usocket: 12_000, child: 1_200 }),
-  passing(4, { raw: 36_000, fdwire: 24_000, usocket: 8_000, child: 300 }),
-  passing(16, { raw: 12_000, fdwire: 9_000, usocket: 4_000, child: 80 }),
+export const descriptors = [
+  messagesWith(1, { raw: 48_000, fdwire: 36_000, usocket: 12_000, child: 1_200 }),
+  messagesWith(4, { raw: 36_000, fdwire: 24_000, usocket: 8_000, child: 300 }),
+  messagesWith(16, { raw: 12_000, fdwire: 9_000, usocket: 4_000, child: 80 }),
 ]
 
 /**
@@ -15,7 +15,7 @@ export const passings = [
  * @param {{ raw: number, fdwire: number, usocket: number, child: number }} count
  * @returns {import('./scenario.mjs').Scenario}
  */
-function passing(fds, count) {
+function messagesWith(fds, count) {
   return {
     title: `44 B + ${fds} fd${fds > 1 ? 's' : ''}, one way`,
     group: 'descriptors',
