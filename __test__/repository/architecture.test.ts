@@ -41,6 +41,25 @@ describe('lib/', () => {
     expect(upward).toEqual([])
   })
 
+  it("uses Node's timers and clock as they were at load, so that fake timers do not stop it", () => {
+    const globals = /(?<![.\w])(?:(?:set|clear)(?:Timeout|Interval|Immediate)|performance\.now)\(/g
+    const isImported = (source: string, name: string) =>
+      new RegExp(
+        `^import \\{[^}]*\\b${name}\\b[^}]*\\} from '[./]*(?:util/)?timers\\.js'`,
+        'm',
+      ).test(source)
+    const replaceable = sources
+      .filter(file => file !== 'lib/util/timers.ts')
+      .flatMap(file => {
+        const source = readFileSync(join(root, file), 'utf8')
+        const used = [...source.matchAll(globals)].map(([call]) => call.slice(0, -1))
+        const unsafe = used.filter(name => !isImported(source, name))
+        if (source.includes("from 'node:timers")) unsafe.push('node:timers')
+        return unsafe.map(name => `${file} uses ${name}`)
+      })
+    expect(replaceable).toEqual([])
+  })
+
   it('has compatibility modules that do not import one another', () => {
     const module = (file: string) => file.split('/')[2]
     const across = files('lib/compat').flatMap(file =>

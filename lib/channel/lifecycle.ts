@@ -3,7 +3,7 @@ import type { EventEmitter } from 'node:events'
 import { Counter } from '#native'
 import type { ChannelHandle } from '../native/handle.js'
 import { closedError, FdwireError } from '../util/errors.js'
-import { clearTimeout, setTimeout } from '../util/timers.js'
+import { clearTimeout, now, setTimeout } from '../util/timers.js'
 import type { Receiver } from './receiver.js'
 import type { Sender } from './sender.js'
 
@@ -276,11 +276,11 @@ export class Lifecycle {
   /** Sends what is queued and half-closes. Returns whether that took longer than `timeout` (ms). */
   async #isSendingLate(timeout: number): Promise<boolean> {
     const { handle, sender } = this.#parts
-    const began = performance.now()
+    const began = now()
     handle.flush()
     if (sender.hasQueue && (await sender.isQueueLate(timeout))) return true
     if (this.#state === 'closed') return false
-    return this.#isShutDownLate(timeout === 0 ? 0 : timeout - (performance.now() - began))
+    return this.#isShutDownLate(timeout === 0 ? 0 : timeout - (now() - began))
   }
 
   /** Shuts down both directions. Returns whether the peer took longer than `timeout` (ms) to end. */

@@ -1,6 +1,7 @@
 import { type Address, isSameAddress } from '../options/address.js'
 import { closedError } from '../util/errors.js'
 import { Queue } from '../util/queue.js'
+import { now } from '../util/timers.js'
 import { startLimits, type WaitLimits } from '../util/wait.js'
 import { type From, type Incoming, isMessage, type Message } from '../wire/message.js'
 
@@ -19,7 +20,7 @@ interface Waiter {
   seq: number
   /** Whether a malformed message rejects this call. */
   takesMalformed: boolean
-  /** When the place of an abandoned request expires (ms of performance.now). */
+  /** When the place of an abandoned request expires (ms of `now`). */
   expires: number
   /** Stops the timer and the abort listener. */
   stopLimits(): void
@@ -185,7 +186,7 @@ export class Waiters {
       this.#remove(waiter)
     } else {
       waiter.state = 'abandoned'
-      waiter.expires = performance.now() + this.#keepPlace
+      waiter.expires = now() + this.#keepPlace
       this.#nextExpiry = Math.min(this.#nextExpiry, waiter.expires)
       this.#waiting--
       this.#abandoned++
@@ -197,8 +198,8 @@ export class Waiters {
   /** Frees the places of abandoned requests whose replies are no longer expected. */
   #expirePlaces(): void {
     if (this.#abandoned === 0) return
-    const now = performance.now()
-    if (now < this.#nextExpiry) return
+    const time = now()
+    if (time < this.#nextExpiry) return
     this.#nextExpiry = Number.POSITIVE_INFINITY
     const abandoned: Waiter[] = []
     for (let at = 0; at < this.#calls.length; at++) {
@@ -206,7 +207,7 @@ export class Waiters {
       if (waiter.state === 'abandoned') abandoned.push(waiter)
     }
     for (const waiter of abandoned) {
-      if (waiter.expires <= now) this.#remove(waiter)
+      if (waiter.expires <= time) this.#remove(waiter)
       else this.#nextExpiry = Math.min(this.#nextExpiry, waiter.expires)
     }
   }
