@@ -23,12 +23,12 @@ pub struct Channel {
     transport: Transport,
     /// When the reactor calls `on_time` next.
     pub(crate) scheduled: Option<Instant>,
-    /// The peer process, once a caller has asked for it.
+    /// A pidfd of the peer, after the first call of `peer_pidfd`.
     pidfd: Option<OwnedFd>,
     interest: Interest,
-    /// Whether the owner of the channel takes messages.
+    /// Read interest: whether the owner of the channel takes messages.
     reading: bool,
-    /// Whether the owner is told by [`Event::Progress`] when the kernel takes queued messages.
+    /// Whether [`Event::Progress`] reports that queued messages were sent or dropped.
     reports_progress: bool,
     /// Whether received texts are JSON.
     json: bool,

@@ -105,7 +105,7 @@ impl DatagramTransport {
         let mut flags = EventFlags::empty();
         let reads = reads && !self.inbox.ended;
         flags.set(EventFlags::IN, reads);
-        // The end of a seqpacket socket is noticed even while nobody takes messages.
+        // The end of a seqpacket socket is noticed even without read interest.
         let ends = self.socket.is_seqpacket() && !self.inbox.ended;
         flags.set(EventFlags::RDHUP, reads || (ends && !self.end_pending));
         flags.set(EventFlags::OUT, self.outbox.wants_writable());
@@ -155,7 +155,7 @@ impl DatagramTransport {
         }
     }
 
-    /// Handles the end of the peer while nobody takes messages.
+    /// Handles the end of the peer without read interest.
     fn on_hang_up(&mut self, meter: &mut Meter, turn: &mut Turn<'_, '_>) {
         match self.socket.next_is_empty() {
             // It is the end, or an empty record; the owner of the channel keeps that one.

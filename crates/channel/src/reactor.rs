@@ -134,7 +134,7 @@ impl Reactor {
         }
     }
 
-    /// Sets whether the owner of a channel takes messages.
+    /// Sets the read interest of a channel: whether its owner takes messages.
     ///
     /// # Errors
     ///
@@ -143,8 +143,8 @@ impl Reactor {
         self.update(index, |channel| channel.set_reading(reading))
     }
 
-    /// Sets whether [`Progress`](crate::Event::Progress) events report that the kernel takes queued
-    /// messages.
+    /// Sets whether [`Progress`](crate::Event::Progress) events report that queued messages were sent or
+    /// dropped.
     pub fn set_reports_progress(&mut self, index: usize, reports: bool) {
         if let Some(channel) = self.channel_mut(index) {
             channel.set_reports_progress(reports);

@@ -1,4 +1,4 @@
-//! Queued descriptors are duplicates of our own, and are closed whatever becomes of their message.
+//! Queued descriptors are duplicates, which are closed when their message is sent or dropped.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
@@ -8,7 +8,7 @@ use std::fs;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use common::{Seen, World, bound, limits, name, recv};
+use common::{Harness, Seen, bound, limits, name, recv};
 use fdwire_channel::{Limits, Refusal, SendError, Sent};
 use fdwire_socket::{Address, Datagram, Errno};
 use rustix::event::EventfdFlags;
@@ -23,20 +23,20 @@ fn open_fds() -> usize {
     numbers().len()
 }
 
-/// Queues 20 messages with two descriptors each behind a full receiver.
-fn queue(world: &mut World, channel: usize, to: &Address, fd: BorrowedFd<'_>) {
-    while world.send(channel, b"full", Some(to)) == Sent::Now {}
+/// Queues 20 messages with two descriptors each for a receiver whose queue is full.
+fn queue(harness: &mut Harness, channel: usize, to: &Address, fd: BorrowedFd<'_>) {
+    while harness.send(channel, b"full", Some(to)) == Sent::Now {}
     for _ in 0..20 {
-        assert!(world.try_send(channel, b"fds", &[fd, fd], Some(to)).is_ok());
+        assert!(harness.try_send(channel, b"fds", &[fd, fd], Some(to)).is_ok());
     }
 }
 
-/// Runs `work` while `more` descriptors can be opened, and no more.
+/// Runs `work` while exactly `more` descriptors can be opened.
 fn with_few<T>(more: usize, work: impl FnOnce() -> T) -> T {
     let before = getrlimit(Resource::Nofile);
     let current = numbers().last().map(|highest| highest + 1 + more as u64);
     setrlimit(Resource::Nofile, Rlimit { current, ..before }).unwrap();
-    // There are gaps among the numbers.
+    // The open numbers have gaps.
     let mut fill = Vec::new();
     while let Ok(fd) = rustix::event::eventfd(0, EventfdFlags::CLOEXEC) {
         fill.push(fd);
@@ -48,94 +48,101 @@ fn with_few<T>(more: usize, work: impl FnOnce() -> T) -> T {
     result
 }
 
-// Everything here counts the descriptors of the process, so it is one test.
+// Each part counts the descriptors of the process, so they are one test.
 #[test]
-fn no_descriptor_is_left_open() {
+fn leaves_no_descriptor_open() {
     let before = open_fds();
     let (file, _other) = Datagram::pair().unwrap();
     let fd = file.as_fd();
     let name = name();
     let receiver = bound(&name);
-    let mut world = World::new();
-    let channel = world.add(
+    let mut harness = Harness::new();
+    let channel = harness.add(
         bound(&common::name()),
         Limits { send_timeout: Some(Duration::from_millis(50)), ..limits() },
     );
     let quiet = open_fds();
     let inherited = numbers();
 
-    // Duplicated, close-on-exec, one waiter for the lane; sent, they are closed.
-    queue(&mut world, channel, &name, fd);
-    assert_eq!((open_fds() - quiet, world.queued(channel).2), (20 * 2 + 1, 40));
+    // Duplicates are close-on-exec, and are closed when they are sent. One more descriptor waits for the
+    // receiver.
+    queue(&mut harness, channel, &name, fd);
+    assert_eq!((open_fds() - quiet, harness.queued(channel).2), (20 * 2 + 1, 40));
     for number in numbers().difference(&inherited) {
-        // The listing's own descriptor is gone by now.
+        // The descriptor of the directory listing is closed by now.
         let Ok(info) = fs::read_to_string(format!("/proc/self/fdinfo/{number}")) else { continue };
         assert!(info.contains("flags:\t02"), "close-on-exec: {info}");
     }
     let mut with_fds = 0;
-    world.work_until(|world, _| {
+    harness.run_until(|harness, _| {
         while let Some((bytes, fds)) = recv(&receiver) {
             if bytes == b"fds" {
                 assert_eq!(fds.len(), 2);
                 with_fds += 1;
             }
         }
-        world.queued(channel).0 == 0
+        harness.queued(channel).0 == 0
     });
     while recv(&receiver).is_some_and(|(bytes, _)| bytes == b"fds") {
         with_fds += 1;
     }
     assert_eq!((with_fds, open_fds()), (20, quiet));
 
-    // Expired.
-    queue(&mut world, channel, &name, fd);
-    world.work_until(|world, _| world.queued(channel).0 == 0);
+    // Messages expire.
+    queue(&mut harness, channel, &name, fd);
+    harness.run_until(|harness, _| harness.queued(channel).0 == 0);
     assert_eq!(open_fds(), quiet);
     while recv(&receiver).is_some() {}
 
-    // Refused by the kernel: its receiver is gone.
+    // The kernel refuses messages, because the receiver has closed.
     let next = common::name();
-    let gone = bound(&next);
-    queue(&mut world, channel, &next, fd);
-    drop(gone);
-    world.work_until(|world, _| world.queued(channel).0 == 0);
+    let closing = bound(&next);
+    queue(&mut harness, channel, &next, fd);
+    drop(closing);
+    harness.run_until(|harness, _| harness.queued(channel).0 == 0);
     assert_eq!(open_fds(), quiet);
 
-    // No descriptor left for a duplicate: the message is not taken, nothing of it stays.
-    while world.send(channel, b"full", Some(&name)) == Sent::Now {}
+    // No descriptor is left for a duplicate: the message is refused, and nothing of it is queued.
+    while harness.send(channel, b"full", Some(&name)) == Sent::Now {}
     let refused = with_few(3, || {
         let now = open_fds();
-        let refused = world.try_send(channel, b"fds", &[fd; 10], Some(&name));
-        (refused, open_fds() - now, world.queued(channel).2)
+        let refused = harness.try_send(channel, b"fds", &[fd; 10], Some(&name));
+        (refused, open_fds() - now, harness.queued(channel).2)
     });
     assert_eq!(refused, (Err(SendError::Refused(Errno::MFILE)), 0, 0));
-    world.work_until(|world, _| {
+    harness.run_until(|harness, _| {
         while recv(&receiver).is_some() {}
-        world.queued(channel).0 == 0
+        harness.queued(channel).0 == 0
     });
     while recv(&receiver).is_some() {}
 
-    // No descriptor left for the lane's waiter: it tries again by itself, without spinning.
-    let patient = world.add(bound(&common::name()), limits());
+    // No descriptor is left to wait for the receiver: the queue retries by its timer, without spinning.
+    let patient = harness.add(bound(&common::name()), limits());
     let few = open_fds();
     with_few(0, || {
-        while world.send(patient, b"full", Some(&name)) == Sent::Now {}
-        assert!(world.wakeups_in(Duration::from_millis(100)) < 20);
+        while harness.send(patient, b"full", Some(&name)) == Sent::Now {}
+        assert!(harness.wakeups_in(Duration::from_millis(100)) < 20);
     });
-    assert_eq!(open_fds(), few, "no waiter");
+    assert_eq!(open_fds(), few, "no descriptor waits");
     while recv(&receiver).is_some() {}
-    world.work_until(|world, _| world.queued(patient).0 == 0);
+    harness.run_until(|harness, _| harness.queued(patient).0 == 0);
     while recv(&receiver).is_some() {}
-    drop(world.reactor.remove(patient));
+    drop(harness.reactor.remove(patient));
 
-    // Descriptors that can't be received: the message is refused, and what came of it is closed.
-    world.reactor.set_reading(channel, true).unwrap();
-    let to =
-        world.reactor.channel(channel).unwrap().datagram_socket().unwrap().local_address().unwrap();
+    // The kernel cannot install descriptors: the message is refused, and those it installed are closed.
+    harness.reactor.set_reading(channel, true).unwrap();
+    let to = harness
+        .reactor
+        .channel(channel)
+        .unwrap()
+        .datagram_socket()
+        .unwrap()
+        .local_address()
+        .unwrap();
     let now = open_fds();
     let refused = with_few(3, || {
         receiver.send(b"many", &[fd; 10], Some(&to)).unwrap();
-        world.work(Duration::from_secs(5))
+        harness.run(Duration::from_secs(5))
     });
     assert!(
         matches!(refused[..], [Seen::Refused { why: Refusal::FdsTruncated, .. }]),
@@ -143,9 +150,9 @@ fn no_descriptor_is_left_open() {
     );
     assert_eq!(open_fds(), now);
 
-    // Queued when the channel closes.
-    queue(&mut world, channel, &name, fd);
-    drop(world.reactor.remove(channel));
-    drop((world, receiver, file, _other));
+    // The channel closes while messages are queued.
+    queue(&mut harness, channel, &name, fd);
+    drop(harness.reactor.remove(channel));
+    drop((harness, receiver, file, _other));
     assert_eq!(open_fds(), before);
 }

@@ -1,4 +1,4 @@
-//! Every limit is kept, and what is not wanted is left alone.
+//! Limits are enforced, and a channel reads only while its owner takes messages.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
@@ -6,79 +6,79 @@ mod common;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use common::{Seen, World, bound, limits, name, number, numbered, recv};
+use common::{Harness, Seen, bound, limits, name, number, numbered, recv};
 use fdwire_channel::{Limits, SendError, Sent};
 use fdwire_socket::{Datagram, Errno};
 
 #[test]
-fn a_queue_takes_no_more_than_its_bytes() {
+fn a_queue_takes_at_most_max_queued_bytes() {
     let (full, free) = (name(), name());
     let (receiver, _other) = (bound(&full), bound(&free));
-    let mut world = World::new();
+    let mut harness = Harness::new();
     let limits = Limits { max_queued: 1_000, ..limits() };
-    let channel = world.add(bound(&name()), limits);
-    while world.send(channel, b"first", Some(&full)) == Sent::Now {}
-    assert_eq!(world.queued(channel), (1, 5, 0));
-    world.send(channel, &[b'x'; 995], Some(&full));
-    let counters = world.counters(channel);
-    let refused = world.try_send(channel, b"x", &[], Some(&full));
+    let channel = harness.add(bound(&name()), limits);
+    while harness.send(channel, b"first", Some(&full)) == Sent::Now {}
+    assert_eq!(harness.queued(channel), (1, 5, 0));
+    harness.send(channel, &[b'x'; 995], Some(&full));
+    let counters = harness.counters(channel);
+    let refused = harness.try_send(channel, b"x", &[], Some(&full));
     assert_eq!(refused, Err(SendError::QueueFull));
-    assert_eq!(world.counters(channel).sent, counters.sent, "what is refused is not counted");
-    assert_eq!(world.queued(channel), (2, 1_000, 0));
-    // The limit is each destination's own.
-    assert_eq!(world.send(channel, b"x", Some(&free)), Sent::Now);
+    assert_eq!(harness.counters(channel).sent, counters.sent, "refused messages are not counted");
+    assert_eq!(harness.queued(channel), (2, 1_000, 0));
+    // Each destination has the limit for itself.
+    assert_eq!(harness.send(channel, b"x", Some(&free)), Sent::Now);
     while recv(&receiver).is_some() {}
-    world.work_until(|world, _| {
+    harness.run_until(|harness, _| {
         while recv(&receiver).is_some() {}
-        world.queued(channel).0 == 0
+        harness.queued(channel).0 == 0
     });
-    // One that is larger than the limit alone is taken into an empty queue.
-    while world.send(channel, &[b'y'; 2_000], Some(&full)) == Sent::Now {}
-    assert_eq!(world.queued(channel), (1, 2_000, 0));
+    // An empty queue takes a message that is larger than the limit.
+    while harness.send(channel, &[b'y'; 2_000], Some(&full)) == Sent::Now {}
+    assert_eq!(harness.queued(channel), (1, 2_000, 0));
 }
 
 #[test]
-fn a_queue_takes_no_more_than_its_descriptors() {
+fn a_queue_takes_at_most_max_queued_fds_descriptors() {
     let (socket, _receiver) = Datagram::pair().unwrap();
     let (one, _two) = Datagram::pair().unwrap();
-    let mut world = World::new();
+    let mut harness = Harness::new();
     let limits = Limits { max_queued_fds: 3, ..limits() };
-    let channel = world.add(socket, limits);
-    while world.send(channel, b"x", None) == Sent::Now {}
+    let channel = harness.add(socket, limits);
+    while harness.send(channel, b"x", None) == Sent::Now {}
     let fd = one.as_fd();
-    assert!(world.try_send(channel, b"x", &[fd, fd], None).is_ok());
-    assert_eq!(world.try_send(channel, b"x", &[fd, fd], None), Err(SendError::QueueFull));
-    assert!(world.try_send(channel, b"x", &[fd], None).is_ok());
-    assert_eq!(world.queued(channel).2, 3);
+    assert!(harness.try_send(channel, b"x", &[fd, fd], None).is_ok());
+    assert_eq!(harness.try_send(channel, b"x", &[fd, fd], None), Err(SendError::QueueFull));
+    assert!(harness.try_send(channel, b"x", &[fd], None).is_ok());
+    assert_eq!(harness.queued(channel).2, 3);
 }
 
 #[test]
-fn a_message_is_as_large_as_the_socket_alone_would_take() {
+fn the_largest_message_is_that_of_the_original_send_buffer() {
     let name = name();
     let receiver = bound(&name);
     let socket = bound(&common::name());
     let largest = socket.send_buffer().unwrap() - 32;
-    let mut world = World::new();
-    let channel = world.add(socket, limits());
-    let too_large = world.try_send(channel, &vec![b'x'; largest + 1], &[], Some(&name));
+    let mut harness = Harness::new();
+    let channel = harness.add(socket, limits());
+    let too_large = harness.try_send(channel, &vec![b'x'; largest + 1], &[], Some(&name));
     assert_eq!(too_large, Err(SendError::Refused(Errno::MSGSIZE)));
-    assert_eq!(world.send(channel, &vec![b'x'; largest], Some(&name)), Sent::Now);
+    assert_eq!(harness.send(channel, &vec![b'x'; largest], Some(&name)), Sent::Now);
     assert_eq!(recv(&receiver).map(|(bytes, _)| bytes.len()), Some(largest));
 }
 
 #[test]
 fn reading_stops_at_the_limit_of_open_descriptors() {
     let (socket, sender) = Datagram::pair().unwrap();
-    let mut world = World::new();
-    let channel = world.add(socket, Limits { max_open_fds: 4, ..limits() });
-    world.reactor.set_reading(channel, true).unwrap();
+    let mut harness = Harness::new();
+    let channel = harness.add(socket, Limits { max_open_fds: 4, ..limits() });
+    harness.reactor.set_reading(channel, true).unwrap();
     let fd = sender.as_fd();
     for message in 0..20 {
         sender.send(&numbered(message, 3), &[fd, fd], None).unwrap();
     }
-    let (mut got, mut told, mut held) = (0, 0, Vec::new());
+    let (mut got, mut reported, mut held) = (0, 0, Vec::new());
     while got < 20 {
-        world.work_until(|_, seen| {
+        harness.run_until(|_, seen| {
             for seen in seen {
                 match seen {
                     Seen::Message { bytes, fds, .. } => {
@@ -86,33 +86,33 @@ fn reading_stops_at_the_limit_of_open_descriptors() {
                         held.extend(fds);
                         got += 1;
                     }
-                    Seen::FdsHeld => told += 1,
+                    Seen::FdsHeld => reported += 1,
                     other => panic!("{other:?}"),
                 }
             }
             held.len() >= 4
         });
-        assert_eq!((held.len(), world.reactor.channel(channel).unwrap().open_fds()), (4, 4));
-        // At most once it looks in vain, and then no more.
-        assert!(world.wakeups_in(Duration::from_millis(20)) <= 1);
-        assert_eq!(world.wakeups_in(Duration::from_millis(20)), 0);
+        assert_eq!((held.len(), harness.reactor.channel(channel).unwrap().open_fds()), (4, 4));
+        // One wakeup may find out that reading has stopped.
+        assert!(harness.wakeups_in(Duration::from_millis(20)) <= 1);
+        assert_eq!(harness.wakeups_in(Duration::from_millis(20)), 0);
         held.clear();
-        world.reactor.released(channel, 4).unwrap();
+        harness.reactor.released(channel, 4).unwrap();
     }
-    assert!(told > 0);
+    assert!(reported > 0);
 }
 
 #[test]
-fn what_nobody_wants_stays_in_the_kernel_and_costs_nothing() {
+fn unread_messages_stay_in_the_kernel_and_cause_no_wakeups() {
     let (socket, sender) = Datagram::pair().unwrap();
-    let mut world = World::new();
-    let channel = world.add(socket, limits());
+    let mut harness = Harness::new();
+    let channel = harness.add(socket, limits());
     sender.send(b"0 ", &[], None).unwrap();
-    assert_eq!(world.wakeups_in(Duration::from_millis(20)), 0, "never wanted");
+    assert_eq!(harness.wakeups_in(Duration::from_millis(20)), 0, "no read interest yet");
     let mut next = 0;
     for _ in 0..3 {
-        world.reactor.set_reading(channel, true).unwrap();
-        world.work_until(|_, seen| {
+        harness.reactor.set_reading(channel, true).unwrap();
+        harness.run_until(|_, seen| {
             seen.iter().any(|seen| match seen {
                 Seen::Message { bytes, .. } => {
                     assert_eq!(number(bytes), next);
@@ -121,62 +121,65 @@ fn what_nobody_wants_stays_in_the_kernel_and_costs_nothing() {
                 other => panic!("{other:?}"),
             })
         });
-        world.reactor.set_reading(channel, false).unwrap();
+        harness.reactor.set_reading(channel, false).unwrap();
         next += 1;
         sender.send(&numbered(next, 2), &[], None).unwrap();
-        assert!(world.wakeups_in(Duration::from_millis(20)) <= 1, "one to find out");
-        assert_eq!(world.wakeups_in(Duration::from_millis(20)), 0, "then none");
+        assert!(
+            harness.wakeups_in(Duration::from_millis(20)) <= 1,
+            "one wakeup removes the read interest"
+        );
+        assert_eq!(harness.wakeups_in(Duration::from_millis(20)), 0, "then there are no wakeups");
     }
 }
 
 #[test]
-fn a_channel_that_is_taken_out_leaves_nothing_behind() {
-    let mut world = World::new();
+fn a_removed_channel_leaves_nothing_registered() {
+    let mut harness = Harness::new();
     for _ in 0..3 {
         let server = name();
         let socket = bound(&server);
         let (_client, client) = common::client_of(&server);
         let named = name();
         let receiver = bound(&named);
-        let channel = world.add(socket, limits());
-        world.reactor.set_reading(channel, true).unwrap();
-        while world.send(channel, b"x", Some(&client)) == Sent::Now {}
-        while world.send(channel, b"x", Some(&named)) == Sent::Now {}
-        world.work(Duration::ZERO);
-        drop(world.reactor.remove(channel).unwrap());
+        let channel = harness.add(socket, limits());
+        harness.reactor.set_reading(channel, true).unwrap();
+        while harness.send(channel, b"x", Some(&client)) == Sent::Now {}
+        while harness.send(channel, b"x", Some(&named)) == Sent::Now {}
+        harness.run(Duration::ZERO);
+        drop(harness.reactor.remove(channel).unwrap());
         while recv(&receiver).is_some() {}
-        assert_eq!(world.wakeups_in(Duration::from_millis(150)), 0);
-        // Its index is the next one's, who hears nothing of it.
+        assert_eq!(harness.wakeups_in(Duration::from_millis(150)), 0);
+        // The next channel has the same index, and gets none of its events.
         let (socket, sender) = Datagram::pair().unwrap();
-        let next = world.add(socket, limits());
+        let next = harness.add(socket, limits());
         assert_eq!(next, channel);
-        world.reactor.set_reading(next, true).unwrap();
+        harness.reactor.set_reading(next, true).unwrap();
         sender.send(b"1 ", &[], None).unwrap();
-        world.work_until(|_, seen| {
+        harness.run_until(|_, seen| {
             assert!(seen.iter().all(|seen| matches!(seen, Seen::Message { .. })), "{seen:?}");
             !seen.is_empty()
         });
-        drop(world.reactor.remove(next));
+        drop(harness.reactor.remove(next));
     }
 }
 
 #[test]
-fn a_last_attempt_sends_what_can_be_sent() {
+fn try_all_sends_what_the_kernel_takes() {
     let (socket, receiver) = Datagram::pair().unwrap();
-    let mut world = World::new();
-    let channel = world.add(socket, limits());
+    let mut harness = Harness::new();
+    let channel = harness.add(socket, limits());
     for message in 0..1_000 {
-        world.send(channel, &numbered(message, 64), None);
+        harness.send(channel, &numbered(message, 64), None);
     }
-    let (mut got, queued) = (0, world.queued(channel).0);
+    let (mut got, queued) = (0, harness.queued(channel).0);
     assert!(queued > 0);
     while recv(&receiver).is_some() {
         got += 1;
     }
-    world.reactor.try_all();
+    harness.reactor.try_all();
     while recv(&receiver).is_some() {
         got += 1;
     }
-    assert_eq!(got + world.queued(channel).0, 1_000);
-    assert!(world.queued(channel).0 < queued);
+    assert_eq!(got + harness.queued(channel).0, 1_000);
+    assert!(harness.queued(channel).0 < queued);
 }

@@ -1,4 +1,4 @@
-//! A message arrives whole, or is refused with everything it brought closed.
+//! A message arrives whole, or is refused and all of its descriptors are closed.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
@@ -6,7 +6,7 @@ mod common;
 use std::fs;
 use std::os::fd::AsFd;
 
-use common::{Seen, World, bound, limits, name};
+use common::{Harness, Seen, bound, limits, name};
 use fdwire_channel::{Limits, Refusal};
 use fdwire_socket::Datagram;
 use fdwire_wire::Malformed;
@@ -19,21 +19,21 @@ fn letter(number: usize) -> u8 {
     b'a' + u8::try_from(number % 26).unwrap()
 }
 
-/// What comes of messages with one descriptor each.
+/// Sends messages with this many descriptors each, and returns the events of the receiver.
 fn receive(limits: Limits, messages: &[(&[u8], usize)]) -> Vec<Seen> {
     let (socket, sender) = Datagram::pair().unwrap();
-    let mut world = World::new();
-    let channel = world.add_json(socket, limits);
+    let mut harness = Harness::new();
+    let channel = harness.add_json(socket, limits);
     for (bytes, fds) in messages {
         sender.send(bytes, &vec![sender.as_fd(); *fds], None).unwrap();
     }
-    world.reactor.set_reading(channel, true).unwrap();
+    harness.reactor.set_reading(channel, true).unwrap();
     let mut all = Vec::new();
-    world.work_until(|_, seen| {
+    harness.run_until(|_, seen| {
         all.extend(seen);
         all.len() == messages.len()
     });
-    let counters = world.counters(channel);
+    let counters = harness.counters(channel);
     assert_eq!(counters.received + counters.refused, messages.len() as u64);
     let taken: usize = all
         .iter()
@@ -42,13 +42,13 @@ fn receive(limits: Limits, messages: &[(&[u8], usize)]) -> Vec<Seen> {
             _ => 0,
         })
         .sum();
-    assert_eq!(world.reactor.channel(channel).unwrap().open_fds(), taken);
+    assert_eq!(harness.reactor.channel(channel).unwrap().open_fds(), taken);
     all
 }
 
-// One test in this binary counts descriptors, so there is only one.
+// It counts the descriptors of the process, so it is the only test of this binary.
 #[test]
-fn what_is_refused_is_named_and_leaves_no_descriptor() {
+fn a_refused_message_has_a_reason_and_a_sample_and_leaves_no_descriptor_open() {
     let before = open_fds();
     let long = [b'7'; 101];
     let all = receive(
@@ -83,20 +83,20 @@ fn what_is_refused_is_named_and_leaves_no_descriptor() {
     drop(all);
     assert_eq!(open_fds(), before);
 
-    // 1,000 texts of any size, more than the slab holds, one of them too large for it.
+    // 1,000 texts of many sizes, more than the slab holds, and one of them too large for it.
     let name = name();
     let socket = bound(&name);
     let sender = Datagram::new().unwrap();
     sender.set_send_buffer(4 * 1024 * 1024).unwrap();
     let largest = (sender.send_buffer().unwrap() - 32).min(1_500_000);
     sender.connect(&name).unwrap();
-    let mut world = World::new();
-    let channel = world.add_json(socket, limits());
-    world.reactor.set_reading(channel, true).unwrap();
+    let mut harness = Harness::new();
+    let channel = harness.add_json(socket, limits());
+    harness.reactor.set_reading(channel, true).unwrap();
     let sizes: Vec<usize> =
         (0..1_000).map(|n| if n == 700 { largest } else { 3 + n * 7_919 % 9_001 }).collect();
     let (mut sent, mut got) = (0, 0);
-    world.work_until(|_, seen| {
+    harness.run_until(|_, seen| {
         for seen in seen {
             let Seen::Message { bytes, from: None, .. } = seen else { panic!("{seen:?}") };
             assert_eq!(bytes.len(), sizes[got]);

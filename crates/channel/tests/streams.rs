@@ -1,4 +1,4 @@
-//! Streams: what is sent arrives, whole and in order, however the bytes are cut.
+//! Messages on streams arrive whole and in order, however the bytes are cut.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
@@ -6,7 +6,7 @@ mod common;
 use std::io::IoSlice;
 use std::time::Duration;
 
-use common::{PATIENCE, Seen, World, framing, limits};
+use common::{Harness, Seen, TIMEOUT, framing, limits};
 use fdwire_channel::{Event, Limits, SendError, Sent};
 use fdwire_socket::{Errno, Stream};
 use fdwire_wire::Protocol;
@@ -15,7 +15,7 @@ use fdwire_wire::codec::Lost;
 const STREAMS: [Protocol; 4] =
     [Protocol::LengthPrefixed, Protocol::Lines, Protocol::MsgChannel, Protocol::Stockings];
 
-/// Payloads of all the sizes at which something changes: segments, memory of its own, the slab.
+/// Payloads of the sizes around all thresholds: of segments, of memory of its own, of the slab.
 fn payloads() -> Vec<Vec<u8>> {
     let around = |size: usize| [size - 1, size, size + 1];
     let sizes = [0, 1, 2, 63, 64, 127, 128, 4_095, 4_096, 8_191, 8_192].into_iter();
@@ -33,12 +33,12 @@ fn messages(seen: Vec<Seen>) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// Sends by hand, as a peer without a channel, while the world works.
-fn write_all(world: &mut World, peer: &Stream, mut bytes: &[u8], got: &mut Vec<Vec<u8>>) {
+/// Sends bytes from a socket without a channel, while the reactor runs.
+fn write_all(harness: &mut Harness, peer: &Stream, mut bytes: &[u8], got: &mut Vec<Vec<u8>>) {
     while !bytes.is_empty() {
         match peer.send(&[IoSlice::new(bytes)], &[]) {
             Ok(sent) => bytes = &bytes[sent..],
-            Err(Errno::AGAIN) => got.extend(messages(world.work(Duration::from_millis(5)))),
+            Err(Errno::AGAIN) => got.extend(messages(harness.run(Duration::from_millis(5)))),
             Err(errno) => panic!("{errno}"),
         }
     }
@@ -47,18 +47,18 @@ fn write_all(world: &mut World, peer: &Stream, mut bytes: &[u8], got: &mut Vec<V
 #[test]
 fn payloads_of_every_size_arrive_whole_and_in_order() {
     for protocol in STREAMS {
-        let mut world = World::new();
+        let mut harness = Harness::new();
         let (a, b) = Stream::pair().unwrap();
-        let sender = world.add_stream(a, protocol, limits());
-        let receiver = world.add_stream(b, protocol, limits());
-        world.reactor.set_reading(receiver, true).unwrap();
+        let sender = harness.add_stream(a, protocol, limits());
+        let receiver = harness.add_stream(b, protocol, limits());
+        harness.reactor.set_reading(receiver, true).unwrap();
         let payloads = payloads();
         for payload in &payloads {
-            world.try_send(sender, payload, &[], None).unwrap();
+            harness.try_send(sender, payload, &[], None).unwrap();
         }
-        world.reactor.flush();
+        harness.reactor.flush();
         let mut got = Vec::new();
-        world.work_until(|_, seen| {
+        harness.run_until(|_, seen| {
             got.extend(seen.into_iter().filter_map(|seen| match seen {
                 Seen::Message { channel, bytes, .. } if channel == receiver => Some(bytes),
                 Seen::Drained { .. } => None,
@@ -67,12 +67,12 @@ fn payloads_of_every_size_arrive_whole_and_in_order() {
             got.len() == payloads.len()
         });
         assert!(got == payloads, "{protocol:?}");
-        assert_eq!(world.queued(sender), (0, 0, 0));
+        assert_eq!(harness.queued(sender), (0, 0, 0));
     }
 }
 
 #[test]
-fn the_cut_makes_no_difference() {
+fn messages_do_not_depend_on_how_the_bytes_are_cut() {
     for protocol in STREAMS {
         let whole: Vec<Vec<u8>> =
             vec![b"one".to_vec(), Vec::new(), vec![b'x'; 300], b"end".to_vec()];
@@ -81,14 +81,14 @@ fn the_cut_makes_no_difference() {
             framing(protocol, &limits()).codec.encode(payload, false, &mut wire).unwrap();
         }
         for step in [1, 2, 3, 5, 64, wire.len()] {
-            let mut world = World::new();
+            let mut harness = Harness::new();
             let (peer, b) = Stream::pair().unwrap();
-            let receiver = world.add_stream(b, protocol, limits());
-            world.reactor.set_reading(receiver, true).unwrap();
+            let receiver = harness.add_stream(b, protocol, limits());
+            harness.reactor.set_reading(receiver, true).unwrap();
             let mut got = Vec::new();
             for piece in wire.chunks(step) {
-                write_all(&mut world, &peer, piece, &mut got);
-                got.extend(messages(world.work(Duration::from_millis(20))));
+                write_all(&mut harness, &peer, piece, &mut got);
+                got.extend(messages(harness.run(Duration::from_millis(20))));
             }
             assert_eq!(got, whole, "{protocol:?} by {step}");
         }
@@ -96,22 +96,22 @@ fn the_cut_makes_no_difference() {
 }
 
 #[test]
-fn a_large_message_in_small_pieces_is_put_together_once() {
+fn a_large_message_arrives_whole_from_small_pieces() {
     for protocol in STREAMS {
-        let mut world = World::new();
+        let mut harness = Harness::new();
         let (peer, b) = Stream::pair().unwrap();
-        let receiver = world.add_stream(b, protocol, limits());
-        world.reactor.set_reading(receiver, true).unwrap();
+        let receiver = harness.add_stream(b, protocol, limits());
+        harness.reactor.set_reading(receiver, true).unwrap();
         let payload = vec![b'q'; 700_000];
         let mut wire = Vec::new();
         framing(protocol, &limits()).codec.encode(&payload, false, &mut wire).unwrap();
         framing(protocol, &limits()).codec.encode(b"behind", false, &mut wire).unwrap();
         let mut got = Vec::new();
         for piece in wire.chunks(1_777) {
-            write_all(&mut world, &peer, piece, &mut got);
-            got.extend(messages(world.work(Duration::ZERO)));
+            write_all(&mut harness, &peer, piece, &mut got);
+            got.extend(messages(harness.run(Duration::ZERO)));
         }
-        world.work_until(|_, seen| {
+        harness.run_until(|_, seen| {
             got.extend(messages(seen));
             got.len() == 2
         });
@@ -120,14 +120,14 @@ fn a_large_message_in_small_pieces_is_put_together_once() {
 }
 
 #[test]
-fn more_messages_than_a_turn_holds_come_in_the_next_turns() {
-    let mut world = World::new();
+fn more_messages_than_one_turn_holds_arrive_in_the_next_turns() {
+    let mut harness = Harness::new();
     let (peer, b) = Stream::pair().unwrap();
-    let receiver = world.add_stream(b, Protocol::Lines, limits());
-    world.reactor.set_reading(receiver, true).unwrap();
+    let receiver = harness.add_stream(b, Protocol::Lines, limits());
+    harness.reactor.set_reading(receiver, true).unwrap();
     let mut got = Vec::new();
-    write_all(&mut world, &peer, &vec![b'\n'; 100_000], &mut got);
-    world.work_until(|_, seen| {
+    write_all(&mut harness, &peer, &vec![b'\n'; 100_000], &mut got);
+    harness.run_until(|_, seen| {
         got.extend(messages(seen));
         got.len() == 100_000
     });
@@ -135,67 +135,70 @@ fn more_messages_than_a_turn_holds_come_in_the_next_turns() {
 }
 
 #[test]
-fn what_was_read_when_nobody_wants_it_any_more_waits() {
-    let mut world = World::new();
+fn messages_read_ahead_wait_for_read_interest() {
+    let mut harness = Harness::new();
     let (peer, b) = Stream::pair().unwrap();
-    let receiver = world.add_stream(b, Protocol::Lines, limits());
-    world.reactor.set_reading(receiver, true).unwrap();
+    let receiver = harness.add_stream(b, Protocol::Lines, limits());
+    harness.reactor.set_reading(receiver, true).unwrap();
     peer.send(&[IoSlice::new(&vec![b'\n'; 20_000])], &[]).unwrap();
-    world.reactor.poll(PATIENCE).unwrap();
-    // One turn, and then nobody wants messages.
-    let first = world.turn().unwrap();
+    harness.reactor.poll(TIMEOUT).unwrap();
+    // Read interest ends after one turn.
+    let first = harness.turn().unwrap();
     assert!(first.len() < 20_000);
-    world.reactor.set_reading(receiver, false).unwrap();
-    assert!(world.work(Duration::from_millis(20)).is_empty());
-    world.reactor.set_reading(receiver, true).unwrap();
+    harness.reactor.set_reading(receiver, false).unwrap();
+    assert!(harness.run(Duration::from_millis(20)).is_empty());
+    harness.reactor.set_reading(receiver, true).unwrap();
     let mut count = first.len();
-    world.work_until(|_, seen| {
+    harness.run_until(|_, seen| {
         count += messages(seen).len();
         count == 20_000
     });
 }
 
 #[test]
-fn the_end_comes_behind_the_messages_and_once() {
-    let mut world = World::new();
+fn the_end_follows_the_messages_and_is_reported_once() {
+    let mut harness = Harness::new();
     let (peer, b) = Stream::pair().unwrap();
-    let receiver = world.add_stream(b, Protocol::Lines, limits());
+    let receiver = harness.add_stream(b, Protocol::Lines, limits());
     peer.send(&[IoSlice::new(b"last\n")], &[]).unwrap();
     drop(peer);
-    assert!(world.work(Duration::from_millis(20)).is_empty(), "it waits behind an unread message");
-    assert_eq!(world.wakeups_in(Duration::from_millis(50)), 0, "and costs nothing");
-    world.reactor.set_reading(receiver, true).unwrap();
+    assert!(
+        harness.run(Duration::from_millis(20)).is_empty(),
+        "the end waits behind an unread message"
+    );
+    assert_eq!(harness.wakeups_in(Duration::from_millis(50)), 0, "and causes no wakeups");
+    harness.reactor.set_reading(receiver, true).unwrap();
     let mut seen = Vec::new();
-    world.work_until(|_, more| {
+    harness.run_until(|_, more| {
         seen.extend(more);
         seen.len() == 2
     });
     assert!(matches!(&seen[0], Seen::Message { bytes, .. } if bytes == b"last"));
     assert!(matches!(&seen[1], Seen::End { .. }));
-    assert_eq!(world.wakeups_in(Duration::from_millis(50)), 0);
+    assert_eq!(harness.wakeups_in(Duration::from_millis(50)), 0);
 }
 
 #[test]
-fn the_end_is_noticed_though_nobody_reads() {
-    let mut world = World::new();
+fn the_end_is_noticed_without_read_interest() {
+    let mut harness = Harness::new();
     let (peer, b) = Stream::pair().unwrap();
-    let receiver = world.add_stream(b, Protocol::Lines, limits());
+    let receiver = harness.add_stream(b, Protocol::Lines, limits());
     drop(peer);
-    let seen = world.work(PATIENCE);
+    let seen = harness.run(TIMEOUT);
     assert!(matches!(seen[..], [Seen::End { channel }] if channel == receiver), "{seen:?}");
-    assert_eq!(world.wakeups_in(Duration::from_millis(50)), 0);
+    assert_eq!(harness.wakeups_in(Duration::from_millis(50)), 0);
 }
 
 #[test]
-fn an_end_inside_of_a_message_says_how_much_is_missing() {
-    let mut world = World::new();
+fn an_end_inside_a_message_reports_the_missing_bytes() {
+    let mut harness = Harness::new();
     let (peer, b) = Stream::pair().unwrap();
-    let receiver = world.add_stream(b, Protocol::LengthPrefixed, limits());
-    world.reactor.set_reading(receiver, true).unwrap();
+    let receiver = harness.add_stream(b, Protocol::LengthPrefixed, limits());
+    harness.reactor.set_reading(receiver, true).unwrap();
     peer.send(&[IoSlice::new(&[0, 0, 0, 1, b'x', 0, 0, 0, 9, 1, 2])], &[]).unwrap();
     drop(peer);
     let mut seen = Vec::new();
-    world.work_until(|_, more| {
+    harness.run_until(|_, more| {
         seen.extend(more);
         seen.len() == 2
     });
@@ -203,156 +206,156 @@ fn an_end_inside_of_a_message_says_how_much_is_missing() {
 }
 
 #[test]
-fn behind_what_cannot_be_understood_nothing_is_read() {
-    let mut world = World::new();
+fn nothing_is_read_after_an_invalid_header() {
+    let mut harness = Harness::new();
     let (peer, b) = Stream::pair().unwrap();
-    let receiver = world.add_stream(b, Protocol::MsgChannel, limits());
-    world.reactor.set_reading(receiver, true).unwrap();
+    let receiver = harness.add_stream(b, Protocol::MsgChannel, limits());
+    harness.reactor.set_reading(receiver, true).unwrap();
     peer.send(&[IoSlice::new(b"\r\nMSG 2\r\nhi\r\nMSX 2\r\nho\r\nMSG 1\r\nx")], &[]).unwrap();
-    let seen = world.work(PATIENCE);
+    let seen = harness.run(TIMEOUT);
     assert!(matches!(&seen[0], Seen::Message { bytes, .. } if bytes == b"hi"), "{seen:?}");
     let Seen::Lost { why: Lost::BadHeader, sample, .. } = &seen[1] else { panic!("{seen:?}") };
     assert!(sample.starts_with(b"\r\nMSX"));
     assert_eq!(seen.len(), 2);
-    assert_eq!(world.wakeups_in(Duration::from_millis(50)), 0);
+    assert_eq!(harness.wakeups_in(Duration::from_millis(50)), 0);
 }
 
 #[test]
-fn a_length_over_the_limit_reserves_nothing() {
-    let mut world = World::new();
+fn a_length_above_the_limit_is_refused_at_the_header() {
+    let mut harness = Harness::new();
     let (peer, b) = Stream::pair().unwrap();
     let small = Limits { max_message: 1_000, ..limits() };
-    let receiver = world.add_stream(b, Protocol::Stockings, small);
-    world.reactor.set_reading(receiver, true).unwrap();
+    let receiver = harness.add_stream(b, Protocol::Stockings, small);
+    harness.reactor.set_reading(receiver, true).unwrap();
     // 2^63 bytes.
     peer.send(&[IoSlice::new(&[0x40, 0, 0, 0, 0, 0, 0, 0, 0, 0x84])], &[]).unwrap();
-    let seen = world.work(PATIENCE);
+    let seen = harness.run(TIMEOUT);
     assert!(matches!(seen[..], [Seen::Lost { why: Lost::TooLarge, .. }]), "{seen:?}");
 }
 
 #[test]
-fn a_peer_that_never_reads_fills_the_queue_and_no_more() {
-    let mut world = World::new();
+fn a_peer_that_never_reads_fills_the_queue_up_to_max_queued() {
+    let mut harness = Harness::new();
     let (a, _peer) = Stream::pair().unwrap();
     let few = Limits { max_queued: 300_000, ..limits() };
-    let sender = world.add_stream(a, Protocol::LengthPrefixed, few);
+    let sender = harness.add_stream(a, Protocol::LengthPrefixed, few);
     let payload = vec![0; 10_000];
     let mut last = Sent::Now;
     let refused = loop {
-        match world.try_send(sender, &payload, &[], None) {
+        match harness.try_send(sender, &payload, &[], None) {
             Ok(sent) => last = sent,
             Err(error) => break error,
         }
     };
     assert_eq!(refused, SendError::QueueFull);
-    assert!(matches!(last, Sent::Queued(_)), "it was told before");
-    let (_, bytes, _) = world.queued(sender);
+    assert!(matches!(last, Sent::Queued(_)), "the high-water mark was reported before");
+    let (_, bytes, _) = harness.queued(sender);
     assert!(bytes <= 300_000 && bytes > 280_000, "{bytes}");
-    assert_eq!(world.wakeups_in(Duration::from_millis(50)), 0);
+    assert_eq!(harness.wakeups_in(Duration::from_millis(50)), 0);
 }
 
 #[test]
-fn a_message_larger_than_the_queue_is_taken_into_an_empty_one() {
-    let mut world = World::new();
+fn an_empty_queue_takes_a_message_larger_than_max_queued() {
+    let mut harness = Harness::new();
     let (a, b) = Stream::pair().unwrap();
     let few = Limits { max_queued: 1_000, ..limits() };
-    let sender = world.add_stream(a, Protocol::LengthPrefixed, few);
-    let receiver = world.add_stream(b, Protocol::LengthPrefixed, limits());
-    world.reactor.set_reading(receiver, true).unwrap();
+    let sender = harness.add_stream(a, Protocol::LengthPrefixed, few);
+    let receiver = harness.add_stream(b, Protocol::LengthPrefixed, limits());
+    harness.reactor.set_reading(receiver, true).unwrap();
     let payload = vec![1; 5_000_000];
-    world.try_send(sender, &payload, &[], None).unwrap();
-    assert_eq!(world.try_send(sender, b"x", &[], None), Err(SendError::QueueFull));
-    world.work_until(|_, seen| {
+    harness.try_send(sender, &payload, &[], None).unwrap();
+    assert_eq!(harness.try_send(sender, b"x", &[], None), Err(SendError::QueueFull));
+    harness.run_until(|_, seen| {
         seen.iter().any(|seen| matches!(seen, Seen::Message { bytes, .. } if *bytes == payload))
     });
 }
 
 #[test]
-fn small_messages_wait_for_the_flush_and_go_out_together() {
-    let mut world = World::new();
+fn small_messages_are_sent_together_by_the_flush() {
+    let mut harness = Harness::new();
     let (a, peer) = Stream::pair().unwrap();
-    let sender = world.add_stream(a, Protocol::Lines, limits());
+    let sender = harness.add_stream(a, Protocol::Lines, limits());
     for text in [&b"a"[..], b"b", b"c"] {
-        assert_eq!(world.send(sender, text, None), Sent::Now);
+        assert_eq!(harness.send(sender, text, None), Sent::Now);
     }
     assert!(!peer.at_end().unwrap());
-    assert_eq!(world.queued(sender), (3, 6, 0));
-    world.reactor.flush();
-    assert_eq!(world.queued(sender), (0, 0, 0));
+    assert_eq!(harness.queued(sender), (3, 6, 0));
+    harness.reactor.flush();
+    assert_eq!(harness.queued(sender), (0, 0, 0));
     let mut bytes = [0; 64];
     let got = common::read(&peer, &mut bytes);
     assert_eq!(&bytes[..got], b"a\nb\nc\n");
 }
 
 #[test]
-fn who_was_told_to_wait_hears_once_when_half_of_the_mark_is_left() {
-    let mut world = World::new();
+fn drained_is_reported_once_at_half_of_the_high_water_mark() {
+    let mut harness = Harness::new();
     let (a, b) = Stream::pair().unwrap();
-    let sender = world.add_stream(a, Protocol::LengthPrefixed, limits());
-    let receiver = world.add_stream(b, Protocol::LengthPrefixed, limits());
+    let sender = harness.add_stream(a, Protocol::LengthPrefixed, limits());
+    let receiver = harness.add_stream(b, Protocol::LengthPrefixed, limits());
     let payload = vec![0; 1_000];
-    while world.try_send(sender, &payload, &[], None).unwrap() == Sent::Now {}
-    assert!(world.queued(sender).1 > 64 * 1024);
-    world.reactor.set_reading(receiver, true).unwrap();
+    while harness.try_send(sender, &payload, &[], None).unwrap() == Sent::Now {}
+    assert!(harness.queued(sender).1 > 64 * 1024);
+    harness.reactor.set_reading(receiver, true).unwrap();
     let mut drained = 0;
-    world.work_until(|world, seen| {
+    harness.run_until(|harness, seen| {
         drained += seen.iter().filter(|seen| matches!(seen, Seen::Drained { .. })).count();
-        world.queued(sender).1 == 0
+        harness.queued(sender).1 == 0
     });
-    world.work(Duration::from_millis(20));
+    harness.run(Duration::from_millis(20));
     assert_eq!(drained, 1);
 }
 
 #[test]
-fn a_peer_that_is_gone_is_an_error_of_who_sends() {
-    let mut world = World::new();
+fn sending_to_a_closed_peer_fails_with_epipe() {
+    let mut harness = Harness::new();
     let (a, peer) = Stream::pair().unwrap();
-    let sender = world.add_stream(a, Protocol::Lines, limits());
+    let sender = harness.add_stream(a, Protocol::Lines, limits());
     drop(peer);
-    world.send(sender, b"x", None);
-    world.reactor.flush();
+    harness.send(sender, b"x", None);
+    harness.reactor.flush();
     let mut failed = false;
-    world.work_until(|_, seen| {
+    harness.run_until(|_, seen| {
         failed |= seen.iter().any(|seen| matches!(seen, Seen::Failed(Errno::PIPE, _)));
         failed
     });
 }
 
 #[test]
-fn what_the_peer_sent_before_it_went_comes_before_the_error() {
-    let mut world = World::new();
+fn messages_of_a_closed_peer_precede_the_error() {
+    let mut harness = Harness::new();
     let (a, peer) = Stream::pair().unwrap();
-    let channel = world.add_stream(a, Protocol::Lines, limits());
+    let channel = harness.add_stream(a, Protocol::Lines, limits());
     peer.send(&[IoSlice::new(b"bye\n")], &[]).unwrap();
     drop(peer);
-    world.send(channel, b"x", None);
-    world.reactor.set_reading(channel, true).unwrap();
-    world.reactor.flush();
-    let seen = world.work(PATIENCE);
+    harness.send(channel, b"x", None);
+    harness.reactor.set_reading(channel, true).unwrap();
+    harness.reactor.flush();
+    let seen = harness.run(TIMEOUT);
     assert!(matches!(&seen[0], Seen::Message { bytes, .. } if bytes == b"bye"), "{seen:?}");
 }
 
 #[test]
-fn carried_bytes_come_and_go_without_a_socket() {
-    let mut world = World::new();
-    let channel = world.reactor.add_external(framing(Protocol::Lines, &limits()), limits());
-    world.reactor.set_reading(channel, true).unwrap();
-    world.reactor.feed(channel, Some(b"one\ntw"));
-    world.reactor.feed(channel, Some(b"o\n"));
-    assert_eq!(messages(world.turns()), [b"one".to_vec(), b"two".to_vec()]);
-    world.send(channel, b"three", None);
-    assert_eq!(world.reactor.fetch(channel), b"three\n");
-    assert_eq!(world.queued(channel).1, 6, "it is not taken yet");
-    world.reactor.set_reports_progress(channel, true);
-    world.reactor.settle_fetched(channel, 6);
-    assert!(matches!(world.turns()[..], [Seen::Progress]));
-    assert_eq!(world.queued(channel), (0, 0, 0));
-    world.reactor.feed(channel, None);
-    assert!(matches!(world.turns()[..], [Seen::End { .. }]));
+fn an_external_stream_exchanges_its_bytes_with_the_caller() {
+    let mut harness = Harness::new();
+    let channel = harness.reactor.add_external(framing(Protocol::Lines, &limits()), limits());
+    harness.reactor.set_reading(channel, true).unwrap();
+    harness.reactor.feed(channel, Some(b"one\ntw"));
+    harness.reactor.feed(channel, Some(b"o\n"));
+    assert_eq!(messages(harness.turns()), [b"one".to_vec(), b"two".to_vec()]);
+    harness.send(channel, b"three", None);
+    assert_eq!(harness.reactor.fetch(channel), b"three\n");
+    assert_eq!(harness.queued(channel).1, 6, "fetched bytes count as queued");
+    harness.reactor.set_reports_progress(channel, true);
+    harness.reactor.settle_fetched(channel, 6);
+    assert!(matches!(harness.turns()[..], [Seen::Progress]));
+    assert_eq!(harness.queued(channel), (0, 0, 0));
+    harness.reactor.feed(channel, None);
+    assert!(matches!(harness.turns()[..], [Seen::End { .. }]));
 }
 
 #[test]
-fn an_event_is_no_larger_than_it_was() {
-    // A turn has thousands of them.
+fn an_event_has_at_most_128_bytes() {
+    // A turn has up to 4,096 of them.
     assert!(size_of::<Event>() <= 128, "{}", size_of::<Event>());
 }

@@ -9,16 +9,17 @@ use crate::batch::{Batch, Event};
 use crate::poll::{EventFlags, Ready, Token};
 use crate::{Site, Turn};
 
-/// The channel that alone was readable when epoll was asked last.
+/// A channel that was the only ready one at the last epoll call.
 pub(super) struct Lone {
     channel: usize,
-    /// Whether it was so the time before too. Two channels that take turns are not worth an assumption.
+    /// Whether it was the only one at the call before too. Where two channels take turns an assumption
+    /// would be wrong each time.
     confirmed: bool,
-    /// How often it was assumed to be so since.
+    /// The number of calls that were skipped since, assuming that it is ready again.
     assumed: u32,
 }
 
-/// How often that is assumed before epoll is asked for other channels again.
+/// The most calls in a row that are skipped.
 const ASSUMED_MAX: u32 = 8;
 
 impl Reactor {
@@ -29,8 +30,7 @@ impl Reactor {
     /// `ENOMEM` of epoll_pwait2.
     pub fn poll(&mut self, timeout: Duration) -> Result<(), Errno> {
         self.ready.clear();
-        // A loop that has woken for the same channel again and again is assumed to wake for it now:
-        // reading at once costs one system call less than asking epoll.
+        // One channel is hot: reading from it at once costs one system call less than asking epoll first.
         if timeout.is_zero()
             && let Some(lone) = &mut self.lone
             && lone.confirmed
@@ -46,7 +46,7 @@ impl Reactor {
     }
 
     /// Handles the next readiness, with its events in `batch`. Returns the index of the channel or
-    /// listener, or None if no one has anything to do.
+    /// listener, or None if none has anything to do.
     pub fn turn(&mut self, batch: &mut Batch<'_>) -> Option<usize> {
         let assumed = std::mem::take(&mut self.assumed);
         let turn = self.next_turn(batch);

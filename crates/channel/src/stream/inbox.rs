@@ -201,7 +201,7 @@ impl Inbox {
     ) -> Result<bool, Errno> {
         let kept = self.rest.len();
         let room = batch.room_behind(kept);
-        let asked = room.len();
+        let room_len = room.len();
         let received =
             socket.recv(&mut [IoSliceMut::new(room)], &mut shared.control, &mut shared.received)?;
         if received.len == 0 {
@@ -211,7 +211,7 @@ impl Inbox {
         let fds = std::mem::take(&mut shared.received);
         let fds = ReceivedFds::new(fds, received.fds_truncated);
         // A receiving call ends with the bytes that carry descriptors, though there may be more bytes.
-        let more = received.len == asked || !fds.is_empty();
+        let more = received.len == room_len || !fds.is_empty();
         self.set_last_fds(fds);
         let len = kept + received.len;
         let mut first = None;
@@ -221,7 +221,7 @@ impl Inbox {
                 Ok(Step::Incomplete { frame }) => {
                     self.keep_fds(meter);
                     self.make_room(frame);
-                    return Ok(received.len == asked);
+                    return Ok(received.len == room_len);
                 }
                 step => first = Some(step),
             }
@@ -244,7 +244,7 @@ impl Inbox {
         batch: &mut Batch<'_>,
     ) -> Result<bool, Errno> {
         let room = &mut large.bytes[large.filled..];
-        let asked = room.len();
+        let room_len = room.len();
         let received =
             socket.recv(&mut [IoSliceMut::new(room)], &mut shared.control, &mut shared.received);
         let received = match received {
@@ -261,7 +261,7 @@ impl Inbox {
         self.set_last_fds(ReceivedFds::new(fds, received.fds_truncated));
         large.filled += received.len;
         self.decode_large(large, meter, batch);
-        Ok(received.len == asked)
+        Ok(received.len == room_len)
     }
 
     /// Empties the rest, which has been copied. A little memory is kept for the next rest.

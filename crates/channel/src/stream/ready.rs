@@ -16,7 +16,7 @@ const DISCARDS: usize = 16;
 /// Bytes of one read whose bytes are discarded outside of a turn.
 const DISCARD: usize = 64 * 1024;
 
-/// The most turns that read what a lost peer had sent while nobody takes messages.
+/// The most turns that read the input of a lost connection without read interest.
 const LAST_TURNS: u8 = 64;
 
 impl StreamTransport {
@@ -33,8 +33,8 @@ impl StreamTransport {
         }
         let events_before = turn.batch.events.len();
         let was_broken = self.output.is_broken();
-        // Input that the peer had sent comes before the error, even if nobody takes messages now: the
-        // owner of the channel keeps it.
+        // Input that the peer had sent comes before the error, even without read interest: the owner of
+        // the channel keeps it.
         let last_turn = self.take_last_turn();
         let reads = reads || last_turn;
         let hung_up = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
@@ -85,7 +85,7 @@ impl StreamTransport {
         }
     }
 
-    /// Handles the end or failure of the peer while nobody takes messages.
+    /// Handles the end or failure of the peer without read interest.
     fn on_hang_up(&mut self, meter: &mut Meter, batch: &mut Batch<'_>) {
         let Some(socket) = self.link.socket() else { return };
         // A buffered beginning of a message does not delay the end: the end cuts it off.
@@ -113,7 +113,7 @@ impl StreamTransport {
         self.report_drained(meter, batch);
     }
 
-    /// Returns whether one more turn may read although nobody takes messages: the peer is lost.
+    /// Returns whether the connection is lost, and one more turn may read its input without read interest.
     fn take_last_turn(&mut self) -> bool {
         let Output::Broken { turns, .. } = &mut self.output else { return false };
         *turns = turns.saturating_add(1);

@@ -1,4 +1,4 @@
-//! What the tests of this crate share: a reactor with its memory, and names that nobody else has.
+//! What the tests of this crate share: a reactor with its memory, and unique socket names.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
 
 use std::cell::RefCell;
@@ -16,8 +16,8 @@ use fdwire_socket::{Address, Control, Datagram, Errno, Stream};
 use fdwire_wire::Protocol;
 use fdwire_wire::codec::{self, Codec, Lost};
 
-/// Longer than anything here takes, on a machine that does other things too.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// Longer than anything in these tests takes, on a busy machine.
+pub const TIMEOUT: Duration = Duration::from_secs(20);
 
 pub fn limits() -> Limits {
     Limits {
@@ -32,14 +32,14 @@ pub fn limits() -> Limits {
     }
 }
 
-/// The framing of a protocol, whose messages are bytes.
+/// Returns the framing of a protocol with payloads of bytes.
 pub fn framing(protocol: Protocol, limits: &Limits) -> Framing {
     let max_message = limits.max_message;
     let options = codec::Options { max_message, text: false, lenient: false, final_line: false };
     Framing { codec: Codec::new(protocol, options).unwrap(), text: false, json: false }
 }
 
-/// An abstract name.
+/// Returns a unique abstract name.
 pub fn name() -> Address {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -53,7 +53,8 @@ pub fn bound(name: &Address) -> Datagram {
     socket
 }
 
-/// A client in the usual way: connected, then named by the kernel; its name.
+/// Creates a client as `connect` does: connected, then bound to a name of the kernel's choice, which is
+/// returned too.
 pub fn client_of(server: &Address) -> (Datagram, Address) {
     let socket = Datagram::new().unwrap();
     socket.connect(server).unwrap();
@@ -62,7 +63,7 @@ pub fn client_of(server: &Address) -> (Datagram, Address) {
     (socket, name)
 }
 
-/// The next message of a socket without a channel.
+/// Receives the next message of a socket without a channel.
 pub fn recv(socket: &Datagram) -> Option<(Vec<u8>, Vec<OwnedFd>)> {
     thread_local! {
         static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; 300_000]);
@@ -78,13 +79,13 @@ pub fn recv(socket: &Datagram) -> Option<(Vec<u8>, Vec<OwnedFd>)> {
     })
 }
 
-/// Reads what is there of a stream without a channel.
+/// Reads from a stream without a channel.
 pub fn read(stream: &Stream, into: &mut [u8]) -> usize {
     let into = &mut [IoSliceMut::new(into)];
     stream.recv(into, &mut Control::new(), &mut Vec::new()).unwrap().len
 }
 
-/// A message of `len` bytes that begins with its number.
+/// Returns a message of `len` bytes that begins with its number.
 pub fn numbered(number: usize, len: usize) -> Vec<u8> {
     let mut bytes = format!("{number} ").into_bytes();
     bytes.resize(bytes.len().max(len), b'x');
@@ -96,7 +97,7 @@ pub fn number(bytes: &[u8]) -> usize {
     std::str::from_utf8(&bytes[..digits]).unwrap().parse().unwrap()
 }
 
-/// What happened, with the bytes it is about.
+/// An event, with copies of its bytes.
 #[derive(Debug)]
 pub enum Seen {
     Message { channel: usize, bytes: Vec<u8>, fds: Vec<OwnedFd>, from: Option<Vec<u8>> },
@@ -113,16 +114,16 @@ pub enum Seen {
     Failed(Errno, &'static str),
 }
 
-pub struct World {
+pub struct Harness {
     pub reactor: Reactor,
     slab: Vec<u8>,
-    /// The last sender of each channel that had a name.
+    /// The last named sender of each channel.
     last: HashMap<usize, Vec<u8>>,
-    /// How often there was anything to do.
+    /// How many calls of `run` found something to do.
     pub wakeups: usize,
 }
 
-impl World {
+impl Harness {
     pub fn new() -> Self {
         let slab = vec![0; 1024 * 1024 + NAMES];
         let reactor = Reactor::new().unwrap();
@@ -139,7 +140,7 @@ impl World {
         self.reactor.add(channel.unwrap_or_else(|(errno, _)| panic!("{errno}")))
     }
 
-    /// A channel over a stream of this protocol, whose messages are bytes.
+    /// Adds a channel over a stream with payloads of bytes.
     pub fn add_stream(&mut self, socket: Stream, protocol: Protocol, limits: Limits) -> usize {
         let framing = framing(protocol, &limits);
         let added = self.reactor.add_stream(socket, false, framing, limits);
@@ -169,8 +170,8 @@ impl World {
         (messages, bytes, fds)
     }
 
-    /// Works off what is ready, after at most `timeout`.
-    pub fn work(&mut self, timeout: Duration) -> Vec<Seen> {
+    /// Handles the readiness of all channels, after at most `timeout`.
+    pub fn run(&mut self, timeout: Duration) -> Vec<Seen> {
         self.reactor.poll(timeout).unwrap();
         let mut seen = Vec::new();
         let mut any = false;
@@ -182,20 +183,20 @@ impl World {
         seen
     }
 
-    /// Works off what has something to do already.
+    /// Runs turns until no channel has anything to do.
     pub fn turns(&mut self) -> Vec<Seen> {
         std::iter::from_fn(|| self.turn()).flatten().collect()
     }
 
-    /// One turn, if somebody has something to do.
+    /// Runs one turn, if a channel has something to do.
     pub fn turn(&mut self) -> Option<Vec<Seen>> {
         let mut seen = Vec::new();
         let mut batch = Batch::new(&mut self.slab, Vec::new(), Vec::new());
         let channel = self.reactor.turn(&mut batch)?;
-        tell(&batch, channel, &mut self.last, &mut seen);
+        observe(&batch, channel, &mut self.last, &mut seen);
         assert_layout(&batch);
         let mut fds: Vec<_> = std::mem::take(&mut batch.fds);
-        // From the back, so that the places in front stay.
+        // From the back, so that the indices in front stay valid.
         for (seen, event) in seen.iter_mut().rev().zip(batch.events.iter().rev()) {
             if let (
                 Seen::Message { fds: own, .. },
@@ -209,15 +210,15 @@ impl World {
         Some(seen)
     }
 
-    /// Works until `done` says so.
+    /// Runs until `done` returns true.
     ///
     /// # Panics
     ///
-    /// When that takes too long.
-    pub fn work_until(&mut self, mut done: impl FnMut(&mut Self, Vec<Seen>) -> bool) {
-        let end = Instant::now() + PATIENCE;
+    /// After [`TIMEOUT`].
+    pub fn run_until(&mut self, mut done: impl FnMut(&mut Self, Vec<Seen>) -> bool) {
+        let end = Instant::now() + TIMEOUT;
         loop {
-            let seen = self.work(Duration::from_millis(5));
+            let seen = self.run(Duration::from_millis(5));
             if done(self, seen) {
                 return;
             }
@@ -225,17 +226,17 @@ impl World {
         }
     }
 
-    /// How often there is something to do within `time`.
+    /// Returns the number of wakeups within `time`.
     pub fn wakeups_in(&mut self, time: Duration) -> usize {
         let (before, end) = (self.wakeups, Instant::now() + time);
         while let Some(left) = end.checked_duration_since(Instant::now()) {
-            self.work(left);
+            self.run(left);
         }
         self.wakeups - before
     }
 }
 
-fn tell(
+fn observe(
     batch: &Batch<'_>,
     channel: usize,
     last: &mut HashMap<usize, Vec<u8>>,

@@ -1,5 +1,5 @@
-//! Random senders, receivers, sizes, pauses, deaths and rebirths: each receiver sees of each sender
-//! a sequence in order and without gaps, except for what the sender was told is undelivered.
+//! Random senders, receivers, sizes and pauses, and receivers that close and are replaced: each receiver
+//! gets the messages of each sender in order, without any gap but those reported as undelivered.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
@@ -7,11 +7,11 @@ mod common;
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use common::{Seen, World, bound, limits, name, recv};
+use common::{Harness, Seen, bound, limits, name, recv};
 use fdwire_channel::{SendError, Sent};
 use fdwire_socket::{Address, Datagram};
 
-/// xorshift64.
+/// A xorshift64 generator.
 struct Random(u64);
 
 impl Random {
@@ -24,11 +24,11 @@ impl Random {
 }
 
 enum Role {
-    /// Bound to its name by whoever is alive; mortal.
+    /// Bound to its name. It may close, and another socket may take the name.
     Named,
-    /// Connected to this sender: it hears nobody else.
+    /// Connected to this sender, so that it receives from no other.
     ClientOf(usize),
-    /// The end of a pair whose other end is this sender.
+    /// One end of a pair; the other end is this sender.
     PairOf(usize),
 }
 
@@ -36,9 +36,9 @@ struct Receiver {
     role: Role,
     name: Option<Address>,
     socket: Option<Datagram>,
-    /// Does it read now?
+    /// Whether it reads now.
     awake: bool,
-    /// By sender: the numbers that have arrived.
+    /// The numbers of the messages that have arrived, for each sender.
     got: HashMap<usize, Vec<usize>>,
 }
 
@@ -55,28 +55,28 @@ impl Receiver {
     }
 }
 
-/// What one sender has sent to one receiver.
+/// The messages of one sender to one receiver.
 #[derive(Default)]
 struct Sequence {
     taken: usize,
     undelivered: HashSet<usize>,
 }
 
-struct Play {
+struct Traffic {
     random: Random,
-    world: World,
+    harness: Harness,
     channels: Vec<usize>,
     receivers: Vec<Receiver>,
     sequences: HashMap<(usize, usize), Sequence>,
     queued: HashMap<(usize, u64), (usize, usize)>,
 }
 
-impl Play {
+impl Traffic {
     fn new(seed: u64) -> Self {
-        let (mut world, mut channels, mut receivers) = (World::new(), Vec::new(), Vec::new());
+        let (mut harness, mut channels, mut receivers) = (Harness::new(), Vec::new(), Vec::new());
         for sender in 0..3 {
             let server = name();
-            channels.push(world.add(bound(&server), limits()));
+            channels.push(harness.add(bound(&server), limits()));
             for _ in 0..3 {
                 let (socket, name) = common::client_of(&server);
                 receivers.push((Role::ClientOf(sender), Some(name), socket));
@@ -88,7 +88,7 @@ impl Play {
             receivers.push((Role::Named, Some(name), socket));
         }
         let (one, other) = Datagram::pair().unwrap();
-        channels.push(world.add(one, limits()));
+        channels.push(harness.add(one, limits()));
         receivers.push((Role::PairOf(3), None, other));
         let receivers = receivers.into_iter().map(|(role, name, socket)| {
             let (socket, got) = (Some(socket), HashMap::new());
@@ -96,7 +96,7 @@ impl Play {
         });
         Self {
             random: Random(seed),
-            world,
+            harness,
             channels,
             receivers: receivers.collect(),
             sequences: HashMap::new(),
@@ -117,28 +117,28 @@ impl Play {
             let mut bytes = format!("{sender} {} ", sequence.taken).into_bytes();
             bytes.resize(size.max(bytes.len()), b'.');
             let name = self.receivers[to].name.as_ref();
-            match self.world.try_send(self.channels[sender], &bytes, &[], name) {
+            match self.harness.try_send(self.channels[sender], &bytes, &[], name) {
                 Ok(sent) => {
                     if let Sent::Queued(seq) = sent {
                         self.queued.insert((self.channels[sender], seq), (to, sequence.taken));
                     }
                     sequence.taken += 1;
                 }
-                // Nobody has the name.
+                // No socket has the name.
                 Err(SendError::Refused(_)) => return,
                 Err(error) => panic!("the limit is far: {error:?}"),
             }
         }
     }
 
-    fn turn_of_fate(&mut self) {
+    fn change_a_receiver(&mut self) {
         let at = self.random.below(self.receivers.len());
-        let dies = matches!(self.receivers[at].role, Role::Named) && self.random.below(3) == 0;
+        let mortal = matches!(self.receivers[at].role, Role::Named) && self.random.below(3) == 0;
         let receiver = &mut self.receivers[at];
-        if !dies {
+        if !mortal {
             receiver.awake = !receiver.awake;
         } else if receiver.socket.is_some() {
-            // What it had not read would die with it.
+            // Closing would lose unread messages.
             receiver.read(usize::MAX);
             receiver.socket = None;
         } else {
@@ -146,14 +146,14 @@ impl Play {
         }
     }
 
-    fn work(&mut self, timeout: Duration) {
-        for seen in self.world.work(timeout) {
+    fn run(&mut self, timeout: Duration) {
+        for seen in self.harness.run(timeout) {
             match seen {
                 Seen::Undelivered { channel, seq, .. } => {
                     let (to, number) = self.queued[&(channel, seq)];
                     let sender = self.channels.iter().position(|&one| one == channel).unwrap();
                     let sequence = self.sequences.get_mut(&(sender, to)).unwrap();
-                    assert!(sequence.undelivered.insert(number), "told twice");
+                    assert!(sequence.undelivered.insert(number), "reported twice");
                 }
                 Seen::Drained { .. } => {}
                 other => panic!("{other:?}"),
@@ -164,7 +164,7 @@ impl Play {
     fn step(&mut self) {
         match self.random.below(10) {
             0..5 => self.send(),
-            5 => self.turn_of_fate(),
+            5 => self.change_a_receiver(),
             _ => {
                 let at_most = self.random.below(20);
                 let at = self.random.below(self.receivers.len());
@@ -173,10 +173,10 @@ impl Play {
                 }
             }
         }
-        // At times, and then it waits for a moment too.
+        // The reactor runs at some steps, and waits for a moment at fewer.
         match self.random.below(20) {
-            0 => self.work(Duration::from_millis(2)),
-            1..8 => self.work(Duration::ZERO),
+            0 => self.run(Duration::from_millis(2)),
+            1..8 => self.run(Duration::ZERO),
             _ => {}
         }
     }
@@ -187,12 +187,13 @@ impl Play {
                 receiver.socket = receiver.name.as_ref().map(bound);
             }
         }
-        let end = Instant::now() + common::PATIENCE;
-        let waits = |play: &Self| play.channels.iter().any(|&one| play.world.queued(one).0 > 0);
+        let end = Instant::now() + common::TIMEOUT;
+        let waits =
+            |traffic: &Self| traffic.channels.iter().any(|&one| traffic.harness.queued(one).0 > 0);
         while waits(self) {
             assert!(Instant::now() < end, "too slow");
             self.receivers.iter_mut().for_each(|one| one.read(usize::MAX));
-            self.work(Duration::from_millis(2));
+            self.run(Duration::from_millis(2));
         }
         self.receivers.iter_mut().for_each(|one| one.read(usize::MAX));
         for ((sender, to), sequence) in &self.sequences {
@@ -201,18 +202,18 @@ impl Play {
             let got = self.receivers[*to].got.remove(sender).unwrap_or_default();
             assert_eq!(got, expected, "from {sender} to {to}");
         }
-        assert!(self.receivers.iter().all(|one| one.got.is_empty()), "from nobody");
+        assert!(self.receivers.iter().all(|one| one.got.is_empty()), "from an unknown sender");
     }
 }
 
 #[test]
-fn sequences_have_no_gaps_and_keep_their_order() {
+fn messages_arrive_in_order_and_without_gaps() {
     for seed in 1..=4 {
         println!("seed {seed}");
-        let mut play = Play::new(0x9e37_79b9_7f4a_7c15_u64.rotate_left(seed * 5));
+        let mut traffic = Traffic::new(0x9e37_79b9_7f4a_7c15_u64.rotate_left(seed * 5));
         for _ in 0..3_000 {
-            play.step();
+            traffic.step();
         }
-        play.finish();
+        traffic.finish();
     }
 }

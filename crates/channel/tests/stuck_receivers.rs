@@ -1,4 +1,4 @@
-//! Somebody who doesn't read costs nobody else anything, and loses nothing.
+//! A receiver that does not read delays no other receiver, and loses no message.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
@@ -6,11 +6,11 @@ mod common;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use common::{World, bound, client_of, limits, name, number, numbered, recv};
+use common::{Harness, bound, client_of, limits, name, number, numbered, recv};
 use fdwire_channel::Sent;
 use fdwire_socket::{Address, Datagram};
 
-/// A destination with what it has been sent and has received.
+/// A receiver, with the numbers of messages that were sent to it and that it has received.
 struct Destination {
     socket: Datagram,
     name: Address,
@@ -28,13 +28,13 @@ impl Destination {
         Self::new((bound(&name), name))
     }
 
-    fn send(&mut self, world: &mut World, channel: usize, len: usize) -> Sent {
-        let sent = world.send(channel, &numbered(self.sent, len), Some(&self.name));
+    fn send(&mut self, harness: &mut Harness, channel: usize, len: usize) -> Sent {
+        let sent = harness.send(channel, &numbered(self.sent, len), Some(&self.name));
         self.sent += 1;
         sent
     }
 
-    /// Reads what is there, which is what comes next.
+    /// Reads the messages that are there, and checks their order.
     fn read(&mut self, at_most: usize) {
         for _ in 0..at_most {
             let Some((bytes, _)) = recv(&self.socket) else { return };
@@ -44,11 +44,11 @@ impl Destination {
     }
 }
 
-/// Sends `count` messages by the README's loop, with the receiver reading as they come.
-fn serve(world: &mut World, channel: usize, live: &mut Destination, count: usize, len: usize) {
+/// Sends `count` messages, waiting for `Drained` whenever one is queued, while the receiver reads.
+fn serve(harness: &mut Harness, channel: usize, live: &mut Destination, count: usize, len: usize) {
     let target = live.sent + count;
     let mut waiting = false;
-    world.work_until(|world, seen| {
+    harness.run_until(|harness, seen| {
         let drained = |seen: &common::Seen| match seen {
             common::Seen::Drained { to, .. } => to.as_ref() == Some(&live.name),
             common::Seen::Undelivered { .. } => panic!("{seen:?}"),
@@ -58,15 +58,15 @@ fn serve(world: &mut World, channel: usize, live: &mut Destination, count: usize
             waiting = false;
         }
         while !waiting && live.sent < target {
-            waiting = live.send(world, channel, len) != Sent::Now;
+            waiting = live.send(harness, channel, len) != Sent::Now;
         }
         live.read(usize::MAX);
         live.got == target
     });
 }
 
-fn resume(world: &mut World, stuck: &mut [Destination]) {
-    world.work_until(|_, _| {
+fn resume(harness: &mut Harness, stuck: &mut [Destination]) {
+    harness.run_until(|_, _| {
         stuck.iter_mut().for_each(|one| one.read(usize::MAX));
         stuck.iter().all(|one| one.got == one.sent)
     });
@@ -83,23 +83,23 @@ fn stuck_beside_live(
         || if connected { Destination::new(client_of(&server)) } else { Destination::named() };
     let mut all: Vec<_> = (0..stuck).map(|_| make()).collect();
     let mut live = make();
-    let mut world = World::new();
-    let channel = world.add(socket, limits());
+    let mut harness = Harness::new();
+    let channel = harness.add(socket, limits());
     for one in &mut all {
         for _ in 0..each {
-            one.send(&mut world, channel, len);
+            one.send(&mut harness, channel, len);
         }
     }
     let begin = Instant::now();
-    serve(&mut world, channel, &mut live, 10_000, 64);
+    serve(&mut harness, channel, &mut live, 10_000, 64);
     let took = begin.elapsed();
     assert!(took < Duration::from_secs(10), "10,000 messages beside {stuck} stuck: {took:?}");
     println!("connected {connected}, {stuck} stuck with {each} of {len}: {took:?}");
-    // It is no matter of luck: the same again, with pauses in which the stuck ones are tried.
-    world.wakeups_in(Duration::from_millis(100));
-    serve(&mut world, channel, &mut live, 1_000, 64);
-    resume(&mut world, &mut all);
-    assert_eq!(world.queued(channel), (0, 0, 0));
+    // The same once more, after the reactor has retried the stuck receivers.
+    harness.wakeups_in(Duration::from_millis(100));
+    serve(&mut harness, channel, &mut live, 1_000, 64);
+    resume(&mut harness, &mut all);
+    assert_eq!(harness.queued(channel), (0, 0, 0));
 }
 
 fn server() -> (Datagram, Address) {
@@ -108,7 +108,7 @@ fn server() -> (Datagram, Address) {
 }
 
 #[test]
-fn named_receivers_that_never_read() {
+fn stuck_named_receivers_delay_no_other() {
     for stuck in [1, 3, 8, 30] {
         stuck_beside_live(server(), false, stuck, (500, 64));
     }
@@ -116,35 +116,35 @@ fn named_receivers_that_never_read() {
 }
 
 #[test]
-fn connected_clients_that_never_read() {
+fn stuck_connected_clients_delay_no_other() {
     for stuck in [1, 3, 8, 16] {
         stuck_beside_live(server(), true, stuck, (500, 64));
     }
 }
 
 #[test]
-fn a_connected_client_that_is_stuck_with_large_messages() {
+fn stuck_connected_clients_with_large_messages_delay_no_other() {
     stuck_beside_live(server(), true, 1, (10, 200_000));
     stuck_beside_live(server(), true, 2, (10, 100_000));
     stuck_beside_live(server(), true, 8, (20, 20_000));
 }
 
 #[test]
-fn several_live_clients_beside_stuck_ones() {
+fn stuck_clients_delay_none_of_several_active_clients() {
     let (socket, server) = server();
     let mut stuck: Vec<_> = (0..8).map(|_| Destination::new(client_of(&server))).collect();
     let mut live: Vec<_> = (0..5).map(|_| Destination::new(client_of(&server))).collect();
-    let mut world = World::new();
-    let channel = world.add(socket, limits());
+    let mut harness = Harness::new();
+    let channel = harness.add(socket, limits());
     for one in &mut stuck {
         for _ in 0..300 {
-            one.send(&mut world, channel, 64);
+            one.send(&mut harness, channel, 64);
         }
     }
     let begin = Instant::now();
     let mut waiting: HashMap<Vec<u8>, bool> = HashMap::new();
     let mut round = 0_usize;
-    world.work_until(|world, seen| {
+    harness.run_until(|harness, seen| {
         for one in seen {
             if let common::Seen::Drained { to: Some(to), .. } = one {
                 waiting.insert(to.as_bytes().to_vec(), false);
@@ -154,46 +154,46 @@ fn several_live_clients_beside_stuck_ones() {
         for (index, one) in live.iter_mut().enumerate() {
             let key = one.name.as_bytes().to_vec();
             while !waiting.get(&key).copied().unwrap_or(false) && one.sent < 4_000 {
-                let queued = one.send(world, channel, 20 + one.sent % 400) != Sent::Now;
+                let queued = one.send(harness, channel, 20 + one.sent % 400) != Sent::Now;
                 waiting.insert(key.clone(), queued);
             }
-            // They read at different paces, and never all together.
+            // They read at different paces.
             one.read(1 + (round * 7 + index * 5) % 11);
         }
         live.iter().all(|one| one.got == 4_000)
     });
-    println!("five live beside eight stuck: {:?}", begin.elapsed());
+    println!("five active beside eight stuck clients: {:?}", begin.elapsed());
     assert!(begin.elapsed() < Duration::from_secs(10));
-    resume(&mut world, &mut stuck);
+    resume(&mut harness, &mut stuck);
 }
 
 #[test]
-fn what_is_stuck_for_long_takes_no_more_and_more() {
+fn stuck_receivers_do_not_take_ever_more_of_the_send_buffer() {
     let (socket, server) = server();
     let mut stuck: Vec<_> = (0..8).map(|_| Destination::new(client_of(&server))).collect();
     let mut live = Destination::new(client_of(&server));
-    let mut world = World::new();
+    let mut harness = Harness::new();
     let limits =
         fdwire_channel::Limits { send_timeout: Some(Duration::from_millis(20)), ..limits() };
-    let channel = world.add(socket, limits);
-    // Messages to the stuck ones expire again and again, and each time new ones come.
+    let channel = harness.add(socket, limits);
+    // Messages to the stuck receivers expire, and new ones are sent, again and again.
     let end = Instant::now() + Duration::from_secs(3);
     let mut taken = Vec::new();
     while Instant::now() < end {
         for one in &mut stuck {
             for _ in 0..5 {
-                one.send(&mut world, channel, 64);
+                one.send(&mut harness, channel, 64);
             }
         }
-        world.work(Duration::from_millis(10));
-        live.send(&mut world, channel, 64);
+        harness.run(Duration::from_millis(10));
+        live.send(&mut harness, channel, 64);
         live.read(usize::MAX);
         taken.push(
-            world.reactor.channel(channel).unwrap().datagram_socket().unwrap().unsent().unwrap(),
+            harness.reactor.channel(channel).unwrap().datagram_socket().unwrap().unsent().unwrap(),
         );
     }
     let half = taken[taken.len() / 2];
     let last = taken[taken.len() - 1];
-    println!("held by eight stuck after 1.5 s and 3 s: {half}, {last}");
+    println!("held by eight stuck receivers after 1.5 s and 3 s: {half}, {last}");
     assert!(last <= half + 8 * 2 * 768, "{half} {last}");
 }
