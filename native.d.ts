@@ -41,7 +41,7 @@ export declare class Environment {
   /** Sets how many more connections a listener may accept. Throws if the kernel cannot poll it. */
   allow(listener: number, connections: number): void
   /** Sets whether a record reports that queued messages have left the queue. */
-  watch(channel: number, watched: boolean): void
+  watchQueue(channel: number, watched: boolean): void
   /** Counts a message as malformed that was counted as received. */
   countMalformed(channel: number, bytes: number, fds: number): void
   /** Returns 0 if the protocol of a stream can carry these bytes, or the error code of `send`. */

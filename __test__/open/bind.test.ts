@@ -128,8 +128,9 @@ describe('bind to an existing path', () => {
       await boundChannel(join(dir, 's'))
       symlinkSync('s', link)
       for (const path of [file, folder, link]) {
+        const message = `bind EEXIST ${path}: the path exists and is not a socket`
         await expect(bind(path, { ...JSONCOMM, unlink })).rejects.toEqual(
-          errorWith('EEXIST', { path }),
+          errorWith('EEXIST', { path, message }),
         )
       }
       expect(readFileSync(file, 'utf8')).toBe('precious')
@@ -142,7 +143,10 @@ describe('bind in an unsuitable directory', () => {
   it('fails with ENOENT, ENOTDIR or EEXIST if the path has no parent directory or no name', async () => {
     const dir = temporaryDirectory()
     const missing = join(dir, 'missing', 's')
-    await expect(bind(missing, JSONCOMM)).rejects.toEqual(errorWith('ENOENT', { path: missing }))
+    const message = `open ENOENT ${missing}: the directory ${join(dir, 'missing')} does not exist`
+    await expect(bind(missing, JSONCOMM)).rejects.toEqual(
+      errorWith('ENOENT', { path: missing, syscall: 'open', message }),
+    )
     writeFileSync(join(dir, 'file'), '')
     await expect(bind(join(dir, 'file', 's'), JSONCOMM)).rejects.toEqual(errorWith('ENOTDIR'))
     await expect(bind(`${dir}/`, JSONCOMM)).rejects.toEqual(errorWith('EEXIST'))

@@ -2,27 +2,32 @@ import * as addon from '#native'
 import { FdwireError, systemError } from '../util/errors.js'
 import { slab, table } from './memory.js'
 
-// Bun ends the whole process when an addon asks libuv for anything.
+// Bun ends the process when an addon calls libuv.
 if ('bun' in process.versions) {
   throw new FdwireError('ERR_FDWIRE_UNSUPPORTED_RUNTIME', 'fdwire needs Node: Bun has no libuv')
 }
 
-/** The functions that are called for each message: raw, since a class method costs ten times more. */
+/**
+ * The functions that are called for each message. `crates/node/src/hot.rs` implements them as raw
+ * functions, whose calls cost a tenth of a class method's.
+ */
 interface Hot {
   /**
-   * Sends a text. Undefined: the kernel has it, or less waits than the high-water mark; above 0: the
-   * number it is queued under; below: an errno.
+   * Sends a text with the first `fds` descriptors of the shared table.
+   *
+   * Returns undefined if the kernel has taken it or no more than the high-water mark is queued, else the
+   * positive number of the queued message.
    */
   sendText(channel: number, text: string, fds?: number, to?: string | Uint8Array): Result
-  /** Sends bytes. */
+  /** Sends bytes, as `sendText` sends a text. */
   sendBytes(channel: number, bytes: ArrayBufferView, fds?: number, to?: string | Uint8Array): Result
-  /** Sends each element of a JSON array; how many were taken stands in the table. */
+  /** Sends each element of a JSON array. The table holds the number of elements that were taken. */
   sendMany(channel: number, array: string, to?: string | Uint8Array): Result
-  /** Sends what streams have gathered. */
+  /** Sends the messages that streams have gathered. */
   flush(): Result
-  /** Closes a descriptor of ours; `channel` is the one that it came by, or -1. */
+  /** Closes a descriptor that an FdSet owns. `channel` is the one that received it, or -1. */
   closeFd(channel: number, fd: number): Result
-  /** Gives a descriptor of ours away. */
+  /** Releases a descriptor that an FdSet owns. */
   takeFd(channel: number, fd: number): Result
   /** Sets whether messages are read from the socket of a channel (0 or 1). */
   setReading(channel: number, reading: number): Result
@@ -32,18 +37,21 @@ interface Hot {
   close(channel: number): Result
 }
 
-/** Undefined where all is well, else a number that says what is not. */
+/** Undefined or a positive number for success; a negated errno or another negative code for failure. */
 type Result = number | undefined
 
-/** What a channel of the environment's table must be able to do. */
+/** The owner of a channel or listener of the addon. */
 export interface Receiver {
-  /** Works off `records` records of the table; with none, what is left of the turn before. */
+  /**
+   * Reads the records of a turn from the shared table. 0 records: continues with those that the call
+   * before left, since a listener threw.
+   */
   onTurn(records: number): void
 }
 
 const receivers: (Receiver | undefined)[] = []
 
-/** This thread's channels, as native code has them. */
+/** The addon's channels and listeners of this thread. Its methods throw a SystemError. */
 export const environment = new addon.Environment(
   slab,
   table,
@@ -51,44 +59,44 @@ export const environment = new addon.Environment(
   systemError,
 )
 
-/** The environment's hot functions. */
+/** The hot functions of the environment. */
 export const hot = environment.hot() as Hot
 
-let flushing = false
+let isFlushScheduled = false
 
-/** Has streams send what they have gathered, by the end of this tick. */
+/** Sends the messages that streams have gathered, at the end of this tick. */
 export function flushSoon(): void {
-  if (flushing) return
-  flushing = true
+  if (isFlushScheduled) return
+  isFlushScheduled = true
   process.nextTick(flush)
 }
 
 function flush(): void {
-  flushing = false
+  isFlushScheduled = false
   hot.flush()
 }
 
-/** Open channels that keep the process alive. */
+/** The number of channels and listeners that keep the process alive. */
 let referenced = 0
 
-/** Registers who gets the records of a channel. */
+/** Registers the receiver of a channel's or listener's records. */
 export function register(channel: number, receiver: Receiver): void {
   receivers[channel] = receiver
 }
 
-/** Closes a channel's socket. */
+/** Closes a channel or listener. */
 export function unregister(channel: number): void {
   receivers[channel] = undefined
   hot.close(channel)
 }
 
-/** Takes a channel's socket out, open; its descriptor's number. */
+/** Removes a channel and returns the descriptor of its socket, which stays open. */
 export function release(channel: number): number {
   receivers[channel] = undefined
   return environment.detach(channel)
 }
 
-/** Counts the channels that keep the process alive: `by` is 1 or -1. */
+/** Changes the number of channels and listeners that keep the process alive by 1 or -1. */
 export function countReferenced(by: number): void {
   const wasReferenced = referenced > 0
   referenced += by
@@ -97,6 +105,6 @@ export function countReferenced(by: number): void {
 
 process.on('exit', () => {
   environment.tryAll()
-  // process.exit ends the main thread without the environment's own end.
+  // process.exit() ends the main thread without ending its environment.
   environment.unlinkAll()
 })

@@ -114,7 +114,7 @@ export class ChannelHandle {
 
   /** Sets whether a record reports that queued messages have left the queue. */
   watchQueue(watched: boolean): void {
-    if (this.index >= 0) environment.watch(this.index, watched)
+    if (this.index >= 0) environment.watchQueue(this.index, watched)
   }
 
   /**

@@ -166,7 +166,7 @@ function checkSocket(socket: Socket, { type }: CheckedOptions): number {
     )
   }
   if ('encrypted' in socket && socket.encrypted) {
-    throw new TypeError('adopt: a TLSSocket keeps its keys; use over()')
+    throw new TypeError('adopt does not take a TLSSocket, whose keys stay in Node: use over()')
   }
   const handle = (socket as { _handle?: { fd?: unknown } | null })._handle
   const fd = handle?.fd
@@ -176,7 +176,7 @@ function checkSocket(socket: Socket, { type }: CheckedOptions): number {
   if (socket.writableLength > 0) {
     throw new FdwireError(
       'ERR_FDWIRE_NOT_QUIET',
-      `adopt: the net.Socket has ${socket.writableLength} unsent bytes`,
+      `adopt: the net.Socket has ${socket.writableLength} unsent bytes: wait until it has sent them`,
     )
   }
   if (socket.readableEncoding) {

@@ -1,3 +1,4 @@
+import { dirname } from 'node:path'
 import type { PathOptions } from '#native'
 import { type Address, printableAddress } from '../options/address.js'
 import type { CheckedOptions } from '../options/check.js'
@@ -53,17 +54,27 @@ function withPath(
   const isAboutPeer = peer !== undefined && (!local || ABOUT_PEER.has(syscall))
   const address = isAboutPeer ? peer : (local as Address)
   const path = typeof address === 'string' ? address : Buffer.from(address)
-  const hint = isAboutPeer ? undefined : hintOf(`${syscall} ${code}`, unlink)
+  const isPath = path.length > 0 && path[0] !== '\0' && path[0] !== 0
+  const hint = isAboutPeer || !isPath ? undefined : hintOf(`${syscall} ${code}`, path, unlink)
   return systemError(errno, syscall, hint === undefined ? { path } : { path, hint })
 }
 
-/** What the error of binding a path means. */
-function hintOf(failure: string, unlink: CheckedOptions['unlink']): string | undefined {
-  if (failure === 'open ENOENT') return 'the directory does not exist'
-  if (failure === 'bind EEXIST') return 'the path exists and is not a socket'
-  if (failure === 'bind EADDRINUSE' && unlink === false)
-    return 'a socket has this path, and unlink is false'
-  return undefined
+/** Returns what the error of binding a path means. */
+function hintOf(
+  failure: string,
+  path: string | Buffer,
+  unlink: CheckedOptions['unlink'],
+): string | undefined {
+  switch (failure) {
+    case 'open ENOENT':
+      return `the directory ${dirname(path.toString())} does not exist`
+    case 'bind EEXIST':
+      return 'the path exists and is not a socket'
+    case 'bind EADDRINUSE':
+      return unlink === false ? 'a socket has this path, and unlink is false' : undefined
+    default:
+      return undefined
+  }
 }
 
 function isSystemError(error: unknown): error is SystemError {

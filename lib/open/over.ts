@@ -13,14 +13,14 @@ import { describeValue } from '../util/checks.js'
 import { DuplexHandle } from './duplex-handle.js'
 
 /**
- * Makes a channel over any Duplex stream: TLS, a pipe, the standard streams of a child.
+ * Makes a channel over any Duplex stream, such as a TLS socket, a pipe, or the standard streams of a
+ * child process.
  *
- * The codecs and the channel are the same as over a socket; no descriptors go beside the bytes. The
- * stream is the channel's from then on: it ends it and destroys it. An error of the stream is the
- * channel's.
+ * The channel works as over a socket, but cannot carry descriptors. It owns the stream: it ends and
+ * destroys it. An error of the stream is an error of the channel.
  *
  * # Errors
- * TypeError for what is no Duplex of bytes, or is used already.
+ * TypeError unless the stream is a Duplex of bytes that no other channel uses.
  */
 export function over<
   P extends ProtocolOver<'stream'>,
@@ -28,7 +28,7 @@ export function over<
 >(duplex: Duplex, options: OverOptions<P, E>): Channel<ValueOf<P, E>> {
   const checked = checkOptions('over', options)
   checkDuplex(duplex)
-  carried.add(duplex)
+  used.add(duplex)
   const index = environment.carry(checked)
   const handle = new DuplexHandle(duplex, index)
   const channel = makeChannel<ValueOf<P, E>>(handle, checked)
@@ -36,22 +36,22 @@ export function over<
   return channel
 }
 
-/** Streams that are a channel's. */
-const carried = new WeakSet<object>()
+/** The streams that channels use. */
+const used = new WeakSet<object>()
 
 function checkDuplex(duplex: unknown): asserts duplex is Duplex {
   const stream = duplex as Partial<Duplex> | null | undefined
   if (typeof stream?.write !== 'function' || typeof stream.on !== 'function' || !stream.readable) {
     throw new TypeError(
-      `over takes a Duplex stream that can be read and written, not ${describeValue(duplex)}`,
+      `over takes a readable and writable Duplex stream, not ${describeValue(duplex)}`,
     )
   }
-  if (carried.has(stream)) throw new TypeError('over: the stream is that of a channel already')
-  if (!stream.writable) throw new TypeError('over: the stream can not be written')
+  if (used.has(stream)) throw new TypeError('over: another channel uses the stream')
+  if (!stream.writable) throw new TypeError('over: the stream is not writable')
   if (stream.readableObjectMode || stream.writableObjectMode) {
-    throw new TypeError('over: the stream is one of objects, and not of bytes')
+    throw new TypeError('over: the stream is in object mode')
   }
   if (stream.readableEncoding) {
-    throw new TypeError(`over: the stream gives text (setEncoding), and not bytes`)
+    throw new TypeError('over: the stream emits strings (setEncoding), not bytes')
   }
 }

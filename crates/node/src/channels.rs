@@ -36,7 +36,7 @@ impl Environment {
 
     /// Sets whether a record reports that queued messages have left the queue.
     #[napi]
-    pub fn watch(&self, channel: i32, watched: bool) -> Result<()> {
+    pub fn watch_queue(&self, channel: i32, watched: bool) -> Result<()> {
         self.with(|state| state.reactor.set_reports_progress(index(channel), watched))
     }
 

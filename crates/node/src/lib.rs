@@ -11,6 +11,7 @@
 //! | `options.rs` | options as JavaScript passes them | |
 //! | `error.rs` | errors that methods throw | |
 //! | `hot.rs` | the functions that are called for each message | yes |
+//! | `call.rs` | the arguments and the result of such a call | yes |
 //! | `state.rs` | what an environment owns; writes the records of a turn | |
 //! | `turn.rs` | runs turns in Node's event loop; the end of an environment | yes |
 //! | `table.rs` | the layout of the memory that is shared with JavaScript | |
@@ -37,6 +38,7 @@
 //! - Every method throws after its environment has ended, and hot functions return the negated `EBADF`.
 
 // napi exports what JavaScript uses from the public modules.
+mod call;
 pub mod channels;
 pub mod codec;
 pub mod counters;
