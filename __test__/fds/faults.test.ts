@@ -3,7 +3,7 @@
  *
  * The tests send a canary, which detects that its last descriptor is closed in every process and in the
  * kernel. Related tests: channel/bad-input.test.ts, stream/descriptors.test.ts, threads/workers.test.ts,
- * and in Rust crates/channel/tests/descriptors.rs and too_many_descriptors_in_flight.rs.
+ * and in Rust crates/channel/tests/descriptors.rs and descriptors_in_flight_limit.rs.
  */
 import { once } from 'node:events'
 import { fstatSync } from 'node:fs'

@@ -4,9 +4,9 @@
 //! slab   | . | message 0 | . | message 1 | . | message 2 | . |   free   | names of senders |
 //! ```
 //!
-//! Layout guarantee: the messages lie in the slab in the order of their events, and at least one byte
-//! before and behind each of them belongs to no message, name or sample. The owner of the slab may
-//! overwrite these bytes, once the turn is over: the addon writes brackets and commas there.
+//! Layout guarantee: the messages lie in the slab in the order of their events, and at least one
+//! byte before and after each of them belongs to no message, name or sample. The owner of the slab
+//! may overwrite these bytes, once the turn is over: the addon writes brackets and commas there.
 
 use std::io::IoSliceMut;
 use std::num::NonZeroU32;
@@ -19,8 +19,8 @@ use fdwire_wire::codec::Lost;
 
 use crate::PayloadKind;
 
-/// The room that the next datagram needs (bytes): the largest one that the kernel's default send buffer
-/// allows (212,960), rounded up.
+/// The room that the next datagram needs (bytes): the largest one that the kernel's default send
+/// buffer allows (212,960), rounded up.
 pub const ROOM: usize = 213_000;
 
 /// The part of the slab for the names and credentials of senders, and for samples (bytes).
@@ -108,8 +108,8 @@ pub enum Event {
     Large(Vec<u8>, Range<usize>, Message),
     /// A message was refused. The range of the slab is a sample: its first bytes.
     Refused(Refusal, Range<usize>, Sender),
-    /// The queue of a destination (None: the peer) is empty again. On a stream: it is down to half of the
-    /// high-water mark.
+    /// The queue of a destination (None: the peer) is empty again. On a stream: it is down to half
+    /// of the high-water mark.
     Drained(Option<Address>),
     /// A queued message could not be delivered.
     Undelivered(Undelivered),
@@ -125,7 +125,8 @@ pub enum Event {
     End,
     /// The peer has ended inside a frame, of which at least this many bytes are missing.
     Cut(usize),
-    /// The codec cannot find the next frame. The range of the slab is a sample: the bytes where that is.
+    /// The codec cannot find the next frame. The range of the slab is a sample: the bytes where
+    /// that is.
     Lost(Lost, Range<usize>),
     /// The socket cannot be used any more: this system call failed.
     Failed(Errno, &'static str),
@@ -145,8 +146,8 @@ pub struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// Creates a batch over `slab`, which has at least `ROOM + NAMES` bytes. The memory of the lists is
-    /// used again.
+    /// Creates a batch over `slab`, which has at least `ROOM + NAMES` bytes. The memory of the
+    /// lists is used again.
     pub fn new(slab: &'a mut [u8], mut events: Vec<Event>, mut fds: Vec<OwnedFd>) -> Self {
         events.clear();
         fds.clear();
@@ -179,14 +180,14 @@ impl<'a> Batch<'a> {
 
     /// Returns the free part of the slab, at most `limit` bytes of it.
     pub(crate) fn room(&mut self, limit: usize) -> IoSliceMut<'_> {
-        // The byte behind the message stays free.
+        // The byte after the message stays free.
         let end = self.slab.len() - NAMES - 1;
         let end = end.min(self.used.saturating_add(limit));
         IoSliceMut::new(&mut self.slab[self.used..end])
     }
 
-    /// Returns the free part of the slab behind its first `kept` bytes.
-    pub(crate) fn room_behind(&mut self, kept: usize) -> &mut [u8] {
+    /// Returns the free part of the slab after its first `kept` bytes.
+    pub(crate) fn room_after(&mut self, kept: usize) -> &mut [u8] {
         let end = self.slab.len() - NAMES - 1;
         &mut self.slab[self.used + kept..end]
     }

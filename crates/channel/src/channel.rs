@@ -188,8 +188,8 @@ impl Channel {
         self.meter.open_fds = self.meter.open_fds.saturating_sub(fds);
     }
 
-    /// Sends a message. The second result is whether the reactor has to put the channel into its list of
-    /// streams to flush.
+    /// Sends a message. The second result is whether the reactor has to put the channel into its
+    /// list of streams to flush.
     pub(crate) fn send(
         &mut self,
         site: Site<'_>,
@@ -212,11 +212,12 @@ impl Channel {
         Ok((sent, unlisted))
     }
 
-    /// Lets `write` write a text into the outbox of a stream, and sends it as [`send`](Self::send) does.
+    /// Lets `write` write a text into the outbox of a stream, and sends it as [`send`](Self::send)
+    /// does.
     ///
-    /// `write` gets the memory and the number of bytes to skip at its end, and returns the number of bytes
-    /// that it has appended. The result is None if that is None, or if the channel has no room or is not
-    /// a stream.
+    /// `write` gets the memory and the number of bytes to skip at its end, and returns the number
+    /// of bytes that it has appended. The result is None if that is None, or if the channel has no
+    /// room or is not a stream.
     #[inline]
     pub(crate) fn send_written(
         &mut self,
@@ -255,9 +256,10 @@ impl Channel {
         let (before, reads) = (self.desired(), self.reads());
         on_transport!(&mut self.transport, it => it.on_ready(flags, reads, &mut self.meter, turn));
         self.report_progress(turn);
-        // Unwanted readiness is unregistered when it comes. Writability is compared with the interest
-        // before this call: a sender often refills the queue that has just become empty. Input is
-        // compared with the interest after it: the end that was just read would be reported for ever.
+        // Unwanted readiness is unregistered when it comes. Writability is compared with the
+        // interest before this call: a sender often refills the queue that has just become empty.
+        // Input is compared with the interest after it: the end that was just read would be
+        // reported for ever.
         let input = flags & (EventFlags::IN | EventFlags::RDHUP);
         let ready = input | flags & EventFlags::OUT;
         let after = self.desired();

@@ -132,8 +132,8 @@ impl DatagramTransport {
         meter: &mut Meter,
         turn: &mut Turn<'_, '_>,
     ) {
-        // An error makes the next send fail, which takes it from the socket: epoll would report it for
-        // ever.
+        // An error makes the next send fail, which takes it from the socket: epoll would report it
+        // for ever.
         if flags.intersects(EventFlags::OUT | EventFlags::ERR) {
             let (outbox, mut cx) = self.outbox_in(turn.site, meter);
             outbox.on_writable(&mut cx, &mut turn.batch.events);
@@ -146,8 +146,8 @@ impl DatagramTransport {
         if reads {
             let events_before = turn.batch.events.len();
             self.inbox.read(&self.socket, meter, turn.shared, turn.batch);
-            // A process that shares the socket has shut it down, and everything before that is read: the
-            // socket would be readable for ever.
+            // A process that shares the socket has shut it down, and everything before that is
+            // read: the socket would be readable for ever.
             let shut = flags.contains(EventFlags::RDHUP) && !self.socket.is_seqpacket();
             if shut && turn.batch.events.len() == events_before {
                 turn.batch.events.push(Event::Failed(Errno::SHUTDOWN, "recvmsg"));
@@ -236,7 +236,8 @@ impl DatagramTransport {
         outbox.try_all(&mut cx, &mut Vec::new());
     }
 
-    /// Asks for write-space edges if a queue waits for them. If that fails the queue retries by its timer.
+    /// Asks for write-space edges if a queue waits for them. If that fails the queue retries by its
+    /// timer.
     pub(crate) fn watch_write_space(&mut self, site: Site<'_>) {
         if self.outbox.wants_write_space() && !self.watches_write_space {
             self.watches_write_space =

@@ -8,8 +8,8 @@ use crate::poll::{EventFlags, Poller, Token};
 
 /// The registered flags, which may be more than the channel waits for.
 ///
-/// Read interest is removed lazily, when an unwanted readiness comes: a consumer that takes messages one
-/// by one would otherwise cost two `epoll_ctl` calls for each.
+/// Read interest is removed lazily, when an unwanted readiness comes: a consumer that takes
+/// messages one by one would otherwise cost two `epoll_ctl` calls for each.
 pub(crate) struct Interest {
     registered: EventFlags,
 }

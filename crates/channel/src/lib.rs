@@ -1,7 +1,8 @@
-//! The state machine of a channel: received bytes become messages in a slab, messages that cannot be sent
-//! at once are queued, and every limit is enforced.
+//! The state machine of a channel: received bytes become messages in a slab, messages that cannot
+//! be sent at once are queued, and every limit is enforced.
 //!
-//! The crate knows sockets and codecs, but neither Node nor JavaScript: `cargo test` runs all of it.
+//! The crate knows sockets and codecs, but neither Node nor JavaScript: `cargo test` runs all of
+//! it.
 //!
 //! | file | contents |
 //! | --- | --- |

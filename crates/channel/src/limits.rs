@@ -12,7 +12,8 @@ pub struct Limits {
     pub max_fds: usize,
     /// The number of received descriptors, neither taken nor closed yet, at which reading stops.
     pub max_open_fds: usize,
-    /// The number of queued bytes of a stream above which `send` reports [`Sent::Queued`](crate::Sent).
+    /// The number of queued bytes of a stream above which `send` reports
+    /// [`Sent::Queued`](crate::Sent).
     pub high_water_mark: usize,
     /// The most bytes that are queued for one destination.
     pub max_queued: usize,

@@ -1,14 +1,14 @@
 //! The epoll instances of a reactor, and its timer.
 //!
-//! Node's loop polls one descriptor, that of the outer epoll instance. The sockets themselves stay in
-//! blocking mode: O_NONBLOCK belongs to the open file description, so it would change them for every
-//! process that shares them.
+//! Node's loop polls one descriptor, that of the outer epoll instance. The sockets themselves stay
+//! in blocking mode: O_NONBLOCK belongs to the open file description, so it would change them for
+//! every process that shares them.
 //!
-//! An inner epoll instance reports **write-space edges**. An unconnected datagram socket is nearly always
-//! writable. But if it is registered edge-triggered, the kernel reports it as writable again whenever a
-//! receiver has consumed one of its datagrams (`sk_write_space`), as long as the datagrams in flight fill
-//! at most a quarter of the send buffer. One instance cannot report both the level and the edges of a
-//! descriptor.
+//! An inner epoll instance reports **write-space edges**. An unconnected datagram socket is nearly
+//! always writable. But if it is registered edge-triggered, the kernel reports it as writable again
+//! whenever a receiver has consumed one of its datagrams (`sk_write_space`), as long as the
+//! datagrams in flight fill at most a quarter of the send buffer. One instance cannot report both
+//! the level and the edges of a descriptor.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -52,7 +52,8 @@ impl Token {
         }
     }
 
-    /// Returns the index of the channel or listener; for the poller's own descriptors, one that none has.
+    /// Returns the index of the channel or listener; for the poller's own descriptors, one that
+    /// none has.
     pub(crate) fn index(self) -> usize {
         match self {
             Self::Timer | Self::Inner => usize::MAX,

@@ -143,8 +143,8 @@ impl Reactor {
         self.update(index, |channel| channel.set_reading(reading))
     }
 
-    /// Sets whether [`Progress`](crate::Event::Progress) events report that queued messages were sent or
-    /// dropped.
+    /// Sets whether [`Progress`](crate::Event::Progress) events report that queued messages were
+    /// sent or dropped.
     pub fn set_reports_progress(&mut self, index: usize, reports: bool) {
         if let Some(channel) = self.channel_mut(index) {
             channel.set_reports_progress(reports);
@@ -169,8 +169,8 @@ impl Reactor {
 
     /// Sends a message to the peer, or to `to` on a channel without a peer.
     ///
-    /// On a stream small messages wait for [`flush`](Self::flush), or until more than the high-water mark
-    /// is queued. `text` says what the payload is, where the protocol encodes that.
+    /// On a stream small messages wait for [`flush`](Self::flush), or until more than the
+    /// high-water mark is queued. `text` says what the payload is, where the protocol encodes that.
     ///
     /// # Errors
     ///

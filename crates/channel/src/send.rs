@@ -11,7 +11,8 @@ use rustix::io::fcntl_dupfd_cloexec;
 pub enum Sent {
     /// The kernel has taken it. On a stream: no more than the high-water mark is queued.
     Now,
-    /// It is queued, under this sequence number. On a stream: more than the high-water mark is queued.
+    /// It is queued, under this sequence number. On a stream: more than the high-water mark is
+    /// queued.
     Queued(u64),
 }
 

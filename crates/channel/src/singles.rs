@@ -8,9 +8,9 @@ const CHECK: u32 = 16;
 
 /// How many turns in a row have had one result.
 ///
-/// A turn that reads messages or accepts connections until the kernel has no more makes a last call that
-/// fails with EAGAIN. Where one thing comes at a time a turn can stop after it: if there are more, the
-/// socket is still readable.
+/// A turn that reads messages or accepts connections until the kernel has no more makes a last call
+/// that fails with EAGAIN. Where one thing comes at a time a turn can stop after it: if there are
+/// more, the socket is still readable.
 #[derive(Default)]
 pub(crate) struct Singles(u32);
 

@@ -77,7 +77,8 @@ enum Output {
     Finishing,
     /// Shut down by us.
     Finished,
-    /// Nothing can be sent, and the error is not reported yet: input that the peer had sent comes first.
+    /// Nothing can be sent, and the error is not reported yet: input that the peer had sent comes
+    /// first.
     Broken {
         errno: Errno,
         turns: u8,
@@ -185,7 +186,8 @@ impl StreamTransport {
         self.inbox.codec().frame(payload, true).map(drop)
     }
 
-    /// Returns memory to append a short text to, and the number of bytes to skip; see [`Outbox::open`].
+    /// Returns memory to append a short text to, and the number of bytes to skip; see
+    /// [`Outbox::open`].
     #[inline]
     pub(crate) fn open(&mut self, limits: &Limits) -> Option<(&mut Vec<u8>, usize)> {
         let headroom = self.outbox.headroom();
@@ -201,8 +203,8 @@ impl StreamTransport {
     /// Returns whether the reactor has to put the stream into its list of streams to flush.
     #[inline]
     pub(crate) fn list_for_flush(&mut self) -> bool {
-        // Also where the kernel took a part: the rest may be below the high-water mark, and only the
-        // flush registers for writability then.
+        // Also where the kernel took a part: the rest may be below the high-water mark, and only
+        // the flush registers for writability then.
         let unlisted = !self.outbox.is_empty() && !self.flush_listed;
         self.flush_listed |= unlisted;
         unlisted
@@ -234,8 +236,8 @@ impl StreamTransport {
         self.input = Input::Discarding;
     }
 
-    /// Returns whether a turn would have an event without any readiness. `reads`: messages are to be
-    /// read.
+    /// Returns whether a turn would have an event without any readiness. `reads`: messages are to
+    /// be read.
     pub(crate) fn is_due(&self, reads: bool) -> bool {
         if self.inbox.has_undecoded() {
             return reads;

@@ -5,8 +5,8 @@ use crate::stream::StreamTransport;
 
 /// How the messages of a channel travel.
 ///
-/// [`DatagramTransport`] and [`StreamTransport`] have the same methods for what every channel does, which
-/// [`on_transport!`] dispatches statically.
+/// [`DatagramTransport`] and [`StreamTransport`] have the same methods for what every channel does,
+/// which [`on_transport!`] dispatches statically.
 pub(crate) enum Transport {
     /// One message for each system call. Boxed: it is the larger and the rarer of the two.
     Datagram(Box<DatagramTransport>),

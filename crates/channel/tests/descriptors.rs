@@ -64,8 +64,8 @@ fn leaves_no_descriptor_open() {
     let quiet = open_fds();
     let inherited = numbers();
 
-    // Duplicates are close-on-exec, and are closed when they are sent. One more descriptor waits for the
-    // receiver.
+    // Duplicates are close-on-exec, and are closed when they are sent. One more descriptor waits
+    // for the receiver.
     queue(&mut harness, channel, &name, fd);
     assert_eq!((open_fds() - quiet, harness.queued(channel).2), (20 * 2 + 1, 40));
     for number in numbers().difference(&inherited) {
@@ -116,7 +116,8 @@ fn leaves_no_descriptor_open() {
     });
     while recv(&receiver).is_some() {}
 
-    // No descriptor is left to wait for the receiver: the queue retries by its timer, without spinning.
+    // No descriptor is left to wait for the receiver: the queue retries by its timer, without
+    // spinning.
     let patient = harness.add(bound(&common::name()), limits());
     let few = open_fds();
     with_few(0, || {
@@ -129,7 +130,8 @@ fn leaves_no_descriptor_open() {
     while recv(&receiver).is_some() {}
     drop(harness.reactor.remove(patient));
 
-    // The kernel cannot install descriptors: the message is refused, and those it installed are closed.
+    // The kernel cannot install descriptors: the message is refused, and those it installed are
+    // closed.
     harness.reactor.set_reading(channel, true).unwrap();
     let to = harness
         .reactor

@@ -1,5 +1,5 @@
-//! The kernel limits the descriptors that a user has in flight (ETOOMANYREFS), and reports no readiness
-//! when there are fewer: a queued message is retried after pauses.
+//! The kernel limits the descriptors that a user has in flight (ETOOMANYREFS), and reports no
+//! readiness when there are fewer: a queued message is retried after pauses.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
@@ -74,7 +74,7 @@ fn unprivileged() {
     }
     assert_eq!(harness.queued(channel).0, 3, "messages with descriptors stay queued");
     assert!(harness.wakeups < 20, "{} wake-ups", harness.wakeups);
-    // A message without a queue in front of it is refused.
+    // With an empty queue the message is refused.
     let (socket, _end) = Datagram::pair().unwrap();
     let direct = harness.add(socket, limits());
     let refused = harness.try_send(direct, b"x", &[fd], None);

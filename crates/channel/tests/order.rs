@@ -9,8 +9,8 @@ use common::{Harness, Seen, bound, limits, name, number, numbered, recv};
 use fdwire_channel::Sent;
 use fdwire_socket::{Address, Datagram};
 
-/// Sends on `channel` to a receiver that reads at a varying pace, so that some messages are queued and
-/// others are sent at once.
+/// Sends on `channel` to a receiver that reads at a varying pace, so that some messages are queued
+/// and others are sent at once.
 fn in_order(mut harness: Harness, channel: usize, receiver: &Datagram, to: Option<&Address>) {
     const COUNT: usize = 5_000;
     let (mut sent, mut got, mut queued, mut direct, mut round) = (0, 0, 0, 0, 0_usize);
@@ -129,7 +129,7 @@ fn a_long_queue_to_a_fast_receiver_does_not_delay_other_channels() {
                 }
             }
         });
-        let (mut queued_before, mut behind) = (None, 0);
+        let (mut queued_before, mut sent_meanwhile) = (None, 0);
         harness.run_until(|harness, seen| {
             if seen.iter().any(|seen| matches!(seen, Seen::Message { .. })) {
                 queued_before = None;
@@ -138,12 +138,12 @@ fn a_long_queue_to_a_fast_receiver_does_not_delay_other_channels() {
                 other.send(b"1", &[], None).unwrap();
                 harness.queued(busy).0
             });
-            // Until the other channel answers, the long queue may send one burst, or two if the question
-            // was sent in the middle of a turn.
-            behind = behind.max(before - harness.queued(busy).0);
+            // Until the other channel answers, the long queue may send one burst, or two if the
+            // question was sent in the middle of a turn.
+            sent_meanwhile = sent_meanwhile.max(before - harness.queued(busy).0);
             harness.queued(busy).0 == 0
         });
-        assert!(behind <= 3 * 128, "{behind} messages before the answer");
+        assert!(sent_meanwhile <= 3 * 128, "{sent_meanwhile} messages before the answer");
     });
 }
 

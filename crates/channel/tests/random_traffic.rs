@@ -1,5 +1,6 @@
-//! Random senders, receivers, sizes and pauses, and receivers that close and are replaced: each receiver
-//! gets the messages of each sender in order, without any gap but those reported as undelivered.
+//! Random senders, receivers, sizes and pauses, and receivers that close and are replaced: each
+//! receiver gets the messages of each sender in order, without any gap but those reported as
+//! undelivered.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;

@@ -105,7 +105,7 @@ fn a_large_message_arrives_whole_from_small_pieces() {
         let payload = vec![b'q'; 700_000];
         let mut wire = Vec::new();
         framing(protocol, &limits()).codec.encode(&payload, false, &mut wire).unwrap();
-        framing(protocol, &limits()).codec.encode(b"behind", false, &mut wire).unwrap();
+        framing(protocol, &limits()).codec.encode(b"next", false, &mut wire).unwrap();
         let mut got = Vec::new();
         for piece in wire.chunks(1_777) {
             write_all(&mut harness, &peer, piece, &mut got);
@@ -115,7 +115,7 @@ fn a_large_message_arrives_whole_from_small_pieces() {
             got.extend(messages(seen));
             got.len() == 2
         });
-        assert!(got[0] == payload && got[1] == b"behind", "{protocol:?}");
+        assert!(got[0] == payload && got[1] == b"next", "{protocol:?}");
     }
 }
 
@@ -164,7 +164,7 @@ fn the_end_follows_the_messages_and_is_reported_once() {
     drop(peer);
     assert!(
         harness.run(Duration::from_millis(20)).is_empty(),
-        "the end waits behind an unread message"
+        "the end waits for an unread message to be read"
     );
     assert_eq!(harness.wakeups_in(Duration::from_millis(50)), 0, "and causes no wakeups");
     harness.reactor.set_reading(receiver, true).unwrap();

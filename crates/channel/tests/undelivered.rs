@@ -13,8 +13,8 @@ fn impatient() -> Limits {
     Limits { send_timeout: Some(Duration::from_millis(100)), ..limits() }
 }
 
-/// Runs until the queues are empty, and returns the undelivered messages. Checks that `Drained` is reported
-/// once, after them.
+/// Runs until the queues are empty, and returns the undelivered messages. Checks that `Drained` is
+/// reported once, after them.
 fn undelivered(harness: &mut Harness, channel: usize) -> Vec<(UndeliveredReason, u64)> {
     let before = harness.counters(channel).undelivered;
     let (mut all, mut drained) = (Vec::new(), 0);
@@ -70,8 +70,8 @@ fn expiry(socket: Datagram, to: Option<&Address>) {
         assert!(all.is_sorted_by(|(_, one), (_, next)| one < next));
         assert_eq!(all.last().map(|(_, seq)| seq), seqs.last());
     }
-    // There are wakeups for expiries and for retries, and no timer is left over. Messages that were queued
-    // at the same time expire at the same time, so slower queueing causes more wakeups.
+    // There are wakeups for expiries and for retries, and no timer is left over. Messages that were
+    // queued at the same time expire at the same time, so slower queueing causes more wakeups.
     let most = 100 + 20 * filling.as_millis();
     assert!((harness.wakeups as u128) < most, "{} in {filling:?}", harness.wakeups);
 }
@@ -147,7 +147,8 @@ fn queued_messages_go_to_the_next_socket_with_the_name() {
     let channel = harness.add(bound(&common::name()), limits());
     let queued = fill(&mut harness, channel, Some(&name), 1_000).len();
     let sent = usize::try_from(harness.counters(channel).sent).unwrap();
-    // The name changes hands before the sender retries. The second socket is full at once, and not read.
+    // The name changes hands before the sender retries. The second socket is full at once, and not
+    // read.
     drop(first);
     let second = bound(&name);
     harness.wakeups_in(Duration::from_millis(100));
@@ -176,7 +177,8 @@ fn messages_to_a_receiver_that_connects_elsewhere_are_refused_with_eperm() {
     let channel = harness.add(bound(&common::name()), limits());
     let seqs = fill(&mut harness, channel, Some(&name), 10);
     receiver.connect(&other).unwrap();
-    // The kernel may drop queued datagrams when a socket connects. The others are read, so there is room.
+    // The kernel may drop queued datagrams when a socket connects. The others are read, so there is
+    // room.
     while recv(&receiver).is_some() {}
     let all = undelivered(&mut harness, channel);
     let refused: Vec<_> =

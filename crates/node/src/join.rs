@@ -1,12 +1,13 @@
-//! Joins runs of small JSON messages into JSON arrays, in place: JavaScript parses a run by one call.
+//! Joins runs of small JSON messages into JSON arrays, in place: JavaScript parses a run by one
+//! call.
 //!
 //! ```text
 //! slab   | [ | message 0 | , | message 1 | , | message 2 | ] | . | message 3 | . |
 //!        '---------------------- one run ----------------------'
 //! ```
 //!
-//! A [`Batch`](fdwire_channel::Batch) leaves the bytes between two messages of the slab, the byte before
-//! the first and the byte behind the last to its owner. The brackets and commas go there.
+//! A [`Batch`](fdwire_channel::Batch) leaves the bytes between two messages of the slab, the byte
+//! before the first and the byte after the last to its owner. The brackets and commas go there.
 
 use fdwire_channel::{Event, Message, PayloadKind};
 use fdwire_wire::json;
@@ -14,8 +15,8 @@ use fdwire_wire::json;
 /// A batch whose messages are longer than this on average (bytes) gains nothing by joining.
 const JOIN_BELOW: usize = 128;
 
-/// Consecutive messages that are one JSON array in the slab: from the byte before the first to the byte
-/// behind the last.
+/// Consecutive messages that are one JSON array in the slab: from the byte before the first to the
+/// byte after the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Run {
     /// The index of the first message among the events of the batch.
@@ -24,12 +25,12 @@ pub(crate) struct Run {
     pub(crate) len: usize,
 }
 
-/// Joins what can be joined exactly among the messages of a batch whose texts are JSON, and appends the
-/// runs to `runs`. `used` is the number of bytes that the batch takes in the slab.
+/// Joins what can be joined exactly among the messages of a batch whose texts are JSON, and appends
+/// the runs to `runs`. `used` is the number of bytes that the batch takes in the slab.
 ///
-/// A text that closes all its strings and brackets cannot change the meaning of its neighbours. So if
-/// the array parses and has as many elements as the run has messages, each message is its own element;
-/// see [`json::is_balanced`].
+/// A text that closes all its strings and brackets cannot change the meaning of its neighbours. So
+/// if the array parses and has as many elements as the run has messages, each message is its own
+/// element; see [`json::is_balanced`].
 pub(crate) fn join(slab: &mut [u8], used: usize, events: &[Event], runs: &mut Vec<Run>) {
     if events.len() < 2 || used > events.len() * JOIN_BELOW {
         return;
@@ -41,7 +42,7 @@ pub(crate) fn join(slab: &mut [u8], used: usize, events: &[Event], runs: &mut Ve
             write_array(slab, &events[first..first + len]);
             runs.push(Run { first, len });
         }
-        // The event behind a run stays single: two adjacent arrays need two bytes between them.
+        // The event after a run stays single: two adjacent arrays need two bytes between them.
         first += len + 1;
     }
 }

@@ -68,7 +68,8 @@ impl World {
         (Self::new(reactor, channel), sender)
     }
 
-    /// Joins the messages of one turn: the runs with their arrays, and all messages as they were before.
+    /// Joins the messages of one turn: the runs with their arrays, and all messages as they were
+    /// before.
     fn turn(&mut self) -> (Vec<(Run, String)>, Vec<String>) {
         self.reactor.poll(Duration::from_secs(20)).unwrap();
         let mut batch = Batch::new(&mut self.slab, Vec::new(), Vec::new());
@@ -129,7 +130,7 @@ fn joins_texts_above_0x7f_apart_from_the_others() {
         sender.send(text.as_bytes(), &[], None).unwrap();
     }
     let (runs, _) = world.turn();
-    // The event behind a run stays single.
+    // The event after a run stays single.
     let expected = [
         (Run { first: 0, len: 2 }, "[1,2]".to_owned()),
         (Run { first: 3, len: 2 }, "[\"\u{e9}\",\"\u{e9}\"]".to_owned()),

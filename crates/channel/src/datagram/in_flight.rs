@@ -10,8 +10,8 @@ use std::collections::HashMap;
 use fdwire_socket::Address;
 use slab::Slab;
 
-/// A stack of the datagrams in flight. The kernel tells only their sum, so the datagram that was sent last
-/// is assumed to be consumed first: active receivers drain quickly.
+/// A stack of the datagrams in flight. The kernel tells only their sum, so the datagram that was
+/// sent last is assumed to be consumed first: active receivers drain quickly.
 #[derive(Default)]
 pub(crate) struct InFlight {
     by_name: HashMap<Address, usize>,

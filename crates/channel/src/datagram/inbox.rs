@@ -1,4 +1,5 @@
-//! The receiving direction of a datagram transport: datagrams become messages in the slab, or are refused.
+//! The receiving direction of a datagram transport: datagrams become messages in the slab, or are
+//! refused.
 
 use std::io::IoSliceMut;
 
@@ -49,8 +50,9 @@ impl Inbox {
                 Ok(memfd) if one_only || memfd => break,
                 Ok(_) => {}
                 Err(Errno::AGAIN) => break,
-                // The peer has connected to another socket or has ended, with unread messages of ours.
-                // What it has sent is still to be read, and then the end of a seqpacket socket.
+                // The peer has connected to another socket or has ended, with unread messages of
+                // ours. What it has sent is still to be read, and then the end of a seqpacket
+                // socket.
                 Err(Errno::CONNRESET) => {}
                 Err(errno) => {
                     batch.events.push(Event::Failed(errno, "recvmsg"));
@@ -154,8 +156,8 @@ impl Inbox {
     }
 }
 
-/// Joins the two parts of a message that was larger than the slab's room, and frees the memory of the
-/// second.
+/// Joins the two parts of a message that was larger than the slab's room, and frees the memory of
+/// the second.
 fn join(in_slab: &[u8], scratch: &mut Scratch, overflow: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(in_slab.len() + overflow);
     bytes.extend_from_slice(in_slab);

@@ -28,8 +28,8 @@ pub(super) fn goes_in_memfd(limits: &Limits, len: usize, fds: usize, errno: Errn
         }
 }
 
-/// Returns whether a message may be too large for a datagram, so that its exact limit is worth a system
-/// call.
+/// Returns whether a message may be too large for a datagram, so that its exact limit is worth a
+/// system call.
 pub(super) fn may_go_in_memfd(limits: &Limits, len: usize) -> bool {
     limits.memfd && len > CONTIGUOUS
 }

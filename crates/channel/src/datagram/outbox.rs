@@ -1,7 +1,7 @@
 //! The sending direction of a datagram transport: a queue for each destination.
 //!
-//! A destination has a queue only while something is queued for it. The kernel reports the end of each
-//! reason to refuse a datagram in a different way, so a queue knows what it waits for:
+//! A destination has a queue only while something is queued for it. The kernel reports the end of
+//! each reason to refuse a datagram in a different way, so a queue knows what it waits for:
 //!
 //! | the kernel refuses a datagram because | the queue waits until |
 //! | --- | --- |
@@ -113,7 +113,7 @@ impl Outbox {
         self.timers.first().map(|&(at, _)| at)
     }
 
-    /// Sends a message, or queues it behind those of its destination.
+    /// Sends a message, or queues it after those of its destination.
     pub(crate) fn send(
         &mut self,
         cx: &Context<'_>,
@@ -122,7 +122,7 @@ impl Outbox {
         to: Option<&Address>,
     ) -> Result<Sent, SendError> {
         if let Some(index) = self.queue_of(to) {
-            return self.send_behind(cx, index, bytes, fds);
+            return self.send_after(cx, index, bytes, fds);
         }
         let mut memfd = None;
         let blocked = loop {
@@ -159,8 +159,8 @@ impl Outbox {
         Ok(sent)
     }
 
-    /// Queues a message behind others of its destination.
-    fn send_behind(
+    /// Queues a message after others of its destination.
+    fn send_after(
         &mut self,
         cx: &Context<'_>,
         index: usize,
@@ -244,11 +244,11 @@ impl Outbox {
         Ok(QueuedMessage { seq, bytes: datagram.into(), len, fds, deadline })
     }
 
-    /// Returns whether one more memfd of `len` bytes may be in flight to the peer. The kernel charges a
-    /// message whose text is in a memfd with a few bytes, so its own limit never applies.
+    /// Returns whether one more memfd of `len` bytes may be in flight to the peer. The kernel
+    /// charges a message whose text is in a memfd with a few bytes, so its own limit never applies.
     ///
-    /// An unconnected socket cannot tell what each destination has read; the queues of its receivers are
-    /// short.
+    /// An unconnected socket cannot tell what each destination has read; the queues of its
+    /// receivers are short.
     pub(super) fn has_room_for_memfd(&mut self, cx: &Context<'_>, len: usize) -> bool {
         if !self.is_connected() || self.memfd_bytes == 0 {
             return true;
@@ -321,7 +321,7 @@ impl Outbox {
     }
 }
 
-/// Puts a memfd in front of the descriptors of its message.
+/// Puts a memfd before the descriptors of its message.
 fn prepend<'fd>(memfd: &'fd OwnedFd, fds: &[BorrowedFd<'fd>]) -> Vec<BorrowedFd<'fd>> {
     std::iter::once(memfd.as_fd()).chain(fds.iter().copied()).collect()
 }

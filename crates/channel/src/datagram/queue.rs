@@ -15,8 +15,8 @@ pub(crate) const RETRY: Pauses = (Duration::from_millis(10), Duration::from_secs
 /// The pauses of a queue that waits for space in our send buffer.
 pub(crate) const SPACE: Pauses = (Duration::from_millis(1), Duration::from_millis(100));
 
-/// The longest pause at which a queue still takes write-space edges. At longer ones its receiver seems
-/// stuck, and the edges come from other receivers.
+/// The longest pause at which a queue still takes write-space edges. At longer ones its receiver
+/// seems stuck, and the edges come from other receivers.
 const EDGES: Duration = Duration::from_millis(16);
 
 /// A message that the kernel has not taken yet.

@@ -1,31 +1,31 @@
 //! The share of our send buffer that each destination may hold.
 //!
-//! The kernel charges every datagram in a receiver's queue to the sender's one send buffer (SO_SNDBUF). A
-//! receiver that is connected to us has no other limit, so one stopped receiver could fill the buffer, and
-//! the kernel would refuse our datagrams to all others. So the buffer is made larger where the kernel
-//! allows it, and a destination may hold a sixteenth of what is free, or one message of any size while an
-//! eighth of the buffer stays free:
+//! The kernel charges every datagram in a receiver's queue to the sender's one send buffer
+//! (SO_SNDBUF). A receiver that is connected to us has no other limit, so one stopped receiver
+//! could fill the buffer, and the kernel would refuse our datagrams to all others. So the buffer is
+//! made larger where the kernel allows it, and a destination may hold a sixteenth of what is free,
+//! or one message of any size while an eighth of the buffer stays free:
 //!
 //! ```text
 //! send buffer  |# stuck A #|# stuck B #|# stuck C #|# in flight to D, E #|....... free .......|
 //!              |<-------------- floor ------------>|
 //! ```
 //!
-//! The kernel does not tell how much a destination holds. It tells the exact sum (SIOCOUTQ), so the rest
-//! is estimated:
+//! The kernel does not tell how much a destination holds. It tells the exact sum (SIOCOUTQ), so the
+//! rest is estimated:
 //!
-//! - The datagrams that were sent last are assumed to be received first. Active receivers drain quickly,
-//!   so old datagrams are those of stuck receivers (`in_flight.rs`).
+//! - The datagrams that were sent last are assumed to be received first. Active receivers drain
+//!   quickly, so old datagrams are those of stuck receivers (`in_flight.rs`).
 //! - The floor is the lowest sum of the last two periods: about what the stuck receivers hold.
-//! - A destination that stays above its share for some milliseconds is a suspect. It gets single probes at
-//!   growing intervals, one suspect at a time. If the sum returns to the floor, the probe was received,
-//!   and everything before it was too, since datagrams to one destination arrive in order. Then the
-//!   destination holds nothing, and is not a suspect any more. If the sum falls below the floor of the
-//!   last probe, the next probe is due at once.
+//! - A destination that stays above its share for some milliseconds is a suspect. It gets single
+//!   probes at growing intervals, one suspect at a time. If the sum returns to the floor, the probe
+//!   was received, and everything before it was too, since datagrams to one destination arrive in
+//!   order. Then the destination holds nothing, and is not a suspect any more. If the sum falls
+//!   below the floor of the last probe, the next probe is due at once.
 //!
-//! An estimate can be wrong when several destinations read at the same time. If it is too high, an active
-//! destination waits for a probe; if it is too low, a stuck destination gets another sixteenth of what is
-//! free. Since the sum is exact, some of the buffer always stays free.
+//! An estimate can be wrong when several destinations read at the same time. If it is too high, an
+//! active destination waits for a probe; if it is too low, a stuck destination gets another
+//! sixteenth of what is free. Since the sum is exact, some of the buffer always stays free.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -44,15 +44,16 @@ const SHARE: usize = 16;
 /// The divisor of the buffer that gives the bytes that a large message leaves free.
 const RESERVE: usize = 8;
 
-/// The longest datagram that the kernel stores contiguously (bytes); longer ones are stored in pages.
+/// The longest datagram that the kernel stores contiguously (bytes); longer ones are stored in
+/// pages.
 const LINEAR: usize = 16_064;
 
-/// The first pause between probes, and the time in which a probe has to be received. Each pause is four
-/// times the one before.
+/// The first pause between probes, and the time in which a probe has to be received. Each pause is
+/// four times the one before.
 pub(crate) const PROBE: Duration = Duration::from_millis(2);
 
-/// The longest pause between probes. What a receiver that is stuck for ever gets grows with the logarithm
-/// of the time.
+/// The longest pause between probes. What a receiver that is stuck for ever gets grows with the
+/// logarithm of the time.
 const PROBE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The periods over which the lowest sum is found.
@@ -123,7 +124,8 @@ impl Shares {
         })
     }
 
-    /// Returns the length of the largest datagram (bytes): that of the socket's original send buffer.
+    /// Returns the length of the largest datagram (bytes): that of the socket's original send
+    /// buffer.
     pub(crate) fn largest(&self) -> usize {
         self.largest
     }
@@ -183,7 +185,8 @@ impl Shares {
 
     /// Reads the sum from the kernel, and updates the estimates.
     pub(crate) fn read_sum(&mut self, socket: &Datagram) {
-        // This cannot fail on an open socket; if it did, the previous sum would be the best estimate.
+        // This cannot fail on an open socket; if it did, the previous sum would be the best
+        // estimate.
         self.sum = socket.unsent().unwrap_or(self.sum + self.since);
         self.since = 0;
         let now = Instant::now();
@@ -225,9 +228,9 @@ impl Shares {
     }
 }
 
-/// Returns an upper bound of what the kernel charges for a datagram (bytes): its buffer, whose size is a
-/// power of two and includes the shared info, and a `struct sk_buff`. The pages of a large datagram come
-/// in blocks.
+/// Returns an upper bound of what the kernel charges for a datagram (bytes): its buffer, whose size
+/// is a power of two and includes the shared info, and a `struct sk_buff`. The pages of a large
+/// datagram come in blocks.
 fn cost(len: usize) -> usize {
     if len <= LINEAR {
         (len + 320).next_power_of_two().max(512) + 256

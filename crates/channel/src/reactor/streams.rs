@@ -12,7 +12,8 @@ use crate::send::{SendError, Sent};
 use crate::stream::{Framing, Link, StreamTransport};
 
 impl Reactor {
-    /// Adds a stream, and polls it for its end. With `connecting` it is polled for the connection first.
+    /// Adds a stream, and polls it for its end. With `connecting` it is polled for the connection
+    /// first.
     ///
     /// # Errors
     ///
@@ -38,9 +39,10 @@ impl Reactor {
 
     /// Sends a text that `write` writes directly into the outbox of a stream.
     ///
-    /// `write` gets memory with room for [`DIRECT`](crate::DIRECT) bytes, and the number of bytes to skip
-    /// at the memory's end. It appends both and returns the length of the text, or changes nothing and
-    /// returns None. The result is None then, and also if the channel is not a stream or has no room.
+    /// `write` gets memory with room for [`DIRECT`](crate::DIRECT) bytes, and the number of bytes
+    /// to skip at the memory's end. It appends both and returns the length of the text, or changes
+    /// nothing and returns None. The result is None then, and also if the channel is not a stream
+    /// or has no room.
     ///
     /// # Errors
     ///

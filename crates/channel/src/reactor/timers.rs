@@ -9,7 +9,8 @@ impl Reactor {
     pub(super) fn schedule(&mut self, index: usize) {
         let Some(channel) = self.channel_mut(index) else { return };
         let Some(deadline) = channel.deadline() else { return };
-        // An earlier deadline stays, though it may have been met: when it comes the next is scheduled.
+        // An earlier deadline stays, though it may have been met: when it comes the next is
+        // scheduled.
         if channel.scheduled.is_some_and(|at| at <= deadline) {
             return;
         }

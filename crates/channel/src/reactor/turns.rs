@@ -12,8 +12,8 @@ use crate::{Site, Turn};
 /// A channel that was the only ready one at the last epoll call.
 pub(super) struct Lone {
     channel: usize,
-    /// Whether it was the only one at the call before too. Where two channels take turns an assumption
-    /// would be wrong each time.
+    /// Whether it was the only one at the call before too. Where two channels take turns an
+    /// assumption would be wrong each time.
     confirmed: bool,
     /// The number of calls that were skipped since, assuming that it is ready again.
     assumed: u32,
@@ -30,7 +30,8 @@ impl Reactor {
     /// `ENOMEM` of epoll_pwait2.
     pub fn poll(&mut self, timeout: Duration) -> Result<(), Errno> {
         self.ready.clear();
-        // One channel is hot: reading from it at once costs one system call less than asking epoll first.
+        // One channel is hot: reading from it at once costs one system call less than asking epoll
+        // first.
         if timeout.is_zero()
             && let Some(lone) = &mut self.lone
             && lone.confirmed
@@ -124,8 +125,8 @@ impl Reactor {
         index
     }
 
-    /// Registers the channels that were accepted in these turns. Most have read interest by now, so that
-    /// one call registers for their messages and their end.
+    /// Registers the channels that were accepted in these turns. Most have read interest by now, so
+    /// that one call registers for their messages and their end.
     fn arm_accepted(&mut self) {
         while let Some(index) = self.accepted.pop() {
             // If it fails the end is noticed when messages are read.

@@ -6,12 +6,12 @@
 //!                                            └──────── rest ◄──────┘
 //! ```
 //!
-//! The bytes behind the last whole frame are the *rest*. They move to memory of the channel, and in
-//! front of the bytes that are read next. A frame that is too large for the slab is read into memory of
-//! its own, which becomes the message.
+//! The bytes after the last whole frame are the *rest*. They move to memory of the channel, and back
+//! to the slab right before the next read. A frame that is too large for the slab is read into
+//! memory of its own, which becomes the message.
 //!
-//! Each byte is copied at most twice, however small the pieces are in which the bytes come: a piece that
-//! is shorter than the rest is appended to the rest instead.
+//! The number of copies per byte is bounded, however short the received pieces are: a piece that is
+//! shorter than the rest is appended to the rest instead.
 
 mod decode;
 
@@ -25,10 +25,12 @@ use crate::batch::{Batch, Event, Refusal};
 use crate::limits::Meter;
 use crate::stream::message::{LargePayload, Place, ReceivedFds, deliver, refuse};
 
-/// The shortest frame of bytes that is read into memory of its own (bytes). JavaScript gets that memory.
+/// The shortest frame of bytes that is read into memory of its own (bytes). JavaScript gets that
+/// memory.
 const OWN_BYTES: usize = 32 * 1024;
 
-/// The shortest frame of text that is read into memory of its own (bytes). JavaScript copies text anyway.
+/// The shortest frame of text that is read into memory of its own (bytes). JavaScript copies text
+/// anyway.
 const OWN_TEXT: usize = 128 * 1024;
 
 /// The most memory of a copied rest that is kept for the next rest (bytes).
@@ -45,7 +47,7 @@ pub(crate) struct Inbox {
     ended: bool,
     /// Whether the peer has ended, so that nothing more can be read.
     peer_ended: bool,
-    /// The bytes behind the last whole frame.
+    /// The bytes after the last whole frame.
     rest: Vec<u8>,
     /// The frame that is read into memory of its own. The rest is empty then.
     large: Option<Box<LargeFrame>>,
@@ -200,7 +202,7 @@ impl Inbox {
         batch: &mut Batch<'_>,
     ) -> Result<bool, Errno> {
         let kept = self.rest.len();
-        let room = batch.room_behind(kept);
+        let room = batch.room_after(kept);
         let room_len = room.len();
         let received =
             socket.recv(&mut [IoSliceMut::new(room)], &mut shared.control, &mut shared.received)?;
@@ -210,7 +212,8 @@ impl Inbox {
         }
         let fds = std::mem::take(&mut shared.received);
         let fds = ReceivedFds::new(fds, received.fds_truncated);
-        // A receiving call ends with the bytes that carry descriptors, though there may be more bytes.
+        // A receiving call ends with the bytes that carry descriptors, though there may be more
+        // bytes.
         let more = received.len == room_len || !fds.is_empty();
         self.set_last_fds(fds);
         let len = kept + received.len;
@@ -283,8 +286,8 @@ impl Inbox {
         let filled = rest.len();
         // Twice the bytes that are there, if the codec does not know the length yet.
         let len = if frame > filled + 1 { frame } else { 2 * filled };
-        // Zeroed pages take no memory until they are touched: a length that a peer only promises costs
-        // nothing.
+        // Zeroed pages take no memory until they are touched: a length that a peer only promises
+        // costs nothing.
         let mut bytes = vec![0; len];
         bytes[..filled].copy_from_slice(&rest);
         self.large = Some(Box::new(LargeFrame { bytes, filled }));
@@ -297,7 +300,8 @@ impl Inbox {
         }
     }
 
-    /// Assigns the descriptors of the last bytes to the frame that begins the rest: there is no other.
+    /// Assigns the descriptors of the last bytes to the frame that begins the rest: there is no
+    /// other.
     fn keep_fds(&mut self, meter: &Meter) {
         if let Some(fds) = &mut self.fds {
             fds.first.append(&mut fds.last, meter.limits.max_fds);

@@ -6,9 +6,9 @@
 //! ```
 //!
 //! Small frames gather in a segment, which goes out once a tick, or when it holds more than the
-//! high-water mark. A large payload goes out from the caller's memory, behind the queue: only what the
-//! kernel does not take is copied. Descriptors go with the first byte of their frame, in a sendmsg
-//! without other frames: the receiver gets them with bytes of that frame and no others.
+//! high-water mark. A large payload goes out from the caller's memory, after the queue: only what
+//! the kernel does not take is copied. Descriptors go with the first byte of their frame, in a
+//! sendmsg without other frames: the receiver gets them with bytes of that frame and no others.
 
 mod large;
 
@@ -35,14 +35,15 @@ const FLUSH: usize = 128 * 1024;
 /// The longest text that [`open`](Outbox::open) has room for (bytes).
 pub const DIRECT: usize = 4 * 1024;
 
-/// The send buffer that a stream asks for when its own is full for the first time (bytes, as the kernel
-/// counts them). With a small buffer two busy processes mostly wait for each other.
+/// The send buffer that a stream asks for when its own is full for the first time (bytes, as the
+/// kernel counts them). With a small buffer two busy processes mostly wait for each other.
 const BUFFER: usize = 512 * 1024;
 
 /// The most segments of one sendmsg.
 const VECTOR: usize = 16;
 
-/// The first and the longest pause after a transient error (ms). Each pause is twice the one before.
+/// The first and the longest pause after a transient error (ms). Each pause is twice the one
+/// before.
 const RETRY_MS: (u16, u16) = (10, 1_000);
 
 /// The sending direction of a stream.
@@ -62,7 +63,8 @@ pub(crate) struct Outbox {
     headroom: u8,
     /// Whether the send buffer was raised.
     raised: bool,
-    /// Whether a `send` has reported more than the high-water mark, and no `Drained` event has followed.
+    /// Whether a `send` has reported more than the high-water mark, and no `Drained` event has
+    /// followed.
     full: bool,
     /// Whether the kernel has taken bytes since `take_settled` was called last.
     settled: bool,
@@ -100,8 +102,8 @@ impl Outbox {
         Queued { messages, bytes: self.bytes, fds: self.fds }
     }
 
-    /// Returns the positions in the stream, counted from 1, of the first queued byte, and of the next byte
-    /// to be queued.
+    /// Returns the positions in the stream, counted from 1, of the first queued byte, and of the
+    /// next byte to be queued.
     pub(crate) fn seqs(&self) -> (Option<u64>, u64) {
         let oldest = (self.bytes > 0).then_some(self.taken + 1);
         (oldest, self.taken + self.bytes as u64 + 1)
@@ -129,8 +131,8 @@ impl Outbox {
         std::mem::take(&mut self.settled)
     }
 
-    /// Returns whether the queue is down to half of a high-water mark that a `send` has reported. A mark
-    /// is reported as drained once.
+    /// Returns whether the queue is down to half of a high-water mark that a `send` has reported. A
+    /// mark is reported as drained once.
     pub(crate) fn take_drained(&mut self, limits: &Limits) -> bool {
         let drained = self.full
             && self.bytes <= limits.high_water_mark / 2
@@ -172,11 +174,12 @@ impl Outbox {
         Ok(self.after_send(link, limits))
     }
 
-    /// Returns memory to append a short text to, behind [`headroom`](Self::headroom) bytes that the caller
-    /// skips. It has room for [`DIRECT`] bytes; [`close`](Self::close) makes a frame of the text.
+    /// Returns memory to append a short text to, after [`headroom`](Self::headroom) bytes that the
+    /// caller skips. It has room for [`DIRECT`] bytes; [`close`](Self::close) makes a frame of the
+    /// text.
     ///
-    /// A text that is written elsewhere and copied costs more: the copy reads in large pieces what was
-    /// just written in small ones, and the processor waits for its own stores.
+    /// A text that is written elsewhere and copied costs more: the copy reads in large pieces what
+    /// was just written in small ones, and the processor waits for its own stores.
     pub(crate) fn open(&mut self, limits: &Limits) -> Option<&mut Vec<u8>> {
         if self.bytes + DIRECT > limits.max_queued {
             return None;
@@ -192,7 +195,7 @@ impl Outbox {
         usize::from(self.headroom)
     }
 
-    /// Frames the payload behind the headroom, from `start` on in the memory that `open` returned.
+    /// Frames the payload after the headroom, from `start` on in the memory that `open` returned.
     pub(crate) fn close(
         &mut self,
         link: &Link,
@@ -264,8 +267,8 @@ impl Outbox {
         }
     }
 
-    /// Takes everything that is queued, for a caller who carries the bytes. They count as queued until
-    /// [`settle_fetched`](Self::settle_fetched).
+    /// Takes everything that is queued, for a caller who carries the bytes. They count as queued
+    /// until [`settle_fetched`](Self::settle_fetched).
     pub(crate) fn fetch(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         for segment in self.queue.drain(..) {
@@ -355,7 +358,8 @@ impl Outbox {
     fn wait_after(&mut self, errno: Errno) -> Result<(), Errno> {
         match errno {
             Errno::AGAIN => self.wait = Wait::Writable,
-            // Too many descriptors in flight, or not enough memory: no readiness reports the change.
+            // Too many descriptors in flight, or not enough memory: no readiness reports the
+            // change.
             Errno::TOOMANYREFS | Errno::NOBUFS | Errno::NOMEM => {
                 let (first, longest) = RETRY_MS;
                 self.pause_ms = (self.pause_ms * 2).clamp(first, longest);

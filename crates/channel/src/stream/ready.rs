@@ -33,8 +33,8 @@ impl StreamTransport {
         }
         let events_before = turn.batch.events.len();
         let was_broken = self.output.is_broken();
-        // Input that the peer had sent comes before the error, even without read interest: the owner of
-        // the channel keeps it.
+        // Input that the peer had sent comes before the error, even without read interest: the
+        // owner of the channel keeps it.
         let last_turn = self.take_last_turn();
         let reads = reads || last_turn;
         let hung_up = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
@@ -113,7 +113,8 @@ impl StreamTransport {
         self.report_drained(meter, batch);
     }
 
-    /// Returns whether the connection is lost, and one more turn may read its input without read interest.
+    /// Returns whether the connection is lost, and one more turn may read its input without read
+    /// interest.
     fn take_last_turn(&mut self) -> bool {
         let Output::Broken { turns, .. } = &mut self.output else { return false };
         *turns = turns.saturating_add(1);
@@ -141,7 +142,7 @@ impl StreamTransport {
         let Some(socket) = self.link.socket() else { return };
         for _ in 0..DISCARDS {
             let Shared { control, received, .. } = &mut *turn.shared;
-            let into = &mut [IoSliceMut::new(turn.batch.room_behind(0))];
+            let into = &mut [IoSliceMut::new(turn.batch.room_after(0))];
             let read = socket.recv(into, control, received);
             received.clear();
             match read {

@@ -60,8 +60,8 @@ impl Payload<'_> {
     }
 }
 
-/// The memory of one sent segment and of one empty queue, shared by the streams of a reactor: an idle
-/// stream has neither.
+/// The memory of one sent segment and of one empty queue, shared by the streams of a reactor: an
+/// idle stream has neither.
 #[derive(Default)]
 pub(crate) struct SegmentPool {
     segment: Cell<Vec<u8>>,

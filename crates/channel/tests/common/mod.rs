@@ -53,8 +53,8 @@ pub fn bound(name: &Address) -> Datagram {
     socket
 }
 
-/// Creates a client as `connect` does: connected, then bound to a name of the kernel's choice, which is
-/// returned too.
+/// Creates a client as `connect` does: connected, then bound to a name of the kernel's choice,
+/// which is returned too.
 pub fn client_of(server: &Address) -> (Datagram, Address) {
     let socket = Datagram::new().unwrap();
     socket.connect(server).unwrap();
@@ -196,7 +196,7 @@ impl Harness {
         observe(&batch, channel, &mut self.last, &mut seen);
         assert_layout(&batch);
         let mut fds: Vec<_> = std::mem::take(&mut batch.fds);
-        // From the back, so that the indices in front stay valid.
+        // From the last to the first, so that the other indices stay valid.
         for (seen, event) in seen.iter_mut().rev().zip(batch.events.iter().rev()) {
             if let (
                 Seen::Message { fds: own, .. },
@@ -278,7 +278,7 @@ fn observe(
     }
 }
 
-/// Checks that the bytes before and behind each message in the slab belong to no other message, and
+/// Checks that the bytes before and after each message in the slab belong to no other message, and
 /// that the messages lie in order within the used part.
 fn assert_layout(batch: &Batch<'_>) {
     let mut end = 0;

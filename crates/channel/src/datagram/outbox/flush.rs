@@ -223,15 +223,16 @@ impl Outbox {
             Blocked::Resources => (Wait::Pause, Some(RETRY)),
             Blocked::Receiver => match self.connect_to_receiver(cx, index) {
                 Ok(socket) => (Wait::Receiver(socket), None),
-                // No descriptor is left for the socket, or the receiver is dead or connected to another
-                // socket, which the next attempt finds out.
+                // No descriptor is left for the socket, or the receiver is dead or connected to
+                // another socket, which the next attempt finds out.
                 Err(_) => (Wait::Pause, Some(SPACE)),
             },
         };
         self.set_wait(cx, index, wait, pauses, now);
     }
 
-    /// Creates an unnamed socket that is connected to the receiver of a queue, and polls it for writing.
+    /// Creates an unnamed socket that is connected to the receiver of a queue, and polls it for
+    /// writing.
     ///
     /// It is a new one each time: another socket may have the name by now.
     fn connect_to_receiver(&self, cx: &Context<'_>, queue: usize) -> Result<Datagram, Errno> {

@@ -10,9 +10,9 @@ use crate::stream::message::{LargePayload, Place, deliver, refuse, sample_of};
 impl Inbox {
     /// Decodes the first `len` bytes of the free part of the slab, and keeps the rest.
     ///
-    /// `first` is the result of their first step, if it is known. `more`: bytes follow that are not in
-    /// the slab. Returns how many bytes were consumed, and the minimum length of the frame that begins
-    /// the rest.
+    /// `first` is the result of their first step, if it is known. `more`: bytes follow that are not
+    /// in the slab. Returns how many bytes were consumed, and the minimum length of the frame that
+    /// begins the rest.
     pub(super) fn decode_slab(
         &mut self,
         len: usize,
@@ -74,11 +74,11 @@ impl Inbox {
     pub(super) fn decode_rest(&mut self, meter: &mut Meter, batch: &mut Batch<'_>) {
         while self.undecoded && !self.ended && batch.has_room() {
             self.undecoded = false;
-            let piece = self.rest.len().min(batch.room_behind(0).len());
+            let piece = self.rest.len().min(batch.room_after(0).len());
             let mut piece_of_rest = std::mem::take(&mut self.rest);
-            let behind = piece_of_rest.split_off(piece);
+            let after = piece_of_rest.split_off(piece);
             batch.unread(0..piece).copy_from_slice(&piece_of_rest);
-            let more = !behind.is_empty();
+            let more = !after.is_empty();
             let (consumed, frame) = self.decode_slab(piece, None, more, meter, batch);
             if self.ended {
                 return;
@@ -87,7 +87,7 @@ impl Inbox {
                 self.make_room(frame);
                 return;
             }
-            self.rest.extend_from_slice(&behind);
+            self.rest.extend_from_slice(&after);
             self.undecoded = true;
             if consumed == 0 {
                 // The frame is larger than the slab.
@@ -159,8 +159,8 @@ impl Inbox {
                 return;
             }
         };
-        let behind = self.rest.split_off(consumed);
-        let frame = std::mem::replace(&mut self.rest, behind);
+        let after = self.rest.split_off(consumed);
+        let frame = std::mem::replace(&mut self.rest, after);
         self.undecoded = !self.rest.is_empty();
         let fds = self.claim_fds(self.rest.is_empty(), meter);
         match message {

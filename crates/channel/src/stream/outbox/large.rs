@@ -16,7 +16,7 @@ use crate::stream::segment::{Payload, Segment};
 const FRAMING: usize = 32;
 
 impl Outbox {
-    /// Sends the queue and a frame behind it, and queues what the kernel does not take.
+    /// Sends the queue and a frame after it, and queues what the kernel does not take.
     pub(super) fn send_large(
         &mut self,
         link: &Link,
@@ -84,8 +84,8 @@ impl Outbox {
         if self.bytes == 0 && self.wait == Wait::Nothing {
             match socket.send(&[IoSlice::new(&bytes)], fds) {
                 Ok(taken) => sent = taken,
-                // These say that no byte of it is in the stream, and that it cannot be sent. EPERM: the
-                // receiver takes no descriptors (SO_PASSRIGHTS).
+                // These say that no byte of it is in the stream, and that it cannot be sent. EPERM:
+                // the receiver takes no descriptors (SO_PASSRIGHTS).
                 Err(errno @ (Errno::BADF | Errno::INVAL | Errno::PERM)) => {
                     return Err(SendError::Refused(errno));
                 }
