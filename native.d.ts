@@ -14,8 +14,8 @@ export declare class Codec {
   /** Makes a codec by the options of a channel. */
   constructor(options: ChannelOptions)
   /**
-   * Decodes the bytes that are left of earlier calls and then these. A stream that is lost leaves no
-   * bytes.
+   * Decodes the bytes that are left of earlier calls and then these. A stream that is lost
+   * leaves no bytes.
    */
   push(chunk: Uint8Array): Decoded
   /** Ends the stream, and decodes the bytes that are left. */
@@ -53,8 +53,8 @@ export declare class Environment {
   /** Half-closes a connection when everything is sent. */
   finish(channel: number): void
   /**
-   * Discards everything that a stream receives from now on. A record reports its end. Throws if the
-   * kernel cannot poll the stream.
+   * Discards everything that a stream receives from now on. A record reports its end. Throws if
+   * the kernel cannot poll the stream.
    */
   discard(channel: number): void
   /** Discards what the socket of a connection has received so far. */
@@ -63,7 +63,10 @@ export declare class Environment {
   unshift(channel: number, bytes: Uint8Array): void
   /** Takes bytes that arrived for a channel without a socket; without an argument, their end. */
   feed(channel: number, bytes?: Uint8Array | undefined | null): void
-  /** Returns the bytes that a channel without a socket has to send. `settle` reports them as sent. */
+  /**
+   * Returns the bytes that a channel without a socket has to send. `settle` reports them as
+   * sent.
+   */
   fetch(channel: number): Buffer
   /** Reports that this many of the fetched bytes are sent. */
   settle(channel: number, bytes: number): void
@@ -96,8 +99,9 @@ export declare class Environment {
   /**
    * Starts with the memory that it shares with JavaScript.
    *
-   * `dispatch` is called with the index of a channel or listener and the number of its records in the
-   * table. `makeError` is called for each system call that fails, and returns what is thrown.
+   * `dispatch` is called with the index of a channel or listener and the number of its records
+   * in the table. `makeError` is called for each system call that fails, and returns what is
+   * thrown.
    */
   constructor(slab: Uint8Array, table: Int32Array, dispatch: (channel: number, records: number) => void, makeError: (errno: number, syscall: string) => Error)
   /** Returns the hot functions. `lib/native/environment.ts` declares their types. */
@@ -117,10 +121,11 @@ export declare class Environment {
    */
   sealMemfd(fd: number): void
   /**
-   * Returns the contents of a memory file: the file itself if it is large and sealed, else a copy.
+   * Returns the contents of a memory file: the file itself if it is large and sealed, else a
+   * copy.
    *
-   * Throws EINVAL if the descriptor is not one of a memory file, EFBIG if that has more than `longest`
-   * bytes.
+   * Throws EINVAL if the descriptor is not one of a memory file, EFBIG if that has more than
+   * `longest` bytes.
    */
   mapMemfd(fd: number, longest: number): Buffer
   /** Makes a channel over a datagram or seqpacket socket. */
@@ -131,30 +136,35 @@ export declare class Environment {
    * Makes a channel over a datagram socket that is bound to `address`; if that is empty, to an
    * abstract name that the kernel chooses.
    *
-   * Throws EAGAIN with the syscall `flock` while another process binds a path in the same directory.
+   * Throws EAGAIN with the syscall `flock` while another process binds a path in the same
+   * directory.
    */
   bind(address: Uint8Array, path: PathOptions, options: ChannelOptions): number
   /**
-   * Makes a channel over a datagram socket that is connected to `address` and then bound to `local`;
-   * if that is empty, to an abstract name that the kernel chooses, and without it to no name.
+   * Makes a channel over a datagram socket that is connected to `address` and then bound to
+   * `local`; if that is empty, to an abstract name that the kernel chooses, and without it to no
+   * name.
    *
-   * Throws EAGAIN with the syscall `flock` while another process binds a path in the same directory.
+   * Throws EAGAIN with the syscall `flock` while another process binds a path in the same
+   * directory.
    */
   connectDatagram(address: Uint8Array, local: Uint8Array | undefined | null, path: PathOptions, options: ChannelOptions): number
   /**
-   * Makes a channel over a stream or seqpacket socket that is bound to `local`, if given, and connected
-   * to `address`.
+   * Makes a channel over a stream or seqpacket socket that is bound to `local`, if given, and
+   * connected to `address`.
    *
-   * Throws EAGAIN with the syscall `connect` if the backlog of the listener is full, and with the
-   * syscall `flock` while another process binds a path in the same directory.
+   * Throws EAGAIN with the syscall `connect` if the backlog of the listener is full, and with
+   * the syscall `flock` while another process binds a path in the same directory.
    */
   connectUnix(type: 'stream' | 'seqpacket', address: Uint8Array, local: Uint8Array | undefined | null, path: PathOptions, options: ChannelOptions): number
   /** Makes a channel over a TCP socket that is connected or connecting. */
   connectTcp(host: string, port: number, options: ChannelOptions): TcpConnection
   /**
-   * Makes a listener at a Unix address; if that is empty, at an abstract name that the kernel chooses.
+   * Makes a listener at a Unix address; if that is empty, at an abstract name that the kernel
+   * chooses.
    *
-   * Throws EAGAIN with the syscall `flock` while another process binds a path in the same directory.
+   * Throws EAGAIN with the syscall `flock` while another process binds a path in the same
+   * directory.
    */
   listen(type: 'stream' | 'seqpacket', address: Uint8Array, backlog: number, path: PathOptions, options: ChannelOptions): number
   /** Makes a listener at a TCP address. */
@@ -172,19 +182,20 @@ export declare class Environment {
   /** Returns the address of a channel's peer; null if it has no peer. */
   peerAddress(channel: number): SocketName | null
   /**
-   * Returns the credentials of the process that made the socket at the other end; null if the kernel
-   * does not know them.
+   * Returns the credentials of the process that made the socket at the other end; null if the
+   * kernel does not know them.
    */
   peerCredentials(channel: number): PeerCredentials | null
   /**
-   * Returns a pidfd of the process that made the socket at the other end. It belongs to the channel.
+   * Returns a pidfd of the process that made the socket at the other end. It belongs to the
+   * channel.
    *
    * Throws ENOPROTOOPT, ENODATA, ESRCH or EINVAL if the kernel has none.
    */
   peerPidfd(channel: number): number
   /**
-   * Returns whether a channel has messages that it can deliver without reading from its socket, and
-   * is to deliver them.
+   * Returns whether a channel has messages that it can deliver without reading from its socket,
+   * and is to deliver them.
    */
   isDue(channel: number): boolean
 }
@@ -202,7 +213,10 @@ export interface ChannelOptions {
   maxFds: number
   /** The number of open received descriptors at which the channel stops reading. */
   maxOpenFds: number
-  /** The number of unsent bytes of a stream above which `send` returns the number of a queued message. */
+  /**
+   * The number of unsent bytes of a stream above which `send` returns the number of a queued
+   * message.
+   */
   highWaterMark: number
   /** The most bytes in a queue. Each destination of datagrams has its own queue. */
   maxQueued: number
@@ -218,15 +232,15 @@ export interface ChannelOptions {
   memfd: boolean
   /** uds_comms: whether to decode everything that the original implementation decodes. */
   lenient: boolean
-  /** lines: whether the bytes behind the last delimiter are a message. */
+  /** lines: whether the bytes after the last delimiter are a message. */
   finalLine: boolean
   /** Datagrams: whether each message comes with the credentials of its sender. */
   credentials: boolean
   /** TCP: whether small messages are sent at once. */
   noDelay: boolean
   /**
-   * TCP: the idle time before the first keep-alive probe (s), 0 for the kernel's default; false for
-   * no probes.
+   * TCP: the idle time before the first keep-alive probe (s), 0 for the kernel's default; false
+   * for no probes.
    */
   keepAlive: number | false
   /** TCP listeners: whether other sockets may listen on the same port. */
@@ -270,15 +284,15 @@ export declare enum Counter {
 }
 
 /**
- * The word of the table at which the counters of a channel begin: the low and the high word of each
- * `Counter`, which `stats` and `close` write.
+ * The word of the table at which the counters of a channel begin: the low and the high word of
+ * each `Counter`, which `stats` and `close` write.
  */
 export declare const COUNTERS: number
 
 /**
- * The factor of the second number in `RECORD_NAME_LENGTH`: the first is the length of the name, the second
- * the place in the slab of the sender's credentials, 0 for none. They are the pid, uid and gid, of 32
- * bits each, little-endian.
+ * The factor of the second number in `RECORD_NAME_LENGTH`: the first is the length of the name,
+ * the second the place in the slab of the sender's credentials, 0 for none. They are the pid, uid
+ * and gid, of 32 bits each, little-endian.
  */
 export declare const CREDENTIALS: number
 
@@ -288,8 +302,8 @@ export interface Decoded {
   bytes: Buffer
   /**
    * A record of `RECORD_WORDS` words for each message (Message) and each failure (Refused, Lost,
-   * Cut), as in a turn. Places are positions in `bytes`, the sender is the peer, and there are no
-   * descriptors.
+   * Cut), as in a turn. Places are positions in `bytes`, the sender is the peer, and there are
+   * no descriptors.
    */
   records: Int32Array
 }
@@ -316,9 +330,9 @@ export declare const FROM_UNNAMED: number
 export declare const HAS_DELIMITER: number
 
 /**
- * The factor of the second number in a message's `RECORD_DETAIL`: the first is a `PayloadKind`, the second
- * the number of messages, from this one on, that are joined into one JSON array. The array begins one
- * byte before the first message and ends one byte behind the last.
+ * The factor of the second number in a message's `RECORD_DETAIL`: the first is a `PayloadKind`,
+ * the second the number of messages, from this one on, that are joined into one JSON array. The
+ * array begins one byte before the first message and ends one byte after the last.
  */
 export declare const JOINED: number
 
@@ -331,8 +345,8 @@ export declare enum LossReason {
 }
 
 /**
- * The error code of `send` if the message goes in a memory file, and its descriptors leave no room for
- * the file's.
+ * The error code of `send` if the message goes in a memory file, and its descriptors leave no room
+ * for the file's.
  */
 export declare const NO_ROOM_FOR_FILE: number
 
@@ -371,8 +385,8 @@ export declare const QUEUE_FULL: number
 export declare function readSocketProtocol(isStruct: boolean, bytes: Uint8Array): SocketProtocolBody | null
 
 /**
- * The word of a record that holds a `PayloadKind` (see `JOINED`), a `RefusalReason`, a `LossReason` or
- * the number of a queued message, depending on its kind.
+ * The word of a record that holds a `PayloadKind` (see `JOINED`), a `RefusalReason`, a
+ * `LossReason` or the number of a queued message, depending on its kind.
  */
 export declare const RECORD_DETAIL: number
 
@@ -395,8 +409,8 @@ export declare const RECORD_NAME: number
 export declare const RECORD_NAME_LENGTH: number
 
 /**
- * The word of a record that holds where its bytes begin in the slab, or a number that depends on its
- * kind.
+ * The word of a record that holds where its bytes begin in the slab, or a number that depends on
+ * its kind.
  */
 export declare const RECORD_PLACE: number
 
@@ -407,15 +421,18 @@ export declare const RECORD_WORDS: number
 export declare enum RecordKind {
   /** A message in the slab. The detail is its `PayloadKind` (see `JOINED`). */
   Message = 0,
-  /** A message in memory of its own, which `takeLarge(place)` returns. The detail is its `PayloadKind`. */
+  /**
+   * A message in memory of its own, which `takeLarge(place)` returns. The detail is its
+   * `PayloadKind`.
+   */
   Large = 1,
   /** A refused message. Its first bytes are in the slab; the detail is a `RefusalReason`. */
   Refused = 2,
   /** The queue for a destination is empty. The name is that of the destination. */
   Drained = 3,
   /**
-   * A queued message was given up. The place is the errno, 0 if it expired; the name is that of the
-   * destination; the detail is the number of the message.
+   * A queued message was given up. The place is the errno, 0 if it expired; the name is that of
+   * the destination; the detail is the number of the message.
    */
   Undelivered = 4,
   /** Queued messages have left the queue. */
@@ -431,8 +448,8 @@ export declare enum RecordKind {
   /** The peer has ended the connection. */
   End = 10,
   /**
-   * The peer has ended the connection within a frame. The place is the least number of bytes that are
-   * missing.
+   * The peer has ended the connection within a frame. The place is the least number of bytes
+   * that are missing.
    */
   Cut = 11,
   /**

@@ -15,8 +15,8 @@ interface Hot {
   /**
    * Sends a text with the first `fds` descriptors of the shared table.
    *
-   * Returns undefined if the kernel has taken it or no more than the high-water mark is queued, else the
-   * positive number of the queued message.
+   * Returns undefined if the kernel has taken it or no more than the high-water mark is queued,
+   * else the positive number of the queued message.
    */
   sendText(channel: number, text: string, fds?: number, to?: string | Uint8Array): Result
   /** Sends bytes, as `sendText` sends a text. */
@@ -37,14 +37,14 @@ interface Hot {
   close(channel: number): Result
 }
 
-/** Undefined or a positive number for success; a negated errno or another negative code for failure. */
+/** Undefined or a positive number for success; a negated errno or a negative code for failure. */
 type Result = number | undefined
 
 /** The owner of a channel or listener of the addon. */
 export interface Receiver {
   /**
-   * Reads the records of a turn from the shared table. 0 records: continues with those that the call
-   * before left, since a listener threw.
+   * Reads the records of a turn from the shared table. 0 records: continues with those that the
+   * call before left, since a listener threw.
    */
   onTurn(records: number): void
 }

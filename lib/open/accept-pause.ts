@@ -34,7 +34,7 @@ export class AcceptPause {
     this.#time = 0
   }
 
-  /** Starts a pause, and warns before the first one. Returns false if the error is not temporary. */
+  /** Starts a pause, the first with a warning. Returns false if the error is not temporary. */
   start(error: SystemError): boolean {
     if (!TEMPORARY.has(error.code)) return false
     if (!this.#hasWarned) this.#warn(error)

@@ -20,9 +20,9 @@ import { FdwireError, type SystemError, systemError } from '../util/errors.js'
  * Makes a channel of a socket that this process was given, as the number of its descriptor or as a
  * `net.Socket`.
  *
- * The channel owns the descriptor. If this throws, the caller still owns it. The channel does not change
- * O_NONBLOCK, which every process with the same socket shares. Of a `net.Socket` the channel takes `head`
- * and what Node has already read as its first input, and destroys the original.
+ * The channel owns the descriptor. If this throws, the caller still owns it. The channel does not
+ * change O_NONBLOCK, which every process with the same socket shares. Of a `net.Socket` the channel
+ * takes `head` and what Node has already read as its first input, and destroys the original.
  *
  * # Errors
  * ERR_FDWIRE_NOT_A_SOCKET; ERR_FDWIRE_WRONG_SOCKET; EBADF if the descriptor is not open;
@@ -57,8 +57,8 @@ export function checkDescriptor(call: string, fd: unknown): asserts fd is number
 }
 
 /**
- * Checks that nothing in this thread owns a descriptor. A second owner would close it again, after its
- * number is reused.
+ * Checks that nothing in this thread owns a descriptor. A second owner would close it again, after
+ * its number is reused.
  *
  * # Errors
  * TypeError.
@@ -72,7 +72,8 @@ export function checkUnowned(call: string, fd: number): void {
 }
 
 /**
- * Describes a socket and checks that it is one that the caller can use. `needed` is what errors ask for.
+ * Describes a socket and checks that it is one that the caller can use. `needed` is what errors ask
+ * for.
  *
  * # Errors
  * ERR_FDWIRE_NOT_A_SOCKET, ERR_FDWIRE_WRONG_SOCKET, EBADF.

@@ -19,8 +19,8 @@ import { openUnix } from './open-unix.js'
  *
  * # Errors
  * EADDRINUSE for the path of a socket that a process has open, EEXIST for that of anything else,
- * EACCES, ENOENT …; ERR_FDWIRE_BAD_ADDRESS; ERR_FDWIRE_TIMEOUT if other processes hold the lock on the
- * directory; AbortError.
+ * EACCES, ENOENT …; ERR_FDWIRE_BAD_ADDRESS; ERR_FDWIRE_TIMEOUT if other processes hold the lock on
+ * the directory; AbortError.
  */
 export async function bind<
   P extends ProtocolOver<'dgram'>,

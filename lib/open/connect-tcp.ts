@@ -19,8 +19,8 @@ import { turn } from '../wire/turn.js'
 const LEAST_ATTEMPT = 250
 
 /**
- * Connects to a TCP address. Tries the addresses of a host name one after the other. Returns the index
- * of the channel.
+ * Connects to a TCP address. Tries the addresses of a host name one after the other. Returns the
+ * index of the channel.
  *
  * # Errors
  * Those of the last attempt: ECONNREFUSED, EHOSTUNREACH …; those of the DNS lookup: ENOTFOUND …;
@@ -64,7 +64,7 @@ export function resolveHost(
   return withLimits(found, limits, { late, keepsAlive: true })
 }
 
-/** Returns the timeout (ms) of the next of `attempts` that share the remaining time; 0: no limit. */
+/** Returns the next attempt's share of the remaining time (ms; 0: no limit). */
 function shareOf({ remaining }: Deadline, attempts: number): number {
   return Math.max(remaining / attempts, Math.min(LEAST_ATTEMPT, remaining))
 }

@@ -18,12 +18,12 @@ import { openUnix } from './open-unix.js'
  * Connects to an address. The channel sends to it and receives from it alone.
  *
  * The address is a path, `'\0'` and an abstract name, or, for streams, `{ host, port }` over TCP. A
- * datagram socket is bound to an abstract name that the kernel chooses, so that the peer can answer, or
- * to `localAddress`. A path there is treated as `bind` treats its own.
+ * datagram socket is bound to an abstract name that the kernel chooses, so that the peer can
+ * answer, or to `localAddress`. A path there is treated as `bind` treats its own.
  *
  * # Errors
- * ENOENT; ECONNREFUSED if no process listens at the address or has its socket open; EPROTOTYPE for a
- * socket of another type; EACCES; ENOTFOUND for a host …; those of `bind` for `localAddress`;
+ * ENOENT; ECONNREFUSED if no process listens at the address or has its socket open; EPROTOTYPE for
+ * a socket of another type; EACCES; ENOTFOUND for a host …; those of `bind` for `localAddress`;
  * ERR_FDWIRE_BAD_ADDRESS; ERR_FDWIRE_TIMEOUT; AbortError.
  */
 export async function connect<P extends Protocol, E extends EncodingOf<P> = DefaultEncodingOf<P>>(

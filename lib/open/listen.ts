@@ -28,16 +28,16 @@ import { openUnix } from './open-unix.js'
 /**
  * Listens for connections. Each becomes a channel.
  *
- * The address is a path, `'\0'` and an abstract name, `''` for an abstract name that the kernel chooses,
- * `{ host, port }` for TCP, or `{ fd }` for a listening socket that this process was given (those of
- * systemd's LISTEN_FDS begin at 3). A path gets the permissions `mode` regardless of the umask, and is
- * removed by `close()`.
+ * The address is a path, `'\0'` and an abstract name, `''` for an abstract name that the kernel
+ * chooses, `{ host, port }` for TCP, or `{ fd }` for a listening socket that this process was given
+ * (those of systemd's LISTEN_FDS begin at 3). A path gets the permissions `mode` regardless of the
+ * umask, and is removed by `close()`.
  *
  * # Errors
  * EADDRINUSE for the address of a listening socket, EEXIST for a path that is not a socket, EACCES,
- * ENOENT, ENOTFOUND for a host …; ERR_FDWIRE_BAD_ADDRESS; ERR_FDWIRE_TIMEOUT if other processes hold the
- * lock on the directory, or if the DNS lookup takes too long; AbortError; ERR_FDWIRE_NOT_A_SOCKET,
- * ERR_FDWIRE_WRONG_SOCKET for a descriptor.
+ * ENOENT, ENOTFOUND for a host …; ERR_FDWIRE_BAD_ADDRESS; ERR_FDWIRE_TIMEOUT if other processes
+ * hold the lock on the directory, or if the DNS lookup takes too long; AbortError;
+ * ERR_FDWIRE_NOT_A_SOCKET, ERR_FDWIRE_WRONG_SOCKET for a descriptor.
  */
 export async function listen<P extends Protocol, E extends EncodingOf<P> = DefaultEncodingOf<P>>(
   address: Address | TcpAddress | ListenFd,

@@ -57,8 +57,8 @@ export let acceptConnection: <C extends Channel>(
 ) => Promise<C | null>
 
 /**
- * Accepts connections as channels while it has a `'connection'` listener, or while an iterator waits in
- * `next()`.
+ * Accepts connections as channels while it has a `'connection'` listener, or while an iterator
+ * waits in `next()`.
  *
  * `listen` makes listeners. docs/api.md describes them.
  */
@@ -268,7 +268,7 @@ export class Listener<C extends Channel = Channel>
     this.#nextTick(() => this.emit('drop', drop))
   }
 
-  /** Delivers connections. If a listener throws, the connections behind its own stay queued. */
+  /** Delivers connections. If a listener throws, the connections after its own stay queued. */
   #deliver(): void {
     while (this.#accepted.length > 0 && !this.closed) {
       if (this.#waiters.length === 0 && !this.#hasListener) return
@@ -282,7 +282,10 @@ export class Listener<C extends Channel = Channel>
     }
   }
 
-  /** Lets the addon accept as many connections as have a consumer; `again`: it has counted them down. */
+  /**
+   * Lets the addon accept as many connections as have a consumer. `again`: it has accepted some of
+   * those that it was allowed to.
+   */
   #allow(again = false): void {
     if (this.closed || this.#pause.isActive) return
     const wanted = this.#hasListener ? MAX_ACCEPTS : Math.min(this.#waiters.length, MAX_ACCEPTS)
@@ -312,7 +315,7 @@ export class Listener<C extends Channel = Channel>
     this.close()
   }
 
-  /** Closes the socket, ends the calls that wait, and destroys connections that are not delivered. */
+  /** Closes the socket, ends the waiting calls, and destroys undelivered connections. */
   #release(): void {
     unregister(this.#index)
     this.#index = -1

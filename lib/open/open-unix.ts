@@ -17,11 +17,11 @@ interface Addresses {
 const ABOUT_PEER = new Set(['connect', 'socket'])
 
 /**
- * Opens a Unix socket: calls `attempt` until the lock on the directory of the local path is free and
- * the peer's backlog has room, and returns its result.
+ * Opens a Unix socket: calls `attempt` until the lock on the directory of the local path is free
+ * and the peer's backlog has room, and returns its result.
  *
- * Every call that binds or connects a Unix socket goes through here, so that paths, locks, backlogs and
- * errors are handled in one way.
+ * Every call that binds or connects a Unix socket goes through here, so that paths, locks, backlogs
+ * and errors are handled in one way.
  *
  * # Errors
  * ERR_FDWIRE_TIMEOUT; AbortError; those of `attempt`, with the `path` that they are about.

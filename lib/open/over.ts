@@ -13,8 +13,8 @@ import { describeValue } from '../util/checks.js'
 import { DuplexHandle } from './duplex-handle.js'
 
 /**
- * Makes a channel over any Duplex stream, such as a TLS socket, a pipe, or the standard streams of a
- * child process.
+ * Makes a channel over any Duplex stream, such as a TLS socket, a pipe, or the standard streams of
+ * a child process.
  *
  * The channel works as over a socket, but cannot carry descriptors. It owns the stream: it ends and
  * destroys it. An error of the stream is an error of the channel.

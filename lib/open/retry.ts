@@ -10,7 +10,8 @@ const LONGEST = 50
  * Calls `attempt` until it does not throw EAGAIN, and returns its result.
  *
  * EAGAIN is temporary: another process holds the lock on a path's directory, or the backlog of a
- * listener is full. At the timeout, `late` returns the beginning of the message for the last EAGAIN.
+ * listener is full. At the timeout, `late` returns the beginning of the message for the last
+ * EAGAIN.
  *
  * # Errors
  * ERR_FDWIRE_TIMEOUT; AbortError; every other error that `attempt` throws.

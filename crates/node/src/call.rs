@@ -15,8 +15,8 @@ use crate::turn::Inner;
 /// The size of the scratch buffer (bytes).
 const SCRATCH: usize = 64 * 1024;
 
-/// The number of free bytes behind a written string that shows that it is whole: napi truncates a string
-/// that does not fit at a character, which has up to four bytes, and writes a terminator.
+/// The number of free bytes after a written string that shows that it is whole: napi truncates a
+/// string that does not fit at a character, which has up to four bytes, and writes a terminator.
 const UNTRUNCATED: usize = 4;
 
 /// One call of a hot function that has up to `N` arguments.
@@ -53,8 +53,8 @@ impl<const N: usize> Call<N> {
         call
     }
 
-    /// Calls `work` with the state of the environment. Returns its number, undefined for 0, or its error,
-    /// negated.
+    /// Calls `work` with the state of the environment. Returns its number, undefined for 0, or its
+    /// error, negated.
     #[inline]
     pub(crate) fn number(
         &self,
@@ -91,7 +91,8 @@ impl<const N: usize> Call<N> {
     #[inline]
     pub(crate) fn integer(&self, at: usize) -> i32 {
         let mut value = -1;
-        // SAFETY: the value is an argument of this call. Unless it is a number, `value` does not change.
+        // SAFETY: the value is an argument of this call. Unless it is a number, `value` does not
+        // change.
         unsafe { sys::napi_get_value_int32(self.env, self.arguments[at], &raw mut value) };
         value
     }
@@ -107,7 +108,8 @@ impl<const N: usize> Call<N> {
             return Some(written);
         }
         let mut needed = 0;
-        // SAFETY: the value is an argument of this call. Without a buffer napi only writes `needed`.
+        // SAFETY: the value is an argument of this call. Without a buffer napi only writes
+        // `needed`.
         let status = unsafe {
             sys::napi_get_value_string_utf8(
                 self.env,
@@ -127,7 +129,8 @@ impl<const N: usize> Call<N> {
     /// Appends `headroom` zero bytes and a short string argument to memory that has room for both.
     /// Returns the length of the string.
     ///
-    /// Returns None, and leaves the memory as it is, if the argument is not a string or is too long.
+    /// Returns None, and leaves the memory as it is, if the argument is not a string or is too
+    /// long.
     #[inline]
     pub(crate) fn append_text(
         &self,
@@ -139,8 +142,8 @@ impl<const N: usize> Call<N> {
         let free = memory.spare_capacity_mut().get_mut(headroom..)?;
         let room = free.len().min(DIRECT);
         let mut written = 0;
-        // SAFETY: the value is an argument of this call. `free` has at least `room` bytes, and napi writes
-        // no more.
+        // SAFETY: the value is an argument of this call. `free` has at least `room` bytes, and napi
+        // writes no more.
         let status = unsafe {
             sys::napi_get_value_string_utf8(
                 self.env,
@@ -154,17 +157,18 @@ impl<const N: usize> Call<N> {
             return None;
         }
         memory.resize(begin, 0);
-        // SAFETY: `resize` has written the bytes up to `begin`, and napi `written` bytes behind them.
+        // SAFETY: `resize` has written the bytes up to `begin`, and napi `written` bytes after
+        // them.
         unsafe { memory.set_len(begin + written) };
         Some(written)
     }
 
-    /// Writes a string argument, truncated to the length of `into`. Returns its length; None unless it is a
-    /// string.
+    /// Writes a string argument, truncated to the length of `into`. Returns its length; None unless
+    /// it is a string.
     fn write_text(&self, at: usize, into: &mut [u8]) -> Option<usize> {
         let mut written = 0;
-        // SAFETY: the value is an argument of this call. napi writes at most `into.len()` bytes, with the
-        // terminator.
+        // SAFETY: the value is an argument of this call. napi writes at most `into.len()` bytes,
+        // with the terminator.
         let status = unsafe {
             sys::napi_get_value_string_utf8(
                 self.env,
@@ -191,8 +195,8 @@ impl<const N: usize> Call<N> {
         if length == 0 {
             return Some(&[]);
         }
-        // SAFETY: napi returned `length` bytes at `data`. The argument keeps them alive during the call, and
-        // no JavaScript runs that could change or detach them.
+        // SAFETY: napi returned `length` bytes at `data`. The argument keeps them alive during the
+        // call, and no JavaScript runs that could change or detach them.
         Some(unsafe { std::slice::from_raw_parts(data.cast::<u8>().cast_const(), length) })
     }
 

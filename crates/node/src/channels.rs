@@ -9,7 +9,7 @@ use napi::bindgen_prelude::{Buffer, Uint8Array};
 use napi_derive::napi;
 
 use crate::environment::{Environment, index};
-use crate::error::in_call;
+use crate::error::syscall_error;
 use crate::hot::unframeable;
 
 #[napi]
@@ -21,7 +21,7 @@ impl Environment {
     pub fn detach(&self, channel: i32) -> Result<i32> {
         self.attempt(|state| {
             let fd = state.remove(index(channel)).and_then(Channel::into_fd);
-            fd.map(IntoRawFd::into_raw_fd).ok_or(Errno::BADF).map_err(in_call("detach"))
+            fd.map(IntoRawFd::into_raw_fd).ok_or(Errno::BADF).map_err(syscall_error("detach"))
         })
     }
 
@@ -30,7 +30,7 @@ impl Environment {
     pub fn allow(&self, listener: i32, connections: u32) -> Result<()> {
         self.attempt(|state| {
             let allowed = state.reactor.allow(index(listener), connections as usize);
-            allowed.map_err(in_call("epoll_ctl"))
+            allowed.map_err(syscall_error("epoll_ctl"))
         })
     }
 
@@ -73,11 +73,13 @@ impl Environment {
         self.with(|state| state.reactor.finish(index(channel)))
     }
 
-    /// Discards everything that a stream receives from now on. A record reports its end. Throws if the
-    /// kernel cannot poll the stream.
+    /// Discards everything that a stream receives from now on. A record reports its end. Throws if
+    /// the kernel cannot poll the stream.
     #[napi]
     pub fn discard(&self, channel: i32) -> Result<()> {
-        self.attempt(|state| state.reactor.discard(index(channel)).map_err(in_call("epoll_ctl")))
+        self.attempt(|state| {
+            state.reactor.discard(index(channel)).map_err(syscall_error("epoll_ctl"))
+        })
     }
 
     /// Discards what the socket of a connection has received so far.
@@ -100,7 +102,8 @@ impl Environment {
         Ok(())
     }
 
-    /// Returns the bytes that a channel without a socket has to send. `settle` reports them as sent.
+    /// Returns the bytes that a channel without a socket has to send. `settle` reports them as
+    /// sent.
     #[napi]
     pub fn fetch(&self, channel: i32) -> Result<Buffer> {
         self.with(|state| state.reactor.fetch(index(channel)).into())

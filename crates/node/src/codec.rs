@@ -25,8 +25,8 @@ pub struct Decoded {
     /// The payloads of the messages and the samples of what is malformed, one after the other.
     pub bytes: Buffer,
     /// A record of `RECORD_WORDS` words for each message (Message) and each failure (Refused, Lost,
-    /// Cut), as in a turn. Places are positions in `bytes`, the sender is the peer, and there are no
-    /// descriptors.
+    /// Cut), as in a turn. Places are positions in `bytes`, the sender is the peer, and there are
+    /// no descriptors.
     pub records: Int32Array,
 }
 
@@ -45,8 +45,8 @@ impl Codec {
         Ok(Self { codec: framing.codec, rest: Vec::new() })
     }
 
-    /// Decodes the bytes that are left of earlier calls and then these. A stream that is lost leaves no
-    /// bytes.
+    /// Decodes the bytes that are left of earlier calls and then these. A stream that is lost
+    /// leaves no bytes.
     #[napi]
     pub fn push(&mut self, chunk: Uint8Array) -> Decoded {
         self.rest.extend_from_slice(&chunk);

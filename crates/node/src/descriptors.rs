@@ -7,7 +7,7 @@ use napi::Result;
 use napi_derive::napi;
 
 use crate::environment::Environment;
-use crate::error::in_call;
+use crate::error::syscall_error;
 use crate::fds::{lend, take_over};
 use crate::state::State;
 
@@ -24,7 +24,7 @@ impl Environment {
     pub fn own_fd(&self, fd: i32) -> Result<()> {
         self.attempt(|state| {
             let free = if owner(state, fd).is_none() { Ok(fd) } else { Err(Errno::BUSY) };
-            let owned = free.and_then(take_over).map_err(in_call("fcntl"))?;
+            let owned = free.and_then(take_over).map_err(syscall_error("fcntl"))?;
             state.owned.insert(owned);
             Ok(())
         })
@@ -33,7 +33,7 @@ impl Environment {
     /// Returns the kind of a descriptor. Throws EBADF if it is not open.
     #[napi]
     pub fn kind_of(&self, fd: i32) -> Result<&'static str> {
-        let kind = lend(fd).and_then(Kind::of).map_err(in_call("fstat"));
+        let kind = lend(fd).and_then(Kind::of).map_err(syscall_error("fstat"));
         kind.map(Kind::name).map_err(|error| self.thrown(error))
     }
 
@@ -48,7 +48,7 @@ impl Environment {
     /// Throws EBADF if the descriptor is not open, ENOTSOCK if it is not a socket.
     #[napi]
     pub fn describe(&self, fd: i32) -> Result<SocketDescription> {
-        let found = lend(fd).and_then(describe).map_err(in_call("getsockopt"));
+        let found = lend(fd).and_then(describe).map_err(syscall_error("getsockopt"));
         let found = found.map_err(|error| self.thrown(error))?;
         Ok(SocketDescription {
             family: match found.domain {
@@ -72,7 +72,7 @@ impl Environment {
     #[napi]
     pub fn duplicate(&self, fd: i32) -> Result<i32> {
         let duplicate = lend(fd).and_then(|fd| rustix::io::fcntl_dupfd_cloexec(fd, 3));
-        let duplicate = duplicate.map_err(in_call("fcntl"));
+        let duplicate = duplicate.map_err(syscall_error("fcntl"));
         duplicate.map(IntoRawFd::into_raw_fd).map_err(|error| self.thrown(error))
     }
 

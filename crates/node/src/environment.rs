@@ -8,7 +8,7 @@ use napi::Result;
 use napi::bindgen_prelude::{Env, JsObjectValue, Object, Unknown};
 use napi_derive::napi;
 
-use crate::error::{MakeError, ended, in_call, thrown};
+use crate::error::{MakeError, ended, syscall_error, thrown};
 use crate::hot;
 use crate::memory::Memory;
 use crate::state::State;
@@ -29,8 +29,9 @@ pub struct Environment {
 impl Environment {
     /// Starts with the memory that it shares with JavaScript.
     ///
-    /// `dispatch` is called with the index of a channel or listener and the number of its records in the
-    /// table. `makeError` is called for each system call that fails, and returns what is thrown.
+    /// `dispatch` is called with the index of a channel or listener and the number of its records
+    /// in the table. `makeError` is called for each system call that fails, and returns what is
+    /// thrown.
     #[napi(constructor)]
     pub fn new(
         env: Env,
@@ -41,7 +42,7 @@ impl Environment {
     ) -> Result<Self> {
         let memory = Memory::new(env.raw(), slab, table)?;
         let state = State::new(memory)
-            .map_err(|errno| thrown(env, &make_error, in_call("epoll_create1")(errno)))?;
+            .map_err(|errno| thrown(env, &make_error, syscall_error("epoll_create1")(errno)))?;
         let inner = Inner::start(env.raw(), state, dispatch)?;
         Ok(Self { inner, mappings: Rc::default(), make_error })
     }

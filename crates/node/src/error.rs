@@ -3,8 +3,8 @@
 use fdwire_socket::{Errno, SyscallError};
 use napi::bindgen_prelude::{Env, FnArgs, FunctionRef, Unknown};
 
-/// Returns a function that adds the name of the failed system call to an errno.
-pub(crate) fn in_call(syscall: &'static str) -> impl Fn(Errno) -> SyscallError {
+/// Returns a function that converts an errno to the error of a system call.
+pub(crate) fn syscall_error(syscall: &'static str) -> impl Fn(Errno) -> SyscallError {
     move |errno| SyscallError { errno, syscall }
 }
 

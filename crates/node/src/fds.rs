@@ -1,7 +1,7 @@
 //! Descriptors that JavaScript knows by number.
 //!
-//! The descriptors of its `FdSet`s are owned here, so that they are closed with the environment even if
-//! JavaScript cannot close them, such as in a worker that is terminated in a callback.
+//! The descriptors of its `FdSet`s are owned here, so that they are closed with the environment
+//! even if JavaScript cannot close them, such as in a worker that is terminated in a callback.
 #![allow(unsafe_code)]
 
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
@@ -17,8 +17,8 @@ pub(crate) fn lend<'a>(number: i32) -> Result<BorrowedFd<'a>, Errno> {
     if number < 0 {
         return Err(Errno::BADF);
     }
-    // SAFETY: the number is not -1. Callers only pass it to system calls, before JavaScript runs again and
-    // may close it.
+    // SAFETY: the number is not -1. Callers only pass it to system calls, before JavaScript runs
+    // again and may close it.
     Ok(unsafe { BorrowedFd::borrow_raw(number) })
 }
 
@@ -57,8 +57,8 @@ impl OwnedFds {
             if self.by_number.len() <= at {
                 self.by_number.resize_with(at + 1, || None);
             }
-            // An entry with this number is stale: other code of the process has closed it, and the kernel
-            // has reused the number. It must not be closed again.
+            // An entry with this number is stale: other code of the process has closed it, and the
+            // kernel has reused the number. It must not be closed again.
             self.by_number[at].replace(fd).map(IntoRawFd::into_raw_fd);
         }
         number

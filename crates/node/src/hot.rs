@@ -1,12 +1,12 @@
 //! The functions that are called for each message.
 //!
-//! A call of a `#[napi]` class's method costs about 230 ns, one of a raw function with a data pointer
-//! 15 ns. Each environment has one set of these raw functions. Their data pointer is the environment,
-//! their first argument the index of a channel. Only `lib/` calls them, and has checked the types of the
-//! arguments; other types are EINVAL.
+//! A call of a `#[napi]` class's method costs about 230 ns, one of a raw function with a data
+//! pointer 15 ns. Each environment has one set of these raw functions. Their data pointer is the
+//! environment, their first argument the index of a channel. Only `lib/` calls them, and has
+//! checked the types of the arguments; other types are EINVAL.
 //!
-//! A function returns undefined or a positive number if it succeeds. A negative number is a negated errno
-//! or one of the error codes in `table.rs`.
+//! A function returns undefined or a positive number if it succeeds. A negative number is a negated
+//! errno or one of the error codes in `table.rs`.
 #![allow(unsafe_code)]
 
 use std::os::fd::IntoRawFd;
@@ -55,8 +55,8 @@ pub(crate) fn functions(inner: &Rc<Inner>) -> napi::Result<Vec<(&'static str, sy
 
 /// `sendText(channel, text, fds?, to?)` sends a text with the first `fds` descriptors of the table.
 ///
-/// Returns undefined if the kernel has taken the message, or if a stream has gathered no more than its
-/// high-water mark; else the positive number of the queued message.
+/// Returns undefined if the kernel has taken the message, or if a stream has gathered no more than
+/// its high-water mark; else the positive number of the queued message.
 unsafe extern "C" fn send_text(
     env: sys::napi_env,
     info: sys::napi_callback_info,
@@ -94,8 +94,8 @@ unsafe extern "C" fn send_bytes(
 
 /// `sendMany(channel, array, to?)` sends each element of a JSON array until one fails.
 ///
-/// Returns the same as `sendText` for the last one. The word `TAKEN` of the table is the number of elements
-/// that were sent or queued.
+/// Returns the same as `sendText` for the last one. The word `TAKEN` of the table is the number of
+/// elements that were sent or queued.
 unsafe extern "C" fn send_many(
     env: sys::napi_env,
     info: sys::napi_callback_info,
@@ -134,8 +134,8 @@ unsafe extern "C" fn flush(env: sys::napi_env, info: sys::napi_callback_info) ->
     })
 }
 
-/// `closeFd(channel, fd)` closes a descriptor that JavaScript owns and that `channel` received; -1 for
-/// none.
+/// `closeFd(channel, fd)` closes a descriptor that JavaScript owns and that `channel` received; -1
+/// for none.
 unsafe extern "C" fn close_fd(
     env: sys::napi_env,
     info: sys::napi_callback_info,
@@ -189,8 +189,8 @@ unsafe extern "C" fn stats(env: sys::napi_env, info: sys::napi_callback_info) ->
     })
 }
 
-/// `close(channel)` closes a channel or a listener, and removes the path that it has bound. It writes the
-/// last counters of a channel into the table.
+/// `close(channel)` closes a channel or a listener, and removes the path that it has bound. It
+/// writes the last counters of a channel into the table.
 unsafe extern "C" fn close_channel(
     env: sys::napi_env,
     info: sys::napi_callback_info,

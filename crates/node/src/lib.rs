@@ -26,16 +26,18 @@
 //! # Results and errors
 //!
 //! - A method of `Environment` returns its result, and throws if a system call fails: an Error with
-//!   `code`, `errno` and `syscall` in Node's shape, which the function `makeError` has made. It returns
-//!   null or -1 only if there is nothing to return although nothing has failed, such as the address of a
-//!   peer that a socket does not have.
-//! - A path that cannot be bound now, because another process binds one in the same directory and holds
-//!   the lock on it, is the error EAGAIN with the syscall `flock`. A listener whose backlog is full is
-//!   EAGAIN with the syscall `connect`. The caller tries again after both.
-//! - A call that is made for each message does not throw. A hot function returns undefined or a positive
-//!   number if it succeeds; a negative number is a negated errno, or one of the codes in `table.rs`.
-//!   `checkFrame` and the `encode` methods of `Codec` return the same codes in place of a result.
-//! - Every method throws after its environment has ended, and hot functions return the negated `EBADF`.
+//!   `code`, `errno` and `syscall` in Node's shape, which the function `makeError` has made. It
+//!   returns null or -1 only if there is nothing to return although nothing has failed, such as the
+//!   address of a peer that a socket does not have.
+//! - A path that cannot be bound now, because another process binds one in the same directory and
+//!   holds the lock on it, is the error EAGAIN with the syscall `flock`. A listener whose backlog
+//!   is full is EAGAIN with the syscall `connect`. The caller tries again after both.
+//! - Hot functions do not throw. They return undefined or a positive number if they succeed; a
+//!   negative number is a negated errno, or one of the codes in `table.rs`. `checkFrame` and the
+//!   `encode` methods of `Codec`, which are called for each message too, return the same codes in
+//!   place of a result.
+//! - Every method throws after its environment has ended, and hot functions return the negated
+//!   `EBADF`.
 
 // napi exports what JavaScript uses from the public modules.
 mod call;

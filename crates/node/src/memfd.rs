@@ -12,11 +12,11 @@ use napi::bindgen_prelude::{BufferSlice, Env, Result, Uint8Array};
 use napi_derive::napi;
 
 use crate::environment::Environment;
-use crate::error::in_call;
+use crate::error::syscall_error;
 use crate::fds::lend;
 
-/// The size from which a file is mapped (bytes). Copying a smaller one costs less, and a process has only
-/// about 65,000 mappings (`vm.max_map_count`).
+/// The size from which a file is mapped (bytes). Copying a smaller one costs less, and a process
+/// has only about 65,000 mappings (`vm.max_map_count`).
 const MAPPED: u64 = 64 * 1024;
 
 /// The most mappings of one thread. Further files are copied.
@@ -45,7 +45,7 @@ impl Environment {
             }
             Ok(file)
         });
-        let file = file.map_err(in_call("memfd_create"));
+        let file = file.map_err(syscall_error("memfd_create"));
         file.map(OwnedFd::into_raw_fd).map_err(|error| self.thrown(error))
     }
 
@@ -54,14 +54,15 @@ impl Environment {
     /// Throws EINVAL if the descriptor is not one of a memory file.
     #[napi]
     pub fn seal_memfd(&self, fd: i32) -> Result<()> {
-        let sealed = lend(fd).and_then(seal).map_err(in_call("fcntl"));
+        let sealed = lend(fd).and_then(seal).map_err(syscall_error("fcntl"));
         sealed.map_err(|error| self.thrown(error))
     }
 
-    /// Returns the contents of a memory file: the file itself if it is large and sealed, else a copy.
+    /// Returns the contents of a memory file: the file itself if it is large and sealed, else a
+    /// copy.
     ///
-    /// Throws EINVAL if the descriptor is not one of a memory file, EFBIG if that has more than `longest`
-    /// bytes.
+    /// Throws EINVAL if the descriptor is not one of a memory file, EFBIG if that has more than
+    /// `longest` bytes.
     #[napi(ts_return_type = "Buffer")]
     pub fn map_memfd<'env>(
         &self,
@@ -69,7 +70,7 @@ impl Environment {
         fd: i32,
         longest: f64,
     ) -> Result<BufferSlice<'env>> {
-        match self.map(fd, longest).map_err(|errno| self.thrown(in_call("mmap")(errno)))? {
+        match self.map(fd, longest).map_err(|errno| self.thrown(syscall_error("mmap")(errno)))? {
             Content::Mapped(mapping) => self.buffer_of(env, mapping),
             Content::Copied(bytes) => BufferSlice::from_data(env, bytes),
         }
@@ -103,8 +104,8 @@ impl Environment {
             drop(mapping);
             count.set(count.get() - 1);
         };
-        // SAFETY: the mapping has `len` bytes at `start` until the finalizer drops it. Its file is sealed, so
-        // no process can change or truncate it.
+        // SAFETY: the mapping has `len` bytes at `start` until the finalizer drops it. Its file is
+        // sealed, so no process can change or truncate it.
         unsafe { BufferSlice::from_external(env, start, len, (mapping, count), finalize) }
     }
 }

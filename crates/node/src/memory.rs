@@ -27,9 +27,9 @@ impl Memory {
 
     /// The slab.
     pub(crate) fn slab(&mut self) -> &mut [u8] {
-        // SAFETY: `data_of` has checked the type and length and keeps the array alive. Nothing detaches or
-        // resizes it, since it never leaves lib/. JavaScript does not run during this borrow, since `self` is
-        // borrowed from the environment's one state.
+        // SAFETY: `data_of` has checked the type and length and keeps the array alive. Nothing
+        // detaches or resizes it, since it never leaves lib/. JavaScript does not run during this
+        // borrow, since `self` is borrowed from the environment's one state.
         unsafe { std::slice::from_raw_parts_mut(self.slab.as_ptr(), SLAB_BYTES as usize) }
     }
 

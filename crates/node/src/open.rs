@@ -19,7 +19,7 @@ use napi::Result;
 use napi_derive::napi;
 
 use crate::environment::{Environment, index, number};
-use crate::error::in_call;
+use crate::error::syscall_error;
 use crate::options::ChannelOptions;
 use crate::state::State;
 
@@ -53,9 +53,9 @@ fn pair_of_datagrams(
     pair: impl FnOnce() -> std::result::Result<(Datagram, Datagram), Errno>,
     options: &ChannelOptions,
 ) -> std::result::Result<Vec<i32>, SyscallError> {
-    let (mut first, mut second) = pair().map_err(in_call("socketpair"))?;
+    let (mut first, mut second) = pair().map_err(syscall_error("socketpair"))?;
     for socket in [&mut first, &mut second] {
-        socket.set_up(&options.setup()).map_err(in_call("setsockopt"))?;
+        socket.set_up(&options.setup()).map_err(syscall_error("setsockopt"))?;
     }
     // Adding a channel cannot fail, so both are made before either is added.
     let (first, second) = (datagram_channel(first, options)?, datagram_channel(second, options)?);
@@ -66,9 +66,9 @@ fn pair_of_streams(
     state: &mut State,
     options: &ChannelOptions,
 ) -> std::result::Result<Vec<i32>, SyscallError> {
-    let (first, second) = Stream::pair().map_err(in_call("socketpair"))?;
+    let (first, second) = Stream::pair().map_err(syscall_error("socketpair"))?;
     for socket in [&first, &second] {
-        socket.set_up(&options.setup()).map_err(in_call("setsockopt"))?;
+        socket.set_up(&options.setup()).map_err(syscall_error("setsockopt"))?;
     }
     let first = add_stream(state, first, false, options)?;
     match add_stream(state, second, false, options) {
@@ -93,7 +93,7 @@ fn datagram_channel(
     options: &ChannelOptions,
 ) -> std::result::Result<Channel, SyscallError> {
     Channel::datagram(socket, options.protocol()?, options.limits())
-        .map_err(|(errno, _socket)| in_call("getsockopt")(errno))
+        .map_err(|(errno, _socket)| syscall_error("getsockopt")(errno))
 }
 
 fn add(state: &mut State, channel: Channel) -> i32 {
@@ -108,11 +108,11 @@ fn add_stream(
 ) -> std::result::Result<i32, SyscallError> {
     let framing = options.framing()?;
     let added = state.reactor.add_stream(socket, connecting, framing, options.limits());
-    added.map(number).map_err(|(errno, _socket)| in_call("epoll_ctl")(errno))
+    added.map(number).map_err(|(errno, _socket)| syscall_error("epoll_ctl")(errno))
 }
 
 fn unix_address(bytes: &[u8]) -> std::result::Result<Address, SyscallError> {
-    Address::from_bytes(bytes).map_err(|_| in_call("bind")(Errno::INVAL))
+    Address::from_bytes(bytes).map_err(|_| syscall_error("bind")(Errno::INVAL))
 }
 
 fn inet_address(
@@ -120,6 +120,6 @@ fn inet_address(
     port: u16,
     syscall: &'static str,
 ) -> std::result::Result<SocketAddr, SyscallError> {
-    let host: IpAddr = host.parse().map_err(|_| in_call(syscall)(Errno::INVAL))?;
+    let host: IpAddr = host.parse().map_err(|_| syscall_error(syscall)(Errno::INVAL))?;
     Ok(SocketAddr::new(host, port))
 }

@@ -9,7 +9,7 @@ use fdwire_wire::codec::{self, Codec};
 use napi::Either;
 use napi_derive::napi;
 
-use crate::error::in_call;
+use crate::error::syscall_error;
 
 /// The options of a channel.
 #[napi(object)]
@@ -22,7 +22,8 @@ pub struct ChannelOptions {
     pub max_fds: u32,
     /// The number of open received descriptors at which the channel stops reading.
     pub max_open_fds: u32,
-    /// The number of unsent bytes of a stream above which `send` returns the number of a queued message.
+    /// The number of unsent bytes of a stream above which `send` returns the number of a queued
+    /// message.
     pub high_water_mark: u32,
     /// The most bytes in a queue. Each destination of datagrams has its own queue.
     pub max_queued: u32,
@@ -38,14 +39,14 @@ pub struct ChannelOptions {
     pub memfd: bool,
     /// uds_comms: whether to decode everything that the original implementation decodes.
     pub lenient: bool,
-    /// lines: whether the bytes behind the last delimiter are a message.
+    /// lines: whether the bytes after the last delimiter are a message.
     pub final_line: bool,
     /// Datagrams: whether each message comes with the credentials of its sender.
     pub credentials: bool,
     /// TCP: whether small messages are sent at once.
     pub no_delay: bool,
-    /// TCP: the idle time before the first keep-alive probe (s), 0 for the kernel's default; false for
-    /// no probes.
+    /// TCP: the idle time before the first keep-alive probe (s), 0 for the kernel's default; false
+    /// for no probes.
     #[napi(ts_type = "number | false")]
     pub keep_alive: Either<u32, bool>,
     /// TCP listeners: whether other sockets may listen on the same port.
@@ -81,7 +82,7 @@ impl ChannelOptions {
 
     pub(crate) fn protocol(&self) -> Result<Protocol, SyscallError> {
         let protocol = Protocol::from_name(&self.protocol).ok_or(Errno::PROTONOSUPPORT);
-        protocol.map_err(in_call("protocol"))
+        protocol.map_err(syscall_error("protocol"))
     }
 
     pub(crate) fn framing(&self) -> Result<Framing, SyscallError> {
@@ -92,7 +93,7 @@ impl ChannelOptions {
             final_line: self.final_line,
         };
         let codec = Codec::new(self.protocol()?, options).ok_or(Errno::PROTONOSUPPORT);
-        let codec = codec.map_err(in_call("protocol"))?;
+        let codec = codec.map_err(syscall_error("protocol"))?;
         Ok(Framing { codec, text: self.text, json: self.json })
     }
 }

@@ -9,7 +9,7 @@ use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
 
 use crate::environment::{Environment, index};
-use crate::error::in_call;
+use crate::error::syscall_error;
 
 #[napi]
 impl Environment {
@@ -58,8 +58,8 @@ impl Environment {
         })
     }
 
-    /// Returns the credentials of the process that made the socket at the other end; null if the kernel
-    /// does not know them.
+    /// Returns the credentials of the process that made the socket at the other end; null if the
+    /// kernel does not know them.
     #[napi]
     pub fn peer_credentials(&self, channel: i32) -> Result<Option<PeerCredentials>> {
         self.with(|state| {
@@ -68,19 +68,20 @@ impl Environment {
         })
     }
 
-    /// Returns a pidfd of the process that made the socket at the other end. It belongs to the channel.
+    /// Returns a pidfd of the process that made the socket at the other end. It belongs to the
+    /// channel.
     ///
     /// Throws ENOPROTOOPT, ENODATA, ESRCH or EINVAL if the kernel has none.
     #[napi]
     pub fn peer_pidfd(&self, channel: i32) -> Result<i32> {
         self.attempt(|state| {
             let pidfd = state.reactor.peer_pidfd(index(channel));
-            pidfd.map(|pidfd| pidfd.as_raw_fd()).map_err(in_call("getsockopt"))
+            pidfd.map(|pidfd| pidfd.as_raw_fd()).map_err(syscall_error("getsockopt"))
         })
     }
 
-    /// Returns whether a channel has messages that it can deliver without reading from its socket, and
-    /// is to deliver them.
+    /// Returns whether a channel has messages that it can deliver without reading from its socket,
+    /// and is to deliver them.
     #[napi]
     pub fn is_due(&self, channel: i32) -> Result<bool> {
         self.with(|state| state.reactor.channel(index(channel)).is_some_and(Channel::is_due))

@@ -53,8 +53,8 @@ impl Record {
     }
 }
 
-/// Converts a position or length in the slab, or a count, to a word. All of them are far below 2^31:
-/// `maxMessage`, which lib/ keeps below 2^31, limits the length of a large message.
+/// Converts a position or length in the slab, or a count, to a word. All of them are far below
+/// 2^31: `maxMessage`, which lib/ keeps below 2^31, limits the length of a large message.
 pub(crate) fn word(value: usize) -> i32 {
     i32::try_from(value).unwrap_or(i32::MAX)
 }

@@ -211,12 +211,14 @@ impl State {
 /// The length of the longest name of a destination or system call (bytes).
 const NAME_MAX: usize = 108;
 
-/// Returns the bits of a queued message's number that fit in a record. JavaScript identifies it by them.
+/// Returns the bits of a queued message's number that fit in a record. JavaScript identifies it by
+/// them.
 pub(crate) fn low_31_bits(seq: u64) -> i32 {
     i32::try_from(seq & 0x7fff_ffff).unwrap_or(0)
 }
 
-/// Returns the number of messages that are joined from the event at `index` on, and removes their run.
+/// Returns the number of messages that are joined from the event at `index` on, and removes their
+/// run.
 #[inline]
 fn joined_at(index: usize, runs: &mut Vec<Run>) -> usize {
     runs.pop_if(|run| run.first == index).map_or(0, |run| run.len)

@@ -1,9 +1,9 @@
-//! The layout of the memory that native code and JavaScript share: a slab of bytes and a table of 32-bit
-//! words. `lib/native` allocates both in these sizes.
+//! The layout of the memory that native code and JavaScript share: a slab of bytes and a table of
+//! 32-bit words. `lib/native` allocates both in these sizes.
 //!
 //! ```text
 //! slab   | messages of a turn | addresses of senders | other names |
-//! table  | head | records | descriptors of a turn's messages | descriptors of the next send | counters |
+//! table  | head | records | descriptors of a turn | descriptors of the next send | counters |
 //! ```
 
 #![expect(clippy::cast_possible_truncation, reason = "the sizes are constants far below 2^31")]
@@ -16,7 +16,8 @@ use crate::counters;
 /// The size of the part of the slab that holds messages (bytes).
 const MESSAGES: usize = 512 * 1024;
 
-/// The size of the part of the slab that a turn writes (bytes): messages and the addresses of senders.
+/// The size of the part of the slab that a turn writes (bytes): messages and the addresses of
+/// senders.
 pub(crate) const BATCH_BYTES: usize = MESSAGES + NAMES;
 
 /// The size of the slab (bytes).
@@ -39,8 +40,8 @@ pub const RECORD_WORDS: u32 = 8;
 #[napi]
 pub const RECORD_KIND: u32 = 0;
 
-/// The word of a record that holds where its bytes begin in the slab, or a number that depends on its
-/// kind.
+/// The word of a record that holds where its bytes begin in the slab, or a number that depends on
+/// its kind.
 #[napi]
 pub const RECORD_PLACE: u32 = 1;
 
@@ -64,20 +65,20 @@ pub const RECORD_NAME: u32 = 5;
 #[napi]
 pub const RECORD_NAME_LENGTH: u32 = 6;
 
-/// The word of a record that holds a `PayloadKind` (see `JOINED`), a `RefusalReason`, a `LossReason` or
-/// the number of a queued message, depending on its kind.
+/// The word of a record that holds a `PayloadKind` (see `JOINED`), a `RefusalReason`, a
+/// `LossReason` or the number of a queued message, depending on its kind.
 #[napi]
 pub const RECORD_DETAIL: u32 = 7;
 
-/// The factor of the second number in a message's `RECORD_DETAIL`: the first is a `PayloadKind`, the second
-/// the number of messages, from this one on, that are joined into one JSON array. The array begins one
-/// byte before the first message and ends one byte behind the last.
+/// The factor of the second number in a message's `RECORD_DETAIL`: the first is a `PayloadKind`,
+/// the second the number of messages, from this one on, that are joined into one JSON array. The
+/// array begins one byte before the first message and ends one byte after the last.
 #[napi]
 pub const JOINED: i32 = 16;
 
-/// The factor of the second number in `RECORD_NAME_LENGTH`: the first is the length of the name, the second
-/// the place in the slab of the sender's credentials, 0 for none. They are the pid, uid and gid, of 32
-/// bits each, little-endian.
+/// The factor of the second number in `RECORD_NAME_LENGTH`: the first is the length of the name,
+/// the second the place in the slab of the sender's credentials, 0 for none. They are the pid, uid
+/// and gid, of 32 bits each, little-endian.
 #[napi]
 pub const CREDENTIALS: i32 = 128;
 
@@ -93,8 +94,8 @@ pub const FDS_OUT: u32 = FDS_IN + MAX_FDS as u32;
 #[napi]
 pub const FDS_OUT_MAX: u32 = fdwire_socket::MAX_FDS as u32;
 
-/// The word of the table at which the counters of a channel begin: the low and the high word of each
-/// `Counter`, which `stats` and `close` write.
+/// The word of the table at which the counters of a channel begin: the low and the high word of
+/// each `Counter`, which `stats` and `close` write.
 #[napi]
 pub const COUNTERS: u32 = FDS_OUT + FDS_OUT_MAX;
 
@@ -108,14 +109,15 @@ pub const TABLE_WORDS: u32 = COUNTERS + 2 * counters::COUNT as u32;
 pub enum RecordKind {
     /// A message in the slab. The detail is its `PayloadKind` (see `JOINED`).
     Message,
-    /// A message in memory of its own, which `takeLarge(place)` returns. The detail is its `PayloadKind`.
+    /// A message in memory of its own, which `takeLarge(place)` returns. The detail is its
+    /// `PayloadKind`.
     Large,
     /// A refused message. Its first bytes are in the slab; the detail is a `RefusalReason`.
     Refused,
     /// The queue for a destination is empty. The name is that of the destination.
     Drained,
-    /// A queued message was given up. The place is the errno, 0 if it expired; the name is that of the
-    /// destination; the detail is the number of the message.
+    /// A queued message was given up. The place is the errno, 0 if it expired; the name is that of
+    /// the destination; the detail is the number of the message.
     Undelivered,
     /// Queued messages have left the queue.
     Progress,
@@ -129,8 +131,8 @@ pub enum RecordKind {
     Accepted,
     /// The peer has ended the connection.
     End,
-    /// The peer has ended the connection within a frame. The place is the least number of bytes that are
-    /// missing.
+    /// The peer has ended the connection within a frame. The place is the least number of bytes
+    /// that are missing.
     Cut,
     /// The rest of the stream cannot be decoded. Its first bytes are in the slab; the detail is a
     /// `LossReason`.
@@ -211,7 +213,7 @@ pub const HAS_DELIMITER: i32 = -10_002;
 #[napi]
 pub const TOO_LONG: i32 = -10_003;
 
-/// The error code of `send` if the message goes in a memory file, and its descriptors leave no room for
-/// the file's.
+/// The error code of `send` if the message goes in a memory file, and its descriptors leave no room
+/// for the file's.
 #[napi]
 pub const NO_ROOM_FOR_FILE: i32 = -10_004;

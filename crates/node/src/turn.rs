@@ -62,8 +62,8 @@ impl Inner {
         let poll = {
             let state = inner.state.borrow();
             let state = state.as_ref().ok_or_else(ended)?;
-            // SAFETY: this is the thread of `uv_loop`, and the reactor's descriptor stays open until
-            // `on_environment_end` has closed the handle.
+            // SAFETY: this is the thread of `uv_loop`, and the reactor's descriptor stays open
+            // until `on_environment_end` has closed the handle.
             unsafe { Poll::start(uv_loop.cast(), state.reactor.as_fd(), on_readable) }
         };
         let poll = poll.map_err(|status| {
@@ -71,7 +71,8 @@ impl Inner {
         })?;
         inner.poll.replace(Some(poll));
 
-        // The hot functions and the cleanup hook share this count. `on_environment_end` releases it.
+        // The hot functions and the cleanup hook share this count. `on_environment_end` releases
+        // it.
         let data = Rc::into_raw(Rc::clone(&inner)).cast_mut().cast::<c_void>();
         let mut hook = ptr::null_mut();
         // SAFETY: `data` is valid until `on_environment_end`, which runs once.
@@ -91,8 +92,8 @@ impl Inner {
 
     /// Runs the turns of all ready channels.
     fn on_readable(&self) {
-        // JavaScript may run the loop while it reads the records of a turn. Another turn would overwrite
-        // them.
+        // JavaScript may run the loop while it reads the records of a turn. Another turn would
+        // overwrite them.
         if self.in_turn.replace(true) {
             return;
         }
@@ -148,8 +149,8 @@ impl Inner {
             match self.call(channel, records) {
                 sys::Status::napi_ok => break true,
                 sys::Status::napi_pending_exception => {
-                    // A listener threw, which is an uncaught exception. If the process survives it, the
-                    // next call delivers the messages behind the one of that listener.
+                    // A listener threw, which is an uncaught exception. If the process survives it,
+                    // the next call delivers the messages after the one that it got.
                     if !self.raise() {
                         break false;
                     }
@@ -180,8 +181,8 @@ impl Inner {
         unsafe { sys::napi_create_int32(self.env, channel, &raw mut arguments[0]) };
         // SAFETY: a handle scope of `env` is open.
         unsafe { sys::napi_create_int32(self.env, records, &raw mut arguments[1]) };
-        // SAFETY: all values are of `env` and of the open handle scope. JavaScript may call back into
-        // this environment, since the state is not borrowed.
+        // SAFETY: all values are of `env` and of the open handle scope. JavaScript may call back
+        // into this environment, since the state is not borrowed.
         unsafe {
             sys::napi_make_callback(
                 self.env,
@@ -195,7 +196,8 @@ impl Inner {
         }
     }
 
-    /// Raises the pending exception as an uncaught one. Returns whether JavaScript can still be called.
+    /// Raises the pending exception as an uncaught one. Returns whether JavaScript can still be
+    /// called.
     fn raise(&self) -> bool {
         let mut error = ptr::null_mut();
         // SAFETY: a handle scope of `env` is open.
@@ -245,7 +247,8 @@ unsafe extern "C" fn on_environment_end(
         // Not before the loop has closed the handle, which polls a descriptor of the state.
         drop(inner.state.take());
         let hook = inner.hook.get();
-        // SAFETY: the handle that `napi_add_async_cleanup_hook` returned, which is removed only here.
+        // SAFETY: the handle that `napi_add_async_cleanup_hook` returned, which is removed only
+        // here.
         unsafe { sys::napi_remove_async_cleanup_hook(hook) };
     };
     match poll {

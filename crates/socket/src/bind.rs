@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{self, AtFlags, FileType, FlockOperation, Mode, OFlags, Stat};
 use rustix::net;
 
-use crate::error::{SyscallError, in_call};
+use crate::error::{SyscallError, syscall_error};
 use crate::{Address, Datagram, Errno};
 
 /// When to remove a socket file that already exists at the path.
@@ -47,7 +47,7 @@ impl Binding<'_> {
             let bound = bind_socket(socket, address, mode, unlink, activate)?;
             return Ok(Some(Box::new(bound)));
         }
-        net::bind(socket, address).map_err(in_call("bind"))?;
+        net::bind(socket, address).map_err(syscall_error("bind"))?;
         activate(socket)?;
         Ok(None)
     }
@@ -93,19 +93,20 @@ fn bind_socket(
     let dir = open_directory(&dir)?;
     let lock = match Lock::acquire(&dir) {
         Ok(lock) => Some(lock),
-        Err(Errno::WOULDBLOCK) => return Err(in_call("flock")(Errno::AGAIN)),
+        Err(Errno::WOULDBLOCK) => return Err(syscall_error("flock")(Errno::AGAIN)),
         Err(_) => None,
     };
     make_room(&dir, &name, path, if lock.is_some() { unlink } else { Unlink::Never })?;
     // The kernel creates the file with `mode & !umask`, so it never has more permissions than
     // `mode`.
-    fs::fchmod(socket, mode).map_err(in_call("fchmod"))?;
-    net::bind(socket, path).map_err(in_call("bind"))?;
-    let stat = fs::statat(&dir, &name, AtFlags::SYMLINK_NOFOLLOW).map_err(in_call("lstat"))?;
+    fs::fchmod(socket, mode).map_err(syscall_error("fchmod"))?;
+    net::bind(socket, path).map_err(syscall_error("bind"))?;
+    let stat =
+        fs::statat(&dir, &name, AtFlags::SYMLINK_NOFOLLOW).map_err(syscall_error("lstat"))?;
     // `path` was resolved twice. If the directory was moved in between, `name` in `dir` is not the
     // file that `bind` created.
     if !is_socket(&stat) || lstat(path).map(|at_path| inode(&at_path)) != Ok(inode(&stat)) {
-        return Err(in_call("bind")(Errno::STALE));
+        return Err(syscall_error("bind")(Errno::STALE));
     }
     // Still under the lock: a process that binds the same path next sees the mode and a live
     // socket.
@@ -184,10 +185,10 @@ fn make_room(
     unlink: Unlink,
 ) -> Result<(), SyscallError> {
     let found = match fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(stat) if !is_socket(&stat) => return Err(in_call("bind")(Errno::EXIST)),
+        Ok(stat) if !is_socket(&stat) => return Err(syscall_error("bind")(Errno::EXIST)),
         Ok(stat) => stat,
         Err(Errno::NOENT) => return Ok(()),
-        Err(errno) => return Err(in_call("lstat")(errno)),
+        Err(errno) => return Err(syscall_error("lstat")(errno)),
     };
     let removable = match unlink {
         Unlink::Never => false,
@@ -196,11 +197,11 @@ fn make_room(
         Unlink::Stale => is_stale(path)? && lstat(path).map(|at| inode(&at)) == Ok(inode(&found)),
     };
     if !removable {
-        return Err(in_call("bind")(Errno::ADDRINUSE));
+        return Err(syscall_error("bind")(Errno::ADDRINUSE));
     }
     match fs::unlinkat(dir, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
-        Err(errno) => Err(in_call("unlink")(errno)),
+        Err(errno) => Err(syscall_error("unlink")(errno)),
     }
 }
 
@@ -208,7 +209,7 @@ fn make_room(
 ///
 /// A listener of another type fails with `EPROTOTYPE`, a connected datagram socket with `EPERM`.
 fn is_stale(path: &Address) -> Result<bool, SyscallError> {
-    let probe = Datagram::new().map_err(in_call("socket"))?;
+    let probe = Datagram::new().map_err(syscall_error("socket"))?;
     Ok(probe.connect(path) == Err(Errno::CONNREFUSED))
 }
 
@@ -220,16 +221,16 @@ fn set_mode(dir: &OwnedFd, name: &CString, stat: &Stat, mode: Mode) -> Result<()
     // `fchmodat` would follow a symbolic link that has just replaced the file. Open the inode
     // instead, verify it, and change its mode through /proc.
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let node = fs::openat(dir, name, flags, NO_MODE).map_err(in_call("open"))?;
-    if inode(&fs::fstat(&node).map_err(in_call("fstat"))?) != inode(stat) {
-        return Err(in_call("bind")(Errno::STALE));
+    let node = fs::openat(dir, name, flags, NO_MODE).map_err(syscall_error("open"))?;
+    if inode(&fs::fstat(&node).map_err(syscall_error("fstat"))?) != inode(stat) {
+        return Err(syscall_error("bind")(Errno::STALE));
     }
     match fs::chmod(format!("/proc/self/fd/{}", node.as_raw_fd()), mode) {
         // /proc is not mounted.
         Err(Errno::NOENT) => fs::chmodat(dir, name, mode, AtFlags::empty()),
         result => result,
     }
-    .map_err(in_call("chmod"))
+    .map_err(syscall_error("chmod"))
 }
 
 /// Opens a directory for locking and for access to its files. If we may not read the directory, the
@@ -240,7 +241,7 @@ fn open_directory(dir: &CString) -> Result<OwnedFd, SyscallError> {
         Err(Errno::ACCESS) => fs::open(dir, flags | OFlags::PATH, NO_MODE),
         result => result,
     }
-    .map_err(in_call("open"))
+    .map_err(syscall_error("open"))
 }
 
 /// Splits a path into its directory and the file name.
@@ -255,7 +256,7 @@ fn split(path: &Address) -> Result<(CString, CString), SyscallError> {
     let name = if name.is_empty() { b"." } else { name };
     match (CString::new(dir), CString::new(name)) {
         (Ok(dir), Ok(name)) if path.is_path() => Ok((dir, name)),
-        _ => Err(in_call("bind")(Errno::INVAL)),
+        _ => Err(syscall_error("bind")(Errno::INVAL)),
     }
 }
 

@@ -13,7 +13,7 @@ use rustix::net::{
 };
 
 use crate::control::SEND_SPACE;
-use crate::error::{SyscallError, in_call};
+use crate::error::{SyscallError, syscall_error};
 use crate::passpidfd::PassPidfd;
 use crate::receive::{next_is_empty, receive};
 use crate::{Address, Binding, Bound, Control, Errno, MAX_FDS, Received, SocketSetup, sys};
@@ -88,8 +88,8 @@ impl Datagram {
     ///
     /// # Errors
     ///
-    /// Those of [`bind_path`](crate::bind_path); `EAGAIN` of `connect` if the peer's backlog is full;
-    /// `ECONNREFUSED`, `ENOENT`, `EPROTOTYPE` …
+    /// Those of [`bind_path`](crate::bind_path); `EAGAIN` of `connect` if the peer's backlog is
+    /// full; `ECONNREFUSED`, `ENOENT`, `EPROTOTYPE` …
     pub fn connect_seqpacket(
         peer: &Address,
         local: Option<&Binding<'_>>,
@@ -99,19 +99,19 @@ impl Datagram {
         // none has the socket yet.
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let fd = net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
-            .map_err(in_call("socket"))?;
+            .map_err(syscall_error("socket"))?;
         let bound = match local {
             Some(local) => local.bind(fd.as_fd(), |_| Ok(()))?,
             None => None,
         };
-        net::connect(&fd, peer).map_err(in_call("connect"))?;
-        ioctl_fionbio(&fd, false).map_err(in_call("ioctl"))?;
+        net::connect(&fd, peer).map_err(syscall_error("connect"))?;
+        ioctl_fionbio(&fd, false).map_err(syscall_error("ioctl"))?;
         // With SO_PASSCRED set before connecting, the kernel would have bound the socket to an
         // abstract address.
         let socket = Self::new_seqpacket(fd, true);
-        let socket = socket.map_err(|(errno, _)| in_call("setsockopt")(errno))?;
+        let socket = socket.map_err(|(errno, _)| syscall_error("setsockopt")(errno))?;
         let mut socket = Self { bound, ..socket.known_connected() };
-        socket.set_up(setup).map_err(in_call("setsockopt"))?;
+        socket.set_up(setup).map_err(syscall_error("setsockopt"))?;
         Ok(socket)
     }
 

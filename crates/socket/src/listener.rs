@@ -8,7 +8,7 @@ use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::io::retry_on_intr;
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 
-use crate::error::{SyscallError, in_call};
+use crate::error::{SyscallError, syscall_error};
 use crate::{Binding, Bound, Datagram, Errno, Name, SocketSetup, Stream};
 
 /// A listening stream or seqpacket socket.
@@ -57,7 +57,7 @@ impl Listener {
     ) -> Result<Self, SyscallError> {
         let mut listener = Self::new(AddressFamily::UNIX, kind, Some(*setup))?;
         let listen =
-            |socket: BorrowedFd<'_>| net::listen(socket, backlog).map_err(in_call("listen"));
+            |socket: BorrowedFd<'_>| net::listen(socket, backlog).map_err(syscall_error("listen"));
         listener.bound = binding.bind(listener.fd.as_fd(), listen)?;
         Ok(listener)
     }
@@ -74,9 +74,9 @@ impl Listener {
     ) -> Result<Self, SyscallError> {
         let name = Name::Inet(address);
         let listener = Self::new(name.family(), SocketType::STREAM, None)?;
-        setup.apply_to_tcp_listener(listener.as_fd()).map_err(in_call("setsockopt"))?;
-        name.bind(listener.as_fd()).map_err(in_call("bind"))?;
-        net::listen(&listener.fd, backlog).map_err(in_call("listen"))?;
+        setup.apply_to_tcp_listener(listener.as_fd()).map_err(syscall_error("setsockopt"))?;
+        name.bind(listener.as_fd()).map_err(syscall_error("bind"))?;
+        net::listen(&listener.fd, backlog).map_err(syscall_error("listen"))?;
         Ok(listener)
     }
 
@@ -165,7 +165,7 @@ impl Listener {
         // accept4(2) has no flag like MSG_DONTWAIT. O_NONBLOCK affects no other process, because
         // none has the socket.
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let fd = net::socket_with(family, kind, flags, None).map_err(in_call("socket"))?;
+        let fd = net::socket_with(family, kind, flags, None).map_err(syscall_error("socket"))?;
         let (tcp, seqpacket) = (family != AddressFamily::UNIX, kind == SocketType::SEQPACKET);
         Ok(Self { bound: None, fd, tcp, seqpacket, setup, blocking: false })
     }

@@ -12,7 +12,7 @@ use rustix::net::{
 };
 
 use crate::control::SEND_SPACE;
-use crate::error::{SyscallError, in_call};
+use crate::error::{SyscallError, syscall_error};
 use crate::passpidfd::PassPidfd;
 use crate::receive::{next_is_empty, receive};
 use crate::{Binding, Bound, Control, Errno, MAX_FDS, Name, Received, SocketSetup, sys};
@@ -121,8 +121,8 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// Those of [`bind_path`](crate::bind_path); `EAGAIN` of `connect` if the backlog of a Unix socket
-    /// is full; `ECONNREFUSED`, `ENOENT`, `EPROTOTYPE`, `ENETUNREACH` …
+    /// Those of [`bind_path`](crate::bind_path); `EAGAIN` of `connect` if the backlog of a Unix
+    /// socket is full; `ECONNREFUSED`, `ENOENT`, `EPROTOTYPE`, `ENETUNREACH` …
     pub fn connect(
         peer: &Name,
         local: Option<&Binding<'_>>,
@@ -132,22 +132,22 @@ impl Stream {
         // none has the socket yet.
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let fd = net::socket_with(peer.family(), SocketType::STREAM, flags, None)
-            .map_err(in_call("socket"))?;
+            .map_err(syscall_error("socket"))?;
         let mut stream = Self::new(fd, peer.is_tcp());
-        stream.set_up(setup).map_err(in_call("setsockopt"))?;
+        stream.set_up(setup).map_err(syscall_error("setsockopt"))?;
         if let Some(local) = local {
             stream.bound = local.bind(stream.as_fd(), |_| Ok(()))?;
         }
         // After EINTR the kernel continues to connect, as after EINPROGRESS.
         match peer.connect(stream.as_fd()) {
             Ok(()) => {
-                stream.finish_connect().map_err(in_call("ioctl"))?;
+                stream.finish_connect().map_err(syscall_error("ioctl"))?;
                 Ok(Connect { stream, connecting: false })
             }
             Err(Errno::INPROGRESS | Errno::INTR) if stream.tcp => {
                 Ok(Connect { stream, connecting: true })
             }
-            Err(errno) => Err(in_call("connect")(errno)),
+            Err(errno) => Err(syscall_error("connect")(errno)),
         }
     }
 

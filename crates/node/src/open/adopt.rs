@@ -9,7 +9,7 @@ use napi_derive::napi;
 
 use super::add;
 use crate::environment::{Environment, number};
-use crate::error::in_call;
+use crate::error::syscall_error;
 use crate::fds::take_over;
 use crate::options::ChannelOptions;
 
@@ -20,7 +20,7 @@ impl Environment {
     pub fn adopt_datagram(&self, fd: i32, options: ChannelOptions) -> Result<i32> {
         self.attempt(|state| {
             let protocol = options.protocol()?;
-            let owned = take_over(fd).map_err(in_call("adopt"))?;
+            let owned = take_over(fd).map_err(syscall_error("adopt"))?;
             let mut socket = Datagram::adopt(owned).map_err(give_back)?;
             if let Err(errno) = socket.set_up(&options.setup()) {
                 return Err(give_back((errno, socket.into_fd())));
@@ -37,7 +37,7 @@ impl Environment {
     pub fn adopt_stream(&self, fd: i32, options: ChannelOptions) -> Result<i32> {
         self.attempt(|state| {
             let framing = options.framing()?;
-            let owned = take_over(fd).map_err(in_call("adopt"))?;
+            let owned = take_over(fd).map_err(syscall_error("adopt"))?;
             let socket = Stream::adopt(owned).map_err(give_back)?;
             if let Err(errno) = socket.set_up(&options.setup()) {
                 return Err(give_back((errno, socket.into_fd())));
@@ -51,5 +51,5 @@ impl Environment {
 /// Leaves a descriptor open for the caller, who still owns it.
 fn give_back((errno, fd): (Errno, OwnedFd)) -> SyscallError {
     let _number = fd.into_raw_fd();
-    in_call("adopt")(errno)
+    syscall_error("adopt")(errno)
 }

@@ -7,7 +7,7 @@ use napi_derive::napi;
 
 use super::{add_datagram, add_stream, inet_address, unix_address};
 use crate::environment::Environment;
-use crate::error::in_call;
+use crate::error::syscall_error;
 use crate::options::{ChannelOptions, PathOptions};
 
 #[napi]
@@ -15,7 +15,8 @@ impl Environment {
     /// Makes a channel over a datagram socket that is bound to `address`; if that is empty, to an
     /// abstract name that the kernel chooses.
     ///
-    /// Throws EAGAIN with the syscall `flock` while another process binds a path in the same directory.
+    /// Throws EAGAIN with the syscall `flock` while another process binds a path in the same
+    /// directory.
     #[napi]
     pub fn bind(
         &self,
@@ -25,18 +26,20 @@ impl Environment {
     ) -> Result<i32> {
         self.attempt(|state| {
             let address = unix_address(&address)?;
-            let mut socket = Datagram::new().map_err(in_call("socket"))?;
+            let mut socket = Datagram::new().map_err(syscall_error("socket"))?;
             // Before it can receive a message, so that every message has its credentials.
-            socket.set_up(&options.setup()).map_err(in_call("setsockopt"))?;
+            socket.set_up(&options.setup()).map_err(syscall_error("setsockopt"))?;
             socket.bind_to(&path.binding(&address))?;
             add_datagram(state, socket, &options)
         })
     }
 
-    /// Makes a channel over a datagram socket that is connected to `address` and then bound to `local`;
-    /// if that is empty, to an abstract name that the kernel chooses, and without it to no name.
+    /// Makes a channel over a datagram socket that is connected to `address` and then bound to
+    /// `local`; if that is empty, to an abstract name that the kernel chooses, and without it to no
+    /// name.
     ///
-    /// Throws EAGAIN with the syscall `flock` while another process binds a path in the same directory.
+    /// Throws EAGAIN with the syscall `flock` while another process binds a path in the same
+    /// directory.
     #[napi]
     pub fn connect_datagram(
         &self,
@@ -48,12 +51,12 @@ impl Environment {
         self.attempt(|state| {
             let address = unix_address(&address)?;
             let local = local.as_ref().map(|local| unix_address(local)).transpose()?;
-            let mut socket = Datagram::new().map_err(in_call("socket"))?;
+            let mut socket = Datagram::new().map_err(syscall_error("socket"))?;
             // Connected before it is bound, so that no other process can inject a datagram.
-            socket.connect(&address).map_err(in_call("connect"))?;
+            socket.connect(&address).map_err(syscall_error("connect"))?;
             // With SO_PASSCRED set before connecting, the kernel would have bound the socket to an
             // abstract address.
-            socket.set_up(&options.setup()).map_err(in_call("setsockopt"))?;
+            socket.set_up(&options.setup()).map_err(syscall_error("setsockopt"))?;
             if let Some(local) = &local {
                 socket.bind_to(&path.binding(local))?;
             }
@@ -61,11 +64,11 @@ impl Environment {
         })
     }
 
-    /// Makes a channel over a stream or seqpacket socket that is bound to `local`, if given, and connected
-    /// to `address`.
+    /// Makes a channel over a stream or seqpacket socket that is bound to `local`, if given, and
+    /// connected to `address`.
     ///
-    /// Throws EAGAIN with the syscall `connect` if the backlog of the listener is full, and with the
-    /// syscall `flock` while another process binds a path in the same directory.
+    /// Throws EAGAIN with the syscall `connect` if the backlog of the listener is full, and with
+    /// the syscall `flock` while another process binds a path in the same directory.
     #[napi(
         ts_args_type = "type: 'stream' | 'seqpacket', address: Uint8Array, local: Uint8Array | undefined | null, path: PathOptions, options: ChannelOptions"
     )]

@@ -10,16 +10,18 @@ use napi_derive::napi;
 
 use super::{inet_address, unix_address};
 use crate::environment::{Environment, number};
-use crate::error::in_call;
+use crate::error::syscall_error;
 use crate::fds::take_over;
 use crate::options::{ChannelOptions, PathOptions};
 use crate::state::State;
 
 #[napi]
 impl Environment {
-    /// Makes a listener at a Unix address; if that is empty, at an abstract name that the kernel chooses.
+    /// Makes a listener at a Unix address; if that is empty, at an abstract name that the kernel
+    /// chooses.
     ///
-    /// Throws EAGAIN with the syscall `flock` while another process binds a path in the same directory.
+    /// Throws EAGAIN with the syscall `flock` while another process binds a path in the same
+    /// directory.
     #[napi(
         ts_args_type = "type: 'stream' | 'seqpacket', address: Uint8Array, backlog: number, path: PathOptions, options: ChannelOptions"
     )]
@@ -61,10 +63,10 @@ impl Environment {
     #[napi]
     pub fn adopt_listener(&self, fd: i32, options: ChannelOptions) -> Result<i32> {
         self.attempt(|state| {
-            let owned = take_over(fd).map_err(in_call("listen"))?;
+            let owned = take_over(fd).map_err(syscall_error("listen"))?;
             let socket = Listener::adopt(owned, &options.setup()).map_err(|(errno, fd)| {
                 let _number = fd.into_raw_fd();
-                in_call("listen")(errno)
+                syscall_error("listen")(errno)
             })?;
             match connection(&socket, &options) {
                 Ok(connection) => Ok(add(state, socket, connection, &options)),
