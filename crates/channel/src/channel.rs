@@ -256,10 +256,10 @@ impl Channel {
         let (before, reads) = (self.desired(), self.reads());
         on_transport!(&mut self.transport, it => it.on_ready(flags, reads, &mut self.meter, turn));
         self.report_progress(turn);
-        // Unwanted readiness is unregistered when it comes. Writability is compared with the
-        // interest before this call: a sender often refills the queue that has just become empty.
-        // Input is compared with the interest after it: the end that was just read would be
-        // reported for ever.
+        // Readiness without interest is unregistered when it comes. Writability is compared with
+        // the interest before this call, because a sender often refills a queue that has just
+        // become empty. Input is compared with the interest after it, because epoll would report an
+        // end that was just read again and again.
         let input = flags & (EventFlags::IN | EventFlags::RDHUP);
         let ready = input | flags & EventFlags::OUT;
         let after = self.desired();
@@ -272,7 +272,7 @@ impl Channel {
         }
     }
 
-    /// Handles a write-space edge: a receiver has consumed a datagram of ours.
+    /// Handles a write-space edge: a receiver has consumed one of our datagrams.
     pub(crate) fn on_write_space(&mut self, turn: &mut Turn<'_, '_>) {
         if let Some(datagrams) = self.transport.datagrams_mut() {
             datagrams.on_write_space(&mut self.meter, turn);

@@ -132,8 +132,8 @@ impl DatagramTransport {
         meter: &mut Meter,
         turn: &mut Turn<'_, '_>,
     ) {
-        // An error makes the next send fail, which takes it from the socket: epoll would report it
-        // for ever.
+        // The next send takes a pending error from the socket. Otherwise epoll would report it
+        // again and again.
         if flags.intersects(EventFlags::OUT | EventFlags::ERR) {
             let (outbox, mut cx) = self.outbox_in(turn.site, meter);
             outbox.on_writable(&mut cx, &mut turn.batch.events);
@@ -147,7 +147,7 @@ impl DatagramTransport {
             let events_before = turn.batch.events.len();
             self.inbox.read(&self.socket, meter, turn.shared, turn.batch);
             // A process that shares the socket has shut it down, and everything before that is
-            // read: the socket would be readable for ever.
+            // read: epoll would report the socket as readable without end.
             let shut = flags.contains(EventFlags::RDHUP) && !self.socket.is_seqpacket();
             if shut && turn.batch.events.len() == events_before {
                 turn.batch.events.push(Event::Failed(Errno::SHUTDOWN, "recvmsg"));
@@ -195,7 +195,7 @@ impl DatagramTransport {
         }
     }
 
-    /// Handles a write-space edge: a receiver has consumed a datagram of ours.
+    /// Handles a write-space edge: a receiver has consumed one of our datagrams.
     pub(crate) fn on_write_space(&mut self, meter: &mut Meter, turn: &mut Turn<'_, '_>) {
         if self.outbox.wants_write_space() {
             let (outbox, mut cx) = self.outbox_in(turn.site, meter);

@@ -21,7 +21,7 @@ pub struct Limits {
     pub max_queued_fds: usize,
     /// Whether a jsoncomm message may be sent and received in a memfd.
     pub memfd: bool,
-    /// How long a datagram may be queued; None for ever.
+    /// How long a datagram may be queued; None for no limit.
     pub send_timeout: Option<Duration>,
 }
 

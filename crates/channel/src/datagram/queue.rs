@@ -43,7 +43,7 @@ pub(crate) enum Wait {
     Writable,
     /// This socket, which is connected to the receiver, becomes writable.
     Receiver(Datagram),
-    /// Any receiver consumes datagrams of ours.
+    /// Any receiver consumes one of our datagrams.
     Share,
     /// The pause ends.
     Pause,

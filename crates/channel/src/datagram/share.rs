@@ -52,7 +52,7 @@ const LINEAR: usize = 16_064;
 /// four times the one before.
 pub(crate) const PROBE: Duration = Duration::from_millis(2);
 
-/// The longest pause between probes. What a receiver that is stuck for ever gets grows with the
+/// The longest pause between probes. What a permanently stuck receiver gets grows with the
 /// logarithm of the time.
 const PROBE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 

@@ -6,8 +6,8 @@
 //!                                            └──────── rest ◄──────┘
 //! ```
 //!
-//! The bytes after the last whole frame are the *rest*. They move to memory of the channel, and back
-//! to the slab right before the next read. A frame that is too large for the slab is read into
+//! The bytes after the last whole frame are the *rest*. They move to memory of the channel, and
+//! back to the slab right before the next read. A frame that is too large for the slab is read into
 //! memory of its own, which becomes the message.
 //!
 //! The number of copies per byte is bounded, however short the received pieces are: a piece that is

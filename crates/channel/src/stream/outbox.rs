@@ -36,7 +36,8 @@ const FLUSH: usize = 128 * 1024;
 pub const DIRECT: usize = 4 * 1024;
 
 /// The send buffer that a stream asks for when its own is full for the first time (bytes, as the
-/// kernel counts them). With a small buffer two busy processes mostly wait for each other.
+/// kernel counts them). With a small buffer two busy processes spend most of their time waiting for
+/// each other.
 const BUFFER: usize = 512 * 1024;
 
 /// The most segments of one sendmsg.
@@ -59,7 +60,7 @@ pub(crate) struct Outbox {
     fds: usize,
     /// The last pause (ms); 0 after progress.
     pause_ms: u16,
-    /// The length of the last head. The next is mostly as long.
+    /// The length of the last head, which is usually that of the next one.
     headroom: u8,
     /// Whether the send buffer was raised.
     raised: bool,
