@@ -17,7 +17,7 @@ import type { Message } from '../wire/message.js'
 import { ChannelCore } from './core.js'
 import type { ChannelEvents, RequestOptions } from './events.js'
 import { Iteration } from './iteration.js'
-import { CLOSE_TIMEOUT } from './lifecycle.js'
+import { type ChannelOwner, CLOSE_TIMEOUT } from './lifecycle.js'
 import { peerOf } from './peer.js'
 import type { SendOptions } from './sender.js'
 import { type ChannelStats, statsOf } from './stats.js'
@@ -26,7 +26,7 @@ import { type ChannelStats, statsOf } from './stats.js'
 export let makeChannel: <V>(
   socket: number | ChannelHandle,
   options: CheckedOptions,
-  onClosed?: () => void,
+  owner?: ChannelOwner,
 ) => Channel<V>
 
 /** The inside of a channel, for the modules of this package. */
@@ -39,7 +39,7 @@ export let coreOf: <V>(channel: Channel<V>) => ChannelCore
  */
 export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
   static {
-    makeChannel = (socket, options, onClosed) => new Channel(socket, options, onClosed)
+    makeChannel = (socket, options, owner) => new Channel(socket, options, owner)
     coreOf = channel => channel.#core
   }
 
@@ -52,13 +52,13 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
   private constructor(
     socket: number | ChannelHandle,
     options: CheckedOptions,
-    onClosed: (() => void) | undefined,
+    owner: ChannelOwner | undefined,
   ) {
     super({ captureRejections: options.captureRejections })
     this.protocol = options.protocol
     this.type = options.type
     const handle = typeof socket === 'number' ? new ChannelHandle(socket) : socket
-    this.#core = new ChannelCore(this as Channel, { handle, options, onClosed })
+    this.#core = new ChannelCore(this as Channel, { handle, options, owner })
   }
 
   /** The socket's descriptor, which the channel keeps; -1 once the channel is closed. */

@@ -13,7 +13,7 @@ import type { Message } from '../wire/message.js'
 import type { ChannelEvent } from '../wire/turn.js'
 import type { Channel } from './channel.js'
 import type { RequestOptions } from './events.js'
-import { Lifecycle } from './lifecycle.js'
+import { type ChannelOwner, Lifecycle } from './lifecycle.js'
 import { Receiver, type ReceiverHost } from './receiver.js'
 import { Sender, type SendOptions, undeliveredError } from './sender.js'
 
@@ -23,8 +23,8 @@ const undeliveredChannel = diagnostics('fdwire:undelivered')
 export interface ChannelInit {
   handle: ChannelHandle
   options: CheckedOptions
-  /** Is called when the socket is closed or detached. */
-  onClosed?: (() => void) | undefined
+  /** What accepted the channel. */
+  owner?: ChannelOwner | undefined
 }
 
 /**
@@ -40,22 +40,22 @@ export class ChannelCore implements ReceiverHost {
   readonly sender: Sender
   readonly receiver: Receiver
   readonly lifecycle: Lifecycle
-  /** The events of this turn that are not handled. */
-  readonly #events = new Queue<ChannelEvent>()
+  /** The events that are not handled; made for the first one. */
+  #events: Queue<ChannelEvent> | undefined
 
-  constructor(channel: Channel, { handle, options, onClosed }: ChannelInit) {
+  constructor(channel: Channel, { handle, options, owner }: ChannelInit) {
     this.channel = channel
     this.options = options
     this.handle = handle
     this.sender = new Sender(handle, options)
     this.receiver = new Receiver(handle, options, this)
-    this.lifecycle = new Lifecycle(this, options.allowHalfOpen, onClosed)
+    this.lifecycle = new Lifecycle(this, owner)
     handle.register(this)
   }
 
   /** Events that are not reported. */
   get pendingEvents(): number {
-    return this.#events.length + this.receiver.unreadEvents
+    return (this.#events?.length ?? 0) + this.receiver.unreadEvents
   }
 
   /** Native code has written `records` records for this channel; 0: it continues after an exception. */
@@ -71,6 +71,11 @@ export class ChannelCore implements ReceiverHost {
     const errno = this.receiver.settle()
     if (errno < 0) this.lifecycle.destroy(systemError(errno, 'epoll_ctl'))
     this.lifecycle.settle()
+  }
+
+  addEvent(event: ChannelEvent): void {
+    this.#events ??= new Queue()
+    this.#events.push(event)
   }
 
   noteSender(from: string | Buffer): void {
@@ -135,12 +140,13 @@ export class ChannelCore implements ReceiverHost {
   }
 
   #turn(records: number): void {
-    this.receiver.read(records, this.#events)
-    if (this.#events.length > 0) this.sender.flushes?.beginTurn()
+    this.receiver.read(records)
+    const events = this.#events
+    if (events !== undefined && events.length > 0) this.sender.flushes?.beginTurn()
     // If something throws, native code calls again for the rest.
     this.receiver.deliver()
-    for (let event = this.#events.shift(); event !== undefined; event = this.#events.shift()) {
-      // A listener may have closed the channel: its queues and its peer are of no interest then.
+    for (let event = events?.shift(); event !== undefined; event = events?.shift()) {
+      // A listener may have closed the channel. Its events are dropped then.
       if (this.handle.isOpen) this.#onEvent(event)
     }
     this.settle()

@@ -2,6 +2,7 @@ import type { AsyncResource } from 'node:async_hooks'
 import type { EventEmitter } from 'node:events'
 import { Counter } from '#native'
 import type { ChannelHandle } from '../native/handle.js'
+import type { CheckedOptions } from '../options/check.js'
 import { closedError, FdwireError } from '../util/errors.js'
 import { clearTimeout, now, setTimeout } from '../util/timers.js'
 import type { Receiver } from './receiver.js'
@@ -26,8 +27,15 @@ export const CLOSE_TIMEOUT = 10_000
  */
 export type ChannelState = 'open' | 'peer-ended' | 'closing' | 'closed'
 
+/** What accepted a channel. */
+export interface ChannelOwner {
+  /** The channel's socket is closed or detached. `'close'` follows. */
+  onChannelClosed(): void
+}
+
 /** The parts of a channel that end with it. */
 interface Parts {
+  readonly options: CheckedOptions
   readonly channel: EventEmitter
   readonly context: AsyncResource
   readonly handle: ChannelHandle
@@ -55,8 +63,7 @@ interface InputEnd {
  */
 export class Lifecycle {
   readonly #parts: Parts
-  readonly #allowHalfOpen: boolean
-  readonly #onClosed: (() => void) | undefined
+  readonly #owner: ChannelOwner | undefined
   #state: ChannelState = 'open'
   /** How the direction from the peer has ended; reported when no message precedes it. */
   #inputEnd: InputEnd | undefined
@@ -72,11 +79,9 @@ export class Lifecycle {
   #closeWaiters: (() => void)[] = NONE
   #isCloseEmitted = false
 
-  /** `onClosed` is called when the socket is closed or detached, before `'close'`. */
-  constructor(parts: Parts, allowHalfOpen: boolean, onClosed: (() => void) | undefined) {
+  constructor(parts: Parts, owner: ChannelOwner | undefined) {
     this.#parts = parts
-    this.#allowHalfOpen = allowHalfOpen
-    this.#onClosed = onClosed
+    this.#owner = owner
   }
 
   get state(): ChannelState {
@@ -160,7 +165,7 @@ export class Lifecycle {
       try {
         channel.emit('end')
       } finally {
-        if (!this.#allowHalfOpen || this.#parts.sender.isClosed) this.#closeByItself()
+        if (!this.#parts.options.allowHalfOpen || this.#parts.sender.isClosed) this.#closeByItself()
       }
     })
   }
@@ -313,7 +318,7 @@ export class Lifecycle {
   #leave(): void {
     this.#stop()
     this.#state = 'closed'
-    this.#onClosed?.()
+    this.#owner?.onChannelClosed()
     this.#onInputEnd?.()
   }
 }

@@ -28,6 +28,8 @@ export interface ReceiverHost {
   readonly channel: {
     emit<E extends 'message' | 'malformed'>(event: E, ...args: ChannelEvents<unknown>[E]): boolean
   }
+  /** Keeps an event that is not a message, until the messages before it are delivered. */
+  addEvent(event: ChannelEvent): void
   /** Notes the address of a message's sender. */
   noteSender(from: string | Buffer): void
   /** Is called when a consumer has gone or when kept messages were delivered. */
@@ -58,7 +60,7 @@ export class Receiver {
   #records = 0
   #record = 0
   /** Messages that were read when there was no consumer. */
-  readonly #kept = new Queue<Incoming>()
+  #kept: Queue<Incoming> = NONE_KEPT
   /** The bytes that had been received when the oldest kept message was kept. */
   #receivedAtKept: number | undefined
   #consumer: 'none' | 'listeners' | 'iterator' = 'none'
@@ -166,13 +168,13 @@ export class Receiver {
   }
 
   /**
-   * Reads the records of a turn (0: continues with the turn before). Other events than messages are
-   * appended to `events`.
+   * Reads the records of a turn (0: continues with the turn before). Events that are not messages go
+   * to `addEvent`.
    *
    * Plain messages go directly to a lone listener. All others are read before the first is delivered,
    * so that all descriptors have an owner whatever a listener does.
    */
-  read(records: number, events: Queue<ChannelEvent>): void {
+  read(records: number): void {
     if (records > 0) {
       turn.begin(records)
       this.#records = records
@@ -182,7 +184,7 @@ export class Receiver {
     while (this.#record < this.#records) {
       const index = this.#record++
       const incoming = this.#reader.read(index)
-      if (incoming === undefined) events.push(turn.event(index))
+      if (incoming === undefined) this.#host.addEvent(turn.event(index))
       else this.#take(incoming)
     }
     turn.end()
@@ -291,6 +293,7 @@ export class Receiver {
   }
 
   #keep(incoming: Incoming): void {
+    if (this.#kept === NONE_KEPT) this.#kept = new Queue()
     if (this.#kept.length === 0) this.#receivedAtKept = undefined
     this.#kept.push(incoming)
   }
@@ -362,7 +365,9 @@ export class Receiver {
   }
 }
 
+// What most channels have, of which there may be many. Nothing is ever added to these.
 const NONE: Incoming[] = []
+const NONE_KEPT = new Queue<Incoming>()
 
 function closeFds(incoming: Incoming): void {
   if (isMessage(incoming)) incoming.fds.close()

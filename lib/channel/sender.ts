@@ -37,7 +37,6 @@ export class Sender {
   readonly #handle: ChannelHandle
   readonly #options: CheckedOptions
   readonly #encoding: EncodingCodec
-  readonly #isStream: boolean
   /** Whether the channel has a peer; undefined: not asked yet. */
   #connected: boolean | undefined
   #destinations: Destinations | undefined
@@ -48,7 +47,6 @@ export class Sender {
     this.#handle = handle
     this.#options = options
     this.#encoding = encodingOf(options.encoding)
-    this.#isStream = options.type === 'stream'
   }
 
   /** The `flush()` calls that wait; undefined until one has. */
@@ -104,7 +102,7 @@ export class Sender {
 
   /** Resolves when the kernel has the message with this number, which `send` has returned. */
   async flushMessage(seq: number, to: Address | undefined): Promise<void> {
-    if (this.#isStream) await this.flush()
+    if (this.#options.type === 'stream') await this.flush()
     else if (seq > 0) await this.#flushWaiters().waitFor(seq, to)
   }
 
@@ -136,7 +134,7 @@ export class Sender {
   #hand(encoded: Encoded, fds: number, to: Address | undefined): number {
     if (this.#closed) throw closedError('send')
     const result = this.#handle.send(encoded, fds, to)
-    if (this.#isStream) this.#handle.flushSoon()
+    if (this.#options.type === 'stream') this.#handle.flushSoon()
     return result ?? 0
   }
 
@@ -162,7 +160,7 @@ export class Sender {
     let queued = 0
     for (const array of arrays) {
       queued = this.#handle.sendMany(array, to) ?? 0
-      if (this.#isStream) this.#handle.flushSoon()
+      if (this.#options.type === 'stream') this.#handle.flushSoon()
       sent += table[TAKEN] as number
       if (queued < 0) throw Object.assign(this.#error(queued, to), { sent })
     }
@@ -239,7 +237,7 @@ export class Sender {
   }
 
   #isConnected(): boolean {
-    this.#connected ??= this.#isStream || this.#handle.peerName() !== null
+    this.#connected ??= this.#options.type === 'stream' || this.#handle.peerName() !== null
     return this.#connected
   }
 }

@@ -81,6 +81,13 @@ export class Listener<C extends Channel = Channel>
   readonly #accepted = new Queue<C>()
   /** Accepted connections whose channel is open. */
   #connections = 0
+  /** Counts the connections. One object for all of them, since there may be many. */
+  readonly #channelOwner = {
+    onChannelClosed: () => {
+      this.#connections--
+      this.#allow()
+    },
+  }
   /** How many connections the addon may accept. */
   #allowed = 0
   readonly #pause = new AcceptPause(() => this.#allow(true))
@@ -243,10 +250,7 @@ export class Listener<C extends Channel = Channel>
   #admit(index: number): void {
     this.#connections++
     this.#pause.reset()
-    const channel = makeChannel(index, this.#options, () => {
-      this.#connections--
-      this.#allow()
-    }) as C
+    const channel = makeChannel(index, this.#options, this.#channelOwner) as C
     // Nothing can handle its errors before it is delivered.
     channel.on('error', ignore)
     const { allowPeer } = this.#options

@@ -59,15 +59,56 @@ export function checkOptions(
     )
   }
   const given = options as Given
+  const key = `${opener} ${target}`
+  const last = lastChecked.get(key)
+  if (last !== undefined && isSame(given, last)) return last.checked
   const context = contextOf(opener, given, target)
   checkSocketType(context)
   checkOptionNames(given, context)
+  const names: string[] = []
+  const values: unknown[] = []
   const checked: Record<string, unknown> = { ...defaultsFor(context) }
   for (const name in given) {
     const value = given[name]
+    names.push(name)
+    values.push(value)
     if (value !== undefined) checked[name] = OPTIONS[name as OptionName].check(name, value, context)
   }
-  return withDerived(checked as CheckedOptions, context)
+  const complete = withDerived(checked as CheckedOptions, context)
+  if (canBeShared(complete)) lastChecked.set(key, { names, values, checked: complete })
+  return complete
+}
+
+/**
+ * The options that were checked last, by function and target. A program that makes many connections
+ * passes equal options to each: they share the memory, and are not checked again.
+ */
+const lastChecked = new Map<string, LastChecked>()
+
+interface LastChecked {
+  names: string[]
+  values: unknown[]
+  checked: CheckedOptions
+}
+
+/** Whether an object has the same options with the same values, in the same order. */
+function isSame(given: Given, { names, values }: LastChecked): boolean {
+  let at = 0
+  for (const name in given) {
+    if (names[at] !== name || values[at] !== given[name]) return false
+    at++
+  }
+  return at === names.length
+}
+
+/** Whether keeping the options keeps nothing of the program alive: no function, signal or memory. */
+function canBeShared({ signal, head, allowPeer, onMalformed }: CheckedOptions): boolean {
+  return (
+    signal === undefined &&
+    head === undefined &&
+    allowPeer === undefined &&
+    onMalformed === undefined
+  )
 }
 
 /** Checks the options of `new Codec(protocol, options)`, whose protocol is not among them. */

@@ -22,23 +22,15 @@ export class MessageReader {
   readonly #records: TurnRecords
   readonly #handle: ChannelHandle
   readonly #encoding: EncodingCodec
-  readonly #isStream: boolean
-  readonly #isRedacted: boolean
-  readonly #hasCredentials: boolean
+  readonly #options: CheckedOptions
   /** The last sender with a name. */
   #from: From
 
-  constructor(
-    records: TurnRecords,
-    handle: ChannelHandle,
-    { encoding, type, redacted, credentials }: CheckedOptions,
-  ) {
+  constructor(records: TurnRecords, handle: ChannelHandle, options: CheckedOptions) {
     this.#records = records
     this.#handle = handle
-    this.#encoding = encodingOf(encoding)
-    this.#isStream = type === 'stream'
-    this.#isRedacted = redacted
-    this.#hasCredentials = credentials
+    this.#options = options
+    this.#encoding = encodingOf(options.encoding)
   }
 
   /**
@@ -68,7 +60,7 @@ export class MessageReader {
     const records = this.#records
     const kind = records.kind(index)
     if (kind === Refused) {
-      const sample = this.#isRedacted ? undefined : records.view(index)
+      const sample = this.#options.redacted ? undefined : records.view(index)
       return {
         error: refusalError(records.refusalReason(index), sample),
         from: this.#sender(index),
@@ -81,7 +73,7 @@ export class MessageReader {
     if ('error' in incoming) {
       fds.close()
       this.#handle.countMalformed(records.length(index), numbers.length)
-    } else if (this.#hasCredentials) {
+    } else if (this.#options.credentials) {
       incoming.credentials = records.credentials(index)
     }
     return incoming
@@ -104,7 +96,7 @@ export class MessageReader {
       return { value: decodeText === undefined ? text : decodeText(text), fds, from }
     } catch (thrown) {
       if (thrown instanceof TextTooLong) return this.#textTooLong(thrown, large as Buffer, from)
-      const sample = this.#isRedacted ? undefined : (large ?? records.view(index))
+      const sample = this.#options.redacted ? undefined : (large ?? records.view(index))
       return { error: malformed(thrown, sample), from }
     }
   }
@@ -127,13 +119,15 @@ export class MessageReader {
   #textTooLong({ cause }: TextTooLong, payload: Buffer, from: From): Malformed {
     const longest = constants.MAX_STRING_LENGTH
     const message = `The text is longer than a string can be (${longest} characters)`
-    const options = this.#isRedacted ? { cause } : { cause, sample: payload }
+    const options = this.#options.redacted ? { cause } : { cause, sample: payload }
     return { error: new FdwireError('ERR_FDWIRE_MESSAGE_TOO_LARGE', message, options), from }
   }
 
   /** The framing of a stream leaves payloads at any address; those of datagrams are aligned. */
   #copy(index: number): Buffer {
-    return this.#isStream ? this.#records.copy(index) : this.#records.alignedCopy(index)
+    return this.#options.type === 'stream'
+      ? this.#records.copy(index)
+      : this.#records.alignedCopy(index)
   }
 
   #sender(index: number): From {
