@@ -53,12 +53,11 @@ export declare class Environment {
   /** Half-closes a connection when everything is sent. */
   finish(channel: number): void
   /**
-   * Discards everything that a stream receives from now on. A record reports its end. Throws if
-   * the kernel cannot poll the stream.
+   * Prepares a connection for its close: discards its unread input, and half-closes a TCP connection.
+   *
+   * Returns whether to wait for the record that reports the peer's end.
    */
-  discard(channel: number): void
-  /** Discards what the socket of a connection has received so far. */
-  discardNow(channel: number): void
+  shutDown(channel: number, peerEnded: boolean): boolean
   /** Takes bytes that were read from the socket before it was adopted. */
   unshift(channel: number, bytes: Uint8Array): void
   /** Takes bytes that arrived for a channel without a socket; without an argument, their end. */
@@ -177,6 +176,8 @@ export declare class Environment {
   carry(options: ChannelOptions): number
   /** Returns the descriptor of a channel or listener; -1 if it has none. */
   fd(channel: number): number
+  /** Returns whether the socket of a channel is a TCP socket. */
+  isTcp(channel: number): boolean
   /** Returns the local address of a channel or listener; null if it has no socket. */
   localAddress(channel: number): SocketName | null
   /** Returns the address of a channel's peer; null if it has no peer. */

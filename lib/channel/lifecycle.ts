@@ -245,28 +245,40 @@ export class Lifecycle {
   /** Closes after the peer's end. Only `flush()` and `close()` report messages that were not sent. */
   #closeByItself(): void {
     if (this.#state === 'closed' || this.#closing !== undefined) return
+    this.#stop()
     if (this.#closeAtOnce()) return
-    this.#closing = this.#close(CLOSE_TIMEOUT, true)
+    this.#closing = this.#closeWithin(CLOSE_TIMEOUT, true)
     this.#closing.catch(() => {})
   }
 
-  /** Fast path after the peer's end: closes the socket if nothing is queued. Returns whether it did. */
+  async #close(timeout: number): Promise<void> {
+    this.#stop()
+    this.#parts.receiver.endAll()
+    this.#parts.handle.flush()
+    // The socket never closes inside the call: the peer may be in this process, and send as well.
+    await undefined
+    if (this.#state !== 'closed' && this.#closeAtOnce()) await this.#whenClosed()
+    else await this.#closeWithin(timeout, false)
+  }
+
+  /**
+   * Fast path: closes the socket if nothing is queued, unless a TCP peer has to end first. Returns
+   * whether it did.
+   */
   #closeAtOnce(): boolean {
     const { handle, sender } = this.#parts
     if (!handle.isSocket || this.pendingError !== undefined) return false
     handle.flush()
-    if (sender.hasQueue) return false
-    this.#stop()
+    if (sender.hasQueue || (this.#inputEnd === undefined && handle.isTcp)) return false
     handle.shutDown(true, () => this.#destroy(undefined, true))
     return true
   }
 
   /** `isAfterEnd`: the channel closes itself after the peer's end, so it emits no `'error'`. */
-  async #close(timeout: number, isAfterEnd = false): Promise<void> {
-    const { handle, receiver } = this.#parts
-    this.#stop()
-    receiver.endAll()
-    const isLate = this.pendingError === undefined && (await this.#isSendingLate(timeout))
+  async #closeWithin(timeout: number, isAfterEnd: boolean): Promise<void> {
+    const { handle } = this.#parts
+    const isOver = this.#state === 'closed' || this.pendingError !== undefined
+    const isLate = !isOver && (await this.#isSendingLate(timeout))
     const unsent = handle.counter(Counter.QueuedBytes)
     const lost = unsent > 0 ? this.pendingError : undefined
     this.#destroy(isAfterEnd ? undefined : lost, true)

@@ -49,6 +49,11 @@ export class ChannelHandle {
     return this.index < 0 ? -1 : environment.fd(this.index)
   }
 
+  /** Whether the socket is a TCP socket. */
+  get isTcp(): boolean {
+    return environment.isTcp(this.index)
+  }
+
   /** The socket's own name; null where there is no socket. */
   localName(): SocketName | null {
     return this.index < 0 ? null : environment.localAddress(this.index)
@@ -176,25 +181,13 @@ export class ChannelHandle {
   }
 
   /**
-   * Begins to close: half-closes the connection and discards what arrives.
+   * Prepares the connection for its close: half-closes it and discards what arrives.
    *
    * Calls `done` when there is nothing to wait for, possibly at once. The channel calls it itself
    * when the peer ends the connection.
    */
   shutDown(peerEnded: boolean, done: () => void): void {
-    const { index } = this
-    if (peerEnded || environment.localAddress(index)?.host === undefined) {
-      // Closing a socket with unread input resets the connection: the peer would lose data.
-      environment.discardNow(index)
-      done()
-      return
-    }
-    environment.finish(index)
-    try {
-      environment.discard(index)
-    } catch {
-      done()
-    }
+    if (!environment.shutDown(this.index, peerEnded)) done()
   }
 
   /** Closes the socket. The index may belong to another channel afterwards. */

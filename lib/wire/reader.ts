@@ -14,15 +14,14 @@ import { NOT_JOINED, SAME_SENDER, type TurnRecords } from './turn.js'
 const { Message, Large, Refused } = RecordKind
 const { Bytes } = PayloadKind
 
-/** What `readPlain` returns for a record that `read` must handle. */
-export const NOT_PLAIN = Symbol('not plain')
-
 /** Makes the messages of one channel, or of one `Codec`, from records. */
 export class MessageReader {
   readonly #records: TurnRecords
   readonly #handle: ChannelHandle
   readonly #encoding: EncodingCodec
   readonly #options: CheckedOptions
+  /** Whether Buffers begin at multiples of eight. Stream framing leaves payloads at any address. */
+  readonly #isAligned: boolean
   /** The last sender with a name. */
   #from: From
 
@@ -31,6 +30,7 @@ export class MessageReader {
     this.#handle = handle
     this.#options = options
     this.#encoding = encodingOf(options.encoding)
+    this.#isAligned = options.type !== 'stream'
   }
 
   /**
@@ -38,21 +38,7 @@ export class MessageReader {
    * `NOT_PLAIN`: then `read` handles the record.
    */
   readPlain(index: number): unknown {
-    const records = this.#records
-    if (!records.isPlainMessage(index)) return NOT_PLAIN
-    const joined = records.joinedValue(index)
-    if (joined !== NOT_JOINED) return joined
-    const { decodeText, decodeBytes } = this.#encoding
-    if (records.payloadKind(index) === Bytes) {
-      return decodeBytes === undefined ? this.#copy(index) : NOT_PLAIN
-    }
-    const text = records.text(index)
-    if (decodeText === undefined) return text
-    try {
-      return decodeText(text)
-    } catch {
-      return NOT_PLAIN
-    }
+    return this.#records.plainValue(index, this.#encoding, this.#isAligned)
   }
 
   /** The message of record `index`; undefined where the record is another event. */
@@ -123,11 +109,8 @@ export class MessageReader {
     return { error: new FdwireError('ERR_FDWIRE_MESSAGE_TOO_LARGE', message, options), from }
   }
 
-  /** The framing of a stream leaves payloads at any address; those of datagrams are aligned. */
   #copy(index: number): Buffer {
-    return this.#options.type === 'stream'
-      ? this.#records.copy(index)
-      : this.#records.alignedCopy(index)
+    return this.#isAligned ? this.#records.alignedCopy(index) : this.#records.copy(index)
   }
 
   #sender(index: number): From {

@@ -21,6 +21,7 @@ import {
 import { type RecordMemory, type Sliceable, TURN_MEMORY } from '../native/memory.js'
 import { type Address, decodeAddress } from '../options/address.js'
 import type { Credentials } from '../options/types.js'
+import type { EncodingCodec } from './encodings/index.js'
 import { Payloads } from './payloads.js'
 
 // Local constants: the optimizing compiler folds them, which it does not do with imports.
@@ -93,11 +94,38 @@ export class TurnRecords {
     return this.#memory.words[this.#at(index) + KIND] as RecordKind
   }
 
-  /** Whether a record is a message whose payload is in the memory, from the peer, without descriptors. */
-  isPlainMessage(index: number): boolean {
-    const { words } = this.#memory
-    const at = this.#at(index)
-    return words[at + KIND] === Message && words[at + FDS] === 0 && words[at + NAME] === PEER
+  /**
+   * The value of a plain message: one from the peer, without descriptors, whose payload is in the
+   * memory. `NOT_PLAIN` for any other record, and for a payload that cannot be decoded.
+   *
+   * This runs for every small message, so it reads each word once and calls little.
+   */
+  plainValue(index: number, encoding: EncodingCodec, aligned: boolean): unknown {
+    const { words, first, bytes } = this.#memory
+    const at = first + index * WORDS
+    if (words[at + KIND] !== Message || words[at + FDS] !== 0 || words[at + NAME] !== PEER) {
+      return NOT_PLAIN
+    }
+    if (index < this.#joinedEnd) return this.#joined[index - this.#joinedFirst]
+    const detail = words[at + DETAIL] as number
+    if (detail >= JOINED && this.#parseJoined(index, detail >> JOINED_SHIFT)) return this.#joined[0]
+    const payload = detail & PAYLOAD_MASK
+    const start = words[at + PLACE] as number
+    const end = start + (words[at + LENGTH] as number)
+    if (payload === Bytes) {
+      if (encoding.decodeBytes !== undefined) return NOT_PLAIN
+      return aligned
+        ? this.#payloads.alignedBytes(start, end)
+        : this.#payloads.bytes(index, start, end)
+    }
+    const text =
+      payload === Ascii ? this.#payloads.ascii(index, start, end) : bytes.utf8Slice(start, end)
+    if (encoding.decodeText === undefined) return text
+    try {
+      return encoding.decodeText(text)
+    } catch {
+      return NOT_PLAIN
+    }
   }
 
   /** How many of the records from `first` to before `end` are messages. */
@@ -248,15 +276,13 @@ export class TurnRecords {
   }
 }
 
+/** What `plainValue` returns for a record that needs the general reader. */
+export const NOT_PLAIN = Symbol('not plain')
+
 /** What `joinedValue` returns for a message that is to be parsed alone. */
 export const NOT_JOINED = Symbol('not joined')
 
 const NONE: never[] = []
-
-/** Whether a payload is bytes rather than text. */
-export function isBytes(kind: PayloadKind): boolean {
-  return kind === Bytes
-}
 
 /** The records of the turn under way in this thread: native code runs one turn at a time. */
 export const turn = new TurnRecords(TURN_MEMORY)

@@ -73,19 +73,12 @@ impl Environment {
         self.with(|state| state.reactor.finish(index(channel)))
     }
 
-    /// Discards everything that a stream receives from now on. A record reports its end. Throws if
-    /// the kernel cannot poll the stream.
+    /// Prepares a connection for its close: discards its unread input, and half-closes a TCP connection.
+    ///
+    /// Returns whether to wait for the record that reports the peer's end.
     #[napi]
-    pub fn discard(&self, channel: i32) -> Result<()> {
-        self.attempt(|state| {
-            state.reactor.discard(index(channel)).map_err(syscall_error("epoll_ctl"))
-        })
-    }
-
-    /// Discards what the socket of a connection has received so far.
-    #[napi]
-    pub fn discard_now(&self, channel: i32) -> Result<()> {
-        self.with(|state| state.reactor.discard_now(index(channel)))
+    pub fn shut_down(&self, channel: i32, peer_ended: bool) -> Result<bool> {
+        self.with(|state| state.reactor.shut_down(index(channel), peer_ended))
     }
 
     /// Takes bytes that were read from the socket before it was adopted.

@@ -90,20 +90,21 @@ impl Reactor {
         let _ = self.update(index, Channel::finish);
     }
 
-    /// Discards the input of a stream from now on. An event reports its end.
+    /// Prepares a connection for its close. Closing a socket with unread input would reset the
+    /// connection, and the peer would lose what it has not read.
     ///
-    /// # Errors
-    ///
-    /// `ENOMEM`, `ENOSPC` of epoll_ctl.
-    pub fn discard(&mut self, index: usize) -> Result<(), Errno> {
-        self.update_stream(index, StreamTransport::discard)
-    }
-
-    /// Discards the unread input of a connection.
-    pub fn discard_now(&mut self, index: usize) {
-        if let Some(Entry::Channel(channel)) = self.entries.get_mut(index) {
+    /// A Unix socket, and any socket whose peer has ended, discards its unread input. A TCP socket
+    /// half-closes and discards all input until an event reports the peer's end: then this returns
+    /// true.
+    pub fn shut_down(&mut self, index: usize, peer_ended: bool) -> bool {
+        let Some(Entry::Channel(channel)) = self.entries.get_mut(index) else { return false };
+        if peer_ended || !channel.stream_socket().is_some_and(Stream::is_tcp) {
             channel.discard_now(&mut self.shared);
+            return false;
         }
+        self.finish(index);
+        // If the socket cannot be polled, no event would report the end.
+        self.update_stream(index, StreamTransport::discard).is_ok()
     }
 
     /// Adds input to a stream; None is the end of the input of a stream without a socket.
