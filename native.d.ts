@@ -46,18 +46,10 @@ export declare class Environment {
   countMalformed(channel: number, bytes: number, fds: number): void
   /** Returns 0 if the protocol of a stream can carry these bytes, or the error code of `send`. */
   checkFrame(channel: number, payload: Uint8Array): number
-  /** Sends the messages that a stream has gathered. */
-  flush(channel: number): void
   /** Makes one non-blocking attempt to send everything that is queued. */
   tryAll(): void
   /** Half-closes a connection when everything is sent. */
   finish(channel: number): void
-  /**
-   * Prepares a connection for its close: discards its unread input, and half-closes a TCP connection.
-   *
-   * Returns whether to wait for the record that reports the peer's end.
-   */
-  shutDown(channel: number, peerEnded: boolean): boolean
   /** Takes bytes that were read from the socket before it was adopted. */
   unshift(channel: number, bytes: Uint8Array): void
   /** Takes bytes that arrived for a channel without a socket; without an argument, their end. */
@@ -176,8 +168,6 @@ export declare class Environment {
   carry(options: ChannelOptions): number
   /** Returns the descriptor of a channel or listener; -1 if it has none. */
   fd(channel: number): number
-  /** Returns whether the socket of a channel is a TCP socket. */
-  isTcp(channel: number): boolean
   /** Returns the local address of a channel or listener; null if it has no socket. */
   localAddress(channel: number): SocketName | null
   /** Returns the address of a channel's peer; null if it has no peer. */

@@ -31,6 +31,15 @@ interface Hot {
   takeFd(channel: number, fd: number): Result
   /** Sets whether messages are read from the socket of a channel (0 or 1). */
   setReading(channel: number, reading: number): Result
+  /** Sends the messages that a stream has gathered. */
+  flushChannel(channel: number): Result
+  /**
+   * Prepares a connection for its close. Returns 1 if a record will report the peer's end, which the
+   * close has to wait for.
+   */
+  shutDown(channel: number, peerEnded: number): Result
+  /** Returns 1 if the socket of a channel is a TCP socket. */
+  isTcp(channel: number): Result
   /** Writes the counters of a channel into the shared table. */
   stats(channel: number): Result
   /** Closes a channel or a listener. Writes the last counters of a channel. */

@@ -51,7 +51,7 @@ export class ChannelHandle {
 
   /** Whether the socket is a TCP socket. */
   get isTcp(): boolean {
-    return environment.isTcp(this.index)
+    return hot.isTcp(this.index) === 1
   }
 
   /** The socket's own name; null where there is no socket. */
@@ -172,7 +172,7 @@ export class ChannelHandle {
 
   /** Sends now what a stream has gathered. */
   flush(): void {
-    environment.flush(this.index)
+    hot.flushChannel(this.index)
   }
 
   /** Half-closes the connection when everything is sent. */
@@ -187,7 +187,7 @@ export class ChannelHandle {
    * when the peer ends the connection.
    */
   shutDown(peerEnded: boolean, done: () => void): void {
-    if (!environment.shutDown(this.index, peerEnded)) done()
+    if (hot.shutDown(this.index, peerEnded ? 1 : 0) === undefined) done()
   }
 
   /** Closes the socket. The index may belong to another channel afterwards. */

@@ -55,12 +55,6 @@ impl Environment {
         Ok(checked.map_or_else(unframeable, |()| 0))
     }
 
-    /// Sends the messages that a stream has gathered.
-    #[napi]
-    pub fn flush(&self, channel: i32) -> Result<()> {
-        self.with(|state| state.reactor.flush_one(index(channel)))
-    }
-
     /// Makes one non-blocking attempt to send everything that is queued.
     #[napi]
     pub fn try_all(&self) -> Result<()> {
@@ -71,14 +65,6 @@ impl Environment {
     #[napi]
     pub fn finish(&self, channel: i32) -> Result<()> {
         self.with(|state| state.reactor.finish(index(channel)))
-    }
-
-    /// Prepares a connection for its close: discards its unread input, and half-closes a TCP connection.
-    ///
-    /// Returns whether to wait for the record that reports the peer's end.
-    #[napi]
-    pub fn shut_down(&self, channel: i32, peer_ended: bool) -> Result<bool> {
-        self.with(|state| state.reactor.shut_down(index(channel), peer_ended))
     }
 
     /// Takes bytes that were read from the socket before it was adopted.

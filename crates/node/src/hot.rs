@@ -12,8 +12,8 @@
 use std::os::fd::IntoRawFd;
 use std::rc::Rc;
 
-use fdwire_channel::{Payload, SendError, Sent};
-use fdwire_socket::Errno;
+use fdwire_channel::{Channel, Payload, SendError, Sent};
+use fdwire_socket::{Errno, Stream};
 use fdwire_wire::codec::Unframeable;
 use fdwire_wire::json;
 use napi::sys;
@@ -30,7 +30,7 @@ use crate::turn::{Inner, bind_function};
 type Callback = unsafe extern "C" fn(sys::napi_env, sys::napi_callback_info) -> sys::napi_value;
 
 /// The hot functions and their names in JavaScript.
-const FUNCTIONS: [(&str, Callback); 9] = [
+const FUNCTIONS: [(&str, Callback); 12] = [
     ("sendText", send_text),
     ("sendBytes", send_bytes),
     ("sendMany", send_many),
@@ -38,6 +38,9 @@ const FUNCTIONS: [(&str, Callback); 9] = [
     ("closeFd", close_fd),
     ("takeFd", take_fd),
     ("setReading", set_reading),
+    ("flushChannel", flush_channel),
+    ("shutDown", shut_down),
+    ("isTcp", is_tcp),
     ("stats", stats),
     ("close", close_channel),
 ];
@@ -175,6 +178,43 @@ unsafe extern "C" fn set_reading(
             .set_reading(call.channel(), reading)
             .map(|()| 0.0)
             .map_err(Errno::raw_os_error)
+    })
+}
+
+/// `flushChannel(channel)` sends the messages that a stream has gathered.
+unsafe extern "C" fn flush_channel(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+) -> sys::napi_value {
+    // SAFETY: napi calls this with the arguments of a callback that `bind_function` made.
+    let call = unsafe { Call::<1>::new(env, info) };
+    call.number(|call, state| {
+        state.reactor.flush_one(call.channel());
+        Ok(0.0)
+    })
+}
+
+/// `shutDown(channel, peerEnded)` prepares a connection for its close: it discards the unread input,
+/// and half-closes a TCP connection whose peer has not ended (0 or 1). It returns 1 if a record will
+/// report the peer's end, which the close has to wait for.
+unsafe extern "C" fn shut_down(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+) -> sys::napi_value {
+    // SAFETY: napi calls this with the arguments of a callback that `bind_function` made.
+    let call = unsafe { Call::<2>::new(env, info) };
+    call.number(|call, state| {
+        Ok(f64::from(state.reactor.shut_down(call.channel(), call.integer(1) != 0)))
+    })
+}
+
+/// `isTcp(channel)` returns 1 if the socket of a channel is a TCP socket.
+unsafe extern "C" fn is_tcp(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    // SAFETY: napi calls this with the arguments of a callback that `bind_function` made.
+    let call = unsafe { Call::<1>::new(env, info) };
+    call.number(|call, state| {
+        let channel = state.reactor.channel(call.channel());
+        Ok(f64::from(channel.and_then(Channel::stream_socket).is_some_and(Stream::is_tcp)))
     })
 }
 

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, AsRawFd};
 
 use fdwire_channel::Channel;
-use fdwire_socket::{Address, Credentials, Name, Stream, peer_credentials};
+use fdwire_socket::{Address, Credentials, Name, peer_credentials};
 use napi::Result;
 use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
@@ -21,15 +21,6 @@ impl Environment {
             let channel = reactor.channel(at).and_then(Channel::fd);
             let fd = channel.or_else(|| Some(reactor.listener(at)?.socket().as_fd()));
             fd.map_or(-1, |fd| fd.as_raw_fd())
-        })
-    }
-
-    /// Returns whether the socket of a channel is a TCP socket.
-    #[napi]
-    pub fn is_tcp(&self, channel: i32) -> Result<bool> {
-        self.with(|state| {
-            let channel = state.reactor.channel(index(channel));
-            channel.and_then(Channel::stream_socket).is_some_and(Stream::is_tcp)
         })
     }
 
