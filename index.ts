@@ -1,6 +1,5 @@
 export type { Channel } from './lib/channel/channel.js'
-export type { ChannelEvents, RequestOptions } from './lib/channel/events.js'
-export type { SendOptions } from './lib/channel/sender.js'
+export type { ChannelEvents, RequestOptions, SendOptions } from './lib/channel/events.js'
 export type { ChannelStats } from './lib/channel/stats.js'
 export type { FdSource } from './lib/fds/borrow.js'
 export { FdSet } from './lib/fds/fdset.js'

@@ -15,11 +15,10 @@ import { WatchedEmitter } from '../util/emitter.js'
 import { closedError, conflict, FdwireError } from '../util/errors.js'
 import type { Message } from '../wire/message.js'
 import { ChannelCore } from './core.js'
-import type { ChannelEvents, RequestOptions } from './events.js'
+import type { ChannelEvents, RequestOptions, SendOptions } from './events.js'
 import { Iteration } from './iteration.js'
 import { type ChannelOwner, CLOSE_TIMEOUT } from './lifecycle.js'
 import { peerOf } from './peer.js'
-import type { SendOptions } from './sender.js'
 import { type ChannelStats, statsOf } from './stats.js'
 
 /** Makes a channel over a socket of native code, by its index, or over another handle. */

@@ -12,10 +12,10 @@ import { endError } from '../wire/errors.js'
 import type { Message } from '../wire/message.js'
 import type { ChannelEvent } from '../wire/turn.js'
 import type { Channel } from './channel.js'
-import type { RequestOptions } from './events.js'
+import type { RequestOptions, SendOptions } from './events.js'
 import { type ChannelOwner, Lifecycle } from './lifecycle.js'
 import { Receiver, type ReceiverHost } from './receiver.js'
-import { Sender, type SendOptions, undeliveredError } from './sender.js'
+import { Sender, undeliveredError } from './sender.js'
 
 const undeliveredChannel = diagnostics('fdwire:undelivered')
 

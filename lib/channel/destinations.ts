@@ -1,7 +1,7 @@
 import { type Address, checkAddress, isRelative } from '../options/address.js'
 import type { CheckedOptions } from '../options/check.js'
 import { FdwireError } from '../util/errors.js'
-import type { SendOptions } from './sender.js'
+import type { SendOptions } from './events.js'
 
 /** Relative senders' addresses that are remembered; with more, no relative path can be sent to. */
 const MAX_RELATIVE = 1_024

@@ -1,10 +1,10 @@
+import type { FdSource } from '../fds/borrow.js'
 import type { FdSet } from '../fds/fdset.js'
 import type { Address } from '../options/address.js'
 import type { WaitOptions } from '../options/check.js'
 import type { Credentials } from '../options/types.js'
 import type { FdwireError } from '../util/errors.js'
 import type { From } from '../wire/message.js'
-import type { SendOptions } from './sender.js'
 
 /** The events of a channel and their arguments. */
 export interface ChannelEvents<V> {
@@ -22,6 +22,16 @@ export interface ChannelEvents<V> {
   error: [error: Error]
   /** The last event, emitted once. */
   close: []
+}
+
+/** Options of `send`. */
+export interface SendOptions {
+  /** Descriptors to send with the message. They are borrowed: close yours at any time. */
+  fds?: FdSet | Iterable<FdSource> | undefined
+  /** The destination, on a channel without a peer. */
+  to?: Address | undefined
+  /** Allows `to` to be a relative path that arrived as a sender's address (the channel's option). */
+  allowRelative?: boolean | undefined
 }
 
 /** Options of `request`. */

@@ -8,8 +8,7 @@ import {
   TAKEN,
   TOO_LONG,
 } from '#native'
-import { collectFds, type FdSource } from '../fds/borrow.js'
-import type { FdSet } from '../fds/fdset.js'
+import { collectFds } from '../fds/borrow.js'
 import type { ChannelHandle } from '../native/handle.js'
 import { table } from '../native/memory.js'
 import { type Address, checkAddress, isRelative } from '../options/address.js'
@@ -20,17 +19,8 @@ import { type Encoded, type EncodingCodec, encodingOf, isEmpty } from '../wire/e
 import { encodeJsonArrays } from '../wire/encodings/json.js'
 import { unframeable } from '../wire/errors.js'
 import { badAddress, Destinations } from './destinations.js'
+import type { SendOptions } from './events.js'
 import { FlushWaiters } from './flush-waiters.js'
-
-/** Options of `send`. */
-export interface SendOptions {
-  /** Descriptors to send with the message. They are borrowed: close yours at any time. */
-  fds?: FdSet | Iterable<FdSource> | undefined
-  /** The destination, on a channel without a peer. */
-  to?: Address | undefined
-  /** Allows `to` to be a relative path that arrived as a sender's address (the channel's option). */
-  allowRelative?: boolean | undefined
-}
 
 /** The sending half of a channel: encodes values, hands them to native code, reports its errors. */
 export class Sender {

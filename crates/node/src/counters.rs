@@ -3,8 +3,6 @@
 use fdwire_channel::Channel;
 use napi_derive::napi;
 
-use crate::table::COUNTERS;
-
 /// A counter of a channel: its position among the counters in the table.
 #[napi]
 #[derive(Clone, Copy)]
@@ -46,8 +44,9 @@ pub enum Counter {
 /// The number of counters.
 pub(crate) const COUNT: usize = Counter::NextQueued as usize + 1;
 
-/// Writes the counters of a channel into the table, each as two words, the low one first.
-pub(crate) fn write(channel: &Channel, table: &mut [i32]) {
+/// Writes the counters of a channel to the beginning of `words`, each as two words, the low one
+/// first.
+pub(crate) fn write(channel: &Channel, words: &mut [i32]) {
     let done = channel.counters();
     let queued = channel.queued();
     let (oldest, next) = channel.seqs();
@@ -69,7 +68,6 @@ pub(crate) fn write(channel: &Channel, table: &mut [i32]) {
         oldest.unwrap_or(0),
         next,
     ];
-    let words = &mut table[COUNTERS as usize..][..2 * COUNT];
     for (pair, value) in words.chunks_exact_mut(2).zip(values) {
         let bytes = value.to_le_bytes();
         pair[0] = i32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);

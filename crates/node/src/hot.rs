@@ -23,7 +23,7 @@ use crate::counters;
 use crate::fds::{close, lend};
 use crate::state::State;
 use crate::table::{
-    FDS_OUT, FDS_OUT_MAX, HAS_DELIMITER, NO_ROOM_FOR_FILE, QUEUE_FULL, TAKEN, TOO_LONG,
+    COUNTERS, FDS_OUT, FDS_OUT_MAX, HAS_DELIMITER, NO_ROOM_FOR_FILE, QUEUE_FULL, TAKEN, TOO_LONG,
 };
 use crate::turn::{Inner, bind_function};
 
@@ -224,7 +224,8 @@ unsafe extern "C" fn stats(env: sys::napi_env, info: sys::napi_callback_info) ->
     let call = unsafe { Call::<1>::new(env, info) };
     call.number(|call, state| {
         let channel = state.reactor.channel(call.channel());
-        counters::write(channel.ok_or(Errno::BADF.raw_os_error())?, state.memory.table());
+        let channel = channel.ok_or(Errno::BADF.raw_os_error())?;
+        counters::write(channel, &mut state.memory.table()[COUNTERS as usize..]);
         Ok(0.0)
     })
 }
@@ -239,7 +240,9 @@ unsafe extern "C" fn close_channel(
     let call = unsafe { Call::<1>::new(env, info) };
     call.number(|call, state| {
         match state.remove(call.channel()) {
-            Some(channel) => counters::write(&channel, state.memory.table()),
+            Some(channel) => {
+                counters::write(&channel, &mut state.memory.table()[COUNTERS as usize..]);
+            }
             None => drop(state.reactor.remove_listener(call.channel())),
         }
         Ok(0.0)
