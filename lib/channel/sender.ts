@@ -58,13 +58,13 @@ export class Sender {
   send(value: unknown, options: SendOptions | undefined, call = 'send'): number {
     const encoded = this.#encoding.encode(value)
     if (options === undefined) {
-      if (isEmpty(encoded) && this.#skipsEmpty(0)) return 0
+      if (this.#skips(encoded, 0)) return 0
       return this.#check(this.#hand(encoded, 0, undefined), undefined)
     }
     checkSendOptions(call, options)
     const to = this.#destination(options)
     const fds = collectFds(options.fds, fdsOut(this.#options.maxFds))
-    if (isEmpty(encoded) && this.#skipsEmpty(fds)) return 0
+    if (this.#skips(encoded, fds)) return 0
     return this.#check(this.#hand(encoded, fds, to), to)
   }
 
@@ -75,10 +75,10 @@ export class Sender {
       throw new TypeError('sendAll takes an array or another iterable of values')
     }
     const to = this.#destination(options)
-    const list = Array.from(values)
-    const arrays = this.#options.encoding === 'json' ? encodeJsonArrays(list) : undefined
-    const encoded =
-      arrays ?? list.map((value, index) => withIndex(index, () => this.#encode(value)))
+    const isJson = this.#options.encoding === 'json'
+    const list = isJson ? Array.from(values) : values
+    const arrays = isJson ? encodeJsonArrays(list as unknown[]) : undefined
+    const encoded = arrays ?? this.#encodeAll(list)
     // Encoding runs code of the values, which may have closed the channel.
     if (this.#closed) throw closedError('sendAll')
     return arrays === undefined ? this.#sendEach(encoded, to) : this.#sendArrays(arrays, to)
@@ -129,14 +129,10 @@ export class Sender {
   }
 
   #sendEach(messages: Encoded[], to: Address | undefined): boolean {
-    // If one of them cannot be framed, none is sent.
-    messages.forEach((encoded, index) => {
-      withIndex(index, () => this.#checkFrame(encoded))
-    })
     let sent = 0
     let queued = 0
     for (const encoded of messages) {
-      if (isEmpty(encoded) && this.#skipsEmpty(0)) continue
+      if (this.#skips(encoded, 0)) continue
       const result = this.#hand(encoded, 0, to)
       if (result < 0) throw Object.assign(this.#error(result, to), { sent })
       sent++
@@ -157,26 +153,34 @@ export class Sender {
     return queued === 0
   }
 
-  /** Encodes a value of a batch; throws where it cannot be sent. */
-  #encode(value: unknown): Encoded {
-    const encoded = this.#encoding.encode(value)
-    if (isEmpty(encoded)) this.#skipsEmpty(0)
-    return encoded
+  /** Encodes a batch. An error has the index of its value: none of the batch is sent then. */
+  #encodeAll(values: Iterable<unknown>): Encoded[] {
+    const isDelimited = rowOf(this.#options.protocol).delimited === true
+    const messages: Encoded[] = []
+    try {
+      for (const value of values) {
+        const encoded = this.#encoding.encode(value)
+        this.#skips(encoded, 0)
+        if (isDelimited) this.#checkFrame(encoded)
+        messages.push(encoded)
+      }
+    } catch (error) {
+      throw Object.assign(error as Error, { index: messages.length })
+    }
+    return messages
   }
 
   /** Throws for a message that the protocol cannot frame. */
   #checkFrame(encoded: Encoded): void {
-    if (isEmpty(encoded)) this.#skipsEmpty(0)
-    if (rowOf(this.#options.protocol).delimited !== true) return
     const bytes = typeof encoded === 'string' ? Buffer.from(encoded) : asBytes(encoded)
     const result = this.#handle.checkFrame(bytes)
     if (result < 0) throw unframeable(result, this.#options.protocol)
   }
 
-  /** Whether the protocol skips an empty message. Throws where it refuses one. */
-  #skipsEmpty(fds: number): boolean {
+  /** Whether a message is empty and the protocol skips it. Throws where the protocol refuses it. */
+  #skips(encoded: Encoded, fds: number): boolean {
     const { empty, protocol } = this.#options
-    if (empty === 'sent') return false
+    if (empty === 'sent' || !isEmpty(encoded)) return false
     if (empty === 'refused' || fds > 0) {
       throw new FdwireError('ERR_FDWIRE_UNENCODABLE', `${protocol} cannot carry an empty message`)
     }
@@ -272,13 +276,4 @@ function fdsOut(max: number): Int32Array {
     fdsOutViews.set(max, view)
   }
   return view
-}
-
-/** Runs `encode` for the value at `index` of a batch. An error gets that index. */
-function withIndex<T>(index: number, encode: () => T): T {
-  try {
-    return encode()
-  } catch (error) {
-    throw Object.assign(error as Error, { index })
-  }
 }
