@@ -33,6 +33,9 @@ import { openUnix } from './open-unix.js'
  * (those of systemd's LISTEN_FDS begin at 3). A path gets the permissions `mode` regardless of the
  * umask, and is removed by `close()`.
  *
+ * O_NONBLOCK is set on the socket of `{ fd }`, for every process that shares it: without the flag,
+ * accepting could block the event loop.
+ *
  * # Errors
  * EADDRINUSE for the address of a listening socket, EEXIST for a path that is not a socket, EACCES,
  * ENOENT, ENOTFOUND for a host …; ERR_FDWIRE_BAD_ADDRESS; ERR_FDWIRE_TIMEOUT if other processes

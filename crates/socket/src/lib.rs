@@ -6,7 +6,8 @@
 //!
 //! Sends and receives never block, because each passes `MSG_DONTWAIT`. They do not depend on
 //! `O_NONBLOCK` and do not change it: the flag belongs to the open file description, which other
-//! processes may share.
+//! processes may share. The exception is a listening socket, because accept4(2) has no such flag:
+//! [`Listener::adopt`] sets `O_NONBLOCK`.
 //!
 //! `unsafe` is confined to `sys.rs` and `mapping.rs`.
 

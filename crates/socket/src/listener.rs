@@ -3,9 +3,7 @@
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{OFlags, fcntl_getfl};
-use rustix::io::retry_on_intr;
+use rustix::io::{ioctl_fionbio, retry_on_intr};
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 
 use crate::error::{SyscallError, syscall_error};
@@ -21,8 +19,6 @@ pub struct Listener {
     seqpacket: bool,
     /// Options to apply to accepted sockets; None if these inherit them.
     setup: Option<SocketSetup>,
-    /// Whether `accept` would block: an adopted socket may lack `O_NONBLOCK`.
-    blocking: bool,
 }
 
 /// An accepted connection.
@@ -83,18 +79,23 @@ impl Listener {
     /// Takes ownership of a listening socket that was created elsewhere. `setup` is applied to the
     /// sockets that it accepts, but not to the listener itself, which other processes may share.
     ///
+    /// This sets `O_NONBLOCK`, for every process that shares the socket. accept4(2) has no flag like
+    /// `MSG_DONTWAIT`, and a call to `poll` first does not help: if another process accepts the
+    /// connection in between, accept4 waits for the next one. Go and libuv set the flag as well.
+    ///
     /// # Errors
     ///
-    /// The error of reading its type or flags, with the descriptor.
+    /// The error of reading its type or of setting the flag, with the descriptor.
     pub fn adopt(fd: OwnedFd, setup: &SocketSetup) -> Result<Self, (Errno, OwnedFd)> {
         let properties = sockopt::socket_domain(&fd).and_then(|domain| {
-            let blocking = !fcntl_getfl(&fd)?.contains(OFlags::NONBLOCK);
-            Ok((domain != AddressFamily::UNIX, sockopt::socket_type(&fd)?, blocking))
+            let kind = sockopt::socket_type(&fd)?;
+            ioctl_fionbio(&fd, true)?;
+            Ok((domain != AddressFamily::UNIX, kind))
         });
         match properties {
-            Ok((tcp, kind, blocking)) => {
+            Ok((tcp, kind)) => {
                 let (seqpacket, setup) = (kind == SocketType::SEQPACKET, Some(*setup));
-                Ok(Self { bound: None, fd, tcp, seqpacket, setup, blocking })
+                Ok(Self { bound: None, fd, tcp, seqpacket, setup })
             }
             Err(errno) => Err((errno, fd)),
         }
@@ -120,23 +121,13 @@ impl Listener {
         self.seqpacket
     }
 
-    /// Accepts one connection.
-    ///
-    /// An adopted socket may be in blocking mode, which is not changed, because other processes may
-    /// share the socket. In that case the call polls first. It blocks if another process accepts
-    /// the connection between the poll and the accept.
+    /// Accepts one connection. Does not wait for one: the socket has `O_NONBLOCK`.
     ///
     /// # Errors
     ///
     /// `EAGAIN` if no connection is pending, `EMFILE`, `ENFILE`, `ECONNABORTED` …
     pub fn accept(&self) -> Result<Accepted, Errno> {
-        if self.blocking {
-            let mut polled = [PollFd::new(&self.fd, PollFlags::IN)];
-            if retry_on_intr(|| poll(&mut polled, Some(&Timespec::default())))? == 0 {
-                return Err(Errno::AGAIN);
-            }
-        }
-        let fd = net::accept_with(&self.fd, SocketFlags::CLOEXEC)?;
+        let fd = retry_on_intr(|| net::accept_with(&self.fd, SocketFlags::CLOEXEC))?;
         let mut accepted = if self.seqpacket {
             Accepted::Seqpacket(Datagram::adopt(fd).map_err(|(errno, _)| errno)?)
         } else {
@@ -167,7 +158,7 @@ impl Listener {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let fd = net::socket_with(family, kind, flags, None).map_err(syscall_error("socket"))?;
         let (tcp, seqpacket) = (family != AddressFamily::UNIX, kind == SocketType::SEQPACKET);
-        Ok(Self { bound: None, fd, tcp, seqpacket, setup, blocking: false })
+        Ok(Self { bound: None, fd, tcp, seqpacket, setup })
     }
 }
 

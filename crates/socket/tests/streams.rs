@@ -7,13 +7,15 @@ use std::fmt::Debug;
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use fdwire_socket::{
     Accepted, Address, Binding, Connect, Control, Datagram, Errno, Listener, Name, Received,
     SocketSetup, SocketType, Stream, SyscallError, Unlink, peer_credentials,
 };
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::net::sockopt;
 
@@ -112,17 +114,39 @@ fn a_full_backlog_fails_at_once_and_connected_sockets_lack_o_nonblock() {
 }
 
 #[test]
-fn an_adopted_blocking_listener_does_not_block_and_stays_in_blocking_mode() {
+fn an_adopted_listener_does_not_block_while_other_threads_accept_its_connections() {
     let name = abstract_name("blocking");
-    let listener = listen(&name, 9);
-    let fd = listener.into_fd();
+    let fd = listen(&name, 64).into_fd();
     fcntl_setfl(&fd, fcntl_getfl(&fd).unwrap() - OFlags::NONBLOCK).unwrap();
+    let shared: Vec<_> = (0..4).map(|_| fd.try_clone().unwrap()).collect();
     let listener = Listener::adopt(fd, &SETUP).unwrap();
+    assert!(fcntl_getfl(listener.as_fd()).unwrap().contains(OFlags::NONBLOCK));
     assert_eq!(listener.accept().unwrap_err(), Errno::AGAIN);
-    let _client = Stream::connect(&Name::Unix(name), None, &SETUP).unwrap();
-    accept(&listener);
-    assert_eq!(listener.accept().unwrap_err(), Errno::AGAIN);
-    assert!(!fcntl_getfl(listener.as_fd()).unwrap().contains(OFlags::NONBLOCK));
+    // Each thread polls before it accepts, so several of them see the same connection.
+    let (accepted, most) = (AtomicUsize::new(0), 200);
+    thread::scope(|scope| {
+        for fd in shared {
+            let listener = Listener::adopt(fd, &SETUP).unwrap();
+            let accepted = &accepted;
+            scope.spawn(move || {
+                while accepted.load(Ordering::Relaxed) < most {
+                    let wait = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+                    poll(&mut [PollFd::new(&listener, PollFlags::IN)], Some(&wait)).unwrap();
+                    match listener.accept() {
+                        Ok(_) => drop(accepted.fetch_add(1, Ordering::Relaxed)),
+                        Err(errno) => assert_eq!(errno, Errno::AGAIN),
+                    }
+                }
+            });
+        }
+        for _ in 0..most {
+            while let Err(error) = Stream::connect(&Name::Unix(name.clone()), None, &SETUP) {
+                assert_eq!(error.errno, Errno::AGAIN, "the backlog is full");
+                thread::yield_now();
+            }
+        }
+    });
+    assert_eq!(accepted.into_inner(), most);
 }
 
 #[test]
