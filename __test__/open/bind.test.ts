@@ -1,7 +1,7 @@
 import { existsSync, lstatSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
-import { type BindOptions, bind, type Channel, connect } from 'fdwire'
+import { type BindOptions, bind, type Channel, connect, listen } from 'fdwire'
 import { afterEach, describe, expect, it } from 'vitest'
 import { cleanUpAfterEach, nodePeer, pythonPeer, temporaryDirectory } from '../support/processes.js'
 
@@ -168,19 +168,21 @@ describe('bind in an unsuitable directory', () => {
 describe('bind while another process locks the directory', () => {
   async function lockDirectory() {
     const path = socketPath()
+    await leaveStale(path)
     const holder = pythonPeer()
     await holder.request({ op: 'lock', path: join(path, '..') })
     return { path, holder }
   }
 
-  it('waits until the lock is released', async () => {
+  it('waits until the lock is released to replace a stale socket', async () => {
     const { path, holder } = await lockDirectory()
+    const { ino } = lstatSync(path)
     const binding = boundChannel(path)
     let locked = true
     binding.then(() => expect(locked).toBe(false))
     // A bind in another directory does not wait for the lock.
     await boundChannel(socketPath())
-    expect(existsSync(path)).toBe(false)
+    expect(lstatSync(path).ino).toBe(ino)
     locked = false
     await holder.request({ op: 'unlock' })
     expect(await reaches(path, await binding)).toBe(true)
@@ -193,7 +195,7 @@ describe('bind while another process locks the directory', () => {
         message: `bind: the lock on the directory of ${path} was not free within 30 ms`,
       }),
     )
-    expect(existsSync(path)).toBe(false)
+    expect(lstatSync(path).isSocket()).toBe(true)
   })
 
   it('rejects with an AbortError when its signal is aborted', async () => {
@@ -204,6 +206,32 @@ describe('bind while another process locks the directory', () => {
     const aborted = expect.objectContaining({ name: 'AbortError', cause: 'enough' })
     await expect(binding).rejects.toEqual(aborted)
     await expect(bind(path, { ...JSONCOMM, signal: abort.signal })).rejects.toEqual(aborted)
+    expect(lstatSync(path).isSocket()).toBe(true)
+  })
+
+  it.each(['stale', 'always', false] as const)(
+    'binds a free path at once, with unlink %s',
+    async unlink => {
+      const { path: locked } = await lockDirectory()
+      const path = join(locked, '..', 'free')
+      expect(await reaches(path, await boundChannel(path, { unlink }))).toBe(true)
+    },
+  )
+
+  it('listens at a free path at once', async () => {
+    const { path: locked } = await lockDirectory()
+    const path = join(locked, '..', 'free')
+    const listener = await listen(path, { protocol: 'lines' })
+    const client = await connect(path, { protocol: 'lines' })
+    await client.close()
+    await listener.close()
     expect(existsSync(path)).toBe(false)
+  })
+
+  it('does not wait for the lock where unlink is false', async () => {
+    const { path } = await lockDirectory()
+    await expect(bind(path, { ...JSONCOMM, unlink: false })).rejects.toEqual(
+      errorWith('EADDRINUSE'),
+    )
   })
 })

@@ -56,20 +56,23 @@ impl Binding<'_> {
 /// Binds `socket` to `path`. The socket file gets exactly the permissions `mode`, whatever the
 /// umask.
 ///
-/// An exclusive `flock` on the directory covers the check for a stale socket, the unlinking and the
-/// binding. So if several processes start at once on a stale path, exactly one of them gets it. In
-/// a directory that we may not read, or on a file system without locks, no file is ever removed: a
-/// socket file at the path fails with `EADDRINUSE`, whatever `unlink` says.
+/// A file is removed only under an exclusive `flock` on the directory, which covers the check for a
+/// stale socket, the unlinking and the binding. So if several processes start at once on a stale
+/// path, exactly one of them gets it. In a directory that we may not read, or on a file system
+/// without locks, no file is ever removed: a socket file at the path fails with `EADDRINUSE`,
+/// whatever `unlink` says.
 ///
-/// The lock is released before the function returns.
+/// A free path is bound without the lock if another process holds it. Otherwise any process that
+/// may open the directory could prevent the binding. The lock is released before the function
+/// returns.
 ///
 /// # Errors
 ///
 /// `EADDRINUSE` if `unlink` does not allow the removal of a socket file at the path, `EEXIST` if
 /// there is a file of another type, `ESTALE` if the directory was moved or the file was replaced in
 /// the meantime, `EINVAL` if `path` is not a path, and the errors of the system calls. `EAGAIN` of
-/// `flock` if another process is binding a socket in the directory: the caller should retry later.
-/// After an error the socket may be bound already and must not be used.
+/// `flock` if a socket file is to be removed and another process holds the lock: the caller should
+/// retry later. After an error the socket may be bound already and must not be used.
 pub fn bind_path(
     socket: impl AsFd,
     path: &Address,
@@ -79,8 +82,7 @@ pub fn bind_path(
     bind_socket(socket.as_fd(), path, mode, unlink, |_| Ok(()))
 }
 
-/// Like [`bind_path`]. `activate` makes the bound socket live while the lock is
-/// held, so that no other process considers it stale.
+/// Like [`bind_path`]. `activate` makes the bound socket live while the lock is held, if it is.
 fn bind_socket(
     socket: BorrowedFd<'_>,
     path: &Address,
@@ -91,12 +93,15 @@ fn bind_socket(
     let mode = Mode::from_raw_mode(mode) & PERMISSIONS;
     let (dir, name) = split(path)?;
     let dir = open_directory(&dir)?;
-    let lock = match Lock::acquire(&dir) {
-        Ok(lock) => Some(lock),
-        Err(Errno::WOULDBLOCK) => return Err(syscall_error("flock")(Errno::AGAIN)),
-        Err(_) => None,
+    let lock = match unlink {
+        // It removes nothing.
+        Unlink::Never => Err(syscall_error("bind")(Errno::ADDRINUSE)),
+        Unlink::Stale | Unlink::Always => Lock::acquire(&dir).map_err(|errno| match errno {
+            Errno::WOULDBLOCK => syscall_error("flock")(Errno::AGAIN),
+            _ => syscall_error("bind")(Errno::ADDRINUSE),
+        }),
     };
-    make_room(&dir, &name, path, if lock.is_some() { unlink } else { Unlink::Never })?;
+    make_room(&dir, &name, path, unlink, lock.as_ref().err())?;
     // The kernel creates the file with `mode & !umask`, so it never has more permissions than
     // `mode`.
     fs::fchmod(socket, mode).map_err(syscall_error("fchmod"))?;
@@ -177,12 +182,14 @@ impl Drop for Lock<'_> {
     }
 }
 
-/// Makes the path free: removes a socket file there if `unlink` allows it.
+/// Makes the path free: removes a socket file there if `unlink` allows it. `unlocked` is the error
+/// if a file is to be removed without the lock.
 fn make_room(
     dir: &OwnedFd,
     name: &CString,
     path: &Address,
     unlink: Unlink,
+    unlocked: Option<&SyscallError>,
 ) -> Result<(), SyscallError> {
     let found = match fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) if !is_socket(&stat) => return Err(syscall_error("bind")(Errno::EXIST)),
@@ -198,6 +205,9 @@ fn make_room(
     };
     if !removable {
         return Err(syscall_error("bind")(Errno::ADDRINUSE));
+    }
+    if let Some(error) = unlocked {
+        return Err(*error);
     }
     match fs::unlinkat(dir, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),

@@ -153,21 +153,46 @@ fn a_file_that_has_replaced_the_socket_file_is_not_removed() {
 }
 
 #[test]
-fn a_locked_directory_is_reported_and_our_lock_is_released() {
+fn a_stale_socket_in_a_locked_directory_is_reported_and_our_lock_is_released() {
     let dir = TestDir::new();
     let path = dir.join("sock");
+    drop(UnixDatagram::bind(&path).unwrap());
     let holder = fs::File::open(&dir.0).unwrap();
-    holder.lock().unwrap();
+    holder.lock_shared().unwrap();
     let socket = Datagram::new().unwrap();
-    let error = bind(&socket, &path, Unlink::Stale).unwrap_err();
-    assert_eq!(error, SyscallError { errno: Errno::AGAIN, syscall: "flock" });
-    assert!(is_absent(&path));
+    for unlink in [Unlink::Stale, Unlink::Always] {
+        let error = bind(&socket, &path, unlink).unwrap_err();
+        assert_eq!(error, SyscallError { errno: Errno::AGAIN, syscall: "flock" });
+        assert!(!is_absent(&path));
+    }
+    assert_eq!(new_bound(&path, Unlink::Never).err(), Some(Errno::ADDRINUSE));
     holder.unlock().unwrap();
     let bound = bind(&socket, &path, Unlink::Stale).unwrap();
     holder.try_lock().unwrap();
     // The file is removed even while another process holds the lock.
     drop(bound);
     assert!(is_absent(&path));
+}
+
+#[test]
+fn a_path_from_which_nothing_is_removed_needs_no_lock() {
+    let dir = TestDir::new();
+    fs::write(dir.join("file"), "contents").unwrap();
+    let live = UnixDatagram::bind(dir.join("live")).unwrap();
+    let holder = fs::File::open(&dir.0).unwrap();
+    holder.lock_shared().unwrap();
+    for unlink in [Unlink::Stale, Unlink::Always, Unlink::Never] {
+        let path = dir.join("free");
+        let (socket, bound) = new_bound(&path, unlink).unwrap();
+        assert_reachable(&path, &socket);
+        drop(bound);
+        assert!(is_absent(&path));
+        assert_eq!(new_bound(&dir.join("file"), unlink).err(), Some(Errno::EXIST));
+    }
+    for unlink in [Unlink::Stale, Unlink::Never] {
+        assert_eq!(new_bound(&dir.join("live"), unlink).err(), Some(Errno::ADDRINUSE));
+    }
+    drop(live);
 }
 
 #[test]

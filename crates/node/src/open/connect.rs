@@ -15,8 +15,8 @@ impl Environment {
     /// Makes a channel over a datagram socket that is bound to `address`; if that is empty, to an
     /// abstract name that the kernel chooses.
     ///
-    /// Throws EAGAIN with the syscall `flock` while another process binds a path in the same
-    /// directory.
+    /// Throws EAGAIN with the syscall `flock` if a socket file is to be replaced while another
+    /// process holds the lock on its directory.
     #[napi]
     pub fn bind(
         &self,
@@ -38,8 +38,8 @@ impl Environment {
     /// `local`; if that is empty, to an abstract name that the kernel chooses, and without it to no
     /// name.
     ///
-    /// Throws EAGAIN with the syscall `flock` while another process binds a path in the same
-    /// directory.
+    /// Throws EAGAIN with the syscall `flock` if a socket file is to be replaced while another
+    /// process holds the lock on its directory.
     #[napi]
     pub fn connect_datagram(
         &self,
@@ -68,7 +68,8 @@ impl Environment {
     /// connected to `address`.
     ///
     /// Throws EAGAIN with the syscall `connect` if the backlog of the listener is full, and with
-    /// the syscall `flock` while another process binds a path in the same directory.
+    /// the syscall `flock` if a socket file is to be replaced while another process holds the lock
+    /// on its directory.
     #[napi(
         ts_args_type = "type: 'stream' | 'seqpacket', address: Uint8Array, local: Uint8Array | undefined | null, path: PathOptions, options: ChannelOptions"
     )]

@@ -20,8 +20,8 @@ impl Environment {
     /// Makes a listener at a Unix address; if that is empty, at an abstract name that the kernel
     /// chooses.
     ///
-    /// Throws EAGAIN with the syscall `flock` while another process binds a path in the same
-    /// directory.
+    /// Throws EAGAIN with the syscall `flock` if a socket file is to be replaced while another
+    /// process holds the lock on its directory.
     #[napi(
         ts_args_type = "type: 'stream' | 'seqpacket', address: Uint8Array, backlog: number, path: PathOptions, options: ChannelOptions"
     )]
