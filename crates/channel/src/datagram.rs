@@ -133,15 +133,15 @@ impl DatagramTransport {
         turn: &mut Turn<'_, '_>,
     ) {
         // The next send takes a pending error from the socket. Otherwise epoll would report it
-        // again and again.
-        if flags.intersects(EventFlags::OUT | EventFlags::ERR) {
+        // again and again. A socket that is shut down may not be writable, but sending to it fails.
+        if flags.intersects(EventFlags::OUT | EventFlags::ERR | EventFlags::HUP) {
             let (outbox, mut cx) = self.outbox_in(turn.site, meter);
             outbox.on_writable(&mut cx, &mut turn.batch.events);
             self.finish_if_drained();
         }
         let hung_up = EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR;
         if !reads && self.socket.is_seqpacket() && flags.intersects(hung_up) {
-            self.on_hang_up(meter, turn);
+            self.on_hang_up(turn);
         }
         if reads {
             let events_before = turn.batch.events.len();
@@ -156,10 +156,15 @@ impl DatagramTransport {
     }
 
     /// Handles the end of the peer without read interest.
-    fn on_hang_up(&mut self, meter: &mut Meter, turn: &mut Turn<'_, '_>) {
-        match self.socket.next_is_empty() {
-            // It is the end, or an empty record; the owner of the channel keeps that one.
-            Ok(true) => self.inbox.read(&self.socket, meter, turn.shared, turn.batch),
+    fn on_hang_up(&mut self, turn: &mut Turn<'_, '_>) {
+        if self.inbox.ended {
+            return;
+        }
+        match self.socket.at_end() {
+            Ok(true) => {
+                self.inbox.ended = true;
+                turn.batch.events.push(Event::End);
+            }
             _ => self.end_pending = true,
         }
     }

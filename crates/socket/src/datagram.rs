@@ -15,7 +15,7 @@ use rustix::net::{
 use crate::control::SEND_SPACE;
 use crate::error::{SyscallError, syscall_error};
 use crate::passpidfd::PassPidfd;
-use crate::receive::{next_is_empty, receive};
+use crate::receive::{next_is_end, receive};
 use crate::{Address, Binding, Bound, Control, Errno, MAX_FDS, Received, SocketSetup, sys};
 
 /// An `AF_UNIX` datagram or seqpacket socket.
@@ -358,13 +358,13 @@ impl Datagram {
         net::shutdown(&self.fd, Shutdown::Write)
     }
 
-    /// Returns whether the next thing to receive is an empty message or the end of the connection.
+    /// Returns whether the next thing to receive is the end of the connection of a seqpacket socket.
     ///
     /// # Errors
     ///
     /// `ECONNRESET` …
-    pub fn next_is_empty(&self) -> Result<bool, Errno> {
-        next_is_empty(&self.fd)
+    pub fn at_end(&self) -> Result<bool, Errno> {
+        next_is_end(&self.fd)
     }
 
     /// Returns the length in bytes of the longest message that fits into the send buffer.

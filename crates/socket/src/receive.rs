@@ -61,3 +61,19 @@ pub(crate) fn next_is_empty(fd: &OwnedFd) -> Result<bool, Errno> {
         Err(errno) => Err(errno),
     }
 }
+
+/// Returns whether a receive from a seqpacket socket would return the end of the connection now.
+/// Removes nothing from the queue.
+pub(crate) fn next_is_end(fd: &OwnedFd) -> Result<bool, Errno> {
+    let mut byte = [0];
+    // Without a buffer for control messages, the kernel installs no descriptors.
+    let mut control = RecvAncillaryBuffer::default();
+    let flags = RecvFlags::DONTWAIT | RecvFlags::PEEK;
+    let into = &mut [IoSliceMut::new(&mut byte)];
+    match retry_on_intr(|| net::recvmsg(fd, into, &mut control, flags)) {
+        // Credentials accompany an empty record, but not the end. They do not fit into the buffer.
+        Ok(message) => Ok(message.bytes == 0 && !message.flags.contains(ReturnFlags::CTRUNC)),
+        Err(Errno::AGAIN) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}

@@ -46,7 +46,10 @@ impl StreamTransport {
             self.on_hang_up(meter, turn.batch);
         }
         let any_read = turn.batch.events.len() > events_before;
-        if flags.contains(EventFlags::OUT) || self.output.is_broken() {
+        // A connection that is shut down in both directions may not be writable, but sending to it
+        // fails: otherwise epoll would report the hang-up again and again.
+        let fails = flags.intersects(EventFlags::HUP | EventFlags::ERR);
+        if flags.contains(EventFlags::OUT) || fails && self.outbox.wants_writable() {
             self.on_writable(meter, turn.batch);
         }
         if let Output::Broken { errno, .. } = self.output
