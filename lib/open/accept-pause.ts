@@ -5,11 +5,14 @@ import { setTimeout } from '../util/timers.js'
 const FIRST = 10
 const LONGEST = 1_000
 
-/** The errors of accept4(2) that pass: no descriptor or no memory is free. */
-const TEMPORARY = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM'])
+/**
+ * The errors of accept4(2) that pass: no descriptor or no memory is free, or a firewall rule forbids
+ * the connection.
+ */
+const TEMPORARY = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'EPERM'])
 
 /**
- * Pauses a listener while the process or the system has no free descriptor.
+ * Pauses a listener while it cannot accept connections, usually because no descriptor is free.
  *
  * Each pause is twice as long as the one before, until a connection is accepted.
  */

@@ -11,6 +11,28 @@ use crate::poll::{EventFlags, Poller, Token};
 use crate::singles::Singles;
 use crate::stream::Framing;
 
+/// The errors of accept4 that belong to the connection that it would have returned. accept(2) says
+/// to treat them like EAGAIN: Linux passes the pending network errors of the new socket on, and some
+/// kernels return further ones.
+const LOST: [Errno; 13] = [
+    Errno::CONNABORTED,
+    Errno::PROTO,
+    Errno::NETDOWN,
+    Errno::NOPROTOOPT,
+    Errno::HOSTDOWN,
+    Errno::NONET,
+    Errno::HOSTUNREACH,
+    Errno::OPNOTSUPP,
+    Errno::NETUNREACH,
+    Errno::NOSR,
+    Errno::SOCKTNOSUPPORT,
+    Errno::PROTONOSUPPORT,
+    Errno::TIMEDOUT,
+];
+
+/// The most lost connections in a row that one turn skips.
+const LOST_MAX: usize = 64;
+
 /// The messages of a listener's connections.
 #[derive(Clone, Debug)]
 pub enum Connection {
@@ -54,22 +76,17 @@ impl Listening {
     }
 
     /// Accepts the next connection. Returns None if there is none, or none may be accepted.
+    ///
+    /// # Errors
+    ///
+    /// Those of accept4 that concern the listener, not one connection.
     pub(crate) fn accept(&mut self) -> Result<Option<Accepted>, Errno> {
         if self.allowed == 0 {
             return Ok(None);
         }
-        loop {
-            match self.socket.accept() {
-                Ok(accepted) => {
-                    self.allowed -= 1;
-                    return Ok(Some(accepted));
-                }
-                Err(Errno::AGAIN) => return Ok(None),
-                // The client has closed the connection before it was accepted.
-                Err(Errno::CONNABORTED | Errno::PROTO) => {}
-                Err(errno) => return Err(errno),
-            }
-        }
+        let accepted = first_accepted(|| self.socket.accept())?;
+        self.allowed -= usize::from(accepted.is_some());
+        Ok(accepted)
     }
 
     /// Registers for connections, if any may be accepted.
@@ -84,5 +101,44 @@ impl Listening {
 
     pub(crate) fn disarm(&mut self, poller: &Poller) {
         self.interest.clear(poller, &self.socket);
+    }
+}
+
+/// Calls `accept` until it returns a connection that is not lost, or there is none.
+fn first_accepted<T>(mut accept: impl FnMut() -> Result<T, Errno>) -> Result<Option<T>, Errno> {
+    for _ in 0..LOST_MAX {
+        match accept() {
+            Ok(accepted) => return Ok(Some(accepted)),
+            Err(Errno::AGAIN) => return Ok(None),
+            Err(errno) if LOST.contains(&errno) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    // The listener is still readable, and goes on in its next turn.
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_error_of_one_connection_does_not_concern_the_next_one() {
+        for errno in LOST {
+            let mut results = [Err(errno), Err(errno), Ok("next"), Err(Errno::AGAIN)].into_iter();
+            let mut accept = || results.next().unwrap_or(Err(Errno::BADF));
+            assert_eq!(first_accepted(&mut accept), Ok(Some("next")), "{errno}");
+            assert_eq!(first_accepted(&mut accept), Ok(None), "{errno}");
+            // An error that never ends does not block the loop.
+            assert_eq!(first_accepted(|| Err::<(), _>(errno)), Ok(None), "{errno}");
+        }
+    }
+
+    #[test]
+    fn the_errors_of_the_listener_are_returned() {
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::PERM] {
+            assert_eq!(first_accepted(|| Err::<(), _>(errno)), Err(errno));
+        }
+        assert_eq!(first_accepted(|| Err::<(), _>(Errno::INVAL)), Err(Errno::INVAL));
     }
 }

@@ -125,16 +125,19 @@ impl Listener {
     ///
     /// # Errors
     ///
-    /// `EAGAIN` if no connection is pending, `EMFILE`, `ENFILE`, `ECONNABORTED` …
+    /// `EAGAIN` if no connection is pending; `ECONNABORTED` and network errors for a connection that
+    /// was lost before it was accepted, or that could not be set up; `EMFILE`, `ENFILE`, `ENOBUFS`,
+    /// `ENOMEM`, `EPERM`.
     pub fn accept(&self) -> Result<Accepted, Errno> {
         let fd = retry_on_intr(|| net::accept_with(&self.fd, SocketFlags::CLOEXEC))?;
         let mut accepted = if self.seqpacket {
-            Accepted::Seqpacket(Datagram::adopt(fd).map_err(|(errno, _)| errno)?)
+            let adopted = Datagram::adopt(fd);
+            Accepted::Seqpacket(adopted.map_err(|_| Errno::CONNABORTED)?)
         } else {
             Accepted::Stream(Stream::new(fd, self.tcp))
         };
         if let Some(setup) = &self.setup {
-            accepted.set_up(setup)?;
+            accepted.set_up(setup).map_err(|_| Errno::CONNABORTED)?;
         }
         Ok(accepted)
     }
