@@ -38,7 +38,7 @@ export declare class Environment {
    * Throws EBADF if there is no such channel, or if it has no socket.
    */
   detach(channel: number): number
-  /** Sets how many more connections a listener may accept. Throws if the kernel cannot poll it. */
+  /** Sets how many more connections a listener may accept. */
   allow(listener: number, connections: number): void
   /** Sets whether a record reports that queued messages have left the queue. */
   watchQueue(channel: number, watched: boolean): void
@@ -127,8 +127,8 @@ export declare class Environment {
    * Makes a channel over a datagram socket that is bound to `address`; if that is empty, to an
    * abstract name that the kernel chooses.
    *
-   * Throws EAGAIN with the syscall `flock` while another process binds a path in the same
-   * directory.
+   * Throws EAGAIN with the syscall `flock` if a socket file is to be replaced while another
+   * process holds the lock on its directory.
    */
   bind(address: Uint8Array, path: PathOptions, options: ChannelOptions): number
   /**
@@ -136,8 +136,8 @@ export declare class Environment {
    * `local`; if that is empty, to an abstract name that the kernel chooses, and without it to no
    * name.
    *
-   * Throws EAGAIN with the syscall `flock` while another process binds a path in the same
-   * directory.
+   * Throws EAGAIN with the syscall `flock` if a socket file is to be replaced while another
+   * process holds the lock on its directory.
    */
   connectDatagram(address: Uint8Array, local: Uint8Array | undefined | null, path: PathOptions, options: ChannelOptions): number
   /**
@@ -145,7 +145,8 @@ export declare class Environment {
    * connected to `address`.
    *
    * Throws EAGAIN with the syscall `connect` if the backlog of the listener is full, and with
-   * the syscall `flock` while another process binds a path in the same directory.
+   * the syscall `flock` if a socket file is to be replaced while another process holds the lock
+   * on its directory.
    */
   connectUnix(type: 'stream' | 'seqpacket', address: Uint8Array, local: Uint8Array | undefined | null, path: PathOptions, options: ChannelOptions): number
   /** Makes a channel over a TCP socket that is connected or connecting. */
@@ -154,8 +155,8 @@ export declare class Environment {
    * Makes a listener at a Unix address; if that is empty, at an abstract name that the kernel
    * chooses.
    *
-   * Throws EAGAIN with the syscall `flock` while another process binds a path in the same
-   * directory.
+   * Throws EAGAIN with the syscall `flock` if a socket file is to be replaced while another
+   * process holds the lock on its directory.
    */
   listen(type: 'stream' | 'seqpacket', address: Uint8Array, backlog: number, path: PathOptions, options: ChannelOptions): number
   /** Makes a listener at a TCP address. */

@@ -92,6 +92,9 @@ pub(crate) struct Poller {
     /// When the timer fires, if it is set.
     fires_at: Option<Instant>,
     events: Vec<epoll::Event>,
+    /// How many registrations `add` and `modify` refuse from now on, as the kernel may.
+    #[cfg(test)]
+    pub(crate) refusals: std::cell::Cell<u32>,
 }
 
 impl Poller {
@@ -104,10 +107,20 @@ impl Poller {
         epoll::add(&outer, &timer, data(Token::Timer), EventFlags::IN | EventFlags::ET)?;
         let inner = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(&outer, &inner, data(Token::Inner), EventFlags::IN)?;
-        Ok(Self { outer, inner, timer, fires_at: None, events: Vec::with_capacity(READY_MAX) })
+        Ok(Self {
+            outer,
+            inner,
+            timer,
+            fires_at: None,
+            events: Vec::with_capacity(READY_MAX),
+            #[cfg(test)]
+            refusals: std::cell::Cell::default(),
+        })
     }
 
     pub(crate) fn add(&self, fd: impl AsFd, token: Token, flags: EventFlags) -> Result<(), Errno> {
+        #[cfg(test)]
+        self.refuse()?;
         epoll::add(&self.outer, fd, data(token), flags)
     }
 
@@ -117,7 +130,20 @@ impl Poller {
         token: Token,
         flags: EventFlags,
     ) -> Result<(), Errno> {
+        #[cfg(test)]
+        self.refuse()?;
         epoll::modify(&self.outer, fd, data(token), flags)
+    }
+
+    #[cfg(test)]
+    fn refuse(&self) -> Result<(), Errno> {
+        match self.refusals.get() {
+            0 => Ok(()),
+            left => {
+                self.refusals.set(left - 1);
+                Err(Errno::NOSPC)
+            }
+        }
     }
 
     pub(crate) fn remove(&self, fd: impl AsFd) -> Result<(), Errno> {

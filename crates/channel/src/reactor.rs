@@ -9,13 +9,15 @@
 //! | `timers.rs` | the deadlines of the channels |
 //! | `streams.rs` | the calls that concern streams |
 //! | `listeners.rs` | listeners and accepted connections |
+//! | `refusals.rs` | registrations that epoll_ctl has refused |
 
 mod listeners;
+mod refusals;
 mod streams;
 mod timers;
 mod turns;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::rc::Rc;
 use std::time::Instant;
@@ -30,6 +32,7 @@ use crate::poll::{Poller, Ready};
 use crate::send::{SendError, Sent};
 use crate::stream::{Payload, SegmentPool};
 use crate::{Scratch, Shared, Site};
+use refusals::RefusedRegistration;
 use turns::Lone;
 
 /// The channels and listeners of one environment.
@@ -48,6 +51,8 @@ pub struct Reactor {
     /// Channels that have something to do without a readiness.
     due: Vec<usize>,
     deadlines: BTreeSet<(Instant, usize)>,
+    /// The channels and listeners that epoll_ctl has refused to register.
+    refused: BTreeMap<usize, RefusedRegistration>,
     /// Streams with queued frames that were never tried.
     unflushed: Vec<usize>,
     /// Channels that were accepted and are not polled yet.
@@ -82,6 +87,7 @@ impl Reactor {
             assumed: false,
             due: Vec::new(),
             deadlines: BTreeSet::new(),
+            refused: BTreeMap::new(),
             unflushed: Vec::new(),
             accepted: Vec::new(),
         })
@@ -123,6 +129,7 @@ impl Reactor {
         let (poller, entries) = (&self.poller, &mut self.entries);
         let Some(Entry::Channel(channel)) = entries.get_mut(index) else { return None };
         channel.disarm(Site { poller, index });
+        self.refused.remove(&index);
         if let Some(at) = channel.scheduled.take() {
             self.deadlines.remove(&(at, index));
         }
@@ -135,12 +142,8 @@ impl Reactor {
     }
 
     /// Sets the read interest of a channel: whether its owner takes messages.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`, `ENOSPC` of epoll_ctl.
-    pub fn set_reading(&mut self, index: usize, reading: bool) -> Result<(), Errno> {
-        self.update(index, |channel| channel.set_reading(reading))
+    pub fn set_reading(&mut self, index: usize, reading: bool) {
+        self.update(index, |channel| channel.set_reading(reading));
     }
 
     /// Sets whether [`Progress`](crate::Event::Progress) events report that queued messages were
@@ -159,12 +162,8 @@ impl Reactor {
     }
 
     /// Notes that `fds` received descriptors of a channel were taken or closed.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`, `ENOSPC` of epoll_ctl.
-    pub fn released(&mut self, index: usize, fds: usize) -> Result<(), Errno> {
-        self.update(index, |channel| channel.released(fds))
+    pub fn released(&mut self, index: usize, fds: usize) {
+        self.update(index, |channel| channel.released(fds));
     }
 
     /// Sends a message to the peer, or to `to` on a channel without a peer.
@@ -198,8 +197,7 @@ impl Reactor {
             self.unflushed.push(index);
         }
         if let Sent::Queued(_) = sent {
-            // It can only fail to register for input, and `set_reading` has reported that.
-            let _ = self.arm(index);
+            self.arm(index);
             self.schedule(index);
         }
     }
@@ -230,21 +228,12 @@ impl Reactor {
         }
     }
 
-    fn arm(&mut self, index: usize) -> Result<(), Errno> {
-        match self.entries.get_mut(index) {
-            Some(Entry::Channel(channel)) => channel.arm(Site { poller: &self.poller, index }),
-            Some(Entry::Listening(listening)) => listening.arm(&self.poller, index),
-            None => Ok(()),
-        }
-    }
-
     /// Changes a channel, and registers what it waits for then.
-    fn update(&mut self, index: usize, change: impl FnOnce(&mut Channel)) -> Result<(), Errno> {
-        let Some(channel) = self.channel_mut(index) else { return Ok(()) };
+    fn update(&mut self, index: usize, change: impl FnOnce(&mut Channel)) {
+        let Some(channel) = self.channel_mut(index) else { return };
         change(channel);
-        let armed = self.arm(index);
+        self.arm(index);
         self.schedule(index);
-        armed
     }
 }
 

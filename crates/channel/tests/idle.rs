@@ -18,7 +18,7 @@ fn a_drained_queue_causes_no_wakeups() {
     let (socket, peer) = Datagram::pair().unwrap();
     let mut harness = Harness::new();
     let channel = harness.add(socket, limits());
-    harness.reactor.set_reading(channel, true).unwrap();
+    harness.reactor.set_reading(channel, true);
     while harness.send(channel, b"full", None) == Sent::Now {}
     harness.run_until(|harness, _| {
         while recv(&peer).is_some() {}
@@ -36,7 +36,7 @@ fn a_socket_shut_down_by_another_process_fails_after_its_last_message() {
     let channel = harness.add(socket, limits());
     peer.send(b"last", &[], None).unwrap();
     shutdown(&other, Shutdown::Read).unwrap();
-    harness.reactor.set_reading(channel, true).unwrap();
+    harness.reactor.set_reading(channel, true);
     let mut all = Vec::new();
     harness.run_until(|_, seen| {
         all.extend(seen);
@@ -52,7 +52,7 @@ fn the_readiness_of_a_removed_channel_does_not_reach_the_next_one_at_its_index()
     let pairs = [Stream::pair().unwrap(), Stream::pair().unwrap()];
     let channels = pairs.map(|(socket, peer)| {
         let channel = harness.add_stream(socket, Protocol::Lines, limits());
-        harness.reactor.set_reading(channel, true).unwrap();
+        harness.reactor.set_reading(channel, true);
         // Each channel has its end to report.
         drop(peer);
         channel
@@ -65,6 +65,6 @@ fn the_readiness_of_a_removed_channel_does_not_reach_the_next_one_at_its_index()
     let (socket, _peer) = Datagram::pair().unwrap();
     let next = harness.add(socket, limits());
     assert_eq!(next, other);
-    harness.reactor.set_reading(next, true).unwrap();
+    harness.reactor.set_reading(next, true);
     assert!(harness.turns().is_empty());
 }

@@ -71,7 +71,7 @@ fn reading_stops_at_the_limit_of_open_descriptors() {
     let (socket, sender) = Datagram::pair().unwrap();
     let mut harness = Harness::new();
     let channel = harness.add(socket, Limits { max_open_fds: 4, ..limits() });
-    harness.reactor.set_reading(channel, true).unwrap();
+    harness.reactor.set_reading(channel, true);
     let fd = sender.as_fd();
     for message in 0..20 {
         sender.send(&numbered(message, 3), &[fd, fd], None).unwrap();
@@ -97,7 +97,7 @@ fn reading_stops_at_the_limit_of_open_descriptors() {
         assert!(harness.wakeups_in(Duration::from_millis(20)) <= 1);
         assert_eq!(harness.wakeups_in(Duration::from_millis(20)), 0);
         held.clear();
-        harness.reactor.released(channel, 4).unwrap();
+        harness.reactor.released(channel, 4);
     }
     assert!(reported > 0);
 }
@@ -111,7 +111,7 @@ fn unread_messages_stay_in_the_kernel_and_cause_no_wakeups() {
     assert_eq!(harness.wakeups_in(Duration::from_millis(20)), 0, "no read interest yet");
     let mut next = 0;
     for _ in 0..3 {
-        harness.reactor.set_reading(channel, true).unwrap();
+        harness.reactor.set_reading(channel, true);
         harness.run_until(|_, seen| {
             seen.iter().any(|seen| match seen {
                 Seen::Message { bytes, .. } => {
@@ -121,7 +121,7 @@ fn unread_messages_stay_in_the_kernel_and_cause_no_wakeups() {
                 other => panic!("{other:?}"),
             })
         });
-        harness.reactor.set_reading(channel, false).unwrap();
+        harness.reactor.set_reading(channel, false);
         next += 1;
         sender.send(&numbered(next, 2), &[], None).unwrap();
         assert!(
@@ -142,7 +142,7 @@ fn a_removed_channel_leaves_nothing_registered() {
         let named = name();
         let receiver = bound(&named);
         let channel = harness.add(socket, limits());
-        harness.reactor.set_reading(channel, true).unwrap();
+        harness.reactor.set_reading(channel, true);
         while harness.send(channel, b"x", Some(&client)) == Sent::Now {}
         while harness.send(channel, b"x", Some(&named)) == Sent::Now {}
         harness.run(Duration::ZERO);
@@ -153,7 +153,7 @@ fn a_removed_channel_leaves_nothing_registered() {
         let (socket, sender) = Datagram::pair().unwrap();
         let next = harness.add(socket, limits());
         assert_eq!(next, channel);
-        harness.reactor.set_reading(next, true).unwrap();
+        harness.reactor.set_reading(next, true);
         sender.send(b"1 ", &[], None).unwrap();
         harness.run_until(|_, seen| {
             assert!(seen.iter().all(|seen| matches!(seen, Seen::Message { .. })), "{seen:?}");

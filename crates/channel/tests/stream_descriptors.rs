@@ -50,7 +50,7 @@ fn each_message_arrives_with_its_own_descriptors() {
         let open = Limits { max_open_fds: 100_000, ..limits() };
         let sender = harness.add_stream(a, protocol, limits());
         let receiver = harness.add_stream(b, protocol, open);
-        harness.reactor.set_reading(receiver, true).unwrap();
+        harness.reactor.set_reading(receiver, true);
         let mut expected = Vec::new();
         let (mut got, mut sent) = (Vec::new(), 0);
         let take = |seen: Vec<Seen>, got: &mut Vec<(usize, Vec<usize>)>| {
@@ -93,7 +93,7 @@ fn descriptors_belong_to_the_message_with_the_last_byte_of_their_chunk() {
     let mut harness = Harness::new();
     let (peer, b) = Stream::pair().unwrap();
     let receiver = harness.add_stream(b, Protocol::Lines, limits());
-    harness.reactor.set_reading(receiver, true).unwrap();
+    harness.reactor.set_reading(receiver, true);
     let (one, two) = (numbered(1), numbered(2));
     // Two messages and half of a third, then the rest of the third with other descriptors.
     peer.send(&[IoSlice::new(b"a\nb\nc")], &[one.as_fd()]).unwrap();
@@ -120,7 +120,7 @@ fn with_max_fds_0_a_message_with_descriptors_is_refused_and_they_are_closed() {
     let mut harness = Harness::new();
     let (peer, b) = Stream::pair().unwrap();
     let receiver = harness.add_stream(b, Protocol::Lines, Limits { max_fds: 0, ..limits() });
-    harness.reactor.set_reading(receiver, true).unwrap();
+    harness.reactor.set_reading(receiver, true);
     let file = numbered(1);
     peer.send(&[IoSlice::new(b"with\n")], &[file.as_fd()]).unwrap();
     peer.send(&[IoSlice::new(b"without\n")], &[]).unwrap();
@@ -145,7 +145,7 @@ fn an_unfinished_frame_holds_at_most_max_fds_descriptors() {
         let mut harness = Harness::new();
         let (a, b) = Stream::pair().unwrap();
         let receiver = harness.add_stream(b, Protocol::Lines, Limits { max_fds, ..limits() });
-        harness.reactor.set_reading(receiver, true).unwrap();
+        harness.reactor.set_reading(receiver, true);
         let before = open_fds();
         let mut send = |bytes: &[u8], count: usize| {
             a.send(&[IoSlice::new(bytes)], &vec![file.as_fd(); count]).unwrap();
@@ -180,7 +180,7 @@ fn descriptors_of_malformed_cut_off_and_queued_messages_are_closed() {
         let mut harness = Harness::new();
         let (peer, b) = Stream::pair().unwrap();
         let receiver = harness.add_stream(b, Protocol::UdsComms, limits());
-        harness.reactor.set_reading(receiver, true).unwrap();
+        harness.reactor.set_reading(receiver, true);
         peer.send(&[IoSlice::new(b"%x$")], &[file.as_fd()]).unwrap();
         let seen = harness.run(TIMEOUT);
         assert!(matches!(seen[..], [Seen::Refused { .. }]), "{seen:?}");

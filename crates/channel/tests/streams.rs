@@ -51,7 +51,7 @@ fn payloads_of_every_size_arrive_whole_and_in_order() {
         let (a, b) = Stream::pair().unwrap();
         let sender = harness.add_stream(a, protocol, limits());
         let receiver = harness.add_stream(b, protocol, limits());
-        harness.reactor.set_reading(receiver, true).unwrap();
+        harness.reactor.set_reading(receiver, true);
         let payloads = payloads();
         for payload in &payloads {
             harness.try_send(sender, payload, &[], None).unwrap();
@@ -84,7 +84,7 @@ fn messages_do_not_depend_on_how_the_bytes_are_cut() {
             let mut harness = Harness::new();
             let (peer, b) = Stream::pair().unwrap();
             let receiver = harness.add_stream(b, protocol, limits());
-            harness.reactor.set_reading(receiver, true).unwrap();
+            harness.reactor.set_reading(receiver, true);
             let mut got = Vec::new();
             for piece in wire.chunks(step) {
                 write_all(&mut harness, &peer, piece, &mut got);
@@ -101,7 +101,7 @@ fn a_large_message_arrives_whole_from_small_pieces() {
         let mut harness = Harness::new();
         let (peer, b) = Stream::pair().unwrap();
         let receiver = harness.add_stream(b, protocol, limits());
-        harness.reactor.set_reading(receiver, true).unwrap();
+        harness.reactor.set_reading(receiver, true);
         let payload = vec![b'q'; 700_000];
         let mut wire = Vec::new();
         framing(protocol, &limits()).codec.encode(&payload, false, &mut wire).unwrap();
@@ -124,7 +124,7 @@ fn more_messages_than_one_turn_holds_arrive_in_the_next_turns() {
     let mut harness = Harness::new();
     let (peer, b) = Stream::pair().unwrap();
     let receiver = harness.add_stream(b, Protocol::Lines, limits());
-    harness.reactor.set_reading(receiver, true).unwrap();
+    harness.reactor.set_reading(receiver, true);
     let mut got = Vec::new();
     write_all(&mut harness, &peer, &vec![b'\n'; 100_000], &mut got);
     harness.run_until(|_, seen| {
@@ -139,15 +139,15 @@ fn messages_read_ahead_wait_for_read_interest() {
     let mut harness = Harness::new();
     let (peer, b) = Stream::pair().unwrap();
     let receiver = harness.add_stream(b, Protocol::Lines, limits());
-    harness.reactor.set_reading(receiver, true).unwrap();
+    harness.reactor.set_reading(receiver, true);
     peer.send(&[IoSlice::new(&vec![b'\n'; 20_000])], &[]).unwrap();
     harness.reactor.poll(TIMEOUT).unwrap();
     // Read interest ends after one turn.
     let first = harness.turn().unwrap();
     assert!(first.len() < 20_000);
-    harness.reactor.set_reading(receiver, false).unwrap();
+    harness.reactor.set_reading(receiver, false);
     assert!(harness.run(Duration::from_millis(20)).is_empty());
-    harness.reactor.set_reading(receiver, true).unwrap();
+    harness.reactor.set_reading(receiver, true);
     let mut count = first.len();
     harness.run_until(|_, seen| {
         count += messages(seen).len();
@@ -167,7 +167,7 @@ fn the_end_follows_the_messages_and_is_reported_once() {
         "the end waits for an unread message to be read"
     );
     assert_eq!(harness.wakeups_in(Duration::from_millis(50)), 0, "and causes no wakeups");
-    harness.reactor.set_reading(receiver, true).unwrap();
+    harness.reactor.set_reading(receiver, true);
     let mut seen = Vec::new();
     harness.run_until(|_, more| {
         seen.extend(more);
@@ -194,7 +194,7 @@ fn an_end_inside_a_message_reports_the_missing_bytes() {
     let mut harness = Harness::new();
     let (peer, b) = Stream::pair().unwrap();
     let receiver = harness.add_stream(b, Protocol::LengthPrefixed, limits());
-    harness.reactor.set_reading(receiver, true).unwrap();
+    harness.reactor.set_reading(receiver, true);
     peer.send(&[IoSlice::new(&[0, 0, 0, 1, b'x', 0, 0, 0, 9, 1, 2])], &[]).unwrap();
     drop(peer);
     let mut seen = Vec::new();
@@ -210,7 +210,7 @@ fn nothing_is_read_after_an_invalid_header() {
     let mut harness = Harness::new();
     let (peer, b) = Stream::pair().unwrap();
     let receiver = harness.add_stream(b, Protocol::MsgChannel, limits());
-    harness.reactor.set_reading(receiver, true).unwrap();
+    harness.reactor.set_reading(receiver, true);
     peer.send(&[IoSlice::new(b"\r\nMSG 2\r\nhi\r\nMSX 2\r\nho\r\nMSG 1\r\nx")], &[]).unwrap();
     let seen = harness.run(TIMEOUT);
     assert!(matches!(&seen[0], Seen::Message { bytes, .. } if bytes == b"hi"), "{seen:?}");
@@ -226,7 +226,7 @@ fn a_length_above_the_limit_is_refused_at_the_header() {
     let (peer, b) = Stream::pair().unwrap();
     let small = Limits { max_message: 1_000, ..limits() };
     let receiver = harness.add_stream(b, Protocol::Stockings, small);
-    harness.reactor.set_reading(receiver, true).unwrap();
+    harness.reactor.set_reading(receiver, true);
     // 2^63 bytes.
     peer.send(&[IoSlice::new(&[0x40, 0, 0, 0, 0, 0, 0, 0, 0, 0x84])], &[]).unwrap();
     let seen = harness.run(TIMEOUT);
@@ -261,7 +261,7 @@ fn an_empty_queue_takes_a_message_larger_than_max_queued() {
     let few = Limits { max_queued: 1_000, ..limits() };
     let sender = harness.add_stream(a, Protocol::LengthPrefixed, few);
     let receiver = harness.add_stream(b, Protocol::LengthPrefixed, limits());
-    harness.reactor.set_reading(receiver, true).unwrap();
+    harness.reactor.set_reading(receiver, true);
     let payload = vec![1; 5_000_000];
     harness.try_send(sender, &payload, &[], None).unwrap();
     assert_eq!(harness.try_send(sender, b"x", &[], None), Err(SendError::QueueFull));
@@ -296,7 +296,7 @@ fn drained_is_reported_once_at_half_of_the_high_water_mark() {
     let payload = vec![0; 1_000];
     while harness.try_send(sender, &payload, &[], None).unwrap() == Sent::Now {}
     assert!(harness.queued(sender).1 > 64 * 1024);
-    harness.reactor.set_reading(receiver, true).unwrap();
+    harness.reactor.set_reading(receiver, true);
     let mut drained = 0;
     harness.run_until(|harness, seen| {
         drained += seen.iter().filter(|seen| matches!(seen, Seen::Drained { .. })).count();
@@ -329,7 +329,7 @@ fn messages_of_a_closed_peer_precede_the_error() {
     peer.send(&[IoSlice::new(b"bye\n")], &[]).unwrap();
     drop(peer);
     harness.send(channel, b"x", None);
-    harness.reactor.set_reading(channel, true).unwrap();
+    harness.reactor.set_reading(channel, true);
     harness.reactor.flush();
     let seen = harness.run(TIMEOUT);
     assert!(matches!(&seen[0], Seen::Message { bytes, .. } if bytes == b"bye"), "{seen:?}");
@@ -339,7 +339,7 @@ fn messages_of_a_closed_peer_precede_the_error() {
 fn an_external_stream_exchanges_its_bytes_with_the_caller() {
     let mut harness = Harness::new();
     let channel = harness.reactor.add_external(framing(Protocol::Lines, &limits()), limits());
-    harness.reactor.set_reading(channel, true).unwrap();
+    harness.reactor.set_reading(channel, true);
     harness.reactor.feed(channel, Some(b"one\ntw"));
     harness.reactor.feed(channel, Some(b"o\n"));
     assert_eq!(messages(harness.turns()), [b"one".to_vec(), b"two".to_vec()]);

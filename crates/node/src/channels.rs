@@ -25,13 +25,10 @@ impl Environment {
         })
     }
 
-    /// Sets how many more connections a listener may accept. Throws if the kernel cannot poll it.
+    /// Sets how many more connections a listener may accept.
     #[napi]
     pub fn allow(&self, listener: i32, connections: u32) -> Result<()> {
-        self.attempt(|state| {
-            let allowed = state.reactor.allow(index(listener), connections as usize);
-            allowed.map_err(syscall_error("epoll_ctl"))
-        })
+        self.with(|state| state.reactor.allow(index(listener), connections as usize))
     }
 
     /// Sets whether a record reports that queued messages have left the queue.

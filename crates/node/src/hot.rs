@@ -148,7 +148,7 @@ unsafe extern "C" fn close_fd(
     call.number(|call, state| {
         let owned = state.owned.take(call.integer(1)).ok_or(Errno::BADF.raw_os_error())?;
         let closed = close(owned);
-        release(call, state)?;
+        release(call, state);
         closed.map(|()| 0.0).map_err(Errno::raw_os_error)
     })
 }
@@ -160,7 +160,8 @@ unsafe extern "C" fn take_fd(env: sys::napi_env, info: sys::napi_callback_info) 
     call.number(|call, state| {
         let owned = state.owned.take(call.integer(1)).ok_or(Errno::BADF.raw_os_error())?;
         let _number = owned.into_raw_fd();
-        release(call, state)
+        release(call, state);
+        Ok(0.0)
     })
 }
 
@@ -173,11 +174,8 @@ unsafe extern "C" fn set_reading(
     let call = unsafe { Call::<2>::new(env, info) };
     call.number(|call, state| {
         let reading = call.integer(1) != 0;
-        state
-            .reactor
-            .set_reading(call.channel(), reading)
-            .map(|()| 0.0)
-            .map_err(Errno::raw_os_error)
+        state.reactor.set_reading(call.channel(), reading);
+        Ok(0.0)
     })
 }
 
@@ -250,12 +248,11 @@ unsafe extern "C" fn close_channel(
 }
 
 /// Counts a descriptor as no longer open for the channel that received it.
-fn release<const N: usize>(call: &Call<N>, state: &mut State) -> Result<f64, i32> {
+fn release<const N: usize>(call: &Call<N>, state: &mut State) {
     // The index is -1 if no channel received the descriptor, or if that channel is closed.
     if call.integer(0) >= 0 {
-        state.reactor.released(call.channel(), 1).map_err(Errno::raw_os_error)?;
+        state.reactor.released(call.channel(), 1);
     }
-    Ok(0.0)
 }
 
 /// Sends a payload with the descriptors in the table, as the arguments 2 and 3 say.

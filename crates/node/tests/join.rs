@@ -46,7 +46,7 @@ impl World {
         let mut reactor = Reactor::new().unwrap();
         let channel = Channel::datagram(socket, Protocol::Jsoncomm, limits());
         let channel = reactor.add(channel.unwrap_or_else(|(errno, _)| panic!("{errno}")));
-        reactor.set_reading(channel, true).unwrap();
+        reactor.set_reading(channel, true);
         (Self::new(reactor, channel), sender)
     }
 
@@ -64,7 +64,7 @@ impl World {
         let framing = Framing { codec, text: true, json: true };
         let added = reactor.add_stream(socket, false, framing, limits());
         let channel = added.unwrap_or_else(|(errno, _)| panic!("{errno}"));
-        reactor.set_reading(channel, true).unwrap();
+        reactor.set_reading(channel, true);
         (Self::new(reactor, channel), sender)
     }
 

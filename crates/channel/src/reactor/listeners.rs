@@ -1,6 +1,6 @@
 //! Listeners, and the connections that they accept.
 
-use fdwire_socket::{Accepted, Errno};
+use fdwire_socket::Accepted;
 
 use super::{Entry, Reactor};
 use crate::batch::{Batch, Event};
@@ -31,6 +31,7 @@ impl Reactor {
             Entry::Listening(listening) => listening.disarm(&self.poller),
             Entry::Channel(_) => return None,
         }
+        self.refused.remove(&index);
         match self.entries.remove(index) {
             Entry::Listening(listening) => Some(*listening),
             Entry::Channel(_) => None,
@@ -38,14 +39,11 @@ impl Reactor {
     }
 
     /// Sets how many connections a listener may accept from now on.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`, `ENOSPC` of epoll_ctl.
-    pub fn allow(&mut self, index: usize, connections: usize) -> Result<(), Errno> {
-        let Some(Entry::Listening(listening)) = self.entries.get_mut(index) else { return Ok(()) };
-        listening.allowed = connections;
-        listening.arm(&self.poller, index)
+    pub fn allow(&mut self, index: usize, connections: usize) {
+        if let Some(Entry::Listening(listening)) = self.entries.get_mut(index) {
+            listening.allowed = connections;
+            self.arm(index);
+        }
     }
 
     /// Accepts connections. An event reports each of them.

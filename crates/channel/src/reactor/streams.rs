@@ -26,7 +26,7 @@ impl Reactor {
         limits: Limits,
     ) -> Result<usize, (Errno, Stream)> {
         let index = self.insert_stream(Link::Socket(socket), connecting, framing, limits);
-        let Err(errno) = self.arm(index) else { return Ok(index) };
+        let Err(errno) = self.try_arm(index) else { return Ok(index) };
         let socket = self.remove(index).and_then(Channel::into_stream);
         socket.map_or(Ok(index), |socket| Err((errno, socket)))
     }
@@ -80,14 +80,12 @@ impl Reactor {
 
     /// Sends the frames that one stream has gathered.
     pub fn flush_one(&mut self, index: usize) {
-        // What is queued stays queued if epoll_ctl fails: the next flush tries again.
-        let _ = self.update_stream(index, StreamTransport::flush);
+        self.update_stream(index, StreamTransport::flush);
     }
 
     /// Half-closes a stream or seqpacket socket as soon as its queue is empty.
     pub fn finish(&mut self, index: usize) {
-        // As in `flush_one`.
-        let _ = self.update(index, Channel::finish);
+        self.update(index, Channel::finish);
     }
 
     /// Prepares a connection for its close. Closing a socket with unread input would reset the
@@ -103,8 +101,8 @@ impl Reactor {
             return false;
         }
         self.finish(index);
-        // If the socket cannot be polled, no event would report the end.
-        self.update_stream(index, StreamTransport::discard).is_ok()
+        self.update_stream(index, StreamTransport::discard);
+        true
     }
 
     /// Adds input to a stream; None is the end of the input of a stream without a socket.
@@ -147,15 +145,11 @@ impl Reactor {
         self.channel_mut(index)?.as_stream_mut()
     }
 
-    fn update_stream(
-        &mut self,
-        index: usize,
-        change: impl FnOnce(&mut StreamTransport),
-    ) -> Result<(), Errno> {
+    fn update_stream(&mut self, index: usize, change: impl FnOnce(&mut StreamTransport)) {
         self.update(index, |channel| {
             if let Some(stream) = channel.as_stream_mut() {
                 change(stream);
             }
-        })
+        });
     }
 }

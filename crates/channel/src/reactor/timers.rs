@@ -1,4 +1,4 @@
-//! The deadlines of the channels, for which the poller has one timer.
+//! The deadlines of the channels and of refused registrations, for which the poller has one timer.
 
 use std::time::Instant;
 
@@ -31,14 +31,14 @@ impl Reactor {
             }
             self.deadlines.pop_first();
             if let Some(Entry::Channel(channel)) = self.entries.get_mut(index) {
-                channel.scheduled = None;
-                self.due.push(index);
+                channel.scheduled.take_if(|at| *at == deadline);
             }
+            self.due.push(index);
         }
         self.set_timer();
     }
 
-    fn set_timer(&mut self) {
+    pub(super) fn set_timer(&mut self) {
         if let Some(&(deadline, _)) = self.deadlines.first() {
             // Setting an existing timer cannot fail.
             let _ = self.poller.wake_by(deadline, Instant::now());

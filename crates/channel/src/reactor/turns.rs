@@ -89,6 +89,9 @@ impl Reactor {
                 channel.on_time(Instant::now(), turn);
                 return Some(self.after_turn(index, batch));
             }
+            if self.refused.contains_key(&index) {
+                return Some(self.after_turn(index, batch));
+            }
         }
         self.arm_accepted();
         None
@@ -117,7 +120,7 @@ impl Reactor {
     }
 
     fn after_turn(&mut self, index: usize, batch: &mut Batch<'_>) -> usize {
-        if let Err(errno) = self.arm(index) {
+        if let Err(errno) = self.arm_after_turn(index) {
             batch.events.push(Event::Failed(errno, "epoll_ctl"));
         }
         // A channel whose turn was full goes on by the timer, when the caller's loop has run.
@@ -129,8 +132,7 @@ impl Reactor {
     /// that one call registers for their messages and their end.
     fn arm_accepted(&mut self) {
         while let Some(index) = self.accepted.pop() {
-            // If it fails the end is noticed when messages are read.
-            let _ = self.arm(index);
+            self.arm(index);
         }
     }
 }
