@@ -3,8 +3,8 @@
  * Creating, using and closing connections, and the memory that an idle connection takes, compared
  * with `node:net`.
  *
- * `net` has no socketpair. Its counterpart to `pair()` is what a program does instead: connect to a
- * server of its own. fdwire runs that as well, so that one ratio compares the same work.
+ * `net` cannot create a socketpair. A program connects to a server in its own process instead.
+ * fdwire runs both, so that one ratio compares the same work.
  */
 
 import { run } from './scenario.mjs'
@@ -90,8 +90,8 @@ export const connections = [
     ],
   },
   {
-    // Four batches of 2,500: what the last three add is measured.
-    title: 'Memory of an idle connection, of 10,000',
+    // Of four batches of 2,500 connections, the memory that the last three add is measured.
+    title: 'Memory of an idle connection, with 10,000 open',
     group: 'connections',
     size: 64,
     fds: 0,

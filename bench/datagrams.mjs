@@ -1,8 +1,8 @@
 // @ts-check
 /**
  * Datagrams without descriptors, and a round trip with one. `path` is a socket that the receiver
- * bound and the sender connected to, with a backlog of 11 datagrams. `pair` is an inherited
- * socketpair, where only the send buffer is the limit.
+ * has bound and the sender is connected to, with a backlog of 11 datagrams. `pair` is an inherited
+ * socketpair, which is limited only by the send buffer.
  */
 
 import { run } from './scenario.mjs'

@@ -1,5 +1,5 @@
 // @ts-check
-/** Descriptors beside small messages, over datagrams, seqpacket sockets and streams. */
+/** Small messages with descriptors, over datagrams, seqpacket sockets and streams. */
 
 import { run } from './scenario.mjs'
 

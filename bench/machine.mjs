@@ -1,11 +1,13 @@
 // @ts-check
-/** The machine, and how much of it other processes use. */
+/** The machine, and its load by other processes. */
 
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { cpus, release } from 'node:os'
 
-/** Clock ticks of `/proc` in a second: USER_HZ, which is 100 on all architectures of Node. */
+/**
+ * Clock ticks of `/proc` per second: USER_HZ, which is 100 on all architectures that Node supports.
+ */
 const TICKS = 100
 
 /** Returns one line about the machine and the versions. @param {string} node the program */
@@ -17,7 +19,7 @@ export function describe(node) {
 }
 
 /**
- * Returns the core for two processes on one core: the last, because interrupts prefer the first.
+ * Returns the core on which to run two processes: the last, because interrupts prefer the first.
  */
 export function lastCore() {
   const allowed = /Cpus_allowed_list:\s*(\S+)/.exec(read('/proc/self/status'))?.[1] ?? '0'
@@ -25,9 +27,9 @@ export function lastCore() {
 }
 
 /**
- * Starts to watch other processes. The returned function gives the cores that they have used since
- * then (1: one core), with the time that the hypervisor gave to other guests. It is exact only if
- * all children that this process started have ended.
+ * Starts to measure the load by other processes. The returned function returns the number of cores
+ * that they have used since then, including the time that the hypervisor gave to other guests. The
+ * result is exact only if all children of this process have ended.
  */
 export function watchOthers() {
   const before = { all: busy(), own: own(), at: performance.now() }
@@ -37,7 +39,7 @@ export function watchOthers() {
   }
 }
 
-/** Ticks in which any core was busy or was given to another guest. */
+/** Returns the ticks in which any core was busy or was given to another guest. */
 function busy() {
   const [user, nice, system, , , irq, softirq, steal] = read('/proc/stat')
     .split('\n', 1)[0]
@@ -47,7 +49,7 @@ function busy() {
   return user + nice + system + irq + softirq + steal
 }
 
-/** Ticks of this process and of its children that have ended. */
+/** Returns the ticks of this process and of its children that have ended. */
 function own() {
   // The name in parentheses may contain spaces. utime, stime, cutime and cstime are fields 14 to
   // 17.

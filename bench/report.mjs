@@ -31,14 +31,14 @@ const P99 = { unit: 'p99, µs', of: r => r.p99 ?? Number.NaN, show: micros }
 const CPU_MICROS = { unit: 'CPU, µs', of: r => r.cpu, show: micros }
 
 /**
- * The columns of each kind of work. The ratios divide the first one.
+ * The columns of each kind of work. The ratios divide the values of the first column.
  * @type {{ [work in import('./scenario.mjs').Work]: [Column, ...Column[]] }}
  */
 const COLUMNS = {
   oneway: [RATE, CPU],
   trips: [P50, P99, CPU_MICROS],
   lone: [
-    { unit: 'µs a MiB', of: r => r.perMiB, show: micros },
+    { unit: 'µs/MiB', of: r => r.perMiB, show: micros },
     { unit: 'peak / size', of: r => r.peak, show: times },
   ],
   pairs: [CONNECTIONS, CPU_MICROS],
@@ -71,7 +71,7 @@ export function summarize({ title, work, ratios: targets }, records) {
   const ratios = targets.map(({ of, to, least, most }) => {
     const upper = records.get(of)?.rounds ?? []
     const lower = (to && records.get(to)?.rounds) || []
-    // Both results are of the same round, so that a disturbance that hit both cancels out.
+    // Both results are of the same round, so that a disturbance that affected both cancels out.
     const both = upper.flatMap((result, round) => {
       const other = to ? lower[round] : result
       return result && other ? [{ result, other }] : []
@@ -80,7 +80,7 @@ export function summarize({ title, work, ratios: targets }, records) {
       to ? main.of(result) / main.of(other) : result.peak,
     )
     const ratio = spread(each)
-    // The CPU time of a memory measurement is that of the collections.
+    // In a memory measurement, the CPU time is that of the garbage collections.
     const comparesCpu = to !== undefined && work !== 'idle'
     const cpu = comparesCpu
       ? spread(both.map(({ result, other }) => result.cpu / other.cpu)).median
@@ -115,7 +115,7 @@ export function print({ title, work, runs, ratios }) {
   table([['per-round ratio', 'median', 'least - most', 'of CPU', 'target', ''], ...rows])
 }
 
-/** Prints aligned columns. @param {string[][]} rows of which the first is the head */
+/** Prints aligned columns. @param {string[][]} rows the first is the header */
 function table(rows) {
   const widths = rows[0].map((_, i) =>
     Math.max(...rows.map(row => (row.length > 2 ? (row[i] ?? '').length : 0))),

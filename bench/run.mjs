@@ -3,14 +3,15 @@
  * The benchmark. Options:
  *
  *     --rounds N       rounds (7)
- *     --only PATTERN   scenarios whose group or title, and contenders whose name, match this regular
- *                      expression
- *     --node VERSION   the version of Node that runs the contenders, such as 24; npm installs it under
- *                      target/. Or the path of a `node`. Default: the one that runs this file
- *     --json FILE      writes all results there
+ *     --only PATTERN   runs the scenarios whose group or title, and the contenders whose name,
+ *                      match this regular expression
+ *     --node VERSION   runs the contenders with this version of Node, such as 24, which npm
+ *                      installs under target/, or with the `node` at this path (the one that runs
+ *                      this file)
+ *     --json FILE      writes all results to this file
  *
  * Each round runs each contender of a scenario once, in new processes, so that a disturbance of the
- * machine hits all of them. The results are medians over the rounds.
+ * machine affects all of them. The results are medians over the rounds.
  */
 
 import { execFileSync } from 'node:child_process'
@@ -25,10 +26,12 @@ import { print, summarize } from './report.mjs'
 import { scenarios } from './scenarios.mjs'
 import { runOnce } from './session.mjs'
 
-/** Cores that other processes may use during a run; if they use more, the run is repeated. */
+/** The number of cores above which other processes disturb a run, so that it is repeated. */
 const DISTURBED = 0.2
 
-/** Most repetitions of one run, and of all runs of a scenario as a share of their number. */
+/**
+ * The most repetitions of one run, and those of all runs of a scenario as a share of their number.
+ */
 const REPEATS = 2
 const REPEATS_IN_ALL = 0.3
 
@@ -42,7 +45,7 @@ const { values: flags } = parseArgs({
 })
 const rounds = Number(flags.rounds)
 if (!Number.isInteger(rounds) || rounds < 1) {
-  throw new TypeError(`--rounds must be a whole number from 1, not ${flags.rounds}`)
+  throw new TypeError(`--rounds must be a positive integer, not ${flags.rounds}`)
 }
 const only = new RegExp(flags.only, 'i')
 const chosen = scenarios.map(choose).filter(scenario => scenario.runs.length > 0)
@@ -75,7 +78,7 @@ for (const scenario of chosen) {
 }
 const seconds = Math.round((performance.now() - began) / 1000)
 console.log(
-  `\n${seconds} s; other processes used over ${DISTURBED} cores during ${disturbed} of the runs`,
+  `\n${seconds} s; other processes used more than ${DISTURBED} cores during ${disturbed} runs`,
 )
 if (flags.json) {
   const report = {
@@ -88,7 +91,7 @@ if (flags.json) {
   writeFileSync(flags.json, `${JSON.stringify(report, null, 2)}\n`)
 }
 
-/** Contenders whose package cannot be installed are reported as unavailable. */
+/** Installs the npm packages. If that fails, their contenders are reported as unavailable. */
 function installNpmPeers() {
   const folder = fileURLToPath(new URL('npm', import.meta.url))
   if (existsSync(join(folder, 'node_modules'))) return
@@ -102,12 +105,12 @@ function installNpmPeers() {
   }
 }
 
-/** @param {string} given a version, such as 24, or a path */
+/** Returns the path of a `node`. @param {string} given a version, such as 24, or a path */
 function findNode(given) {
   return /^[\d.]+$/.test(given) ? join(installNode(given), 'node') : resolve(given)
 }
 
-/** @returns {string} the program */
+/** Builds the floor and returns the path of its program. @returns {string} */
 function buildFloor() {
   const lines = execFileSync(
     'cargo',
@@ -138,7 +141,7 @@ async function measure(scenario) {
   const records = new Map(scenario.runs.map(run => [run.name, { rounds: [] }]))
   let repeats = Math.ceil(scenario.runs.length * rounds * REPEATS_IN_ALL)
   for (let round = 0; round < rounds; round++) {
-    // Each round begins with another contender, so that none always follows the same one.
+    // Each round starts with a different contender, so that none always follows the same one.
     const at = round % scenario.runs.length
     for (const run of [...scenario.runs.slice(at), ...scenario.runs.slice(0, at)]) {
       const record = /** @type {import('./report.mjs').Record} */ (records.get(run.name))

@@ -7,12 +7,12 @@
  * @property {string} name
  * @property {string} program a file of `peers/`, or `floor`
  * @property {'path' | 'pair' | 'seqpacket' | 'stream'} topology `path`: a datagram socket that the
- *   receiver bound; `pair`, `seqpacket`: an inherited socketpair; `stream`: a stream to a path where
- *   the receiver listens
+ *   receiver has bound; `pair`, `seqpacket`: an inherited socketpair; `stream`: a connection to a
+ *   path on which the receiver listens
  * @property {number} count messages or connections in a batch: about 100 to 200 ms of work
- * @property {string} [how] what is sent or called, for programs that have several ways
- * @property {'client' | 'server'} [end] the end that the program is; the floor is the other end.
- *   Default: the program is both ends
+ * @property {string} [how] what the program sends or calls, if it has several ways
+ * @property {'client' | 'server'} [end] the role of the program; the floor has the other one.
+ *   Default: the program has both
  * @property {number} [size] bytes of a message. Default: the scenario's size
  *
  * @typedef {object} Ratio
@@ -25,7 +25,7 @@
  * What a batch does:
  * - `oneway`: messages from the sender to the receiver
  * - `trips`: round trips, one after the other, with both processes on one core
- * - `lone`: a single message between new processes
+ * - `lone`: a single message between two new processes
  * - `pairs`: connected pairs that one process creates and destroys
  * - `connect`: connections, one after the other on one core, each with a message and its reply
  * - `close`: connections, one after the other on one core, each closed as soon as it is connected
@@ -37,7 +37,7 @@
  * @property {string} title
  * @property {'datagrams' | 'descriptors' | 'streams' | 'connections'} group
  * @property {number} size bytes of a message
- * @property {number} fds descriptors beside each message
+ * @property {number} fds descriptors of each message
  * @property {Work} work
  * @property {Run[]} runs
  * @property {Ratio[]} ratios

@@ -8,12 +8,10 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { lastCore, watchOthers } from './machine.mjs'
 
-/**
- * Batches before the measured one: without warm-up Node measures 2 to 3 times slower than it is.
- */
+/** Batches before the measured one. Without warm-up, Node is 2 to 3 times slower. */
 export const WARM_UP = 3
 
-/** Work that runs with both processes on one core. */
+/** The work for which both processes run on one core. */
 const ONE_CORE = ['trips', 'connect', 'close']
 
 /** Time limit for a line from the processes (ms). */
@@ -23,23 +21,24 @@ const TIMEOUT = 30_000
  * @typedef {object} Place
  * @property {string} node the program that runs the peers
  * @property {string} floor the floor's program
- * @property {string} directory where sockets are bound
+ * @property {string} directory the directory of the sockets
  * @property {string} file the file whose descriptor is passed
- * @property {string} [peers] folder of the peers. Default: `peers/` beside this file
+ * @property {string} [peers] the folder of the peers. Default: `peers/` next to this file
  *
  * @typedef {import('./scenario.mjs').Run} Run
  * @typedef {import('./scenario.mjs').Scenario} Scenario
  * @typedef {{ sent: any, done: any }} Batch what sender and receiver reported about a batch
  *
  * @typedef {object} Result
- * @property {number} rate messages or connections in a second
+ * @property {number} rate messages or connections per second
  * @property {number} cpu CPU time of both processes for each of them (ns); NaN for a lone message
- * @property {number} [p50] ns of a round trip
- * @property {number} [p99] ns of a round trip
+ * @property {number} [p50] median time of a round trip (ns)
+ * @property {number} [p99] 99th percentile of the time of a round trip (ns)
  * @property {number} resident memory that a connection adds (bytes)
  * @property {number} heap JavaScript heap that a connection adds (bytes)
- * @property {number} perMiB ns for each MiB of a lone message
- * @property {number} peak memory of the end that takes more, as a multiple of the message's size
+ * @property {number} perMiB time of a lone message per MiB (ns)
+ * @property {number} peak memory of the process that needs more, as a multiple of the message's
+ *   size
  * @property {number} others cores that other processes used during the run
  */
 
@@ -78,13 +77,13 @@ export class Session {
    * @param {Run} run
    * @param {Scenario} scenario
    * @param {Place} place
-   * @param {number} batches the most that it will be asked for
+   * @param {number} batches the most batches that it may have to send
    */
   constructor(run, scenario, place, batches) {
     const path = `${place.directory}/socket`
     for (const name of [path, `${path}.back`]) rmSync(name, { force: true })
     const [program, ...args] = commandOf(run, scenario, place, path, batches)
-    // A process group, so that a receiver that hangs can be killed together with its sender.
+    // The processes form a group, so that a receiver that hangs is killed together with its sender.
     const sender = spawn(/** @type {string} */ (program), args, { detached: true, stdio: 'pipe' })
     this.#sender = sender
     this.#killGroup = () => {
@@ -99,10 +98,11 @@ export class Session {
       this.#stderr += chunk
     })
     sender.stdin.on('error', () => {})
-    // The receiver keeps the sender's stdout open, so its lines do not end when the sender crashes.
+    // The receiver shares the sender's stdout, so the lines do not end when only the sender
+    // crashes.
     sender.once('exit', code => code !== 0 && this.#killGroup())
     this.#exited = once(sender, 'close')
-    // A sender that cannot be started also ends its lines, which `#read` reports.
+    // If the sender cannot be started, its lines end as well, which `#read` reports.
     this.#exited.catch(() => {})
     this.#lines = createInterface({ input: sender.stdout })[Symbol.asyncIterator]()
   }
@@ -125,17 +125,17 @@ export class Session {
       else throw new Error(`Expected 'sent' or 'done', not ${JSON.stringify(line)}`)
     }
     const wrong = done.wrong + (sent.wrong ?? 0)
-    if (wrong > 0) throw new Error(`${wrong} messages of a batch arrived wrong`)
+    if (wrong > 0) throw new Error(`${wrong} messages of a batch differ from those sent`)
     return { sent, done }
   }
 
-  /** Lets both processes end, which makes their CPU time known. */
+  /** Lets both processes end, so that the CPU time of this process's children includes theirs. */
   async end() {
     this.#sender.stdin.end()
     await this.#exited
   }
 
-  /** Kills what is left of both processes. */
+  /** Kills the processes that are still running. */
   async kill() {
     process.off('exit', this.#killGroup)
     this.#killGroup()
@@ -153,12 +153,12 @@ export class Session {
     if (!done) return JSON.parse(value)
     await this.#exited.catch(() => {})
     if (this.#stderr) throw new Error(reasonIn(this.#stderr))
-    throw new Error(timedOut ? `No line in ${TIMEOUT} ms` : 'The sender ended early')
+    throw new Error(timedOut ? `No output for ${TIMEOUT} ms` : 'The sender ended early')
   }
 }
 
 /**
- * The result of the last batch, relative to the batches before it.
+ * Returns the result of the last batch, relative to the batches before it.
  * @param {Batch[]} batches
  * @param {Run} run
  * @param {Scenario} scenario
@@ -173,7 +173,7 @@ export function resultOf(batches, run, scenario) {
   const cpu = before ? sent.cpu - before.sent.cpu + done.cpu - before.done.cpu : Number.NaN
   const ns = Number(BigInt(sent.end ?? done.end) - BigInt(sent.start))
   const size = run.size ?? scenario.size
-  // The end that measures its memory is the client or the server.
+  // The memory is that of the client or the server, whichever is not the floor.
   const measured = run.end === 'client' ? 'sent' : 'done'
   const [last, start] = measured === 'sent' ? [sent, first.sent] : [done, first.done]
   const added = run.count * (batches.length - 1)

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * Streams without descriptors. All contenders except child_process write the same bytes: messages
- * behind their length in four bytes. `raw` uses buffers of the same size as fdwire.
+ * Streams without descriptors. All contenders except child_process write the same bytes: each
+ * message after its length in four bytes. `raw` uses buffers of the same size as fdwire.
  */
 
 import { run } from './scenario.mjs'
@@ -144,8 +144,8 @@ function lone() {
     ratios: [
       { of: 'fdwire text 64 MiB', most: 2.2 },
       { of: 'fdwire Buffer 64 MiB', most: 2.2 },
-      // Page faults and cache misses may double the time for each byte; a cost that is not linear
-      // would show as four times or more.
+      // Page faults and cache misses may double the time per byte. A quadratic cost would multiply
+      // it by at least four.
       { of: 'fdwire text 64 MiB', to: 'fdwire text 16 MiB', most: 2 },
       { of: 'fdwire Buffer 64 MiB', to: 'fdwire Buffer 16 MiB', most: 2 },
       { of: 'fdwire text 64 MiB', to: 'best JS text 64 MiB' },

@@ -1,44 +1,44 @@
 // @ts-check
 /**
- * Length-prefixed messages over a `net.Socket`, as fast as JavaScript gets. Each choice below was
- * measured in the rows that use this file.
+ * Length-prefixed messages over a `net.Socket`, as fast as possible in JavaScript. Each choice
+ * below was measured with the contenders that use this file.
  */
 
 import { isAscii } from 'node:buffer'
 
-/** Bytes of the length in front of each message. */
+/** Size of the length before each message (bytes). */
 const HEAD = 4
 
-/** Gathered bytes at which they are written before the tick ends. */
+/** The number of buffered bytes that is written before the end of the tick. */
 const FULL = 128 * 1024
 
-/** Space for one more message behind those (bytes). */
+/** Space for one more message after those (bytes). */
 const ROOM = 512 * 1024
 
-/** Bytes of the receive buffer: more than a socket's default send buffer holds. */
+/** Size of the receive buffer (bytes): more than a socket's default send buffer holds. */
 const SLAB = 256 * 1024
 
 /** Free bytes that a slab needs for another read. */
 const LEAST = 128 * 1024
 
-/** Length from which a check for ASCII makes decoding faster (bytes). */
+/** The size from which a check for ASCII makes decoding faster (bytes). */
 const LONG = 2048
 
-/** Most code units of a JSON text that is gathered as a string first, and of that string. */
+/** The most code units of a JSON text that is appended to the rope, and of the rope. */
 const SHORT = 256
 const ROPE = 8 * 1024
 
-/** Gathers messages in one buffer, and writes it at the end of the tick or when it is full. */
+/** Collects messages in a buffer, and writes it at the end of the tick or when it is full. */
 export class Outgoing {
   #socket
   #batch = Buffer.allocUnsafeSlow(FULL + ROOM)
   /** The second buffer, for use while the socket holds the first. */
   #spare = Buffer.allocUnsafeSlow(FULL + ROOM)
   #used = 0
-  /** Frames as a binary string, which follow those in the buffer. */
+  /** Frames that follow those in the buffer, as a binary string. */
   #rope = ''
   #scheduled = false
-  /** Whether the socket still holds bytes that the kernel has not taken. */
+  /** Whether the socket holds bytes that the kernel has not accepted yet. */
   #blocked = false
   /** @type {(() => void) | undefined} */
   #resume
@@ -56,14 +56,14 @@ export class Outgoing {
     else this.send = value => this.#sendJson(JSON.stringify(value))
   }
 
-  /** Calls `resume` once the kernel has taken everything. @param {() => void} resume */
+  /** Calls `resume` once the kernel has accepted everything. @param {() => void} resume */
   onDrain(resume) {
     this.#resume = resume
   }
 
   /**
-   * Concatenating short texts and writing them together is 5 % faster than writing each. For texts
-   * that are not JSON it is slower.
+   * Concatenates short texts, because writing them together is 5 % faster than writing each. For
+   * texts that are not JSON it is slower.
    * @param {string} text
    */
   #sendJson(text) {
@@ -133,7 +133,7 @@ export class Outgoing {
     const held = this.#blocked
     this.#write(batch.subarray(0, this.#used))
     this.#used = 0
-    // Mostly the kernel takes all bytes at once, and the buffer is free again.
+    // Usually the kernel accepts all bytes at once, and the buffer can be reused.
     if (!this.#blocked) return
     this.#batch = held ? Buffer.allocUnsafeSlow(FULL + ROOM) : this.#spare
     this.#spare = batch
@@ -142,7 +142,7 @@ export class Outgoing {
   /** @param {Buffer} bytes */
   #write(bytes) {
     this.#socket.write(bytes, this.#written)
-    // The result of `write` compares the high-water mark with the bytes before the kernel took any.
+    // `write` compares the high-water mark with the bytes before the kernel has accepted any.
     this.#blocked = this.#socket.writableLength > 0
   }
 
@@ -155,16 +155,16 @@ export class Outgoing {
   }
 }
 
-/** Finds messages in received bytes. `onread` is the option for the socket. */
+/** Decodes received bytes to messages. `onread` is the option for the socket. */
 export class Incoming {
   #slab = Buffer.allocUnsafeSlow(SLAB)
-  /** The range of the slab that holds bytes of no delivered message. */
+  /** The range of the slab that holds undelivered bytes. */
   #start = 0
   #end = 0
   /** A message larger than the slab, and its bytes so far. @type {Buffer | undefined} */
   #large
   #largeEnd = 0
-  /** Whether messages are views of the slab, so that it cannot be used again. */
+  /** Whether messages are views of the slab, so that it cannot be reused. */
   #keeps
   /** @type {(slab: Buffer, start: number, end: number) => void} */
   #deliver
@@ -219,7 +219,7 @@ export class Incoming {
   }
 
   /**
-   * Moves an incomplete message to the front; of a new slab if messages are views of the old one.
+   * Moves an incomplete message to the start of the slab, or of a new one if messages are views.
    */
   #moveRest() {
     const rest = this.#end - this.#start
@@ -260,8 +260,8 @@ export class Incoming {
 }
 
 /**
- * Decodes by the slices of Buffer, which skip the checks of `toString`; Node's types do not declare
- * them.
+ * Decodes text with the slice methods of Buffer, which skip the checks of `toString`. Node's types
+ * do not declare them.
  * @param {any} slab
  * @param {number} start
  * @param {number} end

@@ -1,8 +1,7 @@
 // @ts-check
 /**
- * The fastest that JavaScript over `node:net` gets: the `onread` option with a receive buffer that
- * is used again, hand-written framing, and messages that are gathered into one write. `how`:
- * `text`, `json`, `buffer`.
+ * The fastest JavaScript over `node:net` that we found: the `onread` option with a reused receive
+ * buffer, hand-written framing, and several messages per write. `how`: `text`, `json`, `buffer`.
  */
 
 import { connect, createServer, Socket } from 'node:net'
@@ -36,7 +35,7 @@ function receive() {
 }
 
 /**
- * Moves the handle of an accepted socket to a new Socket, because only the constructor takes
+ * Moves the handle of an accepted socket to a new Socket, because only the constructor accepts
  * `onread`.
  * @param {any} accepted
  * @param {Incoming} incoming

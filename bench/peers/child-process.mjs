@@ -1,9 +1,9 @@
 // @ts-check
 /**
- * Node's IPC, `process.send`. It takes one handle a message, so four descriptors are four messages,
- * and only handles of Node's classes: here a listening TCP server, the fastest class of those
- * tried. `how`: `text`, `buffer`, otherwise values. Buffers need the advanced serialization; for
- * all others JSON is faster.
+ * Node's IPC, `process.send`. A message carries at most one handle, so four descriptors are four
+ * messages. A handle must be an object of Node: here a listening TCP server, the fastest of the
+ * classes that we tried. `how`: `text`, `buffer`, otherwise values. Buffers need the advanced
+ * serialization; for everything else JSON is faster.
  */
 
 import { fstatSync } from 'node:fs'
@@ -19,7 +19,7 @@ import {
   Trips,
 } from './common.mjs'
 
-/** Most messages in flight: without a limit the channel would queue the whole batch. */
+/** The most messages in flight. Without a limit the channel would queue the whole batch. */
 const WINDOW = 256
 
 const serialization = options.how === 'buffer' ? 'advanced' : 'json'

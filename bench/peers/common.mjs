@@ -1,20 +1,20 @@
 // @ts-check
 /**
- * What all peers of the benchmark share: the arguments, the ring of messages, the check of what
- * arrives, and the conversation with the runner.
+ * What all peers of the benchmark share: the arguments, the ring of messages, the check of the
+ * received messages, and the protocol between the runner and the peers.
  *
  * The runner starts a sender. The sender starts its receiver, which shares the sender's stdout.
- * Both write lines of JSON there:
+ * Both write lines of JSON to it:
  *
  *     receiver  {"event":"ready"}                          it is ready to receive
- *     sender    {"event":"sent","start":"<ns>","cpu":…}    once a batch; p50 and p99 for round trips
- *     receiver  {"event":"done","end":"<ns>","cpu":…,…}    once a batch, after the last message
+ *     sender    {"event":"sent","start":"<ns>","cpu":…}    after each batch; round trips: p50, p99
+ *     receiver  {"event":"done","end":"<ns>","cpu":…,…}    after the last message of each batch
  *
- * `cpu` is the CPU time that the process has used so far, in µs. If the batch ends with the sender,
- * which waits for replies, the sender's line has an `end` as well.
+ * `cpu` is the CPU time that the process has used so far (µs). If the batch ends in the sender,
+ * because it waits for replies, the sender's line also has an `end`.
  *
  * The sender sends one batch for each line on its stdin. Times are CLOCK_MONOTONIC in ns, which is
- * the same clock in both processes. `floor/src/main.rs` implements the same conversation.
+ * the same clock in both processes. `floor/src/main.rs` implements the same protocol.
  */
 
 import { spawn } from 'node:child_process'
@@ -22,23 +22,24 @@ import { closeSync, fstatSync, openSync, readdirSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { isLone, makeLone, peak, startPeak } from './lone.mjs'
 
-/** Number of different messages, which are sent in a circle. */
+/** Number of different messages. The sender cycles through them. */
 const RING = 64
 
-/** Index of the one message that is not ASCII, so that a decoder for latin1 fails. */
+/** Index of the only message that is not ASCII, so that a decoder that assumes latin1 fails. */
 const NON_ASCII = 7
 
 /** The descriptors of every 64th message are checked with fstat; their number is always checked. */
 const SAMPLE = 64
 
 /**
- * Every 15th message is compared whole if it is a Buffer or a large text, because that costs as
- * much as receiving it. 15 and RING have no common factor, so each message of the ring gets its
- * turn. Of all other Buffers and large texts the length and some places are compared.
+ * Every 15th message is compared as a whole if it is a Buffer or a large text. Of the others only
+ * the length and a few bytes are compared, because a whole comparison costs as much as receiving
+ * the message. 15 and RING have no common factor, so each message of the ring is compared at some
+ * time.
  */
 const WHOLE = 15
 
-/** Length from which a text is large (bytes). */
+/** The size from which a text is large (bytes). */
 const LARGE = 4096
 
 /** Offset of the two digits of the sequence number in a text. */
@@ -68,16 +69,14 @@ export const options = {
   pair: ['pair', 'seqpacket'].includes(text('topology')),
   seqpacket: text('topology') === 'seqpacket',
   stream: text('topology') === 'stream',
-  /**
-   * What is sent or called, for programs that have several ways: `buffer`, `text`, `json`, `all`, …
-   */
+  /** What the program sends or calls, if it has several ways: `buffer`, `text`, `json`, `all`, … */
   how: given.get('how') ?? '',
   path: text('path'),
   /** The file whose descriptor is passed. */
   file: text('file'),
   /** Bytes of a message. */
   size: Number(text('size')),
-  /** Descriptors beside each message. */
+  /** Descriptors of each message. */
   fds: Number(text('fds')),
   /** Messages of a batch. */
   count: Number(text('count')),
@@ -99,7 +98,7 @@ export const values = Array.from({ length: lone ? 0 : RING }, (_, i) => {
 export const texts = values.map(value => JSON.stringify(value))
 export const buffers = texts.map(json => Buffer.from(json))
 
-/** Opens the file that is passed once for each descriptor of a message. */
+/** Opens the passed file once for each descriptor of a message. */
 export function openFds() {
   return Array.from({ length: options.fds }, () => openSync(options.file, 'r'))
 }
@@ -113,7 +112,7 @@ export function inodeOfFile() {
 }
 
 /**
- * Writes a line for the runner; lines about a batch get the CPU time of this process.
+ * Writes a line for the runner. Lines about a batch contain the CPU time of this process.
  * @param {{ event: 'ready' | 'sent' | 'done', [field: string]: unknown }} line
  */
 export function report(line) {
@@ -133,7 +132,7 @@ export function messages() {
   return { text: texts, buffer: buffers }[options.how] ?? values
 }
 
-/** Compares the messages that arrive with those that were sent, and reports the end of a batch. */
+/** Compares the received messages with the sent ones, and reports the end of a batch. */
 export class Tally {
   #inode
   #taken = 0
@@ -177,7 +176,10 @@ export class Tally {
     this.#count(right)
   }
 
-  /** Returns the method that takes the messages that `how` names. @returns {(message: any) => void} */
+  /**
+   * Returns the method that takes messages of the kind in `how`.
+   * @returns {(message: any) => void}
+   */
   taker() {
     if (lone) return message => this.#takeLone(message)
     if (options.how === 'text') return text => this.takeText(text)
@@ -186,7 +188,7 @@ export class Tally {
   }
 
   /**
-   * Checks the descriptors of a message; call it before the method that takes the message. The
+   * Checks the descriptors of a message. Call it before the method that takes the message. The
    * caller closes the descriptors.
    * @param {number} length
    * @param {(index: number) => number} get
@@ -197,12 +199,12 @@ export class Tally {
     for (let i = 0; i < length; i++) if (fstatSync(get(i)).ino !== this.#inode) this.#wrong++
   }
 
-  /** Wrong messages so far, for a sender of round trips. */
+  /** The number of wrong messages so far, for a sender of round trips. */
   get wrong() {
     return this.#wrong
   }
 
-  /** Reads clock and memory before it compares the message. @param {any} message */
+  /** Reads the clock and the peak memory before it compares the message. @param {any} message */
   #takeLone(message) {
     const measured = { end: String(process.hrtime.bigint()), peak: peak(), open: 0 }
     report({ event: 'done', ...measured, wrong: isLone(message, options.size) ? 0 : 1 })
@@ -213,13 +215,13 @@ export class Tally {
     if (!right) this.#wrong++
     if (++this.#taken < options.count || !options.receives) return
     const end = String(process.hrtime.bigint())
-    // Descriptors that were received and not closed make this number grow.
+    // This number grows by the descriptors that were received and not closed.
     const open = readdirSync('/proc/self/fd').length
     report({ event: 'done', end, wrong: this.#wrong, open })
     this.restart()
   }
 
-  /** Starts a batch, at the first message of the ring. */
+  /** Starts a batch with the first message of the ring. */
   restart() {
     this.#taken = 0
     this.#wrong = 0
@@ -228,7 +230,7 @@ export class Tally {
 
 /**
  * Starts the receiver: this program again, or `options.receiver`.
- * @param {import('node:child_process').StdioOptions & any[]} more its descriptors behind stderr
+ * @param {import('node:child_process').StdioOptions & any[]} more its descriptors from 3 on
  * @param {string[]} extra arguments
  * @param {'json' | 'advanced'} serialization of an `ipc` among `more`
  */
@@ -257,8 +259,8 @@ export async function onGo(receiver, batch) {
 }
 
 /**
- * Sends a batch. `next` sends one message; if it returns false, it calls `resume` later, when the
- * next message may be sent.
+ * Sends a batch. `next` sends one message. If it returns false, it calls `resume` once the next
+ * message may be sent.
  * @param {(index: number, resume: () => void) => boolean} next
  */
 export function sendBatch(next) {
@@ -276,7 +278,7 @@ export function sendBatch(next) {
   )
 }
 
-/** Round trips, one after the other, each of which is timed. */
+/** Makes round trips, one after the other, and times each. */
 export class Trips {
   #took = new Float64Array(options.count)
   #done = 0
@@ -308,7 +310,7 @@ export class Trips {
     )
   }
 
-  /** Ends a round trip, after the tally has taken the reply. */
+  /** Ends a round trip. Call it after the tally has taken the reply. */
   end() {
     this.#took[this.#done++] = performance.now() - this.#before
     if (this.#done < options.count) return this.#next()

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * The batches of connections. `fdwire-connections.mjs` and `net-connections.mjs` each give a
+ * The batches of connections. `fdwire-connections.mjs` and `net-connections.mjs` each pass a
  * `System` to `runSystem`, which runs it as client, as server, or as both in one process.
  */
 
@@ -16,9 +16,9 @@ import { onGo, options, report, startReceiver, Tally, Trips, texts } from './com
  * @property {(echoed: () => void, closed: () => void) => Promise<unknown>} serve listens at
  *   `options.path` and echoes the messages of each connection
  * @property {(text: string, replied: (reply: string) => void) => Connection | Promise<Connection>} ask
- *   connects and sends a message; `replied` gets its reply
+ *   connects and sends a message; calls `replied` with its reply
  * @property {() => Promise<Connection>} connect resolves when the connection is established
- * @property {(connection: any) => void} close closes it when everything is sent
+ * @property {(connection: any) => void} close closes the connection once everything is sent
  * @property {(accepted: (connection: Connection) => void) => Promise<unknown>} listen listens at
  *   `options.path`
  * @property {() => Connection[]} [pair]
@@ -35,7 +35,7 @@ export async function runSystem(system) {
 async function serve({ serve }) {
   let echoed = 0
   let closed = 0
-  // The last echo ends a batch of connections that stay open, the last close one of the others.
+  // If the connections stay open, the last echo ends the batch; otherwise the last close does.
   const countEcho = () => {
     if (options.work === 'idle' && ++echoed % options.count === 0) reportMemory('done')
   }
@@ -90,7 +90,7 @@ function idleBatch({ ask }) {
   const kept = []
   /** @type {(reply: string) => void} */
   let replied = () => {}
-  // All connections share this listener: only what the system itself keeps is measured.
+  // All connections share this listener, so only the memory of the system itself is measured.
   const listener = (/** @type {string} */ reply) => replied(reply)
   return async () => {
     const start = String(process.hrtime.bigint())
@@ -129,7 +129,7 @@ async function pairs({ listen, connect, pair }) {
       await Promise.all(closed)
     }
     report({ event: 'sent', start })
-    // The line above has the CPU time of this process.
+    // The line above contains the CPU time of this process.
     reportDone({ cpu: 0 })
   })
 }
@@ -152,12 +152,12 @@ async function reportMemory(event, more = {}) {
   const end = String(process.hrtime.bigint())
   setFlagsFromString('--expose-gc')
   const collect = runInNewContext('gc')
-  // Finalizers and weak references need several collections, and turns of the loop between them.
+  // Finalizers and weak references need several collections, with turns of the loop between them.
   for (let i = 0; i < 4; i++) {
     collect()
     await nextTurn()
   }
   const { rss, heapUsed } = process.memoryUsage()
-  // The connections stay open, so their descriptors are no leak.
+  // The connections stay open, so their descriptors are not leaked.
   report({ event, end, wrong: 0, open: 0, resident: rss, heap: heapUsed, ...more })
 }

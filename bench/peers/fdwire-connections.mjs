@@ -1,5 +1,5 @@
 // @ts-check
-/** Connections of fdwire. */
+/** Connections with fdwire. */
 
 import { connect, listen, pair } from 'fdwire'
 import { options } from './common.mjs'

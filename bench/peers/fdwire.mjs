@@ -1,5 +1,7 @@
 // @ts-check
-/** fdwire. `how`: `buffer`, `text` or `json` by `send`, `all` by `sendAll`, `request`. */
+/**
+ * fdwire. `how`: `buffer`, `text` or `json` calls `send`, `all` calls `sendAll`, `request` itself.
+ */
 
 import { adopt, bind, connect, listen, pair } from 'fdwire'
 import {
@@ -56,7 +58,8 @@ function reply(channel, tally, back) {
 
 async function send() {
   const [ours, theirs] = options.pair ? pair(protocol) : []
-  // The child has its copy when spawn returns; ours would keep that end of the pair open.
+  // When spawn returns, the child has its own descriptor; ours would keep that end of the pair
+  // open.
   const receiver = startReceiver(theirs ? [theirs.fd] : [])
   theirs?.destroy()
   /** Connected by the first batch, when the receiver has bound its path. @type {Channel} */
@@ -75,7 +78,7 @@ async function send() {
 function sendOne(channel) {
   const fds = openFds()
   const ring = messages()
-  // Most calls of `send` have no options, so neither has this one if there are no descriptors.
+  // A program passes no options if it has no descriptors to send.
   const more = fds.length > 0 ? { fds } : undefined
   /** @param {number} index */
   const one = index => channel.send(ring[index], more)

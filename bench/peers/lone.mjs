@@ -1,34 +1,36 @@
 // @ts-check
 /**
  * The peak memory of one large message in processes that have sent no message before. The message
- * is ASCII, because V8 stores a string with any character beyond latin1 in two bytes a character.
+ * is ASCII, because V8 stores a string with a character outside latin1 in two bytes per character.
  */
 
 import { readFileSync, writeFileSync } from 'node:fs'
 
-/** The message repeats this; its length is prime, so that all pages of the message differ. */
+/** The message repeats this text. Its length is prime, so that all pages of the message differ. */
 const PATTERN = Array.from({ length: 4093 }, (_, i) =>
   String.fromCharCode(97 + ((i * i) % 26)),
 ).join('')
 const BYTES = Buffer.from(PATTERN)
 
-/** Resident bytes when `startPeak` was called. */
+/** The resident memory when `startPeak` was called (bytes). */
 let base = 0
 
-/** Starts to measure the peak. */
+/** Starts to measure the peak memory. */
 export function startPeak() {
   // This resets VmHWM; see proc_pid_clear_refs(5).
   writeFileSync('/proc/self/clear_refs', '5')
   base = inStatus('VmRSS')
 }
 
-/** Returns the peak of resident bytes since `startPeak`, beyond those at its call. */
+/**
+ * Returns the peak of the resident memory since `startPeak`, less the memory at that time (bytes).
+ */
 export function peak() {
   return inStatus('VmHWM') - base
 }
 
 /**
- * Returns the message. Making it leaves no garbage of its size, which would add to the peak.
+ * Creates the message without garbage of its size, which would add to the peak.
  * @param {number} size bytes
  * @param {string} how `text` or `buffer`
  * @returns {any}
@@ -58,7 +60,10 @@ export function isLone(message, size) {
   return true
 }
 
-/** Returns a field of `/proc/self/status` in bytes. @param {string} key of a field in kB */
+/**
+ * Returns a field of `/proc/self/status` in bytes.
+ * @param {string} key the name of a field in kB
+ */
 function inStatus(key) {
   const status = readFileSync('/proc/self/status', 'utf8')
   return Number(new RegExp(`^${key}:\\s*(\\d+) kB$`, 'm').exec(status)?.[1]) * 1024

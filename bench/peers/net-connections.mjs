@@ -1,5 +1,5 @@
 // @ts-check
-/** Connections of `node:net`, with messages behind their length in four bytes. */
+/** Connections with `node:net`. The length of a message precedes it in four bytes. */
 
 import { connect, createServer } from 'node:net'
 import { options } from './common.mjs'
@@ -7,7 +7,7 @@ import { runSystem } from './connections.mjs'
 
 /** @typedef {import('node:net').Socket} Socket */
 
-/** Bytes of the length in front of each message. */
+/** Size of the length before each message (bytes). */
 const HEAD = 4
 
 /** @param {(socket: Socket) => void} accepted @returns {Promise<void>} */
@@ -26,7 +26,7 @@ function send(socket, text) {
 
 /** @param {Socket} socket @param {(text: string) => void} take */
 function onMessage(socket, take) {
-  /** The beginning of an incomplete message, which is rare. @type {Buffer | undefined} */
+  /** The start of an incomplete message, which is rare. @type {Buffer | undefined} */
   let rest
   socket.on('data', chunk => {
     const bytes = rest ? Buffer.concat([rest, chunk]) : chunk

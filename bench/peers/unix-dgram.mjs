@@ -1,5 +1,5 @@
 // @ts-check
-/** npm `unix-dgram`: Buffers over a path; it does not take an inherited descriptor. */
+/** npm `unix-dgram`: Buffers over a path. It does not accept an inherited descriptor. */
 
 import { createRequire } from 'node:module'
 import {
@@ -16,7 +16,7 @@ import {
 const require = createRequire(new URL('../npm/package.json', import.meta.url))
 const { createSocket } = require('unix-dgram')
 
-/** The code that it has in place of EAGAIN: the message was not sent, and `writable` follows. */
+/** Its error code for EAGAIN: the message was not sent, and the event `writable` follows. */
 const CONGESTION = 1
 
 if (options.receives) receive()
@@ -43,7 +43,7 @@ async function send() {
     tally.takeBuffer(message)
     trips.end()
   })
-  // It does not autobind, so the replies need this name.
+  // It does not autobind, so replies need this address.
   socket.bind(`${options.path}.back`)
 
   /** @param {number} index @param {() => void} resume */

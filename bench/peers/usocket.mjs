@@ -2,8 +2,8 @@
 /**
  * npm `usocket`: JSON with descriptors over a stream.
  *
- * It loses the descriptors of a write that fails with EAGAIN, because its index.js calls `_write`
- * again without them. So a window limits the messages in flight: the receiver acknowledges every
+ * It loses the descriptors of a write that fails with EAGAIN, because its index.js repeats `_write`
+ * without them. Therefore a window limits the messages in flight: the receiver acknowledges each
  * half window with a byte.
  */
 
@@ -34,7 +34,8 @@ function receive() {
   const server = new UServer()
   server.on('connection', (/** @type {any} */ socket) => {
     let taken = 0
-    // With 'data' and 'fds', descriptors collect in an array that is copied for each message.
+    // With the events 'data' and 'fds' it collects descriptors in an array that it copies per
+    // message.
     socket.on('readable', () => {
       for (;;) {
         const message = socket.read(options.size, options.fds)
@@ -68,7 +69,7 @@ async function send() {
   await onGo(receiver, async () => {
     if (!connected) {
       await new Promise(resolve => socket.connect(options.path, () => resolve(null)))
-      // A socket that gets this listener before it is connected never reads.
+      // A socket that has this listener before it is connected never reads.
       socket.on('data', acknowledge)
       connected = true
     }

@@ -1,13 +1,13 @@
 // @ts-check
 /**
- * The usual code over `node:net`: a Buffer and a write for each message, and in the receiver a
- * Buffer that each chunk is appended to. `how`: `text`, `json`, `buffer`.
+ * The usual code over `node:net`: one Buffer and one write per message, and a receiver that appends
+ * each chunk to a Buffer. `how`: `text`, `json`, `buffer`.
  */
 
 import { connect, createServer } from 'node:net'
 import { messages, onGo, options, report, sendBatch, startReceiver, Tally } from './common.mjs'
 
-/** Bytes of the length in front of each message. */
+/** Size of the length before each message (bytes). */
 const HEAD = 4
 
 if (options.receives) receive()

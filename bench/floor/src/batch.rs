@@ -11,7 +11,7 @@ use crate::link::Transport;
 /// descriptors are always checked.
 const SAMPLE: usize = 64;
 
-/// Compares the messages that arrive with those that were sent.
+/// Compares the received messages with the sent ones.
 pub(crate) struct Tally<'ring> {
     ring: &'ring [Vec<u8>],
     fds: usize,
@@ -73,7 +73,7 @@ impl Trips {
         result
     }
 
-    /// Reports the batch, of which `wrong` replies were wrong.
+    /// Reports the batch, in which `wrong` replies were wrong.
     pub(crate) fn report(mut self, wrong: usize) {
         self.took.sort_unstable();
         let (start, cpu, count) = (self.start, cpu_us(), self.took.len());
@@ -107,13 +107,14 @@ pub(crate) fn trips(
     Ok(())
 }
 
-/// The clock of `process.hrtime`, so that the other end can be a Node process (ns).
+/// Returns the time of the clock that `process.hrtime` reads, so that the peer can be a Node
+/// process (ns).
 pub(crate) fn monotonic_ns() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
     now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
 }
 
-/// The CPU time that this process has used (µs).
+/// Returns the CPU time that this process has used (µs).
 pub(crate) fn cpu_us() -> u64 {
     let used = clock_gettime(ClockId::ProcessCPUTime);
     used.tv_sec.cast_unsigned() * 1_000_000 + used.tv_nsec.cast_unsigned() / 1_000

@@ -1,4 +1,4 @@
-//! Batches of connections: as client of any server, as server of any client, and as both.
+//! Batches of connections: as a client, as a server, or as both in one process.
 
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -95,8 +95,8 @@ fn open_all(options: &Options, frames: &[Vec<u8>], kept: &mut Vec<UnixStream>) -
     Ok(())
 }
 
-/// Accepts one connection after the other and echoes its message. A batch is over when the client
-/// has closed all its connections; with `work=idle`, when the last message was echoed.
+/// Accepts one connection after the other and echoes its message. A batch ends when the client has
+/// closed all its connections; with `work=idle`, when the last message has been echoed.
 pub(crate) fn serve(options: &Options, tally: &mut Tally<'_>) -> Outcome<()> {
     let listener = UnixListener::from(listening(&options.path)?);
     let mut kept = Vec::new();
@@ -133,7 +133,7 @@ fn await_end(mut one: UnixStream) -> Outcome<()> {
     Ok(())
 }
 
-/// Returns the message behind its length.
+/// Returns the frame of a message: its length, then the message.
 fn framed(message: &[u8]) -> Vec<u8> {
     let length = u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes();
     [&length[..], message].concat()

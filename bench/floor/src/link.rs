@@ -9,13 +9,13 @@ use rustix::net::{
     connect, recvmsg, send, sendmsg, sendmsg_addr, sendto, socket_with, socketpair,
 };
 
-/// Most descriptors beside a message of the benchmark.
+/// The most descriptors of a message in the benchmark.
 pub(crate) const MOST_FDS: usize = 16;
 
 /// The transport of messages between the two processes.
 pub(crate) trait Transport {
-    /// Sends one message, to `to` if the socket is not connected. It may be sent as late as by
-    /// `flush`.
+    /// Sends one message, to `to` if the socket is not connected. The message may stay buffered
+    /// until `flush` is called.
     fn send(
         &mut self,
         bytes: &[u8],
@@ -23,7 +23,7 @@ pub(crate) trait Transport {
         to: Option<&SocketAddrAny>,
     ) -> io::Result<()>;
 
-    /// Sends all gathered messages.
+    /// Sends all buffered messages.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
@@ -64,8 +64,8 @@ fn dgram() -> io::Result<OwnedFd> {
 }
 
 impl Link {
-    /// The socket stays blocking. Non-blocking calls with `poll` after EAGAIN, which an event loop
-    /// needs, reach 0.6 to 0.9 times of that, and the floor is to be the fastest.
+    /// The socket stays blocking, because that is the fastest. Non-blocking calls with `poll` after
+    /// EAGAIN, which an event loop needs, reach 0.6 to 0.9 times its rate.
     pub(crate) fn new(socket: OwnedFd, fds: usize) -> Self {
         Self { socket, expects_fds: fds > 0, buffer: [0; 4096] }
     }
@@ -79,7 +79,7 @@ impl Transport for Link {
         to: Option<&SocketAddrAny>,
     ) -> io::Result<()> {
         if fds.is_empty() {
-            // As in fdwire: 10 % faster than sendmsg.
+            // 10 % faster than sendmsg. fdwire does the same.
             match to {
                 Some(to) => sendto(&self.socket, bytes, SendFlags::empty(), to)?,
                 None => send(&self.socket, bytes, SendFlags::empty())?,

@@ -1,7 +1,7 @@
 //! The floor of the benchmark: the same messages over the same system calls, without Node.
 //!
-//! It has the conversation that `bench/peers/common.mjs` describes: arguments are `key=value`, the
-//! sender starts its receiver and sends a batch for each line on its stdin, and both report in
+//! It implements the protocol that `bench/peers/common.mjs` documents: arguments are `key=value`,
+//! the sender starts its receiver and sends a batch for each line on its stdin, and both report in
 //! lines of JSON.
 
 mod batch;
@@ -121,7 +121,7 @@ fn send(options: &Options) -> Outcome<()> {
         }
     }
     if options.receiver.is_some() {
-        // It does not know how many batches there are.
+        // The receiver does not know how many batches there are.
         receiver.kill()?;
         receiver.wait()?;
         return Ok(());

@@ -1,7 +1,7 @@
-/// Number of different messages, which are sent in a circle.
+/// Number of different messages. The sender cycles through them.
 const RING: u8 = 64;
 
-/// Index of the one message that is not ASCII, so that a decoder for latin1 fails.
+/// Index of the only message that is not ASCII, so that a decoder that assumes latin1 fails.
 const NON_ASCII: u8 = 7;
 
 /// Returns JSON texts of exactly `size` bytes, the same as `texts` in `bench/peers/common.mjs`.

@@ -14,7 +14,7 @@ pub(crate) struct Options {
     pub(crate) fds: usize,
     pub(crate) count: usize,
     pub(crate) batches: usize,
-    /// The script that receives instead of this program, and the `node` that runs it.
+    /// The script that receives in place of this program, and the `node` that runs it.
     pub(crate) receiver: Option<(String, String)>,
 }
 
@@ -31,7 +31,7 @@ pub(crate) enum Work {
 }
 
 impl Work {
-    /// Whether a batch consists of connections, and not of messages.
+    /// Whether a batch consists of connections instead of messages.
     pub(crate) fn is_connections(self) -> bool {
         !matches!(self, Self::OneWay | Self::Trips)
     }
@@ -40,13 +40,13 @@ impl Work {
 /// What connects the two processes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Topology {
-    /// A datagram socket that the receiver bound and the sender connected to.
+    /// A datagram socket that the receiver has bound and the sender is connected to.
     Path,
     /// An inherited pair of datagram sockets.
     Pair,
     /// An inherited pair of seqpacket sockets.
     Seqpacket,
-    /// A stream from the sender to where the receiver listens.
+    /// A stream from the sender to a path on which the receiver listens.
     Stream,
 }
 

@@ -12,14 +12,14 @@ use rustix::net::{
 
 use crate::link::{MOST_FDS, Transport};
 
-/// Bytes of the length in front of each message.
+/// Size of the length before each message (bytes).
 pub(crate) const HEAD: usize = 4;
 
-/// Gathered bytes at which they are written, as in fdwire: with a write for each message the system
-/// call would be measured instead of the stream.
+/// The number of buffered bytes that is written at once, as in fdwire. With one write per message
+/// the benchmark would measure the system call instead of the stream.
 const FULL: usize = 128 * 1024;
 
-/// Bytes of the receive buffer: more than a socket's default send buffer holds.
+/// Size of the receive buffer (bytes): more than a socket's default send buffer holds.
 const SLAB: usize = 256 * 1024;
 
 /// The backlog of a listening socket; the kernel limits it to `net.core.somaxconn`.
@@ -55,7 +55,7 @@ pub(crate) struct Stream {
     expects_fds: bool,
     batch: Vec<u8>,
     slab: Vec<u8>,
-    /// Received bytes that were not taken yet.
+    /// Received bytes that have not been decoded yet.
     waiting: Range<usize>,
 }
 
@@ -70,7 +70,7 @@ impl Stream {
         }
     }
 
-    /// Returns the payload of the first waiting frame, if it is complete.
+    /// Returns the payload of the first undecoded frame if it is complete.
     fn frame(&self) -> Option<Range<usize>> {
         let waiting = &self.slab[self.waiting.clone()];
         let length = u32::from_be_bytes(*waiting.first_chunk::<HEAD>()?) as usize;
@@ -78,7 +78,7 @@ impl Stream {
         (waiting.len() >= HEAD + length).then_some(start..start + length)
     }
 
-    /// Receives more bytes, which are placed behind the waiting ones.
+    /// Receives more bytes and places them after the undecoded ones.
     fn read(&mut self, fds: &mut Vec<OwnedFd>) -> io::Result<()> {
         self.slab.copy_within(self.waiting.clone(), 0);
         self.waiting = 0..self.waiting.len();
@@ -107,7 +107,7 @@ impl Stream {
 }
 
 impl Transport for Stream {
-    /// Gathers the message. A message with descriptors is sent at once, because the kernel passes
+    /// Buffers the message. A message with descriptors is sent at once, because the kernel passes
     /// descriptors with the first byte of a write.
     fn send(
         &mut self,
@@ -125,7 +125,7 @@ impl Transport for Stream {
         let mut control = SendAncillaryBuffer::new(&mut space);
         control.push(SendAncillaryMessage::ScmRights(fds));
         let data = [IoSlice::new(&length), IoSlice::new(bytes)];
-        // A blocking socket takes the whole message.
+        // A blocking socket accepts the whole message.
         sendmsg(&self.socket, &data, &mut control, SendFlags::empty())?;
         Ok(())
     }
