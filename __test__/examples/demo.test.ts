@@ -31,26 +31,24 @@ describe('the demo', () => {
     expect(await errors).toBe('')
     expect(code, printedText).toBe(0)
     for (const kind of ['file', 'directory', 'memfd', 'pipe', 'tcp-listener', 'unix-dgram']) {
-      expect(printedText).toContain(`got a descriptor. The kernel says it is a ${kind}.`)
+      expect(printedText).toContain(`received a descriptor. The kernel says it is a ${kind}.`)
     }
-    expect(printedText).toContain('It says: Dear reader, I had a name')
-    expect(printedText).toContain('In it are apple, pear, plum.')
-    expect(printedText).toContain('It says: I live in memory only.')
-    expect(printedText).toContain('Out of it comes: whatever Python poured in')
-    expect(printedText).toMatch(/called port \d+, and was answered: "Hello from the client/)
-    expect(printedText).toMatch(/[\d,]+ messages, all in order: [\d,]+ a second\./)
+    expect(printedText).toContain('It contains: The path of this file was removed')
+    expect(printedText).toContain('It contains: apple, pear, plum\n')
+    expect(printedText).toContain('It contains: A Python program created this file')
+    expect(printedText).toContain('Read from it: what the Python program wrote')
+    expect(printedText).toMatch(/Connected to port \d+ and received: "Hello from the client/)
+    expect(printedText).toMatch(/[\d,]+ messages, all in order: [\d,]+ per second\./)
     expect(printedText).toMatch(
-      /[\d,]+ messages with a descriptor each, all in order: [\d,]+ a second/,
+      /[\d,]+ messages with one descriptor each, all in order: [\d,]+ per second/,
     )
-    expect(printedText).toMatch(
-      /Both processes have ended by themselves, and their directory is removed.\n$/,
-    )
+    expect(printedText).toMatch(/Both processes have exited, and their directory is removed.\n$/)
     await expectNothingLeft()
   })
 
   it('leaves no process or file behind when only its first process gets SIGINT', async () => {
     const { child, output } = start()
-    await printed(child, 'Out of it comes')
+    await printed(child, 'Read from it')
     child.kill('SIGINT')
     expect(await once(child, 'exit')).toEqual([130, null])
     expect(await output).toContain('Interrupted')
@@ -58,7 +56,7 @@ describe('the demo', () => {
   })
 
   it('leaves no process or file behind when all its processes get SIGINT, as by Ctrl-C', async () => {
-    for (const moment of ['Two processes', 'Python program', 'I am connected', 'line']) {
+    for (const moment of ['Starting', 'Python program', 'Connected', 'Requested a socket']) {
       const { child, output } = start({ detached: true })
       await printed(child, moment)
       process.kill(-(child.pid as number), 'SIGINT')
@@ -70,7 +68,7 @@ describe('the demo', () => {
 
   it('leaves no process behind when its first process is killed', async () => {
     const { child, output } = start()
-    await printed(child, 'I am connected')
+    await printed(child, 'Connected')
     child.kill('SIGKILL')
     await output // ends when every process that holds the pipe has exited
     await expect.poll(processes, { timeout: 5_000 }).toEqual([])

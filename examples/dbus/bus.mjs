@@ -4,9 +4,9 @@
 //
 //   l type flags 1 │ length of the body │ serial │ header fields, padded to 8 │ body
 //
-// `raw` delivers chunks of bytes, each with the descriptors that arrived beside it. In D-Bus a
-// header field has the number of descriptors that belong to a message, in order. So they are queued
-// until the message is complete, as its bytes are.
+// `raw` delivers chunks of bytes, each with the descriptors that arrived with it. A D-Bus header
+// field contains the number of descriptors of a message. So this client queues descriptors, like
+// bytes, until a message is complete.
 import { EventEmitter } from 'node:events'
 import { connect, FdSet } from 'fdwire'
 
@@ -27,27 +27,29 @@ const FIELDS = {
   fds: [9, 'u'],
 }
 
-/** The limit for a message of D-Bus (bytes). */
+/** The size limit of a D-Bus message (bytes). */
 const MAX_MESSAGE = 128 * 1024 * 1024
 
-/** A connection to a bus. The event `'call'` (message) is a call of a method of this client. */
+/**
+ * A connection to a bus. Emits `'call'` (message) when another client calls a method of this one.
+ */
 export class Bus extends EventEmitter {
   #channel
   #bytes = Buffer.alloc(0)
-  /** Received descriptors that belong to messages which are not complete yet. */
+  /** Received descriptors of messages that are not complete yet. */
   #fds = []
   #serial = 0
   #calls = new Map()
   /** The unique name of this client on the bus. */
   name = ''
 
-  /** Connects to the bus at a path. `maxFds` (16) is the limit of descriptors beside a message. */
+  /** Connects to the bus at a path. `maxFds` (16) limits the descriptors of a message. */
   static async connect(path, { maxFds = 16 } = {}) {
     const bus = new Bus()
     bus.#channel = await connect(path, { protocol: 'raw', type: 'stream', maxFds })
     await bus.#authenticate()
     bus.#channel.on('message', (chunk, fds) => bus.#take(chunk, fds))
-    // A refused chunk loses its bytes, so the start of the next message is unknown.
+    // The bytes of a malformed chunk are lost, so the start of the next message is unknown.
     bus.#channel.on('malformed', error => bus.#channel.destroy(error))
     bus.#channel.on('error', error => bus.emit('error', error))
     bus.#channel.on('close', () => bus.#fail(new Error('The bus has closed the connection')))
@@ -67,7 +69,7 @@ export class Bus extends EventEmitter {
     return new Promise((resolve, reject) => this.#calls.set(serial, { resolve, reject }))
   }
 
-  /** Answers a call. */
+  /** Replies to a call. */
   reply({ sender, serial }, { signature = '', body = [], fds = [] } = {}) {
     this.#send(RETURN, { destination: sender, replyTo: serial }, { signature, body, fds })
   }
@@ -218,7 +220,7 @@ class Writer {
   }
 }
 
-/** Decodes values of these types. */
+/** Decodes values of the same types. */
 class Reader {
   #bytes
   at
@@ -234,7 +236,7 @@ class Reader {
 
   read(kind) {
     if (!'sogu'.includes(kind) && kind !== 'h')
-      throw new Error(`Type ${kind} is not supported: only s, o, g, u and h are`)
+      throw new Error(`Type ${kind} is not supported, only s, o, g, u and h`)
     if (kind !== 'g') this.align(4)
     const number = kind === 'g' ? this.#bytes[this.at++] : this.#number()
     if (kind === 'u' || kind === 'h') return number

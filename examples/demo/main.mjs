@@ -1,8 +1,8 @@
 // The demo: a server passes open descriptors to a client, over a Unix socket.
 //
 //   main.mjs    starts both processes, waits for them, and removes their directory
-//   server.mjs  opens what the client asks for, and sends the descriptors
-//   client.mjs  opens nothing, and uses the descriptors it gets
+//   server.mjs  opens what the client requests, and sends the descriptors
+//   client.mjs  opens nothing itself, and uses the descriptors that it receives
 //   helper.py   creates a memfd and a pipe for the server, because Node cannot
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -13,7 +13,7 @@ import { join } from 'node:path'
 const children = []
 let interrupted
 
-// On Ctrl-C, stop the children first. The directory is removed after they have ended.
+// On Ctrl-C, the children are stopped first. The directory is removed once they have exited.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
   process.on(signal, () => {
     interrupted = signal
@@ -23,9 +23,9 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
 
 const directory = mkdtempSync(join(tmpdir(), 'fdwire-demo-'))
 try {
-  console.log(`demo    Two processes will meet at ${directory}/demo.sock\n`)
+  console.log(`demo    Starting two processes that communicate over ${directory}/demo.sock\n`)
   const server = start('server.mjs')
-  await Promise.race([once(server, 'message'), server.ended]) // the message says that it is bound
+  await Promise.race([once(server, 'message'), server.ended]) // 'message': it is bound
   if (server.exitCode === null && !interrupted) await start('client.mjs').ended
   await server.ended
 } finally {
@@ -33,22 +33,22 @@ try {
 }
 
 if (interrupted) {
-  console.log('\ndemo    Interrupted. Both processes have ended, and their directory is removed.')
+  console.log('\ndemo    Interrupted. Both processes have exited, and their directory is removed.')
   process.exitCode = 128 + constants.signals[interrupted]
 } else if (children.length < 2 || children.some(child => child.exitCode !== 0)) {
   console.log('\ndemo    The demo failed; see above.')
   process.exitCode = 1
 } else {
-  console.log('\ndemo    Both processes have ended by themselves, and their directory is removed.')
+  console.log('\ndemo    Both processes have exited, and their directory is removed.')
 }
 
-/** Starts a process, whose `ended` resolves when it has ended or could not be started. */
+/** Starts a process. Its `ended` resolves when it has exited or could not be started. */
 function start(script) {
-  // Node's IPC is used only for "ready", and so that the child notices when this process ends.
+  // Node's IPC only carries "ready", and lets the child notice the exit of this process.
   const child = fork(new URL(script, import.meta.url), [directory])
   child.ended = new Promise(resolve => child.once('exit', resolve))
   child.ended.then(() => {
-    // If one process fails, the other would wait for it for ever.
+    // If one process fails, the other one would wait for it forever.
     if (child.exitCode !== 0) for (const other of children) other.kill()
   })
   children.push(child)

@@ -1,4 +1,4 @@
-// Replaces a running HTTP server by a new process. Its clients do not notice.
+// Replaces a running HTTP server by a new process, without an interruption for its clients.
 //
 //   old process                              new process
 //        │ ◄──────────────────────────── take ───┤   over a Unix socket, the control path
@@ -14,11 +14,11 @@
 //        │ ◄─────────────────────────── bound ───┤
 //   ends                                         │   waits for its own successor
 //
-// A connection is idle in the old process. Between `have` and `go` neither process reads from it.
-// Then it is idle in the new process. So no process reads a request that the other one has to
-// answer. Only the old process decides, by `go`. If the new process dies, the old one takes back
-// the connections for which it has not sent `go`, and listens again. If the old process dies, the
-// new one keeps all that it has, because it is the only owner then.
+// A connection is handed over while it is idle. Between `have` and `go` neither process reads from
+// it, so no process reads a request that the other one has to answer. The old process decides, by
+// sending `go`. If the new process dies, the old one takes back the connections for which it has
+// not sent `go`, and listens again. If the old process dies, the new one keeps everything that it
+// has received, because it is then the only owner.
 import { once } from 'node:events'
 import { Server } from 'node:net'
 import { connect, listen, pair } from 'fdwire'
@@ -27,24 +27,25 @@ import { Connections } from './connections.mjs'
 const OPTIONS = { protocol: 'jsoncomm', type: 'seqpacket' }
 
 /**
- * Serves, as the successor of the process that listens at the control path, or as the first
- * process.
+ * Starts the server: as the successor of the process that listens on the control path, or as the
+ * first process.
  *
- * `server` is an `http.Server` that does not listen yet. `address` is the TCP address for its
- * `listen`, which only the first process uses. `control` is the path to which successors connect: a
- * process that may connect there gets all connections, so only this user may. `patience` (ms,
- * 10,000) is how long this process waits for an answer of its successor before it serves on.
+ * `server` is an `http.Server` that does not listen yet. `address` is the TCP address to listen on,
+ * which only the first process uses. `control` is the path to which a successor connects. A process
+ * that can connect to it receives all connections, so only the same user may. `timeout` (ms,
+ * 10,000) limits the wait for a reply of the successor, after which this process continues to
+ * serve.
  *
- * Resolves as soon as the server accepts, with
- * - `inherited`: whether there was a process before this one;
- * - `ended`: a promise that resolves when a successor has taken over everything, or after `close()`. It
- *   rejects if this process could not take over everything; exit then;
+ * Resolves when the server accepts connections, with
+ * - `inherited`: whether this process has replaced another one;
+ * - `ended`: a promise that resolves when a successor has taken over everything, or after
+ *   `close()`. It rejects if this process could not take over everything, and must exit;
  * - `close()`: ends the service without a successor.
  */
-export async function serve(server, { address, control, patience = 10_000 }) {
+export async function serve(server, { address, control, timeout = 10_000 }) {
   const connections = new Connections(server)
-  const { listener, inherited } = await begin(server, connections, { address, control })
-  const ended = awaitSuccessors(server, connections, listener, patience)
+  const { listener, inherited } = await start(server, connections, { address, control })
+  const ended = awaitSuccessors(server, connections, listener, timeout)
   return {
     inherited,
     ended,
@@ -57,11 +58,11 @@ export async function serve(server, { address, control, patience = 10_000 }) {
 }
 
 /**
- * Starts to listen. Returns a promise of the control listener: a successor creates it only after it
- * has taken over all connections.
+ * Starts to listen. Returns a promise for the control listener, because a successor creates that
+ * only after it has taken over all connections.
  */
-async function begin(server, connections, { address, control }) {
-  // Another process may start or end between any two of these steps; then they start again.
+async function start(server, connections, { address, control }) {
+  // Another process may start or exit between any two of these steps. Then they are repeated.
   for (;;) {
     const channel = await orNothing(['ENOENT', 'ECONNREFUSED'], connect(control, OPTIONS))
     if (channel !== undefined) {
@@ -89,10 +90,10 @@ async function begin(server, connections, { address, control }) {
 
 // ── The new process ──────────────────────────────────────────────────────────────────────────────
 
-/** Listens in place of the old process. Returns false if that has ended. */
+/** Takes over the listening socket. Returns false if the old process has exited. */
 async function takeListener(channel, server) {
   channel.on('error', () => {}) // `send` and `receive` report it as well
-  // The limit of open descriptors is too low for this process to take over, so it must end.
+  // This process cannot open enough descriptors to take over, so the handover fails.
   channel.on('malformed', error => channel.destroy(error))
   send(channel, { take: true })
   const fds = await takeFds(channel)
@@ -117,7 +118,7 @@ async function takeConnections(channel, connections, control) {
   return listener
 }
 
-/** Returns the next descriptors when this process owns them, or null after the last. */
+/** Returns the next descriptors once this process owns them, or null after the last. */
 async function takeFds(channel) {
   // No timeout: the old process may serve another successor first, or have no idle connection.
   const message = await receive(channel)
@@ -133,37 +134,37 @@ async function takeFds(channel) {
 }
 
 function refused(reason) {
-  return new Error(`The old process serves on: ${reason}`)
+  return new Error(`The old process continues to serve: ${reason}`)
 }
 
 // ── The old process ──────────────────────────────────────────────────────────────────────────────
 
-async function awaitSuccessors(server, connections, coming, patience) {
-  const listener = await coming
-  // One successor at a time: when it has taken over, the others connect again, to its listener.
+async function awaitSuccessors(server, connections, controlListener, timeout) {
+  const listener = await controlListener
+  // One successor at a time. Once it has taken over, the others connect again, to its listener.
   for await (const channel of listener) {
-    const replaced = await handOver(channel, server, connections, patience)
+    const replaced = await handOver(channel, server, connections, timeout)
     if (replaced) break
   }
-  // The path belongs to the successor now, so this does not remove it.
+  // The successor has bound the path again, so this does not remove it.
   await listener.close()
 }
 
-/** Hands everything over. Returns false if the successor failed and this process serves on. */
-async function handOver(channel, server, connections, patience) {
+/** Hands everything over. Returns false if that fails and this process continues to serve. */
+async function handOver(channel, server, connections, timeout) {
   channel.on('error', () => {}) // `send` and `receive` report it as well
   let spare
   try {
-    expect(await receive(channel, patience), 'take')
+    expect(await receive(channel, timeout), 'take')
     spare = await duplicate(server)
-    await give(channel, { listener: true }, [server], patience)
+    await give(channel, { listener: true }, [server], timeout)
     stopAccepting(server)
     send(channel, { go: true })
     connections.beginHandover()
     for (;;) {
       const batch = await connections.next(channel)
       if (batch === null) break
-      await give(channel, { connections: batch.length }, batch, patience)
+      await give(channel, { connections: batch.length }, batch, timeout)
       connections.release(batch)
       send(channel, { go: true })
     }
@@ -177,7 +178,9 @@ async function handOver(channel, server, connections, patience) {
       await once(server, 'listening')
     }
     connections.takeBack()
-    process.emitWarning(`The handover has failed, this process goes on: ${error.message}`)
+    process.emitWarning(
+      `The handover has failed, this process continues to serve: ${error.message}`,
+    )
     return false
   } finally {
     spare?.close()
@@ -186,21 +189,23 @@ async function handOver(channel, server, connections, patience) {
 }
 
 /** Sends descriptors, and waits until the successor acknowledges them. */
-async function give(channel, message, fds, patience) {
+async function give(channel, message, fds, timeout) {
   channel.send(message, { fds })
-  expect(await receive(channel, patience), 'have')
+  expect(await receive(channel, timeout), 'have')
 }
 
 /**
- * Closes our descriptor of the listening socket; new connections wait in the kernel.
+ * Closes this process's descriptor of the listening socket. New connections wait in the kernel.
  *
- * `http.Server`'s `close` would also close the idle connections; that of `net.Server` does not.
+ * `close` of `http.Server` would also close the idle connections; `close` of `net.Server` does not.
  */
 function stopAccepting(server) {
   Server.prototype.close.call(server)
 }
 
-/** Returns a second descriptor of the socket, by a message to this process: Node has no `dup`. */
+/**
+ * Returns a duplicate of the listening descriptor, received from this process: Node has no `dup`.
+ */
 async function duplicate(server) {
   const [here, there] = pair({ protocol: 'jsoncomm' })
   here.send(null, { fds: [server] })
@@ -211,7 +216,7 @@ async function duplicate(server) {
 
 // ── Both ─────────────────────────────────────────────────────────────────────────────────────────
 
-/** Sends a message, unless the other process has ended: the next `receive` reports that. */
+/** Sends a message. If the other process has exited, the next `receive` reports that. */
 function send(channel, message) {
   try {
     channel.send(message)
@@ -220,13 +225,13 @@ function send(channel, message) {
   }
 }
 
-/** Returns the next message, or null if the other process has ended. */
+/** Returns the next message, or null if the other process has exited. */
 async function receive(channel, timeout) {
   return (await orNothing(['ECONNRESET'], channel.receive({ timeout }))) ?? null
 }
 
 function expect(message, word) {
-  if (message === null) throw new Error('the other process has ended')
+  if (message === null) throw new Error('the other process has exited')
   if (!(word in message.value)) {
     throw new Error(
       `expected '${word}' from the other process, not ${JSON.stringify(message.value)}`,

@@ -2,7 +2,7 @@
 // [path]
 //
 // Start it, then start it again in another terminal: the new process takes over from the old one,
-// which ends. Its clients do not notice, under any load.
+// which exits. No request fails, under any load.
 import { createServer } from 'node:http'
 import { setTimeout } from 'node:timers/promises'
 import { serve } from './handover.mjs'
@@ -19,9 +19,9 @@ const server = createServer(async (request, response) => {
 server.keepAliveTimeout = 60_000
 
 const service = await serve(server, { address: { host: '127.0.0.1', port: Number(port) }, control })
-log(`${service.inherited ? 'I took over' : 'I am the first'}, at port ${server.address().port}.`)
+log(`${service.inherited ? 'Took over' : 'Listening on'} port ${server.address().port}.`)
 process.once('SIGTERM', () => service.close())
 process.once('SIGINT', () => service.close())
 
 await service.ended
-log('I have nothing left to do.')
+log('Everything is handed over or closed; exiting.')

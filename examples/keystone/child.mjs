@@ -1,4 +1,4 @@
-// The child. It connects and answers requests, until QUIT or the end of the connection.
+// The child. It connects and replies to requests until QUIT or the end of the connection.
 import { QUIT, UdsClient } from 'fdwire/uds_comms'
 import { toJson } from './json.mjs'
 

@@ -1,8 +1,7 @@
 // The parent: node examples/keystone/parent.mjs
 //
-// It listens, starts the child, and sends requests. The keystone charm does the same in Python: one
-// request at a time; if the reply says `retry` it starts a new child, up to five times; QUIT ends
-// the child.
+// It listens, starts the child and sends requests, one at a time. If a reply has `retry`, it starts
+// a new child, up to five times. QUIT ends the child. The keystone charm does the same in Python.
 import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -35,7 +34,7 @@ try {
 }
 log('The child has ended, and its socket is removed.')
 
-/** Calls a method of the child; starts a new child if the reply says `retry`. */
+/** Calls a method of the child. Starts a new child if the reply has `retry`. */
 async function ask(method, args = [], kwargs = {}) {
   for (let attempt = 1; ; attempt++) {
     if (child === undefined) await start(attempt)
@@ -62,7 +61,7 @@ async function start(attempt) {
   await server.waitForConnection({ signal: ended.signal, timeout: TIMEOUT })
 }
 
-/** Ends the child: by QUIT or the given signal, after a timeout by SIGKILL. */
+/** Ends the child with QUIT or the given signal, and after a timeout with SIGKILL. */
 async function stop(signal) {
   if (child === undefined) return
   const { ended } = child

@@ -1,7 +1,7 @@
 // An echo server over MSG frames: node examples/msg-echo/server.mjs [port [host]]
 //
-// It prints its port and the addresses of its clients. On SIGINT and SIGTERM it stops listening,
-// and ends when its clients have.
+// It prints its port and the addresses of its clients. On SIGINT or SIGTERM it stops listening, and
+// exits when its clients have disconnected.
 import { Channel } from 'fdwire/msg_channel'
 
 const [port = '0', host = '127.0.0.1'] = process.argv.slice(2)
@@ -13,8 +13,7 @@ for await (const client of clients) serve(client)
 
 async function serve(client) {
   try {
-    // Awaiting `send` limits the queue: while a client does not read, its messages are not read
-    // either.
+    // Awaiting `send` limits the queue: while a client does not read, its messages are not read.
     for await (const message of client.iterRecv()) await client.send(message)
     console.log(`${client.ip}:${client.port} has ended`)
   } catch (error) {

@@ -1,9 +1,9 @@
-// A service that sorts files which it cannot open itself: node examples/sorter/main.mjs
+// A service that sorts files that it cannot open itself: node examples/sorter/main.mjs
 //
 //   main.mjs    starts the service, sends it an open file, and reads the file that it returns
-//   sorter.mjs  the service, which answers calls until its socket ends
+//   sorter.mjs  the service, which replies to calls until its socket ends
 //
-// osbuild runs its mounts, devices and sources in this way, in Python.
+// osbuild runs its mounts, devices and sources as such services, in Python.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -38,7 +38,7 @@ try {
   log(`The service has exited with code ${code}.`)
 }
 
-/** Returns an open file that has been removed from its directory. */
+/** Returns a descriptor of a file whose path has been removed. */
 async function unlinked(content) {
   const directory = mkdtempSync(join(tmpdir(), 'sorter-'))
   try {

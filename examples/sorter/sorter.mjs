@@ -1,4 +1,4 @@
-// The service. main.mjs starts it, with one end of a socketpair as an inherited descriptor.
+// The service. main.mjs starts it with one end of a socketpair as an inherited descriptor.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -14,7 +14,7 @@ class Sorter extends Service {
     await this.emitSignal({ percent: 50 })
     const sorted = await this.#write(`${lines.sort().join('\n')}\n`)
     await this.emitSignal({ percent: 100 })
-    // After it has sent the reply, the service closes the file.
+    // The service closes the file after it has sent the reply.
     return [{ lines: lines.length }, [sorted]]
   }
 

@@ -10,7 +10,7 @@ export class Chat extends Stocking {
     this.name = name
   }
 
-  // The connection is refused if both sides have the same name.
+  // The handshake fails if both sides have the same name.
   async handshake() {
     this._write(this.name)
     this.peer = await this._read()

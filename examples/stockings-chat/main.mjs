@@ -1,4 +1,4 @@
-// Two processes chat by the stockings protocol: node examples/stockings-chat/main.mjs
+// Two processes chat with the stockings protocol: node examples/stockings-chat/main.mjs
 //
 //   main.mjs    Ada, who listens, starts the guest, and speaks first
 //   guest.mjs   Grace, who connects, answers, and closes the connection
@@ -17,7 +17,7 @@ try {
   const listener = await listen(path, { protocol: 'stockings' })
   const guest = fork(new URL('guest.mjs', import.meta.url), [path])
   const ended = once(guest, 'exit')
-  // If the guest fails before it connects, the loop below must end.
+  // Ends the loop below if the guest fails before it connects.
   ended.then(() => listener.close())
 
   for await (const channel of listener) {

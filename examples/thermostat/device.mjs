@@ -1,6 +1,6 @@
 // The device: node device.mjs PATH SECRET STATE
 //
-// It writes its state to the file STATE before it acknowledges a change. So no acknowledged change
+// It writes its state to the file STATE before it acknowledges a change, so no acknowledged change
 // is lost if this process is killed.
 import {
   closeSync,
@@ -24,9 +24,7 @@ const state = existsSync(file)
   ? JSON.parse(readFileSync(file, 'utf8'))
   : { temperature: 17, target: 17, schedule: [] }
 
-/**
- * Saves the state. If the process is killed meanwhile, the file has the old state or the new one.
- */
+/** Saves the state. If the process is killed meanwhile, the file has the old or the new state. */
 function save() {
   const fd = openSync(`${file}.new`, 'w')
   writeSync(fd, JSON.stringify(state))

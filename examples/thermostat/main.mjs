@@ -53,7 +53,7 @@ await stranger.call(temperature, null, LIMIT).catch(error => {
 })
 await stranger.close()
 
-// The device is killed while requests are in flight. The panel sends those again that were not
+// The device is killed while requests are in flight. The panel repeats the requests that were not
 // acknowledged. That is safe because the device adds an entry with the same id only once.
 const acknowledged = new Set()
 let resent = 0
@@ -91,7 +91,7 @@ async function startDevice() {
   device = spawn(process.execPath, [script, path, secret, join(directory, 'state.json')], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
-  await once(device.stdout, 'data') // it prints a line when it is ready
+  await once(device.stdout, 'data') // the device prints a line when it is ready
 }
 
 async function killDevice() {

@@ -1,5 +1,5 @@
-// A process that takes part in a handover, stops at a certain point and prints a line, so that the test
-// can kill it there.
+// A process that takes part in a handover, stops at a certain point and prints a line, so that the
+// test can kill it there.
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { setImmediate, setTimeout } from 'node:timers/promises'
@@ -35,9 +35,9 @@ const roles = {
   async 'keeps-running'() {
     const server = createServer().listen(0, '127.0.0.1')
     await once(server, 'listening')
-    const desk = await listen(control, OPTIONS)
-    print(`listening at ${server.address().port}`)
-    for await (const channel of desk) {
+    const listener = await listen(control, OPTIONS)
+    print(`Listening on port ${server.address().port}`)
+    for await (const channel of listener) {
       await channel.receive()
       channel.send({ listener: true }, { fds: [server] })
       await channel.receive()
@@ -67,14 +67,14 @@ const roles = {
     }
     const server = createServer(({ url }, response) => handlers[url](response))
     await serve(server, { address: { host: '127.0.0.1', port: 0 }, control })
-    print(`listening at ${server.address().port}`)
+    print(`Listening on port ${server.address().port}`)
   },
   /** A server that waits only 200 ms for its successor. */
-  async 'short-patience'() {
+  async 'short-timeout'() {
     const server = createServer((_request, response) => response.end(`${process.pid}\n`))
-    await serve(server, { address: { host: '127.0.0.1', port: 0 }, control, patience: 200 })
+    await serve(server, { address: { host: '127.0.0.1', port: 0 }, control, timeout: 200 })
     process.on('warning', ({ message }) => print(message))
-    print(`listening at ${server.address().port}`)
+    print(`Listening on port ${server.address().port}`)
   },
 }
 
