@@ -23,7 +23,7 @@ const pairIn = (context: string, options = {}) =>
   ]
 
 describe('the async context of a channel', () => {
-  it('is the one in which it was created, for each of several channels', async () => {
+  it('is the context in which the channel was created, for each of several channels', async () => {
     const [a, b] = pairIn('first')
     const [c, d] = pairIn('second')
     const seen: unknown[] = []
@@ -45,7 +45,7 @@ describe('the async context of a channel', () => {
     expect(storage.getStore()).toBe(undefined)
   })
 
-  it('is inherited by what a listener starts', async () => {
+  it('continues after an await in a listener', async () => {
     const [a, b] = pairIn('created')
     const done = new Promise(resolve => {
       b.on('message', async () => {
@@ -95,7 +95,7 @@ describe('the async context of a channel', () => {
     expect(stores).toEqual(Object.fromEntries(events.map(event => [event, 'created'])))
   })
 
-  it("does not replace the caller's after an await of receive or request", async () => {
+  it("does not replace the caller's context after an await of receive or request", async () => {
     const [a, b] = pairIn('created')
     await storage.run('caller', async () => {
       a.send(1)

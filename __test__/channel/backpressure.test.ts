@@ -62,7 +62,7 @@ const errorOf = (work: () => unknown) => {
 }
 
 describe('the result of send', () => {
-  it('is true until a message is queued, then false until drain comes once for the empty queue', async () => {
+  it('is true until a message is queued, then false until the queue is empty and drain is emitted', async () => {
     const [sender, receiver] = pair(JSONCOMM).map(track) as [Channel, Channel]
     const events = recordEvents(sender)
     const sent = sendUntilQueued(sender)
@@ -84,7 +84,7 @@ describe('the result of send', () => {
     expect(sender.send(0, { to: free })).toBe(true)
     expect(sender.send(sent, { to: full })).toBe(false)
     const toFree = 1 + sendUntilQueued(sender, free)
-    // The queue of the second drains while that of the first stays full.
+    // The queue for the second destination drains while the queue for the first stays full.
     await Promise.all([
       once(sender, 'drain'),
       (async () => {
@@ -239,7 +239,7 @@ describe('send to a closed receiver', () => {
   })
 })
 
-it('delivers messages that were sent before the first listener', async () => {
+it('delivers messages that were sent before the first listener was added', async () => {
   const path = join(temporaryDirectory(), 'socket')
   const receiver = await bindReceiver(path)
   const sender = track(await connect(path, JSONCOMM))

@@ -1,7 +1,4 @@
-import { execFile } from 'node:child_process'
 import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import { adopt, bind, type Channel, pair } from 'fdwire'
 import { describe, expect, it } from 'vitest'
 import {
@@ -20,22 +17,9 @@ import {
   withFd,
 } from '../support/channels.js'
 import { fdTargets } from '../support/descriptors.js'
+import { runClosingAndExit } from '../support/processes.js'
 
 destroyChannelsAfterEach()
-
-/** Runs a case of children/ends.mjs; returns its output and exit code. */
-async function runChild(
-  name: string,
-): Promise<{ printed: unknown[]; code: number; stderr: string }> {
-  const file = fileURLToPath(new URL('../support/children/ends.mjs', import.meta.url))
-  const run = promisify(execFile)(process.execPath, [file, name], { timeout: 20_000 })
-  const { stdout, stderr, code } = await run.then(
-    output => ({ ...output, code: 0 }),
-    error => error,
-  )
-  const lines = String(stdout).split('\n').filter(Boolean)
-  return { printed: lines.map(line => JSON.parse(line)), code, stderr }
-}
 
 /** Records a channel's error and close events, in order. */
 function recordEnd(channel: Channel): unknown[] {
@@ -119,7 +103,7 @@ describe('close', () => {
     }
   })
 
-  it('in a listener drops later messages and closes their descriptors', async () => {
+  it('drops later messages and closes their descriptors if a listener calls it', async () => {
     for (const end of ['close', 'destroy'] as const) {
       const [a, b] = channelPair()
       const seen: unknown[] = []
@@ -282,8 +266,8 @@ describe('destroy with an error', () => {
     }
   })
 
-  it('is an uncaught exception without a listener or pending promise', async () => {
-    const { printed, code } = await runChild('unhandled-error')
+  it('raises an uncaught exception if there is no listener and no pending promise', async () => {
+    const { printed, code } = await runClosingAndExit('unhandled-error')
     expect([printed, code]).toEqual([['uncaught fatal', 'close'], 0])
   })
 
@@ -337,8 +321,8 @@ describe('detach', () => {
   })
 })
 
-describe('the descriptors of channels', () => {
-  it('are closed by close and destroy', async () => {
+describe('the descriptor of a channel', () => {
+  it('is closed by close and destroy', async () => {
     const before = fdTargets().length
     const all = Array.from({ length: 20 }, () => pair(JSONCOMM)).flat()
     expect(fdTargets().length).toBe(before + 40)

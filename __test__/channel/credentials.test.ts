@@ -55,7 +55,7 @@ function isSet(fd: number, option: number): boolean {
 }
 
 describe('the credentials of a datagram', () => {
-  it('are a property of what receive, an iteration and a request return', async () => {
+  it('are a property of every message that receive, request or an iteration returns', async () => {
     const [a, b] = channelPair({ credentials: true })
     a.sendAll([1, 2])
     a.send(3)
@@ -68,7 +68,7 @@ describe('the credentials of a datagram', () => {
     expect(await a.request('?')).toMatchObject({ value: '?', credentials: OURS })
   })
 
-  it('are the fourth argument of every listener, also if it was read ahead', async () => {
+  it('are the fourth argument of every listener, even if the datagram was read ahead', async () => {
     const [a, b] = channelPair({ credentials: true })
     const seen: unknown[][] = []
     const listener = (...args: unknown[]) => void seen.push(args)
@@ -86,7 +86,7 @@ describe('the credentials of a datagram', () => {
     for (const args of seen) expect(args.slice(2)).toEqual([undefined, OURS])
   })
 
-  it('arrive in the raw protocol, for any size, beside descriptors', async () => {
+  it('arrive in the raw protocol with messages of any size, with and without descriptors', async () => {
     const [a, b] = pair({ ...RAW_DGRAM, credentials: true, maxFds: 2 }).map(track) as Pair
     for (const bytes of ['', 'x', Buffer.alloc(200_000)]) {
       a.send(bytes, { fds: [0, 0] })
@@ -98,7 +98,7 @@ describe('the credentials of a datagram', () => {
     }
   })
 
-  it('are those of its own sender among several, with and without an address', async () => {
+  it('are those of its own sender among several senders, with and without an address', async () => {
     const [channel, to] = await credentialsReceiver()
     const [[one, first], [other, second]] = await Promise.all([startSender(), startSender()])
     await one.request({ op: 'bind', name: '' })
@@ -120,7 +120,7 @@ describe('the credentials of a datagram', () => {
     expect(froms.size).toBe(2)
   })
 
-  it('are those of a sender that has ended since', async () => {
+  it('are those of its sender even if that has exited', async () => {
     const [channel, to] = await credentialsReceiver()
     const [peer, credentials] = await startSender()
     await peer.request({ op: 'send', value: 'last', to })
@@ -144,7 +144,7 @@ describe('the credentials of a datagram', () => {
     const [peer, { uid }] = await startSender()
     const unprivileged = uid === 0 ? 65534 : uid
     const forged = [{ pid: process.pid }, { pid: 1 }, { uid: unprivileged + 1 }]
-    // For an unprivileged process uid 0 is a false claim, too.
+    // An unprivileged process cannot claim uid 0 either.
     for (const claim of [...forged, { uid: 0 }]) {
       const { result } = await peer.request({ op: 'claim', value: 'forged', to, ...claim })
       expect(result, JSON.stringify(claim)).toBe(EPERM)
@@ -201,7 +201,7 @@ describe('the credentials of a datagram', () => {
     expect(await receiveNext(again)).toEqual(['after', OURS])
   })
 
-  it('are correct in a flood, which loses no message', async () => {
+  it('are correct for every message of a flood, and no message is lost', async () => {
     const [a, b] = channelPair({ credentials: true })
     let seen = 0
     let wrong = 0

@@ -30,7 +30,7 @@ describe('JSON texts that arrive in one batch', () => {
     '{"__proto__":1}',
     '{"a":1,"a":2}',
     '"😀"',
-    // The following are not valid alone, and must not become valid beside others.
+    // The following are not valid alone, and must not become valid next to others.
     '1,2',
     '1],[2',
     '[1',
@@ -83,7 +83,7 @@ describe('JSON texts that arrive in one batch', () => {
     return all
   }
 
-  it('decode as JSON.parse decodes each alone, in every pair and between valid ones', async () => {
+  it('decode as JSON.parse decodes each of them, in every pair and between valid texts', async () => {
     const bursts = ADVERSARIAL.flatMap(one => [
       ...ADVERSARIAL.map(other => [one, other]),
       ['1', one, '2'],
@@ -93,7 +93,7 @@ describe('JSON texts that arrive in one batch', () => {
     expect(await deliver(bursts)).toEqual(expected)
   })
 
-  it('decode as JSON.parse decodes each alone, in random batches', async () => {
+  it('decode as JSON.parse decodes each of them, in random batches', async () => {
     let seed = 1
     const random = (below: number) => {
       seed = (seed * 48_271) % 0x7fff_ffff

@@ -1,5 +1,4 @@
 import { execFile } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { describe, expect, it } from 'vitest'
 import {
@@ -8,45 +7,38 @@ import {
   KERNEL_QUEUE_LENGTH,
   receiveValues,
 } from '../support/channels.js'
+import { runClosingAndExit, testPath } from '../support/processes.js'
 
 destroyChannelsAfterEach()
 
-/** Runs a case of children/ends.mjs; returns its output and exit code. */
-async function runChild(
-  name: string,
-): Promise<{ printed: unknown[]; code: number; stderr: string }> {
-  const file = fileURLToPath(new URL('../support/children/ends.mjs', import.meta.url))
-  const run = promisify(execFile)(process.execPath, [file, name], { timeout: 20_000 })
-  const { stdout, stderr, code } = await run.then(
-    output => ({ ...output, code: 0 }),
-    error => error,
-  )
-  const lines = String(stdout).split('\n').filter(Boolean)
-  return { printed: lines.map(line => JSON.parse(line)), code, stderr }
-}
-
 describe('a process', () => {
   it('stays alive while a channel is open, reading or not', async () => {
-    expect(await runChild('open-channel')).toMatchObject({ printed: ['still here'], code: 0 })
+    expect(await runClosingAndExit('open-channel')).toMatchObject({
+      printed: ['still here'],
+      code: 0,
+    })
   })
 
   it('ends when its channels are closed', async () => {
-    expect(await runChild('closed-channels')).toMatchObject({ printed: ['end'], code: 0 })
+    expect(await runClosingAndExit('closed-channels')).toMatchObject({ printed: ['end'], code: 0 })
   })
 
   it("ends when its channels are unref'd, even if they are sending, awaited or closing", async () => {
-    const { printed, code } = await runChild('unref')
+    const { printed, code } = await runClosingAndExit('unref')
     // Exit code 13: a top-level await that never settles.
     expect([printed, code]).toEqual([['end'], 13])
   })
 
   it('stays alive after unref and ref', async () => {
-    expect(await runChild('unref-then-ref')).toMatchObject({ printed: ['still here'], code: 0 })
+    expect(await runClosingAndExit('unref-then-ref')).toMatchObject({
+      printed: ['still here'],
+      code: 0,
+    })
   })
 
-  it('exits with a queue without waiting, and what the kernel has taken arrives', async () => {
+  it('exits without sending its queue, but every message that the kernel has taken arrives', async () => {
     const receiver = await boundChannel()
-    const file = fileURLToPath(new URL('../support/children/ends.mjs', import.meta.url))
+    const file = testPath('support/children/closing-and-exit.mjs')
     const name = String(receiver.localAddress).slice(1)
     await promisify(execFile)(process.execPath, [file, 'exit-with-queue', name], {
       timeout: 20_000,
@@ -56,18 +48,18 @@ describe('a process', () => {
   })
 
   it('can exit in a listener', async () => {
-    expect(await runChild('exit-in-listener')).toMatchObject({ printed: [0], code: 7 })
+    expect(await runClosingAndExit('exit-in-listener')).toMatchObject({ printed: [0], code: 7 })
   })
 
   it('loses no message after a listener throws, and gets each exception once', async () => {
-    const { printed, code, stderr } = await runChild('throwing-listener')
+    const { printed, code, stderr } = await runClosingAndExit('throwing-listener')
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     const expected = Array.from({ length: 10 }, (_, i) => (i % 3 ? i : [i, `uncaught ${i}`])).flat()
     expect(printed).toEqual(['direct', ...expected, 'kept', ...expected, 0])
   })
 
   it('leaves nothing open after a listener ends the channel and throws', async () => {
-    const { printed, code, stderr } = await runChild('listener-closes-and-throws')
+    const { printed, code, stderr } = await runClosingAndExit('listener-closes-and-throws')
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(printed).toEqual(['uncaught', 0, 'uncaught', 0])
   })

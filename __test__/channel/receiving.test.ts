@@ -92,14 +92,14 @@ describe('during a burst', () => {
     expect(await receiveValues(b, 50)).toEqual(Array.from({ length: 50 }, (_, i) => i + 50))
   })
 
-  it('a removed listener leaves the rest in order, with its descriptors', async () => {
+  it('removing a listener keeps the remaining messages in order, with their descriptors', async () => {
     const [a, b] = channelPair()
     await withFd(fd => {
       for (let i = 0; i < 20; i++) a.send(i, i % 2 ? { fds: [fd] } : {})
     }, '/dev/full')
     expect(await receiveByListener(b, 5)).toEqual([0, 1, 2, 3, 4])
     expect(b.stats).toMatchObject({ unread: 15, openFds: 8 })
-    // A later message comes after the kept ones.
+    // A later message is received after the kept ones.
     a.send(20)
     for (let i = 5; i <= 20; i++) {
       const message = await b.receive()
@@ -109,7 +109,7 @@ describe('during a burst', () => {
     expect(countOpen('/dev/full')).toBe(0)
   })
 
-  it('removeAllListeners() leaves the rest in order', async () => {
+  it('removeAllListeners() keeps the remaining messages in order', async () => {
     const [a, b] = channelPair()
     for (let i = 0; i < 5; i++) a.send(i)
     await new Promise<void>(resolve => {
@@ -180,7 +180,7 @@ describe('during a burst', () => {
     while (seen < 1) await loopTurns(1)
   })
 
-  it('an exception of a removeListener listener loses no message', async () => {
+  it('an exception in a removeListener listener loses no message', async () => {
     const [a, b] = channelPair()
     const listener = () => {}
     b.on('message', listener)

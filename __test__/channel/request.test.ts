@@ -137,7 +137,7 @@ describe('request', () => {
     expect(value(await reply)).toBe('reply')
   })
 
-  it('rejects if it cannot be sent, and waits for nothing', async () => {
+  it('rejects if it cannot be sent, and then claims no message as its reply', async () => {
     const [a, b] = channelPair()
     await expect(b.request(1n)).rejects.toEqual(errorWithCode('UNENCODABLE'))
     await expect(b.request(1, { fds: [9_999] })).rejects.toEqual(errorWithCode('EBADF'))
@@ -146,7 +146,7 @@ describe('request', () => {
     expect(b.stats.received).toBe(0)
   })
 
-  it('rejects with the reason if it is undelivered, and keeps no place', async () => {
+  it('rejects with the reason if it is undelivered, and loses its place', async () => {
     const server = await boundChannel()
     const client = track(await bind('', { ...JSONCOMM, sendTimeout: 30 }))
     const to = server.localAddress as string

@@ -89,11 +89,14 @@ async function staysPending(promise: Promise<unknown>): Promise<boolean> {
   return !settled
 }
 
-/** Some queued messages, the socket that waits for the receiver, the current file, `/proc/self/fd`. */
+/**
+ * Descriptors that a sender may need: those of some queued messages, the socket that waits for the
+ * receiver, the current file and `/proc/self/fd`.
+ */
 const FEW_FDS = 6
 
 describe('a suspended receiver', () => {
-  it('costs a connected sender a small constant, and no message is lost', async () => {
+  it('costs a connected sender a bounded number of bytes and descriptors, and loses no message', async () => {
     const path = join(temporaryDirectory(), 'socket')
     const peer = startReceiver({ path })
     await peer.receive()
@@ -160,7 +163,7 @@ describe('a suspended receiver', () => {
   })
 })
 
-/** Sends all to a destination while `other`, the sending to another one, stays pending. */
+/** Sends all messages to a destination while `other`, the sending to another one, is pending. */
 async function sendAllWhilePending(
   other: Promise<unknown>,
   channel: Channel,

@@ -1,9 +1,10 @@
 /**
  * Faults while descriptors are in flight: no process may keep one open, over any type of socket.
  *
- * The tests send a canary, which detects that its last descriptor is closed in every process and in the
- * kernel. Related tests: channel/bad-input.test.ts, stream/descriptors.test.ts, threads/workers.test.ts,
- * and in Rust crates/channel/tests/descriptors.rs and descriptors_in_flight_limit.rs.
+ * The tests send a canary, which detects that its last descriptor is closed in every process and in
+ * the kernel. Related tests: channel/malformed.test.ts, stream/descriptors.test.ts,
+ * threads/workers.test.ts, and in Rust crates/channel/tests/descriptors.rs and
+ * descriptors_in_flight_limit.rs.
  */
 import { once } from 'node:events'
 import { fstatSync } from 'node:fs'
@@ -70,7 +71,8 @@ describe.each(TRANSPORTS)('descriptors in flight over %s', (type, options) => {
     const { channel, peer } = channelToPeer(options, nodePeerStarter(options, setup))
     await peer.request({ call: 'adopt', fd: 3 })
     const before = countFdsOf(peer.child.pid)
-    // The kernel refuses more than 64 in flight. A user other than root may have some in flight already.
+    // The kernel refuses more than 64 in flight. A user other than root may have some in flight
+    // already.
     let sent = 0
     let refused: Awaited<ReturnType<typeof peer.request>>
     for (;;) {
@@ -250,7 +252,8 @@ describe.each(TRANSPORTS)('descriptors in flight over %s', (type, options) => {
       await Promise.all(pairs.map(([a]) => a.flush()))
       watched.close()
       for (const [a, b] of pairs) for (const one of [a, b]) one.destroy()
-      // The kernel collects cycles when a socket closes, but a collection in progress may miss this one.
+      // The kernel collects cycles when a socket closes, but a collection in progress may miss this
+      // one.
       let released = false
       watched.released.then(() => {
         released = true

@@ -61,8 +61,8 @@ describe.each(['seqpacket', 'dgram'] as const)('large messages over %s', type =>
     const { peer, channel } = await connectPeer(type)
     for (const size of SIZES) {
       for (const count of [0, 1, 252]) {
-        for (const carried of size > LARGEST_INLINE ? [true] : [true, false]) {
-          peer.send({ op: 'send', size, words: words(count), carried })
+        for (const inMemfd of size > LARGEST_INLINE ? [true] : [true, false]) {
+          peer.send({ op: 'send', size, words: words(count), in_memfd: inMemfd })
           const message = await channel.receive()
           expect(message?.value === text(size)).toBe(true)
           expect(wordsOf(message?.fds as FdSet)).toEqual(words(count))
@@ -90,7 +90,7 @@ describe.each(['seqpacket', 'dgram'] as const)('large messages over %s', type =>
           sha: shaOf(text(size)),
           words: words(count),
           cut: false,
-          carried: size > LARGEST_INLINE,
+          in_memfd: size > LARGEST_INLINE,
         })
         if (size <= LARGEST_INLINE) continue
         // F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE
@@ -130,7 +130,8 @@ describe.each(['seqpacket', 'dgram'] as const)('large messages over %s', type =>
       while (send(50_000, sent.length % 3));
       for (let i = 0; i < 6; i++) send(i % 2 === 0 ? MIB : 100, i % 4)
       expect(a.stats.queuedBytes).toBeGreaterThan(3 * MIB)
-      // A message over the inline limit is put into a memfd at once, so send throws for 253 here too.
+      // A message over the inline limit is put into a memfd at once, so send throws for 253 here
+      // too.
       expect(() => a.send(text(MIB), { fds: Array(253).fill(fds[0]) })).toThrow(
         errorWithCode('TOO_MANY_FDS'),
       )
@@ -186,7 +187,7 @@ describe.each(['seqpacket', 'dgram'] as const)('large messages over %s', type =>
     const codes: string[] = []
     channel.on('malformed', error => codes.push((error as NodeJS.ErrnoException).code as string))
     for (const kind of Object.keys(kinds)) {
-      await peer.request({ op: 'hostile', kind, words: kind === 'nothing' ? [] : words(2) })
+      await peer.request({ op: 'invalid', kind, words: kind === 'nothing' ? [] : words(2) })
     }
     peer.send({ op: 'send', size: 100, words: words(1) })
     const message = await channel.receive()
@@ -199,7 +200,7 @@ describe.each(['seqpacket', 'dgram'] as const)('large messages over %s', type =>
 
   it('are read from the file offset, which does not move', async () => {
     const { peer, channel } = await connectPeer(type)
-    peer.send({ op: 'middle' })
+    peer.send({ op: 'send_from_offset' })
     expect((await channel.receive())?.value).toBe('but this')
     expect(await peer.receive()).toEqual({ offset: 8 })
   })
@@ -208,9 +209,9 @@ describe.each(['seqpacket', 'dgram'] as const)('large messages over %s', type =>
     const { peer, channel } = await connectPeer(type, { maxMessage: MIB, maxFds: 1 })
     const codes: string[] = []
     channel.on('malformed', error => codes.push((error as NodeJS.ErrnoException).code as string))
-    await peer.request({ op: 'send', size: MIB + 1, words: words(1), carried: true })
-    await peer.request({ op: 'send', size: 100, words: words(2), carried: true })
-    peer.send({ op: 'send', size: MIB, words: words(1), carried: true })
+    await peer.request({ op: 'send', size: MIB + 1, words: words(1), in_memfd: true })
+    await peer.request({ op: 'send', size: 100, words: words(2), in_memfd: true })
+    peer.send({ op: 'send', size: MIB, words: words(1), in_memfd: true })
     const message = await channel.receive()
     expect([message?.value.length, message?.fds.length]).toEqual([MIB - 2, 1])
     message?.fds.close()
@@ -222,7 +223,7 @@ describe.each(['seqpacket', 'dgram'] as const)('large messages over %s', type =>
     const { peer, channel } = await connectPeer(type, { memfd: false })
     const codes: string[] = []
     channel.on('malformed', error => codes.push((error as NodeJS.ErrnoException).code as string))
-    await peer.request({ op: 'send', size: 100, words: words(1), carried: true })
+    await peer.request({ op: 'send', size: 100, words: words(1), in_memfd: true })
     peer.send({ op: 'send', size: 100 })
     const from = (await channel.receive())?.from
     expect(codes).toEqual(['ERR_FDWIRE_NOT_JSON'])

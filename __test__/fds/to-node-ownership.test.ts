@@ -1,4 +1,7 @@
-/** Ownership of a descriptor that an FdSet passes to a Node object: it moves once, and only on success. */
+/**
+ * Ownership of a descriptor that an FdSet passes to a Node object: it moves once, and only on
+ * success.
+ */
 import dgram from 'node:dgram'
 import { once } from 'node:events'
 import { closeSync, openSync } from 'node:fs'

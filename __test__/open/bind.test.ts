@@ -64,7 +64,7 @@ describe('the permissions of a socket file', () => {
 })
 
 describe('bind to an existing path', () => {
-  it('fails with EADDRINUSE if a live socket has it, which stays reachable', async () => {
+  it('fails with EADDRINUSE if a live socket is bound to it, and that socket stays reachable', async () => {
     const path = socketPath()
     const first = await boundChannel(path)
     for (const unlink of [undefined, 'stale', false] as const) {
@@ -86,7 +86,7 @@ describe('bind to an existing path', () => {
     await new Promise(resolve => server.close(resolve))
   })
 
-  it('fails with EADDRINUSE if a socket has it that is connected to another address', async () => {
+  it('fails with EADDRINUSE if a socket that is connected to another address is bound to it', async () => {
     const [path, other] = [socketPath(), socketPath()]
     await boundChannel(other)
     const peer = pythonPeer()

@@ -84,7 +84,7 @@ describe('the socket file of a listener', () => {
 })
 
 describe('listen on an existing path', () => {
-  it('fails with EADDRINUSE if a live listener has it, which stays reachable', async () => {
+  it('fails with EADDRINUSE if a live listener is bound to it, and that listener stays reachable', async () => {
     const path = join(temporaryDirectory(), 's')
     const listener = await startListener(path, LINES)
     for (const unlink of ['stale', false] as const) {

@@ -41,7 +41,7 @@ describe('a listener', () => {
     ])
   })
 
-  it("accepts every connection for a 'connection' handler; what once() leaves goes to the next one", async () => {
+  it("accepts every connection for a 'connection' handler; connections that once() leaves go to the next handler", async () => {
     const listener = await startListener('', LINES)
     for (let i = 0; i < 3; i++) void (await dial(listener.address)).send(`${i}`)
     const [first] = (await once(listener, 'connection')) as [Channel]
@@ -52,7 +52,7 @@ describe('a listener', () => {
     expect(await receiveUpTo(got[1] as Channel, 1)).toEqual(['2'])
   })
 
-  it("allows no iterator beside a 'connection' handler", async () => {
+  it("allows no iterator while there is a 'connection' handler", async () => {
     const listener = await startListener('', LINES)
     const waiting = listener[Symbol.asyncIterator]().next()
     expect(() => listener.on('connection', () => {})).toThrow(errorWithCode('CONSUMER_CONFLICT'))

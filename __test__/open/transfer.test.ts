@@ -180,7 +180,8 @@ describe('detach of a channel with unsent data', () => {
         await loopTurns(1)
       }
       const events: unknown[] = []
-      // The messages come in the turn that sends the last bytes; two listeners get them after the read.
+      // The messages come in the turn that sends the last bytes; two listeners get them after the
+      // read.
       for (let i = 0; i < listeners; i++) {
         a.on('message', () => {
           events.push('message')
@@ -253,7 +254,8 @@ os.set_blocking(3, False)`,
         const other = track(adopt(there, options))
         for (let i = 0; i < 1_000; i++) channel.send(Buffer.alloc(1_000))
         await loopTurns(2)
-        // A stream enlarges its send buffer, the others enable credentials, and none enables pidfds.
+        // A stream enlarges its send buffer, the others enable credentials, and none enables
+        // pidfds.
         if (!changed || type === 'stream') expect(optionsOf(channel.fd)).not.toBe(original)
         other.on('message', () => {})
         other.send('there')

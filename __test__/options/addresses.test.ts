@@ -26,7 +26,10 @@ async function connectedChannel(address: Address, options = {}): Promise<Channel
   return channel
 }
 
-/** Sends a request and a reply, each to the address that the sender sees; returns the request's `from`. */
+/**
+ * Sends a request and a reply, each to the address that the sender sees; returns the request's
+ * `from`.
+ */
 async function roundTrip(server: Channel, client: Channel) {
   const reply = client.request('request', { to: server.localAddress as Address })
   const request = await server.receive()

@@ -73,7 +73,7 @@ describe('the protocols', () => {
     expect(readdirSync(new URL('fuzz/corpus/', root)).sort()).toEqual(streams)
   })
 
-  it('give the compatibility modules of the package their names', () => {
+  it('include the name of every compatibility module of the package', () => {
     const entries = Object.keys(packageJson.exports)
       .map(entry => entry.slice(2))
       .filter(entry => entry !== '' && entry !== 'package.json')
@@ -230,7 +230,9 @@ function conditionOf(name: string): string {
   return 'types' in rule ? rule.types.map(type => `\`'${type}'\``).join(', ') : ''
 }
 
-/** Parses a documented default: `16 MiB`, `30,000`, `0o600`, `'stale'`, false; undefined if none. */
+/**
+ * Parses a documented default: `16 MiB`, `30,000`, `0o600`, `'stale'`, false; undefined if none.
+ */
 function parseDefault(stated: string): unknown {
   const [, number, unit] = /^(0o\d+|[\d,]+)(?: (KiB|MiB))?/.exec(stated) ?? []
   if (number !== undefined) {

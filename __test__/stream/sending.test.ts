@@ -206,7 +206,7 @@ describe('the send queue of a stream', () => {
 })
 
 describe('the stats of a stream', () => {
-  it('count noise outside of frames and the bytes in hand', async () => {
+  it('count the noise outside of frames and the bytes of an incomplete frame', async () => {
     const codec = new Codec('uds_comms')
     const [raw, channel] = rawStreamPair({ protocol: 'uds_comms' })
     const frame = codec.encode('hello')

@@ -1,4 +1,6 @@
-/** Computes the CRC-32 of IEEE 802.3 bit by bit, independently of the code under test; big-endian. */
+/**
+ * Computes the CRC-32 of IEEE 802.3 bit by bit, independently of the code under test; big-endian.
+ */
 export function crc32(bytes: Uint8Array): Buffer {
   let sum = 0xffff_ffff
   for (const byte of bytes) {

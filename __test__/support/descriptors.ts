@@ -25,7 +25,7 @@ export async function settledFdTargets(): Promise<string[]> {
 let before: string[] = []
 
 beforeAll(() => {
-  // With the first child process libuv opens its signal pipe and never closes it.
+  // libuv opens its signal pipe with the first child process, and never closes it.
   spawnSync('true')
   before = fdTargets().sort()
 })

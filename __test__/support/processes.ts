@@ -1,10 +1,11 @@
 /** Peers in other processes, controlled over stdio: one line of JSON per request and response. */
-import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
+import { type ChildProcess, execFile, type SpawnOptions, spawn } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, readSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { afterEach } from 'vitest'
 
 /** Returns the number of open descriptors of this process. */
@@ -102,6 +103,20 @@ export const streamsPeer = (name: string, ...args: unknown[]) =>
     name,
     ...args.map(arg => JSON.stringify(arg)),
   ])
+
+/** Runs a case of `children/closing-and-exit.mjs`; returns its output and exit code. */
+export async function runClosingAndExit(
+  name: string,
+): Promise<{ printed: unknown[]; code: number; stderr: string }> {
+  const file = testPath('support/children/closing-and-exit.mjs')
+  const run = promisify(execFile)(process.execPath, [file, name], { timeout: 20_000 })
+  const { stdout, stderr, code } = await run.then(
+    output => ({ ...output, code: 0 }),
+    error => error,
+  )
+  const lines = String(stdout).split('\n').filter(Boolean)
+  return { printed: lines.map(line => JSON.parse(line)), code, stderr }
+}
 
 const directories: string[] = []
 

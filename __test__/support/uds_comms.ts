@@ -76,7 +76,9 @@ export async function connectedRawClient(bytes: string, options = {}, allowHalfO
   return { path, server, socket }
 }
 
-/** Starts a listener that sends `bytes` on every connection; `ends` closes it at the first message. */
+/**
+ * Starts a listener that sends `bytes` on every connection; `ends` closes it at the first message.
+ */
 export async function startRawListener(bytes: string, ends = false) {
   const path = join(temporaryDirectory(), 'uds')
   const listener = closeAfterTest(await listen(path, { protocol: 'raw', type: 'stream' }))

@@ -1,4 +1,6 @@
-/** A Python with the packages of `peers/requirements.txt`, installed once per checkout in target/. */
+/**
+ * A Python with the packages of `peers/requirements.txt`, installed once per checkout in target/.
+ */
 import { type SpawnSyncReturns, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'

@@ -18,7 +18,9 @@ destroyChannelsAfterEach()
 
 const FILE = new URL('../support/children/worker.mjs', import.meta.url)
 
-/** Starts a worker in a case of children/worker.mjs with one half of a pair; returns the other half. */
+/**
+ * Starts a worker in a case of children/worker.mjs with one half of a pair; returns the other half.
+ */
 async function startWorker(name: string): Promise<[Worker, Channel]> {
   const [ours, theirs] = channelPair()
   const worker = new Worker(FILE, { workerData: { name, fd: theirs.detach() } })
@@ -37,7 +39,8 @@ function flood(channel: Channel, fd: number) {
 
 /** Terminates a worker once it has reported the burst; the worker of `exits` ends by itself. */
 async function terminate(worker: Worker, name: string) {
-  // The last message and 'exit' may come in the same turn: waiting for both in turn can miss 'exit'.
+  // The last message and 'exit' may come in the same turn: waiting for both in turn can miss
+  // 'exit'.
   if (name === 'exits') return void (await once(worker, 'exit'))
   if (name !== 'idle') await once(worker, 'message')
   await worker.terminate()

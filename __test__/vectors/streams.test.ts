@@ -53,7 +53,9 @@ function payloadOf({ text, bytes, repeat = 1 }: Value): string | Buffer {
   return text === undefined ? unhex(bytes as string) : text.repeat(repeat)
 }
 
-/** What a stream decodes to: values and codes of malformed messages in order, and the final error. */
+/**
+ * What a stream decodes to: values and codes of malformed messages in order, and the final error.
+ */
 interface Decoded {
   items: unknown[]
   end: string | undefined
@@ -77,8 +79,8 @@ function decode(name: Name, options: object | undefined, chunks: Buffer[]): Deco
   const onMalformed = (error: Error) => codes.push((error as NodeJS.ErrnoException).code as string)
   const codec = new Codec(name, { ...options, onMalformed } as never)
   let end: { code?: string; missing?: number } = {}
-  // A call of `push` does not reveal the order between malformed messages and values, unless it gets
-  // a single byte.
+  // A call of `push` does not reveal the order between malformed messages and values, unless it
+  // gets a single byte.
   const append = (values: unknown[]) => {
     items = items.concat(codes.splice(0), values.map(comparable))
   }
@@ -102,7 +104,7 @@ const singleBytes = (bytes: Buffer) => Array.from(bytes, (_, at) => bytes.subarr
 
 describe.each(PROTOCOLS)('the codec of %s', name => {
   const { encode } = vectorsOf(name)
-  it('encodes the values of the vectors to their bytes and decodes these', () => {
+  it('encodes the values of the vectors to their bytes, and decodes those bytes to the values', () => {
     for (const { options, wire, sha256, refused, ...row } of encode) {
       const codec = new Codec(name, { ...options } as never)
       const value = payloadOf(row)

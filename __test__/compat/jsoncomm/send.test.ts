@@ -21,7 +21,10 @@ async function serverAndClient() {
   return { server, client: track(await Socket.newClient(path)) }
 }
 
-/** Sends until the kernel's queue for the server (11 datagrams) is full and one message is queued here. */
+/**
+ * Sends until the kernel's queue for the server (11 datagrams) is full and one message is queued
+ * here.
+ */
 async function sendUntilQueued(client: Socket): Promise<Promise<void>[]> {
   const sends: Promise<void>[] = []
   while (client.channel.stats.queued === 0) sends.push(client.send(sends.length))

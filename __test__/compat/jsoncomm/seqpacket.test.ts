@@ -1,4 +1,7 @@
-/** Socket over SOCK_SEQPACKET: the original's current tests (osbuild's test_util_jsoncomm.py), and more. */
+/**
+ * Socket over SOCK_SEQPACKET: the original's current tests (osbuild's test_util_jsoncomm.py), and
+ * more.
+ */
 import { closeSync, existsSync, mkdirSync, openSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { connect, FdSet, pair } from 'fdwire'
@@ -197,7 +200,7 @@ describe('Socket.listen', () => {
     track(await server.accept())
   })
 
-  it('and accept are only for seqpacket servers', async () => {
+  it('fails on a datagram or connected socket, as accept does', async () => {
     const dgram = track(await Socket.newServer(join(temporaryDirectory(), 'socket')))
     const [connected] = socketPair()
     expect(() => dgram.listen()).toThrow(/a datagram socket does not accept connections/)
@@ -206,7 +209,7 @@ describe('Socket.listen', () => {
     await expect(connected.accept()).rejects.toThrow(TypeError)
   })
 
-  it('leaves the server unconnected: send and recv reject with ENOTCONN', async () => {
+  it('does not connect the server: send and recv reject with ENOTCONN', async () => {
     const { server } = await startServer()
     const notConnected = expect.objectContaining({ code: 'ENOTCONN' })
     await expect(server.send(1)).rejects.toEqual(notConnected)

@@ -58,7 +58,7 @@ describe('a call of a ServiceClient', () => {
     await socket.close()
   })
 
-  it('that cannot be sent rejects alone', async () => {
+  it('that cannot be sent rejects, and no other call does', async () => {
     const [client, socket] = clientAndSocket()
     const closed = openTextFile('closed')
     closeSync(closed)

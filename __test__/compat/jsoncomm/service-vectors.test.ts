@@ -86,7 +86,7 @@ describe('the service protocol decodes', () => {
   })
 })
 
-describe('a Service replies like the original to', () => {
+describe('a Service replies as the original does to', () => {
   it.each(titled(vectors.service, row => row.request))('%s', async (_, { request, replies }) => {
     const [client, socket] = clientAndSocket()
     const service = new InProcessService(socket, dispatch)
@@ -111,7 +111,7 @@ describe('a Service replies like the original to', () => {
   })
 })
 
-describe('a ServiceClient handles like the original', () => {
+describe('a ServiceClient handles as the original does', () => {
   it.each(titled(vectors.client, row => row.messages))('%s', async (_, row) => {
     const { messages, outcome, signals } = row
     const [client, socket] = clientAndSocket()

@@ -1,4 +1,7 @@
-/** The original's own tests of its service protocol (osbuild's test_host.py), between Node and Python. */
+/**
+ * The original's own tests of its service protocol (osbuild's test_host.py), between Node and
+ * Python.
+ */
 import { closeSync } from 'node:fs'
 import { FdwireError } from 'fdwire'
 import { type FdSet, RemoteError, ServiceClient } from 'fdwire/jsoncomm'

@@ -1,4 +1,6 @@
-/** The state machine of the authentication: messages in, messages and state out, without IO or time. */
+/**
+ * The state machine of the authentication: messages in, messages and state out, without IO or time.
+ */
 import { createHmac } from 'node:crypto'
 import * as sp from 'fdwire/socket_protocol'
 import { describe, expect, it } from 'vitest'
@@ -231,7 +233,8 @@ describe('an authentication side', () => {
   it('rejects a key that a relay obtained from another server', () => {
     const [server, otherServer] = [machine('server'), machine('server')]
     const seed = requestSeed(server)
-    // The relay passes the server's seed to the other server, which derives a key with its own role.
+    // The relay passes the server's seed to the other server, which derives a key with its own
+    // role.
     otherServer.begin()
     const key = otherServer.receive(seedResponse(seed)).reply as DataStorage
     expect(key.getData()).toMatch(HEX)

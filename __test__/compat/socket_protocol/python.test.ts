@@ -1,4 +1,6 @@
-/** fdwire/socket_protocol and a Python peer written from docs/protocols/socket_protocol.md alone. */
+/**
+ * fdwire/socket_protocol and a Python peer written from docs/protocols/socket_protocol.md alone.
+ */
 import { once } from 'node:events'
 import { join } from 'node:path'
 import * as sp from 'fdwire/socket_protocol'

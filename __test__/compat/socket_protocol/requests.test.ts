@@ -1,4 +1,7 @@
-/** Requests in flight, reconnection, floods of requests and channel names, over an in-memory transport. */
+/**
+ * Requests in flight, reconnection, floods of requests and channel names, over an in-memory
+ * transport.
+ */
 import * as sp from 'fdwire/socket_protocol'
 import { describe, expect, it } from 'vitest'
 import {

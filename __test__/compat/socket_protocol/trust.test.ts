@@ -1,4 +1,7 @@
-/** Authentication and trust between Protocols, and attacks by raw peers, over an in-memory transport. */
+/**
+ * Authentication and trust between Protocols, and attacks by raw peers, over an in-memory
+ * transport.
+ */
 import { channel as diagnostics } from 'node:diagnostics_channel'
 import { inspect } from 'node:util'
 import * as sp from 'fdwire/socket_protocol'

@@ -165,7 +165,7 @@ describe('the handshake of a Stocking', () => {
     expect(unhandled).toEqual([])
   })
 
-  it('is limited by maxUnread in what it leaves unread', async () => {
+  it('pauses the channel at maxUnread while it reads nothing', async () => {
     const { bytes, stocking } = withHandshake(() => new Promise(() => {}), { maxUnread: 1_000 })
     bytes.send(Buffer.from('826869'.repeat(100_000), 'hex'))
     await waitUntil(() => stocking.channel.isPaused())

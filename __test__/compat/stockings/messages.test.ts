@@ -23,7 +23,7 @@ destroyChannelsAfterEach()
 runCleanupsAfterEach()
 
 describe('a stockings message', () => {
-  it('arrives whole and in order, as text or bytes; read returns null if none is there', async () => {
+  it('arrives whole and in order, as text or bytes; read returns null if no message has arrived', async () => {
     const [a, b] = stockingPair()
     await Promise.all([a.ready, b.ready])
     expect(b.read()).toBe(null)

@@ -29,7 +29,8 @@ describe('Stocking and the original', () => {
   const SIZES = [0, 1, 63, 64, 127, 128, 8_191, 8_192, 65_535, 65_536, MIB - 1, MIB]
   const KINDS = ['text', 'bytes'] as const
 
-  // The first run on a machine installs the original, which takes longer than the timeout of a test.
+  // The first run on a machine installs the original, which takes longer than the timeout of a
+  // test.
   beforeAll(() => void pythonWithPeers(), 300_000)
 
   /** Starts the original in its own process. */
@@ -106,8 +107,8 @@ describe('Stocking and the original', () => {
       expect(state).toEqual({ complete: true, active: true, remote: 'id2' })
       for (const kind of KINDS) {
         for (const size of SIZES) {
-          // Neither side sends an empty message. One message at a time, because the original does not
-          // write while it has unread input.
+          // Neither side sends an empty message. One message at a time, because the original does
+          // not write while it has unread input.
           const value = message(kind, size)
           stocking.write(value)
           if (size > 0) expect(await peer.request({ op: 'read' })).toEqual(digest(value))

@@ -8,7 +8,7 @@ destroyChannelsAfterEach()
 runCleanupsAfterEach()
 
 describe('unread messages of a Stocking', () => {
-  it('are limited by maxUnread, which holds up the peer without losing a message', async () => {
+  it('are limited by maxUnread, which slows down the peer and loses no message', async () => {
     const [a, b] = stockingPair({ maxUnread: 100_000 })
     await Promise.all([a.ready, b.ready])
     const body = 'x'.repeat(1_000)
@@ -31,7 +31,7 @@ describe('unread messages of a Stocking', () => {
     expect(b.read()).toBe(null)
   })
 
-  it('are limited by maxUnread also if they are empty', async () => {
+  it('are limited by maxUnread even if they are empty', async () => {
     const [bytes, stocking] = rawPair({ maxUnread: 6_400 })
     bytes.send(Buffer.alloc(1_000, 0x80))
     await waitUntil(() => stocking.channel.isPaused())

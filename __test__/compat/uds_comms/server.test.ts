@@ -233,7 +233,8 @@ describe('the path of a UdsServer', () => {
     for (const unlink of ['stale', 'always'] as const) {
       await expect(UdsServer.listen(file, { unlink })).rejects.toEqual(errorWithCode('EEXIST'))
     }
-    // Like the original, 'always' replaces the socket of a running server, which then must not unlink it.
+    // Like the original, 'always' replaces the socket of a running server, which then must not
+    // unlink it.
     const successor = closeAfterTest(await UdsServer.listen(path, { unlink: 'always' }))
     await server.close()
     expect(existsSync(path)).toBe(true)

@@ -1,5 +1,5 @@
-// Garbage collection of sets that were not closed. Runs with --expose-gc and the name of a case, and
-// prints JSON.
+// Garbage collection of sets that were not closed. Runs with --expose-gc and the name of a case,
+// and prints JSON.
 import { closeSync, openSync, readlinkSync } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
 import { FdSet, pair } from 'fdwire'

@@ -1,5 +1,5 @@
-// Streams in their own process. Runs the case named by the first argument with the remaining arguments
-// (JSON), and prints each result as one line of JSON.
+// Streams in their own process. Runs the case named by the first argument with the remaining
+// arguments (JSON), and prints each result as one line of JSON.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
@@ -9,7 +9,9 @@ import { adopt, connect, listen, pair } from 'fdwire'
 const FRAMES = { protocol: 'length_prefixed' }
 const LINES = { protocol: 'lines' }
 const report = value => console.log(JSON.stringify(value))
-/** A memory figure of this process from /proc/self/status: VmRSS (current) or VmHWM (peak), in MiB. */
+/**
+ * A memory figure of this process from /proc/self/status: VmRSS (current) or VmHWM (peak), in MiB.
+ */
 const memory = name => Number(/\d+/.exec(new RegExp(`${name}:.*`).exec(status())[0])[0]) / 1024
 const status = () => readFileSync('/proc/self/status', 'utf8')
 process.on('warning', ({ code }) => report({ warning: code }))

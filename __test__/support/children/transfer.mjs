@@ -6,7 +6,9 @@ import { setTimeout } from 'node:timers/promises'
 import { isMainThread, parentPort, workerData } from 'node:worker_threads'
 import { adopt } from 'fdwire'
 
-/** Receives at least `count` messages and continues until the channel is quiet and can be detached. */
+/**
+ * Receives at least `count` messages and continues until the channel is quiet and can be detached.
+ */
 export async function takeUntilQuiet(channel, count) {
   const messages = []
   channel.pause()

@@ -20,7 +20,7 @@ def address(text):
 
 
 def hex_of(addr):
-    """An address in hex. Python represents a path as str, an abstract name as bytes, no name as None."""
+    """Returns an address in hex. Python has str for a path, bytes for an abstract name, else None."""
     return None if addr is None else os.fsencode(addr).hex()
 
 

@@ -18,7 +18,7 @@ sock = None
 
 
 def text(size):
-    """JSON of `size` bytes without a short repeating pattern, so that misplaced bytes are detected."""
+    """Returns JSON of `size` bytes. It has no short repeating pattern, so misplaced bytes show."""
     line = "".join(chr(97 + i * i % 26) for i in range(4093))
     return json.dumps((line * (size // len(line) + 1))[: size - 2]).encode()
 
@@ -47,11 +47,11 @@ def op_open(path, kind, **_):
     return {}
 
 
-def op_send(size, words=(), carried=False, **_):
-    """Sends like the current original: in a rewound, unsealed memfd if `carried`, else inline."""
+def op_send(size, words=(), in_memfd=False, **_):
+    """Sends like the current original: in a rewound, unsealed memfd if `in_memfd`, else inline."""
     fds = [file_with(word) for word in words]
     data = text(size)
-    if carried:
+    if in_memfd:
         fd = os.memfd_create("jsoncomm/payload")
         while data:
             data = data[os.write(fd, data) :]
@@ -65,7 +65,7 @@ def op_send(size, words=(), carried=False, **_):
 def op_recv(**_):
     """Receives like the current original: reads the first descriptor from its offset, or the message."""
     data, fds, flags, _ = socket.recv_fds(sock, 1 << 22, 253)
-    answer = {"carried": data == MARKER, "cut": bool(flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC))}
+    answer = {"in_memfd": data == MARKER, "cut": bool(flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC))}
     if data == MARKER:
         fd = fds.pop(0)
         answer["seals"] = fcntl.fcntl(fd, 1034)  # F_GET_SEALS
@@ -80,8 +80,8 @@ def op_recv(**_):
     return answer
 
 
-def carrier(kind):
-    """A descriptor that is not a valid payload memfd."""
+def invalid_payload(kind):
+    """Returns a descriptor that is not a valid payload memfd."""
     if kind == "a pipe":
         reader, writer = os.pipe()
         os.write(writer, b'"in a pipe"')
@@ -113,13 +113,13 @@ def carrier(kind):
     return fd
 
 
-def op_hostile(kind, words=(), **_):
-    fds = [] if kind == "nothing" else [carrier(kind)]
+def op_invalid(kind, words=(), **_):
+    fds = [] if kind == "nothing" else [invalid_payload(kind)]
     send(MARKER, fds + [file_with(word) for word in words])
     return {}
 
 
-def op_middle(**_):
+def op_send_from_offset(**_):
     """Sends a memfd whose offset is past a prefix that does not belong to the message."""
     fd = os.memfd_create("peer")
     os.write(fd, b"not this")

@@ -1,8 +1,8 @@
 """A peer that sends and receives descriptors with only Python's socket module.
 
 Reads one JSON request per line and writes one JSON reply per line. Descriptor 3 is a
-socket of the type that the first argument names. On a stream each message follows its length in four
-bytes, big-endian.
+socket of the type that the first argument names. On a stream, the length of a message precedes it in
+four bytes, big-endian.
 """
 
 import array
@@ -23,34 +23,34 @@ def memfd(text):
     return fd
 
 
-def what_is(fd):
-    """The inode and the contents of a file."""
+def describe(fd):
+    """Returns the inode and the contents of a file."""
     return {"ino": os.fstat(fd).st_ino, "text": os.pread(fd, 256, 0).decode()}
 
 
-def framed(data):
+def frame(data):
     return len(data).to_bytes(4, "big") + data if kind == "stream" else data
 
 
-def received(count):
+def receive(count):
     """Receives one message with socket.recv_fds; a stream may need several calls."""
     if kind != "stream":
         data, fds, flags, _ = socket.recv_fds(sock, 1 << 20, count)
         return data, fds, flags
-    data, fds, flags, wanted = b"", [], 0, 4
-    while len(data) < wanted:
-        more, some, now, _ = socket.recv_fds(sock, wanted - len(data), count)
+    data, fds, flags, size = b"", [], 0, 4
+    while len(data) < size:
+        more, some, now, _ = socket.recv_fds(sock, size - len(data), count)
         if not more:
             break
         data, fds, flags = data + more, fds + list(some), flags | now
-        if len(data) == 4 and wanted == 4:
-            wanted += int.from_bytes(data, "big")
+        if len(data) == 4 and size == 4:
+            size += int.from_bytes(data, "big")
     return data[4:], fds, flags
 
 
 def op_send(value=None, raw=None, texts=(), pieces=1, **_):
     """Sends a message with socket.send_fds, in `pieces` calls; the first carries the descriptors."""
-    data = framed(json.dumps(value).encode() if raw is None else bytes.fromhex(raw))
+    data = frame(json.dumps(value).encode() if raw is None else bytes.fromhex(raw))
     fds = [memfd(text) for text in texts]
     inos = [os.fstat(fd).st_ino for fd in fds]
     try:
@@ -67,8 +67,8 @@ def op_send(value=None, raw=None, texts=(), pieces=1, **_):
 
 def op_recv(count=253, keep=False, **_):
     """Receives one message. Describes and closes its descriptors, or with `keep` leaves them open."""
-    data, fds, flags = received(count)
-    files = [] if keep else [what_is(fd) for fd in fds]
+    data, fds, flags = receive(count)
+    files = [] if keep else [describe(fd) for fd in fds]
     if keep:
         held.extend(fds)
     else:

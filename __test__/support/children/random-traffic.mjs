@@ -1,6 +1,6 @@
-// Sends and receives messages with descriptors that are generated from a seed. The test imports this
-// module and also runs it as a child, which sends or receives on descriptor 3 and prints its result
-// as one line of JSON.
+// Sends and receives messages with descriptors that are generated from a seed. The test imports
+// this module and also runs it as a child, which sends or receives on descriptor 3 and prints its
+// result as one line of JSON.
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { closeSync, fstatSync, openSync, readdirSync } from 'node:fs'
@@ -20,7 +20,7 @@ export function numbers(seed) {
 }
 
 /** Generates messages: a length (bytes) and the indices of the files to send with it. */
-export function plan(seed, count, files) {
+export function generateMessages(seed, count, files) {
   const next = numbers(seed)
   const lengthOf = [
     () => 1,
@@ -46,8 +46,8 @@ export function payload(length, index) {
 }
 
 /** Sends all messages as fast as the channel accepts them. `files` are open descriptors. */
-export async function sendCargo(channel, cargo, files, onFull = () => {}) {
-  for (const [index, { length, fds }] of cargo.entries()) {
+export async function sendMessages(channel, messages, files, onFull = () => {}) {
+  for (const [index, { length, fds }] of messages.entries()) {
     const bytes = payload(length, index)
     const accepted = channel.send(bytes, { fds: fds.map(file => files[file]) })
     // send() has copied what it queues, so the buffer may be reused at once.
@@ -62,7 +62,7 @@ export async function sendCargo(channel, cargo, files, onFull = () => {}) {
 }
 
 /** Receives messages until the end with pauses from the seed: [length, hash, inodes] of each. */
-export async function receiveCargo(channel, seed) {
+export async function receiveMessages(channel, seed) {
   const next = numbers(seed)
   const received = []
   for await (const { value, fds } of channel) {
@@ -82,13 +82,13 @@ if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
   const open = () => readdirSync('/proc/self/fd').length
   const before = open()
   if (role === 'receive') {
-    const received = await receiveCargo(channel, seed)
+    const received = await receiveMessages(channel, seed)
     // The channel closes itself after the end.
     await new Promise(done => (channel.closed ? done() : channel.once('close', done)))
     console.log(JSON.stringify({ received, leaked: open() - before + 1, stats: channel.stats }))
   } else {
     const files = paths.map(path => openSync(path, 'r'))
-    await sendCargo(channel, plan(seed, count, paths.length), files)
+    await sendMessages(channel, generateMessages(seed, count, paths.length), files)
     for (const fd of files) closeSync(fd)
     console.log(JSON.stringify({ leaked: open() - before, stats: channel.stats }))
     channel.destroy()

@@ -18,7 +18,7 @@ cleanUpAfterEach()
 
 // biome-ignore lint/suspicious/noExplicitAny: a JavaScript module, shared with the child
 type Any = any
-const cargo: Any = await import(testPath('support/children/cargo.mjs'))
+const traffic: Any = await import(testPath('support/children/random-traffic.mjs'))
 
 const FILES = 12
 const COUNT = 150
@@ -51,9 +51,13 @@ function openFiles() {
 const countOpenFiles = (paths: string[]) => fdTargets().filter(link => paths.includes(link)).length
 
 const start = (role: string, args: object) => (stdio: (string | number)[]) =>
-  new Peer(process.execPath, [testPath('support/children/cargo.mjs'), role, JSON.stringify(args)], {
-    stdio: stdio as [],
-  })
+  new Peer(
+    process.execPath,
+    [testPath('support/children/random-traffic.mjs'), role, JSON.stringify(args)],
+    {
+      stdio: stdio as [],
+    },
+  )
 
 /** Shrinks a send buffer to the kernel's minimum, so that a message needs many writes. */
 function shrinkSendBuffer(fd: number) {
@@ -68,11 +72,13 @@ function shrinkSendBuffer(fd: number) {
 const expectedMessages = (items: Item[], inodes: number[]): Received[] =>
   items.map(({ length, fds }, i) => [
     length,
-    createHash('md5').update(cargo.payload(length, i)).digest('hex'),
+    createHash('md5').update(traffic.payload(length, i)).digest('hex'),
     fds.map(file => inodes[file] as number),
   ])
 
-/** Checks that raw chunks have the right total length and that each set arrives within its message. */
+/**
+ * Checks that raw chunks have the right total length and that each set arrives within its message.
+ */
 function expectRawChunks(received: Received[], items: Item[], inodes: number[]) {
   const sets = items.filter(({ fds }) => fds.length > 0).map(({ fds }) => fds.map(f => inodes[f]))
   expect(received.filter(([, , fds]) => fds.length > 0).map(([, , fds]) => fds)).toEqual(sets)
@@ -108,10 +114,10 @@ describe.each(PROTOCOLS)('a %s stream with descriptors', (name, protocol) => {
     'arrives intact in a slow process, over a small send buffer (seed %i)',
     async seed => {
       const { paths, fds, inodes } = openFiles()
-      const items: Item[] = cargo.plan(seed, COUNT, FILES)
+      const items: Item[] = traffic.generateMessages(seed, COUNT, FILES)
       const { channel, peer } = channelToPeer(options, start('receive', { options, seed }))
       let timesFull = 0
-      await cargo.sendCargo(channel, items, fds, () => {
+      await traffic.sendMessages(channel, items, fds, () => {
         // Not the first time, when fdwire enlarges the send buffer.
         if (timesFull++ === 1) shrinkSendBuffer(channel.fd)
       })
@@ -127,10 +133,10 @@ describe.each(PROTOCOLS)('a %s stream with descriptors', (name, protocol) => {
 
   it.each(SEEDS)('arrives intact from another process (seed %i)', async seed => {
     const { paths, fds, inodes } = openFiles()
-    const items: Item[] = cargo.plan(seed, COUNT, FILES)
+    const items: Item[] = traffic.generateMessages(seed, COUNT, FILES)
     const args = { options, seed, count: COUNT, paths }
     const { channel, peer } = channelToPeer(options, start('send', args))
-    const received: Received[] = await cargo.receiveCargo(channel, seed)
+    const received: Received[] = await traffic.receiveMessages(channel, seed)
     const { leaked, stats } = await peer.receive()
     expectMessages(name, received, items, inodes)
     expect(stats).toMatchObject({ sent: COUNT, queued: 0, queuedFds: 0 })
