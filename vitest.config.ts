@@ -3,13 +3,13 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     include: ['__test__/**/*.test.ts'],
-    // Each file runs in a process of its own, in which its open descriptors can be counted.
+    // Each file runs in its own process, so that the setup file can compare its open descriptors.
     setupFiles: ['__test__/support/descriptors.ts'],
     pool: 'forks',
     execArgv: ['--expose-gc'],
     testTimeout: 30_000,
     hookTimeout: 30_000,
-    // `fdwire` is this package as it is published: the built files are imported unchanged.
+    // `fdwire` is the built package: Node imports the files of dist/ unchanged.
     server: { deps: { external: [/\/dist\//] } },
   },
 })

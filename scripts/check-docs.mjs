@@ -1,13 +1,14 @@
-// Checks the documents: runs their programs, and looks up their links and the files that they name.
+// Checks the documents: runs their programs, and checks that their links and the files that they
+// name exist.
 //
 // A code block marked `js` is a whole program. On a page with a block `js setup`, each block `js
-// part` runs after the code of that block. The output of a program must be the texts of its
-// comments `// → …`, in order, if it has any. It must exit with 0 and write nothing to stderr.
+// part` runs after the code of that block. If a program has comments `// → …`, its output must be
+// their texts, in order. It must exit with 0 and write nothing to stderr.
 import { execFile } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { dirname, join, normalize } from 'node:path'
-import { globSync } from './files.mjs'
+import { listFiles } from './files.mjs'
 
 process.chdir(new URL('..', import.meta.url).pathname)
 
@@ -18,7 +19,7 @@ const PAGES = [
   'SECURITY.md',
   'CHANGELOG.md',
   'bench/README.md',
-  ...globSync(['docs/'])
+  ...listFiles(['docs/'])
     .map(normalize)
     .filter(file => file.endsWith('.md')),
 ]
@@ -44,7 +45,7 @@ rmSync(folder, { recursive: true })
 
 for (const problem of problems) console.error(problem)
 if (problems.length > 0) {
-  console.error(`\nThe documents have ${problems.length} problems.`)
+  console.error(`\nFound ${problems.length} problems in the documents.`)
   process.exit(1)
 }
 console.log(
@@ -87,13 +88,13 @@ function programsOf(page, fences) {
     if (!info.startsWith('js') || info === 'json') return []
     if (!['js', 'js setup', 'js part'].includes(info) || (info === 'js part' && setup === '')) {
       problems.push(
-        `${page}:${line}: unknown code block '${info}': use js, js setup or, behind a js setup, js part`,
+        `${page}:${line}: unknown code block '${info}': use js, js setup or, after a js setup, js part`,
       )
       return []
     }
     const own = code.join('\n')
     const source = info === 'js part' ? `${setup}\n{\n${own}\n}\n` : own
-    // Parts may leave their channels open, so the check ends the process.
+    // A part may leave its channels open, so it ends its process.
     const end = info === 'js' ? '' : '\nprocess.exit()\n'
     return [
       { place: `${page}:${line}`, source: hoistImports(source) + end, expected: printed(own) },
@@ -108,7 +109,7 @@ function hoistImports(source) {
   return [...new Set(lines.filter(isImport)), ...lines.filter(line => !isImport(line))].join('\n')
 }
 
-/** Returns the documented output. */
+/** Returns the lines of the documented output. */
 function printed(code) {
   return [...code.matchAll(/\/\/ → (.*)$/gm)].map(([, text]) => text)
 }
@@ -138,8 +139,8 @@ async function run({ place, source, expected }) {
 }
 
 function reasonOf({ killed, code }) {
-  if (killed) return `the program does not end within ${TIMEOUT} ms`
-  return `the program fails with exit code ${code}`
+  if (killed) return `the program did not exit within ${TIMEOUT} ms`
+  return `the program failed with exit code ${code}`
 }
 
 function checkLinks(page, prose) {
@@ -148,7 +149,8 @@ function checkLinks(page, prose) {
       if (/^[a-z]+:/.test(target)) continue
       const [path, anchor] = target.split('#')
       const file = path === '' ? page : normalize(join(dirname(page), path))
-      if (!existsSync(file)) problems.push(`${page}:${line}: broken link: there is no file ${file}`)
+      if (!existsSync(file))
+        problems.push(`${page}:${line}: broken link: file ${file} does not exist`)
       else if (anchor && pages.has(file) && !pages.get(file).anchors.has(anchor)) {
         problems.push(`${page}:${line}: broken link: ${file} has no heading #${anchor}`)
       }
@@ -161,7 +163,7 @@ function checkNames(page, prose) {
   const { scripts } = JSON.parse(readFileSync('package.json', 'utf8'))
   for (const { line, text } of prose) {
     for (const [, file] of text.matchAll(NAMED)) {
-      if (!existsSync(file)) problems.push(`${page}:${line}: there is no file ${file}`)
+      if (!existsSync(file)) problems.push(`${page}:${line}: file ${file} does not exist`)
     }
     for (const [, script] of text.matchAll(/npm run ([\w:-]+)/g)) {
       if (!(script in scripts))

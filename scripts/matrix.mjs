@@ -6,7 +6,7 @@ const VERSIONS = ['22', '24', '26']
 const current = process.versions.node.split('.')[0]
 
 for (const version of VERSIONS.filter(version => version !== current)) {
-  // The tests start children as `node` and by process.execPath: both must be this version.
+  // The tests start children with `node` and with process.execPath: both must be this version.
   const env = { ...process.env, PATH: `${installNode(version)}:${process.env.PATH}` }
   runAll([
     ['node', ['--version'], { env }],

@@ -1,9 +1,9 @@
-// Installs the packages and builds the addon and the JavaScript, as far as they are missing or
-// stale. It uses no npm package itself.
+// Installs the packages and builds the addon and the JavaScript, if they are missing or stale. This
+// file uses no npm package itself.
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { globSync } from './files.mjs'
+import { listFiles } from './files.mjs'
 
 const root = new URL('..', import.meta.url)
 process.chdir(root.pathname)
@@ -17,8 +17,8 @@ const STEPS = [
     name: 'packages',
     inputs: ['package-lock.json'],
     outputs: ['node_modules/.package-lock.json'],
-    // `npm ci` refuses a lock file without the packages of all operating systems, which some
-    // registries do not have. This command installs the versions of the lock file as well, and does
+    // `npm ci` rejects a lock file without the packages of all operating systems, which some
+    // registries do not provide. This command also installs the versions of the lock file, and does
     // not change it.
     run: () => command('npm', ['install', '--no-save', '--no-audit', '--no-fund']),
   },
@@ -69,7 +69,7 @@ for (const step of STEPS) {
 
 function hash(inputs) {
   const sum = createHash('sha256').update(process.version)
-  for (const file of globSync(inputs)) sum.update(file).update('\0').update(readFileSync(file))
+  for (const file of listFiles(inputs)) sum.update(file).update('\0').update(readFileSync(file))
   return sum.digest('hex')
 }
 

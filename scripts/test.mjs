@@ -1,4 +1,5 @@
-// Runs all tests: of the Rust crates, then of the built package with real sockets and processes.
+// Runs all tests: those of the Rust crates, then those of the built package with real sockets and
+// processes.
 import { spawnSync } from 'node:child_process'
 import { runAll } from './run.mjs'
 
@@ -9,8 +10,7 @@ runAll([
 ])
 
 /**
- * A test needs dbus-daemon, which neither npm nor cargo has. As root on Debian it is installed
- * here.
+ * Exits if dbus-daemon is missing, which a test needs. Installs it first if run as root on Debian.
  */
 function requireDbusDaemon() {
   const isInstalled = () => spawnSync('dbus-daemon', ['--version']).status === 0
