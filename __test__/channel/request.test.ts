@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 
-import { bind, type Channel } from 'fdwire'
+import { bind, type Channel, pair } from 'fdwire'
 import { describe, expect, it } from 'vitest'
 import {
   boundChannel,
@@ -157,4 +157,27 @@ describe('request', () => {
     server.send('later', { to: client.localAddress as string })
     expect(await receiveValues(client, 1)).toEqual(['later'])
   })
+})
+
+describe('requests in flight', () => {
+  /** Sends requests that share a signal, and then all replies. Returns how long that took (ms). */
+  async function roundTrips(count: number): Promise<number> {
+    const [client, server] = pair({ protocol: 'lines', encoding: 'json' })
+    track(client)
+    track(server)
+    const { signal } = new AbortController()
+    const began = performance.now()
+    const replies = Array.from({ length: count }, (_, i) => client.request(i, { signal }))
+    const values = await receiveValues(server, count)
+    server.sendAll(values)
+    expect((await Promise.all(replies)).map(value)).toEqual(values)
+    return performance.now() - began
+  }
+
+  it('cost the same each, whether there are 10,000 or 100,000', async () => {
+    await roundTrips(10_000)
+    const [few, many] = [await roundTrips(10_000), await roundTrips(100_000)]
+    // Ten times as many: quadratic time would be a hundred times as much.
+    expect(many / few).toBeLessThan(50)
+  }, 60_000)
 })

@@ -22,9 +22,13 @@ export function checkTimeout(timeout: unknown, fallback: number): number {
   return checkInteger('timeout', timeout, fallback, 0)
 }
 
-/** Checks a `signal` option. */
+/** Checks a `signal` option: an AbortSignal of Node, of another realm or of a polyfill. */
 export function checkSignal(signal: unknown): AbortSignal | undefined {
   if (signal === undefined || signal instanceof AbortSignal) return signal
+  const { aborted, addEventListener, removeEventListener } = (signal ?? {}) as Partial<AbortSignal>
+  const canListen =
+    typeof addEventListener === 'function' && typeof removeEventListener === 'function'
+  if (typeof aborted === 'boolean' && canListen) return signal as AbortSignal
   throw new TypeError(`signal must be an AbortSignal, not ${describeValue(signal)}`)
 }
 

@@ -36,16 +36,53 @@ export function startLimits(
     stop()
     giveUp(error)
   }
-  const onAbort = () => end(abortError(signal as AbortSignal))
   const onTimeout = () => end(typeof late === 'string' ? timeoutError(late, timeout) : late())
   const timer = timeout > 0 ? setTimeout(onTimeout, timeout) : undefined
   if (!keepsAlive) timer?.unref()
-  signal?.addEventListener('abort', onAbort, { once: true })
+  const unwatch = signal === undefined ? undefined : watchAbort(signal, end)
   const stop = () => {
     clearTimeout(timer)
-    signal?.removeEventListener('abort', onAbort)
+    unwatch?.()
   }
   return stop
+}
+
+/**
+ * The waits of one signal. One abort listener serves all of them: adding a listener takes time
+ * proportional to their number, and Node reports more than ten as a leak.
+ */
+class AbortWatch {
+  readonly #signal: AbortSignal
+  readonly #waits = new Set<(error: Error) => void>()
+
+  constructor(signal: AbortSignal) {
+    this.#signal = signal
+  }
+
+  add(end: (error: Error) => void): void {
+    if (this.#waits.size === 0) this.#signal.addEventListener('abort', this.#onAbort)
+    this.#waits.add(end)
+  }
+
+  delete(end: (error: Error) => void): void {
+    if (!this.#waits.delete(end) || this.#waits.size > 0) return
+    this.#signal.removeEventListener('abort', this.#onAbort)
+  }
+
+  readonly #onAbort = (): void => {
+    // Each of them deletes itself.
+    for (const end of [...this.#waits]) end(abortError(this.#signal))
+  }
+}
+
+const watches = new WeakMap<AbortSignal, AbortWatch>()
+
+/** Calls `end` with an AbortError when the signal is aborted. Returns a function that stops it. */
+function watchAbort(signal: AbortSignal, end: (error: Error) => void): () => void {
+  const watch = watches.get(signal) ?? new AbortWatch(signal)
+  watches.set(signal, watch)
+  watch.add(end)
+  return () => watch.delete(end)
 }
 
 /**
