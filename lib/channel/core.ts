@@ -42,6 +42,8 @@ export class ChannelCore implements ReceiverHost {
   readonly lifecycle: Lifecycle
   /** The events that are not handled; made for the first one. */
   #events: Queue<ChannelEvent> | undefined
+  /** What was left of the turn when it was last continued after an exception; -1: it was given up. */
+  #unfinished = Number.POSITIVE_INFINITY
 
   constructor(channel: Channel, { handle, options, owner }: ChannelInit) {
     this.channel = channel
@@ -60,6 +62,8 @@ export class ChannelCore implements ReceiverHost {
 
   /** Native code has written `records` records for this channel; 0: it continues after an exception. */
   onTurn(records: number): void {
+    if (records > 0) this.#unfinished = Number.POSITIVE_INFINITY
+    else if (!this.#hasProgressed()) return
     this.context.runInAsyncScope(this.#turn, this, records)
   }
 
@@ -76,6 +80,10 @@ export class ChannelCore implements ReceiverHost {
   addEvent(event: ChannelEvent): void {
     this.#events ??= new Queue()
     this.#events.push(event)
+  }
+
+  fail(error: Error): void {
+    this.lifecycle.destroy(error)
   }
 
   noteSender(from: string | Buffer): void {
@@ -139,6 +147,24 @@ export class ChannelCore implements ReceiverHost {
     else await this.sender.flushMessage(seq, to)
   }
 
+  /**
+   * Whether the turn has done something since it was last continued. If not, the channel is
+   * destroyed: the same exception would be thrown for ever.
+   */
+  #hasProgressed(): boolean {
+    const unfinished = this.receiver.unfinished + (this.#events?.length ?? 0)
+    if (unfinished < this.#unfinished) {
+      this.#unfinished = unfinished
+      return true
+    }
+    // If destroying throws too, the turn is over all the same.
+    if (this.#unfinished >= 0) {
+      this.#unfinished = -1
+      this.lifecycle.destroy(stuckError())
+    }
+    return false
+  }
+
   #turn(records: number): void {
     this.receiver.read(records)
     const events = this.#events
@@ -186,4 +212,10 @@ export class ChannelCore implements ReceiverHost {
     if (undeliveredChannel.hasSubscribers) undeliveredChannel.publish({ channel, error, to })
     channel.emit('undelivered', error, { to })
   }
+}
+
+function stuckError(): Error {
+  return new Error(
+    'A turn of the channel failed repeatedly: its exceptions were reported as uncaught',
+  )
 }

@@ -6,6 +6,7 @@ import type { ChannelHandle } from '../native/handle.js'
 import type { CheckedOptions } from '../options/check.js'
 import { conflict } from '../util/errors.js'
 import { Queue } from '../util/queue.js'
+import { nextTick } from '../util/timers.js'
 import { type Incoming, isMessage, type Malformed, type Message } from '../wire/message.js'
 import { MessageReader } from '../wire/reader.js'
 import { type ChannelEvent, NOT_PLAIN, turn } from '../wire/turn.js'
@@ -32,6 +33,8 @@ export interface ReceiverHost {
   addEvent(event: ChannelEvent): void
   /** Notes the address of a message's sender. */
   noteSender(from: string | Buffer): void
+  /** Destroys the channel with an error. */
+  fail(error: Error): void
   /** Is called when a consumer has gone or when kept messages were delivered. */
   settle(): void
 }
@@ -95,6 +98,12 @@ export class Receiver {
   /** Records of this turn that are not read and are not messages. */
   get unreadEvents(): number {
     return this.#records - this.#record - turn.countMessages(this.#record, this.#records)
+  }
+
+  /** How much of a turn is left: each step of reading and delivering makes it less. */
+  get unfinished(): number {
+    const undelivered = this.#fresh.length - this.#next
+    return 3 * (this.#records - this.#record) + 2 * undelivered + this.#kept.length
   }
 
   /** Calls of `receive()` and `request()` that wait. */
@@ -181,12 +190,7 @@ export class Receiver {
       this.#record = 0
     }
     this.#deliverPlain()
-    while (this.#record < this.#records) {
-      const index = this.#record++
-      const incoming = this.#reader.read(index)
-      if (incoming === undefined) this.#host.addEvent(turn.event(index))
-      else this.#take(incoming)
-    }
+    while (this.#record < this.#records) this.#read(this.#record++)
     turn.end()
   }
 
@@ -252,10 +256,30 @@ export class Receiver {
     while (this.#record < this.#records) {
       const listener = this.#loneListener
       if (listener === undefined || !this.#isDirect) return
-      const value = this.#reader.readPlain(this.#record)
+      const value = this.#readPlain(this.#record)
       if (value === NOT_PLAIN) return
       this.#record++
       listener.call(channel, value, EMPTY_FD_SET, undefined)
+    }
+  }
+
+  /** The value of a plain message. `NOT_PLAIN` also where that throws: `#read` reports it. */
+  #readPlain(index: number): unknown {
+    try {
+      return this.#reader.readPlain(index)
+    } catch {
+      return NOT_PLAIN
+    }
+  }
+
+  /** Reads a record. If that throws (a built-in method was replaced), a message is lost: fails. */
+  #read(index: number): void {
+    try {
+      const incoming = this.#reader.read(index)
+      if (incoming === undefined) this.#host.addEvent(turn.event(index))
+      else this.#take(incoming)
+    } catch (error) {
+      this.#host.fail(error as Error)
     }
   }
 
@@ -334,7 +358,7 @@ export class Receiver {
   #deliverSoon(): void {
     if (this.#isDeliveryScheduled) return
     this.#isDeliveryScheduled = true
-    this.#host.context.runInAsyncScope(process.nextTick, process, () => {
+    this.#host.context.runInAsyncScope(nextTick, process, () => {
       this.#isDeliveryScheduled = false
       try {
         this.deliver()
@@ -350,9 +374,7 @@ export class Receiver {
     for (let first = this.#kept.peek(); first && !isMessage(first); first = this.#kept.peek()) {
       const skipped = first
       this.#kept.shift()
-      this.#host.context.runInAsyncScope(process.nextTick, process, () =>
-        this.#emitMalformed(skipped),
-      )
+      this.#host.context.runInAsyncScope(nextTick, process, () => this.#emitMalformed(skipped))
     }
   }
 

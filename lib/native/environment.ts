@@ -1,5 +1,6 @@
 import * as addon from '#native'
 import { FdwireError, systemError } from '../util/errors.js'
+import { nextTick } from '../util/timers.js'
 import { slab, table } from './memory.js'
 
 // Bun ends the process when an addon calls libuv.
@@ -58,13 +59,16 @@ export interface Receiver {
   onTurn(records: number): void
 }
 
+/** By index, without holes: reading a hole would look for the index in the array's prototypes. */
 const receivers: (Receiver | undefined)[] = []
 
 /** The addon's channels and listeners of this thread. Its methods throw a SystemError. */
 export const environment = new addon.Environment(
   slab,
   table,
-  (channel, records) => receivers[channel]?.onTurn(records),
+  (channel, records) => {
+    if (channel < receivers.length) receivers[channel]?.onTurn(records)
+  },
   systemError,
 )
 
@@ -77,7 +81,7 @@ let isFlushScheduled = false
 export function flushSoon(): void {
   if (isFlushScheduled) return
   isFlushScheduled = true
-  process.nextTick(flush)
+  nextTick(flush)
 }
 
 function flush(): void {
@@ -88,20 +92,25 @@ function flush(): void {
 /** The number of channels and listeners that keep the process alive. */
 let referenced = 0
 
+function setReceiver(channel: number, receiver: Receiver | undefined): void {
+  while (receivers.length < channel) receivers.push(undefined)
+  receivers[channel] = receiver
+}
+
 /** Registers the receiver of a channel's or listener's records. */
 export function register(channel: number, receiver: Receiver): void {
-  receivers[channel] = receiver
+  setReceiver(channel, receiver)
 }
 
 /** Closes a channel or listener. */
 export function unregister(channel: number): void {
-  receivers[channel] = undefined
+  setReceiver(channel, undefined)
   hot.close(channel)
 }
 
 /** Removes a channel and returns the descriptor of its socket, which stays open. */
 export function release(channel: number): number {
-  receivers[channel] = undefined
+  setReceiver(channel, undefined)
   return environment.detach(channel)
 }
 

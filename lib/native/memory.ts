@@ -1,15 +1,9 @@
 import { markAsUntransferable } from 'node:worker_threads'
 import { RECORDS, SLAB_BYTES, TABLE_WORDS } from '#native'
 
-/** Node's own slicing without the choice of an encoding by name. Its types are not declared. */
-export interface Sliceable extends Buffer {
-  latin1Slice(start?: number, end?: number): string
-  utf8Slice(start?: number, end?: number): string
-}
-
 /** Memory that holds records, and the payloads and names that they refer to. */
 export interface RecordMemory {
-  bytes: Sliceable
+  bytes: Buffer
   words: Int32Array
   /** The word at which the first record begins. */
   readonly first: number
@@ -20,7 +14,7 @@ export interface RecordMemory {
  *
  * The layout of both blocks is defined by crates/node/src/table.rs.
  */
-export const slab = Buffer.allocUnsafeSlow(SLAB_BYTES) as Sliceable
+export const slab = Buffer.allocUnsafeSlow(SLAB_BYTES)
 
 /** The records of a turn, and the descriptors that arrive or leave with messages. */
 export const table = new Int32Array(TABLE_WORDS)

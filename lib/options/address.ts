@@ -2,6 +2,7 @@
 
 import { isUtf8 } from 'node:buffer'
 import type { SocketName } from '#native'
+import { copyOf, sliceUtf8 } from '../util/buffers.js'
 import { checkInteger, checkNames, describeValue, only } from '../util/checks.js'
 import { MAX_FD } from '../util/descriptor.js'
 import { FdwireError } from '../util/errors.js'
@@ -140,7 +141,7 @@ export function checkAddress(address: Address, what: string): void {
 /** Returns the address that the kernel reports as these bytes; null if the socket has none. */
 export function decodeAddress(name: Buffer): string | Buffer | null {
   if (name.length === 0) return null
-  return isUtf8(name) ? name.toString() : Buffer.from(name)
+  return isUtf8(name) ? sliceUtf8(name) : copyOf(name)
 }
 
 /** Returns the address that native code reports: null for none, undefined if there is no socket. */

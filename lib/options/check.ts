@@ -72,7 +72,9 @@ export function checkOptions(
     const value = given[name]
     names.push(name)
     values.push(value)
-    if (value !== undefined) checked[name] = OPTIONS[name as OptionName].check(name, value, context)
+    // Not an own name: somebody has added it to every object.
+    if (value === undefined || !Object.hasOwn(OPTIONS, name)) continue
+    checked[name] = OPTIONS[name as OptionName].check(name, value, context)
   }
   const complete = withDerived(checked as CheckedOptions, context)
   if (canBeShared(complete)) lastChecked.set(key, { names, values, checked: complete })

@@ -1,5 +1,6 @@
 import { constants } from 'node:os'
 import { getSystemErrorName } from 'node:util'
+import { copyOf, viewOf } from './buffers.js'
 import { ERROR_CODES, type ErrorCode, type Fault } from './error-codes.js'
 
 export type { ErrorCode } from './error-codes.js'
@@ -56,7 +57,7 @@ export class FdwireError extends Error {
     this.code = code
     this.fault = options.fault ?? ERROR_CODES[code].fault
     const { sample, missing, unsent, sent, index } = options
-    if (sample !== undefined) this.sample = Buffer.from(sample.subarray(0, MAX_SAMPLE))
+    if (sample !== undefined) this.sample = copyOf(viewOf(sample, 0, MAX_SAMPLE))
     if (missing !== undefined) this.missing = missing
     if (unsent !== undefined) this.unsent = unsent
     if (sent !== undefined) this.sent = sent

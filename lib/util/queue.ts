@@ -22,7 +22,7 @@ export class Queue<T> {
 
   /** Returns the first item without removing it; undefined if there is none. */
   peek(): T | undefined {
-    return this.#items[this.#head]
+    return this.#items.length === 0 ? undefined : this.#items[this.#head]
   }
 
   /** Returns the item at a position, counted from the first one; undefined if there is none. */

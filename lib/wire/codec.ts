@@ -1,6 +1,6 @@
 import { Codec as NativeCodec, RECORD_WORDS, RecordKind } from '#native'
 import { NO_CHANNEL } from '../native/handle.js'
-import type { RecordMemory, Sliceable } from '../native/memory.js'
+import type { RecordMemory } from '../native/memory.js'
 import {
   type CheckedOptions,
   type CodecOptions,
@@ -13,6 +13,7 @@ import {
 } from '../options/check.js'
 import { asBytes } from '../util/checks.js'
 import { closedError, type FdwireError } from '../util/errors.js'
+import { nextTick } from '../util/timers.js'
 import { encodingOf, isEmpty } from './encodings/index.js'
 import { cutError, lossError, unframeable } from './errors.js'
 import { isMessage } from './message.js'
@@ -99,7 +100,7 @@ export class Codec<
   }
 
   #read({ bytes, records: words }: { bytes: Buffer; records: Int32Array }): ValueOf<P, E>[] {
-    this.#memory.bytes = bytes as Sliceable
+    this.#memory.bytes = bytes
     this.#memory.words = words
     const count = words.length / RECORD_WORDS
     const values: unknown[] = []
@@ -132,12 +133,12 @@ export class Codec<
       this.#options.onMalformed?.(error, before)
     } catch (thrown) {
       // As with an event listener, an exception must not lose the messages around it.
-      process.nextTick(() => {
+      nextTick(() => {
         throw thrown
       })
     }
   }
 }
 
-const NO_BYTES = Buffer.alloc(0) as Sliceable
+const NO_BYTES = Buffer.alloc(0)
 const NO_WORDS = new Int32Array(0)

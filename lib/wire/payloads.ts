@@ -10,6 +10,7 @@ import {
   RecordKind,
 } from '#native'
 import type { RecordMemory } from '../native/memory.js'
+import { copyBytes, copyOf, sliceAscii, viewOf } from '../util/buffers.js'
 
 // Local constants: the optimizing compiler folds them, which it does not do with imports.
 const KIND = RECORD_KIND
@@ -76,10 +77,10 @@ export class Payloads {
       return this.#text.substring(start - this.#textStart, end - this.#textStart)
     }
     const { bytes } = this.#memory
-    if (end - start >= LONG_TEXT) return bytes.latin1Slice(start, end)
+    if (end - start >= LONG_TEXT) return sliceAscii(bytes, start, end)
     const runEnd = this.#endOfRun(index, start, end, Ascii, MAX_RUN)
-    if (runEnd === end) return bytes.latin1Slice(start, end)
-    this.#text = bytes.latin1Slice(start, runEnd)
+    if (runEnd === end) return sliceAscii(bytes, start, end)
+    this.#text = sliceAscii(bytes, start, runEnd)
     this.#textStart = start
     this.#textEnd = runEnd
     return this.#text.substring(0, end - start)
@@ -87,12 +88,12 @@ export class Payloads {
 
   /** A Buffer with a copy of the bytes of record `index`. */
   bytes(index: number, start: number, end: number): Buffer {
-    if (end <= this.#bytesEnd && start >= this.#bytesStart) {
+    if (end <= this.#bytesEnd && start >= this.#bytesStart && chunk.length > 0) {
       return new View(chunkMemory, this.#copyStart + start - this.#bytesStart, end - start)
     }
     const length = end - start
-    if (length > MAX_SHARED) return Buffer.from(this.#memory.bytes.subarray(start, end))
-    if (chunkUsed + length > CHUNK) renewChunk()
+    if (length > MAX_SHARED) return copyOf(viewOf(this.#memory.bytes, start, end))
+    if (chunkUsed + length > chunk.length) renewChunk()
     const runEnd = this.#endOfRun(index, start, end, Bytes, CHUNK - chunkUsed)
     this.#bytesStart = start
     this.#bytesEnd = runEnd
@@ -103,8 +104,8 @@ export class Payloads {
   /** A Buffer with a copy of these bytes, aligned so that any typed array can view it. */
   alignedBytes(start: number, end: number): Buffer {
     const length = end - start
-    if (length > MAX_SHARED) return Buffer.from(this.#memory.bytes.subarray(start, end))
-    if (chunkUsed + length > CHUNK) renewChunk()
+    if (length > MAX_SHARED) return copyOf(viewOf(this.#memory.bytes, start, end))
+    if (chunkUsed + length > chunk.length) renewChunk()
     return new View(chunkMemory, copyToChunk(this.#memory, start, end), length)
   }
 
@@ -130,7 +131,11 @@ export class Payloads {
   }
 }
 
-/** Small Buffers are views of this. It is never overwritten, and it is not transferable. */
+/**
+ * Small Buffers are views of this. It is never overwritten, and it cannot be posted to a thread.
+ *
+ * A program can still detach its memory (`buffer.transfer()`). The length is 0 then.
+ */
 let chunk = Buffer.alloc(0)
 let chunkMemory = chunk.buffer
 /** Bytes of the chunk that are in use. There is no chunk at first. */
@@ -150,7 +155,7 @@ function renewChunk(): void {
 /** Copies bytes into the chunk, which has room for them. Returns where the copy begins. */
 function copyToChunk({ bytes }: RecordMemory, start: number, end: number): number {
   const at = chunkUsed
-  bytes.copy(chunk, at, start, end)
+  copyBytes(bytes, chunk, at, start, end)
   // The next copy begins at a multiple of eight, as typed arrays require.
   chunkUsed = (at + end - start + 7) & ~7
   return at

@@ -3,8 +3,8 @@ import { PayloadKind, RecordKind } from '#native'
 import { adoptReceived, EMPTY_FD_SET, type FdSet } from '../fds/fdset.js'
 import { environment } from '../native/environment.js'
 import type { ChannelHandle } from '../native/handle.js'
-import type { Sliceable } from '../native/memory.js'
 import type { CheckedOptions } from '../options/check.js'
+import { copyOf, sliceAscii, sliceUtf8, viewOf } from '../util/buffers.js'
 import { FdwireError } from '../util/errors.js'
 import { type EncodingCodec, encodingOf } from './encodings/index.js'
 import { refusalError } from './errors.js'
@@ -88,15 +88,15 @@ export class MessageReader {
   }
 
   /** The payload of a large message, at the end of its memory. */
-  #takeLarge(index: number): Sliceable {
-    const memory = environment.takeLarge(this.#records.place(index)) as Sliceable
-    return memory.subarray(memory.length - this.#records.length(index)) as Sliceable
+  #takeLarge(index: number): Buffer {
+    const memory = environment.takeLarge(this.#records.place(index))
+    return viewOf(memory, memory.length - this.#records.length(index))
   }
 
-  #largeText(index: number, large: Sliceable): string {
+  #largeText(index: number, large: Buffer): string {
     const isAscii = this.#records.payloadKind(index) === PayloadKind.Ascii
     try {
-      return isAscii ? large.latin1Slice() : large.utf8Slice()
+      return isAscii ? sliceAscii(large) : sliceUtf8(large)
     } catch (cause) {
       throw new TextTooLong(cause)
     }
@@ -121,7 +121,7 @@ export class MessageReader {
       return sender
     }
     // Each message gets a Buffer of its own, which its receiver may modify.
-    return typeof this.#from === 'string' ? this.#from : Buffer.from(this.#from as Buffer)
+    return typeof this.#from === 'string' ? this.#from : copyOf(this.#from as Buffer)
   }
 }
 

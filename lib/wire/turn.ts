@@ -18,9 +18,18 @@ import {
   RecordKind,
   type RefusalReason,
 } from '#native'
-import { type RecordMemory, type Sliceable, TURN_MEMORY } from '../native/memory.js'
+import { type RecordMemory, TURN_MEMORY } from '../native/memory.js'
 import { type Address, decodeAddress } from '../options/address.js'
 import type { Credentials } from '../options/types.js'
+import {
+  copyOf,
+  parseJson,
+  readInt32,
+  readUint32,
+  sliceAscii,
+  sliceUtf8,
+  viewOf,
+} from '../util/buffers.js'
 import type { EncodingCodec } from './encodings/index.js'
 import { Payloads } from './payloads.js'
 
@@ -119,7 +128,7 @@ export class TurnRecords {
         : this.#payloads.bytes(index, start, end)
     }
     const text =
-      payload === Ascii ? this.#payloads.ascii(index, start, end) : bytes.utf8Slice(start, end)
+      payload === Ascii ? this.#payloads.ascii(index, start, end) : sliceUtf8(bytes, start, end)
     if (encoding.decodeText === undefined) return text
     try {
       return encoding.decodeText(text)
@@ -163,7 +172,7 @@ export class TurnRecords {
     const start = words[at + PLACE] as number
     const end = start + (words[at + LENGTH] as number)
     const isAscii = ((words[at + DETAIL] as number) & PAYLOAD_MASK) === Ascii
-    return isAscii ? this.#payloads.ascii(index, start, end) : bytes.utf8Slice(start, end)
+    return isAscii ? this.#payloads.ascii(index, start, end) : sliceUtf8(bytes, start, end)
   }
 
   /** A copy of a payload, which may begin at any address. */
@@ -179,9 +188,9 @@ export class TurnRecords {
   }
 
   /** The payload itself: it is valid until the turn ends and must not reach user code. */
-  view(index: number): Sliceable {
+  view(index: number): Buffer {
     const start = this.place(index)
-    return this.#memory.bytes.subarray(start, start + this.length(index)) as Sliceable
+    return viewOf(this.#memory.bytes, start, start + this.length(index))
   }
 
   /**
@@ -220,9 +229,9 @@ export class TurnRecords {
     const { words, bytes } = this.#memory
     const place = (words[this.#at(index) + NAME_LENGTH] as number) >> CREDENTIALS_SHIFT
     return {
-      pid: bytes.readInt32LE(place),
-      uid: bytes.readUInt32LE(place + 4),
-      gid: bytes.readUInt32LE(place + 8),
+      pid: readInt32(bytes, place),
+      uid: readUint32(bytes, place + 4),
+      gid: readUint32(bytes, place + 8),
     }
   }
 
@@ -236,7 +245,7 @@ export class TurnRecords {
       name: this.#name(at) ?? undefined,
       place: words[at + PLACE] as number,
       detail: words[at + DETAIL] as number,
-      sample: kind === RecordKind.Lost ? Buffer.from(this.view(index)) : undefined,
+      sample: kind === RecordKind.Lost ? copyOf(this.view(index)) : undefined,
     }
   }
 
@@ -251,7 +260,7 @@ export class TurnRecords {
     if (name === PEER) return undefined
     if (name === FROM_UNNAMED) return null
     const length = (words[at + NAME_LENGTH] as number) & NAME_LENGTH_MASK
-    return decodeAddress(bytes.subarray(name, name + length))
+    return decodeAddress(viewOf(bytes, name, name + length))
   }
 
   /** Parses the texts of `count` records as one array. Returns whether that gave as many values. */
@@ -261,9 +270,9 @@ export class TurnRecords {
     const start = this.place(index) - 1
     const end = this.place(last) + this.length(last) + 1
     const isAscii = this.payloadKind(index) === Ascii
-    const text = isAscii ? bytes.latin1Slice(start, end) : bytes.utf8Slice(start, end)
+    const text = isAscii ? sliceAscii(bytes, start, end) : sliceUtf8(bytes, start, end)
     try {
-      const values: unknown = JSON.parse(text)
+      const values: unknown = parseJson(text)
       if (!Array.isArray(values) || values.length !== count) return false
       this.#joined = values
       this.#joinedFirst = index

@@ -8,6 +8,7 @@ import {
   type MessageFields,
   STATUS_OKAY,
 } from '../../options/socket_protocol.js'
+import { parseJson } from '../../util/buffers.js'
 import { describeValue } from '../../util/checks.js'
 import { type ErrorCode, FdwireError } from '../../util/errors.js'
 
@@ -108,7 +109,7 @@ function unencodable(cause?: unknown): FdwireError {
 /** The parser's own error would show a piece of the text, which may be a key: it is not the cause. */
 function parse(json: string, ids: Ids | undefined): unknown {
   try {
-    return JSON.parse(json)
+    return parseJson(json)
   } catch {
     throw new BodyError('ERR_FDWIRE_NOT_JSON', 'The text of the body is not JSON', ids)
   }
@@ -117,7 +118,7 @@ function parse(json: string, ids: Ids | undefined): unknown {
 /** What the numbers of a body with a wrong checksum seem to be. */
 function guess(json: string | null | undefined): Ids | undefined {
   try {
-    return idsIn(JSON.parse(json as string))
+    return idsIn(parseJson(json as string))
   } catch {
     return undefined
   }

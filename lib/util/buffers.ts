@@ -1,0 +1,59 @@
+/**
+ * Functions that read bytes, as they are when fdwire loads.
+ *
+ * A program may replace them later. What reads the records of a turn must not depend on that.
+ */
+
+/** Node's own slicing without the choice of an encoding by name. Its types are not declared. */
+interface Sliceable extends Buffer {
+  latin1Slice(start?: number, end?: number): string
+  utf8Slice(start?: number, end?: number): string
+}
+
+const { copy, latin1Slice, readInt32LE, readUInt32LE, subarray, utf8Slice } =
+  Buffer.prototype as Sliceable
+const { from } = Buffer
+
+/** Parses a JSON text. */
+export const parseJson = JSON.parse
+
+/** Copies bytes from `start` to before `end` into `target`, where they begin at `at`. */
+export function copyBytes(
+  bytes: Buffer,
+  target: Uint8Array,
+  at: number,
+  start: number,
+  end: number,
+): void {
+  copy.call(bytes, target, at, start, end)
+}
+
+/** Returns a copy of bytes. */
+export function copyOf(bytes: Uint8Array): Buffer {
+  return from(bytes)
+}
+
+/** Returns the text of bytes that are all below 0x80. */
+export function sliceAscii(bytes: Uint8Array, start?: number, end?: number): string {
+  return latin1Slice.call(bytes, start, end)
+}
+
+/** Returns the text of bytes in UTF-8. */
+export function sliceUtf8(bytes: Uint8Array, start?: number, end?: number): string {
+  return utf8Slice.call(bytes, start, end)
+}
+
+/** Returns a view of bytes from `start` to before `end`. */
+export function viewOf(bytes: Uint8Array, start: number, end?: number): Buffer {
+  return subarray.call(bytes, start, end)
+}
+
+/** Returns the signed number of four bytes at `place`. */
+export function readInt32(bytes: Uint8Array, place: number): number {
+  return readInt32LE.call(bytes, place)
+}
+
+/** Returns the unsigned number of four bytes at `place`. */
+export function readUint32(bytes: Uint8Array, place: number): number {
+  return readUInt32LE.call(bytes, place)
+}
