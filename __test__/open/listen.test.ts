@@ -2,7 +2,13 @@ import { once } from 'node:events'
 import { type Channel, connect, listen } from 'fdwire'
 import { describe, expect, it } from 'vitest'
 import { destroyChannelsAfterEach, errorWithCode, loopTurns, track } from '../support/channels.js'
-import { cleanUpAfterEach, Peer, streamsPeer, testPath } from '../support/processes.js'
+import {
+  cleanUpAfterEach,
+  countOpenFds,
+  Peer,
+  streamsPeer,
+  testPath,
+} from '../support/processes.js'
 import {
   acceptNext,
   LINES,
@@ -138,6 +144,31 @@ describe('allowPeer', () => {
     if (!accepted) expect(listener.connections).toBe(0)
   })
 
+  it.each([true, false])(
+    'may close the listener, which ends all of its connections: %s',
+    async allowed => {
+      const before = countOpenFds()
+      const events: string[] = []
+      const listener = await startListener('', {
+        ...LINES,
+        allowPeer() {
+          listener.close()
+          return allowed
+        },
+      })
+      const clients: Channel[] = []
+      for (let i = 0; i < 5; i++) clients.push(await dial(listener.address))
+      for (const event of ['drop', 'connection', 'close'] as const) {
+        listener.on(event, () => void events.push(event))
+      }
+      for (const client of clients) expect(await client.receive()).toBe(null)
+      expect([events, listener.connections]).toEqual([['close'], 0])
+      for (const client of clients) client.destroy()
+      await loopTurns(2)
+      expect(countOpenFds()).toBe(before)
+    },
+  )
+
   it('drops the connection with the error if it throws, and the listener continues', async () => {
     const fatal = new Error('no')
     const peers: unknown[] = []
@@ -179,7 +210,7 @@ describe('a listener under load', () => {
   it('pauses with one warning if descriptors run out, and resumes when some are free', async () => {
     const peer = new Peer('sh', [
       '-c',
-      'ulimit -n 40; exec "$0" "$1" echo-server',
+      'ulimit -n 48; exec "$0" "$1" echo-server',
       process.execPath,
       CHILD,
     ])

@@ -8,6 +8,7 @@ import type { CheckedOptions } from '../options/check.js'
 import { WatchedEmitter } from '../util/emitter.js'
 import { closedError, conflict, type SystemError, systemError } from '../util/errors.js'
 import { Queue } from '../util/queue.js'
+import { nextTick } from '../util/timers.js'
 import { startLimits, type WaitLimits } from '../util/wait.js'
 import { turn } from '../wire/turn.js'
 import { AcceptPause } from './accept-pause.js'
@@ -88,6 +89,9 @@ export class Listener<C extends Channel = Channel>
       this.#allow()
     },
   }
+  /** The number of records of this turn, and the position of the first that is not read. */
+  #records = 0
+  #record = 0
   /** How many connections the addon may accept. */
   #allowed = 0
   readonly #pause = new AcceptPause(() => this.#allow(true))
@@ -236,9 +240,14 @@ export class Listener<C extends Channel = Channel>
     }
   }
 
+  /** Reads the records of a turn (0: continues with the turn before, in which something threw). */
   #runTurn(records: number): void {
-    for (let index = 0; index < records; index++) {
-      const { kind, place, name } = turn.event(index)
+    if (records > 0) {
+      this.#records = records
+      this.#record = 0
+    }
+    while (this.#record < this.#records) {
+      const { kind, place, name } = turn.event(this.#record++)
       if (kind === RecordKind.Accepted) this.#admit(place)
       else this.#onAcceptError(systemError(place, String(name)))
     }
@@ -248,6 +257,11 @@ export class Listener<C extends Channel = Channel>
 
   /** Makes a channel of a connection. Drops it unless `allowPeer` returns true. */
   #admit(index: number): void {
+    if (this.closed) {
+      // `allowPeer` has closed the listener in this turn.
+      unregister(index)
+      return
+    }
     this.#connections++
     this.#pause.reset()
     const channel = makeChannel(index, this.#options, this.#channelOwner) as C
@@ -261,7 +275,7 @@ export class Listener<C extends Channel = Channel>
     const drop: Drop = { reason: 'allowPeer' }
     try {
       const { peer } = channel
-      if (peer !== undefined && allowPeer(peer) === true) {
+      if (peer !== undefined && allowPeer(peer) === true && !this.closed) {
         this.#accepted.push(channel)
         return
       }
@@ -269,7 +283,8 @@ export class Listener<C extends Channel = Channel>
       drop.error = error
     }
     channel.destroy()
-    this.#nextTick(() => this.emit('drop', drop))
+    // After its end a listener emits nothing more.
+    if (!this.closed) this.#nextTick(() => this.emit('drop', drop))
   }
 
   /** Delivers connections. If a listener throws, the connections after its own stay queued. */
@@ -331,7 +346,7 @@ export class Listener<C extends Channel = Channel>
   }
 
   #nextTick(callback: () => void): void {
-    this.#context.runInAsyncScope(process.nextTick, process, callback)
+    this.#context.runInAsyncScope(nextTick, process, callback)
   }
 }
 
