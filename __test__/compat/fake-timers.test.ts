@@ -1,5 +1,6 @@
-/** Time limits while a test framework's fake timers replace the global ones. */
-import { pair } from 'fdwire'
+/** fdwire while a test framework's fake timers replace the global ones. */
+import { Duplex, PassThrough } from 'node:stream'
+import { type Channel, over, pair } from 'fdwire'
 import { ServiceClient, Socket } from 'fdwire/jsoncomm'
 import { ChannelTransport, PureJsonProtocol, SID_READ_REQUEST } from 'fdwire/socket_protocol'
 import { Stocking } from 'fdwire/stockings'
@@ -7,6 +8,7 @@ import { UdsClient, UdsServer } from 'fdwire/uds_comms'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { destroyChannelsAfterEach, errorWithCode, track } from '../support/channels.js'
 import { cleanUpAfterEach, temporaryDirectory } from '../support/processes.js'
+import { recordEvents, whenClosed } from '../support/streams.js'
 
 destroyChannelsAfterEach()
 cleanUpAfterEach()
@@ -17,12 +19,47 @@ beforeEach(() => {
 
 afterEach(() => {
   vi.useRealTimers()
+  vi.restoreAllMocks()
 })
 
 const TIMEOUT = { timeout: 5 }
 const timesOut = errorWithCode('ERR_FDWIRE_TIMEOUT')
 
 describe('with fake timers', () => {
+  it('a channel over a stream receives more messages than one turn can hold', async () => {
+    const [forth, back] = [new PassThrough(), new PassThrough()]
+    const streams = [
+      Duplex.from({ readable: back, writable: forth }),
+      Duplex.from({ readable: forth, writable: back }),
+    ]
+    const [a, b] = streams.map(stream => track(over(stream, { protocol: 'lines' }))) as [
+      Channel,
+      Channel,
+    ]
+    const count = 40_000
+    let received = 0
+    const done = new Promise<void>(resolve => {
+      b.on('message', () => {
+        if (++received === count) resolve()
+      })
+    })
+    a.sendAll(Array.from({ length: count }, (_, i) => `${i}`))
+    await done
+    expect(received).toBe(count)
+  })
+
+  it('a channel sends, receives and closes, though ticks and microtasks are fake too', async () => {
+    vi.spyOn(process, 'nextTick').mockImplementation(() => {})
+    vi.spyOn(globalThis, 'queueMicrotask').mockImplementation(() => {})
+    const [a, b] = pair({ protocol: 'lines' })
+    a.send('one')
+    expect((await b.receive())?.value).toBe('one')
+    const events = recordEvents(b)
+    a.close()
+    await whenClosed(b)
+    expect(events).toEqual(['end', 'close'])
+  })
+
   it('the handshake of a Stocking times out', async () => {
     const [a] = pair({ protocol: 'stockings' }).map(track)
     class Silent extends Stocking {

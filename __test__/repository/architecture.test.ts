@@ -42,7 +42,8 @@ describe('lib/', () => {
   })
 
   it("uses Node's timers and clock as they were at load, so that fake timers do not stop it", () => {
-    const globals = /(?<![.\w])(?:(?:set|clear)(?:Timeout|Interval|Immediate)|performance\.now)\(/g
+    const globals =
+      /(?<![.\w])(?:(?:set|clear)(?:Timeout|Interval|Immediate)|queueMicrotask|performance\.now)\(|(?<![\w.])process\.nextTick\b/g
     const isImported = (source: string, name: string) =>
       new RegExp(
         `^import \\{[^}]*\\b${name}\\b[^}]*\\} from '[./]*(?:util/)?timers\\.js'`,
@@ -52,7 +53,7 @@ describe('lib/', () => {
       .filter(file => file !== 'lib/util/timers.ts')
       .flatMap(file => {
         const source = readFileSync(join(root, file), 'utf8')
-        const used = [...source.matchAll(globals)].map(([call]) => call.slice(0, -1))
+        const used = [...source.matchAll(globals)].map(([call]) => call.replace('(', ''))
         const unsafe = used.filter(name => !isImported(source, name))
         if (source.includes("from 'node:timers")) unsafe.push('node:timers')
         return unsafe.map(name => `${file} uses ${name}`)

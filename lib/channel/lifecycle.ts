@@ -4,7 +4,7 @@ import { Counter } from '#native'
 import type { ChannelHandle } from '../native/handle.js'
 import type { CheckedOptions } from '../options/check.js'
 import { closedError, FdwireError } from '../util/errors.js'
-import { clearTimeout, now, setTimeout } from '../util/timers.js'
+import { clearTimeout, nextTick, now, setTimeout } from '../util/timers.js'
 import type { Receiver } from './receiver.js'
 import type { Sender } from './sender.js'
 
@@ -160,7 +160,7 @@ export class Lifecycle {
     this.#state = 'peer-ended'
     this.#hasEnded = true
     receiver.endAll()
-    context.runInAsyncScope(process.nextTick, process, () => {
+    context.runInAsyncScope(nextTick, process, () => {
       if (!this.isOpen) return
       try {
         channel.emit('end')
@@ -216,7 +216,7 @@ export class Lifecycle {
     const { channel, context, receiver } = this.#parts
     const isIterating = receiver.isIterating
     if (!isTaken && isIterating) this.#unreported = error
-    context.runInAsyncScope(process.nextTick, process, () => {
+    context.runInAsyncScope(nextTick, process, () => {
       if ((isTaken || isIterating) && channel.listenerCount('error') === 0) return
       this.#unreported = undefined
       channel.emit('error', error)
@@ -226,7 +226,7 @@ export class Lifecycle {
   /** Emits `'close'` in a tick of its own, which runs even if an `'error'` listener throws. */
   #emitClose(): void {
     const { channel, context } = this.#parts
-    context.runInAsyncScope(process.nextTick, process, () => {
+    context.runInAsyncScope(nextTick, process, () => {
       this.#isCloseEmitted = true
       for (const resolve of this.#closeWaiters) resolve()
       this.#closeWaiters = NONE

@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream'
 import { Counter } from '#native'
 import { environment, hot } from '../native/environment.js'
 import { ChannelHandle } from '../native/handle.js'
-import { setImmediate } from '../util/timers.js'
+import { nextTick, setImmediate } from '../util/timers.js'
 
 /** The handle of a channel whose bytes a Duplex stream carries. It has no descriptor. */
 export class DuplexHandle extends ChannelHandle {
@@ -52,7 +52,7 @@ export class DuplexHandle extends ChannelHandle {
   override flushSoon(): void {
     if (this.#isFlushScheduled) return
     this.#isFlushScheduled = true
-    process.nextTick(() => this.flush())
+    nextTick(() => this.flush())
   }
 
   override flush(): void {

@@ -1,5 +1,6 @@
 import type { Channel } from '../../channel/channel.js'
 import { type FdwireError, isDisconnected } from '../../util/errors.js'
+import { nextTick } from '../../util/timers.js'
 import type { Transport } from './transport.js'
 import { within } from './wait.js'
 
@@ -146,7 +147,7 @@ export abstract class BaseTransport implements Transport {
   #flush(connection: Connection): Promise<boolean> {
     const { channel } = connection
     return new Promise(resolve => {
-      process.nextTick(() => {
+      nextTick(() => {
         connection.flushing = undefined
         channel.flush().then(
           () => resolve(true),

@@ -1,3 +1,5 @@
+import { nextTick } from '../../util/timers.js'
+
 /** Answers one request. Calls `done` when the request no longer counts for the limits. */
 export type Job = (done: () => void) => Promise<void> | void
 
@@ -84,7 +86,7 @@ export class RequestQueues {
         await job(done)
       } catch (error) {
         // A logger or an event listener has thrown. That must not stop the queue.
-        process.nextTick(() => {
+        nextTick(() => {
           throw error
         })
       }

@@ -1,6 +1,7 @@
 import type { EventEmitter } from 'node:events'
 import { type Fields, type Form, STATUS_OKAY } from '../../options/socket_protocol.js'
 import { closedError, type FdwireError } from '../../util/errors.js'
+import { queueMicrotask } from '../../util/timers.js'
 import { Buffers } from './buffers.js'
 import { ChannelName, quote } from './channel-name.js'
 import {

@@ -5,6 +5,7 @@ import { checkIsObject } from '../../options/check.js'
 import { checkInteger, describeValue } from '../../util/checks.js'
 import { WatchedEmitter } from '../../util/emitter.js'
 import { closedError, errorCode, FdwireError } from '../../util/errors.js'
+import { nextTick, queueMicrotask } from '../../util/timers.js'
 import { EOFError, NotReady } from './errors.js'
 import { Handshake } from './handshake.js'
 import { channelOf } from './socket-channel.js'
@@ -295,7 +296,7 @@ export class Stocking<R = Value> extends WatchedEmitter<StockingEvents> {
       return
     }
     this.#handshake.complete(result)
-    process.nextTick(() => this.emit('ready', result))
+    nextTick(() => this.emit('ready', result))
     this.#emitReadableSoon()
     this.#emitEnd()
   }
@@ -306,7 +307,7 @@ export class Stocking<R = Value> extends WatchedEmitter<StockingEvents> {
     this.channel.close().catch(() => {})
     this.#leave(reason)
     if (this.listenerCount('error') > 0) {
-      process.nextTick(() => this.emit('error', reason as Error))
+      nextTick(() => this.emit('error', reason as Error))
     }
   }
 
@@ -330,7 +331,7 @@ export class Stocking<R = Value> extends WatchedEmitter<StockingEvents> {
   }
 
   #emitReadableSoon(): void {
-    process.nextTick(() => this.#emitReadable())
+    nextTick(() => this.#emitReadable())
   }
 
   #take(): Value | undefined {
@@ -375,7 +376,7 @@ export class Stocking<R = Value> extends WatchedEmitter<StockingEvents> {
     if (this.#unread.length > 0 || this.#handshake.state === 'pending') return
     this.#state = 'ended'
     const error = this.#peerError
-    process.nextTick(() => {
+    nextTick(() => {
       try {
         if (this.#state === 'closed') return
         if (error === undefined) this.emit('end')
@@ -390,7 +391,7 @@ export class Stocking<R = Value> extends WatchedEmitter<StockingEvents> {
     if (this.#closeEvent !== 'due') return
     if (this.#state === 'open' || this.#state === 'peer-ended') return
     this.#closeEvent = 'emitted'
-    process.nextTick(() => this.emit('close'))
+    nextTick(() => this.emit('close'))
   }
 
   #checkReady(call: string): void {
