@@ -245,7 +245,7 @@ export class Stocking<R = Value> extends WatchedEmitter<StockingEvents> {
 
   /** A listener that is added while messages are unread is called for them. */
   protected override beforeListener(event: keyof StockingEvents): void {
-    if (event === 'readable' && this.unread > 0) this.#emitReadableSoon()
+    if (event === 'readable' && this.unread > 0) nextTick(() => this.#emitReadable())
   }
 
   protected override listenersChanged(): void {}
@@ -297,7 +297,7 @@ export class Stocking<R = Value> extends WatchedEmitter<StockingEvents> {
     }
     this.#handshake.complete(result)
     nextTick(() => this.emit('ready', result))
-    this.#emitReadableSoon()
+    nextTick(() => this.#emitReadable())
     this.#emitEnd()
   }
 
@@ -328,10 +328,6 @@ export class Stocking<R = Value> extends WatchedEmitter<StockingEvents> {
       before = this.unread
       if (before > 0) this.emit('readable')
     } while (this.unread > 0 && this.unread < before)
-  }
-
-  #emitReadableSoon(): void {
-    nextTick(() => this.#emitReadable())
   }
 
   #take(): Value | undefined {
