@@ -12,18 +12,18 @@ use crate::state::State;
 use crate::table::BAD_ADDRESS;
 use crate::turn::Inner;
 
-/// The size of the scratch buffer (bytes).
+/// Initial size of the scratch buffer in bytes.
 const SCRATCH: usize = 64 * 1024;
 
-/// The number of free bytes after a written string that shows that it is whole: napi truncates a
-/// string that does not fit at a character, which has up to four bytes, and writes a terminator.
-const UNTRUNCATED: usize = 4;
+/// Largest number of bytes that remain free after a truncated string: one for the terminator, and
+/// up to three because napi writes no partial character.
+const TRUNCATION_GAP: usize = 4;
 
-/// One call of a hot function that has up to `N` arguments.
+/// A call of a hot function with up to `N` arguments.
 pub(crate) struct Call<const N: usize> {
     env: sys::napi_env,
     arguments: [sys::napi_value; N],
-    /// The number of arguments that JavaScript passed.
+    /// The number of arguments that JavaScript passed, which may exceed `N`.
     pub(crate) count: usize,
     data: *mut c_void,
 }
@@ -33,13 +33,14 @@ impl<const N: usize> Call<N> {
     ///
     /// # Safety
     ///
-    /// `env` and `info` are those of a callback that `bind_function` made.
+    /// `env` and `info` must be the arguments that napi has passed to a callback of
+    /// `bind_function`.
     #[inline]
     pub(crate) unsafe fn new(env: sys::napi_env, info: sys::napi_callback_info) -> Self {
         let mut call =
             Self { env, arguments: [ptr::null_mut(); N], count: N, data: ptr::null_mut() };
-        // SAFETY: the caller promises that `env` and `info` belong together. The array has room for
-        // `count` values.
+        // SAFETY: `env` and `info` are valid by this function's contract, so the call does not
+        // fail. The array has room for `count` values; napi fills the unused ones with undefined.
         unsafe {
             sys::napi_get_cb_info(
                 env,
@@ -53,27 +54,30 @@ impl<const N: usize> Call<N> {
         call
     }
 
-    /// Calls `work` with the state of the environment. Returns its number, undefined for 0, or its
-    /// error, negated.
+    /// Calls `work` with the state of the environment, and returns its number to JavaScript:
+    /// undefined for 0, and a negated errno for an error.
     #[inline]
     pub(crate) fn number(
         &self,
         work: impl FnOnce(&Self, &mut State) -> Result<f64, i32>,
     ) -> sys::napi_value {
-        // SAFETY: `bind_function` set the data to an `Inner` that lives as long as JavaScript runs.
+        // SAFETY: `data` is the pointer that `bind_function` gave to napi, because napi_get_cb_info
+        // does not fail in `new`. The cleanup hook keeps that `Inner` alive as long as JavaScript
+        // runs.
         let inner = unsafe { &*self.data.cast::<Inner>().cast_const() };
         let result = match inner.state.try_borrow_mut() {
             Ok(mut state) => match &mut *state {
                 Some(state) => work(self, state),
                 None => Err(Errno::BADF.raw_os_error()),
             },
-            // Does not happen: no JavaScript runs while the state is borrowed.
+            // Unreachable: no JavaScript runs while the state is borrowed.
             Err(_) => Err(Errno::DEADLK.raw_os_error()),
         };
         let number = result.unwrap_or_else(|errno| f64::from(-errno));
         let mut value = ptr::null_mut();
         if number == 0.0 {
-            // The usual result, undefined, costs no call into Node-API.
+            // Node-API converts a null pointer to undefined. This is the usual result, and costs no
+            // call.
             return value;
         }
         // SAFETY: `env` is the environment of this call, whose handle scope is open.
@@ -81,13 +85,13 @@ impl<const N: usize> Call<N> {
         value
     }
 
-    /// Returns the index in the first argument.
+    /// Returns the index of the channel, which is the first argument.
     #[inline]
     pub(crate) fn channel(&self) -> usize {
         usize::try_from(self.integer(0)).unwrap_or(usize::MAX)
     }
 
-    /// Returns a number argument; -1 for other types.
+    /// Returns a number argument, or -1 for other types.
     #[inline]
     pub(crate) fn integer(&self, at: usize) -> i32 {
         let mut value = -1;
@@ -97,14 +101,15 @@ impl<const N: usize> Call<N> {
         value
     }
 
-    /// Writes a string argument into `scratch`. Returns its length; None unless it is a string.
+    /// Writes a string argument into `scratch`, and returns its length in bytes, or None if it is
+    /// not a string.
     #[inline]
     pub(crate) fn text(&self, at: usize, scratch: &mut Vec<u8>) -> Option<usize> {
         if scratch.len() < SCRATCH {
             scratch.resize(SCRATCH, 0);
         }
         let written = self.write_text(at, scratch)?;
-        if written + UNTRUNCATED < scratch.len() {
+        if written + TRUNCATION_GAP < scratch.len() {
             return Some(written);
         }
         let mut needed = 0;
@@ -122,15 +127,14 @@ impl<const N: usize> Call<N> {
         if status != sys::Status::napi_ok {
             return None;
         }
-        scratch.resize(scratch.len().max(needed + UNTRUNCATED + 1), 0);
+        scratch.resize(scratch.len().max(needed + TRUNCATION_GAP + 1), 0);
         self.write_text(at, scratch)
     }
 
-    /// Appends `headroom` zero bytes and a short string argument to memory that has room for both.
-    /// Returns the length of the string.
+    /// Appends `headroom` zero bytes and a short string argument to memory whose capacity has room
+    /// for both, and returns the length of the string.
     ///
-    /// Returns None, and leaves the memory as it is, if the argument is not a string or is too
-    /// long.
+    /// Returns None and does not change the memory if the argument is not a string or is too long.
     #[inline]
     pub(crate) fn append_text(
         &self,
@@ -143,7 +147,7 @@ impl<const N: usize> Call<N> {
         let room = free.len().min(DIRECT);
         let mut written = 0;
         // SAFETY: the value is an argument of this call. `free` has at least `room` bytes, and napi
-        // writes no more.
+        // writes at most `room`.
         let status = unsafe {
             sys::napi_get_value_string_utf8(
                 self.env,
@@ -153,18 +157,19 @@ impl<const N: usize> Call<N> {
                 &raw mut written,
             )
         };
-        if status != sys::Status::napi_ok || written + UNTRUNCATED >= room {
+        if status != sys::Status::napi_ok || written + TRUNCATION_GAP >= room {
             return None;
         }
         memory.resize(begin, 0);
-        // SAFETY: `resize` has written the bytes up to `begin`, and napi `written` bytes after
-        // them.
+        // SAFETY: napi has initialised `written` bytes from `begin` on, which are within the
+        // capacity, and `resize` those before `begin`. `resize` has not reallocated, because `free`
+        // starts at `begin`.
         unsafe { memory.set_len(begin + written) };
         Some(written)
     }
 
-    /// Writes a string argument, truncated to the length of `into`. Returns its length; None unless
-    /// it is a string.
+    /// Writes a string argument into `into`, truncated to fit, and returns the length written, or
+    /// None if the argument is not a string.
     fn write_text(&self, at: usize, into: &mut [u8]) -> Option<usize> {
         let mut written = 0;
         // SAFETY: the value is an argument of this call. napi writes at most `into.len()` bytes,
@@ -181,7 +186,7 @@ impl<const N: usize> Call<N> {
         (status == sys::Status::napi_ok).then_some(written)
     }
 
-    /// Returns the bytes of a Buffer or Uint8Array argument; None for other types.
+    /// Returns the bytes of a Buffer or Uint8Array argument, or None for other types.
     #[inline]
     pub(crate) fn bytes(&self, at: usize) -> Option<&[u8]> {
         let (mut data, mut length) = (ptr::null_mut(), 0);
@@ -195,12 +200,15 @@ impl<const N: usize> Call<N> {
         if length == 0 {
             return Some(&[]);
         }
-        // SAFETY: napi returned `length` bytes at `data`. The argument keeps them alive during the
-        // call, and no JavaScript runs that could change or detach them.
+        // SAFETY: napi returned `length` bytes at `data`, which the argument keeps alive during the
+        // call. No JavaScript of this thread runs meanwhile that could change, resize or detach
+        // them. If they are those of a SharedArrayBuffer, another thread may change them: callers
+        // only search and copy them, so the message may be garbled, but no address or length
+        // depends on their values.
         Some(unsafe { std::slice::from_raw_parts(data.cast::<u8>().cast_const(), length) })
     }
 
-    /// Returns the destination in an argument: a string, bytes, or neither.
+    /// Returns the destination in a string or bytes argument, or None for other types.
     pub(crate) fn address(&self, at: usize) -> Result<Option<Address>, i32> {
         if self.count <= at {
             return Ok(None);

@@ -1,4 +1,5 @@
-//! Methods that act on a channel or a listener. An index without one is ignored.
+//! Methods that act on a channel or a listener. All except `detach` ignore an index that belongs to
+//! neither.
 
 use std::os::fd::IntoRawFd;
 
@@ -31,13 +32,13 @@ impl Environment {
         self.with(|state| state.reactor.allow(index(listener), connections as usize))
     }
 
-    /// Sets whether a record reports that queued messages have left the queue.
+    /// Sets whether a `Progress` record reports that messages have left the queue of a channel.
     #[napi]
     pub fn watch_queue(&self, channel: i32, watched: bool) -> Result<()> {
         self.with(|state| state.reactor.set_reports_progress(index(channel), watched))
     }
 
-    /// Counts a message as malformed that was counted as received.
+    /// Counts a message as malformed instead of received.
     #[napi]
     pub fn count_malformed(&self, channel: i32, bytes: u32, fds: u32) -> Result<()> {
         self.with(|state| {
@@ -45,7 +46,8 @@ impl Environment {
         })
     }
 
-    /// Returns 0 if the protocol of a stream can carry these bytes, or the error code of `send`.
+    /// Returns 0 if the protocol of a stream can carry these bytes, otherwise the error code of
+    /// `send`.
     #[napi]
     pub fn check_frame(&self, channel: i32, payload: Uint8Array) -> Result<i32> {
         let checked = self.with(|state| state.reactor.check_frame(index(channel), &payload))?;
@@ -58,19 +60,19 @@ impl Environment {
         self.with(|state| state.reactor.try_all())
     }
 
-    /// Half-closes a connection when everything is sent.
+    /// Half-closes a connection once its queue is empty.
     #[napi]
     pub fn finish(&self, channel: i32) -> Result<()> {
         self.with(|state| state.reactor.finish(index(channel)))
     }
 
-    /// Takes bytes that were read from the socket before it was adopted.
+    /// Adds bytes to a channel's input that were read from the socket before it was adopted.
     #[napi]
     pub fn unshift(&self, channel: i32, bytes: Uint8Array) -> Result<()> {
         self.with(|state| state.reactor.feed(index(channel), Some(&bytes)))
     }
 
-    /// Takes bytes that arrived for a channel without a socket; without an argument, their end.
+    /// Adds bytes to the input of a channel without a socket. Without `bytes`, ends the input.
     #[napi]
     pub fn feed(&self, channel: i32, bytes: Option<Uint8Array>) -> Result<()> {
         self.with(|state| state.reactor.feed(index(channel), bytes.as_deref()))?;
@@ -78,14 +80,14 @@ impl Environment {
         Ok(())
     }
 
-    /// Returns the bytes that a channel without a socket has to send. `settle` reports them as
-    /// sent.
+    /// Returns the bytes that a channel without a socket has to send. They count as queued until
+    /// `settle` reports them as sent.
     #[napi]
     pub fn fetch(&self, channel: i32) -> Result<Buffer> {
         self.with(|state| state.reactor.fetch(index(channel)).into())
     }
 
-    /// Reports that this many of the fetched bytes are sent.
+    /// Reports that `bytes` of the fetched bytes have been sent.
     #[napi]
     pub fn settle(&self, channel: i32, bytes: u32) -> Result<()> {
         self.with(|state| state.reactor.settle_fetched(index(channel), bytes as usize))?;
@@ -93,7 +95,7 @@ impl Environment {
         Ok(())
     }
 
-    /// Returns a message of this turn for which the slab had no room.
+    /// Returns the message of a `Large` record of this turn.
     #[napi]
     pub fn take_large(&self, place: u32) -> Result<Buffer> {
         self.with(|state| {

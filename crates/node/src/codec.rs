@@ -1,4 +1,4 @@
-//! A codec without a channel, for bytes that the program carries itself.
+//! A codec without a channel, for bytes that the program transfers itself.
 
 use fdwire_wire::Malformed;
 use fdwire_wire::codec::{self, End, Kind, Lost, Step};
@@ -15,18 +15,18 @@ use crate::table::RecordKind;
 #[napi]
 pub struct Codec {
     codec: codec::Codec,
-    /// Received bytes that are not a whole frame yet.
+    /// Received bytes that do not form a complete frame yet.
     rest: Vec<u8>,
 }
 
-/// What a codec has decoded.
+/// The result of decoding.
 #[napi(object)]
 pub struct Decoded {
-    /// The payloads of the messages and the samples of what is malformed, one after the other.
+    /// The payloads of messages and the samples of malformed frames, concatenated.
     pub bytes: Buffer,
-    /// A record of `RECORD_WORDS` words for each message (Message) and each failure (Refused, Lost,
-    /// Cut), as in a turn. Places are positions in `bytes`, the sender is the peer, and there are
-    /// no descriptors.
+    /// Records as in a turn: `Message` for a message, and `Refused`, `Lost` or `Cut` for a failure.
+    /// `RECORD_PLACE` is an offset in `bytes`. The sender is the peer, and there are no
+    /// descriptors.
     pub records: Int32Array,
 }
 
@@ -35,7 +35,7 @@ const SAMPLE: usize = 32;
 
 #[napi]
 impl Codec {
-    /// Makes a codec by the options of a channel.
+    /// Creates a codec with the options of a channel. Throws if the protocol is not for streams.
     #[napi(constructor)]
     pub fn new(options: ChannelOptions) -> Result<Self> {
         let framing = options.framing().map_err(|_| {
@@ -45,8 +45,8 @@ impl Codec {
         Ok(Self { codec: framing.codec, rest: Vec::new() })
     }
 
-    /// Decodes the bytes that are left of earlier calls and then these. A stream that is lost
-    /// leaves no bytes.
+    /// Decodes the bytes that earlier calls have left incomplete, followed by `chunk`. A `Lost`
+    /// record ends decoding, and drops the remaining bytes.
     #[napi]
     pub fn push(&mut self, chunk: Uint8Array) -> Decoded {
         self.rest.extend_from_slice(&chunk);
@@ -75,7 +75,7 @@ impl Codec {
         output.into()
     }
 
-    /// Ends the stream, and decodes the bytes that are left.
+    /// Ends the stream, and decodes the remaining bytes.
     #[napi]
     pub fn end(&mut self) -> Decoded {
         let mut rest = std::mem::take(&mut self.rest);
@@ -89,13 +89,13 @@ impl Codec {
         output.into()
     }
 
-    /// Returns the frame of a text, or an error code of `send` where the protocol cannot carry it.
+    /// Returns the frame of a text, or an error code of `send` if the protocol cannot carry it.
     #[napi]
     pub fn encode_text(&self, text: String) -> napi::Either<Buffer, i32> {
         self.encode(text.as_bytes(), true)
     }
 
-    /// Returns the frame of bytes, or an error code of `send` where the protocol cannot carry them.
+    /// Returns the frame of bytes, or an error code of `send` if the protocol cannot carry them.
     #[napi]
     pub fn encode_bytes(&self, bytes: Uint8Array) -> napi::Either<Buffer, i32> {
         self.encode(&bytes, false)
@@ -110,7 +110,7 @@ impl Codec {
     }
 }
 
-/// A `Decoded` that grows.
+/// The contents of a `Decoded` that is being built.
 #[derive(Default)]
 struct Output {
     bytes: Vec<u8>,

@@ -3,11 +3,11 @@
 use fdwire_channel::Channel;
 use napi_derive::napi;
 
-/// A counter of a channel: its position among the counters in the table.
+/// The counters of a channel. The value of each is its position among the counters in the table.
 #[napi]
 #[derive(Clone, Copy)]
 pub enum Counter {
-    /// Messages that were received whole.
+    /// Messages that were received and delivered.
     Received,
     /// Bytes of the received messages.
     ReceivedBytes,
@@ -15,13 +15,13 @@ pub enum Counter {
     ReceivedFds,
     /// Received messages that were refused.
     Refused,
-    /// Messages that the kernel or a queue has taken.
+    /// Messages that the kernel or a queue has accepted.
     Sent,
     /// Bytes of the sent messages.
     SentBytes,
     /// Descriptors of the sent messages.
     SentFds,
-    /// Queued messages that were not delivered.
+    /// Queued messages that could not be delivered.
     Undelivered,
     /// Messages in the queues.
     Queued,
@@ -33,11 +33,11 @@ pub enum Counter {
     OpenFds,
     /// Bytes of a stream that belong to no frame.
     Noise,
-    /// Bytes of a stream that were read and are not a whole message yet.
+    /// Bytes of a stream that were read but do not form a complete message yet.
     InHand,
-    /// The number of the oldest message in the queue; 0 if the queue is empty.
+    /// The sequence number of the oldest queued message; 0 if the queue is empty.
     OldestQueued,
-    /// The number that the next queued message gets.
+    /// The sequence number of the next message to be queued.
     NextQueued,
 }
 

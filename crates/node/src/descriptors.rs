@@ -68,7 +68,7 @@ impl Environment {
         })
     }
 
-    /// Duplicates a descriptor, close-on-exec. The duplicate belongs to the caller.
+    /// Duplicates a descriptor. The duplicate is close-on-exec, and belongs to the caller.
     #[napi]
     pub fn duplicate(&self, fd: i32) -> Result<i32> {
         let duplicate = lend(fd).and_then(|fd| rustix::io::fcntl_dupfd_cloexec(fd, 3));
@@ -76,7 +76,7 @@ impl Environment {
         duplicate.map(IntoRawFd::into_raw_fd).map_err(|error| self.thrown(error))
     }
 
-    /// Closes a duplicate that was not passed on.
+    /// Closes a duplicate that the caller still owns.
     #[napi]
     pub fn close_duplicate(&self, fd: i32) {
         drop(take_over(fd));
@@ -96,10 +96,10 @@ fn owner(state: &State, fd: i32) -> Option<&'static str> {
 /// The family and type of a socket.
 #[napi(object)]
 pub struct SocketDescription {
-    /// The family.
+    /// The address family.
     #[napi(ts_type = "'unix' | 'tcp' | 'other'")]
     pub family: String,
-    /// The type.
+    /// The socket type.
     #[napi(ts_type = "'stream' | 'seqpacket' | 'dgram' | 'other'")]
     pub r#type: String,
     /// Whether the socket listens for connections.

@@ -1,4 +1,4 @@
-//! The class of which JavaScript makes one object for each thread.
+//! The class `Environment`, of which each thread has one object.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -20,18 +20,18 @@ use crate::turn::Inner;
 #[napi]
 pub struct Environment {
     pub(crate) inner: Rc<Inner>,
-    /// The number of memory files that are mapped as Buffers of this thread.
+    /// The number of memfds that are mapped as Buffers of this thread.
     pub(crate) mappings: Rc<Cell<usize>>,
     make_error: MakeError,
 }
 
 #[napi]
 impl Environment {
-    /// Starts with the memory that it shares with JavaScript.
+    /// Creates the environment of this thread over the memory that it shares with JavaScript.
     ///
-    /// `dispatch` is called with the index of a channel or listener and the number of its records
-    /// in the table. `makeError` is called for each system call that fails, and returns what is
-    /// thrown.
+    /// The environment calls `dispatch` with the index of a channel or listener and the number of
+    /// its records in the table. It calls `makeError` for each failed system call, and throws the
+    /// result.
     #[napi(constructor)]
     pub fn new(
         env: Env,

@@ -1,7 +1,7 @@
-//! Descriptors that JavaScript knows by number.
+//! Descriptors that JavaScript refers to by number.
 //!
-//! The descriptors of its `FdSet`s are owned here, so that they are closed with the environment
-//! even if JavaScript cannot close them, such as in a worker that is terminated in a callback.
+//! The descriptors of `FdSet`s are owned here. So they are closed with the environment even if
+//! JavaScript cannot close them, for example because a worker is terminated in a callback.
 #![allow(unsafe_code)]
 
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
@@ -17,8 +17,9 @@ pub(crate) fn lend<'a>(number: i32) -> Result<BorrowedFd<'a>, Errno> {
     if number < 0 {
         return Err(Errno::BADF);
     }
-    // SAFETY: the number is not -1. Callers only pass it to system calls, before JavaScript runs
-    // again and may close it.
+    // SAFETY: the number is not -1. JavaScript may have closed the descriptor before this call, but
+    // not during the borrow, because callers only pass it to system calls before JavaScript runs
+    // again. A system call fails with EBADF if the descriptor is not open.
     Ok(unsafe { BorrowedFd::borrow_raw(number) })
 }
 
@@ -29,7 +30,7 @@ pub(crate) fn lend<'a>(number: i32) -> Result<BorrowedFd<'a>, Errno> {
 /// EBADF if it is not open.
 pub(crate) fn take_over(number: i32) -> Result<OwnedFd, Errno> {
     rustix::io::fcntl_getfd(lend(number)?)?;
-    // SAFETY: the descriptor is open, and its owner in JavaScript passes it on.
+    // SAFETY: the descriptor is open, and its owner in JavaScript gives up the ownership.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
@@ -37,7 +38,7 @@ pub(crate) fn take_over(number: i32) -> Result<OwnedFd, Errno> {
 ///
 /// # Errors
 ///
-/// EBADF if other code of the process has closed it, and the error of a file's last write.
+/// EBADF if other code of the process has closed it, and the errors of earlier writes, such as EIO.
 pub(crate) fn close(fd: OwnedFd) -> Result<(), Errno> {
     // SAFETY: the descriptor was owned, and its number is not used after this.
     unsafe { rustix::io::try_close(fd.into_raw_fd()) }
@@ -50,15 +51,15 @@ pub(crate) struct OwnedFds {
 }
 
 impl OwnedFds {
-    /// Adds a descriptor. Returns its number.
+    /// Adds a descriptor, and returns its number.
     pub(crate) fn insert(&mut self, fd: OwnedFd) -> i32 {
         let number = fd.as_raw_fd();
         if let Ok(at) = usize::try_from(number) {
             if self.by_number.len() <= at {
                 self.by_number.resize_with(at + 1, || None);
             }
-            // An entry with this number is stale: other code of the process has closed it, and the
-            // kernel has reused the number. It must not be closed again.
+            // A previous entry with this number is stale: other code of the process has closed the
+            // descriptor, and the kernel has reused the number. Closing the entry would close `fd`.
             self.by_number[at].replace(fd).map(IntoRawFd::into_raw_fd);
         }
         number

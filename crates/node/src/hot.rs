@@ -1,12 +1,12 @@
 //! The functions that are called for each message.
 //!
-//! A call of a `#[napi]` class's method costs about 230 ns, one of a raw function with a data
-//! pointer 15 ns. Each environment has one set of these raw functions. Their data pointer is the
-//! environment, their first argument the index of a channel. Only `lib/` calls them, and has
-//! checked the types of the arguments; other types are EINVAL.
+//! A call of a `#[napi]` method costs about 230 ns, and one of a raw function with a data pointer
+//! about 15 ns. Each environment has one set of these raw functions. Their data pointer is the
+//! environment, and their first argument is the index of a channel. Only `lib/` calls them, after
+//! it has checked the types of the arguments. Other types fail with EINVAL.
 //!
 //! A function returns undefined or a positive number if it succeeds. A negative number is a negated
-//! errno or one of the error codes in `table.rs`.
+//! errno, or one of the error codes in `table.rs`.
 #![allow(unsafe_code)]
 
 use std::os::fd::IntoRawFd;
@@ -45,10 +45,10 @@ const FUNCTIONS: [(&str, Callback); 12] = [
     ("close", close_channel),
 ];
 
-/// The size above which the scratch buffer is freed after a call (bytes).
+/// Size in bytes above which the scratch buffer is freed after a call.
 const SCRATCH_MAX: usize = 1024 * 1024;
 
-/// Makes the hot functions of an environment.
+/// Creates the hot functions of an environment.
 pub(crate) fn functions(inner: &Rc<Inner>) -> napi::Result<Vec<(&'static str, sys::napi_value)>> {
     FUNCTIONS
         .iter()
@@ -58,8 +58,8 @@ pub(crate) fn functions(inner: &Rc<Inner>) -> napi::Result<Vec<(&'static str, sy
 
 /// `sendText(channel, text, fds?, to?)` sends a text with the first `fds` descriptors of the table.
 ///
-/// Returns undefined if the kernel has taken the message, or if a stream has gathered no more than
-/// its high-water mark; else the positive number of the queued message.
+/// Returns undefined if the kernel has accepted the message or, on a stream, if at most the
+/// high-water mark is queued; otherwise the positive sequence number of the queued message.
 unsafe extern "C" fn send_text(
     env: sys::napi_env,
     info: sys::napi_callback_info,
@@ -97,7 +97,8 @@ unsafe extern "C" fn send_bytes(
 
 /// `sendMany(channel, array, to?)` sends each element of a JSON array until one fails.
 ///
-/// Returns the same as `sendText` for the last one. The word `TAKEN` of the table is the number of
+/// Returns the error of the element that failed; otherwise the sequence number of the last element
+/// that was queued, or undefined if all were sent. The word `TAKEN` of the table is the number of
 /// elements that were sent or queued.
 unsafe extern "C" fn send_many(
     env: sys::napi_env,
@@ -127,7 +128,7 @@ unsafe extern "C" fn send_many(
     })
 }
 
-/// `flush()` sends the messages that streams have gathered.
+/// `flush()` sends the queued messages of all streams.
 unsafe extern "C" fn flush(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     // SAFETY: napi calls this with the arguments of a callback that `bind_function` made.
     let call = unsafe { Call::<1>::new(env, info) };
@@ -137,8 +138,8 @@ unsafe extern "C" fn flush(env: sys::napi_env, info: sys::napi_callback_info) ->
     })
 }
 
-/// `closeFd(channel, fd)` closes a descriptor that JavaScript owns and that `channel` received; -1
-/// for none.
+/// `closeFd(channel, fd)` closes a descriptor of an `FdSet`. `channel` is the channel that received
+/// it, or -1.
 unsafe extern "C" fn close_fd(
     env: sys::napi_env,
     info: sys::napi_callback_info,
@@ -153,7 +154,8 @@ unsafe extern "C" fn close_fd(
     })
 }
 
-/// `takeFd(channel, fd)` gives a descriptor that JavaScript owns to the caller.
+/// `takeFd(channel, fd)` passes the ownership of a descriptor of an `FdSet` to the caller.
+/// `channel` is as in `closeFd`.
 unsafe extern "C" fn take_fd(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     // SAFETY: napi calls this with the arguments of a callback that `bind_function` made.
     let call = unsafe { Call::<2>::new(env, info) };
@@ -165,7 +167,7 @@ unsafe extern "C" fn take_fd(env: sys::napi_env, info: sys::napi_callback_info) 
     })
 }
 
-/// `setReading(channel, reading)` sets whether messages are read from the socket (0 or 1).
+/// `setReading(channel, reading)` sets whether a channel reads messages (0 or 1).
 unsafe extern "C" fn set_reading(
     env: sys::napi_env,
     info: sys::napi_callback_info,
@@ -255,7 +257,8 @@ fn release<const N: usize>(call: &Call<N>, state: &mut State) {
     }
 }
 
-/// Sends a payload with the descriptors in the table, as the arguments 2 and 3 say.
+/// Sends a payload. Argument 2 is the number of its descriptors in the table, and argument 3 its
+/// destination; both are optional.
 fn send(call: &Call<4>, state: &mut State, payload: Payload<'_>, text: bool) -> Result<f64, i32> {
     if call.count <= 2 {
         // Fast path: no descriptors, no explicit destination.

@@ -1,18 +1,19 @@
-//! Joins runs of small JSON messages into JSON arrays, in place: JavaScript parses a run by one
-//! call.
+//! Joins runs of small JSON messages into JSON arrays, in place, so that JavaScript parses each run
+//! with one call.
 //!
 //! ```text
 //! slab   | [ | message 0 | , | message 1 | , | message 2 | ] | . | message 3 | . |
 //!        '---------------------- one run ----------------------'
 //! ```
 //!
-//! A [`Batch`](fdwire_channel::Batch) leaves the bytes between two messages of the slab, the byte
-//! before the first and the byte after the last to its owner. The brackets and commas go there.
+//! The owner of the slab may overwrite the bytes between the messages of a
+//! [`Batch`](fdwire_channel::Batch), the byte before the first and the byte after the last. The
+//! brackets and commas go there.
 
 use fdwire_channel::{Event, Message, PayloadKind};
 use fdwire_wire::json;
 
-/// A batch whose messages are longer than this on average (bytes) gains nothing by joining.
+/// Average length in bytes above which joining the messages of a batch gains nothing.
 const JOIN_BELOW: usize = 128;
 
 /// Consecutive messages that are one JSON array in the slab: from the byte before the first to the
@@ -25,8 +26,8 @@ pub(crate) struct Run {
     pub(crate) len: usize,
 }
 
-/// Joins what can be joined exactly among the messages of a batch whose texts are JSON, and appends
-/// the runs to `runs`. `used` is the number of bytes that the batch takes in the slab.
+/// Joins messages of a batch of JSON texts, as far as the result is exact, and appends the runs to
+/// `runs`. `used` is the number of bytes of the slab that the batch uses.
 ///
 /// A text that closes all its strings and brackets cannot change the meaning of its neighbours. So
 /// if the array parses and has as many elements as the run has messages, each message is its own
@@ -47,7 +48,8 @@ pub(crate) fn join(slab: &mut [u8], used: usize, events: &[Event], runs: &mut Ve
     }
 }
 
-/// Counts the messages at the beginning of `events` that can be read and joined in the same way.
+/// Returns the number of events at the start of `events` that can be joined: balanced texts of one
+/// kind.
 fn joinable(slab: &[u8], events: &[Event]) -> usize {
     let mut run_kind = None;
     let is_joinable = |event: &&Event| match event {
@@ -65,7 +67,7 @@ fn write_array(slab: &mut [u8], run: &[Event]) {
     let (mut end, mut separator) = (None, b'[');
     for event in run {
         let Event::Message(at, _) = event else { continue };
-        // Between two messages of a stream lies their framing, which may be longer than a comma.
+        // The framing between two messages of a stream may be longer than a comma.
         let gap = end.unwrap_or(at.start - 1)..at.start;
         slab[gap.clone()].fill(b' ');
         slab[gap.start] = separator;

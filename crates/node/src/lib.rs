@@ -2,20 +2,20 @@
 //!
 //! | file | contents | unsafe |
 //! | --- | --- | --- |
-//! | `environment.rs` | the class of which JavaScript makes one object for each thread | |
-//! | `open.rs`, `open/` | its methods that make channels and listeners | |
+//! | `environment.rs` | the class `Environment`, of which each thread has one object | |
+//! | `open.rs`, `open/` | its methods that create channels and listeners | |
 //! | `channels.rs` | its methods that act on a channel or listener | |
-//! | `queries.rs` | its methods that ask about a channel or listener | |
+//! | `queries.rs` | its methods that return information about a channel or listener | |
 //! | `descriptors.rs` | its methods that act on descriptors | |
-//! | `memfd.rs` | its methods that act on memory files | yes |
+//! | `memfd.rs` | its methods that act on memfds | yes |
 //! | `options.rs` | options as JavaScript passes them | |
 //! | `error.rs` | errors that methods throw | |
 //! | `hot.rs` | the functions that are called for each message | yes |
-//! | `call.rs` | the arguments and the result of such a call | yes |
+//! | `call.rs` | the arguments and the result of a call of such a function | yes |
 //! | `state.rs` | what an environment owns; writes the records of a turn | |
-//! | `turn.rs` | runs turns in Node's event loop; the end of an environment | yes |
+//! | `turn.rs` | runs turns in Node's event loop, and ends the environment | yes |
 //! | `table.rs` | the layout of the memory that is shared with JavaScript | |
-//! | `memory.rs` | that memory | yes |
+//! | `memory.rs` | that memory: two typed arrays | yes |
 //! | `record.rs` | encodes a record of the table | |
 //! | `join.rs` | joins small JSON messages in the slab | |
 //! | `fds.rs` | descriptors that JavaScript knows by number | yes |
@@ -25,17 +25,17 @@
 //!
 //! # Results and errors
 //!
-//! - A method of `Environment` returns its result, and throws if a system call fails: an Error with
-//!   `code`, `errno` and `syscall` in Node's shape, which the function `makeError` has made. It
-//!   returns null or -1 only if there is nothing to return although nothing has failed, such as the
-//!   address of a peer that a socket does not have.
-//! - A path that cannot be bound now, because another process binds one in the same directory and
-//!   holds the lock on it, is the error EAGAIN with the syscall `flock`. A listener whose backlog
-//!   is full is EAGAIN with the syscall `connect`. The caller tries again after both.
+//! - A method of `Environment` returns its result. If a system call fails, the method throws what
+//!   the JavaScript function `makeError` returns: an Error with `code`, `errno` and `syscall`, as
+//!   Node's own. The method returns null or -1 only if no call has failed and there is no result,
+//!   such as the peer's address of a socket without a peer.
+//! - If another process is binding a path in the same directory and holds the lock on it, the error
+//!   is EAGAIN with the syscall `flock`. If the backlog of a listener is full, the error is EAGAIN
+//!   with the syscall `connect`. In both cases the caller retries later.
 //! - Hot functions do not throw. They return undefined or a positive number if they succeed; a
 //!   negative number is a negated errno, or one of the codes in `table.rs`. `checkFrame` and the
-//!   `encode` methods of `Codec`, which are called for each message too, return the same codes in
-//!   place of a result.
+//!   `encode` methods of `Codec`, which are also called for each message, return the same codes
+//!   instead of a result.
 //! - Every method throws after its environment has ended, and hot functions return the negated
 //!   `EBADF`.
 

@@ -1,4 +1,4 @@
-//! Methods that act on memory files (memfd).
+//! Methods that act on memfds.
 #![allow(unsafe_code)]
 
 use std::cell::Cell;
@@ -15,16 +15,16 @@ use crate::environment::Environment;
 use crate::error::syscall_error;
 use crate::fds::lend;
 
-/// The size from which a file is mapped (bytes). Copying a smaller one costs less, and a process
-/// has only about 65,000 mappings (`vm.max_map_count`).
+/// Size in bytes from which a file is mapped. Copying a smaller one costs less, and a process may
+/// have only about 65,000 mappings (`vm.max_map_count`).
 const MAPPED: u64 = 64 * 1024;
 
-/// The most mappings of one thread. Further files are copied.
+/// Maximum number of mappings of one thread. Further files are copied.
 const MAPPINGS: usize = 4_096;
 
 #[napi]
 impl Environment {
-    /// Makes a memory file that holds `content`, or as many zero bytes as `content` says.
+    /// Creates a memfd that contains the bytes `content`, or `content` zero bytes.
     ///
     /// The descriptor belongs to the caller.
     #[napi]
@@ -49,20 +49,19 @@ impl Environment {
         file.map(OwnedFd::into_raw_fd).map_err(|error| self.thrown(error))
     }
 
-    /// Seals a memory file, so that its size and contents cannot change.
+    /// Seals a memfd, so that its size and contents cannot change.
     ///
-    /// Throws EINVAL if the descriptor is not one of a memory file.
+    /// Throws EINVAL if the file does not support seals.
     #[napi]
     pub fn seal_memfd(&self, fd: i32) -> Result<()> {
         let sealed = lend(fd).and_then(seal).map_err(syscall_error("fcntl"));
         sealed.map_err(|error| self.thrown(error))
     }
 
-    /// Returns the contents of a memory file: the file itself if it is large and sealed, else a
-    /// copy.
+    /// Returns the contents of a memfd: a mapping of the file if it is large and sealed, otherwise
+    /// a copy.
     ///
-    /// Throws EINVAL if the descriptor is not one of a memory file, EFBIG if that has more than
-    /// `longest` bytes.
+    /// Throws EINVAL if the file does not support seals, EFBIG if it has more than `longest` bytes.
     #[napi(ts_return_type = "Buffer")]
     pub fn map_memfd<'env>(
         &self,
@@ -82,7 +81,7 @@ impl Environment {
         let file = MemoryFile::whole(&fd).ok_or(Errno::INVAL)?;
         #[expect(
             clippy::cast_precision_loss,
-            reason = "the size of a memory file stays below 2^53"
+            reason = "the size of a memfd stays below 2^53"
         )]
         if file.len() as f64 > longest {
             return Err(Errno::FBIG);
@@ -104,13 +103,14 @@ impl Environment {
             drop(mapping);
             count.set(count.get() - 1);
         };
-        // SAFETY: the mapping has `len` bytes at `start` until the finalizer drops it. Its file is
-        // sealed, so no process can change or truncate it.
+        // SAFETY: the mapping has `len` bytes at `start` until the finalizer drops it, after the
+        // Buffer is no longer used. It is private and its file is sealed, so no process can change
+        // or truncate it.
         unsafe { BufferSlice::from_external(env, start, len, (mapping, count), finalize) }
     }
 }
 
-/// The contents of a memory file.
+/// The contents of a memfd.
 enum Content {
     Mapped(Mapping),
     Copied(Vec<u8>),

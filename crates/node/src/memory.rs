@@ -1,4 +1,4 @@
-//! The slab and the table: the memory of two typed arrays that `lib/native` makes and keeps.
+//! The slab and the table: the memory of two typed arrays that `lib/native` creates and keeps.
 #![allow(unsafe_code)]
 
 use std::ptr;
@@ -14,7 +14,7 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// Takes the two typed arrays, and keeps them alive as long as the environment.
+    /// Checks the two typed arrays, and keeps them alive as long as the environment.
     pub(crate) fn new(
         env: sys::napi_env,
         slab: Unknown<'_>,
@@ -25,15 +25,16 @@ impl Memory {
         Ok(Self { slab: slab.cast(), table: table.cast() })
     }
 
-    /// The slab.
+    /// Returns the slab.
     pub(crate) fn slab(&mut self) -> &mut [u8] {
-        // SAFETY: `data_of` has checked the type and length and keeps the array alive. Nothing
-        // detaches or resizes it, since it never leaves lib/. JavaScript does not run during this
-        // borrow, since `self` is borrowed from the environment's one state.
+        // SAFETY: `data_of` has checked the type and the length, and keeps the array alive until
+        // the environment ends, which drops `self`. Nothing detaches or resizes the array, since it
+        // never leaves lib/. JavaScript does not run during this borrow, since `self` is borrowed
+        // from the environment's state.
         unsafe { std::slice::from_raw_parts_mut(self.slab.as_ptr(), SLAB_BYTES as usize) }
     }
 
-    /// The table.
+    /// Returns the table.
     pub(crate) fn table(&mut self) -> &mut [i32] {
         // SAFETY: as in `slab`. The memory of an Int32Array is aligned.
         unsafe { std::slice::from_raw_parts_mut(self.table.as_ptr(), TABLE_WORDS as usize) }
@@ -48,7 +49,8 @@ fn data_of(
 ) -> napi::Result<ptr::NonNull<std::ffi::c_void>> {
     let value = napi::JsValue::raw(&array);
     let (mut kind, mut found, mut data) = (0, 0, ptr::null_mut());
-    // SAFETY: `value` is a value of `env`. The status tells if it is not a typed array.
+    // SAFETY: `value` is a value of `env`. The other pointers refer to locals. The status reports
+    // whether `value` is a typed array.
     let status = unsafe {
         sys::napi_get_typedarray_info(
             env,

@@ -1,11 +1,12 @@
-//! Methods that make channels and listeners. Each returns the index of what it has made.
+//! Methods that create channels and listeners. Each returns the index of the new channel or
+//! listener.
 //!
 //! | file | contents |
 //! | --- | --- |
 //! | `open/connect.rs` | sockets that are bound or connected to an address |
 //! | `open/listen.rs` | listeners |
 //! | `open/adopt.rs` | sockets that the caller already has |
-//! | `open.rs` | pairs, channels without a socket, and what all of these share |
+//! | `open.rs` | pairs, channels without a socket, and shared functions |
 
 pub mod adopt;
 pub mod connect;
@@ -25,7 +26,7 @@ use crate::state::State;
 
 #[napi]
 impl Environment {
-    /// Makes two channels over connected sockets.
+    /// Creates two channels over sockets that are connected to each other.
     #[napi(
         ts_args_type = "type: 'dgram' | 'seqpacket' | 'stream', options: ChannelOptions",
         ts_return_type = "[first: number, second: number]"
@@ -38,7 +39,7 @@ impl Environment {
         })
     }
 
-    /// Makes a channel without a socket. JavaScript carries its bytes with `feed` and `fetch`.
+    /// Creates a channel without a socket. JavaScript transfers its bytes with `feed` and `fetch`.
     #[napi]
     pub fn carry(&self, options: ChannelOptions) -> Result<i32> {
         self.attempt(|state| {
@@ -57,7 +58,7 @@ fn pair_of_datagrams(
     for socket in [&mut first, &mut second] {
         socket.set_up(&options.setup()).map_err(syscall_error("setsockopt"))?;
     }
-    // Adding a channel cannot fail, so both are made before either is added.
+    // Adding a channel cannot fail, so both are created before either is added.
     let (first, second) = (datagram_channel(first, options)?, datagram_channel(second, options)?);
     Ok(vec![add(state, first), add(state, second)])
 }

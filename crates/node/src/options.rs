@@ -16,18 +16,17 @@ use crate::error::syscall_error;
 pub struct ChannelOptions {
     /// The name of the protocol.
     pub protocol: String,
-    /// The largest message that is received (bytes).
+    /// Maximum length of a received message in bytes.
     pub max_message: u32,
-    /// The most descriptors of a received message.
+    /// Maximum number of descriptors of a received message.
     pub max_fds: u32,
     /// The number of open received descriptors at which the channel stops reading.
     pub max_open_fds: u32,
-    /// The number of unsent bytes of a stream above which `send` returns the number of a queued
-    /// message.
+    /// The number of queued bytes of a stream above which `send` returns a sequence number.
     pub high_water_mark: u32,
-    /// The most bytes in a queue. Each destination of datagrams has its own queue.
+    /// Maximum number of bytes in a queue. Each destination of datagrams has its own queue.
     pub max_queued: u32,
-    /// The most descriptors in a queue.
+    /// Maximum number of descriptors in a queue.
     pub max_queued_fds: u32,
     /// How long a datagram may be queued (ms); 0 for no limit.
     pub send_timeout: u32,
@@ -35,7 +34,7 @@ pub struct ChannelOptions {
     pub text: bool,
     /// Whether payloads are JSON.
     pub json: bool,
-    /// jsoncomm: whether a message may be in a memory file.
+    /// jsoncomm: whether a message may be sent and received in a memfd.
     pub memfd: bool,
     /// uds_comms: whether to decode everything that the original implementation decodes.
     pub lenient: bool,
@@ -101,9 +100,9 @@ impl ChannelOptions {
 /// How a socket is bound to a path.
 #[napi(object)]
 pub struct PathOptions {
-    /// The permissions of the path.
+    /// The permissions of the socket file.
     pub mode: u32,
-    /// What happens to a socket that already has the path.
+    /// When to remove a socket file that already exists at the path.
     #[napi(ts_type = "'stale' | 'always' | 'never'")]
     pub unlink: String,
 }

@@ -1,4 +1,4 @@
-//! Methods that ask about a channel or a listener.
+//! Methods that return information about a channel or a listener.
 
 use std::os::fd::{AsFd, AsRawFd};
 
@@ -58,8 +58,8 @@ impl Environment {
         })
     }
 
-    /// Returns the credentials of the process that made the socket at the other end; null if the
-    /// kernel does not know them.
+    /// Returns the credentials that the peer process had when it called `connect`, `listen` or
+    /// `socketpair`; null if the kernel has none.
     #[napi]
     pub fn peer_credentials(&self, channel: i32) -> Result<Option<PeerCredentials>> {
         self.with(|state| {
@@ -68,8 +68,7 @@ impl Environment {
         })
     }
 
-    /// Returns a pidfd of the process that made the socket at the other end. It belongs to the
-    /// channel.
+    /// Returns a pidfd of the peer process. The channel owns it.
     ///
     /// Throws ENOPROTOOPT, ENODATA, ESRCH or EINVAL if the kernel has none.
     #[napi]
@@ -80,8 +79,8 @@ impl Environment {
         })
     }
 
-    /// Returns whether a channel has messages that it can deliver without reading from its socket,
-    /// and is to deliver them.
+    /// Returns whether a turn of the channel would produce a record without any readiness of its
+    /// socket.
     #[napi]
     pub fn is_due(&self, channel: i32) -> Result<bool> {
         self.with(|state| state.reactor.channel(index(channel)).is_some_and(Channel::is_due))
@@ -91,7 +90,7 @@ impl Environment {
 /// The address of a socket.
 #[napi(object)]
 pub struct SocketName {
-    /// The name of a Unix socket, empty if it has none; absent for TCP.
+    /// The address of a Unix socket, empty if it is not bound; absent for TCP.
     pub unix: Option<Buffer>,
     /// The IP address of a TCP socket; absent for Unix sockets.
     pub host: Option<String>,
@@ -114,10 +113,10 @@ impl From<Name> for SocketName {
     }
 }
 
-/// The credentials that a process had when it made its socket.
+/// The credentials of the process at the other end of a socket.
 #[napi(object)]
 pub struct PeerCredentials {
-    /// The process id; 0 if the process is in a pid namespace that this one cannot see.
+    /// The process id; 0 if the process is not visible in our pid namespace.
     pub pid: i32,
     /// The user id.
     pub uid: u32,

@@ -1,4 +1,4 @@
-//! Encodes what a turn or a codec has found as a record of 32-bit words.
+//! Encodes an event of a turn, or a result of a codec, as a record of 32-bit words.
 
 use fdwire_channel::Refusal;
 use fdwire_wire::codec::{Kind, Lost};
@@ -23,7 +23,7 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// A record of which only the kind is known: its name is that of the peer, the rest is 0.
+    /// Creates a record whose name is that of the peer. All other fields are 0.
     pub(crate) fn new(kind: RecordKind) -> Self {
         Self {
             kind,
@@ -53,8 +53,8 @@ impl Record {
     }
 }
 
-/// Converts a position or length in the slab, or a count, to a word. All of them are far below
-/// 2^31: `maxMessage`, which lib/ keeps below 2^31, limits the length of a large message.
+/// Converts an offset, a length or a count to a word. All are below 2^31: the length of a large
+/// message because `lib/` accepts only a `maxMessage` below 2^31.
 pub(crate) fn word(value: usize) -> i32 {
     i32::try_from(value).unwrap_or(i32::MAX)
 }

@@ -1,4 +1,4 @@
-//! Bodies of socket_protocol, which carry JSON, up to three numbers and a checksum.
+//! Bodies of socket_protocol messages: JSON, up to three numbers, and a checksum.
 
 use fdwire_wire::socket_protocol::body::{self, Form, Ids};
 use napi::bindgen_prelude::Buffer;
@@ -15,7 +15,7 @@ pub struct SocketProtocolBody {
     pub status: Option<u32>,
     /// The id of the service, in `struct_json`.
     pub service_id: Option<u32>,
-    /// The id of the service's data, in `struct_json`.
+    /// The id of the data item, in `struct_json`.
     pub data_id: Option<u32>,
 }
 

@@ -1,4 +1,4 @@
-//! What an environment owns. It runs turns and writes their events as records.
+//! The state of an environment. It runs turns, and writes their events as records.
 
 use std::os::fd::OwnedFd;
 
@@ -23,9 +23,9 @@ pub(crate) struct State {
     pub(crate) memory: Memory,
     /// Messages of the current turn for which the slab had no room.
     pub(crate) large: Vec<Vec<u8>>,
-    /// Memory for strings of JavaScript that are being sent.
+    /// Memory for the text that is being sent.
     pub(crate) scratch: Vec<u8>,
-    /// The channel or listener of the current turn; None once a channel is removed.
+    /// The channel or listener of the current turn; None if it has been removed.
     current: Option<usize>,
     // These are empty. The next turn reuses their memory.
     events: Vec<Event>,
@@ -37,9 +37,9 @@ pub(crate) struct State {
 pub(crate) struct Turn {
     pub(crate) channel: usize,
     events: Vec<Event>,
-    /// The number of events that are written as records.
+    /// The number of events that have been written as records.
     recorded: usize,
-    /// The runs of messages that are joined and not written yet, in reverse order.
+    /// The runs of joined messages that have not been written yet, in reverse order.
     runs: Vec<Run>,
 }
 
@@ -58,7 +58,7 @@ impl State {
         })
     }
 
-    /// Runs the turn of the next ready channel or listener; None if none is ready.
+    /// Runs the turn of the next ready channel or listener, or returns None if none is ready.
     pub(crate) fn next_turn(&mut self) -> Option<Turn> {
         let events = std::mem::take(&mut self.events);
         let fds = std::mem::take(&mut self.fds);
@@ -85,7 +85,8 @@ impl State {
         Some(Turn { channel, events, recorded: 0, runs })
     }
 
-    /// Removes a channel. The rest of its turn is dropped, since another channel may get the index.
+    /// Removes a channel. The rest of its current turn is dropped, since another channel may get
+    /// the index.
     pub(crate) fn remove(&mut self, index: usize) -> Option<Channel> {
         self.current = self.current.filter(|&current| current != index);
         self.reactor.remove(index)
@@ -118,7 +119,7 @@ impl State {
         self.runs.clear();
     }
 
-    /// Drops the events that are not written as records, and closes their descriptors.
+    /// Drops the events that have not been written as records, and closes their descriptors.
     fn drop_unrecorded(&mut self, turn: &mut Turn) {
         for event in turn.events.drain(turn.recorded..) {
             if let Event::Message(_, message) | Event::Large(_, _, message) = event {
@@ -138,7 +139,7 @@ impl State {
             Event::Large(bytes, at, message) => {
                 let place = word(self.large.len());
                 let record = message_record(RecordKind::Large, place, at.len(), message, 0);
-                // JavaScript takes the message from the end of the buffer.
+                // JavaScript takes the last `length` bytes of the buffer.
                 bytes.truncate(at.end);
                 self.large.push(std::mem::take(bytes));
                 record
@@ -190,7 +191,7 @@ impl State {
         }
     }
 
-    /// Writes the address of a destination into the slab. Returns its place and length.
+    /// Writes the address of a destination into the slab, and returns its offset and length.
     fn name(&mut self, to: Option<&Address>, names: &mut usize) -> (i32, i32) {
         match to {
             None => (FROM_PEER, 0),
@@ -198,7 +199,7 @@ impl State {
         }
     }
 
-    /// Writes a name into the slab at `names`. Returns its place and length.
+    /// Writes a name into the slab at `names`, and returns its offset and length.
     fn keep(&mut self, bytes: &[u8], names: &mut usize) -> (i32, i32) {
         let at = *names..*names + bytes.len();
         *names = at.end;
@@ -208,17 +209,16 @@ impl State {
     }
 }
 
-/// The length of the longest name of a destination or system call (bytes).
+/// Length in bytes of the longest name: the address of a destination, or a system call.
 const NAME_MAX: usize = 108;
 
-/// Returns the bits of a queued message's number that fit in a record. JavaScript identifies it by
-/// them.
+/// Returns the bits of a sequence number that fit in a record. They identify the queued message.
 pub(crate) fn low_31_bits(seq: u64) -> i32 {
     i32::try_from(seq & 0x7fff_ffff).unwrap_or(0)
 }
 
-/// Returns the number of messages that are joined from the event at `index` on, and removes their
-/// run.
+/// Removes the run that starts with the event at `index`, and returns the number of its messages,
+/// or 0 if there is none.
 #[inline]
 fn joined_at(index: usize, runs: &mut Vec<Run>) -> usize {
     runs.pop_if(|run| run.first == index).map_or(0, |run| run.len)

@@ -2,7 +2,7 @@
 //! 32-bit words. `lib/native` allocates both in these sizes.
 //!
 //! ```text
-//! slab   | messages of a turn | addresses of senders | other names |
+//! slab   | messages of a turn | senders, samples | other names |
 //! table  | head | records | descriptors of a turn | descriptors of the next send | counters |
 //! ```
 
@@ -13,14 +13,14 @@ use napi_derive::napi;
 
 use crate::counters;
 
-/// The size of the part of the slab that holds messages (bytes).
+/// Size in bytes of the part of the slab that holds messages.
 const MESSAGES: usize = 512 * 1024;
 
-/// The size of the part of the slab that a turn writes (bytes): messages and the addresses of
-/// senders.
+/// Size in bytes of the part of the slab that a batch fills: messages, and the addresses and
+/// samples that belong to them.
 pub(crate) const BATCH_BYTES: usize = MESSAGES + NAMES;
 
-/// The size of the slab (bytes).
+/// The size of the slab in bytes.
 #[napi]
 pub const SLAB_BYTES: u32 = (BATCH_BYTES + NAMES) as u32;
 
@@ -40,7 +40,7 @@ pub const RECORD_WORDS: u32 = 8;
 #[napi]
 pub const RECORD_KIND: u32 = 0;
 
-/// The word of a record that holds where its bytes begin in the slab, or a number that depends on
+/// The word of a record that holds the offset of its bytes in the slab, or a number that depends on
 /// its kind.
 #[napi]
 pub const RECORD_PLACE: u32 = 1;
@@ -49,7 +49,7 @@ pub const RECORD_PLACE: u32 = 1;
 #[napi]
 pub const RECORD_LENGTH: u32 = 2;
 
-/// The word of a record that holds the position of its first descriptor, counted from `FDS_IN`.
+/// The word of a record that holds the index of its first descriptor, counted from `FDS_IN`.
 #[napi]
 pub const RECORD_FIRST_FD: u32 = 3;
 
@@ -57,7 +57,8 @@ pub const RECORD_FIRST_FD: u32 = 3;
 #[napi]
 pub const RECORD_FDS: u32 = 4;
 
-/// The word of a record that holds where a name begins in the slab, or one of the `FROM_` values.
+/// The word of a record that holds the offset of a name in the slab, or one of the `FROM_` values.
+/// A name is an address, or a system call.
 #[napi]
 pub const RECORD_NAME: u32 = 5;
 
@@ -66,19 +67,20 @@ pub const RECORD_NAME: u32 = 5;
 pub const RECORD_NAME_LENGTH: u32 = 6;
 
 /// The word of a record that holds a `PayloadKind` (see `JOINED`), a `RefusalReason`, a
-/// `LossReason` or the number of a queued message, depending on its kind.
+/// `LossReason` or the sequence number of a queued message, depending on its kind.
 #[napi]
 pub const RECORD_DETAIL: u32 = 7;
 
-/// The factor of the second number in a message's `RECORD_DETAIL`: the first is a `PayloadKind`,
-/// the second the number of messages, from this one on, that are joined into one JSON array. The
-/// array begins one byte before the first message and ends one byte after the last.
+/// The factor of the second number in a message's `RECORD_DETAIL`. The first number is a
+/// `PayloadKind`. The second is the number of messages that are joined into one JSON array,
+/// starting with this one. The array begins one byte before the first message and ends one byte
+/// after the last.
 #[napi]
 pub const JOINED: i32 = 16;
 
-/// The factor of the second number in `RECORD_NAME_LENGTH`: the first is the length of the name,
-/// the second the place in the slab of the sender's credentials, 0 for none. They are the pid, uid
-/// and gid, of 32 bits each, little-endian.
+/// The factor of the second number in `RECORD_NAME_LENGTH`. The first number is the length of the
+/// name. The second is the offset of the sender's credentials in the slab, or 0 for none. The
+/// credentials are pid, uid and gid as 32-bit little-endian integers.
 #[napi]
 pub const CREDENTIALS: i32 = 128;
 
@@ -90,7 +92,7 @@ pub const FDS_IN: u32 = RECORDS + MAX_EVENTS as u32 * RECORD_WORDS;
 #[napi]
 pub const FDS_OUT: u32 = FDS_IN + MAX_FDS as u32;
 
-/// The most descriptors of one message.
+/// Maximum number of descriptors of one message.
 #[napi]
 pub const FDS_OUT_MAX: u32 = fdwire_socket::MAX_FDS as u32;
 
@@ -99,7 +101,7 @@ pub const FDS_OUT_MAX: u32 = fdwire_socket::MAX_FDS as u32;
 #[napi]
 pub const COUNTERS: u32 = FDS_OUT + FDS_OUT_MAX;
 
-/// The size of the table (words).
+/// The size of the table in words.
 #[napi]
 pub const TABLE_WORDS: u32 = COUNTERS + 2 * counters::COUNT as u32;
 
@@ -109,23 +111,23 @@ pub const TABLE_WORDS: u32 = COUNTERS + 2 * counters::COUNT as u32;
 pub enum RecordKind {
     /// A message in the slab. The detail is its `PayloadKind` (see `JOINED`).
     Message,
-    /// A message in memory of its own, which `takeLarge(place)` returns. The detail is its
+    /// A message that did not fit into the slab. `takeLarge(place)` returns it. The detail is its
     /// `PayloadKind`.
     Large,
     /// A refused message. Its first bytes are in the slab; the detail is a `RefusalReason`.
     Refused,
     /// The queue for a destination is empty. The name is that of the destination.
     Drained,
-    /// A queued message was given up. The place is the errno, 0 if it expired; the name is that of
-    /// the destination; the detail is the number of the message.
+    /// A queued message could not be delivered. The place is the errno, or 0 if it expired; the
+    /// name is that of the destination; the detail is the low 31 bits of its sequence number.
     Undelivered,
-    /// Queued messages have left the queue.
+    /// Messages have left the queue.
     Progress,
     /// The channel has stopped reading at its limit of open descriptors.
     FdsHeld,
     /// The socket failed. The place is the errno; the name is that of the system call.
     Failed,
-    /// The connection is made.
+    /// The connection is established.
     Connected,
     /// A listener has accepted a connection. The place is the index of its channel.
     Accepted,
@@ -181,19 +183,19 @@ pub enum RefusalReason {
     TooManyFds,
     /// The kernel could not install all of its descriptors.
     FdsTruncated,
-    /// It must be in a memory file, and that is missing or not valid.
+    /// It announces a memfd that is missing or invalid.
     NoMemoryFile,
 }
 
-/// The name of a record whose message is from the only peer.
+/// `RECORD_NAME` of a record that concerns the connected peer.
 #[napi]
 pub const FROM_PEER: i32 = -1;
 
-/// The name of a record whose message is from a sender without an address.
+/// `RECORD_NAME` of a message from an unbound socket.
 #[napi]
 pub const FROM_UNNAMED: i32 = -2;
 
-/// The name of a record whose message is from the same sender as the channel's previous message.
+/// `RECORD_NAME` of a message from the same sender as the channel's previous message.
 #[napi]
 pub const FROM_SAME: i32 = -3;
 
@@ -201,7 +203,7 @@ pub const FROM_SAME: i32 = -3;
 #[napi]
 pub const QUEUE_FULL: i32 = -10_000;
 
-/// The error code of `send` if the destination is not an address.
+/// The error code of `send` if the destination is not a valid address.
 #[napi]
 pub const BAD_ADDRESS: i32 = -10_001;
 
@@ -213,7 +215,7 @@ pub const HAS_DELIMITER: i32 = -10_002;
 #[napi]
 pub const TOO_LONG: i32 = -10_003;
 
-/// The error code of `send` if the message goes in a memory file, and its descriptors leave no room
-/// for the file's.
+/// The error code of `send` if the message needs a memfd, but already has the maximum number of
+/// descriptors.
 #[napi]
 pub const NO_ROOM_FOR_FILE: i32 = -10_004;

@@ -14,7 +14,7 @@ use napi::{JsValue, Status, bindgen_prelude::Unknown, sys};
 use crate::error::ended;
 use crate::state::State;
 
-/// The environment of one thread. The class, the hot functions and the loop's callback share it.
+/// The environment of one thread, which the class, the hot functions and the loop's callback share.
 pub(crate) struct Inner {
     pub(crate) env: sys::napi_env,
     /// None once the environment has ended.
@@ -28,7 +28,7 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
-    /// Starts to poll the reactor, until the environment ends.
+    /// Starts to poll the reactor; the end of the environment stops it.
     pub(crate) fn start(
         env: sys::napi_env,
         state: State,
@@ -38,7 +38,7 @@ impl Inner {
         // SAFETY: `dispatch` is a value of `env`, in whose handle scope this function was called.
         check(unsafe { sys::napi_create_reference(env, dispatch.raw(), 1, &raw mut reference) })?;
         let name = string(env, "fdwire")?;
-        // SAFETY: `name` is a value of `env`; napi makes the resource object that is not given.
+        // SAFETY: `name` is a value of `env`; napi creates the resource object itself.
         check(unsafe { sys::napi_async_init(env, ptr::null_mut(), name, &raw mut context) })?;
         let mut uv_loop = ptr::null_mut();
         // SAFETY: `env` is alive, since it calls this function.
@@ -62,8 +62,9 @@ impl Inner {
         let poll = {
             let state = inner.state.borrow();
             let state = state.as_ref().ok_or_else(ended)?;
-            // SAFETY: this is the thread of `uv_loop`, and the reactor's descriptor stays open
-            // until `on_environment_end` has closed the handle.
+            // SAFETY: `uv_loop` is the loop of `env`, which runs only on this thread. Node closes
+            // the loop only after the cleanup hook is removed, which happens in the handle's close
+            // callback. The reactor's descriptor stays open until then.
             unsafe { Poll::start(uv_loop.cast(), state.reactor.as_fd(), on_readable) }
         };
         let poll = poll.map_err(|status| {
@@ -71,8 +72,8 @@ impl Inner {
         })?;
         inner.poll.replace(Some(poll));
 
-        // The hot functions and the cleanup hook share this count. `on_environment_end` releases
-        // it.
+        // This reference belongs to the cleanup hook, and also keeps the data of the hot functions
+        // alive. `on_environment_end` releases it.
         let data = Rc::into_raw(Rc::clone(&inner)).cast_mut().cast::<c_void>();
         let mut hook = ptr::null_mut();
         // SAFETY: `data` is valid until `on_environment_end`, which runs once.
@@ -92,8 +93,8 @@ impl Inner {
 
     /// Runs the turns of all ready channels.
     fn on_readable(&self) {
-        // JavaScript may run the loop while it reads the records of a turn. Another turn would
-        // overwrite them.
+        // JavaScript may run the event loop while it reads the records of a turn. Another turn
+        // would overwrite them.
         if self.in_turn.replace(true) {
             return;
         }
@@ -107,7 +108,7 @@ impl Inner {
 
     /// Runs the turns of the channels that are due although their descriptors may not be ready.
     ///
-    /// Within a turn it does nothing: they follow that turn.
+    /// Does nothing within a turn, because these turns follow it anyway.
     pub(crate) fn run_due_turns(&self) {
         if !self.in_turn.replace(true) {
             while self.run_turn() {}
@@ -149,8 +150,8 @@ impl Inner {
             match self.call(channel, records) {
                 sys::Status::napi_ok => break true,
                 sys::Status::napi_pending_exception => {
-                    // A listener threw, which is an uncaught exception. If the process survives it,
-                    // the next call delivers the messages after the one that it got.
+                    // A listener threw an exception, which is uncaught. If the process survives it,
+                    // the next call delivers the messages after the one whose listener threw.
                     if !self.raise() {
                         break false;
                     }
@@ -210,7 +211,7 @@ impl Inner {
     }
 }
 
-/// Makes a JavaScript function whose data pointer is the environment.
+/// Creates a JavaScript function whose data pointer is the environment.
 pub(crate) fn bind_function(
     inner: &Rc<Inner>,
     name: &str,
@@ -218,7 +219,7 @@ pub(crate) fn bind_function(
 ) -> napi::Result<sys::napi_value> {
     let mut function = ptr::null_mut();
     let length = isize::try_from(name.len()).unwrap_or(0);
-    // SAFETY: the count that `start` gave to the cleanup hook keeps the data alive for as long as
+    // SAFETY: the reference that belongs to the cleanup hook keeps the data alive as long as
     // JavaScript runs. `name` is valid during the call.
     check(unsafe {
         sys::napi_create_function(
@@ -238,13 +239,15 @@ unsafe extern "C" fn on_environment_end(
     _hook: sys::napi_async_cleanup_hook_handle,
     data: *mut c_void,
 ) {
-    // SAFETY: `data` is the count that `start` gave to this hook, which runs once.
+    // SAFETY: `data` is the pointer from `Rc::into_raw` in `start`, and this hook runs once.
     let inner = unsafe { Rc::from_raw(data.cast_const().cast::<Inner>()) };
-    // SAFETY: `start` made the context. Nothing calls into JavaScript any more.
+    // SAFETY: `start` has created the context, and it is used only to call JavaScript, which this
+    // environment no longer does.
     unsafe { sys::napi_async_destroy(inner.env, inner.context) };
     let poll = inner.poll.take();
     let closed = move || {
-        // Not before the loop has closed the handle, which polls a descriptor of the state.
+        // The handle polls a descriptor of the state, so the state is dropped only after the handle
+        // is closed.
         drop(inner.state.take());
         let hook = inner.hook.get();
         // SAFETY: the handle that `napi_add_async_cleanup_hook` returned, which is removed only

@@ -1,4 +1,4 @@
-//! Small JSON messages of a batch become one array, and only where that is exact.
+//! Small JSON messages of a batch become one array, but only if that is exact.
 //!
 //! The addon is a shared library that only Node can load, so the module is compiled into this test.
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
@@ -15,8 +15,8 @@ use fdwire_wire::Protocol;
 use fdwire_wire::codec::{self, Codec};
 use join::{Run, join};
 
-/// The slab and the events of the turns that one channel has had.
-struct World {
+/// A reactor with one channel, and its slab.
+struct Fixture {
     reactor: Reactor,
     channel: usize,
     slab: Vec<u8>,
@@ -35,12 +35,12 @@ fn limits() -> Limits {
     }
 }
 
-impl World {
+impl Fixture {
     fn new(reactor: Reactor, channel: usize) -> Self {
         Self { reactor, channel, slab: vec![0; 512 * 1024 + NAMES] }
     }
 
-    /// A world whose channel receives the datagrams of the socket.
+    /// Returns a fixture whose channel receives the datagrams of the returned socket.
     fn datagrams() -> (Self, Datagram) {
         let (socket, sender) = Datagram::pair().unwrap();
         let mut reactor = Reactor::new().unwrap();
@@ -50,7 +50,8 @@ impl World {
         (Self::new(reactor, channel), sender)
     }
 
-    /// A world whose channel receives the JSON texts that the socket sends as lines.
+    /// Returns a fixture whose channel receives the JSON texts that the returned socket sends as
+    /// lines.
     fn lines() -> (Self, Stream) {
         let (socket, sender) = Stream::pair().unwrap();
         let mut reactor = Reactor::new().unwrap();
@@ -68,8 +69,8 @@ impl World {
         (Self::new(reactor, channel), sender)
     }
 
-    /// Joins the messages of one turn: the runs with their arrays, and all messages as they were
-    /// before.
+    /// Runs one turn and joins its messages. Returns the runs with their arrays, and all messages
+    /// as received.
     fn turn(&mut self) -> (Vec<(Run, String)>, Vec<String>) {
         self.reactor.poll(Duration::from_secs(20)).unwrap();
         let mut batch = Batch::new(&mut self.slab, Vec::new(), Vec::new());
@@ -96,40 +97,40 @@ impl World {
 
 #[test]
 fn joins_small_datagrams_into_one_array() {
-    let (mut world, sender) = World::datagrams();
+    let (mut fixture, sender) = Fixture::datagrams();
     for text in ["1", "[2]", "{\"a\":\"]\"}"] {
         sender.send(text.as_bytes(), &[], None).unwrap();
     }
-    let (runs, _) = world.turn();
+    let (runs, _) = fixture.turn();
     assert_eq!(runs, [(Run { first: 0, len: 3 }, "[1,[2],{\"a\":\"]\"}]".to_owned())]);
 }
 
 #[test]
-fn joins_nothing_beside_a_text_that_closes_a_bracket_of_its_neighbour() {
-    let (mut world, sender) = World::datagrams();
+fn joins_nothing_if_a_text_closes_a_bracket_of_its_neighbour() {
+    let (mut fixture, sender) = Fixture::datagrams();
     for text in ["1", "2]", "3"] {
         sender.send(text.as_bytes(), &[], None).unwrap();
     }
-    let (runs, messages) = world.turn();
+    let (runs, messages) = fixture.turn();
     assert!(runs.is_empty(), "{runs:?}");
     assert_eq!(messages, ["1", "2]", "3"]);
 }
 
 #[test]
 fn overwrites_the_framing_between_two_messages_of_a_stream() {
-    let (mut world, sender) = World::lines();
+    let (mut fixture, sender) = Fixture::lines();
     sender.send(&[IoSlice::new(b"1\n\"two\"\n[3]\n")], &[]).unwrap();
-    let (runs, _) = world.turn();
+    let (runs, _) = fixture.turn();
     assert_eq!(runs, [(Run { first: 0, len: 3 }, "[1,\"two\",[3]]".to_owned())]);
 }
 
 #[test]
-fn joins_texts_above_0x7f_apart_from_the_others() {
-    let (mut world, sender) = World::datagrams();
+fn joins_texts_with_bytes_above_0x7f_separately() {
+    let (mut fixture, sender) = Fixture::datagrams();
     for text in ["1", "2", "\"\u{e9}\"", "\"\u{e9}\"", "\"\u{e9}\"", "3", "4", "5"] {
         sender.send(text.as_bytes(), &[], None).unwrap();
     }
-    let (runs, _) = world.turn();
+    let (runs, _) = fixture.turn();
     // The event after a run stays single.
     let expected = [
         (Run { first: 0, len: 2 }, "[1,2]".to_owned()),
@@ -141,9 +142,9 @@ fn joins_texts_above_0x7f_apart_from_the_others() {
 
 #[test]
 fn joins_no_messages_that_are_long_on_average() {
-    let (mut world, sender) = World::datagrams();
+    let (mut fixture, sender) = Fixture::datagrams();
     for _ in 0..3 {
         sender.send(format!("\"{}\"", "x".repeat(200)).as_bytes(), &[], None).unwrap();
     }
-    assert!(world.turn().0.is_empty());
+    assert!(fixture.turn().0.is_empty());
 }

@@ -15,7 +15,7 @@ use crate::options::ChannelOptions;
 
 #[napi]
 impl Environment {
-    /// Makes a channel over a datagram or seqpacket socket.
+    /// Creates a channel over a datagram or seqpacket socket.
     #[napi]
     pub fn adopt_datagram(&self, fd: i32, options: ChannelOptions) -> Result<i32> {
         self.attempt(|state| {
@@ -32,7 +32,7 @@ impl Environment {
         })
     }
 
-    /// Makes a channel over a connected stream.
+    /// Creates a channel over a connected stream socket.
     #[napi]
     pub fn adopt_stream(&self, fd: i32, options: ChannelOptions) -> Result<i32> {
         self.attempt(|state| {
@@ -48,7 +48,7 @@ impl Environment {
     }
 }
 
-/// Leaves a descriptor open for the caller, who still owns it.
+/// Leaves a descriptor open for the caller, which still owns it.
 fn give_back((errno, fd): (Errno, OwnedFd)) -> SyscallError {
     let _number = fd.into_raw_fd();
     syscall_error("adopt")(errno)

@@ -12,8 +12,8 @@ use crate::options::{ChannelOptions, PathOptions};
 
 #[napi]
 impl Environment {
-    /// Makes a channel over a datagram socket that is bound to `address`; if that is empty, to an
-    /// abstract name that the kernel chooses.
+    /// Creates a channel over a datagram socket that is bound to `address`. If `address` is empty,
+    /// the kernel chooses an abstract address.
     ///
     /// Throws EAGAIN with the syscall `flock` if a socket file is to be replaced while another
     /// process holds the lock on its directory.
@@ -27,16 +27,16 @@ impl Environment {
         self.attempt(|state| {
             let address = unix_address(&address)?;
             let mut socket = Datagram::new().map_err(syscall_error("socket"))?;
-            // Before it can receive a message, so that every message has its credentials.
+            // This must precede the first message, so that each message comes with credentials.
             socket.set_up(&options.setup()).map_err(syscall_error("setsockopt"))?;
             socket.bind_to(&path.binding(&address))?;
             add_datagram(state, socket, &options)
         })
     }
 
-    /// Makes a channel over a datagram socket that is connected to `address` and then bound to
-    /// `local`; if that is empty, to an abstract name that the kernel chooses, and without it to no
-    /// name.
+    /// Creates a channel over a datagram socket that is connected to `address` and then bound to
+    /// `local`. If `local` is empty, the kernel chooses an abstract address. Without `local`, the
+    /// socket is not bound.
     ///
     /// Throws EAGAIN with the syscall `flock` if a socket file is to be replaced while another
     /// process holds the lock on its directory.
@@ -54,7 +54,7 @@ impl Environment {
             let mut socket = Datagram::new().map_err(syscall_error("socket"))?;
             // Connected before it is bound, so that no other process can inject a datagram.
             socket.connect(&address).map_err(syscall_error("connect"))?;
-            // With SO_PASSCRED set before connecting, the kernel would have bound the socket to an
+            // If SO_PASSCRED were set before connecting, the kernel would bind the socket to an
             // abstract address.
             socket.set_up(&options.setup()).map_err(syscall_error("setsockopt"))?;
             if let Some(local) = &local {
@@ -64,7 +64,7 @@ impl Environment {
         })
     }
 
-    /// Makes a channel over a stream or seqpacket socket that is bound to `local`, if given, and
+    /// Creates a channel over a stream or seqpacket socket that is bound to `local`, if given, and
     /// connected to `address`.
     ///
     /// Throws EAGAIN with the syscall `connect` if the backlog of the listener is full, and with
@@ -94,7 +94,7 @@ impl Environment {
         })
     }
 
-    /// Makes a channel over a TCP socket that is connected or connecting.
+    /// Creates a channel over a TCP socket that is connected or connecting.
     #[napi]
     pub fn connect_tcp(
         &self,
@@ -111,11 +111,11 @@ impl Environment {
     }
 }
 
-/// A channel over a TCP socket that `connectTcp` has made.
+/// The result of `connectTcp`.
 #[napi(object)]
 pub struct TcpConnection {
     /// The index of the channel.
     pub channel: i32,
-    /// Whether the connection is still being made. A record reports when it is.
+    /// Whether the connection is not established yet. A `Connected` record reports when it is.
     pub connecting: bool,
 }

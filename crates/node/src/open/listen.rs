@@ -17,8 +17,8 @@ use crate::state::State;
 
 #[napi]
 impl Environment {
-    /// Makes a listener at a Unix address; if that is empty, at an abstract name that the kernel
-    /// chooses.
+    /// Creates a listener at a Unix address. If `address` is empty, the kernel chooses an abstract
+    /// address.
     ///
     /// Throws EAGAIN with the syscall `flock` if a socket file is to be replaced while another
     /// process holds the lock on its directory.
@@ -43,7 +43,7 @@ impl Environment {
         })
     }
 
-    /// Makes a listener at a TCP address.
+    /// Creates a listener at a TCP address.
     #[napi]
     pub fn listen_tcp(
         &self,
@@ -59,7 +59,7 @@ impl Environment {
         })
     }
 
-    /// Makes a listener over a listening socket. If this throws, the caller keeps the descriptor.
+    /// Creates a listener over a listening socket. If this throws, the caller keeps the descriptor.
     #[napi]
     pub fn adopt_listener(&self, fd: i32, options: ChannelOptions) -> Result<i32> {
         self.attempt(|state| {
