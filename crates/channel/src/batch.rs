@@ -1,12 +1,12 @@
 //! The result of one turn of a channel: messages in a slab, and the other events.
 //!
 //! ```text
-//! slab   | . | message 0 | . | message 1 | . | message 2 | . |   free   | names of senders |
+//! slab   | . | message 0 | . | message 1 | . | message 2 | . |   free   | senders, samples |
 //! ```
 //!
-//! Layout guarantee: the messages lie in the slab in the order of their events, and at least one
-//! byte before and after each of them belongs to no message, name or sample. The owner of the slab
-//! may overwrite these bytes, once the turn is over: the addon writes brackets and commas there.
+//! Layout guarantee: the messages are in the slab in the order of their events, and at least one
+//! byte before and after each message belongs to no message, address or sample. The owner of the
+//! slab may overwrite these bytes after the turn: the addon writes brackets and commas there.
 
 use std::io::IoSliceMut;
 use std::num::NonZeroU32;
@@ -19,23 +19,24 @@ use fdwire_wire::codec::Lost;
 
 use crate::PayloadKind;
 
-/// The room that the next datagram needs (bytes): the largest one that the kernel's default send
-/// buffer allows (212,960), rounded up.
+/// Number of free bytes that a turn needs before it receives: the largest datagram that the
+/// kernel's default send buffer allows (212,960 bytes), rounded up.
 pub const ROOM: usize = 213_000;
 
-/// The part of the slab for the names and credentials of senders, and for samples (bytes).
+/// Size in bytes of the end of the slab, which holds addresses and credentials of senders, and
+/// samples.
 pub const NAMES: usize = 32 * 1024;
 
-/// The most events of one turn.
+/// Maximum number of events of one turn.
 pub const MAX_EVENTS: usize = 4_096;
 
-/// The most descriptors of one turn.
+/// Maximum number of descriptors of one turn.
 pub const MAX_FDS: usize = 2_048;
 
 /// The longest name of a sender (bytes).
 const NAME: usize = 108;
 
-/// The most bytes of a refused message that are kept as a sample.
+/// Maximum length of a sample in bytes.
 pub(crate) const SAMPLE: usize = 32;
 
 /// Why a received message was refused.
@@ -49,33 +50,33 @@ pub enum Refusal {
     TooManyFds,
     /// The kernel could not install all of its descriptors.
     FdsTruncated,
-    /// It announces a memfd, and has none, or one whose size changed while it was read.
+    /// It announces a memfd, but its first descriptor is not one, or cannot be read.
     NoMemoryFile,
 }
 
-/// Who sent a message.
+/// The sender of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sender {
     /// The peer of a connected socket.
     Peer,
-    /// A socket without a name.
+    /// A socket that is not bound.
     Unnamed,
     /// The sender of the previous message of this channel.
     Same,
-    /// The socket whose name is this range of the slab.
+    /// The socket whose address is in this range of the slab.
     Name(Range<usize>),
 }
 
-/// A received message, beside its payload.
+/// The properties of a received message.
 #[derive(Debug)]
 pub struct Message {
     /// What the payload is.
     pub kind: PayloadKind,
     /// The indices of its descriptors in [`Batch::fds`].
     pub fds: Range<usize>,
-    /// Who sent it.
+    /// Its sender.
     pub from: Sender,
-    /// The place of the sender's credentials in the slab, if the channel receives them.
+    /// The offset of the sender's credentials in the slab, if the channel receives them.
     pub credentials: Option<NonZeroU32>,
 }
 
@@ -91,9 +92,9 @@ pub enum UndeliveredReason {
 /// A queued message that could not be delivered.
 #[derive(Debug)]
 pub struct Undelivered {
-    /// Why.
+    /// Why it could not be delivered.
     pub reason: UndeliveredReason,
-    /// The number under which it was queued.
+    /// Its sequence number.
     pub seq: u64,
     /// Its destination; None for the peer.
     pub to: Option<Address>,
@@ -102,14 +103,14 @@ pub struct Undelivered {
 /// An event of a channel or listener.
 #[derive(Debug)]
 pub enum Event {
-    /// A message whose payload is this range of the slab.
+    /// A message with its payload in this range of the slab.
     Message(Range<usize>, Message),
-    /// A message that is too large for the slab: its payload is this range of memory of its own.
+    /// A message that is too large for the slab, with its payload in this range of the vector.
     Large(Vec<u8>, Range<usize>, Message),
-    /// A message was refused. The range of the slab is a sample: its first bytes.
+    /// A message was refused. The range of the slab holds its first bytes as a sample.
     Refused(Refusal, Range<usize>, Sender),
-    /// The queue of a destination (None: the peer) is empty again. On a stream: it is down to half
-    /// of the high-water mark.
+    /// The queue of a destination (None: the peer) is empty again. On a stream: at most half of the
+    /// high-water mark is queued.
     Drained(Option<Address>),
     /// A queued message could not be delivered.
     Undelivered(Undelivered),
@@ -121,12 +122,13 @@ pub enum Event {
     Connected,
     /// A listener has accepted a connection: the channel with this index.
     Accepted(usize),
-    /// The peer has ended, and everything that it has sent precedes this event.
+    /// The peer has ended the connection. Everything that it has sent precedes this event.
     End,
-    /// The peer has ended inside a frame, of which at least this many bytes are missing.
+    /// The peer has ended the connection within a frame, of which at least this many bytes are
+    /// missing.
     Cut(usize),
-    /// The codec cannot find the next frame. The range of the slab is a sample: the bytes where
-    /// that is.
+    /// The codec cannot find the next frame. The range of the slab holds the bytes at that point as
+    /// a sample.
     Lost(Lost, Range<usize>),
     /// The socket cannot be used any more: this system call failed.
     Failed(Errno, &'static str),
@@ -135,9 +137,10 @@ pub enum Event {
 /// The memory of one turn: a borrowed slab, the events, and the descriptors of the messages.
 pub struct Batch<'a> {
     slab: &'a mut [u8],
-    /// The number of bytes from the beginning that hold messages; the next message goes there.
+    /// The number of bytes at the start of the slab that hold messages, and the offset of the next
+    /// one.
     used: usize,
-    /// Where the next name goes.
+    /// The offset in the slab of the next address or sample.
     names: usize,
     /// The events, in order.
     pub events: Vec<Event>,
@@ -146,8 +149,8 @@ pub struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// Creates a batch over `slab`, which has at least `ROOM + NAMES` bytes. The memory of the
-    /// lists is used again.
+    /// Creates a batch over `slab`, which must have at least `ROOM + NAMES` bytes. Clears the
+    /// vectors and reuses their memory.
     pub fn new(slab: &'a mut [u8], mut events: Vec<Event>, mut fds: Vec<OwnedFd>) -> Self {
         events.clear();
         fds.clear();
@@ -155,7 +158,7 @@ impl<'a> Batch<'a> {
         Self { slab, used: 1, names, events, fds }
     }
 
-    /// Returns the number of bytes from the beginning of the slab that hold messages.
+    /// Returns the number of bytes at the start of the slab that hold messages.
     pub fn used(&self) -> usize {
         self.used
     }
@@ -165,12 +168,12 @@ impl<'a> Batch<'a> {
         &self.slab[range]
     }
 
-    /// Returns whether one more message of ordinary size fits.
+    /// Returns whether there is room to receive once more.
     pub(crate) fn has_room(&self) -> bool {
         self.used + ROOM <= self.slab.len() - NAMES && self.has_place()
     }
 
-    /// Returns whether one more event fits, with its name, sample, credentials and descriptors.
+    /// Returns whether one more event fits, with its address, sample, credentials and descriptors.
     pub(crate) fn has_place(&self) -> bool {
         self.names + SAMPLE + NAME + Credentials::LEN <= self.slab.len()
             // The end of a stream may be two events: a last message, and the end.
@@ -178,7 +181,7 @@ impl<'a> Batch<'a> {
             && self.fds.len() + fdwire_socket::MAX_FDS <= MAX_FDS
     }
 
-    /// Returns the free part of the slab, at most `limit` bytes of it.
+    /// Returns at most `limit` bytes of the free part of the slab.
     pub(crate) fn room(&mut self, limit: usize) -> IoSliceMut<'_> {
         // The byte after the message stays free.
         let end = self.slab.len() - NAMES - 1;
@@ -192,22 +195,23 @@ impl<'a> Batch<'a> {
         &mut self.slab[self.used + kept..end]
     }
 
-    /// Returns the bytes at `range` of the free part, which were read into it.
+    /// Returns the bytes at `range` of the free part, which have been received but not decoded.
     pub(crate) fn unread(&mut self, range: Range<usize>) -> &mut [u8] {
         &mut self.slab[self.used + range.start..self.used + range.end]
     }
 
-    /// Returns the range of the slab that is `range` of the free part.
+    /// Converts a range of the free part to a range of the slab.
     pub(crate) fn place(&self, range: &Range<usize>) -> Range<usize> {
         self.used + range.start..self.used + range.end
     }
 
-    /// Takes the first `len` bytes of the free part, which hold messages.
+    /// Marks the first `len` bytes of the free part as used by messages.
     pub(crate) fn advance(&mut self, len: usize) {
         self.used += len;
     }
 
-    /// Keeps a copy of the first bytes of this range of the slab as a sample.
+    /// Copies the first bytes of a range of the slab as a sample, and returns the range of the
+    /// copy.
     pub(crate) fn keep_sample_at(&mut self, at: Range<usize>) -> Range<usize> {
         let len = at.len().min(SAMPLE);
         let kept = self.names..self.names + len;
@@ -216,7 +220,7 @@ impl<'a> Batch<'a> {
         kept
     }
 
-    /// Keeps a copy of the first of these bytes as a sample.
+    /// Stores the first of these bytes as a sample, and returns its range.
     pub(crate) fn keep_sample_of(&mut self, bytes: &[u8]) -> Range<usize> {
         let sample = &bytes[..bytes.len().min(SAMPLE)];
         self.keep_name(sample)
@@ -227,14 +231,14 @@ impl<'a> Batch<'a> {
         &self.slab[self.used..self.used + len]
     }
 
-    /// Keeps the first `len` bytes of the free part as a message.
+    /// Marks the first `len` bytes of the free part as a message, and returns its range.
     pub(crate) fn keep(&mut self, len: usize) -> Range<usize> {
         let at = self.used..self.used + len;
         self.used = at.end + 1;
         at
     }
 
-    /// Keeps a copy of a sender's name.
+    /// Stores the address of a sender, and returns its range.
     pub(crate) fn keep_name(&mut self, name: &[u8]) -> Range<usize> {
         let at = self.names..self.names + name.len();
         self.slab[at.clone()].copy_from_slice(name);
@@ -242,13 +246,13 @@ impl<'a> Batch<'a> {
         at
     }
 
-    /// Keeps the credentials of a sender, and returns their place in the slab.
+    /// Stores the credentials of a sender, and returns their offset.
     pub(crate) fn keep_credentials(&mut self, credentials: Credentials) -> Option<NonZeroU32> {
         let at = self.keep_name(&credentials.to_bytes());
         NonZeroU32::new(u32::try_from(at.start).ok()?)
     }
 
-    /// Keeps a copy of the first bytes of the free part as a sample.
+    /// Copies the first bytes of the free part as a sample, and returns the range of the copy.
     pub(crate) fn keep_sample(&mut self, len: usize) -> Range<usize> {
         self.keep_sample_at(self.used..self.used + len)
     }

@@ -26,7 +26,7 @@ pub struct Channel {
     /// A pidfd of the peer, after the first call of `peer_pidfd`.
     pidfd: Option<OwnedFd>,
     interest: Interest,
-    /// Read interest: whether the owner of the channel takes messages.
+    /// Read interest: whether the owner of the channel accepts messages.
     reading: bool,
     /// Whether [`Event::Progress`] reports that queued messages were sent or dropped.
     reports_progress: bool,
@@ -50,7 +50,7 @@ impl Channel {
         Ok(Self::new(Transport::Datagram(Box::new(datagrams)), json, limits))
     }
 
-    /// Creates a channel over a stream. With `connecting` an event reports when it is connected.
+    /// Creates a channel over a stream. If `connecting`, an event reports when it is connected.
     pub(crate) fn stream(
         link: Link,
         connecting: bool,
@@ -79,7 +79,7 @@ impl Channel {
         }
     }
 
-    /// Returns the socket's descriptor; None if the caller carries the bytes of the stream.
+    /// Returns the socket's descriptor, or None if the caller transfers the bytes of the stream.
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {
         on_transport!(&self.transport, it => it.fd())
     }
@@ -124,7 +124,7 @@ impl Channel {
         self.meter.counters
     }
 
-    /// Returns how much is queued.
+    /// Returns the numbers of queued messages, bytes and descriptors.
     pub fn queued(&self) -> Queued {
         on_transport!(&self.transport, it => it.queued())
     }
@@ -134,7 +134,7 @@ impl Channel {
         self.meter.open_fds
     }
 
-    /// Returns the number of received bytes that are not a whole message yet.
+    /// Returns the number of received bytes that do not form a complete message yet.
     pub fn buffered_input(&self) -> usize {
         self.transport.stream().map_or(0, StreamTransport::buffered_input)
     }
@@ -146,12 +146,12 @@ impl Channel {
         on_transport!(&self.transport, it => it.seqs())
     }
 
-    /// Gives the socket's descriptor away. A bound path stays.
+    /// Returns the socket's descriptor. A bound path remains.
     pub fn into_fd(self) -> Option<OwnedFd> {
         on_transport!(self.transport, it => it.into_fd())
     }
 
-    /// Gives the socket of a stream away.
+    /// Returns the socket of a stream.
     pub(crate) fn into_stream(self) -> Option<Stream> {
         match self.transport {
             Transport::Stream(stream) => stream.into_socket(),
@@ -159,12 +159,12 @@ impl Channel {
         }
     }
 
-    /// Removes the bound path, if any. The socket stays open.
+    /// Removes the path that the socket is bound to, if any. The socket stays open.
     pub(crate) fn unlink(&mut self) {
         on_transport!(&mut self.transport, it => it.unlink());
     }
 
-    /// Shares the memory of equal limits.
+    /// Shares `last` if its limits are equal; otherwise sets `last` to the limits of this channel.
     pub(crate) fn share_limits(&mut self, last: &mut Option<Rc<Limits>>) {
         match last {
             Some(last) if **last == *self.meter.limits => self.meter.limits = Rc::clone(last),
@@ -188,8 +188,8 @@ impl Channel {
         self.meter.open_fds = self.meter.open_fds.saturating_sub(fds);
     }
 
-    /// Sends a message. The second result is whether the reactor has to put the channel into its
-    /// list of streams to flush.
+    /// Sends a message. The second result is whether the reactor must add the channel to its list
+    /// of streams to flush.
     pub(crate) fn send(
         &mut self,
         site: Site<'_>,
@@ -212,12 +212,11 @@ impl Channel {
         Ok((sent, unlisted))
     }
 
-    /// Lets `write` write a text into the outbox of a stream, and sends it as [`send`](Self::send)
-    /// does.
+    /// Sends a text that `write` appends to the outbox of a stream, as [`send`](Self::send) does.
     ///
-    /// `write` gets the memory and the number of bytes to skip at its end, and returns the number
-    /// of bytes that it has appended. The result is None if that is None, or if the channel has no
-    /// room or is not a stream.
+    /// `write` gets the memory and the number of bytes to append before the text, and returns the
+    /// length of the text. Returns None if `write` does, or if the channel has no room or is not a
+    /// stream.
     #[inline]
     pub(crate) fn send_written(
         &mut self,
@@ -242,7 +241,7 @@ impl Channel {
         on_transport!(&mut self.transport, it => it.finish());
     }
 
-    /// Discards unread input, so that closing does not reset the connection.
+    /// Discards unread input, because closing a socket with unread input resets the connection.
     pub(crate) fn discard_now(&mut self, shared: &mut Shared) {
         on_transport!(&mut self.transport, it => it.discard_now(shared));
     }
@@ -251,15 +250,15 @@ impl Channel {
         self.transport.stream_mut()
     }
 
-    /// Handles a readiness of the socket.
+    /// Handles readiness of the socket.
     pub(crate) fn on_ready(&mut self, flags: EventFlags, turn: &mut Turn<'_, '_>) {
         let (before, reads) = (self.desired(), self.reads());
         on_transport!(&mut self.transport, it => it.on_ready(flags, reads, &mut self.meter, turn));
         self.report_progress(turn);
-        // Readiness without interest is unregistered when it comes. Writability is compared with
-        // the interest before this call, because a sender often refills a queue that has just
-        // become empty. Input is compared with the interest after it, because epoll would report an
-        // end that was just read again and again.
+        // Readiness that the channel does not wait for is unregistered when epoll first reports it.
+        // Writability is compared with the interest before this call, because a sender often
+        // refills a queue that has just become empty. Input is compared with the interest after the
+        // call: otherwise epoll would keep reporting an end that has just been read.
         let input = flags & (EventFlags::IN | EventFlags::RDHUP);
         let ready = input | flags & EventFlags::OUT;
         let after = self.desired();
@@ -280,7 +279,7 @@ impl Channel {
         self.report_progress(turn);
     }
 
-    /// Handles a readiness of the socket by which a queue waits for its receiver.
+    /// Handles readiness of the socket with which a queue waits for its receiver.
     pub(crate) fn on_receiver(&mut self, queue: usize, turn: &mut Turn<'_, '_>) {
         if let Some(datagrams) = self.transport.datagrams_mut() {
             datagrams.on_receiver(&mut self.meter, queue, turn);
@@ -295,18 +294,18 @@ impl Channel {
         self.report_progress(turn);
     }
 
-    /// Tries once to send everything that is queued.
+    /// Makes one attempt to send everything that is queued.
     pub(crate) fn try_all(&mut self, site: Site<'_>) {
         on_transport!(&mut self.transport, it => it.try_all(site, &mut self.meter));
     }
 
-    /// Returns whether a turn would have an event without any readiness of the socket.
+    /// Returns whether a turn would have an event although the socket is not ready.
     #[must_use]
     pub fn is_due(&self) -> bool {
         on_transport!(&self.transport, it => it.is_due(self.reads()))
     }
 
-    /// Returns when `on_time` has something to do.
+    /// Returns when `on_time` must be called, if at all.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         if self.is_due() {
             return Some(Instant::now());
@@ -314,7 +313,7 @@ impl Channel {
         on_transport!(&self.transport, it => it.deadline())
     }
 
-    /// Registers what the channel waits for and has not registered yet.
+    /// Registers the readiness that the channel waits for.
     pub(crate) fn arm(&mut self, site: Site<'_>) -> Result<(), Errno> {
         if let Some(datagrams) = self.transport.datagrams_mut() {
             datagrams.watch_write_space(site);
@@ -324,7 +323,8 @@ impl Channel {
             && let Some(datagrams) = self.transport.datagrams_mut()
             && datagrams.poll_by_timer(Instant::now())
         {
-            // The queued message was accepted: it goes out by the timer instead.
+            // The queued message was accepted, so it must be sent: a timer replaces the
+            // registration.
             return self.raise(site);
         }
         registered
@@ -356,7 +356,7 @@ impl Channel {
         }
     }
 
-    /// Returns whether messages are to be read now.
+    /// Returns whether to read messages now.
     fn reads(&self) -> bool {
         self.reading && !self.meter.holds_fds()
     }

@@ -6,8 +6,8 @@
 //! | `outbox.rs`, `outbox/` | the queues, one for each destination |
 //! | `queue.rs` | one of these queues, and what it waits for |
 //! | `attempt.rs` | one attempt to hand a message to the kernel |
-//! | `memfd.rs` | messages that are too large for a datagram go in a memfd |
-//! | `share.rs` | the share of our send buffer that each destination may hold |
+//! | `memfd.rs` | sends and receives messages in a memfd that are too large for a datagram |
+//! | `share.rs` | the share of our send buffer that each destination may occupy |
 //! | `in_flight.rs` | the destinations of the datagrams in flight |
 
 mod attempt;
@@ -34,7 +34,7 @@ use inbox::Inbox;
 use outbox::{Context, Outbox};
 use share::Shares;
 
-/// The most records that closing discards.
+/// Maximum number of records that closing discards.
 const DISCARDS: usize = 1_024;
 
 /// A datagram or seqpacket socket with the state of its two directions.
@@ -43,9 +43,10 @@ pub(crate) struct DatagramTransport {
     outbox: Outbox,
     /// Whether the poller reports write-space edges of the socket.
     watches_write_space: bool,
-    /// Whether the peer of a seqpacket socket has ended, with unread records before its end.
+    /// Whether the peer of a seqpacket socket has ended the connection, and there are unread
+    /// records.
     end_pending: bool,
-    /// Whether a seqpacket socket is shut down as soon as the queue is empty.
+    /// Whether to half-close a seqpacket socket as soon as the queue is empty.
     finishing: bool,
     pub(crate) socket: Datagram,
 }
@@ -75,7 +76,7 @@ impl DatagramTransport {
         Some(self.socket.as_fd())
     }
 
-    /// Gives the descriptor away. A bound path stays.
+    /// Returns the descriptor. A bound path remains.
     #[expect(clippy::unnecessary_wraps, reason = "the same signature as a stream's")]
     pub(crate) fn into_fd(self) -> Option<OwnedFd> {
         Some(self.socket.into_fd())
@@ -105,7 +106,7 @@ impl DatagramTransport {
         let mut flags = EventFlags::empty();
         let reads = reads && !self.inbox.ended;
         flags.set(EventFlags::IN, reads);
-        // The end of a seqpacket socket is noticed even without read interest.
+        // The end of a connection is detected even without read interest.
         let ends = self.socket.is_seqpacket() && !self.inbox.ended;
         flags.set(EventFlags::RDHUP, reads || (ends && !self.end_pending));
         flags.set(EventFlags::OUT, self.outbox.wants_writable());
@@ -124,7 +125,7 @@ impl DatagramTransport {
         outbox.send(&cx, bytes, fds, to)
     }
 
-    /// Handles a readiness of the socket. `reads`: messages are to be read.
+    /// Handles readiness of the socket. `reads`: whether to read messages.
     pub(crate) fn on_ready(
         &mut self,
         flags: EventFlags,
@@ -132,8 +133,8 @@ impl DatagramTransport {
         meter: &mut Meter,
         turn: &mut Turn<'_, '_>,
     ) {
-        // The next send takes a pending error from the socket. Otherwise epoll would report it
-        // again and again. A socket that is shut down may not be writable, but sending to it fails.
+        // A send clears a pending error of the socket, which epoll would otherwise keep reporting.
+        // A socket that is shut down may not be writable, but sending to it fails.
         if flags.intersects(EventFlags::OUT | EventFlags::ERR | EventFlags::HUP) {
             let (outbox, mut cx) = self.outbox_in(turn.site, meter);
             outbox.on_writable(&mut cx, &mut turn.batch.events);
@@ -146,8 +147,8 @@ impl DatagramTransport {
         if reads {
             let events_before = turn.batch.events.len();
             self.inbox.read(&self.socket, meter, turn.shared, turn.batch);
-            // A process that shares the socket has shut it down, and everything before that is
-            // read: epoll would report the socket as readable without end.
+            // Another process that shares the socket has shut it down, and no message is left.
+            // Without this failure, epoll would keep reporting the socket as readable.
             let shut = flags.contains(EventFlags::RDHUP) && !self.socket.is_seqpacket();
             if shut && turn.batch.events.len() == events_before {
                 turn.batch.events.push(Event::Failed(Errno::SHUTDOWN, "recvmsg"));
@@ -155,7 +156,7 @@ impl DatagramTransport {
         }
     }
 
-    /// Handles the end of the peer without read interest.
+    /// Handles the end of the connection without read interest.
     fn on_hang_up(&mut self, turn: &mut Turn<'_, '_>) {
         if self.inbox.ended {
             return;
@@ -186,7 +187,7 @@ impl DatagramTransport {
         }
     }
 
-    /// Shuts the sending side of a seqpacket socket down as soon as the queue is empty.
+    /// Half-closes a seqpacket socket as soon as the queue is empty.
     pub(crate) fn finish(&mut self) {
         self.finishing = true;
         self.finish_if_drained();
@@ -195,7 +196,7 @@ impl DatagramTransport {
     fn finish_if_drained(&mut self) {
         if self.finishing && self.outbox.queued().messages == 0 {
             self.finishing = false;
-            // It fails where the peer has closed already, which needs no half-close.
+            // This fails if the peer has closed already, in which case no half-close is needed.
             let _ = self.socket.shutdown_send();
         }
     }
@@ -210,7 +211,7 @@ impl DatagramTransport {
         }
     }
 
-    /// Handles a readiness of the socket by which a queue waits for its receiver.
+    /// Handles readiness of the socket with which a queue waits for its receiver.
     pub(crate) fn on_receiver(&mut self, meter: &mut Meter, queue: usize, turn: &mut Turn<'_, '_>) {
         let (outbox, mut cx) = self.outbox_in(turn.site, meter);
         outbox.on_receiver(&mut cx, queue, &mut turn.batch.events);
@@ -235,14 +236,14 @@ impl DatagramTransport {
         outbox.on_time(&mut cx, now, &mut turn.batch.events);
     }
 
-    /// Tries once to send everything that is queued.
+    /// Makes one attempt to send everything that is queued.
     pub(crate) fn try_all(&mut self, site: Site<'_>, meter: &mut Meter) {
         let (outbox, mut cx) = self.outbox_in(site, meter);
         outbox.try_all(&mut cx, &mut Vec::new());
     }
 
-    /// Asks for write-space edges if a queue waits for them. If that fails the queue retries by its
-    /// timer.
+    /// Registers for write-space edges if a queue waits for them. If that fails, the queue still
+    /// retries by timer.
     pub(crate) fn watch_write_space(&mut self, site: Site<'_>) {
         if self.outbox.wants_write_space() && !self.watches_write_space {
             self.watches_write_space =
@@ -250,7 +251,7 @@ impl DatagramTransport {
         }
     }
 
-    /// Has the queue of the peer retry by its timer, if it waits for the socket to become writable.
+    /// Makes the queue of the peer retry by timer if it waits for the socket to become writable.
     /// Returns whether it does.
     pub(crate) fn poll_by_timer(&mut self, now: Instant) -> bool {
         let waits = self.outbox.wants_writable();

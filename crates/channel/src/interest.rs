@@ -1,4 +1,4 @@
-//! What one descriptor is registered for in the epoll instance.
+//! The readiness for which a descriptor is registered with epoll.
 
 use std::os::fd::AsFd;
 
@@ -8,8 +8,8 @@ use crate::poll::{EventFlags, Poller, Token};
 
 /// The registered flags, which may be more than the channel waits for.
 ///
-/// Read interest is removed lazily, when an unwanted readiness comes: a consumer that takes
-/// messages one by one would otherwise cost two `epoll_ctl` calls for each.
+/// Read interest is removed lazily, when epoll reports unwanted readiness. Otherwise a consumer
+/// that receives messages one by one would cost two `epoll_ctl` calls for each message.
 pub(crate) struct Interest {
     registered: EventFlags,
 }
@@ -18,7 +18,7 @@ impl Interest {
     /// No registration.
     pub(crate) const NONE: Self = Self { registered: EventFlags::empty() };
 
-    /// Adds what is not registered yet.
+    /// Adds the flags that are not registered yet.
     pub(crate) fn raise(
         &mut self,
         poller: &Poller,
@@ -32,7 +32,7 @@ impl Interest {
         self.set(poller, fd, token, self.registered | flags)
     }
 
-    /// Removes what is not in `flags`.
+    /// Reduces the registration to `flags`.
     pub(crate) fn lower(
         &mut self,
         poller: &Poller,
@@ -63,7 +63,7 @@ impl Interest {
     ) -> Result<(), Errno> {
         match (self.registered.is_empty(), flags.is_empty()) {
             (true, _) => poller.add(fd, token, flags)?,
-            // Without flags epoll would still report a hang-up and errors.
+            // Without flags, epoll would still report hang-ups and errors.
             (false, true) => poller.remove(fd)?,
             (false, false) => poller.modify(fd, token, flags)?,
         }

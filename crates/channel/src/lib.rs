@@ -14,9 +14,9 @@
 //! | `listener.rs` | a socket that accepts connections |
 //! | `send.rs` | the outcome of sending |
 //! | `limits.rs` | the limits and counters of a channel |
-//! | `singles.rs` | saves the call that finds nothing more |
+//! | `singles.rs` | skips the last system call of a turn, which usually finds nothing |
 //! | `batch.rs` | the result of one turn |
-//! | `interest.rs` | what one descriptor is registered for in the epoll instance |
+//! | `interest.rs` | the readiness for which a descriptor is registered with epoll |
 //! | `poll.rs` | the epoll instances and the timer |
 
 #![forbid(unsafe_code)]
@@ -69,7 +69,7 @@ struct Scratch(Vec<u8>);
 impl Scratch {
     /// Returns at least `len` bytes.
     ///
-    /// New memory is zeroed pages, which take no memory until they are touched.
+    /// Zeroed pages take no memory until they are touched.
     fn at_least(&mut self, len: usize) -> &mut [u8] {
         if self.0.len() < len {
             self.0 = vec![0; len];
@@ -83,14 +83,14 @@ impl Scratch {
     }
 }
 
-/// The place of a channel: its index in the reactor, and the poller.
+/// What a channel registers with: the poller, and its index in the reactor.
 #[derive(Clone, Copy)]
 struct Site<'a> {
     poller: &'a poll::Poller,
     index: usize,
 }
 
-/// What a channel works with in its turn.
+/// What a channel uses during its turn.
 struct Turn<'a, 'slab> {
     site: Site<'a>,
     shared: &'a mut Shared,

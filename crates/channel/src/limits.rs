@@ -6,18 +6,19 @@ use std::time::Duration;
 /// The limits of a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The largest message that is received (bytes).
+    /// Maximum length of a received message in bytes.
     pub max_message: usize,
-    /// The most descriptors of one received message.
+    /// Maximum number of descriptors of a received message.
     pub max_fds: usize,
-    /// The number of received descriptors, neither taken nor closed yet, at which reading stops.
+    /// Number of open received descriptors at which reading stops. A descriptor is open until it is
+    /// taken or closed.
     pub max_open_fds: usize,
     /// The number of queued bytes of a stream above which `send` reports
     /// [`Sent::Queued`](crate::Sent).
     pub high_water_mark: usize,
-    /// The most bytes that are queued for one destination.
+    /// Maximum number of bytes that are queued for one destination.
     pub max_queued: usize,
-    /// The most descriptors that are queued for one destination.
+    /// Maximum number of descriptors that are queued for one destination.
     pub max_queued_fds: usize,
     /// Whether a jsoncomm message may be sent and received in a memfd.
     pub memfd: bool,
@@ -33,7 +34,7 @@ impl Limits {
     }
 }
 
-/// What a channel has done since it was created.
+/// The counters of a channel since it was created.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counters {
     /// Messages that were received and delivered.
@@ -44,9 +45,9 @@ pub struct Counters {
     pub received_fds: u64,
     /// Messages that were received and refused.
     pub refused: u64,
-    /// Bytes of a stream outside of any frame.
+    /// Bytes of a stream outside frames.
     pub noise: u64,
-    /// Messages that the kernel or a queue has taken.
+    /// Messages that the kernel or a queue has accepted.
     pub sent: u64,
     /// The bytes of these messages.
     pub sent_bytes: u64,
@@ -56,9 +57,9 @@ pub struct Counters {
     pub undelivered: u64,
 }
 
-/// The limits of a channel, and what is counted against them.
+/// The limits and counters of a channel.
 pub(crate) struct Meter {
-    /// Channels with equal limits share them.
+    /// Shared by channels with equal limits.
     pub(crate) limits: Rc<Limits>,
     pub(crate) counters: Counters,
     /// Received descriptors that are neither taken nor closed yet.
@@ -83,7 +84,7 @@ impl Meter {
         self.counters.received_fds += fds as u64;
     }
 
-    /// Counts a received message as refused instead. Its descriptors are still open.
+    /// Counts a message as refused instead of received. Its descriptors are still open.
     pub(crate) fn count_malformed(&mut self, bytes: usize, fds: usize) {
         self.counters.received -= 1;
         self.counters.received_bytes -= bytes as u64;
@@ -91,7 +92,7 @@ impl Meter {
         self.counters.refused += 1;
     }
 
-    /// Counts a message that the kernel or a queue has taken.
+    /// Counts a message that the kernel or a queue has accepted.
     pub(crate) fn sent(&mut self, bytes: usize, fds: usize) {
         self.counters.sent += 1;
         self.counters.sent_bytes += bytes as u64;

@@ -33,7 +33,7 @@ const LOST: [Errno; 13] = [
 /// The most lost connections in a row that one turn skips.
 const LOST_MAX: usize = 64;
 
-/// The messages of a listener's connections.
+/// The type and framing of a listener's connections.
 #[derive(Clone, Debug)]
 pub enum Connection {
     /// The connections are streams.
@@ -42,7 +42,7 @@ pub enum Connection {
     Seqpacket(Protocol),
 }
 
-/// A listening socket, with what its connections get.
+/// A listening socket with the settings of its connections.
 pub struct Listening {
     /// How many more connections may be accepted.
     pub(crate) allowed: usize,
@@ -70,12 +70,12 @@ impl Listening {
         self.socket.as_fd()
     }
 
-    /// Removes the bound path, if any. The socket stays open.
+    /// Removes the path that the socket is bound to, if any. The socket stays open.
     pub(crate) fn unlink(&mut self) {
         self.socket.unlink();
     }
 
-    /// Accepts the next connection. Returns None if there is none, or none may be accepted.
+    /// Accepts the next connection, or returns None if there is none or none may be accepted.
     ///
     /// # Errors
     ///

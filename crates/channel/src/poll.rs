@@ -20,12 +20,12 @@ use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
 };
 
-/// What a readiness belongs to.
+/// The owner of a ready descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Token {
     /// The socket of a channel or listener.
     Channel(usize),
-    /// The socket by which a queue of a channel waits for its receiver.
+    /// The socket with which a queue of a channel waits for its receiver.
     Receiver { channel: usize, queue: usize },
     /// A write-space edge of a channel's socket.
     WriteSpace(usize),
@@ -52,8 +52,8 @@ impl Token {
         }
     }
 
-    /// Returns the index of the channel or listener; for the poller's own descriptors, one that
-    /// none has.
+    /// Returns the index of the channel or listener, or an unused index for the poller's own
+    /// descriptors.
     pub(crate) fn index(self) -> usize {
         match self {
             Self::Timer | Self::Inner => usize::MAX,
@@ -81,7 +81,7 @@ pub(crate) struct Ready {
     pub(crate) flags: EventFlags,
 }
 
-/// The most descriptors that one wait reports. The others are still ready at the next one.
+/// Maximum number of descriptors that one wait reports. The next wait reports the others.
 const READY_MAX: usize = 64;
 
 /// The epoll instances and the timer.
@@ -150,7 +150,7 @@ impl Poller {
         epoll::delete(&self.outer, fd)
     }
 
-    /// Asks for the write-space edges of the socket of a channel.
+    /// Registers for the write-space edges of a channel's socket.
     pub(crate) fn watch_write_space(&self, socket: impl AsFd, channel: usize) -> Result<(), Errno> {
         let flags = EventFlags::OUT | EventFlags::ET;
         epoll::add(&self.inner, socket, data(Token::WriteSpace(channel)), flags)
@@ -160,7 +160,7 @@ impl Poller {
         epoll::delete(&self.inner, socket)
     }
 
-    /// Appends the descriptors that are ready, after at most `timeout`.
+    /// Waits for at most `timeout`, and appends the ready descriptors to `ready`.
     pub(crate) fn wait(&mut self, timeout: Duration, ready: &mut Vec<Ready>) -> Result<(), Errno> {
         wait_on(&self.outer, &mut self.events, timeout)?;
         let before = ready.len();
@@ -172,7 +172,7 @@ impl Poller {
         Ok(())
     }
 
-    /// Has the timer fire at `deadline`, if it does not fire before.
+    /// Makes the timer fire at `deadline`, unless it fires earlier anyway.
     pub(crate) fn wake_by(&mut self, deadline: Instant, now: Instant) -> Result<(), Errno> {
         if self.fires_at.is_some_and(|fires_at| fires_at <= deadline) {
             return Ok(());
@@ -185,7 +185,7 @@ impl Poller {
         Ok(())
     }
 
-    /// Notes that the timer has fired.
+    /// Records that the timer has fired.
     pub(crate) fn timer_fired(&mut self) {
         self.fires_at = None;
     }
@@ -199,7 +199,7 @@ impl AsFd for Poller {
 
 impl From<&epoll::Event> for Ready {
     fn from(event: &epoll::Event) -> Self {
-        // The kernel's struct is packed: no reference to its fields.
+        // The kernel's struct is packed, so its fields must be copied.
         let data = event.data;
         Self { token: Token::unpack(data.u64()), flags: event.flags }
     }

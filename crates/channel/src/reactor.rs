@@ -1,11 +1,11 @@
 //! All channels and listeners of an environment.
 //!
-//! A turn belongs to one channel: its readiness is handled, with the events in a batch. The caller
+//! A turn handles the readiness of one channel, and puts the events into a batch. The caller
 //! handles the batch before the next turn, and may change any channel in between.
 //!
 //! | file | contents |
 //! | --- | --- |
-//! | `turns.rs` | which channel has the next turn |
+//! | `turns.rs` | chooses the channel of the next turn |
 //! | `timers.rs` | the deadlines of the channels |
 //! | `streams.rs` | the calls that concern streams |
 //! | `listeners.rs` | listeners and accepted connections |
@@ -41,21 +41,21 @@ pub struct Reactor {
     entries: Slab<Entry>,
     shared: Shared,
     pool: Rc<SegmentPool>,
-    /// The limits of the channel that was added last: equal ones share the memory.
+    /// The limits of the channel that was added last, to be shared with the next one if equal.
     last_limits: Option<Rc<Limits>>,
-    /// The readiness that is not handled yet, last one first.
+    /// The readiness that has not been handled yet, in reverse order.
     ready: Vec<Ready>,
     lone: Option<Lone>,
     /// Whether `ready` holds an assumption instead of what epoll has reported.
     assumed: bool,
-    /// Channels that have something to do without a readiness.
+    /// Channels that need a turn although their descriptors are not ready.
     due: Vec<usize>,
     deadlines: BTreeSet<(Instant, usize)>,
     /// The channels and listeners that epoll_ctl has refused to register.
     refused: BTreeMap<usize, RefusedRegistration>,
-    /// Streams with queued frames that were never tried.
+    /// Streams with queued frames to be flushed.
     unflushed: Vec<usize>,
-    /// Channels that were accepted and are not polled yet.
+    /// Channels that were accepted but are not registered with epoll yet.
     accepted: Vec<usize>,
 }
 
@@ -133,7 +133,7 @@ impl Reactor {
         if let Some(at) = channel.scheduled.take() {
             self.deadlines.remove(&(at, index));
         }
-        // The index may soon be another channel's, which must not get this one's readiness.
+        // Another channel may get the index, and must not get this one's readiness.
         self.ready.retain(|ready| ready.token.index() != index);
         match entries.remove(index) {
             Entry::Channel(channel) => Some(*channel),
@@ -141,7 +141,7 @@ impl Reactor {
         }
     }
 
-    /// Sets the read interest of a channel: whether its owner takes messages.
+    /// Sets the read interest of a channel: whether its owner accepts messages.
     pub fn set_reading(&mut self, index: usize, reading: bool) {
         self.update(index, |channel| channel.set_reading(reading));
     }
@@ -154,22 +154,24 @@ impl Reactor {
         }
     }
 
-    /// Counts a received message of a channel as malformed, since its reader could not decode it.
+    /// Counts a received message of a channel as malformed, because its receiver could not decode
+    /// it.
     pub fn count_malformed(&mut self, index: usize, bytes: usize, fds: usize) {
         if let Some(channel) = self.channel_mut(index) {
             channel.count_malformed(bytes, fds);
         }
     }
 
-    /// Notes that `fds` received descriptors of a channel were taken or closed.
+    /// Records that `fds` received descriptors of a channel were taken or closed.
     pub fn released(&mut self, index: usize, fds: usize) {
         self.update(index, |channel| channel.released(fds));
     }
 
     /// Sends a message to the peer, or to `to` on a channel without a peer.
     ///
-    /// On a stream small messages wait for [`flush`](Self::flush), or until more than the
-    /// high-water mark is queued. `text` says what the payload is, where the protocol encodes that.
+    /// On a stream, small messages are queued until [`flush`](Self::flush), or until more than the
+    /// high-water mark is queued. `text` is whether the payload is text, which some protocols
+    /// encode.
     ///
     /// # Errors
     ///
@@ -202,7 +204,8 @@ impl Reactor {
         }
     }
 
-    /// Tries once to send everything that is queued on any channel, because the process exits.
+    /// Makes one attempt to send everything that is queued on any channel, because the process
+    /// exits.
     pub fn try_all(&mut self) {
         for (index, entry) in &mut self.entries {
             if let Entry::Channel(channel) = entry {
@@ -228,7 +231,7 @@ impl Reactor {
         }
     }
 
-    /// Changes a channel, and registers what it waits for then.
+    /// Changes a channel, and registers the readiness that it then waits for.
     fn update(&mut self, index: usize, change: impl FnOnce(&mut Channel)) {
         let Some(channel) = self.channel_mut(index) else { return };
         change(channel);
@@ -238,7 +241,7 @@ impl Reactor {
 }
 
 impl AsFd for Reactor {
-    /// The descriptor that is readable when a channel is ready.
+    /// Returns the descriptor that is readable when a channel is ready.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.poller.as_fd()
     }

@@ -6,12 +6,12 @@ use fdwire_socket::Errno;
 use fdwire_wire::codec::Unframeable;
 use rustix::io::fcntl_dupfd_cloexec;
 
-/// What became of a message that was accepted.
+/// What happened to a message that was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
-    /// The kernel has taken it. On a stream: no more than the high-water mark is queued.
+    /// The kernel has accepted it. On a stream: at most the high-water mark is queued.
     Now,
-    /// It is queued, under this sequence number. On a stream: more than the high-water mark is
+    /// It is queued with this sequence number. On a stream: more than the high-water mark is
     /// queued.
     Queued(u64),
 }
@@ -23,13 +23,13 @@ pub enum SendError {
     Refused(Errno),
     /// The queue of its destination is full.
     QueueFull,
-    /// It goes in a memfd, and already has as many descriptors as one message can carry.
+    /// It needs a memfd, but already has the maximum number of descriptors.
     TooManyFds,
     /// The protocol cannot carry it.
     Unframeable(Unframeable),
 }
 
-/// The messages that are queued on a channel.
+/// What is queued on a channel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Queued {
     /// The number of messages.
@@ -40,7 +40,7 @@ pub struct Queued {
     pub fds: usize,
 }
 
-/// Duplicates get no number below this one: 0 to 2 are the standard streams.
+/// Lowest number of a duplicate; 0 to 2 are the standard streams.
 const LOWEST_DUPLICATE: i32 = 3;
 
 /// Duplicates borrowed descriptors, so that they can be queued.

@@ -1,16 +1,16 @@
-//! Saves the call that finds nothing more, where things come one at a time.
+//! Skips the last system call of a turn, which finds nothing if results arrive one at a time.
 
-/// The number of turns in a row with one result after which the next turn expects one.
+/// Number of consecutive turns with one result after which the next turn expects one.
 const EXPECTED_AFTER: u32 = 4;
 
-/// Each turn of this number looks for more even so.
+/// One in this number of turns looks for more results anyway.
 const CHECK: u32 = 16;
 
-/// How many turns in a row have had one result.
+/// The number of consecutive turns with one result.
 ///
-/// A turn that reads messages or accepts connections until the kernel has no more makes a last call
-/// that fails with EAGAIN. Where one thing comes at a time a turn can stop after it: if there are
-/// more, the socket is still readable.
+/// A turn that reads messages or accepts connections until the kernel has no more ends with a call
+/// that fails with EAGAIN. If results arrive one at a time, a turn can stop after the first: if
+/// there are more, the socket is still readable.
 #[derive(Default)]
 pub(crate) struct Singles(u32);
 
@@ -20,7 +20,7 @@ impl Singles {
         self.0 >= EXPECTED_AFTER && !self.0.is_multiple_of(CHECK)
     }
 
-    /// Notes the number of results of a turn.
+    /// Records the number of results of a turn.
     pub(crate) fn note(&mut self, results: usize) {
         self.0 = if results == 1 { self.0.wrapping_add(1) } else { 0 };
     }

@@ -2,10 +2,10 @@
 //!
 //! | file | contents |
 //! | --- | --- |
-//! | `link.rs` | what moves the bytes: a socket, or the caller |
+//! | `link.rs` | what transfers the bytes: a socket, or the caller |
 //! | `inbox.rs`, `inbox/` | decodes bytes to messages |
 //! | `message.rs` | delivers messages with their descriptors, or refuses them |
-//! | `outbox.rs`, `outbox/` | queues framed messages until the kernel takes them |
+//! | `outbox.rs`, `outbox/` | queues framed messages until the kernel accepts them |
 //! | `ready.rs` | handles the readiness of the socket |
 //! | `segment.rs` | the memory of the outbox |
 
@@ -35,7 +35,7 @@ use outbox::Outbox;
 pub use segment::Payload;
 pub(crate) use segment::SegmentPool;
 
-/// The messages of a stream.
+/// How the messages of a stream are encoded.
 #[derive(Clone, Debug)]
 pub struct Framing {
     /// The codec of the protocol.
@@ -53,17 +53,17 @@ pub(crate) struct StreamTransport {
     link: Link,
     input: Input,
     output: Output,
-    /// Whether the reactor has it in its list of streams to flush.
+    /// Whether it is in the reactor's list of streams to flush.
     pub(crate) flush_listed: bool,
 }
 
-/// The state of the receiving direction, until the inbox has ended.
+/// The state of the receiving direction until the inbox has ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Input {
     /// Not connected yet.
     Connecting,
     Open,
-    /// The peer has ended, but unread input lies before its end.
+    /// The peer has ended the stream, but there is unread input before the end.
     EndPending,
     /// Input is discarded.
     Discarding,
@@ -73,17 +73,16 @@ enum Input {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Output {
     Open,
-    /// Shut down as soon as the queue is empty.
+    /// To be shut down as soon as the queue is empty.
     Finishing,
     /// Shut down by us.
     Finished,
-    /// Nothing can be sent, and the error is not reported yet: input that the peer had sent comes
-    /// first.
+    /// Nothing can be sent. The error is reported after the input that the peer has sent.
     Broken {
         errno: Errno,
         turns: u8,
     },
-    /// The error is reported, and the socket is not polled.
+    /// The error has been reported, and the socket is no longer polled.
     Failed,
 }
 
@@ -151,7 +150,7 @@ impl StreamTransport {
         self.outbox.take_settled()
     }
 
-    /// Returns the number of bytes that are read and are not a whole message yet.
+    /// Returns the number of bytes that were read but do not form a complete message yet.
     pub(crate) fn buffered_input(&self) -> usize {
         self.inbox.buffered()
     }
@@ -164,8 +163,8 @@ impl StreamTransport {
         let reads = reads || self.input == Input::Discarding;
         let open = !self.inbox.ended();
         flags.set(EventFlags::IN, reads && open);
-        // The end is noticed even without read interest.
-        flags.set(EventFlags::RDHUP, open && (reads || self.input != Input::EndPending));
+        // The end is noticed even without read interest. flags.set(EventFlags::RDHUP, open &&
+        // (reads || self.input != Input::EndPending));
         let writes = self.outbox.wants_writable() || self.output.is_broken();
         flags.set(EventFlags::OUT, writes || self.input == Input::Connecting);
         flags
@@ -200,17 +199,17 @@ impl StreamTransport {
         self.outbox.close(&self.link, self.inbox.codec(), limits, start, true)
     }
 
-    /// Returns whether the reactor has to put the stream into its list of streams to flush.
+    /// Returns whether the reactor must add the stream to its list of streams to flush.
     #[inline]
     pub(crate) fn list_for_flush(&mut self) -> bool {
-        // Also where the kernel took a part: the rest may be below the high-water mark, and only
-        // the flush registers for writability then.
+        // This includes a message that the kernel has accepted only in part. The rest may be below
+        // the high-water mark, and then only the flush registers for writability.
         let unlisted = !self.outbox.is_empty() && !self.flush_listed;
         self.flush_listed |= unlisted;
         unlisted
     }
 
-    /// Sends what is queued, until the kernel takes no more.
+    /// Sends from the queue until the kernel accepts no more.
     pub(crate) fn flush(&mut self) {
         self.flush_listed = false;
         if !self.output.is_broken() {
@@ -223,7 +222,7 @@ impl StreamTransport {
         self.flush();
     }
 
-    /// Shuts the sending side down as soon as the queue is empty.
+    /// Half-closes the stream as soon as the queue is empty.
     pub(crate) fn finish(&mut self) {
         if self.output == Output::Open {
             self.output = Output::Finishing;
@@ -236,8 +235,8 @@ impl StreamTransport {
         self.input = Input::Discarding;
     }
 
-    /// Returns whether a turn would have an event without any readiness. `reads`: messages are to
-    /// be read.
+    /// Returns whether a turn would have an event although the socket is not ready. `reads`:
+    /// whether to read messages.
     pub(crate) fn is_due(&self, reads: bool) -> bool {
         if self.inbox.has_undecoded() {
             return reads;
@@ -250,7 +249,7 @@ impl StreamTransport {
         self.outbox.deadline()
     }
 
-    /// Retries to send if it is time, and decodes what a full turn has left.
+    /// Retries to send if a retry is due, and decodes what a full turn has left.
     pub(crate) fn on_time(
         &mut self,
         now: Instant,
@@ -268,7 +267,7 @@ impl StreamTransport {
         }
     }
 
-    /// Takes input from the caller; None is its end.
+    /// Adds input from the caller. None ends the input.
     pub(crate) fn feed(&mut self, bytes: Option<&[u8]>) {
         match (bytes, &mut self.link) {
             (Some(bytes), _) => self.inbox.feed(bytes),
@@ -289,7 +288,7 @@ impl StreamTransport {
             && let Some(socket) = self.link.socket()
         {
             self.output = Output::Finished;
-            // It fails where the peer has closed already, which needs no half-close.
+            // This fails if the peer has closed already, in which case no half-close is needed.
             let _ = socket.shutdown_send();
         }
     }

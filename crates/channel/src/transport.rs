@@ -3,18 +3,18 @@
 use crate::datagram::DatagramTransport;
 use crate::stream::StreamTransport;
 
-/// How the messages of a channel travel.
+/// What transfers the messages of a channel.
 ///
 /// [`DatagramTransport`] and [`StreamTransport`] have the same methods for what every channel does,
 /// which [`on_transport!`] dispatches statically.
 pub(crate) enum Transport {
-    /// One message for each system call. Boxed: it is the larger and the rarer of the two.
+    /// One message per system call. Boxed because it is the larger and the rarer of the two.
     Datagram(Box<DatagramTransport>),
     /// A byte stream with framed messages.
     Stream(StreamTransport),
 }
 
-/// Evaluates `$call` with `$inner` bound to whichever transport it is.
+/// Evaluates `$call` with `$inner` bound to the transport.
 macro_rules! on_transport {
     ($transport:expr, $inner:ident => $call:expr) => {
         match $transport {

@@ -14,7 +14,8 @@ pub(crate) enum Blocked {
     Peer,
     /// The queue of the receiver is full.
     Receiver,
-    /// The receiver holds its share of our send buffer, or all receivers together hold all of it.
+    /// The receiver occupies its share of our send buffer, or all receivers together occupy all of
+    /// it.
     Share,
     /// The kernel is out of memory, or too many descriptors are in flight.
     Resources,
@@ -50,15 +51,15 @@ pub(crate) fn attempt(
         }
         (shares, to) => socket.send(bytes, fds, to).map_err(|errno| match errno {
             Errno::AGAIN => Failure::Blocked(Blocked::Peer),
-            // The kernel reports a dead peer once, and then has no peer any more.
+            // The kernel reports a closed peer once, and then disconnects the socket.
             Errno::NOTCONN if shares.is_none() => Failure::Refused(Errno::CONNREFUSED),
             errno => Failure::Refused(errno),
         }),
     }
 }
 
-/// Hands one message to the kernel above the share of its destination, to find out whether the
-/// destination reads.
+/// Hands one message to the kernel although its destination occupies its share, to find out whether
+/// the destination reads.
 pub(crate) fn probe(
     shares: Option<&mut Shares>,
     socket: &Datagram,

@@ -10,13 +10,14 @@ use std::collections::HashMap;
 use fdwire_socket::Address;
 use slab::Slab;
 
-/// A stack of the datagrams in flight. The kernel tells only their sum, so the datagram that was
+/// A stack of the datagrams in flight. The kernel reports only their sum, so the datagram that was
 /// sent last is assumed to be consumed first: active receivers drain quickly.
 #[derive(Default)]
 pub(crate) struct InFlight {
     by_name: HashMap<Address, usize>,
     destinations: Slab<Destination>,
-    /// Destination and bytes. Adjacent datagrams to one destination are one entry.
+    /// Index of the destination, and number of bytes. Adjacent datagrams to one destination share
+    /// an entry.
     stack: Vec<(usize, usize)>,
     bytes: usize,
 }

@@ -15,15 +15,15 @@ use crate::{PayloadKind, Scratch, Shared};
 /// The receiving direction of a datagram or seqpacket socket.
 pub(crate) struct Inbox {
     protocol: Protocol,
-    /// The last sender, which the slab names once; None if all messages come from the peer.
+    /// The last bound sender; None if all messages come from the peer.
     last_from: Option<Box<Address>>,
     singles: Singles,
-    /// Whether the peer of a seqpacket socket has ended.
+    /// Whether the peer of a seqpacket socket has ended the connection.
     pub(crate) ended: bool,
 }
 
 impl Inbox {
-    /// `connected`: all messages come from the peer.
+    /// Creates an inbox. `connected`: whether all messages come from the peer.
     pub(crate) fn new(protocol: Protocol, connected: bool) -> Self {
         let last_from = (!connected).then(|| Box::new(Address::UNNAMED));
         Self { protocol, last_from, singles: Singles::default(), ended: false }
@@ -46,13 +46,12 @@ impl Inbox {
                 break;
             }
             match self.read_one(socket, meter, shared, batch) {
-                // A message in a memfd may be as large as all other messages of a turn together.
+                // A message in a memfd may be as large as all other messages of a turn combined.
                 Ok(memfd) if one_only || memfd => break,
                 Ok(_) => {}
                 Err(Errno::AGAIN) => break,
-                // The peer has connected to another socket or has ended, with unread messages of
-                // ours. What it has sent is still to be read, and then the end of a seqpacket
-                // socket.
+                // The peer has connected to another socket, or has closed with unread messages of
+                // ours. Messages that it has sent can still be received.
                 Err(Errno::CONNRESET) => {}
                 Err(errno) => {
                     batch.events.push(Event::Failed(errno, "recvmsg"));
@@ -79,7 +78,8 @@ impl Inbox {
         let received = if overflow_len == 0 {
             socket.recv(&mut [room], control, fds, from)?
         } else {
-            // As much as is ever needed, since the room shrinks with each message.
+            // The size is the maximum that can be needed, because the room shrinks with each
+            // message.
             let overflow = &mut scratch.at_least(limits.max_message)[..overflow_len];
             socket.recv(&mut [room, IoSliceMut::new(overflow)], control, fds, from)?
         };
@@ -156,8 +156,7 @@ impl Inbox {
     }
 }
 
-/// Joins the two parts of a message that was larger than the slab's room, and frees the memory of
-/// the second.
+/// Joins the two parts of a message that did not fit into the slab, and frees the scratch memory.
 fn join(in_slab: &[u8], scratch: &mut Scratch, overflow: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(in_slab.len() + overflow);
     bytes.extend_from_slice(in_slab);

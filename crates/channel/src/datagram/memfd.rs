@@ -1,10 +1,10 @@
-//! Messages that are too large for a datagram or a record: their text goes in a memfd.
+//! Messages whose text is sent in a memfd, because it is too large for a datagram or a record.
 //!
 //! ```text
 //!  datagram  <args-via-fd>    descriptors  [memfd with the text] [descriptors of the message …]
 //! ```
 //!
-//! Only jsoncomm does that, and only if the channel allows it.
+//! Only jsoncomm has such messages, and only if the channel permits them.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -14,22 +14,24 @@ use crate::batch::Refusal;
 use crate::limits::Limits;
 use crate::send::SendError;
 
-/// The kernel may be out of contiguous memory for a datagram above this length (bytes).
+/// Length in bytes above which a datagram may fail with ENOBUFS, because the kernel has no
+/// contiguous memory for it.
 const CONTIGUOUS: usize = 64 * 1024;
 
-/// Returns whether a message that the kernel has refused goes in a memfd.
+/// Returns whether to send a message in a memfd after the kernel has refused it with `errno`.
 pub(super) fn goes_in_memfd(limits: &Limits, len: usize, fds: usize, errno: Errno) -> bool {
     limits.memfd
         && match errno {
             Errno::MSGSIZE => true,
-            // A message with all its descriptors waits for memory instead.
+            // A message that already has the maximum number of descriptors waits for memory
+            // instead.
             Errno::NOBUFS => len > CONTIGUOUS && fds < MAX_FDS,
             _ => false,
         }
 }
 
-/// Returns whether a message may be too large for a datagram, so that its exact limit is worth a
-/// system call.
+/// Returns whether a message may be too large for a datagram, so that the exact limit must be read
+/// from the kernel.
 pub(super) fn may_go_in_memfd(limits: &Limits, len: usize) -> bool {
     limits.memfd && len > CONTIGUOUS
 }
@@ -44,7 +46,7 @@ pub(super) fn memfd_for(text: &[u8], fds: usize) -> Result<OwnedFd, SendError> {
     Ok(memfd)
 }
 
-/// Reads the text of a message from the memfd that is its first descriptor.
+/// Removes the first descriptor of a message, which must be a memfd, and returns its contents.
 pub(super) fn take_text(limits: &Limits, fds: &mut Vec<OwnedFd>) -> Result<Vec<u8>, Refusal> {
     if fds.is_empty() {
         return Err(Refusal::NoMemoryFile);

@@ -1,13 +1,14 @@
 //! The sending direction of a datagram transport: a queue for each destination.
 //!
-//! A destination has a queue only while something is queued for it. The kernel reports the end of
-//! each reason to refuse a datagram in a different way, so a queue knows what it waits for:
+//! A destination has a queue only while something is queued for it. The kernel reports in different
+//! ways that it accepts datagrams again, depending on why it has refused one. So a queue stores
+//! what it waits for:
 //!
 //! | the kernel refuses a datagram because | the queue waits until |
 //! | --- | --- |
 //! | the queue of the peer of a connected socket is full | the socket itself is writable |
 //! | the queue of the receiver is full | an unnamed socket, connected to the receiver, is writable |
-//! | the receiver holds its share of our send buffer | any receiver reads (`poll.rs`), or a pause ends |
+//! | the receiver occupies its share of our send buffer | any receiver reads (`poll.rs`), or a pause ends |
 //! | the kernel is out of memory, or too many descriptors are in flight | a pause ends |
 //!
 //! Every queue also waits for its oldest message to expire.
@@ -33,7 +34,7 @@ use crate::send::{Queued, SendError, Sent, duplicate};
 
 /// The sending direction of a datagram or seqpacket socket.
 pub(crate) struct Outbox {
-    /// The indices of the queues of named destinations.
+    /// The indices of the queues by destination.
     by_name: HashMap<Address, usize>,
     /// The index of the queue of the peer.
     peer: Option<usize>,
@@ -46,15 +47,15 @@ pub(crate) struct Outbox {
     seq: u64,
     /// The sums over all queues.
     queued: Queued,
-    /// The number of bytes in memfds that were sent to the peer, and may be unread.
+    /// The number of bytes in memfds that the peer may not have received yet.
     memfd_bytes: usize,
-    /// The number of queues that take write-space edges.
+    /// The number of queues that wait for write-space edges.
     edge_takers: usize,
     /// Whether queued messages were sent or dropped since `take_settled` was called last.
     settled: bool,
 }
 
-/// What an outbox needs of its channel.
+/// The parts of a channel that its outbox uses.
 pub(crate) struct Context<'a> {
     pub(crate) socket: &'a Datagram,
     pub(crate) site: Site<'a>,
@@ -63,7 +64,7 @@ pub(crate) struct Context<'a> {
 }
 
 impl Outbox {
-    /// `shares`: None if the socket is connected.
+    /// Creates an outbox. `shares` is None if the socket is connected.
     pub(crate) fn new(shares: Option<Shares>) -> Self {
         Self {
             by_name: HashMap::new(),
@@ -93,7 +94,7 @@ impl Outbox {
         self.peer.is_some_and(|queue| matches!(self.queues[queue].wait, Wait::Writable))
     }
 
-    /// Returns whether a queue takes write-space edges.
+    /// Returns whether a queue waits for write-space edges.
     pub(crate) fn wants_write_space(&self) -> bool {
         self.edge_takers > 0
     }
@@ -108,7 +109,7 @@ impl Outbox {
         (self.queues.iter().filter_map(oldest).min(), self.seq + 1)
     }
 
-    /// Returns when `on_time` has something to do.
+    /// Returns when `on_time` must be called, if at all.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.timers.first().map(|&(at, _)| at)
     }
@@ -151,7 +152,7 @@ impl Outbox {
                 Err(Failure::Refused(errno)) => return Err(SendError::Refused(errno)),
             }
         };
-        // Everything that can fail precedes the queueing.
+        // Nothing may fail after the message is queued.
         let message = self.message(cx, bytes, fds, memfd)?;
         let queue = self.open_queue(to.cloned());
         let sent = self.enqueue(queue, message);
@@ -188,7 +189,7 @@ impl Outbox {
         }
     }
 
-    /// Has the queue of the peer retry by its timer: the socket cannot be polled.
+    /// Makes the queue of the peer retry by timer, because the socket cannot be polled.
     pub(crate) fn poll_by_timer(&mut self, now: Instant) {
         if let Some(index) = self.peer {
             self.queues[index].set_wait(Wait::Pause, Some(SPACE), now);
@@ -245,10 +246,10 @@ impl Outbox {
     }
 
     /// Returns whether one more memfd of `len` bytes may be in flight to the peer. The kernel
-    /// charges a message whose text is in a memfd with a few bytes, so its own limit never applies.
+    /// charges only a few bytes for a message in a memfd, so the send buffer does not limit them.
     ///
-    /// An unconnected socket cannot tell what each destination has read; the queues of its
-    /// receivers are short.
+    /// There is no such limit for an unconnected socket, which cannot find out what each
+    /// destination has received. The kernel's queues of its receivers are short.
     pub(super) fn has_room_for_memfd(&mut self, cx: &Context<'_>, len: usize) -> bool {
         if !self.is_connected() || self.memfd_bytes == 0 {
             return true;
@@ -259,7 +260,7 @@ impl Outbox {
         self.memfd_bytes == 0 || self.memfd_bytes + len <= cx.limits.max_queued
     }
 
-    /// Returns whether a message has to go in a memfd because of its length.
+    /// Returns whether a message must be sent in a memfd because of its length.
     fn is_too_large(&self, cx: &Context<'_>, len: usize) -> bool {
         may_go_in_memfd(cx.limits, len)
             && match &self.shares {
@@ -277,7 +278,7 @@ impl Outbox {
         Sent::Queued(seq)
     }
 
-    /// Takes the oldest message out of a queue: it was sent, or is dropped.
+    /// Removes the oldest message of a queue, which was sent or is dropped.
     fn settle(&mut self, queue: usize) -> Option<QueuedMessage> {
         let message = self.queues[queue].pop()?;
         self.queued.messages -= 1;
@@ -298,14 +299,14 @@ impl Outbox {
         let queue = &mut self.queues[index];
         self.edge_takers -= usize::from(queue.takes_edges);
         if let Wait::Receiver(socket) = queue.set_wait(wait, pauses, now) {
-            // Closing removes it from the epoll instance only if no child process shares it.
+            // Closing alone removes it from the epoll instance only if no other process shares it.
             let _ = cx.site.poller.remove(&socket);
         }
         self.edge_takers += usize::from(queue.takes_edges);
         self.update_timer(index);
     }
 
-    /// Enters the deadline of a queue into the timers.
+    /// Updates the timers with the deadline of a queue.
     fn update_timer(&mut self, index: usize) {
         let queue = &mut self.queues[index];
         let deadline = queue.deadline();

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use fdwire_socket::{Address, Datagram};
 
-/// The first and the longest of the pauses between attempts. Each pause is twice the one before.
+/// The first and the longest pause between attempts. Each pause is twice as long as the previous
+/// one.
 pub(crate) type Pauses = (Duration, Duration);
 
 /// The pauses of a queue that waits for resources of the kernel.
@@ -15,29 +16,30 @@ pub(crate) const RETRY: Pauses = (Duration::from_millis(10), Duration::from_secs
 /// The pauses of a queue that waits for space in our send buffer.
 pub(crate) const SPACE: Pauses = (Duration::from_millis(1), Duration::from_millis(100));
 
-/// The longest pause at which a queue still takes write-space edges. At longer ones its receiver
-/// seems stuck, and the edges come from other receivers.
+/// The longest pause during which a queue also waits for write-space edges. After longer ones its
+/// receiver is probably stuck, and other receivers cause the edges.
 const EDGES: Duration = Duration::from_millis(16);
 
-/// A message that the kernel has not taken yet.
+/// A message that the kernel has not accepted yet.
 pub(crate) struct QueuedMessage {
     pub(crate) seq: u64,
     /// The bytes of the datagram.
     pub(crate) bytes: Box<[u8]>,
-    /// The length of the message (bytes), which may be in a memfd.
+    /// The length of the message in bytes. If it differs from that of the datagram, the message is
+    /// in a memfd.
     pub(crate) len: usize,
     pub(crate) fds: Vec<OwnedFd>,
     pub(crate) deadline: Option<Instant>,
 }
 
 impl QueuedMessage {
-    /// Returns the length of a message in a memfd.
+    /// Returns the length of the message in bytes if it is in a memfd.
     pub(crate) fn memfd_len(&self) -> Option<usize> {
         (self.bytes.len() != self.len).then_some(self.len)
     }
 }
 
-/// What a queue waits for. If it has a pause too, whichever comes first ends the wait.
+/// What a queue waits for. If it also has a pause, the wait ends with the earlier of the two.
 pub(crate) enum Wait {
     /// The channel's socket becomes writable. Only a connected socket reports that reliably.
     Writable,
@@ -61,14 +63,14 @@ pub(crate) struct Queue {
     pub(crate) retry_at: Option<Instant>,
     /// The last pause; zero after progress.
     pub(crate) pause: Duration,
-    /// Whether it takes write-space edges.
+    /// Whether it waits for write-space edges.
     pub(crate) takes_edges: bool,
-    /// The deadline under which the outbox has it in its timers.
+    /// The deadline that the outbox has entered into its timers.
     pub(crate) timer: Option<Instant>,
 }
 
 impl Queue {
-    /// An empty queue.
+    /// Creates an empty queue.
     pub(crate) fn new(to: Option<Address>) -> Self {
         Self {
             to,
@@ -83,13 +85,13 @@ impl Queue {
         }
     }
 
-    /// Returns when to try again or to expire a message.
+    /// Returns when the next attempt is due or the oldest message expires, whichever is earlier.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let expiry = self.messages.front().and_then(|message| message.deadline);
         [expiry, self.retry_at].into_iter().flatten().min()
     }
 
-    /// Sets what it waits for, with the next of `pauses`. Returns what it has waited for.
+    /// Sets what the queue waits for, with the next of `pauses`, and returns the previous wait.
     pub(crate) fn set_wait(&mut self, wait: Wait, pauses: Option<Pauses>, now: Instant) -> Wait {
         self.retry_at = pauses.map(|(first, longest)| {
             self.pause = (self.pause * 2).clamp(first, longest);

@@ -1,31 +1,32 @@
-//! The share of our send buffer that each destination may hold.
+//! The share of our send buffer that each destination may occupy.
 //!
 //! The kernel charges every datagram in a receiver's queue to the sender's one send buffer
 //! (SO_SNDBUF). A receiver that is connected to us has no other limit, so one stopped receiver
-//! could fill the buffer, and the kernel would refuse our datagrams to all others. So the buffer is
-//! made larger where the kernel allows it, and a destination may hold a sixteenth of what is free,
-//! or one message of any size while an eighth of the buffer stays free:
+//! could fill the buffer, and the kernel would refuse our datagrams to all others. Therefore the
+//! buffer is enlarged if the kernel permits it, and a destination may occupy a sixteenth of the
+//! free bytes, or one message of any size while an eighth of the buffer stays free:
 //!
 //! ```text
 //! send buffer  |# stuck A #|# stuck B #|# stuck C #|# in flight to D, E #|....... free .......|
 //!              |<-------------- floor ------------>|
 //! ```
 //!
-//! The kernel does not tell how much a destination holds. It tells the exact sum (SIOCOUTQ), so the
-//! rest is estimated:
+//! The kernel does not report how much a destination occupies. It reports the exact sum (SIOCOUTQ),
+//! so the shares are estimated:
 //!
 //! - The datagrams that were sent last are assumed to be received first. Active receivers drain
 //!   quickly, so old datagrams are those of stuck receivers (`in_flight.rs`).
-//! - The floor is the lowest sum of the last two periods: about what the stuck receivers hold.
-//! - A destination that stays above its share for some milliseconds is a suspect. It gets single
+//! - The floor is the lowest sum of the last two periods, which is about what the stuck receivers
+//!   occupy.
+//! - A destination that stays above its share for some milliseconds is a suspect. It is sent single
 //!   probes at growing intervals, one suspect at a time. If the sum returns to the floor, the probe
-//!   was received, and everything before it was too, since datagrams to one destination arrive in
-//!   order. Then the destination holds nothing, and is not a suspect any more. If the sum falls
+//!   was received, and so was everything before it, since datagrams to one destination arrive in
+//!   order. The destination then occupies nothing, and is no longer a suspect. If the sum falls
 //!   below the floor of the last probe, the next probe is due at once.
 //!
-//! An estimate can be wrong when several destinations read at the same time. If it is too high, an
+//! An estimate can be wrong if several destinations read at the same time. If it is too high, an
 //! active destination waits for a probe; if it is too low, a stuck destination gets another
-//! sixteenth of what is free. Since the sum is exact, some of the buffer always stays free.
+//! sixteenth of the free bytes. Since the sum is exact, some of the buffer always stays free.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -34,32 +35,32 @@ use fdwire_socket::{Address, Datagram, Errno};
 
 use super::in_flight::InFlight;
 
-/// The send buffer that an unconnected socket asks for (bytes). The kernel gives at most twice
-/// net.core.wmem_max, which by default is twice the default send buffer.
+/// Size in bytes of the send buffer that an unconnected socket requests. The kernel grants at most
+/// twice net.core.wmem_max, which by default is twice the default send buffer.
 const BUFFER: usize = 1024 * 1024;
 
-/// The divisor of the free bytes that gives the share of a destination.
+/// The share of a destination is the number of free bytes divided by this.
 const SHARE: usize = 16;
 
-/// The divisor of the buffer that gives the bytes that a large message leaves free.
+/// A large message must leave the buffer size divided by this free.
 const RESERVE: usize = 8;
 
-/// The longest datagram that the kernel stores contiguously (bytes); longer ones are stored in
-/// pages.
+/// Length in bytes of the longest datagram that the kernel stores contiguously. Longer ones are
+/// stored in pages.
 const LINEAR: usize = 16_064;
 
-/// The first pause between probes, and the time in which a probe has to be received. Each pause is
-/// four times the one before.
+/// The first pause between probes, and the time within which a probe should be received. Each pause
+/// is four times as long as the previous one.
 pub(crate) const PROBE: Duration = Duration::from_millis(2);
 
-/// The longest pause between probes. What a permanently stuck receiver gets grows with the
-/// logarithm of the time.
+/// The longest pause between probes. The number of probes to a permanently stuck receiver grows
+/// with the logarithm of the time.
 const PROBE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The periods over which the lowest sum is found.
+/// Length of a period, of which the lowest sum is recorded.
 const PERIOD: Duration = Duration::from_millis(50);
 
-/// The most suspects that are remembered: far more than can have a datagram in the largest buffer.
+/// Maximum number of suspects: far more than can have a datagram in the largest buffer.
 const SUSPECTS: usize = 4_096;
 
 /// A destination that seems not to read.
@@ -70,40 +71,41 @@ struct Suspect {
     floor: usize,
 }
 
-/// The probe that is in flight.
+/// A probe in flight.
 struct Probe {
     to: Address,
-    /// The sum at which it counts as received (bytes).
+    /// The sum in bytes at which it counts as received.
     target: usize,
     /// No other destination is probed before this time.
     until: Instant,
 }
 
-/// What the destinations of one unconnected socket hold of its send buffer.
+/// The shares of a send buffer that the destinations of an unconnected socket occupy.
 pub(crate) struct Shares {
     buffer: usize,
     largest: usize,
     in_flight: InFlight,
     suspects: HashMap<Address, Suspect>,
     probe: Option<Probe>,
-    /// The sum when it was read last (bytes).
+    /// The sum in bytes when it was last read.
     sum: usize,
-    /// What was sent since (bytes).
+    /// The number of bytes charged since then.
     since: usize,
-    /// The lowest sums of this period and of the one before (bytes).
+    /// The lowest sums in bytes of this period and of the previous one.
     lows: [usize; 2],
     period_ends: Instant,
 }
 
 impl Shares {
-    /// Raises the socket's send buffer, if that is possible.
+    /// Creates the shares of a socket, and enlarges its send buffer if possible.
     ///
     /// # Errors
     ///
     /// The error of the system call that failed.
     pub(crate) fn new(socket: &Datagram) -> Result<Self, Errno> {
         let (before, largest) = (socket.send_buffer()?, socket.max_message()?);
-        // Where wmem_max is low, asking for more gives less: it is tried on another socket.
+        // If wmem_max is low, a larger request yields a smaller buffer, so another socket tries it
+        // first.
         let given = Datagram::new().and_then(|other| {
             other.set_send_buffer(BUFFER)?;
             other.send_buffer()
@@ -124,16 +126,16 @@ impl Shares {
         })
     }
 
-    /// Returns the length of the largest datagram (bytes): that of the socket's original send
-    /// buffer.
+    /// Returns the length in bytes of the largest datagram, which the original send buffer
+    /// determines.
     pub(crate) fn largest(&self) -> usize {
         self.largest
     }
 
-    /// Returns whether a datagram of `len` bytes may go to `to` now.
+    /// Returns whether a datagram of `len` bytes may be sent to `to` now.
     pub(crate) fn permits(&mut self, socket: &Datagram, to: &Address, len: usize) -> bool {
         let cost = cost(len);
-        // The sum is read often enough for the estimates to concern few bytes.
+        // The sum is read often, so that the estimates concern few bytes.
         if self.since <= self.buffer / SHARE && self.fits(to, cost) {
             return true;
         }
@@ -141,8 +143,8 @@ impl Shares {
         self.fits(to, cost)
     }
 
-    /// Returns whether a datagram may go to `to` above its share as a probe, if `to` has waited for
-    /// [`PROBE`] or longer.
+    /// Returns whether a datagram may be sent to `to` as a probe, above its share. The caller must
+    /// have waited for [`PROBE`] or longer.
     pub(crate) fn permits_probe(&mut self, to: &Address, len: usize, now: Instant) -> bool {
         let (held, cost, floor) = (self.held(), cost(len), self.floor());
         let suspect = match self.suspects.get_mut(to) {
@@ -153,7 +155,7 @@ impl Shares {
             }
         };
         let due = suspect.probe_at <= now;
-        // One probe at a time: the sum does not tell whose probe was received.
+        // There is one probe at a time, because the sum does not show whose probe was received.
         let undecided = self.probe.as_ref().is_some_and(|probe| probe.until > now);
         if !(due || held < suspect.floor) || undecided || !self.leaves_reserve(cost) {
             return false;
@@ -185,7 +187,7 @@ impl Shares {
 
     /// Reads the sum from the kernel, and updates the estimates.
     pub(crate) fn read_sum(&mut self, socket: &Datagram) {
-        // This cannot fail on an open socket; if it did, the previous sum would be the best
+        // This does not fail for an open socket. If it did, the previous sum would be the best
         // estimate.
         self.sum = socket.unsent().unwrap_or(self.sum + self.since);
         self.since = 0;
@@ -222,15 +224,15 @@ impl Shares {
         held == 0 || held + cost <= self.buffer - self.buffer / RESERVE
     }
 
-    /// Returns an upper bound of what all destinations hold (bytes).
+    /// Returns an upper bound of the number of bytes that all destinations occupy.
     fn held(&self) -> usize {
         self.sum + self.since
     }
 }
 
-/// Returns an upper bound of what the kernel charges for a datagram (bytes): its buffer, whose size
-/// is a power of two and includes the shared info, and a `struct sk_buff`. The pages of a large
-/// datagram come in blocks.
+/// Returns an upper bound of the number of bytes that the kernel charges for a datagram: its
+/// buffer, whose size is a power of two and includes the `skb_shared_info`, and a `struct sk_buff`.
+/// The kernel allocates the pages of a large datagram in blocks.
 fn cost(len: usize) -> usize {
     if len <= LINEAR {
         (len + 320).next_power_of_two().max(512) + 256

@@ -8,7 +8,7 @@ use crate::channel::Channel;
 use crate::listener::{Connection, Listening};
 use crate::stream::Link;
 
-/// The most connections that one turn accepts.
+/// Maximum number of connections that one turn accepts.
 const ACCEPTS: usize = 64;
 
 impl Reactor {
@@ -64,7 +64,7 @@ impl Reactor {
                 Ok(None) => return,
                 Ok(Some(accepted)) => accepted,
                 Err(errno) => {
-                    // The caller decides when to try again.
+                    // The caller decides when to retry.
                     listening.allowed = 0;
                     batch.events.push(Event::Failed(errno, "accept4"));
                     return;
@@ -83,7 +83,7 @@ impl Reactor {
                         Err(_) => continue,
                     }
                 }
-                // A listener has the type that its connections have.
+                // Unreachable: connections have the type of their listener.
                 _ => continue,
             };
             self.accepted.push(channel);

@@ -12,8 +12,7 @@ use crate::send::{SendError, Sent};
 use crate::stream::{Framing, Link, StreamTransport};
 
 impl Reactor {
-    /// Adds a stream, and polls it for its end. With `connecting` it is polled for the connection
-    /// first.
+    /// Adds a stream, and polls it for its end, or first for its connection if `connecting`.
     ///
     /// # Errors
     ///
@@ -31,18 +30,18 @@ impl Reactor {
         socket.map_or(Ok(index), |socket| Err((errno, socket)))
     }
 
-    /// Adds a stream without a socket. The caller carries its bytes by [`feed`](Self::feed) and
+    /// Adds a stream without a socket. The caller transfers its bytes with [`feed`](Self::feed) and
     /// [`fetch`](Self::fetch).
     pub fn add_external(&mut self, framing: Framing, limits: Limits) -> usize {
         self.insert_stream(Link::EXTERNAL, false, framing, limits)
     }
 
-    /// Sends a text that `write` writes directly into the outbox of a stream.
+    /// Sends a text that `write` appends directly to the outbox of a stream.
     ///
-    /// `write` gets memory with room for [`DIRECT`](crate::DIRECT) bytes, and the number of bytes
-    /// to skip at the memory's end. It appends both and returns the length of the text, or changes
-    /// nothing and returns None. The result is None then, and also if the channel is not a stream
-    /// or has no room.
+    /// `write` gets memory with a number of bytes to append before the text, and with room for
+    /// [`DIRECT`](crate::DIRECT) bytes after these. It appends both and returns the length of the
+    /// text, or changes nothing and returns None. In the latter case, and if the channel is not a
+    /// stream or has no room, the result is None.
     ///
     /// # Errors
     ///
@@ -71,14 +70,14 @@ impl Reactor {
         self.stream_mut(index).map_or(Ok(()), |stream| stream.check_frame(payload))
     }
 
-    /// Sends the frames that streams have gathered.
+    /// Sends the queued frames of all streams.
     pub fn flush(&mut self) {
         while let Some(index) = self.unflushed.pop() {
             self.flush_one(index);
         }
     }
 
-    /// Sends the frames that one stream has gathered.
+    /// Sends the queued frames of one stream.
     pub fn flush_one(&mut self, index: usize) {
         self.update_stream(index, StreamTransport::flush);
     }
@@ -105,7 +104,7 @@ impl Reactor {
         true
     }
 
-    /// Adds input to a stream; None is the end of the input of a stream without a socket.
+    /// Adds input to a stream. None ends the input of a stream without a socket.
     pub fn feed(&mut self, index: usize, bytes: Option<&[u8]>) {
         let Some(channel) = self.channel_mut(index) else { return };
         if let Some(stream) = channel.as_stream_mut() {
@@ -116,14 +115,15 @@ impl Reactor {
         }
     }
 
-    /// Takes the bytes that a stream without a socket has to send.
+    /// Returns the bytes that a stream without a socket has to send. They count as queued until
+    /// [`settle_fetched`](Self::settle_fetched).
     pub fn fetch(&mut self, index: usize) -> Vec<u8> {
         let Some(stream) = self.stream_mut(index) else { return Vec::new() };
         stream.flush_listed = false;
         stream.outbox.fetch()
     }
 
-    /// Notes that `bytes` of the fetched bytes were sent.
+    /// Records that `bytes` of the fetched bytes were sent.
     pub fn settle_fetched(&mut self, index: usize, bytes: usize) {
         if let Some(stream) = self.stream_mut(index) {
             stream.outbox.settle_fetched(bytes);

@@ -5,12 +5,12 @@ use std::time::Instant;
 use super::{Entry, Reactor};
 
 impl Reactor {
-    /// Has the timer fire at the channel's next deadline.
+    /// Makes the timer fire at the channel's next deadline.
     pub(super) fn schedule(&mut self, index: usize) {
         let Some(channel) = self.channel_mut(index) else { return };
         let Some(deadline) = channel.deadline() else { return };
-        // An earlier deadline stays, though it may have been met: when it comes the next is
-        // scheduled.
+        // An earlier deadline remains, even if it no longer applies: when it expires, the next one
+        // is scheduled.
         if channel.scheduled.is_some_and(|at| at <= deadline) {
             return;
         }
@@ -21,7 +21,7 @@ impl Reactor {
         self.set_timer();
     }
 
-    /// Moves the channels whose deadlines have come to those that are due.
+    /// Moves the channels whose deadlines have expired to `due`.
     pub(super) fn collect_due(&mut self) {
         self.poller.timer_fired();
         let now = Instant::now();

@@ -1,4 +1,4 @@
-//! Which channel has the next turn.
+//! Chooses the channel of the next turn.
 
 use std::time::{Duration, Instant};
 
@@ -12,26 +12,25 @@ use crate::{Site, Turn};
 /// A channel that was the only ready one at the last epoll call.
 pub(super) struct Lone {
     channel: usize,
-    /// Whether it was the only one at the call before too. Where two channels take turns an
-    /// assumption would be wrong each time.
+    /// Whether it was also the only one at the call before. If two channels alternate, every
+    /// assumption would be wrong.
     confirmed: bool,
-    /// The number of calls that were skipped since, assuming that it is ready again.
+    /// The number of calls since then that were skipped, on the assumption that it is ready again.
     assumed: u32,
 }
 
-/// The most calls in a row that are skipped.
+/// Maximum number of consecutive calls that are skipped.
 const ASSUMED_MAX: u32 = 8;
 
 impl Reactor {
-    /// Finds out which channels have something to do, after at most `timeout`.
+    /// Waits for at most `timeout` until a channel or listener is ready.
     ///
     /// # Errors
     ///
     /// `ENOMEM` of epoll_pwait2.
     pub fn poll(&mut self, timeout: Duration) -> Result<(), Errno> {
         self.ready.clear();
-        // One channel is hot: reading from it at once costs one system call less than asking epoll
-        // first.
+        // One channel is hot: reading from it at once saves the call of epoll.
         if timeout.is_zero()
             && let Some(lone) = &mut self.lone
             && lone.confirmed
@@ -46,8 +45,8 @@ impl Reactor {
         self.ask(timeout)
     }
 
-    /// Handles the next readiness, with its events in `batch`. Returns the index of the channel or
-    /// listener, or None if none has anything to do.
+    /// Runs the next turn, and puts its events into `batch`. Returns the index of the channel or
+    /// listener, or None if no turn is left.
     pub fn turn(&mut self, batch: &mut Batch<'_>) -> Option<usize> {
         let assumed = std::mem::take(&mut self.assumed);
         let turn = self.next_turn(batch);
@@ -97,7 +96,8 @@ impl Reactor {
         None
     }
 
-    /// Handles one readiness. Returns whether it belongs to a channel or listener.
+    /// Handles the readiness of one descriptor. Returns whether it belongs to a channel or
+    /// listener.
     fn handle(&mut self, ready: Ready, batch: &mut Batch<'_>) -> bool {
         let index = ready.token.index();
         let Some(entry) = self.entries.get_mut(index) else { return false };
@@ -123,13 +123,14 @@ impl Reactor {
         if let Err(errno) = self.arm_after_turn(index) {
             batch.events.push(Event::Failed(errno, "epoll_ctl"));
         }
-        // A channel whose turn was full goes on by the timer, when the caller's loop has run.
+        // A channel whose turn was full continues by timer, after other events of the caller's
+        // loop.
         self.schedule(index);
         index
     }
 
     /// Registers the channels that were accepted in these turns. Most have read interest by now, so
-    /// that one call registers for their messages and their end.
+    /// one call registers for their messages and their end.
     fn arm_accepted(&mut self) {
         while let Some(index) = self.accepted.pop() {
             self.arm(index);

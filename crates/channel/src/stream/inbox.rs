@@ -1,17 +1,17 @@
 //! The receiving direction of a stream: bytes become messages in the slab, or are refused.
 //!
 //! ```text
-//!  kernel ──recv──► free part of the slab │ rest │ frame │ frame │ beginning of a fra │
+//!  kernel ──recv──► free part of the slab │ rest │ frame │ frame │ start of a frame   │
 //!                                            ▲                     │
 //!                                            └──────── rest ◄──────┘
 //! ```
 //!
-//! The bytes after the last whole frame are the *rest*. They move to memory of the channel, and
-//! back to the slab right before the next read. A frame that is too large for the slab is read into
-//! memory of its own, which becomes the message.
+//! The bytes after the last whole frame are the *rest*. They are copied to memory of the channel,
+//! and back to the slab right before the next read. A frame that is too large for the slab is read
+//! into its own allocation, which becomes the message.
 //!
-//! The number of copies per byte is bounded, however short the received pieces are: a piece that is
-//! shorter than the rest is appended to the rest instead.
+//! A piece that is shorter than the rest is appended to the rest instead. This bounds the number of
+//! copies per byte, however short the received pieces are.
 
 mod decode;
 
@@ -25,15 +25,15 @@ use crate::batch::{Batch, Event, Refusal};
 use crate::limits::Meter;
 use crate::stream::message::{LargePayload, Place, ReceivedFds, deliver, refuse};
 
-/// The shortest frame of bytes that is read into memory of its own (bytes). JavaScript gets that
-/// memory.
+/// Length in bytes above which a frame of bytes gets its own allocation, which JavaScript then
+/// uses.
 const OWN_BYTES: usize = 32 * 1024;
 
-/// The shortest frame of text that is read into memory of its own (bytes). JavaScript copies text
-/// anyway.
+/// Length in bytes above which a frame of text gets its own allocation. JavaScript copies text
+/// anyway, so this gains less.
 const OWN_TEXT: usize = 128 * 1024;
 
-/// The most memory of a copied rest that is kept for the next rest (bytes).
+/// Largest allocation in bytes that is kept for the next rest.
 const REST_KEPT: usize = 4 * 1024;
 
 /// The receiving direction of a stream.
@@ -41,39 +41,40 @@ pub(crate) struct Inbox {
     codec: Codec,
     /// Whether payloads are text.
     text: bool,
-    /// Whether the rest may hold whole frames, because a turn was full.
+    /// Whether the rest may contain complete frames, because a turn was full or the caller has fed
+    /// them.
     undecoded: bool,
-    /// Whether nothing more is to be read.
+    /// Whether reading has stopped for good.
     ended: bool,
-    /// Whether the peer has ended, so that nothing more can be read.
+    /// Whether the peer has ended the stream.
     peer_ended: bool,
     /// The bytes after the last whole frame.
     rest: Vec<u8>,
-    /// The frame that is read into memory of its own. The rest is empty then.
+    /// The frame that is being read into its own allocation. The rest is empty meanwhile.
     large: Option<Box<LargeFrame>>,
     /// Descriptors of the rest or of the large frame.
     fds: Option<Box<PendingFds>>,
 }
 
-/// A frame that is read into memory of its own.
+/// A frame that is being read into its own allocation.
 struct LargeFrame {
-    /// The memory for the whole frame, as far as its length is known.
+    /// The allocation, for the whole frame as far as its length is known.
     bytes: Vec<u8>,
-    /// The number of bytes that are read.
+    /// The number of bytes that have been read.
     filled: usize,
 }
 
-/// Descriptors that came with bytes that are not decoded yet.
+/// Descriptors that came with bytes that have not been decoded yet.
 #[derive(Default)]
 struct PendingFds {
-    /// Those of the frame that begins these bytes.
+    /// Those of the frame at the start of these bytes.
     first: ReceivedFds,
-    /// Those of the frame that holds the last of these bytes.
+    /// Those of the frame that contains the last of these bytes.
     last: ReceivedFds,
 }
 
 impl Inbox {
-    /// `text`: payloads are text.
+    /// Creates an inbox. `text`: whether payloads are text.
     pub(crate) fn new(codec: Codec, text: bool) -> Self {
         Self {
             codec,
@@ -92,17 +93,17 @@ impl Inbox {
         &self.codec
     }
 
-    /// Returns whether nothing more is to be read.
+    /// Returns whether reading has stopped for good.
     pub(crate) fn ended(&self) -> bool {
         self.ended
     }
 
-    /// Returns whether the peer has ended, so that nothing more can be read.
+    /// Returns whether the peer has ended the stream.
     pub(crate) fn peer_ended(&self) -> bool {
         self.peer_ended
     }
 
-    /// Returns the number of bytes that are read and are not a whole message yet.
+    /// Returns the number of bytes that were read but do not form a complete message yet.
     pub(crate) fn buffered(&self) -> usize {
         self.large.as_ref().map_or(self.rest.len(), |large| large.filled)
     }
@@ -144,7 +145,7 @@ impl Inbox {
         }
     }
 
-    /// Appends input that did not come by `read`; [`decode`](Self::decode) finds its messages.
+    /// Appends input that the caller has received; [`decode`](Self::decode) decodes it.
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
         if let Some(large) = self.large.take() {
             self.rest = large.into_filled();
@@ -158,7 +159,7 @@ impl Inbox {
         self.decode_rest(meter, batch);
     }
 
-    /// Handles the end of the input: the rest is a last message, or is cut off.
+    /// Handles the end of the input: the rest is a last message, or a frame that is cut off.
     pub(crate) fn end(&mut self, meter: &mut Meter, batch: &mut Batch<'_>) {
         self.ended = true;
         self.peer_ended = true;
@@ -185,7 +186,7 @@ impl Inbox {
         batch.events.push(Event::End);
     }
 
-    /// Ends the input without a message from the rest.
+    /// Stops reading, and drops the rest.
     pub(crate) fn drop_rest(&mut self) {
         self.ended = true;
         self.rest = Vec::new();
@@ -212,8 +213,7 @@ impl Inbox {
         }
         let fds = std::mem::take(&mut shared.received);
         let fds = ReceivedFds::new(fds, received.fds_truncated);
-        // A receiving call ends with the bytes that carry descriptors, though there may be more
-        // bytes.
+        // A receive ends after bytes with descriptors even if more bytes are available.
         let more = received.len == room_len || !fds.is_empty();
         self.set_last_fds(fds);
         let len = kept + received.len;
@@ -267,7 +267,7 @@ impl Inbox {
         Ok(received.len == room_len)
     }
 
-    /// Empties the rest, which has been copied. A little memory is kept for the next rest.
+    /// Clears the rest, which has been copied. A small allocation is kept for the next rest.
     fn forget_rest(&mut self) {
         if self.rest.capacity() > REST_KEPT {
             self.rest = Vec::new();
@@ -276,7 +276,7 @@ impl Inbox {
         }
     }
 
-    /// Moves a rest whose frame has at least `frame` bytes to memory of its own, if that is large.
+    /// Moves the rest to its own allocation if its frame, of at least `frame` bytes, is large.
     fn make_room(&mut self, frame: usize) {
         let own = if self.text { OWN_TEXT } else { OWN_BYTES };
         if frame <= own {
@@ -284,31 +284,32 @@ impl Inbox {
         }
         let rest = std::mem::take(&mut self.rest);
         let filled = rest.len();
-        // Twice the bytes that are there, if the codec does not know the length yet.
+        // If the codec does not know the length yet, twice the present length.
         let len = if frame > filled + 1 { frame } else { 2 * filled };
-        // Zeroed pages take no memory until they are touched: a length that a peer only promises
-        // costs nothing.
+        // Zeroed pages take no memory until they are touched, so a length that a peer only
+        // announces costs nothing.
         let mut bytes = vec![0; len];
         bytes[..filled].copy_from_slice(&rest);
         self.large = Some(Box::new(LargeFrame { bytes, filled }));
     }
 
-    /// Notes the descriptors that came with the last bytes.
+    /// Stores the descriptors that came with the last bytes.
     fn set_last_fds(&mut self, last: ReceivedFds) {
         if !last.is_empty() || self.fds.is_some() {
             self.fds.get_or_insert_default().last = last;
         }
     }
 
-    /// Assigns the descriptors of the last bytes to the frame that begins the rest: there is no
-    /// other.
+    /// Assigns the descriptors of the last bytes to the frame at the start of the rest, which is
+    /// the only one.
     fn keep_fds(&mut self, meter: &Meter) {
         if let Some(fds) = &mut self.fds {
             fds.first.append(&mut fds.last, meter.limits.max_fds);
         }
     }
 
-    /// Takes the descriptors of the frame that begins the bytes; `last`: the frame ends them too.
+    /// Takes the descriptors of the frame at the start of the bytes. `last`: whether the frame also
+    /// contains the last of the bytes.
     #[inline]
     fn claim_fds(&mut self, last: bool, meter: &Meter) -> ReceivedFds {
         match self.fds.take_if(|_| last) {
@@ -325,7 +326,7 @@ impl Inbox {
 }
 
 impl LargeFrame {
-    /// Returns the bytes that are read.
+    /// Returns the bytes that have been read.
     fn into_filled(self) -> Vec<u8> {
         let mut bytes = self.bytes;
         bytes.truncate(self.filled);

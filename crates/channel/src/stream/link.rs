@@ -1,13 +1,13 @@
-//! What moves the bytes of a stream.
+//! What transfers the bytes of a stream.
 
 use fdwire_socket::Stream;
 
-/// What moves the bytes of a stream.
+/// What transfers the bytes of a stream.
 pub(crate) enum Link {
     /// A socket.
     Socket(Stream),
-    /// The caller, for whom a stream of JavaScript does. Input comes by
-    /// [`feed`](crate::Reactor::feed), output goes by [`fetch`](crate::Reactor::fetch).
+    /// The caller, for example with a stream of JavaScript: it passes input to
+    /// [`feed`](crate::Reactor::feed), and gets output from [`fetch`](crate::Reactor::fetch).
     External {
         /// Whether the caller has reported the end of the input.
         ended: bool,

@@ -1,4 +1,4 @@
-//! Messages of a stream with their descriptors: delivered or refused.
+//! Delivers or refuses the messages of a stream, with their descriptors.
 
 use std::ops::Range;
 use std::os::fd::OwnedFd;
@@ -7,18 +7,18 @@ use crate::PayloadKind;
 use crate::batch::{Batch, Event, Message, Refusal, Sender};
 use crate::limits::Meter;
 
-/// Descriptors that were received with bytes of one message.
+/// The descriptors that were received with bytes of one message.
 #[derive(Default)]
 pub(super) struct ReceivedFds {
     fds: Vec<OwnedFd>,
-    /// The kernel could not install all of them.
+    /// Whether the kernel could not install all of them.
     truncated: bool,
-    /// There were more than the limit.
+    /// Whether there were more than the limit.
     too_many: bool,
 }
 
 impl ReceivedFds {
-    /// The result of one receiving call.
+    /// Wraps the descriptors of one receive.
     pub(super) fn new(fds: Vec<OwnedFd>, truncated: bool) -> Self {
         Self { fds, truncated, too_many: false }
     }
@@ -28,9 +28,10 @@ impl ReceivedFds {
         self.fds.is_empty() && !self.is_refused()
     }
 
-    /// Adds descriptors that came later with the same message, which may have at most `max_fds`.
+    /// Adds descriptors that came later with the same message, which may have up to `max_fds`.
     ///
-    /// Above the limit all are closed at once: a frame that never ends cannot accumulate them.
+    /// Above the limit all are closed at once, so that a frame that never ends cannot accumulate
+    /// them.
     pub(super) fn append(&mut self, other: &mut Self, max_fds: usize) {
         self.fds.append(&mut other.fds);
         self.truncated |= std::mem::take(&mut other.truncated);
@@ -45,7 +46,7 @@ impl ReceivedFds {
         if self.is_empty() {
             return None;
         }
-        // With a limit of 0 a descriptor that the kernel could not install is one too many as well.
+        // With a limit of 0, a descriptor that the kernel could not install is also one too many.
         if self.too_many || self.fds.len() > max_fds || max_fds == 0 {
             return Some(Refusal::TooManyFds);
         }
@@ -61,14 +62,14 @@ impl ReceivedFds {
 pub(super) enum Place {
     /// In the slab.
     Slab(Range<usize>),
-    /// In memory of its own.
+    /// In its own allocation.
     Large(LargePayload),
 }
 
-/// A frame in memory of its own.
+/// A frame in its own allocation.
 pub(super) struct LargePayload {
     pub(super) frame: Vec<u8>,
-    /// The payload within the frame.
+    /// The range of the payload within the frame.
     pub(super) payload: Range<usize>,
 }
 
@@ -111,7 +112,7 @@ pub(super) fn refuse(why: Refusal, sample: Range<usize>, meter: &mut Meter, batc
     batch.events.push(Event::Refused(why, sample, Sender::Peer));
 }
 
-/// Keeps a copy of the first bytes of `range` of the free part of the slab.
+/// Copies the first bytes of `range` of the free part of the slab as a sample.
 pub(super) fn sample_of(batch: &mut Batch<'_>, range: Range<usize>) -> Range<usize> {
     let at = batch.place(&range);
     batch.keep_sample_at(at)

@@ -1,14 +1,15 @@
-//! The sending direction of a stream: framed messages, in order, until the kernel takes them.
+//! The sending direction of a stream: framed messages, in order, until the kernel accepts them.
 //!
 //! ```text
 //!  queue  │ partly sent ░░░ frames … │ frames, room for more … │ one frame with descriptors │ …
 //!         └────── sendmsg with as many segments as fit ──────┘ └── a sendmsg of its own ──┘
 //! ```
 //!
-//! Small frames gather in a segment, which goes out once a tick, or when it holds more than the
-//! high-water mark. A large payload goes out from the caller's memory, after the queue: only what
-//! the kernel does not take is copied. Descriptors go with the first byte of their frame, in a
-//! sendmsg without other frames: the receiver gets them with bytes of that frame and no others.
+//! Small frames are collected in a segment, which is sent once per tick, or when it exceeds the
+//! high-water mark. A large payload is sent from the caller's memory, after the queue, and only
+//! what the kernel does not accept is copied. Descriptors are sent with the first byte of their
+//! frame, in a sendmsg without other frames, so that the receiver gets them with bytes of that
+//! frame and no others.
 
 mod large;
 
@@ -26,25 +27,25 @@ use crate::send::{Queued, SendError, Sent};
 use crate::stream::link::Link;
 use crate::stream::segment::{Payload, SEGMENT, Segment, SegmentPool};
 
-/// The shortest payload that is not copied into a segment (bytes).
+/// Length in bytes from which a payload is not copied into a segment.
 const LARGE: usize = 32 * 1024;
 
-/// A queue of more than this goes out at once, even below the high-water mark (bytes).
+/// Length in bytes above which a queue is sent at once, even below the high-water mark.
 const FLUSH: usize = 128 * 1024;
 
-/// The longest text that [`open`](Outbox::open) has room for (bytes).
+/// Maximum length in bytes of a text for which [`open`](Outbox::open) has room.
 pub const DIRECT: usize = 4 * 1024;
 
-/// The send buffer that a stream asks for when its own is full for the first time (bytes, as the
-/// kernel counts them). With a small buffer two busy processes spend most of their time waiting for
-/// each other.
+/// Size in bytes, as the kernel reports it, of the send buffer that a stream requests when its
+/// buffer is full for the first time. With a small buffer, two busy processes spend most of their
+/// time waiting for each other.
 const BUFFER: usize = 512 * 1024;
 
-/// The most segments of one sendmsg.
+/// Maximum number of segments in one sendmsg.
 const VECTOR: usize = 16;
 
-/// The first and the longest pause after a transient error (ms). Each pause is twice the one
-/// before.
+/// The first and the longest pause after a transient error, in ms. Each pause is twice as long as
+/// the previous one.
 const RETRY_MS: (u16, u16) = (10, 1_000);
 
 /// The sending direction of a stream.
@@ -52,26 +53,26 @@ pub(crate) struct Outbox {
     queue: VecDeque<Segment>,
     /// The number of queued bytes.
     bytes: usize,
-    /// The number of bytes that the kernel has taken.
+    /// The number of bytes that the kernel has accepted.
     taken: u64,
     pool: Rc<SegmentPool>,
     wait: Wait,
     /// The number of queued descriptors.
     fds: usize,
-    /// The last pause (ms); 0 after progress.
+    /// The last pause in ms; 0 after progress.
     pause_ms: u16,
-    /// The length of the last head, which is usually that of the next one.
+    /// The length of the last frame's head, which is usually that of the next one.
     headroom: u8,
-    /// Whether the send buffer was raised.
+    /// Whether the send buffer has been enlarged.
     raised: bool,
-    /// Whether a `send` has reported more than the high-water mark, and no `Drained` event has
-    /// followed.
+    /// Whether a `send` has reported that the queue exceeds the high-water mark, and no `Drained`
+    /// event has followed.
     full: bool,
-    /// Whether the kernel has taken bytes since `take_settled` was called last.
+    /// Whether the kernel has accepted bytes since `take_settled` was last called.
     settled: bool,
 }
 
-/// What the outbox waits for before it tries again.
+/// What the outbox waits for before it retries.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wait {
     Nothing,
@@ -119,7 +120,7 @@ impl Outbox {
         self.wait == Wait::Writable
     }
 
-    /// Returns when to try again.
+    /// Returns when to retry, if a pause is set.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match self.wait {
             Wait::Until(at) => Some(at),
@@ -127,13 +128,13 @@ impl Outbox {
         }
     }
 
-    /// Returns whether the kernel has taken bytes since the last call.
+    /// Returns whether the kernel has accepted bytes since the last call.
     pub(crate) fn take_settled(&mut self) -> bool {
         std::mem::take(&mut self.settled)
     }
 
-    /// Returns whether the queue is down to half of a high-water mark that a `send` has reported. A
-    /// mark is reported as drained once.
+    /// Returns whether at most half of the high-water mark is queued after a `send` has reported
+    /// that the queue exceeds it. Returns true once for each such report.
     pub(crate) fn take_drained(&mut self, limits: &Limits) -> bool {
         let drained = self.full
             && self.bytes <= limits.high_water_mark / 2
@@ -142,7 +143,7 @@ impl Outbox {
         drained
     }
 
-    /// Frames a message and queues it. What goes out at once depends on the length of the queue.
+    /// Frames a message and queues it. Sends the queue at once if it is long.
     pub(crate) fn send(
         &mut self,
         link: &Link,
@@ -154,7 +155,7 @@ impl Outbox {
     ) -> Result<Sent, SendError> {
         let bytes = payload.bytes();
         if self.bytes + bytes.len() > limits.max_queued {
-            // The queue may hold frames that were never tried.
+            // The queue may contain frames that no flush has tried to send.
             self.flush_quietly(link);
             if self.bytes > 0 && self.bytes + bytes.len() > limits.max_queued {
                 return Err(SendError::QueueFull);
@@ -175,12 +176,11 @@ impl Outbox {
         Ok(self.after_send(link, limits))
     }
 
-    /// Returns memory to append a short text to, after [`headroom`](Self::headroom) bytes that the
-    /// caller skips. It has room for [`DIRECT`] bytes; [`close`](Self::close) makes a frame of the
-    /// text.
+    /// Returns memory to which the caller appends [`headroom`](Self::headroom) bytes and a text of
+    /// up to [`DIRECT`] bytes. [`close`](Self::close) then frames the text.
     ///
-    /// A text that is written elsewhere and copied costs more: the copy reads in large pieces what
-    /// was just written in small ones, and the processor waits for its own stores.
+    /// Writing a text elsewhere and copying it costs more: V8 writes in small pieces and a copy
+    /// reads in large ones, so the processor must wait for its own stores.
     pub(crate) fn open(&mut self, limits: &Limits) -> Option<&mut Vec<u8>> {
         if self.bytes + DIRECT > limits.max_queued {
             return None;
@@ -191,7 +191,7 @@ impl Outbox {
         Some(&mut last.bytes)
     }
 
-    /// Returns the number of bytes to leave for the head of a frame.
+    /// Returns the number of bytes to reserve for the head of a frame.
     pub(crate) fn headroom(&self) -> usize {
         usize::from(self.headroom)
     }
@@ -233,7 +233,7 @@ impl Outbox {
         Ok(self.after_send(link, limits))
     }
 
-    /// Sends until the queue is empty or the kernel takes no more.
+    /// Sends until the queue is empty or the kernel accepts no more.
     pub(crate) fn flush(&mut self, socket: &Stream) -> Result<(), Errno> {
         self.wait = Wait::Nothing;
         while let Some(front) = self.queue.front() {
@@ -257,7 +257,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// Sends what the kernel takes. An error is reported when the socket is polled next.
+    /// Sends what the kernel accepts. An error is reported when the socket is polled next.
     pub(crate) fn flush_quietly(&mut self, link: &Link) {
         if let Link::Socket(socket) = link
             && self.bytes > 0
@@ -268,8 +268,8 @@ impl Outbox {
         }
     }
 
-    /// Takes everything that is queued, for a caller who carries the bytes. They count as queued
-    /// until [`settle_fetched`](Self::settle_fetched).
+    /// Returns all queued bytes, for a caller that transfers them. They count as queued until
+    /// [`settle_fetched`](Self::settle_fetched).
     pub(crate) fn fetch(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         for segment in self.queue.drain(..) {
@@ -301,7 +301,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// Returns the segment for the next frame. It may stay empty.
+    /// Returns the segment for the next frame, which may stay empty.
     fn open_segment(&mut self) -> Option<&mut Segment> {
         if !self.queue.back().is_some_and(|last| !last.alone && last.bytes.len() < SEGMENT) {
             let bytes = self.pool.take_segment();
@@ -331,7 +331,7 @@ impl Outbox {
         Sent::Queued(self.taken + self.bytes as u64)
     }
 
-    /// Counts queued bytes as sent, and drops what is sent whole.
+    /// Counts queued bytes as sent, and drops the segments that have been sent completely.
     fn settle(&mut self, mut bytes: usize) {
         self.bytes -= bytes;
         self.taken += bytes as u64;
@@ -359,8 +359,8 @@ impl Outbox {
     fn wait_after(&mut self, errno: Errno) -> Result<(), Errno> {
         match errno {
             Errno::AGAIN => self.wait = Wait::Writable,
-            // Too many descriptors in flight, or not enough memory: no readiness reports the
-            // change.
+            // Too many descriptors are in flight, or memory is short. No readiness reports when
+            // this ends.
             Errno::TOOMANYREFS | Errno::NOBUFS | Errno::NOMEM => {
                 let (first, longest) = RETRY_MS;
                 self.pause_ms = (self.pause_ms * 2).clamp(first, longest);

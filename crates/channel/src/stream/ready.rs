@@ -1,4 +1,4 @@
-//! Handles the readiness of a stream: its connection, its input, its end, and its errors.
+//! Handles readiness of a stream: its connection, its input, its end, and its errors.
 
 use std::io::IoSliceMut;
 
@@ -10,17 +10,17 @@ use crate::limits::Meter;
 use crate::poll::EventFlags;
 use crate::{Shared, Turn};
 
-/// The most reads of one turn whose bytes are discarded.
+/// Maximum number of reads of one turn whose bytes are discarded.
 const DISCARDS: usize = 16;
 
-/// Bytes of one read whose bytes are discarded outside of a turn.
+/// Size in bytes of a read whose bytes are discarded outside a turn.
 const DISCARD: usize = 64 * 1024;
 
-/// The most turns that read the input of a lost connection without read interest.
+/// Maximum number of turns that read the input of a broken connection without read interest.
 const LAST_TURNS: u8 = 64;
 
 impl StreamTransport {
-    /// Handles a readiness of the socket. `reads`: messages are to be read.
+    /// Handles readiness of the socket. `reads`: whether to read messages.
     pub(crate) fn on_ready(
         &mut self,
         flags: EventFlags,
@@ -33,8 +33,8 @@ impl StreamTransport {
         }
         let events_before = turn.batch.events.len();
         let was_broken = self.output.is_broken();
-        // Input that the peer had sent comes before the error, even without read interest: the
-        // owner of the channel keeps it.
+        // Input that the peer has sent precedes the error, even without read interest: the owner of
+        // the channel stores it.
         let last_turn = self.take_last_turn();
         let reads = reads || last_turn;
         let hung_up = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
@@ -88,10 +88,10 @@ impl StreamTransport {
         }
     }
 
-    /// Handles the end or failure of the peer without read interest.
+    /// Handles the end or the failure of the connection without read interest.
     fn on_hang_up(&mut self, meter: &mut Meter, batch: &mut Batch<'_>) {
         let Some(socket) = self.link.socket() else { return };
-        // A buffered beginning of a message does not delay the end: the end cuts it off.
+        // A buffered incomplete message does not delay the end, which cuts it off.
         if !self.inbox.has_undecoded() {
             match socket.at_end() {
                 Ok(true) => return self.inbox.end(meter, batch),
@@ -116,7 +116,7 @@ impl StreamTransport {
         self.report_drained(meter, batch);
     }
 
-    /// Returns whether the connection is lost, and one more turn may read its input without read
+    /// Returns whether the connection is broken, and one more turn may read its input without read
     /// interest.
     fn take_last_turn(&mut self) -> bool {
         let Output::Broken { turns, .. } = &mut self.output else { return false };
@@ -124,7 +124,7 @@ impl StreamTransport {
         *turns <= LAST_TURNS
     }
 
-    /// Discards unread input, so that closing does not reset the connection.
+    /// Discards unread input, because closing a socket with unread input resets the connection.
     pub(crate) fn discard_now(&self, shared: &mut Shared) {
         let Some(socket) = self.socket() else { return };
         if self.inbox.peer_ended() {
@@ -151,7 +151,7 @@ impl StreamTransport {
             match read {
                 Ok(read) if read.len > 0 => {}
                 Err(Errno::AGAIN) => return,
-                // An error ends the stream too.
+                // An error also ends the stream.
                 _ => {
                     self.inbox.drop_rest();
                     turn.batch.events.push(Event::End);

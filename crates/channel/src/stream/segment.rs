@@ -1,26 +1,26 @@
-//! The memory of an outbox: frames that go out together, and the payloads that they are made of.
+//! The memory of an outbox: payloads, and segments of frames that are sent together.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 
-/// A segment that holds this many bytes takes no more frames.
+/// Length in bytes from which a segment takes no more frames.
 pub(super) const SEGMENT: usize = 64 * 1024;
 
-/// The most segments that a queue has room for if its memory is kept.
+/// Largest capacity of a queue whose memory is kept.
 const QUEUE: usize = 32;
 
-/// Frames that go out together.
+/// Frames that are sent together.
 #[derive(Default)]
 pub(super) struct Segment {
     pub(super) bytes: Vec<u8>,
-    /// The number of bytes that the kernel has taken.
+    /// The number of bytes that the kernel has accepted.
     pub(super) sent: usize,
     /// The number of messages whose frames end in this segment.
     pub(super) messages: usize,
-    /// Descriptors that go with the first byte.
+    /// Descriptors that are sent with the first byte.
     pub(super) fds: Vec<OwnedFd>,
-    /// Whether it is the one frame of a message with descriptors.
+    /// Whether it is sent alone, because it is the frame of a message with descriptors.
     pub(super) alone: bool,
 }
 
@@ -32,9 +32,9 @@ impl Segment {
 
 /// A payload to send.
 pub enum Payload<'a> {
-    /// The caller's memory.
+    /// Memory that the caller keeps.
     Borrowed(&'a [u8]),
-    /// The first bytes of memory that the outbox may keep if that saves a copy.
+    /// The first bytes of a vector, which the outbox may take to avoid a copy.
     Offered(&'a mut Vec<u8>, usize),
 }
 
@@ -60,8 +60,8 @@ impl Payload<'_> {
     }
 }
 
-/// The memory of one sent segment and of one empty queue, shared by the streams of a reactor: an
-/// idle stream has neither.
+/// The memory of one sent segment and of one empty queue, shared by the streams of a reactor, so
+/// that an idle stream needs neither.
 #[derive(Default)]
 pub(crate) struct SegmentPool {
     segment: Cell<Vec<u8>>,
@@ -84,7 +84,7 @@ impl SegmentPool {
         self.queue.take()
     }
 
-    /// Takes an empty queue back.
+    /// Takes back an empty queue.
     pub(super) fn give_queue(&self, queue: VecDeque<Segment>) {
         if (1..=QUEUE).contains(&queue.capacity()) {
             self.queue.set(queue);

@@ -1,4 +1,5 @@
-//! Sends queued messages: at which event, how many at a time, and what the queue waits for next.
+//! Sends queued messages: which event starts it, how many go at a time, and what the queue waits
+//! for next.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use crate::datagram::queue::{Queue, RETRY, SPACE, Wait};
 use crate::datagram::share::PROBE;
 use crate::poll::{EventFlags, Token};
 
-/// How much of a queue goes out before other queues and channels have their turn.
+/// The part of a queue that is sent before other queues and channels have their turn.
 #[derive(Clone, Copy)]
 struct Burst {
     messages: usize,
@@ -27,20 +28,21 @@ impl Burst {
 }
 
 impl Outbox {
-    /// Sends to the peer: the channel's socket is writable.
+    /// Sends to the peer, because the channel's socket is writable.
     pub(crate) fn on_writable(&mut self, cx: &mut Context<'_>, events: &mut Vec<Event>) {
         if let Some(queue) = self.peer {
             self.flush(cx, queue, Burst::TURN, Instant::now(), events);
         }
     }
 
-    /// Sends to the destinations that have held their share: a receiver has read.
+    /// Sends to the destinations that have occupied their share, because a receiver has consumed a
+    /// datagram.
     pub(crate) fn on_write_space(&mut self, cx: &mut Context<'_>, events: &mut Vec<Event>) {
         self.read_sum(cx);
         self.flush_all(cx, events, Burst::TURN, |queue| queue.takes_edges);
     }
 
-    /// Sends to the destination of a queue: its receiver has room, or is dead.
+    /// Sends to the destination of a queue, because its receiver has room or has closed.
     pub(crate) fn on_receiver(
         &mut self,
         cx: &mut Context<'_>,
@@ -63,7 +65,7 @@ impl Outbox {
         }
     }
 
-    /// Tries once to send everything that is queued, because the process exits.
+    /// Makes one attempt to send everything that is queued, because the process exits.
     pub(crate) fn try_all(&mut self, cx: &mut Context<'_>, events: &mut Vec<Event>) {
         self.flush_all(cx, events, Burst::UNLIMITED, |_| true);
     }
@@ -88,7 +90,7 @@ impl Outbox {
         }
     }
 
-    /// Sends from the front of a queue until it is empty, has to wait, or has had its burst.
+    /// Sends from the front of a queue until it is empty, must wait, or has sent its burst.
     fn flush(
         &mut self,
         cx: &mut Context<'_>,
@@ -99,7 +101,8 @@ impl Outbox {
     ) {
         while let Some(front) = self.queues[index].messages.front() {
             if burst.messages == 0 || burst.bytes == 0 {
-                // The event that it waits for may have come already: go on by the timer.
+                // The event that the queue waits for may have been handled already, so a timer
+                // continues.
                 self.queues[index].retry_at = Some(now);
                 self.update_timer(index);
                 return;
@@ -126,7 +129,7 @@ impl Outbox {
                     let to = queue.to.clone();
                     events.push(Event::Undelivered(Undelivered { reason, seq: message.seq, to }));
                 }
-                // The receiver reads: the next pause is short.
+                // The receiver reads, so the next pause is short.
                 _ => queue.pause = Duration::ZERO,
             }
         }
@@ -148,7 +151,7 @@ impl Outbox {
             result => result,
         }
         .map_err(|failure| match failure {
-            // The error may pass, and the message was accepted: it stays queued.
+            // The error is transient and the message was accepted, so it stays queued.
             Failure::Refused(Errno::NOBUFS | Errno::TOOMANYREFS | Errno::NOMEM) => {
                 Failure::Blocked(Blocked::Resources)
             }
@@ -156,7 +159,8 @@ impl Outbox {
         })
     }
 
-    /// Moves the oldest message of a queue to a memfd, if that helps against the kernel's refusal.
+    /// Moves the oldest message of a queue to a memfd, if the kernel may accept it then. Returns
+    /// whether it was moved.
     fn move_front_to_memfd(&mut self, cx: &Context<'_>, index: usize, errno: Errno) -> bool {
         let queue = &mut self.queues[index];
         let Some(front) = queue.messages.front_mut() else { return false };
@@ -191,7 +195,7 @@ impl Outbox {
         let mut shares = self.shares.as_deref_mut();
         let bytes = &front.bytes;
         let result = match attempt(shares.as_deref_mut(), cx.socket, bytes, &fds, to) {
-            // The receiver may be about to read: only a longer wait makes it a suspect.
+            // The receiver may be about to read. It becomes a suspect only after a longer wait.
             Err(Failure::Blocked(Blocked::Share)) if queue.pause >= PROBE => {
                 probe(shares, cx.socket, bytes, &fds, to, now)
             }
@@ -214,7 +218,7 @@ impl Outbox {
         if let (Blocked::Share, Wait::Share) = (blocked, &queue.wait)
             && queue.retry_at.is_some_and(|at| at > now)
         {
-            // The write-space edge came from another receiver: the pause goes on.
+            // Another receiver has caused the write-space edge, so the pause continues.
             return;
         }
         let (wait, pauses) = match blocked {
@@ -223,8 +227,8 @@ impl Outbox {
             Blocked::Resources => (Wait::Pause, Some(RETRY)),
             Blocked::Receiver => match self.connect_to_receiver(cx, index) {
                 Ok(socket) => (Wait::Receiver(socket), None),
-                // No descriptor is left for the socket, or the receiver is dead or connected to
-                // another socket, which the next attempt finds out.
+                // No descriptor is available for the socket, or the receiver has closed or is
+                // connected to another socket. The next attempt reports the latter.
                 Err(_) => (Wait::Pause, Some(SPACE)),
             },
         };
@@ -234,7 +238,7 @@ impl Outbox {
     /// Creates an unnamed socket that is connected to the receiver of a queue, and polls it for
     /// writing.
     ///
-    /// It is a new one each time: another socket may have the name by now.
+    /// Each wait has a new socket, because another receiver may have bound the address meanwhile.
     fn connect_to_receiver(&self, cx: &Context<'_>, queue: usize) -> Result<Datagram, Errno> {
         let socket = Datagram::new()?;
         if let Some(to) = &self.queues[queue].to {

@@ -1,4 +1,4 @@
-//! Decodes what the inbox has read: in the slab, in the rest, or in a large frame.
+//! Decodes the bytes that the inbox has read: in the slab, in the rest, or in a large frame.
 
 use fdwire_wire::codec::{Lost, Step};
 
@@ -10,9 +10,9 @@ use crate::stream::message::{LargePayload, Place, deliver, refuse, sample_of};
 impl Inbox {
     /// Decodes the first `len` bytes of the free part of the slab, and keeps the rest.
     ///
-    /// `first` is the result of their first step, if it is known. `more`: bytes follow that are not
-    /// in the slab. Returns how many bytes were consumed, and the minimum length of the frame that
-    /// begins the rest.
+    /// `first` is the result of the first step, if it is known. `more`: whether bytes follow that
+    /// are not in the slab. Returns the number of consumed bytes, and the least length of the frame
+    /// at the start of the rest.
     pub(super) fn decode_slab(
         &mut self,
         len: usize,
@@ -70,7 +70,7 @@ impl Inbox {
         (at, frame)
     }
 
-    /// Decodes a rest that may hold whole frames, as far as the batch has room.
+    /// Decodes a rest that may contain complete frames, as far as the batch has room.
     pub(super) fn decode_rest(&mut self, meter: &mut Meter, batch: &mut Batch<'_>) {
         while self.undecoded && !self.ended && batch.has_room() {
             self.undecoded = false;
@@ -97,7 +97,7 @@ impl Inbox {
         }
     }
 
-    /// Decodes a large frame of which more bytes were read.
+    /// Decodes a large frame after more of its bytes were read.
     pub(super) fn decode_large(
         &mut self,
         mut large: Box<LargeFrame>,
@@ -109,7 +109,7 @@ impl Inbox {
             Ok(Step::Incomplete { frame }) => {
                 self.keep_fds(meter);
                 if frame > large.bytes.len() {
-                    // The codec knows the length of the frame only at its end.
+                    // The codec does not know the length of the frame before its end.
                     large.bytes.resize(frame.max(2 * filled), 0);
                 }
                 self.large = Some(large);
@@ -133,7 +133,7 @@ impl Inbox {
         }
     }
 
-    /// Applies the first step of a rest that is not in the slab.
+    /// Applies the first step of decoding a rest that is not in the slab.
     fn apply_to_rest(
         &mut self,
         step: Result<Step, Lost>,

@@ -1,4 +1,4 @@
-//! Frames that do not gather: large ones, and those with descriptors.
+//! Frames that are not collected in a segment: large ones, and those with descriptors.
 
 use std::io::IoSlice;
 use std::os::fd::BorrowedFd;
@@ -12,11 +12,11 @@ use crate::send::{SendError, duplicate};
 use crate::stream::link::Link;
 use crate::stream::segment::{Payload, Segment};
 
-/// Room for the framing of a message with descriptors (bytes).
+/// Number of bytes that are reserved for the framing of a message with descriptors.
 const FRAMING: usize = 32;
 
 impl Outbox {
-    /// Sends the queue and a frame after it, and queues what the kernel does not take.
+    /// Sends the queue and a frame after it, and queues what the kernel does not accept.
     pub(super) fn send_large(
         &mut self,
         link: &Link,
@@ -57,7 +57,7 @@ impl Outbox {
         }
     }
 
-    /// Queues bytes of which the first `sent` are sent.
+    /// Queues bytes of which the first `sent` have been sent.
     fn push_unsent(&mut self, bytes: Vec<u8>, sent: usize) {
         if sent < bytes.len() {
             self.bytes += bytes.len() - sent;
@@ -65,7 +65,7 @@ impl Outbox {
         }
     }
 
-    /// Sends a frame with descriptors if the queue is empty, or else queues it.
+    /// Sends a frame with descriptors if the queue is empty, otherwise queues it.
     pub(super) fn send_with_fds(
         &mut self,
         link: &Link,
@@ -84,12 +84,12 @@ impl Outbox {
         if self.bytes == 0 && self.wait == Wait::Nothing {
             match socket.send(&[IoSlice::new(&bytes)], fds) {
                 Ok(taken) => sent = taken,
-                // These say that no byte of it is in the stream, and that it cannot be sent. EPERM:
-                // the receiver takes no descriptors (SO_PASSRIGHTS).
+                // With these errors no byte has entered the stream, and a retry would fail too.
+                // EPERM: the receiver does not accept descriptors (SO_PASSRIGHTS).
                 Err(errno @ (Errno::BADF | Errno::INVAL | Errno::PERM)) => {
                     return Err(SendError::Refused(errno));
                 }
-                // Any other error may pass; if it does not, the flush reports it.
+                // Any other error may be transient. If it is not, the flush reports it.
                 Err(_) => {}
             }
         }
