@@ -79,10 +79,7 @@ impl Environment {
         let fd = lend(fd)?;
         rustix::io::fcntl_getfd(fd)?;
         let file = MemoryFile::whole(&fd).ok_or(Errno::INVAL)?;
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "the size of a memfd stays below 2^53"
-        )]
+        #[expect(clippy::cast_precision_loss, reason = "the size of a memfd stays below 2^53")]
         if file.len() as f64 > longest {
             return Err(Errno::FBIG);
         }

@@ -7,7 +7,7 @@
 //! | the kernel refuses a datagram because | the queue waits until |
 //! | --- | --- |
 //! | the queue of the peer of a connected socket is full | the socket itself is writable |
-//! | the queue of the receiver is full | an unnamed socket, connected to the receiver, is writable |
+//! | the queue of the receiver is full | an unbound socket, connected to it, is writable |
 //! | the receiver occupies its share of our send buffer | any receiver reads (`poll.rs`), or a pause ends |
 //! | the kernel is out of memory, or too many descriptors are in flight | a pause ends |
 //!
