@@ -1,3 +1,5 @@
+//! The checks, times and reports of a batch.
+
 use std::fs::read_dir;
 use std::os::fd::{BorrowedFd, OwnedFd};
 

@@ -1,3 +1,5 @@
+//! Datagram and seqpacket sockets, and the trait that they share with streams.
+
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd};

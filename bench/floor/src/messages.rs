@@ -1,3 +1,5 @@
+//! The messages of the benchmark.
+
 /// Number of different messages. The sender cycles through them.
 const RING: u8 = 64;
 

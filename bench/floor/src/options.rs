@@ -1,3 +1,5 @@
+//! The command-line arguments.
+
 use std::collections::HashMap;
 use std::env;
 
@@ -31,7 +33,7 @@ pub(crate) enum Work {
 }
 
 impl Work {
-    /// Whether a batch consists of connections instead of messages.
+    /// Returns whether a batch consists of connections instead of messages.
     pub(crate) fn is_connections(self) -> bool {
         !matches!(self, Self::OneWay | Self::Trips)
     }

@@ -1,3 +1,5 @@
+//! Length-prefixed messages over a stream socket.
+
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::ops::Range;

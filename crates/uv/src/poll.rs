@@ -1,4 +1,4 @@
-//! A wrapper of `uv_poll_t`. The node binary exports the eight libuv functions that it calls.
+//! A wrapper around `uv_poll_t`. The node binary exports the eight libuv functions that it calls.
 #![allow(unsafe_code)]
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
@@ -53,7 +53,8 @@ impl Poll {
     ///
     /// # Safety
     ///
-    /// `uv_loop` must be the loop of the calling thread, and must run only on this thread.
+    /// `uv_loop` must be the loop of the calling thread, must run only on this thread, and must not
+    /// be closed before the handle's close callback has run.
     ///
     /// # Errors
     ///
@@ -63,7 +64,7 @@ impl Poll {
         fd: BorrowedFd<'_>,
         on_readable: Box<dyn Fn()>,
     ) -> Result<Self, i32> {
-        // SAFETY: the function reads only its argument.
+        // SAFETY: the function only returns a number, and has no preconditions.
         let size = unsafe { uv_handle_size(UV_POLL) };
         // 16 is the alignment that malloc guarantees, and handles are usually allocated with
         // malloc.
@@ -75,7 +76,7 @@ impl Poll {
             handle_alloc_error(layout);
         };
         // SAFETY: `uv_loop` is valid by this function's contract, `handle` points to memory of the
-        // size that libuv requires, and `fd` is open because it is borrowed.
+        // size and alignment that libuv requires, and `fd` is open because it is borrowed.
         let status = unsafe { uv_poll_init(uv_loop, handle.as_ptr(), fd.as_raw_fd()) };
         if status < 0 {
             // SAFETY: `memory` was allocated above with this layout. The loop has no reference to
@@ -111,7 +112,8 @@ impl Poll {
 
     /// Stops polling. The loop calls `on_closed` once it no longer refers to the handle.
     pub fn close(self, on_closed: Box<dyn FnOnce()>) {
-        // SAFETY: the handle is initialised.
+        // SAFETY: the handle is initialised, and its memory is freed only by `closed`, which needs
+        // this call.
         let data = unsafe { uv_handle_get_data(self.handle.as_ptr()) };
         // SAFETY: `start` has set the data to a leaked box, which only `closed` frees. Until then
         // there are only shared references to it.
@@ -124,12 +126,13 @@ impl Poll {
 }
 
 unsafe extern "C" fn readable(handle: *mut Handle, _status: c_int, _events: c_int) {
-    // The status can be ignored: it is an error only if polling fails, and the callee checks for
-    // ready sockets itself. SAFETY: libuv passes the handle that `start` has initialised.
+    // SAFETY: libuv passes the handle that `start` has initialised.
     let data = unsafe { uv_handle_get_data(handle) }.cast::<Data>();
     // SAFETY: `start` has set the data to a leaked box, which only `closed` frees. libuv calls
     // `closed` in a later phase of the loop.
     let data = unsafe { &*data };
+    // The status can be ignored: it is an error only if polling fails, and the callee checks for
+    // ready sockets itself.
     (data.on_readable)();
 }
 

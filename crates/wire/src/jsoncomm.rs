@@ -16,15 +16,14 @@
 
 use crate::payload::{Malformed, Text};
 
-/// Contents of a datagram or record whose JSON text is in a file: the first descriptor in the
-/// control message refers to that file. The marker is not valid JSON, so it cannot be confused with
-/// a message.
+/// Contents of a datagram or record whose JSON text is in a file, to which the first descriptor in
+/// the control message refers. The marker is not valid JSON, so no message can equal it.
 ///
 /// The original sends a message larger than `net.core.wmem_max` this way, and receives one of any
 /// size.
 pub const MARKER: &[u8] = b"<args-via-fd>";
 
-/// Checks a datagram as far as possible without parsing it: a text that is not JSON passes.
+/// Checks a datagram without parsing it, so a text that is not JSON passes.
 ///
 /// # Errors
 ///

@@ -66,8 +66,8 @@ impl StreamCodec for Codec {
                 (_, Some(&CLOSE)) => return Ok(self.message(input, end)),
                 (_, Some(next)) => {
                     self.reset();
-                    // The invalid bytes may start the next frame: `:<` does, the second of `::`
-                    // may.
+                    // The invalid bytes may start the next frame: `:<` does, and the second byte of
+                    // `::` may.
                     let consumed = match *next {
                         OPEN => end,
                         COLON => end + 1,
@@ -146,7 +146,7 @@ fn outside_frame(input: &[u8]) -> Step {
     }
 }
 
-/// Removes the second byte of each escape sequence; the bytes after it move up.
+/// Removes the second byte of each escape sequence, and moves the bytes after it up.
 fn unescape(body: &mut [u8]) {
     let (mut from, mut to) = (0, 0);
     while let Some(colon) = memchr(COLON, &body[from..]) {

@@ -45,11 +45,11 @@ pub struct Body<'a> {
     pub ids: Option<Ids>,
     /// The object (`pure_json`) or the data (`struct_json`); not yet parsed.
     pub json: &'a [u8],
-    /// Whether the checksum matches. If not, the other fields may be wrong.
+    /// Whether the checksum is correct. If not, the other fields may be wrong.
     pub is_sound: bool,
 }
 
-/// Splits a body into its parts; returns None if it is shorter than its fixed-size parts.
+/// Splits a body into its parts, or returns None if it is shorter than its fixed-size parts.
 #[must_use]
 pub fn read(form: Form, bytes: &[u8]) -> Option<Body<'_>> {
     let (checked, sum) = bytes.split_last_chunk::<CHECKSUM>()?;

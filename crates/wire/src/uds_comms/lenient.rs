@@ -1,6 +1,7 @@
 //! Base64 as Python's `base64.b64decode` accepts it.
 
-/// Decodes base64 in place; returns the number of decoded bytes, or None if the input is invalid.
+/// Decodes base64 in place, and returns the number of decoded bytes, or None if the input is
+/// invalid.
 ///
 /// Bytes outside the alphabet are skipped. Padding that completes a group of four ends the text,
 /// and everything after it is ignored; any other padding is skipped. Unused bits of the last group

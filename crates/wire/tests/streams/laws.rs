@@ -83,7 +83,7 @@ fn assembled(subject: &Subject, pieces: &[Piece]) -> Vec<u8> {
     stream
 }
 
-/// Asserts every law for a stream. This is the body of a fuzz target, as a plain function.
+/// Asserts every law for a stream. It can serve as the body of a fuzz target.
 pub(crate) fn assert_laws(subject: &Subject, stream: &[u8]) {
     let whole = subject.whole(stream);
     assert_same(subject, &subject.one_by_one(stream), &whole, stream);
