@@ -82,7 +82,8 @@ pub fn bind_path(
     bind_socket(socket.as_fd(), path, mode, unlink, |_| Ok(()))
 }
 
-/// Like [`bind_path`]. `activate` makes the bound socket live while the lock is held, if it is.
+/// Like [`bind_path`], but also calls `activate` with the bound socket, under the lock if it is
+/// held, so that no other process considers the socket stale.
 fn bind_socket(
     socket: BorrowedFd<'_>,
     path: &Address,
@@ -113,8 +114,8 @@ fn bind_socket(
     if !is_socket(&stat) || lstat(path).map(|at_path| inode(&at_path)) != Ok(inode(&stat)) {
         return Err(syscall_error("bind")(Errno::STALE));
     }
-    // Still under the lock: a process that binds the same path next sees the mode and a live
-    // socket.
+    // The lock is still held, so the next process that binds the path finds the mode set and the
+    // socket active.
     if let Err(error) = set_mode(&dir, &name, &stat, mode).and_then(|()| activate(socket)) {
         let _ = fs::unlinkat(&dir, &name, AtFlags::empty());
         return Err(error);
@@ -143,7 +144,7 @@ impl Bound {
         drop(self);
     }
 
-    /// Leaves the file to the next owner of the socket.
+    /// Leaves the file in place for the next owner of the socket.
     pub fn keep(mut self) {
         self.kept = true;
     }
@@ -155,7 +156,8 @@ impl Drop for Bound {
             return;
         }
         // The lock keeps other fdwire processes from replacing the file between the check and the
-        // unlinking. If it cannot be acquired, the file is removed anyway: it would remain forever.
+        // unlinking. If it cannot be acquired, the file is removed anyway, because it would
+        // otherwise remain forever.
         let _lock = Lock::acquire(&self.dir);
         let found = fs::statat(&self.dir, &self.name, AtFlags::SYMLINK_NOFOLLOW);
         if found.is_ok_and(|stat| inode(&stat) == self.inode) {
@@ -182,8 +184,8 @@ impl Drop for Lock<'_> {
     }
 }
 
-/// Makes the path free: removes a socket file there if `unlink` allows it. `unlocked` is the error
-/// if a file is to be removed without the lock.
+/// Frees the path: removes a socket file there if `unlink` permits it. `unlocked` is the error to
+/// return if a file would have to be removed without the lock.
 fn make_room(
     dir: &OwnedFd,
     name: &CString,

@@ -33,8 +33,8 @@ impl Control {
         Self { space: [0; SPACE] }
     }
 
-    /// Takes all control messages from the buffer and clears it. Descriptors are appended to `fds`;
-    /// pidfds are closed.
+    /// Parses all control messages and clears the buffer. Appends descriptors to `fds`, and closes
+    /// pidfds.
     pub(crate) fn drain(&mut self, fds: &mut Vec<OwnedFd>) -> Ancillary {
         let mut ancillary = Ancillary { any: false, credentials: None };
         let mut at = 0;

@@ -101,7 +101,7 @@ impl Datagram {
         };
         net::connect(&fd, peer).map_err(syscall_error("connect"))?;
         ioctl_fionbio(&fd, false).map_err(syscall_error("ioctl"))?;
-        // With SO_PASSCRED set before connecting, the kernel would have bound the socket to an
+        // If SO_PASSCRED were set before connecting, the kernel would bind the socket to an
         // abstract address.
         let socket = Self::new_seqpacket(fd, true);
         let socket = socket.map_err(|(errno, _)| syscall_error("setsockopt")(errno))?;
@@ -158,7 +158,7 @@ impl Datagram {
         self.seqpacket
     }
 
-    /// Applies the options that the socket has.
+    /// Applies those options of `setup` that this type of socket has.
     ///
     /// # Errors
     ///
@@ -216,7 +216,7 @@ impl Datagram {
         Ok(())
     }
 
-    /// Binds the socket. It owns the socket file of a path.
+    /// Binds the socket. If the address is a path, the socket removes the file when it is dropped.
     ///
     /// # Errors
     ///

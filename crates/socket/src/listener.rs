@@ -157,7 +157,7 @@ impl Listener {
         setup: Option<SocketSetup>,
     ) -> Result<Self, SyscallError> {
         // accept4(2) has no flag like MSG_DONTWAIT. O_NONBLOCK affects no other process, because
-        // none has the socket.
+        // none has the socket yet.
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let fd = net::socket_with(family, kind, flags, None).map_err(syscall_error("socket"))?;
         let (tcp, seqpacket) = (family != AddressFamily::UNIX, kind == SocketType::SEQPACKET);

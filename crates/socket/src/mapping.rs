@@ -57,7 +57,7 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: `start` and `len` are those of a mapping that `of` has made and that only this
+        // SAFETY: `start` and `len` are those of a mapping that `of` has created and that only this
         // value unmaps. The range holds no references: `as_ptr` gives out a raw pointer, whose
         // users must keep this value alive.
         let _ = unsafe { munmap(self.start.as_ptr(), self.len) };

@@ -7,7 +7,7 @@ use rustix::net::sockopt;
 
 use crate::Errno;
 
-/// Options of a socket, which are the same whether it is created, adopted or accepted.
+/// Options of a socket that is created, adopted or accepted.
 ///
 /// A socket ignores the options that its type does not have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

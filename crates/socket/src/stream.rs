@@ -69,13 +69,13 @@ impl Stream {
         }
     }
 
-    /// Wraps a socket that this crate has created or accepted.
+    /// Creates a stream from a socket that this crate has created or accepted.
     pub(crate) fn new(fd: OwnedFd, tcp: bool) -> Self {
         let (passpidfd, send_buffer) = (PassPidfd::default(), Cell::new(0));
         Self { bound: None, fd, tcp, passpidfd, send_buffer }
     }
 
-    /// Applies the options that the socket has.
+    /// Applies those options of `setup` that this type of socket has.
     ///
     /// # Errors
     ///

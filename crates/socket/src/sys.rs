@@ -66,22 +66,25 @@ pub(crate) fn set_socket_option(
     if status == 0 { Ok(()) } else { Err(last_error()) }
 }
 
-/// Takes ownership of a descriptor that the kernel has just installed; returns None if `fd` is
+/// Takes ownership of a descriptor that the kernel has just installed, or returns None if `fd` is
 /// negative.
 ///
-/// The caller passes only a number that the kernel wrote for a new descriptor, and passes it once.
+/// The caller must pass a number that the kernel has written for a new descriptor, and only once.
+/// (This is not an `unsafe fn`, so that `unsafe` code stays in this file.)
 pub(crate) fn own_new_fd(fd: c_int) -> Option<OwnedFd> {
-    // SAFETY: by the condition above, the descriptor is open and has no other owner.
+    // SAFETY: by the condition above, the descriptor is open and has no other owner: control.rs
+    // takes it from a control message, which it then clears, and peer.rs from a socket option that
+    // creates a descriptor.
     (fd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Returns the buffer as possibly uninitialised memory. The caller must write only initialised
-/// bytes.
+/// bytes to it. (This is not an `unsafe fn`, so that `unsafe` code stays in this file.)
 pub(crate) fn as_uninit(bytes: &mut [u8]) -> &mut [MaybeUninit<u8>] {
     let (start, len) = (bytes.as_mut_ptr().cast(), bytes.len());
     // SAFETY: `MaybeUninit<u8>` has the layout of `u8`, and the result borrows `bytes` mutably.
-    // `bytes` stays initialised: the only user, rustix's receive buffer, does not write to it, and
-    // the kernel writes initialised bytes.
+    // `bytes` stays initialised: the only caller passes the result to rustix's receive buffer,
+    // which does not write to it, and the kernel writes initialised bytes.
     unsafe { slice::from_raw_parts_mut(start, len) }
 }
 
