@@ -1,4 +1,4 @@
-import { Counter, type PeerCredentials, type SocketName } from '#native'
+import { Counter, type PeerCredentials, type SocketAddress } from '#native'
 import { type Counters, readCounter, readCounters } from './counters.js'
 import {
   countReferenced,
@@ -55,12 +55,12 @@ export class ChannelHandle {
   }
 
   /** The socket's own name; null where there is no socket. */
-  localName(): SocketName | null {
+  localName(): SocketAddress | null {
     return this.index < 0 ? null : environment.localAddress(this.index)
   }
 
   /** The name of the socket at the other end; null where there is none. */
-  peerName(): SocketName | null {
+  peerName(): SocketAddress | null {
     return this.index < 0 ? null : environment.peerAddress(this.index)
   }
 

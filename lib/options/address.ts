@@ -1,7 +1,7 @@
 /** Addresses of sockets: paths, abstract names, TCP addresses and descriptors. */
 
 import { isUtf8 } from 'node:buffer'
-import type { SocketName } from '#native'
+import type { SocketAddress } from '#native'
 import { copyOf, sliceUtf8 } from '../util/buffers.js'
 import { checkInteger, checkNames, describeValue, only } from '../util/checks.js'
 import { MAX_FD } from '../util/descriptor.js'
@@ -146,7 +146,7 @@ export function decodeAddress(name: Buffer): string | Buffer | null {
 
 /** Returns the address that native code reports: null for none, undefined if there is no socket. */
 export function decodeName(
-  name: SocketName | null,
+  name: SocketAddress | null,
 ): string | Buffer | TcpAddress | null | undefined {
   if (name === null) return undefined
   const { unix, host, port } = name

@@ -33,11 +33,8 @@ pub const MAX_EVENTS: usize = 4_096;
 /// Maximum number of descriptors of one turn.
 pub const MAX_FDS: usize = 2_048;
 
-/// The longest name of a sender (bytes).
-const NAME: usize = 108;
-
 /// Maximum length of a sample in bytes.
-pub(crate) const SAMPLE: usize = 32;
+pub const SAMPLE: usize = 32;
 
 /// Why a received message was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +61,7 @@ pub enum Sender {
     /// The sender of the previous message of this channel.
     Same,
     /// The socket whose address is in this range of the slab.
-    Name(Range<usize>),
+    Address(Range<usize>),
 }
 
 /// The properties of a received message.
@@ -175,7 +172,7 @@ impl<'a> Batch<'a> {
 
     /// Returns whether one more event fits, with its address, sample, credentials and descriptors.
     pub(crate) fn has_place(&self) -> bool {
-        self.names + SAMPLE + NAME + Credentials::LEN <= self.slab.len()
+        self.names + SAMPLE + Address::MAX_LEN + Credentials::LEN <= self.slab.len()
             // The end of a stream may be two events: a last message, and the end.
             && self.events.len() + 2 <= MAX_EVENTS
             && self.fds.len() + fdwire_socket::MAX_FDS <= MAX_FDS
@@ -196,7 +193,7 @@ impl<'a> Batch<'a> {
     }
 
     /// Returns the bytes at `range` of the free part, which have been received but not decoded.
-    pub(crate) fn unread(&mut self, range: Range<usize>) -> &mut [u8] {
+    pub(crate) fn undecoded(&mut self, range: Range<usize>) -> &mut [u8] {
         &mut self.slab[self.used + range.start..self.used + range.end]
     }
 
@@ -223,7 +220,7 @@ impl<'a> Batch<'a> {
     /// Stores the first of these bytes as a sample, and returns its range.
     pub(crate) fn keep_sample_of(&mut self, bytes: &[u8]) -> Range<usize> {
         let sample = &bytes[..bytes.len().min(SAMPLE)];
-        self.keep_name(sample)
+        self.store(sample)
     }
 
     /// Returns the first `len` bytes of the free part.
@@ -238,17 +235,17 @@ impl<'a> Batch<'a> {
         at
     }
 
-    /// Stores the address of a sender, and returns its range.
-    pub(crate) fn keep_name(&mut self, name: &[u8]) -> Range<usize> {
-        let at = self.names..self.names + name.len();
-        self.slab[at.clone()].copy_from_slice(name);
+    /// Stores an address or a sample at the end of the slab, and returns its range.
+    pub(crate) fn store(&mut self, bytes: &[u8]) -> Range<usize> {
+        let at = self.names..self.names + bytes.len();
+        self.slab[at.clone()].copy_from_slice(bytes);
         self.names = at.end;
         at
     }
 
     /// Stores the credentials of a sender, and returns their offset.
     pub(crate) fn keep_credentials(&mut self, credentials: Credentials) -> Option<NonZeroU32> {
-        let at = self.keep_name(&credentials.to_bytes());
+        let at = self.store(&credentials.to_bytes());
         NonZeroU32::new(u32::try_from(at.start).ok()?)
     }
 

@@ -224,10 +224,10 @@ impl Channel {
     ) -> Option<Result<(Sent, bool), SendError>> {
         let Transport::Stream(stream) = &mut self.transport else { return None };
         let limits = &self.meter.limits;
-        let (memory, headroom) = stream.open(limits)?;
+        let (memory, headroom) = stream.begin_text(limits)?;
         let start = memory.len();
         let len = write(memory, headroom)?;
-        let sent = match stream.close(limits, start) {
+        let sent = match stream.finish_text(limits, start) {
             Ok(sent) => sent,
             Err(error) => return Some(Err(error)),
         };

@@ -39,7 +39,7 @@ use std::os::fd::OwnedFd;
 use fdwire_socket::{Address, Control};
 
 pub use batch::{
-    Batch, Event, MAX_EVENTS, MAX_FDS, Message, NAMES, ROOM, Refusal, Sender, Undelivered,
+    Batch, Event, MAX_EVENTS, MAX_FDS, Message, NAMES, ROOM, Refusal, SAMPLE, Sender, Undelivered,
     UndeliveredReason,
 };
 pub use channel::Channel;

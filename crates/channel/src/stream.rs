@@ -186,17 +186,17 @@ impl StreamTransport {
     }
 
     /// Returns memory to append a short text to, and the number of bytes to skip; see
-    /// [`Outbox::open`].
+    /// [`Outbox::begin_text`].
     #[inline]
-    pub(crate) fn open(&mut self, limits: &Limits) -> Option<(&mut Vec<u8>, usize)> {
+    pub(crate) fn begin_text(&mut self, limits: &Limits) -> Option<(&mut Vec<u8>, usize)> {
         let headroom = self.outbox.headroom();
-        self.outbox.open(limits).map(|memory| (memory, headroom))
+        self.outbox.begin_text(limits).map(|memory| (memory, headroom))
     }
 
     /// Sends the text that was appended to that memory.
     #[inline]
-    pub(crate) fn close(&mut self, limits: &Limits, start: usize) -> Result<Sent, SendError> {
-        self.outbox.close(&self.link, self.inbox.codec(), limits, start, true)
+    pub(crate) fn finish_text(&mut self, limits: &Limits, start: usize) -> Result<Sent, SendError> {
+        self.outbox.finish_text(&self.link, self.inbox.codec(), limits, start, true)
     }
 
     /// Returns whether the reactor must add the stream to its list of streams to flush.

@@ -1,5 +1,6 @@
 //! A codec without a channel, for bytes that the program transfers itself.
 
+use fdwire_channel::SAMPLE;
 use fdwire_wire::Malformed;
 use fdwire_wire::codec::{self, End, Kind, Lost, Step};
 use napi::bindgen_prelude::{Buffer, Int32Array, Uint8Array};
@@ -29,9 +30,6 @@ pub struct Decoded {
     /// descriptors.
     pub records: Int32Array,
 }
-
-/// The longest sample of malformed bytes (bytes).
-const SAMPLE: usize = 32;
 
 #[napi]
 impl Codec {

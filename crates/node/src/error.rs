@@ -1,12 +1,8 @@
 //! Failed system calls, and the JavaScript errors that report them.
 
-use fdwire_socket::{Errno, SyscallError};
+use fdwire_socket::SyscallError;
+pub(crate) use fdwire_socket::syscall_error;
 use napi::bindgen_prelude::{Env, FnArgs, FunctionRef, Unknown};
-
-/// Returns a function that converts an errno to the error of a system call.
-pub(crate) fn syscall_error(syscall: &'static str) -> impl Fn(Errno) -> SyscallError {
-    move |errno| SyscallError { errno, syscall }
-}
 
 /// The JavaScript function `makeError(errno, syscall)`, which returns an Error in Node's shape.
 pub(crate) type MakeError = FunctionRef<FnArgs<(i32, &'static str)>, Unknown<'static>>;

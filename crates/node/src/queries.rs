@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, AsRawFd};
 
 use fdwire_channel::Channel;
-use fdwire_socket::{Address, Credentials, Name, peer_credentials};
+use fdwire_socket::{self as socket, Address, Credentials, peer_credentials};
 use napi::Result;
 use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
@@ -26,35 +26,37 @@ impl Environment {
 
     /// Returns the local address of a channel or listener; null if it has no socket.
     #[napi]
-    pub fn local_address(&self, channel: i32) -> Result<Option<SocketName>> {
+    pub fn local_address(&self, channel: i32) -> Result<Option<SocketAddress>> {
         self.with(|state| {
             let (reactor, at) = (&state.reactor, index(channel));
-            let name = match (reactor.channel(at), reactor.listener(at)) {
+            let address = match (reactor.channel(at), reactor.listener(at)) {
                 (Some(channel), _) => match channel.datagram_socket() {
-                    Some(socket) => socket.local_address().ok().map(Name::Unix),
-                    None => channel.stream_socket()?.local_name().ok(),
+                    Some(datagram) => {
+                        datagram.local_address().ok().map(socket::SocketAddress::Unix)
+                    }
+                    None => channel.stream_socket()?.local_address().ok(),
                 },
-                (None, Some(listener)) => listener.socket().local_name().ok(),
+                (None, Some(listener)) => listener.socket().local_address().ok(),
                 (None, None) => None,
             };
-            name.map(SocketName::from)
+            address.map(SocketAddress::from)
         })
     }
 
     /// Returns the address of a channel's peer; null if it has no peer.
     #[napi]
-    pub fn peer_address(&self, channel: i32) -> Result<Option<SocketName>> {
+    pub fn peer_address(&self, channel: i32) -> Result<Option<SocketAddress>> {
         self.with(|state| {
             let channel = state.reactor.channel(index(channel))?;
-            let name = match channel.datagram_socket() {
-                Some(socket) if channel.connected() => {
-                    let peer = socket.peer_address().ok().flatten();
-                    Some(Name::Unix(peer.unwrap_or(Address::UNNAMED)))
+            let address = match channel.datagram_socket() {
+                Some(datagram) if channel.connected() => {
+                    let peer = datagram.peer_address().ok().flatten();
+                    Some(socket::SocketAddress::Unix(peer.unwrap_or(Address::UNNAMED)))
                 }
                 Some(_) => None,
-                None => channel.stream_socket()?.peer_name().ok(),
+                None => channel.stream_socket()?.peer_address().ok(),
             };
-            name.map(SocketName::from)
+            address.map(SocketAddress::from)
         })
     }
 
@@ -89,7 +91,7 @@ impl Environment {
 
 /// The address of a socket.
 #[napi(object)]
-pub struct SocketName {
+pub struct SocketAddress {
     /// The address of a Unix socket, empty if it is not bound; absent for TCP.
     pub unix: Option<Buffer>,
     /// The IP address of a TCP socket; absent for Unix sockets.
@@ -98,13 +100,13 @@ pub struct SocketName {
     pub port: Option<u16>,
 }
 
-impl From<Name> for SocketName {
-    fn from(name: Name) -> Self {
-        match name {
-            Name::Unix(address) => {
+impl From<socket::SocketAddress> for SocketAddress {
+    fn from(address: socket::SocketAddress) -> Self {
+        match address {
+            socket::SocketAddress::Unix(address) => {
                 Self { unix: Some(address.as_bytes().to_vec().into()), host: None, port: None }
             }
-            Name::Inet(address) => Self {
+            socket::SocketAddress::Inet(address) => Self {
                 unix: None,
                 host: Some(address.ip().to_string()),
                 port: Some(address.port()),

@@ -8,7 +8,7 @@ use napi_derive::napi;
 #[napi(object)]
 pub struct SocketProtocolBody {
     /// Whether the checksum is correct.
-    pub is_sound: bool,
+    pub checksum_matches: bool,
     /// The JSON of the body; absent if it is not UTF-8.
     pub json: Option<String>,
     /// The status, in `struct_json`.
@@ -21,23 +21,23 @@ pub struct SocketProtocolBody {
 
 /// Returns the body of `pure_json` that carries a JSON object.
 #[napi]
-pub fn write_pure_json(json: String) -> Buffer {
+pub fn encode_pure_json(json: String) -> Buffer {
     body_of(None, &json)
 }
 
 /// Returns the body of `struct_json` that carries JSON data.
 #[napi]
-pub fn write_struct_json(status: u32, service_id: u32, data_id: u32, json: String) -> Buffer {
+pub fn encode_struct_json(status: u32, service_id: u32, data_id: u32, json: String) -> Buffer {
     body_of(Some(Ids { status, service_id, data_id }), &json)
 }
 
 /// Returns the contents of a body of `struct_json` or `pure_json`; null if it is too short.
 #[napi]
-pub fn read_socket_protocol(is_struct: bool, bytes: &[u8]) -> Option<SocketProtocolBody> {
+pub fn decode_socket_protocol(is_struct: bool, bytes: &[u8]) -> Option<SocketProtocolBody> {
     let form = if is_struct { Form::StructJson } else { Form::PureJson };
-    let body = body::read(form, bytes)?;
+    let body = body::decode(form, bytes)?;
     Some(SocketProtocolBody {
-        is_sound: body.is_sound,
+        checksum_matches: body.checksum_matches,
         json: str::from_utf8(body.json).ok().map(str::to_owned),
         status: body.ids.map(|ids| ids.status),
         service_id: body.ids.map(|ids| ids.service_id),
@@ -47,6 +47,6 @@ pub fn read_socket_protocol(is_struct: bool, bytes: &[u8]) -> Option<SocketProto
 
 fn body_of(ids: Option<Ids>, json: &str) -> Buffer {
     let mut bytes = Vec::new();
-    body::write(ids, json, &mut bytes);
+    body::encode(ids, json, &mut bytes);
     bytes.into()
 }

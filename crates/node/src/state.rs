@@ -210,7 +210,7 @@ impl State {
 }
 
 /// Length in bytes of the longest name: the address of a destination, or a system call.
-const NAME_MAX: usize = 108;
+const NAME_MAX: usize = Address::MAX_LEN;
 
 /// Returns the bits of a sequence number that fit in a record. They identify the queued message.
 pub(crate) fn low_31_bits(seq: u64) -> i32 {
@@ -250,6 +250,6 @@ fn sender(from: &Sender) -> (i32, i32) {
         Sender::Peer => (FROM_PEER, 0),
         Sender::Unnamed => (FROM_UNNAMED, 0),
         Sender::Same => (FROM_SAME, 0),
-        Sender::Name(at) => (word(at.start), word(at.len())),
+        Sender::Address(at) => (word(at.start), word(at.len())),
     }
 }

@@ -35,6 +35,9 @@ pub(crate) struct SockaddrUn {
 }
 
 impl Address {
+    /// Length in bytes of the longest address.
+    pub const MAX_LEN: usize = MAX_NAME;
+
     /// The address of a socket that is not bound.
     ///
     /// Binding to it makes the kernel choose an abstract name (autobind).

@@ -95,7 +95,7 @@ fn bind_socket(
     let (dir, name) = split(path)?;
     let dir = open_directory(&dir)?;
     let lock = match unlink {
-        // It removes nothing.
+        // No file is removed, so no lock is needed.
         Unlink::Never => Err(syscall_error("bind")(Errno::ADDRINUSE)),
         Unlink::Stale | Unlink::Always => Lock::acquire(&dir).map_err(|errno| match errno {
             Errno::WOULDBLOCK => syscall_error("flock")(Errno::AGAIN),
@@ -114,8 +114,8 @@ fn bind_socket(
     if !is_socket(&stat) || lstat(path).map(|at_path| inode(&at_path)) != Ok(inode(&stat)) {
         return Err(syscall_error("bind")(Errno::STALE));
     }
-    // The lock is still held, so the next process that binds the path finds the mode set and the
-    // socket active.
+    // This precedes the release of the lock, so the next process that acquires it finds the mode
+    // set and the socket active.
     if let Err(error) = set_mode(&dir, &name, &stat, mode).and_then(|()| activate(socket)) {
         let _ = fs::unlinkat(&dir, &name, AtFlags::empty());
         return Err(error);

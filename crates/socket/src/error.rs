@@ -24,6 +24,6 @@ impl fmt::Display for SyscallError {
 impl Error for SyscallError {}
 
 /// Returns a function that converts an error number to the error of a system call.
-pub(crate) fn syscall_error(syscall: &'static str) -> impl Fn(Errno) -> SyscallError {
+pub fn syscall_error(syscall: &'static str) -> impl Fn(Errno) -> SyscallError {
     move |errno| SyscallError { errno, syscall }
 }

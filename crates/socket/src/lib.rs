@@ -1,15 +1,32 @@
 //! Unix and TCP sockets that pass file descriptors along with bytes.
 //!
 //! The crate provides the sockets ([`Datagram`], [`Stream`], [`Listener`]), their addresses
-//! ([`Address`], [`Name`]), safe binding to a path ([`bind_path`]), files in memory ([`memfd()`],
-//! [`Mapping`]), and the classification of received descriptors ([`Kind`]).
+//! ([`Address`], [`SocketAddress`]), safe binding to a path ([`bind_path`]), files in memory
+//! ([`memfd()`], [`Mapping`]), and the classification of received descriptors ([`Kind`]).
 //!
 //! Sends and receives never block, because each passes `MSG_DONTWAIT`. They do not depend on
 //! `O_NONBLOCK` and do not change it: the flag belongs to the open file description, which other
 //! processes may share. The exception is a listening socket, because accept4(2) has no such flag:
 //! [`Listener::adopt`] sets `O_NONBLOCK`.
 //!
-//! `unsafe` is confined to `sys.rs` and `mapping.rs`.
+//! | file | contents | unsafe |
+//! | --- | --- | --- |
+//! | `datagram.rs` | datagram and seqpacket sockets | |
+//! | `stream.rs` | stream sockets | |
+//! | `listener.rs` | listening sockets | |
+//! | `receive.rs` | receiving from sockets of all types | |
+//! | `control.rs` | the buffer that receives control messages | |
+//! | `setup.rs` | options of sockets | |
+//! | `passpidfd.rs` | turns `SO_PASSPIDFD` off while this crate owns a socket | |
+//! | `address.rs` | addresses of Unix sockets | |
+//! | `socket_address.rs` | addresses of Unix and TCP sockets | |
+//! | `bind.rs` | binds a socket to a path, and removes the path | |
+//! | `peer.rs` | the process at the other end of a socket | |
+//! | `kind.rs` | the type of a descriptor | |
+//! | `memfd.rs` | creates, seals and reads files in memory | |
+//! | `mapping.rs` | maps files in memory | yes |
+//! | `error.rs` | the error of a failed system call | |
+//! | `sys.rs` | system calls and conversions that rustix lacks | yes |
 
 mod address;
 mod bind;
@@ -20,11 +37,11 @@ mod kind;
 mod listener;
 mod mapping;
 mod memfd;
-mod name;
 mod passpidfd;
 mod peer;
 mod receive;
 mod setup;
+mod socket_address;
 mod stream;
 mod sys;
 
@@ -32,15 +49,15 @@ pub use address::{Address, AddressError};
 pub use bind::{Binding, Bound, Unlink, bind_path};
 pub use control::{Control, MAX_FDS};
 pub use datagram::Datagram;
-pub use error::SyscallError;
+pub use error::{SyscallError, syscall_error};
 pub use kind::{Description, Kind, describe, on_network_or_fuse};
 pub use listener::{Accepted, Listener};
 pub use mapping::Mapping;
 pub use memfd::{MemoryFile, memfd, memfd_of, seal};
-pub use name::Name;
 pub use peer::{Credentials, peer_credentials, peer_pidfd};
 pub use receive::Received;
 pub use rustix::io::Errno;
 pub use rustix::net::{AddressFamily, SocketType};
 pub use setup::SocketSetup;
+pub use socket_address::SocketAddress;
 pub use stream::{Connect, Stream};

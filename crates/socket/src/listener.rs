@@ -7,7 +7,7 @@ use rustix::io::{ioctl_fionbio, retry_on_intr};
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 
 use crate::error::{SyscallError, syscall_error};
-use crate::{Binding, Bound, Datagram, Errno, Name, SocketSetup, Stream};
+use crate::{Binding, Bound, Datagram, Errno, SocketAddress, SocketSetup, Stream};
 
 /// A listening stream or seqpacket socket.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ impl Listener {
         backlog: i32,
         setup: &SocketSetup,
     ) -> Result<Self, SyscallError> {
-        let name = Name::Inet(address);
+        let name = SocketAddress::Inet(address);
         let listener = Self::new(name.family(), SocketType::STREAM, None)?;
         setup.apply_to_tcp_listener(listener.as_fd()).map_err(syscall_error("setsockopt"))?;
         name.bind(listener.as_fd()).map_err(syscall_error("bind"))?;
@@ -147,8 +147,8 @@ impl Listener {
     /// # Errors
     ///
     /// None for a Unix or TCP socket.
-    pub fn local_name(&self) -> Result<Name, Errno> {
-        Name::of_socket(self.as_fd())
+    pub fn local_address(&self) -> Result<SocketAddress, Errno> {
+        SocketAddress::of_socket(self.as_fd())
     }
 
     fn new(

@@ -15,7 +15,7 @@ use crate::control::SEND_SPACE;
 use crate::error::{SyscallError, syscall_error};
 use crate::passpidfd::PassPidfd;
 use crate::receive::{next_is_empty, receive};
-use crate::{Binding, Bound, Control, Errno, MAX_FDS, Name, Received, SocketSetup, sys};
+use crate::{Binding, Bound, Control, Errno, MAX_FDS, Received, SocketAddress, SocketSetup, sys};
 
 /// A stream socket that is connected or connecting.
 ///
@@ -124,7 +124,7 @@ impl Stream {
     /// Those of [`bind_path`](crate::bind_path); `EAGAIN` of `connect` if the backlog of a Unix
     /// socket is full; `ECONNREFUSED`, `ENOENT`, `EPROTOTYPE`, `ENETUNREACH` …
     pub fn connect(
-        peer: &Name,
+        peer: &SocketAddress,
         local: Option<&Binding<'_>>,
         setup: &SocketSetup,
     ) -> Result<Connect, SyscallError> {
@@ -275,8 +275,8 @@ impl Stream {
     /// # Errors
     ///
     /// None for a Unix or TCP socket.
-    pub fn local_name(&self) -> Result<Name, Errno> {
-        Name::of_socket(self.as_fd())
+    pub fn local_address(&self) -> Result<SocketAddress, Errno> {
+        SocketAddress::of_socket(self.as_fd())
     }
 
     /// Returns the peer's address.
@@ -284,8 +284,8 @@ impl Stream {
     /// # Errors
     ///
     /// `ENOTCONN`.
-    pub fn peer_name(&self) -> Result<Name, Errno> {
-        Name::of_peer(self.as_fd())
+    pub fn peer_address(&self) -> Result<SocketAddress, Errno> {
+        SocketAddress::of_peer(self.as_fd())
     }
 }
 

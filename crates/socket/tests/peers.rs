@@ -56,7 +56,7 @@ fn the_peer_is_the_process_that_created_the_pair() {
 fn tcp_and_unconnected_sockets_have_no_peer_credentials() {
     let setup = SocketSetup::default();
     let listener = Listener::listen_tcp("127.0.0.1:0".parse().unwrap(), 1, &setup).unwrap();
-    let tcp = Stream::connect(&listener.local_name().unwrap(), None, &setup).unwrap().stream;
+    let tcp = Stream::connect(&listener.local_address().unwrap(), None, &setup).unwrap().stream;
     let unconnected = Datagram::new().unwrap();
     for socket in [tcp.as_fd(), unconnected.as_fd()] {
         assert_eq!(peer_credentials(socket), Err(Errno::NODATA));

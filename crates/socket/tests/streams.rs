@@ -12,8 +12,8 @@ use std::thread;
 use std::time::Duration;
 
 use fdwire_socket::{
-    Accepted, Address, Binding, Connect, Control, Datagram, Errno, Listener, Name, Received,
-    SocketSetup, SocketType, Stream, SyscallError, Unlink, peer_credentials,
+    Accepted, Address, Binding, Connect, Control, Datagram, Errno, Listener, Received,
+    SocketAddress, SocketSetup, SocketType, Stream, SyscallError, Unlink, peer_credentials,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
@@ -97,7 +97,7 @@ fn a_full_backlog_fails_at_once_and_connected_sockets_lack_o_nonblock() {
     assert_eq!(listener.accept().unwrap_err(), Errno::AGAIN);
     let mut connected = Vec::new();
     let error = loop {
-        match Stream::connect(&Name::Unix(name.clone()), None, &SETUP) {
+        match Stream::connect(&SocketAddress::Unix(name.clone()), None, &SETUP) {
             Ok(Connect { stream, connecting }) => {
                 assert!(!connecting);
                 connected.push(stream);
@@ -140,7 +140,8 @@ fn an_adopted_listener_does_not_block_while_other_threads_accept_its_connections
             });
         }
         for _ in 0..most {
-            while let Err(error) = Stream::connect(&Name::Unix(name.clone()), None, &SETUP) {
+            while let Err(error) = Stream::connect(&SocketAddress::Unix(name.clone()), None, &SETUP)
+            {
                 assert_eq!(error.errno, Errno::AGAIN, "the backlog is full");
                 thread::yield_now();
             }
@@ -159,8 +160,8 @@ fn tcp_connects_over_both_families_with_its_options() {
             ..SETUP
         };
         let listener = Listener::listen_tcp(host.parse().unwrap(), 9, &setup).unwrap();
-        let to = listener.local_name().unwrap();
-        let Name::Inet(address) = to else { panic!("not a TCP socket") };
+        let to = listener.local_address().unwrap();
+        let SocketAddress::Inet(address) = to else { panic!("not a TCP socket") };
         let _second = Listener::listen_tcp(address, 9, &setup).unwrap();
         drop(_second);
         let client = Stream::connect(&to, None, &setup).unwrap();
@@ -171,7 +172,7 @@ fn tcp_connects_over_both_families_with_its_options() {
         assert!(client.stream.is_tcp() && server.is_tcp());
         assert!(sockopt::tcp_nodelay(&server).unwrap(), "inherited");
         assert!(sockopt::socket_keepalive(&server).unwrap());
-        assert_eq!(server.peer_name(), client.stream.local_name());
+        assert_eq!(server.peer_address(), client.stream.local_address());
         send(&client.stream, b"hello");
         wait_until(&server, PollFlags::IN);
         assert_eq!(recv(&server, 100).unwrap().0, b"hello");
@@ -183,7 +184,7 @@ fn accepted_sockets_of_an_adopted_tcp_listener_get_the_options_that_it_lacks() {
     let listener = Listener::listen_tcp("127.0.0.1:0".parse().unwrap(), 9, &SETUP).unwrap();
     let setup = SocketSetup { no_delay: true, keep_alive: Some(Duration::from_secs(7)), ..SETUP };
     let listener = Listener::adopt(listener.into_fd(), &setup).unwrap();
-    let client = Stream::connect(&listener.local_name().unwrap(), None, &SETUP).unwrap();
+    let client = Stream::connect(&listener.local_address().unwrap(), None, &SETUP).unwrap();
     wait_until(&client.stream, PollFlags::OUT);
     let server = accept(&listener);
     assert!(sockopt::tcp_nodelay(&server).unwrap());
@@ -207,7 +208,7 @@ fn listening_replaces_a_stale_socket_but_not_one_in_use() {
     let second = listen().unwrap();
     let mode = rustix::fs::stat(dir.join("s")).unwrap().st_mode;
     assert_eq!(mode & 0o777, 0o640);
-    Stream::connect(&Name::Unix(path.clone()), None, &SETUP).unwrap();
+    Stream::connect(&SocketAddress::Unix(path.clone()), None, &SETUP).unwrap();
     accept(&second);
 }
 
@@ -243,6 +244,6 @@ fn connect_from(
         let client = Datagram::connect_seqpacket(peer, Some(local), &SETUP)?;
         return Ok(Box::new(client));
     }
-    let client = Stream::connect(&Name::Unix(peer.clone()), Some(local), &SETUP)?;
+    let client = Stream::connect(&SocketAddress::Unix(peer.clone()), Some(local), &SETUP)?;
     Ok(Box::new(client.stream))
 }

@@ -52,9 +52,9 @@ function fieldsOf(value: object): MessageFields {
  */
 export function encodeBody(form: Form, { status, service_id, data_id, data }: Fields): Buffer {
   const json = stringify(data)
-  if (form === 'struct_json') return addon.writeStructJson(status, service_id, data_id, json)
+  if (form === 'struct_json') return addon.encodeStructJson(status, service_id, data_id, json)
   const ids = `"data_id":${data_id},"service_id":${service_id},"status":${status}`
-  return addon.writePureJson(`{${ids},"data":${json}}`)
+  return addon.encodePureJson(`{${ids},"data":${json}}`)
 }
 
 /**
@@ -64,13 +64,13 @@ export function encodeBody(form: Form, { status, service_id, data_id, data }: Fi
  * A {@link BodyError}, which has the ids where they can be read.
  */
 export function decodeBody(form: Form, bytes: Uint8Array): Fields {
-  const body = addon.readSocketProtocol(form === 'struct_json', bytes)
+  const body = addon.decodeSocketProtocol(form === 'struct_json', bytes)
   if (body === null) {
     throw new BodyError('ERR_FDWIRE_BAD_BODY', `The body is too short: ${bytes.length} bytes`)
   }
-  const { json, isSound } = body
+  const { json, checksumMatches } = body
   const header = body.status === undefined ? undefined : (idsOf(body) as Ids)
-  if (!isSound)
+  if (!checksumMatches)
     throw new BodyError('ERR_FDWIRE_BAD_CHECKSUM', 'The checksum is wrong', header ?? guess(json))
   if (json === null || json === undefined) {
     throw new BodyError('ERR_FDWIRE_NOT_UTF8', 'The text of the body is not UTF-8', header)

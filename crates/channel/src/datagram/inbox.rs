@@ -151,7 +151,7 @@ impl Inbox {
             Sender::Same
         } else {
             (**last_from).clone_from(from);
-            Sender::Name(batch.keep_name(from.as_bytes()))
+            Sender::Address(batch.store(from.as_bytes()))
         }
     }
 }

@@ -219,7 +219,7 @@ impl Inbox {
         let len = kept + received.len;
         let mut first = None;
         if received.len < kept {
-            self.rest.extend_from_slice(batch.unread(kept..len));
+            self.rest.extend_from_slice(batch.undecoded(kept..len));
             match self.codec.decode(&mut self.rest) {
                 Ok(Step::Incomplete { frame }) => {
                     self.keep_fds(meter);
@@ -230,7 +230,7 @@ impl Inbox {
             }
         }
         let copied = if first.is_some() { len } else { kept };
-        batch.unread(0..copied).copy_from_slice(&self.rest[..copied]);
+        batch.undecoded(0..copied).copy_from_slice(&self.rest[..copied]);
         self.forget_rest();
         let (_, frame) = self.decode_slab(len, first, false, meter, batch);
         self.make_room(frame);

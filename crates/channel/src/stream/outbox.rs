@@ -33,7 +33,7 @@ const LARGE: usize = 32 * 1024;
 /// Length in bytes above which a queue is sent at once, even below the high-water mark.
 const FLUSH: usize = 128 * 1024;
 
-/// Maximum length in bytes of a text for which [`open`](Outbox::open) has room.
+/// Maximum length in bytes of a text for which [`begin_text`](Outbox::begin_text) has room.
 pub const DIRECT: usize = 4 * 1024;
 
 /// Size in bytes, as the kernel reports it, of the send buffer that a stream requests when its
@@ -177,11 +177,11 @@ impl Outbox {
     }
 
     /// Returns memory to which the caller appends [`headroom`](Self::headroom) bytes and a text of
-    /// up to [`DIRECT`] bytes. [`close`](Self::close) then frames the text.
+    /// up to [`DIRECT`] bytes. [`finish_text`](Self::finish_text) then frames the text.
     ///
     /// Writing a text elsewhere and copying it costs more: V8 writes in small pieces and a copy
     /// reads in large ones, so the processor must wait for its own stores.
-    pub(crate) fn open(&mut self, limits: &Limits) -> Option<&mut Vec<u8>> {
+    pub(crate) fn begin_text(&mut self, limits: &Limits) -> Option<&mut Vec<u8>> {
         if self.bytes + DIRECT > limits.max_queued {
             return None;
         }
@@ -196,8 +196,8 @@ impl Outbox {
         usize::from(self.headroom)
     }
 
-    /// Frames the payload after the headroom, from `start` on in the memory that `open` returned.
-    pub(crate) fn close(
+    /// Frames the payload after the headroom, from `start` on in the memory that `begin_text` returned.
+    pub(crate) fn finish_text(
         &mut self,
         link: &Link,
         codec: &Codec,

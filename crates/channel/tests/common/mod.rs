@@ -300,7 +300,7 @@ fn from(
     match sender {
         Sender::Peer | Sender::Unnamed => return None,
         Sender::Same => {}
-        Sender::Name(at) => {
+        Sender::Address(at) => {
             last.insert(channel, batch.bytes(at.clone()).to_vec());
         }
     }

@@ -1,6 +1,6 @@
 //! Sockets that are bound or connected to an address.
 
-use fdwire_socket::{Connect, Datagram, Name, Stream};
+use fdwire_socket::{Connect, Datagram, SocketAddress, Stream};
 use napi::Result;
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
@@ -89,7 +89,7 @@ impl Environment {
                 let socket = Datagram::connect_seqpacket(&peer, local.as_ref(), &setup)?;
                 return add_datagram(state, socket, &options);
             }
-            let connect = Stream::connect(&Name::Unix(peer), local.as_ref(), &setup)?;
+            let connect = Stream::connect(&SocketAddress::Unix(peer), local.as_ref(), &setup)?;
             add_stream(state, connect.stream, false, &options)
         })
     }
@@ -103,7 +103,7 @@ impl Environment {
         options: ChannelOptions,
     ) -> Result<TcpConnection> {
         self.attempt(|state| {
-            let peer = Name::Inet(inet_address(&host, port, "connect")?);
+            let peer = SocketAddress::Inet(inet_address(&host, port, "connect")?);
             let Connect { stream, connecting } = Stream::connect(&peer, None, &options.setup())?;
             let channel = add_stream(state, stream, connecting, &options)?;
             Ok(TcpConnection { channel, connecting })

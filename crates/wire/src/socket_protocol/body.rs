@@ -46,26 +46,26 @@ pub struct Body<'a> {
     /// The object (`pure_json`) or the data (`struct_json`); not yet parsed.
     pub json: &'a [u8],
     /// Whether the checksum is correct. If not, the other fields may be wrong.
-    pub is_sound: bool,
+    pub checksum_matches: bool,
 }
 
 /// Splits a body into its parts, or returns None if it is shorter than its fixed-size parts.
 #[must_use]
-pub fn read(form: Form, bytes: &[u8]) -> Option<Body<'_>> {
+pub fn decode(form: Form, bytes: &[u8]) -> Option<Body<'_>> {
     let (checked, sum) = bytes.split_last_chunk::<CHECKSUM>()?;
-    let is_sound = crc32fast::hash(checked) == u32::from_be_bytes(*sum);
+    let checksum_matches = crc32fast::hash(checked) == u32::from_be_bytes(*sum);
     match form {
-        Form::PureJson => Some(Body { ids: None, json: checked, is_sound }),
+        Form::PureJson => Some(Body { ids: None, json: checked, checksum_matches }),
         Form::StructJson => {
             let (header, json) = checked.split_first_chunk::<HEADER>()?;
-            Some(Body { ids: Some(Ids::from_bytes(header)), json, is_sound })
+            Some(Body { ids: Some(Ids::from_bytes(header)), json, checksum_matches })
         }
     }
 }
 
 /// Appends a body to `out`: `struct_json` if `ids` are given, otherwise `pure_json`, whose JSON
 /// contains the numbers.
-pub fn write(ids: Option<Ids>, json: &str, out: &mut Vec<u8>) {
+pub fn encode(ids: Option<Ids>, json: &str, out: &mut Vec<u8>) {
     let from = out.len();
     out.reserve(HEADER + json.len() + CHECKSUM);
     if let Some(Ids { status, service_id, data_id }) = ids {

@@ -1,6 +1,6 @@
 //! Bodies against the vectors, and the checksum's coverage of every bit.
 
-use fdwire_wire::socket_protocol::body::{Form, Ids, read, write};
+use fdwire_wire::socket_protocol::body::{Form, Ids, decode, encode};
 use serde_json::{Value, json};
 
 use crate::frames::framed;
@@ -13,7 +13,7 @@ fn vectors() -> Value {
 
 fn written(ids: Option<Ids>, json: &str) -> Vec<u8> {
     let mut out = b"before".to_vec();
-    write(ids, json, &mut out);
+    encode(ids, json, &mut out);
     out.split_off(6)
 }
 
@@ -37,30 +37,35 @@ fn a_message_in_either_form_has_the_bytes_in_the_vectors() {
         let pure = written(None, &object);
         assert_eq!(pure, unhex(&row["pure_json"]), "{row}");
         assert_eq!(framed(&pure), unhex(&row["pure_frame"]), "{row}");
-        let body = read(Form::PureJson, &pure).expect("long enough");
-        assert_eq!((body.ids, body.json, body.is_sound), (None, object.as_bytes(), true));
+        let body = decode(Form::PureJson, &pure).expect("long enough");
+        assert_eq!((body.ids, body.json, body.checksum_matches), (None, object.as_bytes(), true));
 
         let packed = written(Some(ids), data);
         assert_eq!(packed, unhex(&row["struct_json"]), "{row}");
         assert_eq!(framed(&packed), unhex(&row["struct_frame"]), "{row}");
-        let body = read(Form::StructJson, &packed).expect("long enough");
-        assert_eq!((body.ids, body.json, body.is_sound), (Some(ids), data.as_bytes(), true));
+        let body = decode(Form::StructJson, &packed).expect("long enough");
+        assert_eq!(
+            (body.ids, body.json, body.checksum_matches),
+            (Some(ids), data.as_bytes(), true)
+        );
     }
 }
 
 #[test]
-fn bodies_that_the_vectors_reject_are_unsound_or_left_to_javascript() {
+fn bodies_that_the_vectors_reject_fail_the_checksum_or_are_left_to_javascript() {
     for row in rows(&vectors(), "refused") {
         let bytes = unhex(&row["body"]);
-        let body = read(form_of(row), &bytes);
+        let body = decode(form_of(row), &bytes);
         match row["why"].as_str() {
-            Some("ERR_FDWIRE_BAD_CHECKSUM") => assert!(!body.expect("a body").is_sound, "{row}"),
+            Some("ERR_FDWIRE_BAD_CHECKSUM") => {
+                assert!(!body.expect("a body").checksum_matches, "{row}")
+            }
             Some("ERR_FDWIRE_NOT_UTF8") => {
                 let body = body.expect("a body");
-                assert!(body.is_sound && str::from_utf8(body.json).is_err(), "{row}");
+                assert!(body.checksum_matches && str::from_utf8(body.json).is_err(), "{row}");
             }
             // The body is too short, or only JavaScript can detect the fault.
-            _ => assert!(body.is_none_or(|body| body.is_sound), "{row}"),
+            _ => assert!(body.is_none_or(|body| body.checksum_matches), "{row}"),
         }
         if let (Some(ids), Some(expected)) = (body.and_then(|body| body.ids), row.get("ids")) {
             assert_eq!(json!([ids.status, ids.service_id, ids.data_id]), *expected, "{row}");
@@ -75,11 +80,11 @@ fn the_checksum_detects_a_change_of_any_bit() {
         (Form::StructJson, written(Some(ids), r#"{"a":[1,2,3]}"#)),
         (Form::PureJson, written(None, r#"{"a":[1,2,3]}"#)),
     ] {
-        assert!(read(form, &bytes).expect("a body").is_sound);
+        assert!(decode(form, &bytes).expect("a body").checksum_matches);
         for bit in 0..bytes.len() * 8 {
             let mut changed = bytes.clone();
             changed[bit / 8] ^= 1 << (bit % 8);
-            assert!(!read(form, &changed).expect("a body").is_sound, "bit {bit}");
+            assert!(!decode(form, &changed).expect("a body").checksum_matches, "bit {bit}");
         }
     }
 }

@@ -27,7 +27,7 @@ impl Inbox {
                 self.undecoded = true;
                 break;
             }
-            let step = first.take().unwrap_or_else(|| self.codec.decode(batch.unread(at..len)));
+            let step = first.take().unwrap_or_else(|| self.codec.decode(batch.undecoded(at..len)));
             match step {
                 Ok(Step::Message { consumed, payload, kind }) => {
                     let payload = batch.place(&(at + payload.start..at + payload.end));
@@ -61,7 +61,7 @@ impl Inbox {
             }
         }
         if at < len && !self.ended {
-            self.rest.extend_from_slice(batch.unread(at..len));
+            self.rest.extend_from_slice(batch.undecoded(at..len));
         } else {
             // An idle channel has no memory for a rest.
             self.rest = Vec::new();
@@ -77,7 +77,7 @@ impl Inbox {
             let piece = self.rest.len().min(batch.room_after(0).len());
             let mut piece_of_rest = std::mem::take(&mut self.rest);
             let after = piece_of_rest.split_off(piece);
-            batch.unread(0..piece).copy_from_slice(&piece_of_rest);
+            batch.undecoded(0..piece).copy_from_slice(&piece_of_rest);
             let more = !after.is_empty();
             let (consumed, frame) = self.decode_slab(piece, None, more, meter, batch);
             if self.ended {

@@ -9,14 +9,14 @@ use crate::{Address, Errno, sys};
 
 /// The address of a Unix or TCP socket, as getsockname(2) returns it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Name {
+pub enum SocketAddress {
     /// The address of a Unix socket.
     Unix(Address),
     /// The address of a TCP socket.
     Inet(SocketAddr),
 }
 
-impl Name {
+impl SocketAddress {
     /// Converts an address that the kernel wrote.
     pub(crate) fn from_kernel(sockaddr: &SocketAddrAny) -> Result<Self, Errno> {
         let mut address = Address::UNNAMED;
