@@ -11,18 +11,18 @@ export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-was
 
 /** Encodes and decodes the frames of one stream. */
 export declare class Codec {
-  /** Makes a codec by the options of a channel. */
+  /** Creates a codec with the options of a channel. Throws if the protocol is not for streams. */
   constructor(options: ChannelOptions)
   /**
-   * Decodes the bytes that are left of earlier calls and then these. A stream that is lost
-   * leaves no bytes.
+   * Decodes the bytes that earlier calls have left incomplete, followed by `chunk`. A `Lost`
+   * record ends decoding, and drops the remaining bytes.
    */
   push(chunk: Uint8Array): Decoded
-  /** Ends the stream, and decodes the bytes that are left. */
+  /** Ends the stream, and decodes the remaining bytes. */
   end(): Decoded
-  /** Returns the frame of a text, or an error code of `send` where the protocol cannot carry it. */
+  /** Returns the frame of a text, or an error code of `send` if the protocol cannot carry it. */
   encodeText(text: string): Buffer | number
-  /** Returns the frame of bytes, or an error code of `send` where the protocol cannot carry them. */
+  /** Returns the frame of bytes, or an error code of `send` if the protocol cannot carry them. */
   encodeBytes(bytes: Uint8Array): Buffer | number
 }
 
@@ -40,28 +40,31 @@ export declare class Environment {
   detach(channel: number): number
   /** Sets how many more connections a listener may accept. */
   allow(listener: number, connections: number): void
-  /** Sets whether a record reports that queued messages have left the queue. */
+  /** Sets whether a `Progress` record reports that messages have left the queue of a channel. */
   watchQueue(channel: number, watched: boolean): void
-  /** Counts a message as malformed that was counted as received. */
+  /** Counts a message as malformed instead of received. */
   countMalformed(channel: number, bytes: number, fds: number): void
-  /** Returns 0 if the protocol of a stream can carry these bytes, or the error code of `send`. */
+  /**
+   * Returns 0 if the protocol of a stream can carry these bytes, otherwise the error code of
+   * `send`.
+   */
   checkFrame(channel: number, payload: Uint8Array): number
   /** Makes one non-blocking attempt to send everything that is queued. */
   tryAll(): void
-  /** Half-closes a connection when everything is sent. */
+  /** Half-closes a connection once its queue is empty. */
   finish(channel: number): void
   /** Takes bytes that were read from the socket before it was adopted. */
   unshift(channel: number, bytes: Uint8Array): void
-  /** Takes bytes that arrived for a channel without a socket; without an argument, their end. */
+  /** Adds bytes to the input of a channel without a socket. Without `bytes`, ends the input. */
   feed(channel: number, bytes?: Uint8Array | undefined | null): void
   /**
-   * Returns the bytes that a channel without a socket has to send. `settle` reports them as
-   * sent.
+   * Returns the bytes that a channel without a socket has to send. They count as queued until
+   * `settle` reports them as sent.
    */
   fetch(channel: number): Buffer
-  /** Reports that this many of the fetched bytes are sent. */
+  /** Reports that `bytes` of the fetched bytes have been sent. */
   settle(channel: number, bytes: number): void
-  /** Returns a message of this turn for which the slab had no room. */
+  /** Returns the message of a `Large` record of this turn. */
   takeLarge(place: number): Buffer
   /**
    * Removes the paths that channels and listeners have bound.
@@ -83,16 +86,16 @@ export declare class Environment {
    * Throws EBADF if the descriptor is not open, ENOTSOCK if it is not a socket.
    */
   describe(fd: number): SocketDescription
-  /** Duplicates a descriptor, close-on-exec. The duplicate belongs to the caller. */
+  /** Duplicates a descriptor. The duplicate is close-on-exec, and belongs to the caller. */
   duplicate(fd: number): number
-  /** Closes a duplicate that was not passed on. */
+  /** Closes a duplicate that the caller still owns. */
   closeDuplicate(fd: number): void
   /**
-   * Starts with the memory that it shares with JavaScript.
+   * Creates the environment of this thread over the memory that it shares with JavaScript.
    *
-   * `dispatch` is called with the index of a channel or listener and the number of its records
-   * in the table. `makeError` is called for each system call that fails, and returns what is
-   * thrown.
+   * The environment calls `dispatch` with the index of a channel or listener and the number of
+   * its records in the table. It calls `makeError` for each failed system call, and throws the
+   * result.
    */
   constructor(slab: Uint8Array, table: Int32Array, dispatch: (channel: number, records: number) => void, makeError: (errno: number, syscall: string) => Error)
   /** Returns the hot functions. `lib/native/environment.ts` declares their types. */
@@ -100,48 +103,47 @@ export declare class Environment {
   /** Sets whether the environment keeps the process alive. */
   setRef(referenced: boolean): void
   /**
-   * Makes a memory file that holds `content`, or as many zero bytes as `content` says.
+   * Creates a memfd that contains the bytes `content`, or `content` zero bytes.
    *
    * The descriptor belongs to the caller.
    */
   createMemfd(name: string, content: Uint8Array | number, sealed: boolean): number
   /**
-   * Seals a memory file, so that its size and contents cannot change.
+   * Seals a memfd, so that its size and contents cannot change.
    *
-   * Throws EINVAL if the descriptor is not one of a memory file.
+   * Throws EINVAL if the file does not support seals.
    */
   sealMemfd(fd: number): void
   /**
-   * Returns the contents of a memory file: the file itself if it is large and sealed, else a
-   * copy.
+   * Returns the contents of a memfd: a mapping of the file if it is large and sealed, otherwise
+   * a copy.
    *
-   * Throws EINVAL if the descriptor is not one of a memory file, EFBIG if that has more than
-   * `longest` bytes.
+   * Throws EINVAL if the file does not support seals, EFBIG if it has more than `longest` bytes.
    */
   mapMemfd(fd: number, longest: number): Buffer
-  /** Makes a channel over a datagram or seqpacket socket. */
+  /** Creates a channel over a datagram or seqpacket socket. */
   adoptDatagram(fd: number, options: ChannelOptions): number
-  /** Makes a channel over a connected stream. */
+  /** Creates a channel over a connected stream socket. */
   adoptStream(fd: number, options: ChannelOptions): number
   /**
-   * Makes a channel over a datagram socket that is bound to `address`; if that is empty, to an
-   * abstract name that the kernel chooses.
+   * Creates a channel over a datagram socket that is bound to `address`. If `address` is empty,
+   * the kernel chooses an abstract address.
    *
    * Throws EAGAIN with the syscall `flock` if a socket file is to be replaced while another
    * process holds the lock on its directory.
    */
   bind(address: Uint8Array, path: PathOptions, options: ChannelOptions): number
   /**
-   * Makes a channel over a datagram socket that is connected to `address` and then bound to
-   * `local`; if that is empty, to an abstract name that the kernel chooses, and without it to no
-   * name.
+   * Creates a channel over a datagram socket that is connected to `address` and then bound to
+   * `local`. If `local` is empty, the kernel chooses an abstract address. Without `local`, the
+   * socket is not bound.
    *
    * Throws EAGAIN with the syscall `flock` if a socket file is to be replaced while another
    * process holds the lock on its directory.
    */
   connectDatagram(address: Uint8Array, local: Uint8Array | undefined | null, path: PathOptions, options: ChannelOptions): number
   /**
-   * Makes a channel over a stream or seqpacket socket that is bound to `local`, if given, and
+   * Creates a channel over a stream or seqpacket socket that is bound to `local`, if given, and
    * connected to `address`.
    *
    * Throws EAGAIN with the syscall `connect` if the backlog of the listener is full, and with
@@ -149,70 +151,66 @@ export declare class Environment {
    * on its directory.
    */
   connectUnix(type: 'stream' | 'seqpacket', address: Uint8Array, local: Uint8Array | undefined | null, path: PathOptions, options: ChannelOptions): number
-  /** Makes a channel over a TCP socket that is connected or connecting. */
+  /** Creates a channel over a TCP socket that is connected or connecting. */
   connectTcp(host: string, port: number, options: ChannelOptions): TcpConnection
   /**
-   * Makes a listener at a Unix address; if that is empty, at an abstract name that the kernel
-   * chooses.
+   * Creates a listener at a Unix address. If `address` is empty, the kernel chooses an abstract
+   * address.
    *
    * Throws EAGAIN with the syscall `flock` if a socket file is to be replaced while another
    * process holds the lock on its directory.
    */
   listen(type: 'stream' | 'seqpacket', address: Uint8Array, backlog: number, path: PathOptions, options: ChannelOptions): number
-  /** Makes a listener at a TCP address. */
+  /** Creates a listener at a TCP address. */
   listenTcp(host: string, port: number, backlog: number, options: ChannelOptions): number
-  /** Makes a listener over a listening socket. If this throws, the caller keeps the descriptor. */
+  /** Creates a listener over a listening socket. If this throws, the caller keeps the descriptor. */
   adoptListener(fd: number, options: ChannelOptions): number
-  /** Makes two channels over connected sockets. */
+  /** Creates two channels over sockets that are connected to each other. */
   pair(type: 'dgram' | 'seqpacket' | 'stream', options: ChannelOptions): [first: number, second: number]
-  /** Makes a channel without a socket. JavaScript carries its bytes with `feed` and `fetch`. */
+  /** Creates a channel without a socket. JavaScript transfers its bytes with `feed` and `fetch`. */
   carry(options: ChannelOptions): number
   /** Returns the descriptor of a channel or listener; -1 if it has none. */
   fd(channel: number): number
   /** Returns the local address of a channel or listener; null if it has no socket. */
-  localAddress(channel: number): SocketName | null
+  localAddress(channel: number): SocketAddress | null
   /** Returns the address of a channel's peer; null if it has no peer. */
-  peerAddress(channel: number): SocketName | null
+  peerAddress(channel: number): SocketAddress | null
   /**
-   * Returns the credentials of the process that made the socket at the other end; null if the
-   * kernel does not know them.
+   * Returns the credentials that the peer process had when it called `connect`, `listen` or
+   * `socketpair`; null if the kernel has none.
    */
   peerCredentials(channel: number): PeerCredentials | null
   /**
-   * Returns a pidfd of the process that made the socket at the other end. It belongs to the
-   * channel.
+   * Returns a pidfd of the peer process. The channel owns it.
    *
    * Throws ENOPROTOOPT, ENODATA, ESRCH or EINVAL if the kernel has none.
    */
   peerPidfd(channel: number): number
   /**
-   * Returns whether a channel has messages that it can deliver without reading from its socket,
-   * and is to deliver them.
+   * Returns whether a turn of the channel would produce a record without any readiness of its
+   * socket.
    */
   isDue(channel: number): boolean
 }
 
-/** The error code of `send` if the destination is not an address. */
+/** The error code of `send` if the destination is not a valid address. */
 export declare const BAD_ADDRESS: number
 
 /** The options of a channel. */
 export interface ChannelOptions {
   /** The name of the protocol. */
   protocol: string
-  /** The largest message that is received (bytes). */
+  /** Maximum length of a received message in bytes. */
   maxMessage: number
-  /** The most descriptors of a received message. */
+  /** Maximum number of descriptors of a received message. */
   maxFds: number
   /** The number of open received descriptors at which the channel stops reading. */
   maxOpenFds: number
-  /**
-   * The number of unsent bytes of a stream above which `send` returns the number of a queued
-   * message.
-   */
+  /** The number of queued bytes of a stream above which `send` returns a sequence number. */
   highWaterMark: number
-  /** The most bytes in a queue. Each destination of datagrams has its own queue. */
+  /** Maximum number of bytes in a queue. Each destination of datagrams has its own queue. */
   maxQueued: number
-  /** The most descriptors in a queue. */
+  /** Maximum number of descriptors in a queue. */
   maxQueuedFds: number
   /** How long a datagram may be queued (ms); 0 for no limit. */
   sendTimeout: number
@@ -220,7 +218,7 @@ export interface ChannelOptions {
   text: boolean
   /** Whether payloads are JSON. */
   json: boolean
-  /** jsoncomm: whether a message may be in a memory file. */
+  /** jsoncomm: whether a message may be sent and received in a memfd. */
   memfd: boolean
   /** uds_comms: whether to decode everything that the original implementation decodes. */
   lenient: boolean
@@ -239,9 +237,9 @@ export interface ChannelOptions {
   reusePort: boolean
 }
 
-/** A counter of a channel: its position among the counters in the table. */
+/** The counters of a channel. The value of each is its position among the counters in the table. */
 export declare enum Counter {
-  /** Messages that were received whole. */
+  /** Messages that were received and delivered. */
   Received = 0,
   /** Bytes of the received messages. */
   ReceivedBytes = 1,
@@ -249,13 +247,13 @@ export declare enum Counter {
   ReceivedFds = 2,
   /** Received messages that were refused. */
   Refused = 3,
-  /** Messages that the kernel or a queue has taken. */
+  /** Messages that the kernel or a queue has accepted. */
   Sent = 4,
   /** Bytes of the sent messages. */
   SentBytes = 5,
   /** Descriptors of the sent messages. */
   SentFds = 6,
-  /** Queued messages that were not delivered. */
+  /** Queued messages that could not be delivered. */
   Undelivered = 7,
   /** Messages in the queues. */
   Queued = 8,
@@ -267,11 +265,11 @@ export declare enum Counter {
   OpenFds = 11,
   /** Bytes of a stream that belong to no frame. */
   Noise = 12,
-  /** Bytes of a stream that were read and are not a whole message yet. */
+  /** Bytes of a stream that were read but do not form a complete message yet. */
   InHand = 13,
-  /** The number of the oldest message in the queue; 0 if the queue is empty. */
+  /** The sequence number of the oldest queued message; 0 if the queue is empty. */
   OldestQueued = 14,
-  /** The number that the next queued message gets. */
+  /** The sequence number of the next message to be queued. */
   NextQueued = 15,
 }
 
@@ -282,23 +280,32 @@ export declare enum Counter {
 export declare const COUNTERS: number
 
 /**
- * The factor of the second number in `RECORD_NAME_LENGTH`: the first is the length of the name,
- * the second the place in the slab of the sender's credentials, 0 for none. They are the pid, uid
- * and gid, of 32 bits each, little-endian.
+ * The factor of the second number in `RECORD_NAME_LENGTH`. The first number is the length of the
+ * name. The second is the offset of the sender's credentials in the slab, or 0 for none. The
+ * credentials are pid, uid and gid as 32-bit little-endian integers.
  */
 export declare const CREDENTIALS: number
 
-/** What a codec has decoded. */
+/** The result of decoding. */
 export interface Decoded {
-  /** The payloads of the messages and the samples of what is malformed, one after the other. */
+  /** The payloads of messages and the samples of malformed frames, concatenated. */
   bytes: Buffer
   /**
-   * A record of `RECORD_WORDS` words for each message (Message) and each failure (Refused, Lost,
-   * Cut), as in a turn. Places are positions in `bytes`, the sender is the peer, and there are
-   * no descriptors.
+   * Records as in a turn: `Message` for a message, and `Refused`, `Lost` or `Cut` for a failure.
+   * `RECORD_PLACE` is an offset in `bytes`. The sender is the peer, and there are no
+   * descriptors.
    */
   records: Int32Array
 }
+
+/** Returns the contents of a body of `struct_json` or `pure_json`; null if it is too short. */
+export declare function decodeSocketProtocol(isStruct: boolean, bytes: Uint8Array): SocketProtocolBody | null
+
+/** Returns the body of `pure_json` that carries a JSON object. */
+export declare function encodePureJson(json: string): Buffer
+
+/** Returns the body of `struct_json` that carries JSON data. */
+export declare function encodeStructJson(status: number, serviceId: number, dataId: number, json: string): Buffer
 
 /** The word of the table at which the descriptors of a turn's messages begin. */
 export declare const FDS_IN: number
@@ -306,25 +313,26 @@ export declare const FDS_IN: number
 /** The word of the table at which the descriptors of the next sent message begin. */
 export declare const FDS_OUT: number
 
-/** The most descriptors of one message. */
+/** Maximum number of descriptors of one message. */
 export declare const FDS_OUT_MAX: number
 
-/** The name of a record whose message is from the only peer. */
+/** `RECORD_NAME` of a record that concerns the connected peer. */
 export declare const FROM_PEER: number
 
-/** The name of a record whose message is from the same sender as the channel's previous message. */
+/** `RECORD_NAME` of a message from the same sender as the channel's previous message. */
 export declare const FROM_SAME: number
 
-/** The name of a record whose message is from a sender without an address. */
+/** `RECORD_NAME` of a message from an unbound socket. */
 export declare const FROM_UNNAMED: number
 
 /** The error code of `send` if the message contains the delimiter of the protocol. */
 export declare const HAS_DELIMITER: number
 
 /**
- * The factor of the second number in a message's `RECORD_DETAIL`: the first is a `PayloadKind`,
- * the second the number of messages, from this one on, that are joined into one JSON array. The
- * array begins one byte before the first message and ends one byte after the last.
+ * The factor of the second number in a message's `RECORD_DETAIL`. The first number is a
+ * `PayloadKind`. The second is the number of messages that are joined into one JSON array,
+ * starting with this one. The array begins one byte before the first message and ends one byte
+ * after the last.
  */
 export declare const JOINED: number
 
@@ -337,16 +345,16 @@ export declare enum LossReason {
 }
 
 /**
- * The error code of `send` if the message goes in a memory file, and its descriptors leave no room
- * for the file's.
+ * The error code of `send` if the message needs a memfd, but already has the maximum number of
+ * descriptors.
  */
 export declare const NO_ROOM_FOR_FILE: number
 
 /** How a socket is bound to a path. */
 export interface PathOptions {
-  /** The permissions of the path. */
+  /** The permissions of the socket file. */
   mode: number
-  /** What happens to a socket that already has the path. */
+  /** When to remove a socket file that already exists at the path. */
   unlink: 'stale' | 'always' | 'never'
 }
 
@@ -360,9 +368,9 @@ export declare enum PayloadKind {
   Bytes = 2,
 }
 
-/** The credentials that a process had when it made its socket. */
+/** The credentials of the process at the other end of a socket. */
 export interface PeerCredentials {
-  /** The process id; 0 if the process is in a pid namespace that this one cannot see. */
+  /** The process id; 0 if the process is not visible in our pid namespace. */
   pid: number
   /** The user id. */
   uid: number
@@ -373,19 +381,16 @@ export interface PeerCredentials {
 /** The error code of `send` if the queue for the destination is full. */
 export declare const QUEUE_FULL: number
 
-/** Returns the contents of a body of `struct_json` or `pure_json`; null if it is too short. */
-export declare function readSocketProtocol(isStruct: boolean, bytes: Uint8Array): SocketProtocolBody | null
-
 /**
  * The word of a record that holds a `PayloadKind` (see `JOINED`), a `RefusalReason`, a
- * `LossReason` or the number of a queued message, depending on its kind.
+ * `LossReason` or the sequence number of a queued message, depending on its kind.
  */
 export declare const RECORD_DETAIL: number
 
 /** The word of a record that holds the number of its descriptors. */
 export declare const RECORD_FDS: number
 
-/** The word of a record that holds the position of its first descriptor, counted from `FDS_IN`. */
+/** The word of a record that holds the index of its first descriptor, counted from `FDS_IN`. */
 export declare const RECORD_FIRST_FD: number
 
 /** The word of a record that holds its `RecordKind`. */
@@ -394,14 +399,17 @@ export declare const RECORD_KIND: number
 /** The word of a record that holds the number of its bytes. */
 export declare const RECORD_LENGTH: number
 
-/** The word of a record that holds where a name begins in the slab, or one of the `FROM_` values. */
+/**
+ * The word of a record that holds the offset of a name in the slab, or one of the `FROM_` values.
+ * A name is an address, or a system call.
+ */
 export declare const RECORD_NAME: number
 
 /** The word of a record that holds the length of the name; see `CREDENTIALS`. */
 export declare const RECORD_NAME_LENGTH: number
 
 /**
- * The word of a record that holds where its bytes begin in the slab, or a number that depends on
+ * The word of a record that holds the offset of its bytes in the slab, or a number that depends on
  * its kind.
  */
 export declare const RECORD_PLACE: number
@@ -414,7 +422,7 @@ export declare enum RecordKind {
   /** A message in the slab. The detail is its `PayloadKind` (see `JOINED`). */
   Message = 0,
   /**
-   * A message in memory of its own, which `takeLarge(place)` returns. The detail is its
+   * A message that did not fit into the slab. `takeLarge(place)` returns it. The detail is its
    * `PayloadKind`.
    */
   Large = 1,
@@ -423,17 +431,17 @@ export declare enum RecordKind {
   /** The queue for a destination is empty. The name is that of the destination. */
   Drained = 3,
   /**
-   * A queued message was given up. The place is the errno, 0 if it expired; the name is that of
-   * the destination; the detail is the number of the message.
+   * A queued message could not be delivered. The place is the errno, or 0 if it expired; the
+   * name is that of the destination; the detail is the low 31 bits of its sequence number.
    */
   Undelivered = 4,
-  /** Queued messages have left the queue. */
+  /** Messages have left the queue. */
   Progress = 5,
   /** The channel has stopped reading at its limit of open descriptors. */
   FdsHeld = 6,
   /** The socket failed. The place is the errno; the name is that of the system call. */
   Failed = 7,
-  /** The connection is made. */
+  /** The connection is established. */
   Connected = 8,
   /** A listener has accepted a connection. The place is the index of its channel. */
   Accepted = 9,
@@ -472,26 +480,16 @@ export declare enum RefusalReason {
   TooManyFds = 6,
   /** The kernel could not install all of its descriptors. */
   FdsTruncated = 7,
-  /** It must be in a memory file, and that is missing or not valid. */
+  /** It announces a memfd that is missing or invalid. */
   NoMemoryFile = 8,
 }
 
-/** The size of the slab (bytes). */
+/** The size of the slab in bytes. */
 export declare const SLAB_BYTES: number
 
-/** The family and type of a socket. */
-export interface SocketDescription {
-  /** The family. */
-  family: 'unix' | 'tcp' | 'other'
-  /** The type. */
-  type: 'stream' | 'seqpacket' | 'dgram' | 'other'
-  /** Whether the socket listens for connections. */
-  listening: boolean
-}
-
 /** The address of a socket. */
-export interface SocketName {
-  /** The name of a Unix socket, empty if it has none; absent for TCP. */
+export interface SocketAddress {
+  /** The address of a Unix socket, empty if it is not bound; absent for TCP. */
   unix?: Buffer
   /** The IP address of a TCP socket; absent for Unix sockets. */
   host?: string
@@ -499,39 +497,43 @@ export interface SocketName {
   port?: number
 }
 
+/** The family and type of a socket. */
+export interface SocketDescription {
+  /** The address family. */
+  family: 'unix' | 'tcp' | 'other'
+  /** The socket type. */
+  type: 'stream' | 'seqpacket' | 'dgram' | 'other'
+  /** Whether the socket listens for connections. */
+  listening: boolean
+}
+
 /** The contents of a body. */
 export interface SocketProtocolBody {
   /** Whether the checksum is correct. */
-  isSound: boolean
+  checksumMatches: boolean
   /** The JSON of the body; absent if it is not UTF-8. */
   json?: string
   /** The status, in `struct_json`. */
   status?: number
   /** The id of the service, in `struct_json`. */
   serviceId?: number
-  /** The id of the service's data, in `struct_json`. */
+  /** The id of the data item, in `struct_json`. */
   dataId?: number
 }
 
-/** The size of the table (words). */
+/** The size of the table in words. */
 export declare const TABLE_WORDS: number
 
 /** The word of the table that holds the number of messages that the last `sendMany` sent or queued. */
 export declare const TAKEN: number
 
-/** A channel over a TCP socket that `connectTcp` has made. */
+/** The result of `connectTcp`. */
 export interface TcpConnection {
   /** The index of the channel. */
   channel: number
-  /** Whether the connection is still being made. A record reports when it is. */
+  /** Whether the connection is not established yet. A `Connected` record reports when it is. */
   connecting: boolean
 }
 
 /** The error code of `send` if the message is longer than the header of the protocol can announce. */
 export declare const TOO_LONG: number
-
-/** Returns the body of `pure_json` that carries a JSON object. */
-export declare function writePureJson(json: string): Buffer
-
-/** Returns the body of `struct_json` that carries JSON data. */
-export declare function writeStructJson(status: number, serviceId: number, dataId: number, json: string): Buffer

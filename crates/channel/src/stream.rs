@@ -163,8 +163,8 @@ impl StreamTransport {
         let reads = reads || self.input == Input::Discarding;
         let open = !self.inbox.ended();
         flags.set(EventFlags::IN, reads && open);
-        // The end is noticed even without read interest. flags.set(EventFlags::RDHUP, open &&
-        // (reads || self.input != Input::EndPending));
+        // The end is detected even without read interest.
+        flags.set(EventFlags::RDHUP, open && (reads || self.input != Input::EndPending));
         let writes = self.outbox.wants_writable() || self.output.is_broken();
         flags.set(EventFlags::OUT, writes || self.input == Input::Connecting);
         flags
@@ -241,7 +241,7 @@ impl StreamTransport {
         if self.inbox.has_undecoded() {
             return reads;
         }
-        // The end is noticed even without read interest.
+        // The end is detected even without read interest.
         matches!(self.link, Link::External { ended: true }) && !self.inbox.ended()
     }
 

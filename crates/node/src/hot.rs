@@ -181,7 +181,7 @@ unsafe extern "C" fn set_reading(
     })
 }
 
-/// `flushChannel(channel)` sends the messages that a stream has gathered.
+/// `flushChannel(channel)` sends the queued messages of a stream.
 unsafe extern "C" fn flush_channel(
     env: sys::napi_env,
     info: sys::napi_callback_info,
