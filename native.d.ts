@@ -53,7 +53,7 @@ export declare class Environment {
   tryAll(): void
   /** Half-closes a connection once its queue is empty. */
   finish(channel: number): void
-  /** Takes bytes that were read from the socket before it was adopted. */
+  /** Adds bytes to a channel's input that were read from the socket before it was adopted. */
   unshift(channel: number, bytes: Uint8Array): void
   /** Adds bytes to the input of a channel without a socket. Without `bytes`, ends the input. */
   feed(channel: number, bytes?: Uint8Array | undefined | null): void
