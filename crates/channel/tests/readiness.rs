@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use common::{Harness, Seen, limits};
 use fdwire_channel::{Limits, Sent};
-use fdwire_socket::{Accepted, Datagram, Listener, Name, SocketSetup, Stream};
+use fdwire_socket::{Accepted, Datagram, Listener, SocketAddress, SocketSetup, Stream};
 use fdwire_wire::Protocol;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{Shutdown, shutdown};
@@ -245,8 +245,8 @@ fn tcp_pair() -> (Stream, Stream) {
         SocketSetup { no_delay: true, keep_alive: None, reuse_port: false, credentials: false };
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let listener = Listener::listen_tcp(any, 1, &setup).unwrap();
-    let Name::Inet(address) = listener.local_name().unwrap() else { panic!("not TCP") };
-    let client = Stream::connect(&Name::Inet(address), None, &setup).unwrap().stream;
+    let SocketAddress::Inet(address) = listener.local_address().unwrap() else { panic!("not TCP") };
+    let client = Stream::connect(&SocketAddress::Inet(address), None, &setup).unwrap().stream;
     poll(&mut [PollFd::new(&client, PollFlags::OUT)], None).unwrap();
     client.finish_connect().unwrap();
     match listener.accept().unwrap() {

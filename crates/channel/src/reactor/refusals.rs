@@ -187,7 +187,7 @@ mod tests {
         let binding = Binding { address: &address, mode: 0, unlink: Unlink::Never };
         let socket = Listener::listen_unix(&binding, SocketType::STREAM, 9, &setup);
         let socket = socket.expect("a listener");
-        let name = socket.local_name().expect("a name");
+        let name = socket.local_address().expect("an address");
         let mut reactor = Reactor::new().expect("a reactor");
         let listening = Listening::new(socket, Connection::Stream(framing()), limits());
         let listener = reactor.add_listener(listening);
