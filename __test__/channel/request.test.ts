@@ -160,7 +160,7 @@ describe('request', () => {
 })
 
 describe('requests in flight', () => {
-  /** Sends requests that share a signal, and then all replies. Returns how long that took (ms). */
+  /** Sends requests that share a signal, then all replies. Returns the elapsed time (ms). */
   async function roundTrips(count: number): Promise<number> {
     const [client, server] = pair({ protocol: 'lines', encoding: 'json' })
     track(client)
@@ -174,10 +174,10 @@ describe('requests in flight', () => {
     return performance.now() - began
   }
 
-  it('cost the same each, whether there are 10,000 or 100,000', async () => {
+  it('take time linear in their number, up to 100,000 at once', async () => {
     await roundTrips(10_000)
     const [few, many] = [await roundTrips(10_000), await roundTrips(100_000)]
-    // Ten times as many: quadratic time would be a hundred times as much.
+    // Ten times as many requests would take a hundred times as long if the time were quadratic.
     expect(many / few).toBeLessThan(50)
   }, 60_000)
 })

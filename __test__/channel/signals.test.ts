@@ -11,7 +11,7 @@ import {
 
 destroyChannelsAfterEach()
 
-/** What polyfills of AbortController make: an EventTarget with `aborted` that is no AbortSignal. */
+/** The signal of an AbortController polyfill: an EventTarget with `aborted`, not an AbortSignal. */
 class PolyfillSignal extends EventTarget {
   aborted = false
   abort(): void {
@@ -24,7 +24,7 @@ const polyfillSignal = () => new PolyfillSignal() as PolyfillSignal & AbortSigna
 const aborted = expect.objectContaining({ name: 'AbortError', code: 'ABORT_ERR' })
 
 describe('a signal', () => {
-  it('has one listener however many calls wait on it, and none after the last', async () => {
+  it('has one abort listener while any number of calls use it, and none afterwards', async () => {
     const abort = new AbortController()
     const { signal } = abort
     const listeners = () => getEventListeners(signal, 'abort').length
@@ -45,7 +45,7 @@ describe('a signal', () => {
     expect(listeners()).toBe(0)
   })
 
-  it('causes no warning about its listeners, whatever made it', async () => {
+  it('causes no warning if many calls use it, also if it is a polyfill', async () => {
     const warnings: Error[] = []
     const onWarning = (warning: Error) => warnings.push(warning)
     process.on('warning', onWarning)
@@ -59,7 +59,7 @@ describe('a signal', () => {
     expect(warnings).toEqual([])
   })
 
-  it('ends the waits that began before a wait on it was given up', async () => {
+  it('aborts an earlier call even after a later call has timed out', async () => {
     const abort = new AbortController()
     const [channel] = channelPair()
     const long = channel.receive({ signal: abort.signal })
@@ -84,7 +84,7 @@ describe('a signal', () => {
     await expect(wait(signal)).rejects.toEqual(aborted)
   })
 
-  it('of a polyfill destroys a socket of Node', async () => {
+  it('of a polyfill destroys a net.Socket', async () => {
     const [a, b] = pair({ protocol: 'raw', type: 'stream' }).map(track)
     const fds = FdSet.from([a?.detach() as number])
     const signal = polyfillSignal()

@@ -174,7 +174,7 @@ describe('bind while another process locks the directory', () => {
     return { path, holder }
   }
 
-  it('waits until the lock is released to replace a stale socket', async () => {
+  it('waits until the lock is released before it replaces a stale socket', async () => {
     const { path, holder } = await lockDirectory()
     const { ino } = lstatSync(path)
     const binding = boundChannel(path)
@@ -210,7 +210,7 @@ describe('bind while another process locks the directory', () => {
   })
 
   it.each(['stale', 'always', false] as const)(
-    'binds a free path at once, with unlink %s',
+    'does not wait to bind a free path, with unlink %s',
     async unlink => {
       const { path: locked } = await lockDirectory()
       const path = join(locked, '..', 'free')
@@ -218,7 +218,7 @@ describe('bind while another process locks the directory', () => {
     },
   )
 
-  it('listens at a free path at once', async () => {
+  it('does not wait to listen on a free path', async () => {
     const { path: locked } = await lockDirectory()
     const path = join(locked, '..', 'free')
     const listener = await listen(path, { protocol: 'lines' })
@@ -228,7 +228,7 @@ describe('bind while another process locks the directory', () => {
     expect(existsSync(path)).toBe(false)
   })
 
-  it('does not wait for the lock where unlink is false', async () => {
+  it('does not wait if unlink is false', async () => {
     const { path } = await lockDirectory()
     await expect(bind(path, { ...JSONCOMM, unlink: false })).rejects.toEqual(
       errorWith('EADDRINUSE'),

@@ -145,7 +145,7 @@ describe('allowPeer', () => {
   })
 
   it.each([true, false])(
-    'may close the listener, which ends all of its connections: %s',
+    'may close the listener, which closes all its pending connections, if it returns %s',
     async allowed => {
       const before = countOpenFds()
       const events: string[] = []

@@ -41,7 +41,7 @@ describe('lib/', () => {
     expect(upward).toEqual([])
   })
 
-  it("uses Node's timers and clock as they were at load, so that fake timers do not stop it", () => {
+  it("uses Node's timers, ticks and clock as they were at load, so that fake ones do not stop it", () => {
     const globals =
       /(?<![.\w])(?:(?:set|clear)(?:Timeout|Interval|Immediate)|queueMicrotask|performance\.now)\(|(?<![\w.])process\.nextTick\b/g
     const isImported = (source: string, name: string) =>

@@ -1,23 +1,24 @@
-/** Cases of tampering.test.ts: a program that changes what fdwire uses, and survives its exceptions. */
+// A program that replaces built-ins and handles uncaught exceptions. Runs the case named by its
+// argument and prints the result as one line of JSON.
 import { AsyncResource } from 'node:async_hooks'
 import { writeSync } from 'node:fs'
 import { bind, connect, pair } from 'fdwire'
 
 let uncaught = 0
 process.on('uncaughtException', () => {
-  // A turn that repeats for ever would never return to the loop.
+  // Ends the process if a turn repeats forever, because that never returns to the event loop.
   if (++uncaught > 1_000) process.exit(9)
 })
 
-/** Reports a result. It uses nothing that a case changes. */
+/** Prints a result without the built-ins that a case replaces. */
 const print = result => writeSync(1, `${JSON.stringify(result)}\n`)
 
 function fail() {
-  throw new Error('This method was replaced')
+  throw new Error('This method is replaced')
 }
 
-/** Returns the values that a channel gets until `count` of them have come. */
-const take = (channel, count) =>
+/** Resolves to the first `count` values that a channel receives. */
+const receiveValues = (channel, count) =>
   new Promise(resolve => {
     const values = []
     channel.on('message', value => {
@@ -40,13 +41,13 @@ const cases = {
     }
     Buffer.from = fail
     JSON.parse = fail
-    const taken = [take(b, 5), take(d, 3), take(server, 1)]
+    const received = [receiveValues(b, 5), receiveValues(d, 3), receiveValues(server, 1)]
     a.sendAll(['a', 'b', 'ü'])
     a.send('alone')
     a.send('x'.repeat(300_000))
     for (const one of bytes) c.send(one)
     client.send(1)
-    const [texts, buffers, numbers] = await Promise.all(taken)
+    const [texts, buffers, numbers] = await Promise.all(received)
     Object.assign(JSON, { parse })
     print({
       texts: texts.map(text => text.slice(0, 5)),
@@ -61,13 +62,13 @@ const cases = {
   async elements() {
     const pairs = Array.from({ length: 4 }, () => pair({ protocol: 'jsoncomm' }))
     for (let index = 0; index < 10; index++) Object.prototype[index] = { onTurn: fail }
-    const values = Promise.all(pairs.map(([, b]) => take(b, 3)))
+    const values = Promise.all(pairs.map(([, b]) => receiveValues(b, 3)))
     for (const [a] of pairs) a.sendAll([1, 2, 3])
     print({ values: await values, uncaught })
     process.exit()
   },
 
-  /** A listener detaches the memory of each message, where Node lets it. */
+  /** A listener detaches the memory of each message, if this version of Node can. */
   async detached() {
     const [a, b] = pair({ protocol: 'length_prefixed', encoding: 'buffer' })
     const texts = []
@@ -81,7 +82,7 @@ const cases = {
     for (let i = 0; i < 10; i++) a.send(`message ${i}`)
   },
 
-  /** Every turn of the channel throws, and closing it does too. */
+  /** Every turn of the channel throws, and so does its closing. */
   async stuck() {
     const [a, b] = pair({ protocol: 'jsoncomm' })
     b.on('message', () => {})

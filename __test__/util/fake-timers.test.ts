@@ -1,4 +1,6 @@
-/** fdwire while a test framework's fake timers replace the global ones. */
+/**
+ * Channels and compatibility modules while fake timers of a test framework replace the global ones.
+ */
 import { Duplex, PassThrough } from 'node:stream'
 import { type Channel, over, pair } from 'fdwire'
 import { ServiceClient, Socket } from 'fdwire/jsoncomm'
@@ -48,7 +50,7 @@ describe('with fake timers', () => {
     expect(received).toBe(count)
   })
 
-  it('a channel sends, receives and closes, though ticks and microtasks are fake too', async () => {
+  it('a channel sends, receives and closes, also with a fake nextTick and queueMicrotask', async () => {
     vi.spyOn(process, 'nextTick').mockImplementation(() => {})
     vi.spyOn(globalThis, 'queueMicrotask').mockImplementation(() => {})
     const [a, b] = pair({ protocol: 'lines' })
