@@ -12,8 +12,8 @@ use crate::singles::Singles;
 use crate::stream::Framing;
 
 /// The errors of accept4 that belong to the connection that it would have returned. accept(2) says
-/// to treat them like EAGAIN: Linux passes the pending network errors of the new socket on, and some
-/// kernels return further ones.
+/// to treat them like EAGAIN: Linux returns pending network errors of the new socket, and some
+/// kernels return more errors.
 const LOST: [Errno; 13] = [
     Errno::CONNABORTED,
     Errno::PROTO,
@@ -30,7 +30,7 @@ const LOST: [Errno; 13] = [
     Errno::TIMEDOUT,
 ];
 
-/// The most lost connections in a row that one turn skips.
+/// Maximum number of consecutive lost connections that one turn skips.
 const LOST_MAX: usize = 64;
 
 /// The type and framing of a listener's connections.
@@ -114,7 +114,7 @@ fn first_accepted<T>(mut accept: impl FnMut() -> Result<T, Errno>) -> Result<Opt
             Err(errno) => return Err(errno),
         }
     }
-    // The listener is still readable, and goes on in its next turn.
+    // The listener is still readable, and continues in its next turn.
     Ok(None)
 }
 

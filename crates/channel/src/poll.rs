@@ -92,7 +92,7 @@ pub(crate) struct Poller {
     /// When the timer fires, if it is set.
     fires_at: Option<Instant>,
     events: Vec<epoll::Event>,
-    /// How many registrations `add` and `modify` refuse from now on, as the kernel may.
+    /// Number of registrations that `add` and `modify` refuse from now on, as the kernel may.
     #[cfg(test)]
     pub(crate) refusals: std::cell::Cell<u32>,
 }

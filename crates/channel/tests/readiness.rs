@@ -1,5 +1,5 @@
-//! The table of epoll's readiness and the states of a channel: in each cell the channel makes
-//! progress and then rests. A readiness that nothing handles would be reported without end.
+//! After each readiness in each state, a channel makes progress and then causes no more wakeups.
+//! Epoll would keep reporting a readiness that nothing handles.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -16,7 +16,7 @@ use fdwire_wire::Protocol;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{Shutdown, shutdown};
 
-/// How long a channel may take to rest, and how long its rest is observed.
+/// The time within which a channel must become idle, and for which it is then observed.
 const A_WHILE: Duration = Duration::from_millis(40);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -121,7 +121,7 @@ struct Cell {
     harness: Harness,
     channel: usize,
     peer: Peer,
-    /// Our socket, as a process that shares it has it.
+    /// A duplicate of our socket, like that of another process.
     shared: OwnedFd,
     /// Messages with their descriptors, and all other events.
     seen: Vec<Seen>,
@@ -200,7 +200,7 @@ impl Cell {
     }
 
     /// Runs turns for a while, as the owner of a channel does: a channel that has failed is
-    /// removed. Returns how often there was something to do.
+    /// removed. Returns the number of wakeups.
     fn run(&mut self) -> usize {
         let (before, end) = (self.harness.wakeups, Instant::now() + A_WHILE);
         while let Some(left) = end.checked_duration_since(Instant::now()) {
@@ -255,7 +255,7 @@ fn tcp_pair() -> (Stream, Stream) {
     }
 }
 
-/// Sends until the kernel takes no more.
+/// Sends until the kernel accepts no more.
 fn fill(harness: &mut Harness, channel: usize) {
     let message = vec![b'x'; 100_000];
     while harness.send(channel, &message, None) == Sent::Now {}
@@ -285,7 +285,7 @@ fn check(kind: Kind, state: State) {
             event,
             Happens::PeerShutsDown | Happens::PeerCloses | Happens::SharerShutsDown
         );
-        // TCP does not tell the other side that it does not receive any more.
+        // TCP does not inform the peer that a socket no longer receives.
         let over = over && (kind != Kind::Tcp || event != Happens::PeerShutsDown);
         if over {
             assert!(cell.has_ended(), "{name}: the end is not reported: {:?}", cell.seen);
@@ -303,22 +303,22 @@ fn check_all(kind: Kind) {
 }
 
 #[test]
-fn a_unix_stream_rests_after_every_readiness_in_every_state() {
+fn a_unix_stream_becomes_idle_after_every_readiness_in_every_state() {
     check_all(Kind::Stream);
 }
 
 #[test]
-fn a_tcp_stream_rests_after_every_readiness_in_every_state() {
+fn a_tcp_stream_becomes_idle_after_every_readiness_in_every_state() {
     check_all(Kind::Tcp);
 }
 
 #[test]
-fn a_seqpacket_socket_rests_after_every_readiness_in_every_state() {
+fn a_seqpacket_socket_becomes_idle_after_every_readiness_in_every_state() {
     check_all(Kind::Seqpacket);
 }
 
 #[test]
-fn a_datagram_socket_rests_after_every_readiness_in_every_state() {
+fn a_datagram_socket_becomes_idle_after_every_readiness_in_every_state() {
     check_all(Kind::Datagram);
 }
 

@@ -29,9 +29,9 @@
 //!   the JavaScript function `makeError` returns: an Error with `code`, `errno` and `syscall`, as
 //!   Node's own. The method returns null or -1 only if no call has failed and there is no result,
 //!   such as the peer's address of a socket without a peer.
-//! - If another process is binding a path in the same directory and holds the lock on it, the error
-//!   is EAGAIN with the syscall `flock`. If the backlog of a listener is full, the error is EAGAIN
-//!   with the syscall `connect`. In both cases the caller retries later.
+//! - If a socket file must be removed before binding, and another process holds the lock on its
+//!   directory, the error is EAGAIN with the syscall `flock`. If the backlog of a listener is full,
+//!   the error is EAGAIN with the syscall `connect`. In both cases the caller retries later.
 //! - Hot functions do not throw. They return undefined or a positive number if they succeed; a
 //!   negative number is a negated errno, or one of the codes in `table.rs`. `checkFrame` and the
 //!   `encode` methods of `Codec`, which are also called for each message, return the same codes

@@ -11,7 +11,7 @@
 //!
 //! | file | contents | unsafe |
 //! | --- | --- | --- |
-//! | `datagram.rs` | datagram and seqpacket sockets | |
+//! | `datagram.rs`, `datagram/` | datagram and seqpacket sockets | |
 //! | `stream.rs` | stream sockets | |
 //! | `listener.rs` | listening sockets | |
 //! | `receive.rs` | receiving from sockets of all types | |

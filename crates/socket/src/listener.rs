@@ -79,9 +79,9 @@ impl Listener {
     /// Takes ownership of a listening socket that was created elsewhere. `setup` is applied to the
     /// sockets that it accepts, but not to the listener itself, which other processes may share.
     ///
-    /// This sets `O_NONBLOCK`, for every process that shares the socket. accept4(2) has no flag like
-    /// `MSG_DONTWAIT`, and a call to `poll` first does not help: if another process accepts the
-    /// connection in between, accept4 waits for the next one. Go and libuv set the flag as well.
+    /// This sets `O_NONBLOCK`, for every process that shares the socket. accept4(2) has no flag
+    /// like `MSG_DONTWAIT`, and a call to `poll` first does not help: if another process accepts
+    /// the connection in between, accept4 waits for the next one. Go and libuv also set the flag.
     ///
     /// # Errors
     ///
@@ -121,7 +121,7 @@ impl Listener {
         self.seqpacket
     }
 
-    /// Accepts one connection. Does not wait for one: the socket has `O_NONBLOCK`.
+    /// Accepts one connection. The call never blocks, because the socket has `O_NONBLOCK`.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
-//! Registrations that epoll_ctl has refused: a timer retries them.
+//! Retries registrations that epoll_ctl has refused, by timer.
 //!
 //! epoll_ctl(2) refuses a registration with `ENOSPC` (the limit of watches per user,
-//! `fs.epoll.max_user_watches`) and with `ENOMEM`. Both pass.
+//! `fs.epoll.max_user_watches`) and with `ENOMEM`. Both errors are transient.
 
 use std::time::{Duration, Instant};
 
@@ -10,10 +10,11 @@ use fdwire_socket::Errno;
 use super::{Entry, Reactor};
 use crate::Site;
 
-/// The first pause before a retry. Each pause is twice the one before.
+/// The first pause before a retry. Each pause is twice as long as the previous one.
 const FIRST: Duration = Duration::from_millis(10);
 
-/// The number of retries, which take some 10 s together. Then the channel or listener fails.
+/// Number of retries, which take about 10 s in total. After the last one, the channel or listener
+/// fails.
 const RETRIES: u32 = 10;
 
 /// A registration that epoll_ctl has refused.
@@ -23,7 +24,8 @@ pub(super) struct RefusedRegistration {
 }
 
 impl Reactor {
-    /// Registers what a channel or listener waits for. If epoll_ctl refuses that, a timer retries it.
+    /// Registers the readiness that a channel or listener waits for. If epoll_ctl refuses, a timer
+    /// retries.
     pub(super) fn arm(&mut self, index: usize) {
         match self.try_arm(index) {
             Ok(()) if self.refused.is_empty() => {}
@@ -33,7 +35,7 @@ impl Reactor {
         }
     }
 
-    /// Does the same at the end of a turn, and counts the retries.
+    /// Does the same as [`arm`](Self::arm) at the end of a turn, and counts the retries.
     ///
     /// # Errors
     ///
@@ -59,7 +61,7 @@ impl Reactor {
         Ok(())
     }
 
-    /// Registers what a channel or listener waits for.
+    /// Registers the readiness that a channel or listener waits for.
     ///
     /// # Errors
     ///
@@ -144,7 +146,7 @@ mod tests {
         peer.send(b"message", &[], None).expect("room");
         reactor.poller.refusals.set(3);
         reactor.set_reading(channel, true);
-        // Whatever else changes does not use the retries up.
+        // Other changes of the channel use up no retries.
         for _ in 0..2 * RETRIES {
             reactor.released(channel, 0);
         }
@@ -154,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_goes_out_after_refused_registrations() {
+    fn a_queue_is_sent_after_refused_registrations() {
         let mut reactor = Reactor::new().expect("a reactor");
         let (socket, peer) = Stream::pair().expect("a pair");
         let sender = reactor.add_stream(socket, false, framing(), limits());

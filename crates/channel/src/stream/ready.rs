@@ -47,7 +47,7 @@ impl StreamTransport {
         }
         let any_read = turn.batch.events.len() > events_before;
         // A connection that is shut down in both directions may not be writable, but sending to it
-        // fails: otherwise epoll would report the hang-up again and again.
+        // fails: otherwise epoll would keep reporting the hang-up.
         let fails = flags.intersects(EventFlags::HUP | EventFlags::ERR);
         if flags.contains(EventFlags::OUT) || fails && self.outbox.wants_writable() {
             self.on_writable(meter, turn.batch);
