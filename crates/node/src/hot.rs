@@ -194,9 +194,9 @@ unsafe extern "C" fn flush_channel(
     })
 }
 
-/// `shutDown(channel, peerEnded)` prepares a connection for its close: it discards the unread input,
-/// and half-closes a TCP connection whose peer has not ended (0 or 1). It returns 1 if a record will
-/// report the peer's end, which the close has to wait for.
+/// `shutDown(channel, peerEnded)` prepares to close a connection. It discards unread input, and
+/// half-closes a TCP connection unless its peer has ended it (`peerEnded` is 1). Returns 1 if the
+/// caller must wait for the record that reports the peer's end before it closes the channel.
 unsafe extern "C" fn shut_down(
     env: sys::napi_env,
     info: sys::napi_callback_info,

@@ -125,8 +125,8 @@ impl Listener {
     ///
     /// # Errors
     ///
-    /// `EAGAIN` if no connection is pending; `ECONNABORTED` and network errors for a connection that
-    /// was lost before it was accepted, or that could not be set up; `EMFILE`, `ENFILE`, `ENOBUFS`,
+    /// `EAGAIN` if no connection is pending; `ECONNABORTED` and network errors if a connection was
+    /// lost before it was accepted, or could not be set up; `EMFILE`, `ENFILE`, `ENOBUFS`,
     /// `ENOMEM`, `EPERM`.
     pub fn accept(&self) -> Result<Accepted, Errno> {
         let fd = retry_on_intr(|| net::accept_with(&self.fd, SocketFlags::CLOEXEC))?;

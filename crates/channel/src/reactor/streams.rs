@@ -87,7 +87,7 @@ impl Reactor {
         self.update(index, Channel::finish);
     }
 
-    /// Prepares a connection for its close. Closing a socket with unread input would reset the
+    /// Prepares to close a connection. Closing a socket with unread input would reset the
     /// connection, and the peer would lose what it has not read.
     ///
     /// A Unix socket, and any socket whose peer has ended, discards its unread input. A TCP socket

@@ -196,7 +196,8 @@ impl Outbox {
         usize::from(self.headroom)
     }
 
-    /// Frames the payload after the headroom, from `start` on in the memory that `begin_text` returned.
+    /// Frames the payload that follows the headroom at `start` in the memory that `begin_text`
+    /// returned.
     pub(crate) fn finish_text(
         &mut self,
         link: &Link,

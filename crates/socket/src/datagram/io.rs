@@ -85,7 +85,8 @@ impl Datagram {
         net::shutdown(&self.fd, Shutdown::Write)
     }
 
-    /// Returns whether the next thing to receive is the end of the connection of a seqpacket socket.
+    /// Returns whether a receive from a seqpacket socket would now return the end of the
+    /// connection.
     ///
     /// # Errors
     ///
