@@ -1,6 +1,6 @@
 import { captureRejectionSymbol } from 'node:events'
 import { ChannelHandle } from '../native/handle.js'
-import { decodeName, type TcpAddress } from '../options/address.js'
+import { decodeSocketAddress, type TcpAddress } from '../options/address.js'
 import {
   type CheckedOptions,
   checkCallOptions,
@@ -12,7 +12,7 @@ import {
   type WaitOptions,
 } from '../options/check.js'
 import { WatchedEmitter } from '../util/emitter.js'
-import { closedError, conflict, FdwireError } from '../util/errors.js'
+import { closedError, conflictError, FdwireError } from '../util/errors.js'
 import type { Message } from '../wire/message.js'
 import { ChannelCore } from './core.js'
 import type { ChannelEvents, RequestOptions, SendOptions } from './events.js'
@@ -21,20 +21,21 @@ import { type ChannelOwner, CLOSE_TIMEOUT } from './lifecycle.js'
 import { peerOf } from './peer.js'
 import { type ChannelStats, statsOf } from './stats.js'
 
-/** Makes a channel over a socket of native code, by its index, or over another handle. */
+/** Makes a channel over a socket of native code (its index) or over another handle. */
 export let makeChannel: <V>(
   socket: number | ChannelHandle,
   options: CheckedOptions,
   owner?: ChannelOwner,
 ) => Channel<V>
 
-/** The inside of a channel, for the modules of this package. */
+/** Returns the internals of a channel, for the modules of this package. */
 export let coreOf: <V>(channel: Channel<V>) => ChannelCore
 
 /**
  * Sends and receives messages, with file descriptors, over a socket.
  *
- * Made by `connect`, `listen`, `bind`, `pair`, `adopt` and `over`; docs/api.md describes it.
+ * `connect`, `listen`, `bind`, `pair`, `adopt` and `over` make channels. docs/api.md describes
+ * them.
  */
 export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
   static {
@@ -60,7 +61,7 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
     this.#core = new ChannelCore(this as Channel, { handle, options, owner })
   }
 
-  /** The socket's descriptor, which the channel keeps; -1 once the channel is closed. */
+  /** The socket's descriptor, which the channel owns; -1 without a socket and once it is closed. */
   get fd(): number {
     return this.#core.handle.fd
   }
@@ -70,61 +71,66 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
     return this.#core.lifecycle.state === 'closed'
   }
 
-  /** The socket's own address; null where it has none, or is closed. */
+  /** The socket's own address; null if it has none, or is closed. */
   get localAddress(): string | Buffer | TcpAddress | null {
-    return decodeName(this.#core.handle.localName()) ?? null
+    return decodeSocketAddress(this.#core.handle.localAddress()) ?? null
   }
 
-  /** The peer's address: null where it has none, undefined without a peer or when closed. */
+  /** The peer's address; null if it has none, undefined without a peer or when closed. */
   get remoteAddress(): string | Buffer | TcpAddress | null | undefined {
-    return decodeName(this.#core.handle.peerName())
+    return decodeSocketAddress(this.#core.handle.peerAddress())
   }
 
   /**
    * The peer: the process that created the socket at the other end, as the kernel recorded it then,
-   * or a TCP address. Undefined where it is unknown, or the channel is closed.
+   * or a TCP address. Undefined if it is unknown, or the channel is closed.
    */
   get peer(): Peer | undefined {
     return peerOf(this.#core.handle)
   }
 
-  /** What the channel has done, and what it holds now. */
+  /** Counters of what the channel has done, and of what it holds now. */
   get stats(): ChannelStats {
     return statsOf(this.#core.handle, this.#core.receiver)
   }
 
   /**
-   * Sends a message, with `fds` if there are any.
+   * Sends a message, with the descriptors in `fds`.
    *
-   * Returns false when the message had to be queued: wait for `'drain'` before you send more, or the
-   * queue grows to `maxQueued`. When it returns, the value, its memory and the descriptors may be
-   * reused.
+   * Returns false if the queue is too long: on a stream above `highWaterMark`, otherwise as soon as
+   * the message had to be queued. Wait for `'drain'` then, or the queue grows to `maxQueued`. After
+   * the call the value, its memory and the descriptors may be reused.
    *
    * # Errors
-   * When it throws, nothing is sent or queued, and the channel stays usable: ERR_FDWIRE_UNENCODABLE,
-   * ERR_FDWIRE_TOO_MANY_FDS, ERR_FDWIRE_QUEUE_FULL, ERR_FDWIRE_BAD_ADDRESS, ERR_FDWIRE_CLOSED, and
-   * the kernel's error for this message (ECONNREFUSED, EMSGSIZE, EBADF …).
+   * If it throws, nothing is sent or queued, and the channel stays usable: ERR_FDWIRE_UNENCODABLE,
+   * ERR_FDWIRE_ILL_FORMED_TEXT, ERR_FDWIRE_TOO_MANY_FDS, ERR_FDWIRE_FD_GONE, ERR_FDWIRE_QUEUE_FULL,
+   * ERR_FDWIRE_BAD_ADDRESS, ERR_FDWIRE_CLOSED, TypeError, and the kernel's error for this message
+   * (ECONNREFUSED, EMSGSIZE, EBADF …).
    */
   send(value: Sendable<V>, options?: SendOptions): boolean {
     return this.#core.sender.send(value, options) === 0
   }
 
   /**
-   * Sends many messages: the same bytes as a loop of `send`, faster for JSON.
+   * Sends many messages: the same bytes as a loop of `send`, but faster for JSON.
+   *
+   * Returns what `send` would return for the last message.
    *
    * # Errors
-   * As `send`. For a value that cannot be encoded, `error.index` is its index and none was sent. For
-   * an error of the kernel and a full queue, `error.sent` is how many messages were sent.
+   * Those of `send`. If a value cannot be encoded, `error.index` is its index, and no message was
+   * sent. After an error of the kernel, or if the queue is full, `error.sent` messages were sent.
    */
   sendAll(values: Iterable<Sendable<V>>, options?: SendOptions): boolean {
     return this.#core.sender.sendAll(values, options)
   }
 
   /**
-   * Waits for the next message. Resolves to null at the end, and when the channel is closed.
+   * Waits for the next message, at most `timeout` (ms, 0: no limit, the default). Resolves to null
+   * at the end, and if the channel is closed meanwhile.
    *
    * # Errors
-   * ERR_FDWIRE_TIMEOUT, AbortError: no message was taken then. The error that closed the channel.
+   * ERR_FDWIRE_TIMEOUT and AbortError, which take no message; ERR_FDWIRE_CLOSED after `close()`;
+   * the error that closed the channel.
    */
   receive(options: WaitOptions = {}): Promise<Message<V> | null> {
     return this.#core.receive(options, false)
@@ -133,29 +139,32 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
   /**
    * Sends a message and waits for its reply: the next message from its destination.
    *
-   * For peers that only send replies. Several requests may be in flight; replies are matched in
-   * order. A request that times out or is aborted keeps its place, so that its late reply is
-   * dropped.
+   * Use it with peers that send nothing but replies. Several requests may be in flight; replies are
+   * matched in order. A request that times out (`timeout`: ms, 0: no limit, the default) or is
+   * aborted keeps its place, so that its late reply is dropped.
    *
    * # Errors
-   * Those of `send` and `receive`. A malformed reply rejects, and so does an undelivered request.
+   * Those of `send` and `receive`; the error of a malformed reply; the error of a request that
+   * could not be delivered; ERR_FDWIRE_CLOSED if the channel ends or is closed before the reply
+   * arrives.
    */
   request(value: Sendable<V>, options: RequestOptions = {}): Promise<Message<V>> {
     return this.#core.request(value, options) as Promise<Message<V>>
   }
 
   /**
-   * Resolves when the kernel has everything that was sent before.
+   * Resolves when the kernel has taken everything that was sent before.
    *
    * # Errors
-   * The error of a message that could not be delivered.
+   * The error of a message that could not be delivered; ERR_FDWIRE_CLOSED; the error that closed
+   * the channel.
    */
   flush(): Promise<void> {
     return this.#core.flush()
   }
 
   /**
-   * Half-closes the connection when everything is sent. What the peer sends is still received.
+   * Half-closes the connection when everything is sent. Messages of the peer still arrive.
    *
    * # Errors
    * ERR_FDWIRE_CLOSED; a TypeError on a datagram socket, whose peer would not notice.
@@ -173,26 +182,36 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
    * promise.
    *
    * # Errors
-   * ERR_FDWIRE_TIMEOUT with `error.unsent` (bytes) when that takes longer than `timeout` (ms, 10,000;
-   * 0: no limit). What is unsent is dropped then.
+   * ERR_FDWIRE_TIMEOUT with `error.unsent` (bytes) if that takes longer than `timeout` (ms, 10,000;
+   * 0: no limit); then the unsent messages are dropped. The error that closed the channel.
    */
   close(options: { timeout?: number | undefined } = {}): Promise<void> {
     checkCallOptions('close', options, ['timeout'])
     return this.#core.lifecycle.close(checkTimeout(options.timeout, CLOSE_TIMEOUT))
   }
 
-  /** Closes at once, and drops what is queued. With an error, the channel fails with it. */
+  /** Closes at once and drops the queue. With `error` the channel fails with that error. */
   destroy(error?: Error): this {
     this.#core.lifecycle.destroy(error)
     return this
   }
 
-  /** Stops `'message'` from the next message on. `receive()` and `request()` still take messages. */
+  /**
+   * Stops `'message'` from the next message on. `receive()` and `request()` still take messages.
+   *
+   * # Errors
+   * ERR_FDWIRE_CLOSED.
+   */
   pause(): this {
     return this.#setPaused('pause', true)
   }
 
-  /** Reverses `pause()`. */
+  /**
+   * Reverses `pause()`.
+   *
+   * # Errors
+   * ERR_FDWIRE_CLOSED.
+   */
   resume(): this {
     return this.#setPaused('resume', false)
   }
@@ -202,7 +221,7 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
     return this.#core.receiver.isPaused
   }
 
-  /** Lets the channel keep the process alive while it is open: the default. */
+  /** Lets the channel keep the process alive while it is open. This is the default. */
   ref(): this {
     return this.#setReferenced('ref', true)
   }
@@ -213,11 +232,13 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
   }
 
   /**
-   * Closes the channel and returns its descriptor, open, for another thread or process to adopt.
+   * Closes the channel but not its socket, and returns the socket's descriptor. Another thread or
+   * process can adopt it.
    *
    * # Errors
-   * ERR_FDWIRE_NOT_QUIET when messages are queued, were read and not delivered, or are waited for, or
-   * when events of this turn are not reported.
+   * ERR_FDWIRE_NOT_QUIET if messages are queued, if input was read and not delivered, if a call
+   * waits for a message, or if an event is not emitted yet; ERR_FDWIRE_CLOSED; TypeError for a
+   * channel over a Duplex stream.
    */
   detach(): number {
     const { lifecycle, handle, receiver } = this.#core
@@ -226,7 +247,7 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
     handle.flush()
     const { queued, unread, inHand } = this.stats
     const { waiting } = receiver
-    // The kernel reports an error or an undelivered message once: the next owner would miss it.
+    // The kernel reports an error only once, so the next owner would miss it.
     const events = this.#core.pendingEvents
     if (queued > 0 || unread > 0 || inHand > 0 || waiting > 0 || events > 0) {
       throw new FdwireError(
@@ -240,13 +261,13 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
   }
 
   /**
-   * Iterates over the messages. The iteration ends when the channel is closed, and throws the error
-   * that closes it.
+   * Iterates over the messages. The iteration ends when the channel is closed.
    *
    * `break` does not close the channel: unread messages stay for the next consumer.
    *
    * # Errors
-   * ERR_FDWIRE_CONSUMER_CONFLICT beside another iterator or a `'message'` listener.
+   * The error that closed the channel. ERR_FDWIRE_CONSUMER_CONFLICT if there is another iterator or
+   * a `'message'` listener.
    */
   [Symbol.asyncIterator](): AsyncIterableIterator<Message<V>> {
     return new Iteration<V>(this.#core)
@@ -264,7 +285,7 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
 
   protected override beforeListener(event: keyof ChannelEvents<V>): void {
     if (event === 'message' && this.#core.receiver.isIterating) {
-      throw conflict('an iterator takes the messages of this channel')
+      throw conflictError('an iterator takes the messages of this channel')
     }
   }
 

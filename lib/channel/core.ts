@@ -2,7 +2,6 @@ import { AsyncResource } from 'node:async_hooks'
 import { channel as diagnostics } from 'node:diagnostics_channel'
 import { RecordKind } from '#native'
 import type { ChannelHandle } from '../native/handle.js'
-import type { Address } from '../options/address.js'
 import type { CheckedOptions, WaitOptions } from '../options/check.js'
 import { checkWait } from '../options/check.js'
 import { checkIsObject } from '../util/checks.js'
@@ -19,18 +18,18 @@ import { Sender, undeliveredError } from './sender.js'
 
 const undeliveredChannel = diagnostics('fdwire:undelivered')
 
-/** What a channel is made of. */
+/** What a channel is made from. */
 export interface ChannelInit {
   handle: ChannelHandle
   options: CheckedOptions
-  /** What accepted the channel. */
+  /** The listener that accepted the channel. */
   owner?: ChannelOwner | undefined
 }
 
 /**
- * The inside of a channel: its two halves, its state, and the order in which they work.
+ * The internals of a channel: its two halves, its lifecycle, and the order in which they run.
  *
- * The modules of `compat/` reach it by `coreOf(channel)`. The package does not export it.
+ * `coreOf(channel)` returns it to the modules of `compat/`. The package does not export it.
  */
 export class ChannelCore implements ReceiverHost {
   readonly channel: Channel
@@ -40,7 +39,7 @@ export class ChannelCore implements ReceiverHost {
   readonly sender: Sender
   readonly receiver: Receiver
   readonly lifecycle: Lifecycle
-  /** The events that are not handled; made for the first one. */
+  /** Events that are not handled yet; undefined until the first one. */
   #events: Queue<ChannelEvent> | undefined
   /** What was left of the turn when it was last continued after an exception; -1: it was given up. */
   #unfinished = Number.POSITIVE_INFINITY
@@ -55,12 +54,12 @@ export class ChannelCore implements ReceiverHost {
     handle.register(this)
   }
 
-  /** Events that are not reported. */
+  /** The number of events that are not handled yet. */
   get pendingEvents(): number {
     return (this.#events?.length ?? 0) + this.receiver.unreadEvents
   }
 
-  /** Native code has written `records` records for this channel; 0: it continues after an exception. */
+  /** Handles the records of a turn. With 0 records it continues after an exception. */
   onTurn(records: number): void {
     if (records > 0) this.#unfinished = Number.POSITIVE_INFINITY
     else if (!this.#hasProgressed()) return
@@ -68,8 +67,8 @@ export class ChannelCore implements ReceiverHost {
   }
 
   /**
-   * Brings the channel up to date after a turn or a call: reads while there is a consumer, and
-   * reports the end behind the last message.
+   * Updates the channel after a turn or a call: it reads while there is a consumer, and reports the
+   * end once the last message is delivered.
    */
   settle(): void {
     const errno = this.receiver.settle()
@@ -90,7 +89,10 @@ export class ChannelCore implements ReceiverHost {
     this.sender.noteSender(from)
   }
 
-  /** Waits for the next message; null at the end. `takesMalformed`: a malformed message rejects. */
+  /**
+   * Waits for the next message; null at the end. `takesMalformed`: rejects with a malformed
+   * message.
+   */
   receive<V>(options: WaitOptions, takesMalformed: boolean): Promise<Message<V> | null> {
     try {
       this.lifecycle.checkError()
@@ -118,38 +120,34 @@ export class ChannelCore implements ReceiverHost {
       const seq = this.options.type === 'stream' ? 0 : queued
       const reply = this.receiver.wait({ ...limits, replyFrom: sending.to ?? null, seq })
       this.settle()
-      // A request that ends without a reply rejects.
+      // A request never resolves to null: without a reply it rejects.
       return reply as Promise<Message>
     } catch (error) {
       return Promise.reject(error)
     }
   }
 
-  /** Sends a message. Resolves when the kernel has it, whatever else is queued. */
+  /** Sends a message. Resolves when the kernel has taken it, even if other messages are queued. */
   async sendAndFlush(value: unknown, options: SendOptions = {}): Promise<void> {
     this.lifecycle.checkError()
     this.lifecycle.checkOpen('send')
     const seq = this.sender.send(value, options)
-    await this.#flushMessage(seq, options.to)
+    if (this.options.type === 'stream') await this.flush()
+    else await this.sender.flushMessage(seq, options.to)
   }
 
-  /** Resolves when the kernel has everything that was sent before. */
+  /** Resolves when the kernel has taken everything that was sent before. */
   async flush(): Promise<void> {
     this.lifecycle.checkError()
     this.lifecycle.checkOpen('flush')
-    // The channel has failed behind messages that are not delivered: nothing more is sent.
+    // The channel has failed, and sends nothing more while it delivers the last messages.
     if (this.lifecycle.pendingError !== undefined) throw this.lifecycle.pendingError
     await this.sender.flush()
   }
 
-  async #flushMessage(seq: number, to: Address | undefined): Promise<void> {
-    if (this.options.type === 'stream') await this.flush()
-    else await this.sender.flushMessage(seq, to)
-  }
-
   /**
-   * Whether the turn has done something since it was last continued. If not, the channel is
-   * destroyed: the same exception would be thrown for ever.
+   * Whether the turn has progressed since it was last continued. If not, destroys the channel:
+   * otherwise the same exception would be thrown for ever.
    */
   #hasProgressed(): boolean {
     const unfinished = this.receiver.unfinished + (this.#events?.length ?? 0)
@@ -157,7 +155,7 @@ export class ChannelCore implements ReceiverHost {
       this.#unfinished = unfinished
       return true
     }
-    // If destroying throws too, the turn is over all the same.
+    // Even if destroying the channel throws, the turn is over.
     if (this.#unfinished >= 0) {
       this.#unfinished = -1
       this.lifecycle.destroy(stuckError())
@@ -169,10 +167,10 @@ export class ChannelCore implements ReceiverHost {
     this.receiver.read(records)
     const events = this.#events
     if (events !== undefined && events.length > 0) this.sender.flushes?.beginTurn()
-    // If something throws, native code calls again for the rest.
+    // If a listener throws, native code calls again, and the rest of the turn follows.
     this.receiver.deliver()
     for (let event = events?.shift(); event !== undefined; event = events?.shift()) {
-      // A listener may have closed the channel. Its events are dropped then.
+      // If a listener has closed the channel, its events are dropped.
       if (this.handle.isOpen) this.#onEvent(event)
     }
     this.settle()

@@ -3,14 +3,18 @@ import type { CheckedOptions } from '../options/check.js'
 import { FdwireError } from '../util/errors.js'
 import type { SendOptions } from './events.js'
 
-/** Relative senders' addresses that are remembered; with more, no relative path can be sent to. */
+/**
+ * The most relative paths that are remembered. If more of them arrive as senders' addresses, every
+ * relative destination that the program has not used before is refused.
+ */
 const MAX_RELATIVE = 1_024
 
 /**
- * Where a channel without a peer may send to.
+ * Checks the destinations of a channel without a peer.
  *
- * A sender's relative path is relative to the sender's working directory. Here it may be the path of
- * another socket, so it is refused as a destination unless the program has used the path before.
+ * A relative path that arrives as a sender's address is relative to the sender's working directory.
+ * In this process it may be the path of another socket. So it is refused as a destination, unless
+ * the program has sent to it before.
  */
 export class Destinations {
   readonly #allowRelative: boolean
@@ -23,10 +27,10 @@ export class Destinations {
     this.#allowRelative = allowRelative
   }
 
-  /** Remembers a relative path that is the address of a sender. */
+  /** Remembers a relative path that arrived as a sender's address. */
   note(from: string | Buffer): void {
-    const name = printable(from)
-    if (this.#received.size <= MAX_RELATIVE && !this.#own.has(name)) this.#received.add(name)
+    const path = toText(from)
+    if (this.#received.size <= MAX_RELATIVE && !this.#own.has(path)) this.#received.add(path)
   }
 
   /**
@@ -41,30 +45,30 @@ export class Destinations {
     } else if (!(to instanceof Uint8Array)) {
       throw new TypeError('to must be a path, an abstract name or a Buffer')
     }
-    if (to.length === 0) throw badAddress('to is empty')
+    if (to.length === 0) throw badAddressError('to is empty')
     if (isRelative(to) && !(allowRelative ?? this.#allowRelative)) this.#checkRelative(to)
     return to
   }
 
   #checkRelative(to: Address): void {
-    const name = printable(to)
-    if (this.#own.has(name)) return
-    if (!this.#received.has(name) && this.#received.size <= MAX_RELATIVE) {
-      if (this.#own.size < MAX_RELATIVE) this.#own.add(name)
+    const path = toText(to)
+    if (this.#own.has(path)) return
+    if (!this.#received.has(path) && this.#received.size <= MAX_RELATIVE) {
+      if (this.#own.size < MAX_RELATIVE) this.#own.add(path)
       return
     }
-    throw badAddress(
-      `to is '${name}', a relative path that arrived as a sender's address: here it may be another ` +
+    throw badAddressError(
+      `to is '${path}', a relative path that arrived as a sender's address: here it may be another ` +
         'socket (allowRelative: true sends to it all the same)',
     )
   }
 }
 
-/** The error of a destination that cannot be sent to. */
-export function badAddress(message: string): FdwireError {
+/** Returns the error of an invalid destination. */
+export function badAddressError(message: string): FdwireError {
   return new FdwireError('ERR_FDWIRE_BAD_ADDRESS', message)
 }
 
-function printable(address: Address): string {
+function toText(address: Address): string {
   return typeof address === 'string' ? address : Buffer.from(address).toString()
 }

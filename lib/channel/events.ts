@@ -14,11 +14,14 @@ export interface ChannelEvents<V> {
   malformed: [error: FdwireError, from: From]
   /** A queued message that the kernel refused, or that waited longer than `sendTimeout`. */
   undelivered: [error: Error, details: { to: Address | undefined }]
-  /** The queue of a destination is empty again after `send` returned false; `to` as in `send`. */
+  /**
+   * After `send` returned false: the queue for `to` is empty again, or, on a stream, down to half
+   * of `highWaterMark`.
+   */
   drain: [to: Address | undefined]
-  /** The peer has ended, and all its messages were delivered. Not on datagram sockets. */
+  /** The peer has ended, and all its messages are delivered. Never emitted for datagram sockets. */
   end: []
-  /** The channel has failed. It closes by itself. */
+  /** The channel has failed, and closes itself. */
   error: [error: Error]
   /** The last event, emitted once. */
   close: []
@@ -26,13 +29,15 @@ export interface ChannelEvents<V> {
 
 /** Options of `send`. */
 export interface SendOptions {
-  /** Descriptors to send with the message. They are borrowed: close yours at any time. */
+  /** Descriptors to send with the message. They are borrowed: the caller may close them at once. */
   fds?: FdSet | Iterable<FdSource> | undefined
   /** The destination, on a channel without a peer. */
   to?: Address | undefined
-  /** Allows `to` to be a relative path that arrived as a sender's address (the channel's option). */
+  /**
+   * Whether `to` may be a relative path that arrived as a sender's address (the channel's option).
+   */
   allowRelative?: boolean | undefined
 }
 
-/** Options of `request`. */
+/** Options of `request`: those of `send`, `timeout` (ms, 0: no limit, the default) and `signal`. */
 export interface RequestOptions extends SendOptions, WaitOptions {}

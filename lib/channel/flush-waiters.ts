@@ -4,36 +4,38 @@ import { type Address, isSameAddress } from '../options/address.js'
 import { clearTimeout, setTimeout } from '../util/timers.js'
 
 interface FlushWaiter {
-  /** It waits for the queued messages with lower numbers than this. */
+  /** The waiter waits for all queued messages with numbers below this. */
   until: number
   /**
-   * For one message: its destination (null: the peer). The waiter is also done when nothing is
-   * queued for that destination.
+   * If the waiter waits for a single message: its destination, null for the peer. The waiter is
+   * also done when nothing is queued for that destination.
    */
   to?: Address | null
   resolve(): void
   reject(error: unknown): void
 }
 
-/** The calls that wait until the kernel has taken messages: `flush()`, `close()`, and sends of modules. */
+/**
+ * The calls that wait until the kernel has taken messages: `flush()`, `close()`, `sendAndFlush()`.
+ */
 export class FlushWaiters {
   readonly #handle: ChannelHandle
   #waiters: FlushWaiter[] = []
   #onEmpty: (() => void) | undefined
-  /** The number of the next message to be queued, as of the beginning of this turn. */
+  /** The number that the next queued message would have had at the beginning of this turn. */
   #nextAtTurn = 0
 
   constructor(handle: ChannelHandle) {
     this.#handle = handle
   }
 
-  /** Waits until the kernel has all that is queued now. */
+  /** Waits until the kernel has taken everything that is queued now. */
   wait(): Promise<void> {
     if (this.#handle.counter(Counter.OldestQueued) === 0) return Promise.resolve()
     return this.#wait({ until: this.#handle.counter(Counter.NextQueued) })
   }
 
-  /** Waits until the kernel has the message with this number, or all that is queued for `to`. */
+  /** Waits until the kernel has taken a queued message, or everything that is queued for `to`. */
   waitFor(seq: number, to: Address | undefined): Promise<void> {
     return this.#wait({ until: seq + 1, to: to ?? null })
   }
@@ -51,12 +53,12 @@ export class FlushWaiters {
     })
   }
 
-  /** Begins a turn that reports on queues: its records are older than what is sent during it. */
+  /** Begins a turn with events: its records do not count messages that are sent during the turn. */
   beginTurn(): void {
     if (this.#waiters.length > 0) this.#nextAtTurn = this.#handle.counter(Counter.NextQueued)
   }
 
-  /** Messages have left the queue: resolves the calls that waited for them. */
+  /** Handles the event that messages have left a queue: resolves the calls that waited for them. */
   onProgress(): void {
     if (this.#isIdle) return
     const oldest = this.#handle.counter(Counter.OldestQueued)
@@ -65,7 +67,7 @@ export class FlushWaiters {
     if (this.#isIdle) this.#handle.watchQueue(false)
   }
 
-  /** The queue for a destination (undefined: the peer) is empty. */
+  /** Handles the event that the queue for a destination (undefined: the peer) is empty. */
   onDrained(to: Address | undefined): void {
     if (this.#waiters.length > 0) {
       const next = this.#nextAtTurn
@@ -74,7 +76,7 @@ export class FlushWaiters {
     this.onProgress()
   }
 
-  /** Rejects the calls that wait for a message that was not delivered. */
+  /** Rejects the calls that wait for a message, which was not delivered. */
   fail(seq: number, error: unknown): void {
     const failed = this.#take(({ until, to }) =>
       to === undefined ? until > seq : until === seq + 1,
@@ -83,7 +85,7 @@ export class FlushWaiters {
     this.onProgress()
   }
 
-  /** Rejects all calls: the queue was dropped. Returns whether a `flush()` was rejected. */
+  /** Rejects all calls, because the queue was dropped. Returns whether there was one. */
   failAll(error: unknown): boolean {
     const failed = this.#waiters
     this.#waiters = []

@@ -1,7 +1,7 @@
 import type { Message } from '../wire/message.js'
 import type { ChannelCore } from './core.js'
 
-/** The messages of a channel for `for await`: `receive()` in a loop, as its only consumer. */
+/** The async iterator of a channel: `receive()` in a loop, as the only consumer of the channel. */
 export class Iteration<V> implements AsyncIterableIterator<Message<V>> {
   readonly #core: ChannelCore
   #state: 'new' | 'active' | 'done' = 'new'
@@ -38,7 +38,7 @@ export class Iteration<V> implements AsyncIterableIterator<Message<V>> {
 
   #receive(): Promise<Message | null> {
     const { lifecycle } = this.#core
-    // close() ends an iteration, where receive() would reject.
+    // After close() an iteration ends, whereas receive() rejects.
     if (lifecycle.error === undefined && !lifecycle.isOpen) return Promise.resolve(null)
     return this.#core.receive({}, false)
   }

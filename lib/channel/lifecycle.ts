@@ -8,32 +8,34 @@ import { clearTimeout, nextTick, now, setTimeout } from '../util/timers.js'
 import type { Receiver } from './receiver.js'
 import type { Sender } from './sender.js'
 
-/** How long `close()` tries to send what is queued (ms). */
+/** The default `timeout` of `close()` (ms). */
 export const CLOSE_TIMEOUT = 10_000
 
 /**
+ * The states of a channel.
+ *
  * ```text
  *  open ──────► peer-ended ──► closing ──► closed
- *    │  the peer's end, behind    ▲           ▲
+ *    │  the peer's end, after     ▲           ▲
  *    │  all its messages          │           │
  *    ├──── close() ───────────────┘           │
  *    └──── destroy(), detach(), an error ─────┘   (from every state)
  * ```
  *
  * - `open`: messages are delivered and sent.
- * - `peer-ended`: nothing more arrives. Messages can be sent if `allowHalfOpen` is set, until `end()`.
- * - `closing`: nothing is delivered and nothing more can be sent. What is queued is being sent.
+ * - `peer-ended`: nothing more arrives. With `allowHalfOpen` messages can be sent until `end()`.
+ * - `closing`: nothing is delivered, and no message can be sent. The queue is being sent.
  * - `closed`: the socket is closed, or detached.
  */
 export type ChannelState = 'open' | 'peer-ended' | 'closing' | 'closed'
 
-/** What accepted a channel. */
+/** The listener that accepted a channel. */
 export interface ChannelOwner {
-  /** The channel's socket is closed or detached. `'close'` follows. */
+  /** Called when the channel's socket is closed or detached, before `'close'`. */
   onChannelClosed(): void
 }
 
-/** The parts of a channel that end with it. */
+/** The parts of a channel that its lifecycle controls. */
 interface Parts {
   readonly options: CheckedOptions
   readonly channel: EventEmitter
@@ -43,7 +45,7 @@ interface Parts {
   readonly receiver: Receiver
 }
 
-/** How the direction from the peer has ended. */
+/** How the input from the peer has ended. */
 interface InputEnd {
   /** Undefined for an orderly end. */
   error: Error | undefined
@@ -55,26 +57,29 @@ interface InputEnd {
  * The state of a channel, and its last events: message* → `'end'` → `'close'`, or message* →
  * `'error'` → `'close'`.
  *
- * The end of the peer's direction is reported behind the messages that precede it. `close()` and
- * `destroy()` deliver nothing more. `'close'` is emitted last, once.
+ * The end of the input is reported after the messages that precede it. After `close()` and
+ * `destroy()` nothing is delivered. `'close'` is emitted last, once.
  *
- * An error reaches the waiting promises, else the iteration that is active, at its next step. It is
- * also emitted as `'error'` if that has a listener, or if neither took it.
+ * An error rejects the waiting promises; if there are none, the next step of an active iteration
+ * throws it. It is also emitted as `'error'` if there is a listener, or if there was neither a
+ * promise nor an iteration.
  */
 export class Lifecycle {
   readonly #parts: Parts
   readonly #owner: ChannelOwner | undefined
   #state: ChannelState = 'open'
-  /** How the direction from the peer has ended; reported when no message precedes it. */
+  /** How the input has ended. It is reported when all messages before it are delivered. */
   #inputEnd: InputEnd | undefined
   /** Whether the peer's end was reported. */
   #hasEnded = false
-  /** Why the channel has closed. */
+  /** The error that has closed the channel. */
   #error: Error | undefined
-  /** The error, as long as only an iteration can report it. */
+  /** The same error, while it is left to an iteration to report it. */
   #unreported: Error | undefined
   #closing: Promise<void> | undefined
-  /** Continues a `close()` that waits for the peer's end. */
+  /**
+   * Called when the input ends or the channel closes: continues a `close()` that waits for that.
+   */
   #onInputEnd: (() => void) | undefined
   #closeWaiters: (() => void)[] = NONE
   #isCloseEmitted = false
@@ -93,22 +98,22 @@ export class Lifecycle {
     return this.#state === 'open' || this.#state === 'peer-ended'
   }
 
-  /** Whether the peer's end was reported, whatever came later. */
+  /** Whether the peer's end was reported, also after the channel is closed. */
   get hasEnded(): boolean {
     return this.#hasEnded
   }
 
-  /** Why the channel has closed. */
+  /** The error that has closed the channel. */
   get error(): Error | undefined {
     return this.#error
   }
 
-  /** Why the channel will close, when the messages before that are delivered. */
+  /** The error with which the channel will fail once all messages before it are delivered. */
   get pendingError(): Error | undefined {
     return this.#inputEnd?.error
   }
 
-  /** The error if nothing has reported it yet. The caller reports it. */
+  /** Returns the error that is left to an iteration to report. The caller must report it. */
   takeUnreported(): Error | undefined {
     const error = this.#unreported
     this.#unreported = undefined
@@ -137,16 +142,16 @@ export class Lifecycle {
     if (this.#state === 'peer-ended') this.#closeByItself()
   }
 
-  /** The direction from the peer has ended. `settle` reports it. */
+  /** Notes that the input has ended. `settle` reports it. */
   endInput(error: Error | undefined): void {
-    // After an error nothing more is sent, even if messages are still delivered.
+    // After an error nothing more is sent, even while messages are still delivered.
     const isHandled = error !== undefined && this.#failFlushes(error)
     // The first error wins. It replaces an orderly end.
     if (this.#inputEnd?.error === undefined) this.#inputEnd = { error, isHandled }
     this.#onInputEnd?.()
   }
 
-  /** Reports how the direction from the peer has ended, unless a message precedes that. */
+  /** Reports how the input has ended, once all messages before that are delivered. */
   settle(): void {
     if (this.#inputEnd === undefined || !this.isOpen) return
     const { channel, context, receiver } = this.#parts
@@ -170,18 +175,18 @@ export class Lifecycle {
     })
   }
 
-  /** Sends what is queued, and closes, within `timeout` (ms, 0: no limit). */
+  /** Sends the queue, and closes within `timeout` (ms, 0: no limit). */
   close(timeout: number): Promise<void> {
     this.#closing ??= this.#state === 'closed' ? this.#whenClosed() : this.#close(timeout)
     return this.#closing
   }
 
-  /** Closes at once, and drops what is queued. */
+  /** Closes at once and drops the queue. */
   destroy(error: Error | undefined): void {
     this.#destroy(error, this.#closing !== undefined)
   }
 
-  /** Closes the channel without its socket. Returns the socket's descriptor. */
+  /** Closes the channel but not its socket. Returns the socket's descriptor. */
   detach(): number {
     this.#leave()
     const fd = this.#parts.handle.detach()
@@ -242,7 +247,9 @@ export class Lifecycle {
     })
   }
 
-  /** Closes after the peer's end. Only `flush()` and `close()` report messages that were not sent. */
+  /**
+   * Closes after the peer's end. Only `flush()` and `close()` report that messages were not sent.
+   */
   #closeByItself(): void {
     if (this.#state === 'closed' || this.#closing !== undefined) return
     this.#stop()
@@ -300,7 +307,9 @@ export class Lifecycle {
     return this.#isShutDownLate(timeout === 0 ? 0 : timeout - (now() - began))
   }
 
-  /** Shuts down both directions. Returns whether the peer took longer than `timeout` (ms) to end. */
+  /**
+   * Shuts down both directions. Returns whether the peer took longer than `timeout` (ms) to end.
+   */
   #isShutDownLate(timeout: number): Promise<boolean> {
     let isDone = false
     let resolve: ((isLate: boolean) => void) | undefined
@@ -319,14 +328,14 @@ export class Lifecycle {
     })
   }
 
-  /** Ends delivery and refuses to send. What is queued is still sent. */
+  /** Ends delivery and refuses to send. The queue is still sent. */
   #stop(): void {
     if (this.#state !== 'closed') this.#state = 'closing'
     this.#parts.sender.close()
     this.#parts.receiver.stop()
   }
 
-  /** Leaves the socket, which is closed or given away next. */
+  /** Enters the state `closed`. The caller closes or detaches the socket next. */
   #leave(): void {
     this.#stop()
     this.#state = 'closed'

@@ -1,19 +1,19 @@
 import type { PeerCredentials } from '#native'
 import type { ChannelHandle } from '../native/handle.js'
-import { decodeName, isTcp } from '../options/address.js'
+import { decodeSocketAddress, isTcp } from '../options/address.js'
 import type { Peer, PeerProcess } from '../options/check.js'
 import { errorCode } from '../util/errors.js'
 
-/** The peer of a channel; undefined where it is unknown, or the channel is closed. */
+/** Returns the peer of a channel; undefined if it is unknown, or the channel is closed. */
 export function peerOf(handle: ChannelHandle): Peer | undefined {
   if (!handle.isOpen) return undefined
-  const address = decodeName(handle.peerName())
+  const address = decodeSocketAddress(handle.peerAddress())
   if (isTcp(address)) return address
   const credentials = handle.peerCredentials()
   return credentials === null ? undefined : new PeerOfSocket(handle, credentials)
 }
 
-/** Its pidfd is opened when it is first read, so that a channel costs no descriptor for it. */
+/** The process of a Unix socket. Its pidfd is opened when it is first read. */
 class PeerOfSocket implements PeerProcess {
   readonly pid: number
   readonly uid: number
@@ -38,5 +38,8 @@ class PeerOfSocket implements PeerProcess {
   }
 }
 
-/** An older kernel; an unknown peer; before Linux 6.16 also a peer that has been reaped. */
+/**
+ * The errors of a kernel that provides no pidfd: it is too old, the peer is unknown, or, before
+ * Linux 6.16, the peer has been reaped.
+ */
 const WITHOUT_PIDFD = new Set(['ENOPROTOOPT', 'ENODATA', 'ESRCH', 'EINVAL'])

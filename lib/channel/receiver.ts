@@ -4,7 +4,7 @@ import { Counter } from '#native'
 import { EMPTY_FD_SET } from '../fds/fdset.js'
 import type { ChannelHandle } from '../native/handle.js'
 import type { CheckedOptions } from '../options/check.js'
-import { conflict } from '../util/errors.js'
+import { conflictError } from '../util/errors.js'
 import { Queue } from '../util/queue.js'
 import { nextTick } from '../util/timers.js'
 import { type Incoming, isMessage, type Malformed, type Message } from '../wire/message.js'
@@ -13,29 +13,31 @@ import { type ChannelEvent, NOT_PLAIN, turn } from '../wire/turn.js'
 import type { ChannelEvents } from './events.js'
 import { Waiters, type WaitFor } from './waiters.js'
 
-/** What may be kept without a consumer before reading on behalf of a `request()` stops (bytes). */
-const MAX_KEPT = 32 * 1024 * 1024
+/** The most bytes that are buffered while only `request()` calls wait (bytes). */
+const MAX_BUFFERED = 32 * 1024 * 1024
 
 const malformedChannel = diagnostics('fdwire:malformed')
 
-/** A listener as EventEmitter keeps it: one that was added by `once` removes itself when called. */
+/**
+ * A listener as EventEmitter stores it: one that was added by `once` removes itself when called.
+ */
 // biome-ignore lint/complexity/noBannedTypes: `rawListeners` returns this type
 export type Listener = Function
 
-/** What the receiver needs of its channel. */
+/** The parts of a channel that its receiver uses. */
 export interface ReceiverHost {
   readonly context: AsyncResource
-  /** The channel, which emits the events and is `this` of its listeners. */
+  /** Emits the events, and is the `this` of their listeners. */
   readonly channel: {
     emit<E extends 'message' | 'malformed'>(event: E, ...args: ChannelEvents<unknown>[E]): boolean
   }
-  /** Keeps an event that is not a message, until the messages before it are delivered. */
+  /** Queues an event that is not a message. It is handled after the messages of the same turn. */
   addEvent(event: ChannelEvent): void
   /** Notes the address of a message's sender. */
   noteSender(from: string | Buffer): void
   /** Destroys the channel with an error. */
   fail(error: Error): void
-  /** Is called when a consumer has gone or when kept messages were delivered. */
+  /** Called after a call has timed out or was aborted, and after a scheduled delivery. */
   settle(): void
 }
 
@@ -45,10 +47,10 @@ export interface ReceiverHost {
  * ```text
  *  records ──read──► fresh ──► the waiting receive() and request() calls, in call order
  *                              else the 'message' listeners, unless the channel is paused
- *                              else kept ──► the next consumer
+ *                              else buffered ──► the next consumer
  * ```
  *
- * Kept messages are older than fresh ones, so listeners get them first.
+ * Buffered messages are older than fresh ones, so listeners get them first.
  */
 export class Receiver {
   readonly #host: ReceiverHost
@@ -56,25 +58,28 @@ export class Receiver {
   readonly #options: CheckedOptions
   readonly #reader: MessageReader
   #waiters: Waiters | undefined
-  /** Messages that this turn has read, and the position of the first that is not delivered. */
+  /** The messages that were read in this turn, and the index of the first undelivered one. */
   #fresh: Incoming[] = NONE
   #next = 0
-  /** The number of records of this turn, and the position of the first that is not read. */
+  /** The number of records of this turn, and the index of the first unread one. */
   #records = 0
   #record = 0
   /** Messages that were read when there was no consumer. */
-  #kept: Queue<Incoming> = NONE_KEPT
-  /** The bytes that had been received when the oldest kept message was kept. */
-  #receivedAtKept: number | undefined
+  #buffered: Queue<Incoming> = NONE_BUFFERED
+  /** How many bytes had been received when the oldest buffered message was buffered. */
+  #receivedAtFirst: number | undefined
   #consumer: 'none' | 'listeners' | 'iterator' = 'none'
-  /** The only `'message'` listener, where it can be called directly instead of by `emit`. */
+  /** The only `'message'` listener, if it can be called directly instead of by `emit`. */
   #loneListener: Listener | undefined
   #delivery: 'on' | 'paused' | 'stopped' = 'on'
-  /** Whether a tick is scheduled in which kept messages are delivered. */
+  /** Whether the delivery of buffered messages is scheduled for the next tick. */
   #isDeliveryScheduled = false
-  /** Whether malformed messages are kept for `receive({ malformed: true })`. */
-  #keepsMalformed = false
-  /** `unchecked`: reading stopped at `maxOpenFds`, and messages that were read are not delivered. */
+  /** Whether malformed messages are buffered for calls with `takesMalformed`. */
+  #buffersMalformed = false
+  /**
+   * Whether reading has stopped at `maxOpenFds`. `unchecked`: some messages are not delivered yet,
+   * so it is not known whether their consumers close their descriptors.
+   */
   #fdsHeld: 'no' | 'unchecked' | 'reported' = 'no'
 
   constructor(handle: ChannelHandle, options: CheckedOptions, host: ReceiverHost) {
@@ -84,29 +89,29 @@ export class Receiver {
     this.#reader = new MessageReader(turn, handle, options)
   }
 
-  /** Replies that arrived after their request was abandoned. */
+  /** The number of replies that were dropped because their request was abandoned. */
   get lateReplies(): number {
     return this.#waiters?.lateReplies ?? 0
   }
 
-  /** Messages that were read and not delivered. */
+  /** The number of messages that were read but not delivered. */
   get unread(): number {
-    const delivered = this.#kept.length + this.#fresh.length - this.#next
-    return delivered + turn.countMessages(this.#record, this.#records)
+    const undelivered = this.#buffered.length + this.#fresh.length - this.#next
+    return undelivered + turn.countMessages(this.#record, this.#records)
   }
 
-  /** Records of this turn that are not read and are not messages. */
+  /** The number of unread records of this turn that are not messages. */
   get unreadEvents(): number {
     return this.#records - this.#record - turn.countMessages(this.#record, this.#records)
   }
 
-  /** How much of a turn is left: each step of reading and delivering makes it less. */
+  /** How much of the turn is left. Each step of reading and delivering makes it smaller. */
   get unfinished(): number {
     const undelivered = this.#fresh.length - this.#next
-    return 3 * (this.#records - this.#record) + 2 * undelivered + this.#kept.length
+    return 3 * (this.#records - this.#record) + 2 * undelivered + this.#buffered.length
   }
 
-  /** Calls of `receive()` and `request()` that wait. */
+  /** The number of waiting `receive()` and `request()` calls. */
   get waiting(): number {
     return this.#waiters?.waiting ?? 0
   }
@@ -120,7 +125,9 @@ export class Receiver {
     this.#delivery = paused ? 'paused' : 'on'
   }
 
-  /** Sets how many `'message'` listeners there are; `lone` is the only one, if it may be called directly. */
+  /**
+   * Sets the number of `'message'` listeners. `lone` is the only one, if it can be called directly.
+   */
   setListeners(count: number, lone: Listener | undefined): void {
     if (count > 0) this.#consumer = 'listeners'
     else if (this.#consumer === 'listeners') this.#consumer = 'none'
@@ -132,36 +139,45 @@ export class Receiver {
     return this.#consumer === 'iterator'
   }
 
+  /**
+   * Makes an iterator the consumer.
+   *
+   * # Errors
+   * ERR_FDWIRE_CONSUMER_CONFLICT.
+   */
   beginIterating(): void {
     if (this.#consumer === 'iterator') {
-      throw conflict('another iterator takes the messages of this channel')
+      throw conflictError('another iterator takes the messages of this channel')
     }
     if (this.#consumer === 'listeners') {
-      throw conflict("a 'message' listener takes the messages of this channel")
+      throw conflictError("a 'message' listener takes the messages of this channel")
     }
     this.#consumer = 'iterator'
   }
 
+  /** Ends the iteration. Another consumer can follow. */
   endIterating(): void {
     this.#consumer = 'none'
   }
 
-  /** Keeps malformed messages for the calls that take them, instead of emitting them. */
-  keepMalformed(): void {
-    this.#keepsMalformed = true
+  /**
+   * From now on buffers malformed messages for calls with `takesMalformed`, without emitting them.
+   */
+  bufferMalformed(): void {
+    this.#buffersMalformed = true
   }
 
-  /** Waits for a message. */
+  /** Waits for a message; null if the channel ends first. */
   wait(how: WaitFor): Promise<Message | null> {
-    if (this.#keepsMalformed && how.takesMalformed === false) this.#skipMalformed()
+    if (this.#buffersMalformed && how.takesMalformed === false) this.#skipMalformed()
     if (this.#fdsHeld === 'unchecked') this.onFdsHeld()
     this.#waiters ??= new Waiters(() => this.#host.settle(), this.#options.sendTimeout)
     const message = this.#waiters.wait(how)
-    this.#offerKept(this.#waiters)
+    this.#offerBuffered(this.#waiters)
     return message
   }
 
-  /** Rejects the request with this number, whose message was not delivered. */
+  /** Rejects the request whose queued message has this number, which was not delivered. */
   fail(seq: number, error: unknown): void {
     this.#waiters?.fail(seq, error)
   }
@@ -171,17 +187,17 @@ export class Receiver {
     return this.#waiters?.failAll(error) ?? false
   }
 
-  /** Ends the waiting calls: nothing more arrives. */
+  /** Ends the waiting calls, because nothing more arrives. */
   endAll(): void {
     this.#waiters?.endAll()
   }
 
   /**
-   * Reads the records of a turn (0: continues with the turn before). Events that are not messages go
-   * to `addEvent`.
+   * Reads the records of a turn; with 0 records it continues with the previous turn. Passes events
+   * that are not messages to `addEvent`.
    *
-   * Plain messages go directly to a lone listener. All others are read before the first is delivered,
-   * so that all descriptors have an owner whatever a listener does.
+   * Delivers plain messages directly to a lone listener. Reads all others before it delivers the
+   * first of them, so that every descriptor has an owner whatever a listener does.
    */
   read(records: number): void {
     if (records > 0) {
@@ -194,9 +210,12 @@ export class Receiver {
     turn.end()
   }
 
-  /** Delivers what is kept and what this turn has read. If a listener throws, the rest stays. */
+  /**
+   * Delivers buffered and fresh messages. If a listener throws, the others stay for the next call.
+   */
   deliver(): void {
-    while (this.#kept.length > 0 && this.#isFlowing) this.#emit(this.#kept.shift() as Incoming)
+    while (this.#buffered.length > 0 && this.#isFlowing)
+      this.#emit(this.#buffered.shift() as Incoming)
     while (this.#next < this.#fresh.length) this.#hand(this.#fresh[this.#next++] as Incoming)
     if (this.#next > 0) {
       this.#fresh = NONE
@@ -206,42 +225,47 @@ export class Receiver {
   }
 
   /**
-   * Reads from the socket exactly while there is a consumer, and schedules the delivery of kept
-   * messages. Returns 0, or a negative errno where the socket cannot be polled.
+   * Starts or stops reading from the socket, which is on exactly while there is a consumer, and
+   * schedules the delivery of buffered messages. Returns 0, or a negated errno if the socket cannot
+   * be polled.
    */
   settle(): number {
     const isFlowing = this.#isFlowing
-    if (isFlowing && this.#kept.length > 0) this.#deliverSoon()
+    if (isFlowing && this.#buffered.length > 0) this.#deliverSoon()
     if (!this.#handle.isOpen) return 0
     return this.#handle.setReading(isFlowing || (this.waiting > 0 && !this.#isFull()))
   }
 
-  /** Reading has stopped at `maxOpenFds`: warns once, when all that was read is delivered. */
+  /**
+   * Reading has stopped at `maxOpenFds`: warns once, when all messages that were read are
+   * delivered.
+   */
   onFdsHeld(): void {
     if (this.#fdsHeld === 'reported') return
     this.#fdsHeld = this.unread > 0 ? 'unchecked' : 'no'
-    // A listener may have closed the descriptors of this turn already.
     if (this.#fdsHeld === 'unchecked') return
+    // The consumers may have closed the descriptors already.
     if (this.#handle.openFds < this.#options.maxOpenFds) return
     this.#fdsHeld = 'reported'
     process.emitWarning(
-      'A channel stopped reading: as many received descriptors as maxOpenFds allows are open',
+      'A channel has stopped reading: its open received descriptors have reached maxOpenFds',
       {
         type: 'FdwireWarning',
         code: 'FDWIRE_MAX_OPEN_FDS',
         detail:
-          'Close the FdSet of each message, or take() what you keep. This is reported once per channel.',
+          'Close the FdSet of each message, or take() the descriptors that you keep. ' +
+          'Each channel warns once.',
       },
     )
   }
 
-  /** Stops delivery for good, and drops what was read. */
+  /** Stops delivery for good, and drops the undelivered messages. */
   stop(): void {
     this.#delivery = 'stopped'
     const dropped = this.#fresh.slice(this.#next)
     this.#fresh = NONE
     this.#next = 0
-    while (this.#kept.length > 0) dropped.push(this.#kept.shift() as Incoming)
+    while (this.#buffered.length > 0) dropped.push(this.#buffered.shift() as Incoming)
     for (const incoming of dropped) closeFds(incoming)
   }
 
@@ -250,7 +274,7 @@ export class Receiver {
     return this.#consumer === 'listeners' && this.#delivery === 'on'
   }
 
-  /** Delivers plain messages directly. If the listener throws, native code calls again for the rest. */
+  /** Delivers plain messages directly. If the listener throws, native code calls `onTurn` again. */
   #deliverPlain(): void {
     const { channel } = this.#host
     while (this.#record < this.#records) {
@@ -263,7 +287,7 @@ export class Receiver {
     }
   }
 
-  /** The value of a plain message. `NOT_PLAIN` also where that throws: `#read` reports it. */
+  /** Returns the value of a plain message; `NOT_PLAIN` if that throws, which `#read` reports. */
   #readPlain(index: number): unknown {
     try {
       return this.#reader.readPlain(index)
@@ -272,7 +296,7 @@ export class Receiver {
     }
   }
 
-  /** Reads a record. If that throws (a built-in method was replaced), a message is lost: fails. */
+  /** Reads a record. If that throws (a built-in was replaced), the channel fails: a message is lost. */
   #read(index: number): void {
     try {
       const incoming = this.#reader.read(index)
@@ -283,12 +307,12 @@ export class Receiver {
     }
   }
 
-  /** Whether the next message is for the listeners, and none precedes it. */
+  /** Whether the next message goes to the listeners, and no undelivered message precedes it. */
   get #isDirect(): boolean {
     return (
       this.#delivery === 'on' &&
       (this.#waiters === undefined || this.#waiters.isEmpty) &&
-      this.#kept.length === 0 &&
+      this.#buffered.length === 0 &&
       this.#next === this.#fresh.length
     )
   }
@@ -302,24 +326,24 @@ export class Receiver {
     else this.#fresh.push(incoming)
   }
 
-  /** Gives a fresh message to its consumer, or keeps it. */
+  /** Gives a fresh message to its consumer, or buffers it. */
   #hand(incoming: Incoming): void {
     const waiters = this.#waiters
     if (waiters?.offer(incoming)) return
     if (isMessage(incoming)) {
-      if (this.#isFlowing && this.#kept.length === 0) this.#emit(incoming)
-      else this.#keep(incoming)
-    } else if (this.#keepsMalformed && !waiters?.isDue(incoming.from)) {
-      this.#keep(incoming)
+      if (this.#isFlowing && this.#buffered.length === 0) this.#emit(incoming)
+      else this.#buffer(incoming)
+    } else if (this.#buffersMalformed && !waiters?.isDue(incoming.from)) {
+      this.#buffer(incoming)
     } else {
       this.#emitMalformed(incoming)
     }
   }
 
-  #keep(incoming: Incoming): void {
-    if (this.#kept === NONE_KEPT) this.#kept = new Queue()
-    if (this.#kept.length === 0) this.#receivedAtKept = undefined
-    this.#kept.push(incoming)
+  #buffer(incoming: Incoming): void {
+    if (this.#buffered === NONE_BUFFERED) this.#buffered = new Queue()
+    if (this.#buffered.length === 0) this.#receivedAtFirst = undefined
+    this.#buffered.push(incoming)
   }
 
   #emit(incoming: Incoming): void {
@@ -339,22 +363,23 @@ export class Receiver {
     channel.emit('malformed', error, from)
   }
 
-  /** Gives kept messages to the waiting calls. */
-  #offerKept(waiters: Waiters): void {
-    const kept = this.#kept
-    while (kept.length > 0 && waiters.waiting > 0) {
-      if (!waiters.offer(kept.peek() as Incoming)) break
-      kept.shift()
+  /** Gives buffered messages to the waiting calls. */
+  #offerBuffered(waiters: Waiters): void {
+    const buffered = this.#buffered
+    while (buffered.length > 0 && waiters.waiting > 0) {
+      if (!waiters.offer(buffered.peek() as Incoming)) break
+      buffered.shift()
     }
     if (waiters.waiting === 0) return
-    // The first kept message is for no call: requests wait for messages of other senders.
-    for (let left = kept.length; left > 0; left--) {
-      const incoming = kept.shift() as Incoming
-      if (!waiters.offer(incoming)) kept.push(incoming)
+    // No call accepts the first buffered message: only requests wait, for messages of other
+    // senders.
+    for (let left = buffered.length; left > 0; left--) {
+      const incoming = buffered.shift() as Incoming
+      if (!waiters.offer(incoming)) buffered.push(incoming)
     }
   }
 
-  /** Delivers kept messages to listeners in a tick of its own, never inside a call of the program. */
+  /** Delivers buffered messages in the next tick, never inside a call of the program. */
   #deliverSoon(): void {
     if (this.#isDeliveryScheduled) return
     this.#isDeliveryScheduled = true
@@ -369,27 +394,31 @@ export class Receiver {
     })
   }
 
-  /** Emits the malformed messages that were kept before the next message. */
+  /** Emits the buffered malformed messages that precede the next message. */
   #skipMalformed(): void {
-    for (let first = this.#kept.peek(); first && !isMessage(first); first = this.#kept.peek()) {
+    for (
+      let first = this.#buffered.peek();
+      first && !isMessage(first);
+      first = this.#buffered.peek()
+    ) {
       const skipped = first
-      this.#kept.shift()
+      this.#buffered.shift()
       this.#host.context.runInAsyncScope(nextTick, process, () => this.#emitMalformed(skipped))
     }
   }
 
-  /** Whether too much is kept while a request waits for its reply. */
+  /** Whether too many bytes are buffered while only requests wait. */
   #isFull(): boolean {
-    if (this.#kept.length === 0) return false
+    if (this.#buffered.length === 0) return false
     const receivedBytes = this.#handle.counter(Counter.ReceivedBytes)
-    this.#receivedAtKept ??= receivedBytes
-    return receivedBytes - this.#receivedAtKept > MAX_KEPT
+    this.#receivedAtFirst ??= receivedBytes
+    return receivedBytes - this.#receivedAtFirst > MAX_BUFFERED
   }
 }
 
-// What most channels have, of which there may be many. Nothing is ever added to these.
+// Idle channels share these, so that each needs less memory. Nothing may be added to them.
 const NONE: Incoming[] = []
-const NONE_KEPT = new Queue<Incoming>()
+const NONE_BUFFERED = new Queue<Incoming>()
 
 function closeFds(incoming: Incoming): void {
   if (isMessage(incoming)) incoming.fds.close()

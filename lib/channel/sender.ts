@@ -17,8 +17,8 @@ import { asBytes, checkIsObject, checkNames, only } from '../util/checks.js'
 import { closedError, FdwireError, systemError } from '../util/errors.js'
 import { type Encoded, type EncodingCodec, encodingOf, isEmpty } from '../wire/encodings/index.js'
 import { encodeJsonArrays } from '../wire/encodings/json.js'
-import { unframeable } from '../wire/errors.js'
-import { badAddress, Destinations } from './destinations.js'
+import { unframeableError } from '../wire/errors.js'
+import { badAddressError, Destinations } from './destinations.js'
 import type { SendOptions } from './events.js'
 import { FlushWaiters } from './flush-waiters.js'
 
@@ -27,7 +27,7 @@ export class Sender {
   readonly #handle: ChannelHandle
   readonly #options: CheckedOptions
   readonly #encoding: EncodingCodec
-  /** Whether the channel has a peer; undefined: not asked yet. */
+  /** Whether the channel has a peer; undefined: not determined yet. */
   #connected: boolean | undefined
   #destinations: Destinations | undefined
   #flushes: FlushWaiters | undefined
@@ -39,7 +39,7 @@ export class Sender {
     this.#encoding = encodingOf(options.encoding)
   }
 
-  /** The `flush()` calls that wait; undefined until one has. */
+  /** The calls that wait for the kernel to take messages; undefined before the first one. */
   get flushes(): FlushWaiters | undefined {
     return this.#flushes
   }
@@ -49,12 +49,15 @@ export class Sender {
     return this.#handle.counter(Counter.OldestQueued) !== 0
   }
 
-  /** Whether a channel's own close has ended sending. */
+  /** Whether sending has ended on this side. */
   get isClosed(): boolean {
     return this.#closed
   }
 
-  /** Sends a value. Returns 0 when the kernel has it, else the number of the queued message. */
+  /**
+   * Sends a value. Returns the number of the queued message, or 0 if the kernel has taken it or the
+   * queue of a stream is not above its high-water mark.
+   */
   send(value: unknown, options: SendOptions | undefined, call = 'send'): number {
     const encoded = this.#encoding.encode(value)
     if (options === undefined) {
@@ -68,7 +71,7 @@ export class Sender {
     return this.#check(this.#hand(encoded, fds, to), to)
   }
 
-  /** Sends values one after the other. Returns whether the kernel has them all. */
+  /** Sends values one after another. Returns whether `send` would return 0 for the last one. */
   sendAll(values: Iterable<unknown>, options: SendOptions = {}): boolean {
     checkSendOptions('sendAll', options)
     if (typeof values !== 'object' || values === null || !(Symbol.iterator in values)) {
@@ -84,39 +87,41 @@ export class Sender {
     return arrays === undefined ? this.#sendEach(encoded, to) : this.#sendArrays(arrays, to)
   }
 
-  /** Resolves when the kernel has everything that was sent before. */
+  /** Resolves when the kernel has taken everything that was sent before. */
   async flush(): Promise<void> {
     this.#handle.flush()
     await this.#flushWaiters().wait()
   }
 
-  /** Resolves when the kernel has the message with this number, which `send` has returned. */
+  /**
+   * Resolves when the kernel has taken a packet. `seq` is the number that `send` returned for it.
+   */
   async flushMessage(seq: number, to: Address | undefined): Promise<void> {
-    if (this.#options.type === 'stream') await this.flush()
-    else if (seq > 0) await this.#flushWaiters().waitFor(seq, to)
+    if (seq > 0) await this.#flushWaiters().waitFor(seq, to)
   }
 
-  /** Resolves when the queue is empty, with false, or after `timeout` (ms, 0: no limit), with true. */
+  /** Resolves to false when the queue is empty, or to true after `timeout` (ms, 0: no limit). */
   isQueueLate(timeout: number): Promise<boolean> {
     return this.#flushWaiters().isLate(timeout)
   }
 
-  /** Refuses to send from now on. What is queued is still sent. */
+  /** Refuses to send from now on. The queue is still sent. */
   close(): void {
     this.#closed = true
   }
 
   /** Remembers the address of a message's sender if it is a relative path. */
   noteSender(from: string | Buffer): void {
-    if (isRelative(from)) this.#destinationsMade().note(from)
+    if (isRelative(from)) this.#requireDestinations().note(from)
   }
 
+  /** Returns `flushes`, which it makes if necessary. */
   #flushWaiters(): FlushWaiters {
     this.#flushes ??= new FlushWaiters(this.#handle)
     return this.#flushes
   }
 
-  #destinationsMade(): Destinations {
+  #requireDestinations(): Destinations {
     this.#destinations ??= new Destinations(this.#options)
     return this.#destinations
   }
@@ -153,7 +158,7 @@ export class Sender {
     return queued === 0
   }
 
-  /** Encodes a batch. An error has the index of its value: none of the batch is sent then. */
+  /** Encodes a batch, of which nothing is sent yet. Sets `index` on the error of a value. */
   #encodeAll(values: Iterable<unknown>): Encoded[] {
     const isDelimited = rowOf(this.#options.protocol).delimited === true
     const messages: Encoded[] = []
@@ -174,10 +179,10 @@ export class Sender {
   #checkFrame(encoded: Encoded): void {
     const bytes = typeof encoded === 'string' ? Buffer.from(encoded) : asBytes(encoded)
     const result = this.#handle.checkFrame(bytes)
-    if (result < 0) throw unframeable(result, this.#options.protocol)
+    if (result < 0) throw unframeableError(result, this.#options.protocol)
   }
 
-  /** Whether a message is empty and the protocol skips it. Throws where the protocol refuses it. */
+  /** Whether a message is empty and the protocol skips it. Throws if the protocol refuses it. */
   #skips(encoded: Encoded, fds: number): boolean {
     const { empty, protocol } = this.#options
     if (empty === 'sent' || !isEmpty(encoded)) return false
@@ -193,7 +198,7 @@ export class Sender {
     return result
   }
 
-  /** The error for a negative code that native code has returned. */
+  /** Returns the error for a negative code that native code has returned. */
   #error(code: number, to: Address | undefined): Error {
     switch (code) {
       case QUEUE_FULL: {
@@ -206,12 +211,12 @@ export class Sender {
       case NO_ROOM_FOR_FILE:
         return new FdwireError(
           'ERR_FDWIRE_TOO_MANY_FDS',
-          'The message is so large that it goes in a memfd: 252 other descriptors fit beside it',
+          'The message is passed in a memfd because of its size: at most 252 other descriptors fit',
           { fault: 'caller' },
         )
       case HAS_DELIMITER:
       case TOO_LONG:
-        return unframeable(code, this.#options.protocol)
+        return unframeableError(code, this.#options.protocol)
     }
     if (code === BAD_ADDRESS && to !== undefined) checkAddress(to, 'to')
     const error = systemError(code, 'sendmsg', destinationOf(to))
@@ -223,20 +228,20 @@ export class Sender {
 
   #destination({ to, allowRelative }: SendOptions): Address | undefined {
     if (to === undefined) return undefined
-    if (this.#isConnected()) throw badAddress('to: the channel is connected to its peer')
+    if (this.#isConnected()) throw badAddressError('to: the channel is connected to its peer')
     if (to === null) {
-      throw badAddress('to is null: the sender of that message has no name that can be sent to')
+      throw badAddressError('to is null: a sender without an address cannot be a destination')
     }
-    return this.#destinationsMade().check(to, allowRelative)
+    return this.#requireDestinations().check(to, allowRelative)
   }
 
   #isConnected(): boolean {
-    this.#connected ??= this.#options.type === 'stream' || this.#handle.peerName() !== null
+    this.#connected ??= this.#options.type === 'stream' || this.#handle.peerAddress() !== null
     return this.#connected
   }
 }
 
-/** The error of a queued message that was not delivered; an `errno` of 0: it expired. */
+/** Returns the error of a queued message that was not delivered. `errno` is 0 if it expired. */
 export function undeliveredError(errno: number, to: Address | undefined): Error {
   if (errno !== 0) return systemError(errno, 'sendmsg', destinationOf(to))
   const message = 'The destination did not read for sendTimeout, so a queued message was dropped'
@@ -253,12 +258,12 @@ const hasSendOption = only(['fds', ...COMMON])
 const hasRequestOption = only(['timeout', 'signal', 'fds', ...COMMON])
 const hasSendAllOption = only(COMMON)
 
-/** By call: why an option does not exist. */
+/** The `hint` of `checkNames`, by call. */
 const HINTS: Readonly<Record<string, (name: string) => string | undefined>> = {
   send: hasSendOption,
   request: hasRequestOption,
   sendAll: name =>
-    name === 'fds' ? 'send a message with descriptors by send' : hasSendAllOption(name),
+    name === 'fds' ? 'use send for a message with descriptors' : hasSendAllOption(name),
 }
 
 function checkSendOptions(call: string, options: SendOptions): void {
@@ -268,7 +273,7 @@ function checkSendOptions(call: string, options: SendOptions): void {
 
 const fdsOutViews = new Map<number, Int32Array>()
 
-/** The part of the shared table for at most `max` descriptors of the next message. */
+/** Returns the part of the shared table for the descriptors of the next message, at most `max`. */
 function fdsOut(max: number): Int32Array {
   let view = fdsOutViews.get(max)
   if (view === undefined) {

@@ -2,37 +2,43 @@ import { Counter } from '#native'
 import type { ChannelHandle } from '../native/handle.js'
 import type { Receiver } from './receiver.js'
 
-/** What a channel has done since it was made, and what it holds now. */
+/** Counters of what a channel has done since it was made, and of what it holds now. */
 export interface ChannelStats {
-  /** Messages that were received, their bytes and descriptors. */
+  /** Messages that were received. */
   received: number
+  /** Bytes of the received messages. */
   receivedBytes: number
+  /** Descriptors of the received messages. */
   receivedFds: number
   /** Messages that could not be delivered. */
   malformed: number
-  /** Bytes of a stream outside of any frame, which were skipped. */
+  /** Bytes of a stream that belong to no frame. They are skipped. */
   noise: number
-  /** Replies that arrived after their request was abandoned. */
+  /** Replies that arrived after their request had timed out or was aborted. They are dropped. */
   lateReplies: number
-  /** Messages that the kernel or a queue has taken, their bytes and descriptors. */
+  /** Messages that the kernel or the queue has taken. */
   sent: number
+  /** Bytes of the sent messages. */
   sentBytes: number
+  /** Descriptors of the sent messages. */
   sentFds: number
   /** Queued messages that were not delivered. */
   undelivered: number
-  /** Messages in the send queue, their bytes and descriptors. */
+  /** Messages in the queue. */
   queued: number
+  /** Bytes in the queue. */
   queuedBytes: number
+  /** Descriptors in the queue. */
   queuedFds: number
-  /** Messages that were read and not delivered to a consumer. */
+  /** Messages that were read but not delivered to a consumer. */
   unread: number
-  /** Bytes of a stream that were read and are not a whole message yet. */
+  /** Bytes of a stream that were read but are not a complete message yet. */
   inHand: number
   /** Received descriptors that are neither taken nor closed. */
   openFds: number
 }
 
-/** The statistics of a channel; once it is closed, what they were then. */
+/** Returns the statistics of a channel; after it is closed, the last ones. */
 export function statsOf(handle: ChannelHandle, receiver: Receiver): ChannelStats {
   const counters = handle.counters()
   return {

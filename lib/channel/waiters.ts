@@ -8,28 +8,33 @@ import { type From, type Incoming, isMessage, type Message } from '../wire/messa
 /** One `receive()` or `request()` call. */
 interface Waiter {
   /**
-   * `waiting`; `abandoned`: a request that timed out or was aborted keeps its place, so that its late
-   * reply is not taken for the next one's; `done`: to be skipped.
+   * - `waiting`: the call waits for a message.
+   * - `abandoned`: a request that timed out or was aborted. It keeps its place, so that its late
+   *   reply does not go to the next request.
+   * - `done`: the call has settled, and its place is skipped.
    */
   state: 'waiting' | 'abandoned' | 'done'
   resolve(message: Message | null): void
   reject(error: unknown): void
-  /** A request's destination, which its reply comes from; null: the peer; undefined: a `receive()`. */
+  /** The sender of the reply to a request; null: the peer; undefined for a `receive()`. */
   replyFrom: Address | null | undefined
-  /** The number of a request that was queued, else 0. */
+  /** The number of the queued message of a request; 0 if it was not queued. */
   seq: number
   /** Whether a malformed message rejects this call. */
   takesMalformed: boolean
   /** When the place of an abandoned request expires (ms of `now`). */
   expires: number
-  /** Stops the timer and the abort listener. */
+  /** Removes the timer and the abort listener. */
   stopLimits(): void
 }
 
-/** What a call waits for. */
+/** What a call waits for, and for how long. */
 export interface WaitFor extends WaitLimits {
+  /** Whether a malformed message rejects this call (default: true for a request). */
   takesMalformed?: boolean
+  /** The sender of the reply to a request; null: the peer. Absent for a `receive()`. */
   replyFrom?: Address | null
+  /** The number of the queued message of a request (0: not queued). */
   seq?: number
 }
 
@@ -41,20 +46,20 @@ export interface WaitFor extends WaitLimits {
  */
 export class Waiters {
   readonly #calls = new Queue<Waiter>()
-  readonly #onGiveUp: () => void
+  readonly #onAbandoned: () => void
   readonly #keepPlace: number
   #waiting = 0
   #abandoned = 0
-  /** When the first place of an abandoned request expires. */
+  /** When the next place of an abandoned request expires (ms of `now`). */
   #nextExpiry = Number.POSITIVE_INFINITY
   #lateReplies = 0
 
   /**
-   * `onGiveUp` is called after a call timed out or was aborted. `keepPlace` is how long an abandoned
-   * request keeps its place (ms, 0: for ever).
+   * `onAbandoned` is called after a call has timed out or was aborted. `keepPlace` is how long an
+   * abandoned request keeps its place (ms, 0: for ever).
    */
-  constructor(onGiveUp: () => void, keepPlace: number) {
-    this.#onGiveUp = onGiveUp
+  constructor(onAbandoned: () => void, keepPlace: number) {
+    this.#onAbandoned = onAbandoned
     this.#keepPlace = keepPlace === 0 ? Number.POSITIVE_INFINITY : keepPlace
   }
 
@@ -63,12 +68,12 @@ export class Waiters {
     return this.#waiting === 0 && this.#abandoned === 0
   }
 
-  /** Calls that wait. */
+  /** The number of calls that wait. */
   get waiting(): number {
     return this.#waiting
   }
 
-  /** Replies that arrived after their request was abandoned. They were dropped. */
+  /** The number of replies that were dropped because their request was abandoned. */
   get lateReplies(): number {
     return this.#lateReplies
   }
@@ -87,8 +92,10 @@ export class Waiters {
         stopLimits: nothing,
       }
       if (timeout > 0 || signal !== undefined) {
-        waiter.stopLimits = startLimits({ timeout, signal }, { late: 'No message came' }, error =>
-          this.#giveUp(waiter, error),
+        waiter.stopLimits = startLimits(
+          { timeout, signal },
+          { late: 'No message arrived' },
+          error => this.#abandon(waiter, error),
         )
       }
       this.#expirePlaces()
@@ -97,7 +104,10 @@ export class Waiters {
     })
   }
 
-  /** Gives a message, or the error of a malformed one, to the first call that accepts it. */
+  /**
+   * Gives a message, or the error of a malformed one, to the first call that accepts it. Returns
+   * false if no call does.
+   */
   offer(incoming: Incoming): boolean {
     this.#expirePlaces()
     const waiter = this.#firstFor(incoming.from)
@@ -113,12 +123,12 @@ export class Waiters {
     return true
   }
 
-  /** Whether the next message from there belongs to a call. */
+  /** Whether a call accepts the next message of this sender. */
   isDue(from: From): boolean {
     return this.#firstFor(from) !== undefined
   }
 
-  /** Rejects the request with this number, whose message was given up in the queue. */
+  /** Rejects the request whose queued message has this number, which was not delivered. */
   fail(seq: number, error: unknown): void {
     for (let at = 0; at < this.#calls.length; at++) {
       const waiter = this.#calls.at(at) as Waiter
@@ -155,7 +165,9 @@ export class Waiters {
     return undefined
   }
 
-  /** Marks a call as done. Its place in the queue is skipped, or freed where it is the first. */
+  /**
+   * Marks a call as done. Its place in the queue is skipped later, or removed if it is the first.
+   */
   #remove(waiter: Waiter): void {
     if (waiter.state === 'waiting') {
       waiter.stopLimits()
@@ -166,7 +178,7 @@ export class Waiters {
     waiter.state = 'done'
     const calls = this.#calls
     if (calls.peek() === waiter) calls.shift()
-    // Calls that time out behind one that waits for long must not pile up.
+    // Places of finished calls must not accumulate behind a call that waits for a long time.
     else if (calls.length > 2 * (this.#waiting + this.#abandoned) + MAX_DONE) {
       calls.keepOnly(({ state }) => state !== 'done')
     }
@@ -181,7 +193,7 @@ export class Waiters {
     return waiting
   }
 
-  #giveUp(waiter: Waiter, error: Error): void {
+  #abandon(waiter: Waiter, error: Error): void {
     if (waiter.replyFrom === undefined) {
       this.#remove(waiter)
     } else {
@@ -192,10 +204,10 @@ export class Waiters {
       this.#abandoned++
     }
     waiter.reject(error)
-    this.#onGiveUp()
+    this.#onAbandoned()
   }
 
-  /** Frees the places of abandoned requests whose replies are no longer expected. */
+  /** Removes the places of abandoned requests that have expired. */
   #expirePlaces(): void {
     if (this.#abandoned === 0) return
     const time = now()
@@ -213,7 +225,7 @@ export class Waiters {
   }
 }
 
-/** Places of finished calls that the queue may keep before it is compacted. */
+/** The most places of finished calls in the queue before it is compacted. */
 const MAX_DONE = 32
 
 function accepts({ replyFrom }: Waiter, from: From): boolean {

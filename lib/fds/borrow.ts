@@ -1,4 +1,4 @@
-/** Borrows descriptors for the time of one call. */
+/** Borrows descriptors for the duration of one call. */
 
 import { Socket as DgramSocket } from 'node:dgram'
 import { Server, Socket } from 'node:net'
@@ -11,27 +11,27 @@ import { borrow, FdSet } from './fdset.js'
 const EXPECTED =
   'a descriptor number, an object with a numeric `fd` (FileHandle), net.Server, net.Socket or dgram.Socket'
 
-/** An object with an open descriptor, or a descriptor's number. fdwire borrows it and never closes it. */
+/** A descriptor's number, or an object that has one. fdwire borrows it and never closes it. */
 export type FdSource = number | { readonly fd: number } | Server | Socket | DgramSocket
 
 /**
- * Writes the descriptors that a message is sent with into `out`, and returns their number.
+ * Writes the descriptors of a message to send into `out`, and returns how many there are.
  *
- * `fds` is the `fds` option of `send`: an {@link FdSet}, an array or another iterable of
- * {@link FdSource}, or undefined for none. The entries of a set are not marked as lent. Whether a
- * number is an open descriptor is for the kernel to check (EBADF).
+ * `fds` is the `fds` option of `send`: an {@link FdSet}, an array or another iterable of {@link
+ * FdSource}, or undefined for none. The entries of a set are not marked as lent. The kernel checks
+ * whether a number is an open descriptor (EBADF).
  *
  * # Errors
- * TypeError for another value, RangeError for a number that no descriptor can have,
- * ERR_FDWIRE_TOO_MANY_FDS for more descriptors than `out` holds, ERR_FDWIRE_FD_GONE for an entry that
- * was taken or closed and for a socket or file that is not open.
+ * TypeError for another value, RangeError for an invalid descriptor number, ERR_FDWIRE_TOO_MANY_FDS
+ * for more descriptors than `out` can hold, ERR_FDWIRE_FD_GONE for an entry that was taken or
+ * closed and for a socket or file that is not open.
  */
 export function collectFds(fds: unknown, out: Int32Array): number {
   if (fds === undefined) return 0
   if (!Array.isArray(fds))
     return fds instanceof FdSet ? collectSet(fds, out) : collectFrom(fds, out)
   if (fds.length > out.length) throw tooManyFdsError(fds.length, out.length)
-  // Copies first: an element may be a getter of the program that itself sends and overwrites `out`.
+  // The copy comes first: a getter among the elements may call `send`, which overwrites `out`.
   const sources: unknown[] = [...fds]
   const count = sources.length
   if (count > out.length) throw tooManyFdsError(count, out.length)
@@ -70,7 +70,7 @@ export function fdOfSource(source: unknown, name: string | number): number {
     throw notOpenError(name, 'dgram.Socket is not bound or is closed')
   }
   if (typeof source === 'object' && source !== null && !(source instanceof FdSet)) {
-    // The fd of a closed FileHandle is -1. That of an fs stream is null before it opens and after.
+    // The fd of a closed FileHandle is -1, and that of an fs stream is null while it is not open.
     if ('fd' in source) {
       const { fd } = source
       if (isDescriptor(fd)) return fd
@@ -85,7 +85,7 @@ function collectSet(set: FdSet, out: Int32Array): number {
   return borrow(set, out)
 }
 
-/** Collects aside first: a getter or iterator of the program may itself send and overwrite `out`. */
+/** Writes `out` last, because a getter or iterator may call `send`, which overwrites `out`. */
 function collectFrom(fds: unknown, out: Int32Array): number {
   if (!isIterable(fds)) {
     throw new TypeError(
@@ -109,7 +109,7 @@ function tooManyFdsError(count: number | string, limit: number): FdwireError {
   )
 }
 
-/** In a cluster worker the primary may hold the socket of a server. The handle has no `fd` then. */
+/** In a cluster worker a handle has no `fd` if the primary holds the socket. */
 function fdOfHandle(source: Server | Socket, name: string | number, why: string): number {
   const fd = (source as { _handle?: { fd?: unknown } | null })._handle?.fd
   if (isDescriptor(fd)) return fd

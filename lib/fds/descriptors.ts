@@ -18,16 +18,16 @@ export function duplicateFd(fd: number): number {
   return environment.duplicate(fd)
 }
 
-/** Closes a duplicate of `duplicateFd` that neither a channel nor an FdSet owns. */
+/** Closes a duplicate that `duplicateFd` returned, if neither a channel nor an FdSet owns it. */
 export function closeDuplicate(fd: number): void {
   environment.closeDuplicate(fd)
 }
 
 /**
- * Duplicates descriptors that are sent later, so that the caller may close its own.
+ * Duplicates descriptors to send later, so that the caller may close its own.
  *
  * # Errors
- * Those of `collectFds`; EBADF, EMFILE. Then no duplicate stays open.
+ * Those of `collectFds`; EBADF, EMFILE. If this throws, no duplicate stays open.
  */
 export function duplicateFds(fds: FdSet | Iterable<FdSource>): FdSet {
   const numbers = new Int32Array(MAX_MESSAGE_FDS)

@@ -1,6 +1,6 @@
 /**
- * The state of each descriptor of a set. It is one number each, so that a set needs no more memory
- * than a list of its descriptors:
+ * The state of each descriptor of a set, as one number, so that a set needs no more memory than a
+ * list of its descriptors:
  *
  * ```text
  *   fd >= 0      owned; no other code knows the number
@@ -10,9 +10,10 @@
  */
 export type Entries = number[]
 
+/** The entry of a descriptor that the set no longer owns. */
 export const ABSENT = -1
 
-/** Returns the entry of a descriptor whose number the program has. */
+/** Returns the entry of a descriptor whose number was lent to the program. */
 export function lentEntry(fd: number): number {
   return -2 - fd
 }
@@ -22,6 +23,7 @@ export function fdOf(entry: number): number {
   return entry < ABSENT ? -2 - entry : entry
 }
 
+/** Whether the set owns the descriptor of an entry. */
 export function isPresent(entry: number): boolean {
   return entry !== ABSENT
 }

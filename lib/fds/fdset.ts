@@ -27,17 +27,17 @@ import {
 /** The entries of every closed set. */
 const CLOSED: Entries = []
 
-/** What the constructor requires, so that programs cannot call it. */
+/** The key that the constructor requires, so that programs cannot call it. */
 const CONSTRUCTOR_KEY = Symbol('FdSet')
 
-// Access to the private parts of a set for this folder and for received messages. The class assigns
-// these functions, so that its public type does not mention them.
+// Internal access to the private parts of a set. The class assigns these functions, so that its
+// public type does not mention them.
 let createSet: (fds: number[], handle: ChannelHandle) => FdSet
 let openFdsOf: (set: FdSet) => OpenFds | undefined
 
 /**
- * Writes the descriptors of a set into `out`, to send them, and returns their number. Their entries
- * are not marked as lent.
+ * Writes the descriptors of a set into `out`, to send them, and returns how many there are. Their
+ * entries are not marked as lent.
  *
  * # Errors
  * ERR_FDWIRE_FD_GONE for a closed set and for an entry that was taken or given to Node.
@@ -47,12 +47,12 @@ export let borrow: (set: FdSet, out: Int32Array) => number
 /**
  * The descriptors of a received message. The set owns them until they are taken or closed.
  *
- * Close the set when you are done (`fds.close()`, or `using`), or take what you keep. If a set is
- * garbage collected with open descriptors, those whose number was never lent are closed. The others
- * may be in use and stay open. A warning appears once (`FDWIRE_FDSET_COLLECTED`).
+ * Close the set when you are done (`fds.close()`, or `using`), and take the descriptors to keep. If
+ * a set is garbage collected with open descriptors, those whose number was never lent are closed.
+ * The others may be in use and stay open. A warning is emitted once (`FDWIRE_FDSET_COLLECTED`).
  *
- * An index counts from 0. A negative index counts from the end, as in `Array.prototype.at`. Taking an
- * entry changes neither the other indices nor `length`.
+ * An index counts from 0. A negative index counts from the end, as in `Array.prototype.at`. Taking
+ * an entry changes neither the other indices nor `length`.
  *
  * Iterating lends the numbers of the remaining entries, in order.
  *
@@ -80,9 +80,9 @@ export class FdSet implements Iterable<number> {
    * Makes a set that owns these descriptors and will close them.
    *
    * # Errors
-   * TypeError or RangeError for a value that is not a descriptor number or occurs twice, EBADF for a
-   * descriptor that is not open, EBUSY for one that a set or channel owns already. Then the set owns
-   * none of them.
+   * TypeError or RangeError for a value that is not a descriptor number or occurs twice, EBADF for
+   * a descriptor that is not open, EBUSY for one that a set or channel already owns. If this
+   * throws, the caller still owns all of them.
    */
   static from(fds: Iterable<number>): FdSet {
     if (fds instanceof FdSet) {
@@ -107,12 +107,12 @@ export class FdSet implements Iterable<number> {
     return adoptReceived(numbers, NO_CHANNEL)
   }
 
-  /** The name of {@link FdSet.from} in jsoncomm. */
+  /** The same as {@link FdSet.from}, under its name in jsoncomm. */
   static fromList(fds: Iterable<number>): FdSet {
     return FdSet.from(fds)
   }
 
-  /** The number of entries, those that were taken included; 0 once the set is closed. */
+  /** The number of entries, including those that were taken; 0 once the set is closed. */
   get length(): number {
     return this.#entries.length
   }
@@ -144,7 +144,7 @@ export class FdSet implements Iterable<number> {
     return fd
   }
 
-  /** The name of {@link FdSet.take} in jsoncomm. */
+  /** The same as {@link FdSet.take}, under its name in jsoncomm. */
   steal(index: number): number {
     return this.take(index)
   }
@@ -162,13 +162,13 @@ export class FdSet implements Iterable<number> {
   /**
    * Gives a connected TCP or Unix stream socket to Node as a `net.Socket`.
    *
-   * Node sets O_NONBLOCK on it. That flag belongs to the open file description, so it changes for the
-   * sender and for every other process that has the socket.
+   * Node sets O_NONBLOCK on it. That flag belongs to the open file description, so it changes for
+   * the sender and for every other process that has the socket.
    *
    * # Errors
-   * ERR_FDWIRE_FD_KIND for any other kind, and those of {@link FdSet.get}. When this method throws,
-   * the set still owns the descriptor. A later failure is an `'error'` of the socket, and Node closes
-   * the descriptor.
+   * ERR_FDWIRE_FD_KIND for any other kind, and those of {@link FdSet.get}. If this method throws,
+   * the set still owns the descriptor. After a later failure the socket emits `'error'`, and Node
+   * closes the descriptor.
    */
   toSocket(index: number, options?: SocketOptions): Socket {
     return toSocket(this.#owned(index), options)
@@ -178,12 +178,12 @@ export class FdSet implements Iterable<number> {
    * Gives a listening TCP or Unix socket to Node as a `net.Server`, or to the server in
    * `options.server` (for example an `http.Server`).
    *
-   * The server accepts connections at once. `'listening'` follows in the next tick, or `'error'`, after
-   * which the descriptor is closed. Node calls listen(2) again, with `backlog` (511), and sets
-   * O_NONBLOCK. Both apply to every process that has the socket.
+   * The server accepts connections at once. In the next tick it emits `'listening'`, or `'error'`,
+   * after which the descriptor is closed. Node calls listen(2) again, with `backlog` (511), and
+   * sets O_NONBLOCK. Both apply to every process that has the socket.
    *
    * # Errors
-   * Those of {@link FdSet.toSocket}; TypeError for a server that is listening already.
+   * Those of {@link FdSet.toSocket}; TypeError for a server that already listens.
    */
   toServer<S extends Server = Server>(
     index: number,
@@ -196,9 +196,9 @@ export class FdSet implements Iterable<number> {
   /**
    * Gives a UDP socket to Node as a `dgram.Socket` that is bound and receives messages.
    *
-   * Its type is `udp4` or `udp6`, as the descriptor's. Node sets O_NONBLOCK, which applies to every
-   * process that has the socket. Node does not support Unix datagram sockets: take the descriptor and
-   * pass it to `adopt()`.
+   * Its type is `udp4` or `udp6`, according to the descriptor. Node sets O_NONBLOCK, which applies
+   * to every process that has the socket. Node does not support Unix datagram sockets: take the
+   * descriptor and pass it to `adopt()`.
    *
    * # Errors
    * Those of {@link FdSet.toSocket}.
@@ -216,10 +216,10 @@ export class FdSet implements Iterable<number> {
    * offset that it shares with other processes. Each stream closes the descriptor at its end.
    *
    * # Errors
-   * ERR_FDWIRE_FD_KIND for any other kind and ERR_FDWIRE_REMOTE_FILE for a file on FUSE or a network
-   * file system, unless `trust` is true: reads of these can block indefinitely, and four blocked reads
-   * stop the file system and dns functions of the whole process. Also those of {@link FdSet.get}. When
-   * this method throws, the set still owns the descriptor.
+   * ERR_FDWIRE_FD_KIND for any other kind and ERR_FDWIRE_REMOTE_FILE for a file on FUSE or a
+   * network file system, unless `trust` is true: reads of these can block indefinitely, and four
+   * blocked reads stop the file system and dns functions of the whole process. Also those of {@link
+   * FdSet.get}. If this method throws, the set still owns the descriptor.
    */
   toReadStream(index: number, options?: ReadStreamOptions): Readable {
     return toReadStream(this.#owned(index), options)
@@ -229,8 +229,8 @@ export class FdSet implements Iterable<number> {
    * Gives a descriptor to Node as a writable stream, whose class depends on the kind.
    *
    * As {@link FdSet.toReadStream}: a `net.Socket`, a `tty.WriteStream`, or an `fs.WriteStream` that
-   * writes by position from `start` (bytes, 0), except to a file that was opened for appending. Ending
-   * the stream of a socket half-closes the connection for every process that has the socket.
+   * writes by position from `start` (bytes, 0), except to a file that was opened for appending.
+   * Ending the stream of a socket half-closes the connection for every process that has the socket.
    *
    * # Errors
    * Those of {@link FdSet.toReadStream}.
@@ -243,7 +243,8 @@ export class FdSet implements Iterable<number> {
    * Closes the descriptors that the set still owns. A second call does nothing.
    *
    * # Errors
-   * The kernel's, after all descriptors are closed: EBADF for one that was closed outside the set.
+   * The kernel's error, after all descriptors are closed: EBADF for one that was closed outside the
+   * set.
    */
   close(): void {
     const entries = this.#entries
@@ -318,11 +319,11 @@ export class FdSet implements Iterable<number> {
   }
 }
 
-/** The set of every message that has no descriptors. */
+/** The set that all messages without descriptors share. */
 export const EMPTY_FD_SET = createSet([], NO_CHANNEL)
 Object.freeze(EMPTY_FD_SET)
 
-/** Makes the set of a received message, which keeps the array `fds`. */
+/** Makes the set of a received message. The set keeps the array `fds`. */
 export function adoptReceived(fds: number[], handle: ChannelHandle): FdSet {
   if (fds.length === 0) return EMPTY_FD_SET
   const set = createSet(fds, handle)

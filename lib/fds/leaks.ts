@@ -5,13 +5,13 @@ import { setImmediate } from '../util/timers.js'
 import { ABSENT, type Entries, isPresent } from './entries.js'
 import type { FdSet } from './fdset.js'
 
-/** The open descriptors of a set. It must not refer to the set, which could then not be collected. */
+/** The open descriptors of a set. It must not refer to the set, or the set is never collected. */
 export interface OpenFds {
   entries: Entries
   handle: ChannelHandle
 }
 
-/** How many new sets may wait for the end of the turn. They are kept alive until then. */
+/** The most new sets that wait to be registered. They cannot be collected until then. */
 const MAX_NEW = 1024
 
 const registry = new FinalizationRegistry<OpenFds>(closeLeaked)
@@ -20,13 +20,13 @@ let isScheduled = false
 let openFdsOf: (set: FdSet) => OpenFds | undefined
 
 /**
- * Watches a new set: if it is garbage collected with open descriptors, these are closed.
+ * Watches a new set: if it is garbage collected with open descriptors, they are closed.
  *
- * `openFds` returns the open descriptors of a set, undefined if it has none.
+ * `openFds` returns the open descriptors of a set; undefined if it has none.
  *
  * Registering a set in a FinalizationRegistry costs 300 ns, most of it in the garbage collector;
  * creating and closing a set costs 50 ns. Most sets are closed in the turn in which they arrive. So
- * sets are registered at the end of the turn, if they still have open descriptors then.
+ * a set is registered at the end of the turn, and only if it still has open descriptors.
  */
 export function watchForLeaks(set: FdSet, openFds: (set: FdSet) => OpenFds | undefined): void {
   openFdsOf = openFds
@@ -55,8 +55,9 @@ function registerNewSets(): void {
 const leaked = { closed: 0, left: 0 }
 let hasWarned = false
 
-/** Closing a set does not unregister it, which would cost more than this check. */
+/** Closes the descriptors of a collected set, and warns once. */
 function closeLeaked({ entries, handle }: OpenFds): void {
+  // Closing a set does not unregister it, which would cost more than this check.
   if (!entries.some(isPresent)) return
   for (let i = 0; i < entries.length; i++) {
     const entry = entries[i] as number
@@ -68,7 +69,7 @@ function closeLeaked({ entries, handle }: OpenFds): void {
   }
   if (hasWarned) return
   hasWarned = true
-  // Many sets are collected together: the warning counts all of them.
+  // Many sets are collected at a time. The warning counts all of them.
   setImmediate(warn)
 }
 

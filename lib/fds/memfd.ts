@@ -1,4 +1,4 @@
-/** Files in memory, whose descriptors pass bytes to other processes. */
+/** Memfds: files in memory, whose descriptors pass bytes to other processes. */
 
 import { constants } from 'node:buffer'
 import { environment } from '../native/environment.js'
@@ -10,9 +10,9 @@ import { FdSet } from './fdset.js'
 
 /** Options of {@link createMemfd}. */
 export interface MemfdOptions {
-  /** The name of the file in `/proc` (`'fdwire'`; at most 249 bytes). */
+  /** The name that `/proc` shows (`'fdwire'`; at most 249 bytes). */
   name?: string | undefined
-  /** Whether to seal the file against every change (true for contents, false for a size). */
+  /** Whether to seal the memfd against every change (true, or false if `content` is a size). */
   seal?: boolean | undefined
 }
 
@@ -20,10 +20,9 @@ export interface MemfdOptions {
 const MAX_NAME = 249
 
 /**
- * Creates a file in memory that contains `content`: bytes, a string as UTF-8, or a number of zero
- * bytes.
+ * Creates a memfd that contains `content`: bytes, a string as UTF-8, or that number of zero bytes.
  *
- * Returns a set with its descriptor as the only entry: send it, take it, or close the set.
+ * Returns a set whose only entry is its descriptor: send it, take it, or close the set.
  *
  * # Errors
  * TypeError, RangeError, ERR_FDWIRE_ILL_FORMED_TEXT; EMFILE, ENFILE, ENOMEM.
@@ -39,11 +38,11 @@ export function createMemfd(
 }
 
 /**
- * Seals a file in memory: no process can change its size or contents any more.
+ * Seals a memfd: no process can change its size or contents any more.
  *
  * # Errors
- * ERR_FDWIRE_FD_KIND for a descriptor of another kind; EPERM for a file that cannot be sealed, EBUSY
- * while a process has it mapped for writing.
+ * ERR_FDWIRE_FD_KIND for a descriptor of another kind; EPERM for a memfd that cannot be sealed,
+ * EBUSY while a process has it mapped for writing.
  */
 export function sealMemfd(fd: FdSource): void {
   const number = fdOfSource(fd, 'fd')
@@ -55,16 +54,16 @@ export function sealMemfd(fd: FdSource): void {
 }
 
 /**
- * Returns the contents of a file in memory, from its beginning, whatever its offset is.
+ * Returns the whole contents of a memfd, whatever its offset is.
  *
- * The Buffer of a sealed file is the file itself, without a copy; what you write to it stays in this
- * process. The contents are copied where the file can still be changed (they must not change after
- * JavaScript has read them), where it has less than 64 KiB, and where 4,096 Buffers of this thread
- * are files already. The descriptor stays yours and may be closed.
+ * The Buffer of a sealed memfd maps it without a copy. What you write to the Buffer stays in this
+ * process. The contents are copied if the memfd is not sealed (they must not change after
+ * JavaScript has read them), has less than 64 KiB, or if 4,096 Buffers of this thread map memfds
+ * already. The caller still owns the descriptor and may close it.
  *
  * # Errors
- * ERR_FDWIRE_FD_KIND for a descriptor of another kind, RangeError for a file larger than a Buffer can
- * be; EBADF, EACCES, ENOMEM, and EIO for a file that shrank while it was copied.
+ * ERR_FDWIRE_FD_KIND for a descriptor of another kind, RangeError for a memfd larger than a Buffer
+ * can be; EBADF, EACCES, ENOMEM, and EIO for a memfd that shrank while it was copied.
  */
 export function mapMemfd(fd: FdSource): Buffer {
   const number = fdOfSource(fd, 'fd')
@@ -102,11 +101,12 @@ function checkContent(content: unknown): Uint8Array | number {
   )
 }
 
-/** Returns the error to throw for one of the kernel. It reports EINVAL for a file without seals. */
+/** Returns the error to throw for an error of native code. */
 function memfdError(error: unknown): unknown {
   switch (errorCode(error)) {
+    // The kernel's error for a file that cannot have seals.
     case 'EINVAL':
-      return new FdwireError('ERR_FDWIRE_FD_KIND', 'The descriptor is not a file in memory (memfd)')
+      return new FdwireError('ERR_FDWIRE_FD_KIND', 'The descriptor is not a memfd')
     case 'EFBIG':
       return new RangeError(
         `The file is larger than a Buffer can be (${constants.MAX_LENGTH} bytes)`,

@@ -10,9 +10,13 @@ import type { Kind } from '../util/descriptor.js'
 import { FdwireError } from '../util/errors.js'
 import { kindError, type OwnedFd, openSocket } from './to-node.js'
 
-/** Options of streams of both directions. One that the kind of descriptor does not have is a TypeError. */
+/**
+ * Options of both directions. An option that this kind of descriptor does not have is a TypeError.
+ */
 interface StreamOptions {
-  /** Buffered bytes at which the stream applies back-pressure (Node's default); not for a terminal. */
+  /**
+   * Buffered bytes at which the stream applies back-pressure (Node's default). Not for a terminal.
+   */
   highWaterMark?: number | undefined
   /** The offset in a file or memfd at which the stream starts (bytes, 0). */
   start?: number | undefined
@@ -27,7 +31,7 @@ interface StreamOptions {
 
 /** Options of {@link FdSet.toReadStream}. */
 export interface ReadStreamOptions extends StreamOptions {
-  /** The offset of the last byte of a file or memfd to read (the end of the file). */
+  /** The offset of the last byte to read from a file or memfd (default: the end of the file). */
   end?: number | undefined
   /** The encoding of the strings that the stream delivers instead of Buffers. */
   encoding?: BufferEncoding | undefined
@@ -54,6 +58,7 @@ const SOCKETS: ReadonlySet<Kind> = new Set(['pipe', 'tcp-socket', 'unix-stream']
 /** The kinds that have an offset. */
 const SEEKABLE: ReadonlySet<Kind> = new Set(['file', 'memfd', 'blockdev'])
 
+/** Implements `FdSet.toReadStream`. */
 export function toReadStream(owned: OwnedFd, options: ReadStreamOptions = {}): Readable {
   const backend = checkStream(owned, 'toReadStream', options, READ_OPTIONS)
   const { signal, encoding, ...rest } = options
@@ -65,6 +70,7 @@ export function toReadStream(owned: OwnedFd, options: ReadStreamOptions = {}): R
   return signal === undefined ? stream : addAbortSignal(signal, stream)
 }
 
+/** Implements `FdSet.toWriteStream`. */
 export function toWriteStream(owned: OwnedFd, options: WriteStreamOptions = {}): Writable {
   const backend = checkStream(owned, 'toWriteStream', options, WRITE_OPTIONS)
   const { signal, ...rest } = options
@@ -128,13 +134,15 @@ function bufferSize({ highWaterMark }: StreamOptions): { highWaterMark?: number 
   return highWaterMark === undefined ? {} : { highWaterMark }
 }
 
-/** With a `start` Node reads and writes by position and leaves the shared offset alone. */
+/**
+ * Sets `start`, with which Node reads and writes by position and does not use the shared offset.
+ */
 function fileOptions({ fd, kind }: OwnedFd, options: StreamOptions) {
   const start = options.start ?? (SEEKABLE.has(kind) ? 0 : undefined)
   return { fd, autoClose: true, ...bufferSize(options), ...(start !== undefined && { start }) }
 }
 
-/** libuv opens a terminal again and closes only its own descriptor. So this closes the received one. */
+/** Closes the received descriptor: libuv opens the terminal again and closes only its own one. */
 function releaseTty<T extends tty.ReadStream | tty.WriteStream>(owned: OwnedFd, stream: T): T {
   owned.release()
   const handle = (stream as unknown as { _handle: { fd: number } })._handle

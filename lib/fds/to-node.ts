@@ -16,8 +16,8 @@ import { type DgramHandle, dgramState } from './dgram-state.js'
 /**
  * A descriptor that a set owns and gives to Node.
  *
- * The function that gets it calls `release` once, as soon as Node owns the descriptor and will close
- * it. Until then every error leaves the descriptor with the set.
+ * The function that gets it calls `release` once, as soon as Node owns the descriptor. If it throws
+ * before that, the set still owns the descriptor.
  */
 export interface OwnedFd {
   fd: number
@@ -30,27 +30,29 @@ export interface OwnedFd {
 
 /** Options of {@link FdSet.toSocket}. An unknown option is a TypeError. */
 export interface SocketOptions {
-  /** Whether our side stays open when the peer ends its side (false). */
+  /** Whether this side stays open when the peer ends its side (false). */
   allowHalfOpen?: boolean | undefined
   /** Whether the socket can be read (true). */
   readable?: boolean | undefined
   /** Whether the socket can be written (true). */
   writable?: boolean | undefined
-  /** Buffered bytes at which `write` returns false and reading stops (64 KiB, on Node 20 16 KiB). */
+  /**
+   * Buffered bytes at which `write` returns false and reading stops (64 KiB, on Node 20 16 KiB).
+   */
   highWaterMark?: number | undefined
   /** Destroys the socket when it is aborted. */
   signal?: AbortSignal | undefined
 }
 
-/** Options of {@link FdSet.toServer}: those of Node's `net.createServer`, and two of our own. */
+/** Options of {@link FdSet.toServer}: those of Node's `net.createServer`, and two more. */
 export interface ServerOptions<S extends Server = Server> extends ServerOpts {
-  /** Connections that the kernel keeps until they are accepted (511). */
+  /** The most connections that wait in the kernel to be accepted (511). */
   backlog?: number | undefined
-  /** A server that gets the listening socket, instead of a new `net.Server`. */
+  /** The server that gets the listening socket (default: a new `net.Server`). */
   server?: S | undefined
 }
 
-/** Options of {@link FdSet.toDatagram}: some of Node's `dgram.createSocket`. Others are a TypeError. */
+/** Options of {@link FdSet.toDatagram}: some of `dgram.createSocket`. Others are a TypeError. */
 export interface DatagramOptions {
   /** Resolves host names (`dns.lookup`). */
   lookup?: NodeDgramOptions['lookup'] | undefined
@@ -66,6 +68,7 @@ const SOCKET_OPTIONS = ['allowHalfOpen', 'readable', 'writable', 'highWaterMark'
 const DATAGRAM_OPTIONS = ['lookup', 'recvBufferSize', 'sendBufferSize', 'signal']
 const DEFAULT_BACKLOG = 511
 
+/** Implements `FdSet.toSocket`. */
 export function toSocket(owned: OwnedFd, options: SocketOptions = {}): Socket {
   checkCallOptions('toSocket', options, SOCKET_OPTIONS)
   if (owned.kind !== 'tcp-socket' && owned.kind !== 'unix-stream') {
@@ -74,7 +77,9 @@ export function toSocket(owned: OwnedFd, options: SocketOptions = {}): Socket {
   return openSocket(owned, options)
 }
 
-/** Opens a descriptor as a net.Socket. The constructor throws only before it opens the descriptor. */
+/**
+ * Opens a descriptor as a net.Socket. The constructor throws only before it opens the descriptor.
+ */
 export function openSocket(owned: OwnedFd, { signal, ...options }: SocketOptions): Socket {
   checkActiveSignal(signal)
   const socket = new net.Socket({ ...(options as net.SocketConstructorOpts), fd: owned.fd })
@@ -82,6 +87,7 @@ export function openSocket(owned: OwnedFd, { signal, ...options }: SocketOptions
   return signal === undefined ? socket : addAbortSignal(signal, socket)
 }
 
+/** Implements `FdSet.toServer`. */
 export function toServer<S extends Server>(
   owned: OwnedFd,
   options: ServerOptions<S> = {},
@@ -108,11 +114,11 @@ export function toServer<S extends Server>(
 }
 
 /**
- * The steps of `server.listen({ fd })`, which toServer performs itself for two reasons: in a worker of
- * node:cluster `listen` would open *the primary's* descriptor of this number, and when it fails it
- * does not tell whether it has closed the descriptor.
+ * Node's internal steps of `server.listen({ fd })`. `toServer` performs them itself for two
+ * reasons: in a worker of node:cluster, `listen` opens *the primary's* descriptor of this number;
+ * and if it fails, the caller cannot know whether the descriptor is closed.
  *
- * Node 20 to 26 have these functions, under these names, for cluster.
+ * Node 20 to 26 have these functions, under these names, for node:cluster.
  */
 interface ServerInternals {
   _handle: object | null
@@ -125,11 +131,11 @@ const createServerHandle = (
 )._createServerHandle
 
 /**
- * Gives a UDP socket to Node.
+ * Implements `FdSet.toDatagram`.
  *
- * A dgram.Socket is created for one address family, and only the open socket reports its own. So one
- * dgram.Socket opens the descriptor, and the one of the right family is bound to the first one's
- * handle, as node:dgram does in cluster workers.
+ * A dgram.Socket is created for one address family, but only an open handle reports the family of
+ * its socket. So one dgram.Socket opens the descriptor, and another one of the right family is
+ * bound to its handle, as node:dgram does in cluster workers.
  */
 export function toDatagram(owned: OwnedFd, options: DatagramOptions = {}): DgramSocket {
   checkCallOptions('toDatagram', options, DATAGRAM_OPTIONS)
@@ -154,7 +160,7 @@ export function toDatagram(owned: OwnedFd, options: DatagramOptions = {}): Dgram
   const [socket, unused] =
     name.family === 'IPv6' ? [sockets.IPv6, sockets.IPv4] : [sockets.IPv4, sockets.IPv6]
   unused.close()
-  // node:dgram sets this for a udp6 socket that it creates itself, not for a handle that it is given.
+  // node:dgram sets this for a udp6 socket that it opens itself, but not for a given handle.
   if (socket === sockets.IPv6) handle.connect = handle.connect6
   try {
     return socket.bind(handle as object)
@@ -164,7 +170,7 @@ export function toDatagram(owned: OwnedFd, options: DatagramOptions = {}): Dgram
   }
 }
 
-/** Returns the error of a call that cannot use a descriptor. It names the method that can. */
+/** Returns the error of a call that cannot use this kind of descriptor. Names a method that can. */
 export function kindError({ kind, index }: OwnedFd, call: string, needed: string): FdwireError {
   const alternative = ALTERNATIVES[kind]
   const hint = alternative === undefined || alternative.startsWith(call) ? '' : `; ${alternative}`

@@ -1,18 +1,19 @@
 import { COUNTERS, type Counter } from '#native'
 import { table } from './memory.js'
 
-/** What a channel has done and what it holds, by `Counter`. */
+/** The values of all counters of a channel, by `Counter`. */
 export type Counters = Readonly<Record<Counter, number>>
 
+/** The number of counters, which are the last words of the table: two words each. */
 const COUNT = (table.length - COUNTERS) / 2
 
-/** Reads one of the counters that native code has just written into the shared table. */
+/** Reads a counter that native code has just written into the shared table. */
 export function readCounter(counter: Counter): number {
   const at = COUNTERS + 2 * counter
   return ((table[at] as number) >>> 0) + (table[at + 1] as number) * 2 ** 32
 }
 
-/** Reads all of them. */
+/** Reads all counters that native code has just written into the shared table. */
 export function readCounters(): Counters {
   const counters: number[] = []
   for (let counter = 0; counter < COUNT; counter++) counters.push(readCounter(counter))

@@ -9,20 +9,22 @@ if ('bun' in process.versions) {
 }
 
 /**
- * The functions that are called for each message. `crates/node/src/hot.rs` implements them as raw
- * functions, whose calls cost a tenth of a class method's.
+ * The functions that are called for each message.
+ *
+ * `crates/node/src/hot.rs` implements them as raw N-API functions. Calling one costs a tenth of
+ * calling a method of a napi class.
  */
 interface Hot {
   /**
-   * Sends a text with the first `fds` descriptors of the shared table.
+   * Sends a text with the first `fds` descriptors of the shared table (0).
    *
-   * Returns undefined if the kernel has taken it or no more than the high-water mark is queued,
-   * else the positive number of the queued message.
+   * Returns undefined if the kernel has taken it, or if the queue has no more bytes than the
+   * high-water mark. Otherwise returns the number of the queued message, which is positive.
    */
   sendText(channel: number, text: string, fds?: number, to?: string | Uint8Array): Result
   /** Sends bytes, as `sendText` sends a text. */
   sendBytes(channel: number, bytes: ArrayBufferView, fds?: number, to?: string | Uint8Array): Result
-  /** Sends each element of a JSON array. The table holds the number of elements that were taken. */
+  /** Sends each element of a JSON array. Writes the number of accepted elements into the table. */
   sendMany(channel: number, array: string, to?: string | Uint8Array): Result
   /** Sends the messages that streams have gathered. */
   flush(): Result
@@ -47,14 +49,14 @@ interface Hot {
   close(channel: number): Result
 }
 
-/** Undefined or a positive number for success; a negated errno or a negative code for failure. */
+/** Success: undefined or a positive number. Failure: a negated errno or another negative code. */
 type Result = number | undefined
 
-/** The owner of a channel or listener of the addon. */
+/** The JavaScript side of a channel or listener of the addon. */
 export interface Receiver {
   /**
-   * Reads the records of a turn from the shared table. 0 records: continues with those that the
-   * call before left, since a listener threw.
+   * Handles the records of a turn, which are in the shared table. With 0 records it continues with
+   * those that the previous call left because a listener threw.
    */
   onTurn(records: number): void
 }
@@ -62,7 +64,7 @@ export interface Receiver {
 /** By index, without holes: reading a hole would look for the index in the array's prototypes. */
 const receivers: (Receiver | undefined)[] = []
 
-/** The addon's channels and listeners of this thread. Its methods throw a SystemError. */
+/** The channels and listeners of this thread in the addon. Its methods throw a SystemError. */
 export const environment = new addon.Environment(
   slab,
   table,
@@ -97,7 +99,7 @@ function setReceiver(channel: number, receiver: Receiver | undefined): void {
   receivers[channel] = receiver
 }
 
-/** Registers the receiver of a channel's or listener's records. */
+/** Sets the receiver of the records of a channel or listener. */
 export function register(channel: number, receiver: Receiver): void {
   setReceiver(channel, receiver)
 }
@@ -114,7 +116,7 @@ export function release(channel: number): number {
   return environment.detach(channel)
 }
 
-/** Changes the number of channels and listeners that keep the process alive by 1 or -1. */
+/** Adds 1 or -1 to the number of channels and listeners that keep the process alive. */
 export function countReferenced(by: number): void {
   const wasReferenced = referenced > 0
   referenced += by

@@ -12,19 +12,19 @@ import {
 } from './environment.js'
 
 /**
- * One channel of native code: every call that lib/ makes for a channel goes through its handle.
+ * A channel of native code: every call that lib/ makes for a channel goes through its handle.
  *
  * A handle outlives its channel, since received descriptors refer to it. Once the channel is closed
- * or detached, `index` is -1 and the calls that ask about the socket answer as if there were none.
+ * or detached, `index` is -1, and the handle behaves as one without a socket.
  *
- * This class is for sockets. `over` extends it for channels whose bytes a Duplex stream carries.
+ * This class is for sockets. `DuplexHandle` extends it for a channel over a Duplex stream.
  */
 export class ChannelHandle {
   /** The channel's index in the environment's table; -1 once it is closed or detached. */
   index: number
-  /** The last counters of a closed channel. */
+  /** The counters as they were when the channel closed; undefined while it is open. */
   #finalCounters: Counters | undefined
-  /** Received descriptors that were open when the channel closed, less those closed since. */
+  /** The received descriptors that are still open after the channel has closed. */
   #fdsLeft = 0
   /** Whether messages are read from the socket. */
   #isReading = false
@@ -39,12 +39,12 @@ export class ChannelHandle {
     return this.index >= 0
   }
 
-  /** Whether native code has a socket for the channel, so that closing waits for no stream. */
+  /** Whether the channel has a socket; false if a Duplex stream carries its bytes. */
   get isSocket(): boolean {
     return true
   }
 
-  /** The socket's descriptor; -1 where there is none. */
+  /** The socket's descriptor; -1 without a socket. */
   get fd(): number {
     return this.index < 0 ? -1 : environment.fd(this.index)
   }
@@ -54,27 +54,27 @@ export class ChannelHandle {
     return hot.isTcp(this.index) === 1
   }
 
-  /** The socket's own name; null where there is no socket. */
-  localName(): SocketAddress | null {
+  /** Returns the socket's own address; null without a socket. */
+  localAddress(): SocketAddress | null {
     return this.index < 0 ? null : environment.localAddress(this.index)
   }
 
-  /** The name of the socket at the other end; null where there is none. */
-  peerName(): SocketAddress | null {
+  /** Returns the peer's address; null without a peer. */
+  peerAddress(): SocketAddress | null {
     return this.index < 0 ? null : environment.peerAddress(this.index)
   }
 
-  /** The process that made the socket at the other end; null if the kernel does not know it. */
+  /** Returns the credentials of the process that made the peer's socket; null if unknown. */
   peerCredentials(): PeerCredentials | null {
     return environment.peerCredentials(this.index)
   }
 
-  /** A pidfd of that process, which belongs to the channel. Throws if the kernel has none. */
+  /** Returns a pidfd of that process. The channel owns it. Throws if the kernel provides none. */
   peerPidfd(): number {
     return environment.peerPidfd(this.index)
   }
 
-  /** Takes the records of the channel from now on, and keeps the process alive. */
+  /** Sets the receiver of the channel's records, and lets the channel keep the process alive. */
   register(receiver: Receiver): void {
     register(this.index, receiver)
     this.setReferenced(true)
@@ -87,32 +87,32 @@ export class ChannelHandle {
     countReferenced(referenced ? 1 : -1)
   }
 
-  /** What the channel has done and what it holds; once it is closed, what it was then. */
+  /** Returns all counters; after the channel is closed, their last values. */
   counters(): Counters {
     if (this.#finalCounters !== undefined) return this.#finalCounters
     hot.stats(this.index)
     return readCounters()
   }
 
-  /** One of the counters. */
+  /** Returns one counter; after the channel is closed, its last value. */
   counter(counter: Counter): number {
     if (this.#finalCounters !== undefined) return this.#finalCounters[counter]
     hot.stats(this.index)
     return readCounter(counter)
   }
 
-  /** Received descriptors that are neither taken nor closed. */
+  /** The number of received descriptors that are neither taken nor closed. */
   get openFds(): number {
     return this.index < 0 ? this.#fdsLeft : this.counter(Counter.OpenFds)
   }
 
-  /** The whole number of a queued message, of which a record holds the low 31 bits. */
+  /** Returns the number of a queued message from its low 31 bits, which are what a record holds. */
   queuedNumber(low: number): number {
     const next = this.counter(Counter.NextQueued)
     return next - ((next - low) % 2 ** 31)
   }
 
-  /** Counts a message as malformed that native code has counted as received. */
+  /** Counts a message as malformed instead of received. */
   countMalformed(bytes: number, fds: number): void {
     if (this.index >= 0) environment.countMalformed(this.index, bytes, fds)
   }
@@ -123,10 +123,10 @@ export class ChannelHandle {
   }
 
   /**
-   * Sends an encoded message, with as many descriptors of the shared table as `fds` says.
+   * Sends an encoded message with the first `fds` descriptors of the shared table.
    *
-   * Returns undefined when the kernel has it or no more than the high-water mark is queued, the
-   * positive number of a queued message, or a negative code.
+   * Returns undefined if the kernel has taken it, or if the queue has no more bytes than the
+   * high-water mark. Otherwise returns the number of the queued message, or a negative code.
    */
   send(
     encoded: string | ArrayBufferView,
@@ -139,17 +139,17 @@ export class ChannelHandle {
     return send(this.index, encoded as never)
   }
 
-  /** Sends each element of a JSON array; the shared table holds how many were taken. */
+  /** Sends each element of a JSON array. Writes the number of accepted elements into the table. */
   sendMany(array: string, to: string | Uint8Array | undefined): number | undefined {
     return hot.sendMany(this.index, array, to)
   }
 
-  /** Whether the protocol can frame these bytes: 0, or the negative code that `send` would return. */
+  /** Returns 0 if the protocol can frame these bytes, else the negative code of `send`. */
   checkFrame(bytes: Uint8Array): number {
     return environment.checkFrame(this.index, bytes)
   }
 
-  /** Sets whether messages are read from the socket; a negative errno where that fails, else 0. */
+  /** Sets whether messages are read from the socket. Returns 0 or a negated errno. */
   setReading(reading: boolean): number {
     if (reading === this.#isReading) return 0
     this.#isReading = reading
@@ -165,12 +165,12 @@ export class ChannelHandle {
     return hot.setReading(this.index, reading ? 1 : 0) ?? 0
   }
 
-  /** Sends at the end of this tick what a stream has gathered. */
+  /** Sends the messages that a stream has gathered, at the end of this tick. */
   flushSoon(): void {
     flushSoon()
   }
 
-  /** Sends now what a stream has gathered. */
+  /** Sends the messages that a stream has gathered, now. */
   flush(): void {
     hot.flushChannel(this.index)
   }
@@ -183,14 +183,14 @@ export class ChannelHandle {
   /**
    * Prepares the connection for its close: half-closes it and discards what arrives.
    *
-   * Calls `done` when there is nothing to wait for, possibly at once. The channel calls it itself
-   * when the peer ends the connection.
+   * Calls `done`, possibly at once, unless it has to wait for the peer's end. The caller must call
+   * `done` itself when the peer ends.
    */
   shutDown(peerEnded: boolean, done: () => void): void {
     if (hot.shutDown(this.index, peerEnded ? 1 : 0) === undefined) done()
   }
 
-  /** Closes the socket. The index may belong to another channel afterwards. */
+  /** Closes the socket. Native code may reuse the index for another channel afterwards. */
   close(): void {
     const { index } = this
     this.#leave()
@@ -198,7 +198,7 @@ export class ChannelHandle {
     this.#setFinal(readCounters())
   }
 
-  /** Gives the socket's descriptor away, open. */
+  /** Removes the channel and returns its socket's descriptor, which stays open. */
   detach(): number {
     const { index } = this
     const counters = this.counters()
@@ -207,13 +207,13 @@ export class ChannelHandle {
     return release(index)
   }
 
-  /** Closes a received descriptor; a negative errno where that fails, else 0. */
+  /** Closes a received descriptor. Returns 0 or a negated errno. */
   closeFd(fd: number): number {
     if (this.index < 0) this.#fdsLeft--
     return hot.closeFd(this.index, fd) ?? 0
   }
 
-  /** Gives a received descriptor away. */
+  /** Releases a received descriptor without closing it. */
   takeFd(fd: number): void {
     if (this.index < 0) this.#fdsLeft--
     hot.takeFd(this.index, fd)
@@ -230,5 +230,5 @@ export class ChannelHandle {
   }
 }
 
-/** The handle of descriptors that came by no channel. */
+/** The handle of descriptors that no channel has received. */
 export const NO_CHANNEL = new ChannelHandle(-1)

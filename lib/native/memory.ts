@@ -1,22 +1,22 @@
 import { markAsUntransferable } from 'node:worker_threads'
 import { RECORDS, SLAB_BYTES, TABLE_WORDS } from '#native'
 
-/** Memory that holds records, and the payloads and names that they refer to. */
+/** Memory that holds records, and the payloads and addresses that they refer to. */
 export interface RecordMemory {
   bytes: Buffer
   words: Int32Array
-  /** The word at which the first record begins. */
+  /** The index in `words` at which the first record begins. */
   readonly first: number
 }
 
 /**
- * The payloads and names of a turn. It stays inside lib/: user code could detach it.
+ * The payloads and addresses of a turn. It must not reach user code, which could detach it.
  *
- * The layout of both blocks is defined by crates/node/src/table.rs.
+ * crates/node/src/table.rs defines the layout of the slab and the table.
  */
 export const slab = Buffer.allocUnsafeSlow(SLAB_BYTES)
 
-/** The records of a turn, and the descriptors that arrive or leave with messages. */
+/** The records of a turn, the descriptors of received and sent messages, and the counters. */
 export const table = new Int32Array(TABLE_WORDS)
 
 markAsUntransferable(slab.buffer)

@@ -1,12 +1,12 @@
 import type { SystemError } from '../util/errors.js'
 import { setTimeout } from '../util/timers.js'
 
-/** The first and the longest pause (ms). */
+/** The lengths of the first and the longest pause (ms). */
 const FIRST = 10
 const LONGEST = 1_000
 
 /**
- * The errors of accept4(2) that pass: no descriptor or no memory is free, or a firewall rule forbids
+ * The temporary errors of accept4(2): no descriptor or no memory is free, or a firewall rule forbids
  * the connection.
  */
 const TEMPORARY = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'EPERM'])
@@ -14,7 +14,7 @@ const TEMPORARY = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'EPERM'])
 /**
  * Pauses a listener while it cannot accept connections, usually because no descriptor is free.
  *
- * Each pause is twice as long as the one before, until a connection is accepted.
+ * Each pause is twice as long as the previous one, until a connection is accepted.
  */
 export class AcceptPause {
   readonly #resume: () => void
@@ -27,17 +27,17 @@ export class AcceptPause {
     this.#resume = resume
   }
 
-  /** Whether the listener is to accept nothing. */
+  /** Whether the listener must not accept connections now. */
   get isActive(): boolean {
     return this.#isActive
   }
 
-  /** Makes the next pause a short one. */
+  /** Makes the next pause as short as the first one. */
   reset(): void {
     this.#time = 0
   }
 
-  /** Starts a pause, the first with a warning. Returns false if the error is not temporary. */
+  /** Starts a pause, and warns if it is the first. Returns false if the error is not temporary. */
   start(error: SystemError): boolean {
     if (!TEMPORARY.has(error.code)) return false
     if (!this.#hasWarned) this.#warn(error)

@@ -17,12 +17,15 @@ import { isDescriptor, MAX_FD } from '../util/descriptor.js'
 import { FdwireError, type SystemError, systemError } from '../util/errors.js'
 
 /**
- * Makes a channel of a socket that this process was given, as the number of its descriptor or as a
+ * Makes a channel from a socket that this process was given: the number of its descriptor, or a
  * `net.Socket`.
  *
  * The channel owns the descriptor. If this throws, the caller still owns it. The channel does not
- * change O_NONBLOCK, which every process with the same socket shares. Of a `net.Socket` the channel
- * takes `head` and what Node has already read as its first input, and destroys the original.
+ * change O_NONBLOCK, which every process with the same socket shares.
+ *
+ * `head` is the first input of the channel. From a `net.Socket` the channel takes a duplicate of
+ * the descriptor and, after `head`, the bytes that Node has already read. Then the `net.Socket` is
+ * destroyed.
  *
  * # Errors
  * ERR_FDWIRE_NOT_A_SOCKET; ERR_FDWIRE_WRONG_SOCKET; EBADF if the descriptor is not open;
@@ -41,7 +44,7 @@ export function adopt<P extends Protocol, E extends EncodingOf<P> = DefaultEncod
 }
 
 /**
- * Checks that a value is the number of a descriptor, open or not.
+ * Checks that a value is a valid descriptor number. The descriptor may not be open.
  *
  * # Errors
  * TypeError, RangeError.
@@ -72,8 +75,8 @@ export function checkUnowned(call: string, fd: number): void {
 }
 
 /**
- * Describes a socket and checks that it is one that the caller can use. `needed` is what errors ask
- * for.
+ * Describes a socket, and checks with `isRight` that the caller can use it. `needed` ends the error
+ * message: what the caller needs.
  *
  * # Errors
  * ERR_FDWIRE_NOT_A_SOCKET, ERR_FDWIRE_WRONG_SOCKET, EBADF.
@@ -186,7 +189,7 @@ function checkSocket(socket: Socket, { type }: CheckedOptions): number {
   return fd
 }
 
-/** Takes what Node has read from a socket and not delivered. */
+/** Takes the bytes that Node has read from a socket but not delivered. */
 function takeBuffered(socket: Socket): Buffer[] {
   const chunks: Buffer[] = []
   // read() also emits 'data', and these bytes are only for the channel.

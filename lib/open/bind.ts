@@ -18,9 +18,9 @@ import { openUnix } from './open-unix.js'
  * chooses. A path gets the permissions `mode` regardless of the umask, and is removed by `close()`.
  *
  * # Errors
- * EADDRINUSE for the path of a socket that a process has open, EEXIST for that of anything else,
- * EACCES, ENOENT …; ERR_FDWIRE_BAD_ADDRESS; ERR_FDWIRE_TIMEOUT if other processes hold the lock on
- * the directory; AbortError.
+ * EADDRINUSE for the path of a socket that a process has open, EEXIST for a path that is not a
+ * socket, EACCES, ENOENT …; ERR_FDWIRE_BAD_ADDRESS; ERR_FDWIRE_TIMEOUT if other processes hold the
+ * lock on the directory; AbortError.
  */
 export async function bind<
   P extends ProtocolOver<'dgram'>,

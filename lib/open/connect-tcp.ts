@@ -15,8 +15,8 @@ import { Deadline, startLimits, type WaitLimits, withLimits } from '../util/wait
 import { endError } from '../wire/errors.js'
 import { turn } from '../wire/turn.js'
 
-/** The least time for an attempt while there are other addresses to try (ms). */
-const LEAST_ATTEMPT = 250
+/** The shortest timeout of an attempt while there are other addresses to try (ms). */
+const MIN_ATTEMPT = 250
 
 /**
  * Connects to a TCP address. Tries the addresses of a host name one after the other. Returns the
@@ -66,7 +66,7 @@ export function resolveHost(
 
 /** Returns the next attempt's share of the remaining time (ms; 0: no limit). */
 function shareOf({ remaining }: Deadline, attempts: number): number {
-  return Math.max(remaining / attempts, Math.min(LEAST_ATTEMPT, remaining))
+  return Math.max(remaining / attempts, Math.min(MIN_ATTEMPT, remaining))
 }
 
 /** Tries one IP address. Returns the index of the channel. */
@@ -101,9 +101,9 @@ async function connected(channel: number, limits: WaitLimits, late: () => Error)
         onTurn(records) {
           for (let index = 0; index < records; index++) {
             stop()
-            const notice = turn.event(index)
-            if (notice.kind === RecordKind.Connected) resolve()
-            else reject(endError(notice, false) ?? late())
+            const event = turn.event(index)
+            if (event.kind === RecordKind.Connected) resolve()
+            else reject(endError(event, false) ?? late())
           }
         },
       })

@@ -15,11 +15,11 @@ import { connectTcp } from './connect-tcp.js'
 import { openUnix } from './open-unix.js'
 
 /**
- * Connects to an address. The channel sends to it and receives from it alone.
+ * Connects to an address. The channel sends only to it and receives only from it.
  *
  * The address is a path, `'\0'` and an abstract name, or, for streams, `{ host, port }` over TCP. A
- * datagram socket is bound to an abstract name that the kernel chooses, so that the peer can
- * answer, or to `localAddress`. A path there is treated as `bind` treats its own.
+ * datagram socket is bound to `localAddress`, by default to an abstract name that the kernel
+ * chooses, so that the peer can answer. `mode` and `unlink` apply to a path in `localAddress`.
  *
  * # Errors
  * ENOENT; ECONNREFUSED if no process listens at the address or has its socket open; EPROTOTYPE for
@@ -48,7 +48,7 @@ export function encodePeer(address: unknown): Uint8Array {
   if (name.length > 0) return name
   throw new FdwireError(
     'ERR_FDWIRE_BAD_ADDRESS',
-    'The address of a peer must not be empty: no socket has an empty name',
+    'The address of a peer must not be empty: no socket has an empty address',
   )
 }
 

@@ -5,11 +5,11 @@ import { environment, hot } from '../native/environment.js'
 import { ChannelHandle } from '../native/handle.js'
 import { nextTick, setImmediate } from '../util/timers.js'
 
-/** The handle of a channel whose bytes a Duplex stream carries. It has no descriptor. */
+/** The handle of a channel over a Duplex stream. It has no descriptor. */
 export class DuplexHandle extends ChannelHandle {
   readonly #duplex: Duplex
   #isFlushScheduled = false
-  /** Whether what arrives is discarded, since the channel is closing. */
+  /** Whether received bytes are discarded, because the channel is closing. */
   #isDiscarding = false
   #fail: (error?: Error | null) => void = () => {}
 
@@ -21,8 +21,8 @@ export class DuplexHandle extends ChannelHandle {
   /** Connects the stream to its channel. An error of the stream destroys the channel. */
   start(channel: { destroy(error: Error): unknown }): void {
     const duplex = this.#duplex
-    this.#fail = error => channel.destroy(duplex.errored ?? error ?? prematureClose())
-    // The channel decides when its own side ends: messages may be queued.
+    this.#fail = error => channel.destroy(duplex.errored ?? error ?? prematureCloseError())
+    // The channel itself ends this side, after it has sent its queue.
     duplex.allowHalfOpen = true
     duplex.pause()
     duplex.on('data', (chunk: Buffer) => {
@@ -38,7 +38,7 @@ export class DuplexHandle extends ChannelHandle {
     }
     duplex.on('end', end)
     duplex.on('close', () => {
-      // A stream that closes without 'end' was cut. The codec finds out whether inside a message.
+      // A stream that closes without 'end' was cut. The codec checks whether inside a message.
       end()
       if (this.isOpen && this.counter(Counter.QueuedBytes) > 0) this.#fail()
     })
@@ -62,7 +62,7 @@ export class DuplexHandle extends ChannelHandle {
     if (bytes.length === 0) return
     this.#duplex.write(bytes, error => {
       if (!this.isOpen) return
-      // A net.Socket that was destroyed calls back without an error.
+      // A destroyed net.Socket passes no error to the callback.
       if (error || this.#duplex.destroyed) this.#fail(error)
       else environment.settle(this.index, bytes.length)
     })
@@ -81,11 +81,11 @@ export class DuplexHandle extends ChannelHandle {
       return
     }
     // Closing a TCP socket with unread input resets the connection: wait for the peer's end too.
-    let ends = peerEnded || duplex.readableEnded || !isOverTcp(duplex) ? 1 : 2
+    let pendingEnds = peerEnded || duplex.readableEnded || !isOverTcp(duplex) ? 1 : 2
     const onEnd = () => {
-      if (--ends === 0) done()
+      if (--pendingEnds === 0) done()
     }
-    if (ends === 2) duplex.once('end', onEnd)
+    if (pendingEnds === 2) duplex.once('end', onEnd)
     duplex.once('close', done)
     duplex.resume()
     duplex.end(onEnd)
@@ -104,7 +104,9 @@ export class DuplexHandle extends ChannelHandle {
     return 0
   }
 
-  /** Whether native code holds bytes whose messages are wanted. They come before new bytes. */
+  /**
+   * Whether native code has undelivered messages. They must be delivered before new bytes are read.
+   */
   #hasBacklog(): boolean {
     return this.isOpen && environment.isDue(this.index)
   }
@@ -118,13 +120,13 @@ export class DuplexHandle extends ChannelHandle {
   }
 }
 
-/** Whether a stream's bytes go over TCP, with TLS or without. */
+/** Whether a stream runs over TCP, with or without TLS. */
 function isOverTcp(duplex: Duplex): boolean {
   return duplex instanceof Socket && duplex.remoteFamily !== undefined
 }
 
-/** The error of a stream that was destroyed without an error, as Node creates it. */
-function prematureClose(): Error {
-  const error = new Error('The stream was destroyed before all was sent')
+/** Returns the error of a stream that was destroyed without one, with the code that Node uses. */
+function prematureCloseError(): Error {
+  const error = new Error('The stream was destroyed before everything was sent')
   return Object.assign(error, { code: 'ERR_STREAM_PREMATURE_CLOSE' })
 }

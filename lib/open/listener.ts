@@ -3,23 +3,26 @@ import { captureRejectionSymbol } from 'node:events'
 import { RecordKind } from '#native'
 import { Channel, makeChannel } from '../channel/channel.js'
 import { countReferenced, environment, register, unregister } from '../native/environment.js'
-import { decodeName, type TcpAddress } from '../options/address.js'
+import { decodeSocketAddress, type TcpAddress } from '../options/address.js'
 import type { CheckedOptions } from '../options/check.js'
 import { WatchedEmitter } from '../util/emitter.js'
-import { closedError, conflict, type SystemError, systemError } from '../util/errors.js'
+import { closedError, conflictError, type SystemError, systemError } from '../util/errors.js'
 import { Queue } from '../util/queue.js'
 import { nextTick } from '../util/timers.js'
 import { startLimits, type WaitLimits } from '../util/wait.js'
 import { turn } from '../wire/turn.js'
 import { AcceptPause } from './accept-pause.js'
 
-/** The most connections that one turn accepts, so that the turns of other channels follow soon. */
+/**
+ * The most connections that one turn accepts, so that it does not delay other channels for long.
+ */
 const MAX_ACCEPTS = 64
 
 /** Why a connection was dropped. */
 export interface Drop {
+  /** The step at which it was dropped. */
   reason: 'allowPeer' | 'handshake'
-  /** The exception of `allowPeer`, or the error of the handshake. */
+  /** The exception that `allowPeer` has thrown, or the error of the handshake. */
   error?: unknown
 }
 
@@ -41,13 +44,13 @@ interface Waiter<C> {
   reject(error: unknown): void
 }
 
-/** Makes a listener of the one with this index in the addon. */
+/** Makes a listener from a listener of the addon (its index). */
 export let makeListener: <C extends Channel>(index: number, options: CheckedOptions) => Listener<C>
 
 /**
  * Waits for the next connection; null if the listener is closed.
  *
- * At the timeout or abort the connection stays in the backlog, or goes to the next call.
+ * A call that times out or is aborted takes no connection.
  *
  * # Errors
  * ERR_FDWIRE_TIMEOUT; AbortError; ERR_FDWIRE_CONSUMER_CONFLICT; the listener's error.
@@ -82,17 +85,17 @@ export class Listener<C extends Channel = Channel>
   readonly #accepted = new Queue<C>()
   /** Accepted connections whose channel is open. */
   #connections = 0
-  /** Counts the connections. One object for all of them, since there may be many. */
+  /** The owner of all its channels, which counts them. */
   readonly #channelOwner = {
     onChannelClosed: () => {
       this.#connections--
       this.#allow()
     },
   }
-  /** The number of records of this turn, and the position of the first that is not read. */
+  /** The number of records of this turn, and the index of the first unread one. */
   #records = 0
   #record = 0
-  /** How many connections the addon may accept. */
+  /** The number of connections that the addon was last allowed to accept. */
   #allowed = 0
   readonly #pause = new AcceptPause(() => this.#allow(true))
   #isReferenced = true
@@ -103,7 +106,7 @@ export class Listener<C extends Channel = Channel>
     super({ captureRejections: options.captureRejections })
     this.#options = options
     this.#index = index
-    this.#address = decodeName(environment.localAddress(index)) ?? null
+    this.#address = decodeSocketAddress(environment.localAddress(index)) ?? null
     const runTurn = this.#runTurn.bind(this)
     register(index, {
       onTurn: records => this.#context.runInAsyncScope(runTurn, undefined, records),
@@ -111,12 +114,12 @@ export class Listener<C extends Channel = Channel>
     countReferenced(1)
   }
 
-  /** Where it listens: a path, an abstract name, or a TCP address with its real port. */
+  /** The address at which it listens. The port of a TCP address is the real one, never 0. */
   get address(): string | Buffer | TcpAddress | null {
     return this.#address
   }
 
-  /** The descriptor of its socket, lent; -1 once it is closed. */
+  /** The socket's descriptor, which the listener owns; -1 once it is closed. */
   get fd(): number {
     return this.#index < 0 ? -1 : environment.fd(this.#index)
   }
@@ -131,7 +134,12 @@ export class Listener<C extends Channel = Channel>
     return this.#connections
   }
 
-  /** Keeps the process alive while the listener is open. This is the default. */
+  /**
+   * Lets the listener keep the process alive while it is open. This is the default.
+   *
+   * # Errors
+   * ERR_FDWIRE_CLOSED.
+   */
   ref(): this {
     if (this.closed) throw closedError('ref')
     if (!this.#isReferenced) countReferenced(1)
@@ -139,7 +147,12 @@ export class Listener<C extends Channel = Channel>
     return this
   }
 
-  /** Lets the process exit while the listener is open. */
+  /**
+   * Lets the process exit although the listener is open.
+   *
+   * # Errors
+   * ERR_FDWIRE_CLOSED.
+   */
   unref(): this {
     if (this.closed) throw closedError('unref')
     if (this.#isReferenced) countReferenced(-1)
@@ -168,7 +181,13 @@ export class Listener<C extends Channel = Channel>
     return this.close()
   }
 
-  /** Iterates over the connections until the listener is closed. `break` does not close it. */
+  /**
+   * Iterates over the connections until the listener is closed. `break` does not close it.
+   *
+   * # Errors
+   * The error that closed the listener. ERR_FDWIRE_CONSUMER_CONFLICT if there is a `'connection'`
+   * listener.
+   */
   [Symbol.asyncIterator](): AsyncIterableIterator<C> {
     const iterator: AsyncIterableIterator<C> = {
       next: () => new Promise((resolve, reject) => this.#wait({ resolve, reject })),
@@ -178,7 +197,10 @@ export class Listener<C extends Channel = Channel>
     return iterator
   }
 
-  /** Called by `captureRejections`: an async `'connection'` listener fails its connection alone. */
+  /**
+   * Handles the rejected promise of a listener (`captureRejections`). That of a `'connection'`
+   * listener destroys only its channel.
+   */
   override [captureRejectionSymbol](
     error: Error,
     event: string | symbol,
@@ -191,7 +213,7 @@ export class Listener<C extends Channel = Channel>
 
   protected override beforeListener(event: keyof ListenerEvents<C>): void {
     if (event === 'connection' && this.#waiters.length > 0) {
-      throw conflict('an iterator takes the connections of this listener')
+      throw conflictError('an iterator takes the connections of this listener')
     }
   }
 
@@ -232,7 +254,7 @@ export class Listener<C extends Channel = Channel>
       waiter.resolve({ done: true, value: undefined })
     } else if (this.#hasListener) {
       const reason = "a 'connection' listener takes the connections of this listener"
-      waiter.reject(conflict(reason))
+      waiter.reject(conflictError(reason))
     } else {
       this.#waiters.push(waiter)
       this.#deliver()
@@ -265,7 +287,7 @@ export class Listener<C extends Channel = Channel>
     this.#connections++
     this.#pause.reset()
     const channel = makeChannel(index, this.#options, this.#channelOwner) as C
-    // Nothing can handle its errors before it is delivered.
+    // The program cannot handle its errors before it is delivered.
     channel.on('error', ignore)
     const { allowPeer } = this.#options
     if (allowPeer === undefined) {
@@ -292,7 +314,7 @@ export class Listener<C extends Channel = Channel>
     while (this.#accepted.length > 0 && !this.closed) {
       if (this.#waiters.length === 0 && !this.#hasListener) return
       const channel = this.#accepted.shift() as C
-      // It ended before it was delivered.
+      // The connection may have ended in the meantime.
       if (channel.closed) continue
       channel.off('error', ignore)
       const waiter = this.#waiters.shift()
@@ -302,8 +324,8 @@ export class Listener<C extends Channel = Channel>
   }
 
   /**
-   * Lets the addon accept as many connections as have a consumer. `again`: it has accepted some of
-   * those that it was allowed to.
+   * Lets the addon accept as many connections as there are consumers for. `again`: the addon has
+   * used up a part of the number that it was last given.
    */
   #allow(again = false): void {
     if (this.closed || this.#pause.isActive) return

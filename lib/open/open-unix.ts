@@ -13,18 +13,18 @@ interface Addresses {
   peer?: Address | undefined
 }
 
-/** The system calls whose errors are about the peer's address, if there is one. */
+/** The system calls whose errors concern the peer's address, if there is one. */
 const ABOUT_PEER = new Set(['connect', 'socket'])
 
 /**
  * Opens a Unix socket: calls `attempt` until the lock on the directory of the local path is free
  * and the peer's backlog has room, and returns its result.
  *
- * Every call that binds or connects a Unix socket goes through here, so that paths, locks, backlogs
- * and errors are handled in one way.
+ * Every call that binds or connects a Unix socket uses this function, so that paths, locks,
+ * backlogs and errors are handled in one way.
  *
  * # Errors
- * ERR_FDWIRE_TIMEOUT; AbortError; those of `attempt`, with the `path` that they are about.
+ * ERR_FDWIRE_TIMEOUT; AbortError; those of `attempt`, with the `path` that they concern.
  */
 export async function openUnix(
   call: string,
@@ -45,7 +45,7 @@ export async function openUnix(
   }
 }
 
-/** Returns the same error with the path that it is about, and a hint. */
+/** Returns the same error with the path that it concerns, and a hint. */
 function withPath(
   { errno, syscall, code }: SystemError,
   { local, peer }: Addresses,
@@ -59,7 +59,7 @@ function withPath(
   return systemError(errno, syscall, hint === undefined ? { path } : { path, hint })
 }
 
-/** Returns what the error of binding a path means. */
+/** Explains an error of binding a path. */
 function hintOf(
   failure: string,
   path: string | Buffer,

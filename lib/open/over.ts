@@ -16,8 +16,8 @@ import { DuplexHandle } from './duplex-handle.js'
  * Makes a channel over any Duplex stream, such as a TLS socket, a pipe, or the standard streams of
  * a child process.
  *
- * The channel works as over a socket, but cannot carry descriptors. It owns the stream: it ends and
- * destroys it. An error of the stream is an error of the channel.
+ * The channel works like one over a socket, but cannot carry descriptors. It owns the stream, which
+ * it ends and destroys. An error of the stream is an error of the channel.
  *
  * # Errors
  * TypeError unless the stream is a Duplex of bytes that no other channel uses.

@@ -10,7 +10,7 @@ import {
 } from '../options/check.js'
 
 /**
- * Makes two channels that are connected to each other, such as one for a child process.
+ * Makes two channels that are connected to each other, for example one for a child process.
  *
  * # Errors
  * EMFILE, ENFILE.

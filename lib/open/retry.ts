@@ -2,15 +2,15 @@ import type { CheckedOptions } from '../options/check.js'
 import { abortError, errorCode, type SystemError, timeoutError } from '../util/errors.js'
 import { Deadline, startLimits } from '../util/wait.js'
 
-/** The first and the longest pause between two attempts (ms). */
+/** The lengths of the first and the longest pause between two attempts (ms). */
 const FIRST = 2
 const LONGEST = 50
 
 /**
  * Calls `attempt` until it does not throw EAGAIN, and returns its result.
  *
- * EAGAIN is temporary: another process holds the lock on a path's directory, or the backlog of a
- * listener is full. At the timeout, `late` returns the beginning of the message for the last
+ * EAGAIN means that another process holds the lock on a path's directory, or that the backlog of a
+ * listener is full. `late` returns the beginning of the timeout error's message for the last
  * EAGAIN.
  *
  * # Errors

@@ -1,4 +1,6 @@
-/** Addresses of sockets: paths, abstract names, TCP addresses and descriptors. */
+/**
+ * Checks and converts the addresses of sockets: paths, abstract names, TCP addresses, descriptors.
+ */
 
 import { isUtf8 } from 'node:buffer'
 import type { SocketAddress } from '#native'
@@ -10,9 +12,9 @@ import { FdwireError } from '../util/errors.js'
 export { printableAddress } from '../util/errors.js'
 
 /**
- * The address of a Unix socket: a path, or an abstract name with its leading `'\0'`.
+ * The address of a Unix socket: a path, or `'\0'` and an abstract name.
  *
- * A Buffer where it is not valid UTF-8.
+ * It is a Buffer if it is not valid UTF-8.
  */
 export type Address = string | Uint8Array
 
@@ -22,15 +24,16 @@ export interface TcpAddress {
    * A host name or an IP address: `'localhost'` for this machine alone, `'::'` to listen on all
    * interfaces.
    *
-   * It has no default, so that a program states explicitly what the network can reach.
+   * It has no default, so that no program listens on all interfaces by accident.
    */
   host: string
   /** The port (0 to 65,535). With 0 `listen` uses a free one that the kernel chooses. */
   port: number
 }
 
-/** A listening socket that this process got from another one, by its descriptor. */
+/** A listening socket that this process was given. */
 export interface ListenFd {
+  /** Its descriptor. */
   fd: number
 }
 
@@ -42,12 +45,12 @@ const MAX_PORT = 65_535
 const TCP_NAMES = only(['host', 'port'])
 const FD_NAMES = only(['fd'])
 
-/** Whether a value is meant as a TCP address. `checkTcp` checks whether it is a valid one. */
+/** Whether a value has the shape of a TCP address. `checkTcp` checks whether it is valid. */
 export function isTcp(address: unknown): address is TcpAddress {
   return isRecord(address) && ('host' in address || 'port' in address)
 }
 
-/** Whether a value is meant as `{ fd }`. `checkListenFd` checks whether it is a valid one. */
+/** Whether a value has the shape of `{ fd }`. `checkListenFd` checks whether it is valid. */
 export function isListenFd(address: unknown): address is ListenFd {
   return isRecord(address) && 'fd' in address && !isTcp(address)
 }
@@ -93,7 +96,7 @@ export function checkListenFd(address: ListenFd): number {
 }
 
 /**
- * Returns the bytes of a Unix address, as the kernel gets them.
+ * Checks a Unix address and returns its bytes, as system calls take them.
  *
  * `alternatives` names the other kinds of address that the caller accepts.
  *
@@ -138,18 +141,20 @@ export function checkAddress(address: Address, what: string): void {
   }
 }
 
-/** Returns the address that the kernel reports as these bytes; null if the socket has none. */
+/** Returns the Unix address that the kernel reports as these bytes; null if there are none. */
 export function decodeAddress(name: Buffer): string | Buffer | null {
   if (name.length === 0) return null
   return isUtf8(name) ? sliceUtf8(name) : copyOf(name)
 }
 
-/** Returns the address that native code reports: null for none, undefined if there is no socket. */
-export function decodeName(
-  name: SocketAddress | null,
+/**
+ * Returns an address that native code reports: null for a socket without one, undefined for null.
+ */
+export function decodeSocketAddress(
+  address: SocketAddress | null,
 ): string | Buffer | TcpAddress | null | undefined {
-  if (name === null) return undefined
-  const { unix, host, port } = name
+  if (address === null) return undefined
+  const { unix, host, port } = address
   if (unix !== undefined) return decodeAddress(unix)
   return host === undefined || port === undefined ? undefined : { host, port }
 }

@@ -1,4 +1,4 @@
-/** The option of sockets that another part of the program has read from. */
+/** The option of a stream from which another part of the program has already read. */
 
 import { asBytes, describeValue } from '../util/checks.js'
 import { type OptionTable, STREAM } from './option.js'

@@ -1,4 +1,4 @@
-/** Which options a call has, and what to do instead of using one that it does not have. */
+/** Decides which options a call has, and explains what to use instead of the others. */
 
 import { checkNames, listAnd, listOr, quote } from '../util/checks.js'
 import {
@@ -12,7 +12,7 @@ import {
 import { PROTOCOL_NAMES, rowOf, type SocketType } from './protocols.js'
 import { isOption, OPTION_NAMES, OPTIONS, type OptionName } from './table.js'
 
-/** The socket types that each function makes or takes. */
+/** The socket types that each function creates or accepts. */
 const TYPES: Readonly<Record<Opener, readonly SocketType[]>> = {
   bind: DGRAM,
   connect: ['stream', 'seqpacket', 'dgram'],
@@ -29,7 +29,12 @@ const SOCKET_NAMES: Readonly<Record<SocketType, string>> = {
   dgram: 'a datagram socket',
 }
 
-/** Throws a TypeError if the function does not support the socket type, and names what does. */
+/**
+ * Checks that the function supports the socket type.
+ *
+ * # Errors
+ * TypeError, which names a function or type to use instead.
+ */
 export function checkSocketType(context: OptionContext): void {
   const { opener, protocol, type, target } = context
   const supported = TYPES[opener].filter(one => target !== 'tcp' || one === 'stream')
@@ -39,19 +44,24 @@ export function checkSocketType(context: OptionContext): void {
   throw new TypeError(`${opener} ${whyNotType(context)}${otherType}`)
 }
 
-/** Throws a TypeError for an option that the call does not have. */
+/**
+ * Checks that the call has all given options.
+ *
+ * # Errors
+ * TypeError, which says where the option exists.
+ */
 export function checkOptionNames(given: object, context: OptionContext): void {
   checkNames(context.opener, given, name =>
     isOption(name) ? whyNot(name, context) : `it has ${listAnd(optionsOf(context))}`,
   )
 }
 
-/** The options that a call has. */
+/** Returns the names of the options that a call has. */
 export function optionsOf(context: OptionContext): OptionName[] {
   return OPTION_NAMES.filter(name => whyNot(name, context) === undefined)
 }
 
-/** Why the function does not support the socket type, and what does. */
+/** Explains why the function does not support the socket type, and what to use instead. */
 function whyNotType({ opener, protocol, type, target }: OptionContext): string {
   const socket = `${protocol} uses ${SOCKET_NAMES[type]}`
   if (target === 'tcp' && type !== 'stream') {
@@ -63,7 +73,7 @@ function whyNotType({ opener, protocol, type, target }: OptionContext): string {
   return `needs a stream, and ${socket}: use protocol ${listOr(usable.map(quote))}`
 }
 
-/** Why a call does not have an option, and what has it; undefined if the call has it. */
+/** Explains why a call does not have an option. Returns undefined if the call has it. */
 function whyNot(name: OptionName, context: OptionContext): string | undefined {
   const { of, types, on, protocols, unless }: OptionSpec = OPTIONS[name]
   const { opener, protocol, type, target } = context

@@ -5,7 +5,7 @@ import type { Protocol } from './protocols.js'
 import { checkActiveSignal, checkTimeout, type WaitOptions } from './wait.js'
 
 /**
- * Checks that the options of a call are an object with no other options than `names`.
+ * Checks that the options of a call are an object without options other than `names`.
  *
  * # Errors
  * TypeError.
@@ -16,8 +16,8 @@ export function checkCallOptions(call: string, options: object, names: readonly 
 }
 
 /**
- * Checks the options of a call that waits: `timeout` (ms, `fallback` if absent; 0: no limit), `signal`
- * and `more`, which the caller checks itself.
+ * Checks the options of a call that waits: `timeout` (ms, 0: no limit; `fallback` if absent) and
+ * `signal`. `more` lists further options, whose values the caller checks.
  *
  * # Errors
  * TypeError, RangeError; AbortError if the signal is already aborted.
@@ -34,7 +34,7 @@ export function checkWait(
 }
 
 /**
- * Refuses options that `call` sets itself. `fixed` maps the name of each to the reason.
+ * Refuses options that `call` sets itself. `fixed` maps each of them to the reason.
  *
  * # Errors
  * TypeError.

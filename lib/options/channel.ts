@@ -1,16 +1,19 @@
-/** Options of every channel: its queue and its end. */
+/** Options of every channel: for its send queue, its end and its listeners. */
 
 import { boolean, CHANNELS, CONNECTIONS, integer, type OptionTable } from './option.js'
 
 /** Options of every function that makes channels. */
 export interface CommonOptions {
-  /** Unsent bytes of a stream at which `send` returns false (64 KiB); packets do once one is queued. */
+  /**
+   * Unsent bytes of a stream above which `send` returns false (64 KiB). On dgram and seqpacket it
+   * returns false as soon as a message is queued.
+   */
   highWaterMark?: number | undefined
-  /** The largest queue, for datagrams that of one destination (bytes, 32 MiB). */
+  /** The most bytes in the queue; for datagrams, in the queue of each destination (32 MiB). */
   maxQueued?: number | undefined
-  /** Whether the channel stays open for sending after the peer's end (false); not for datagrams. */
+  /** Whether messages can still be sent after the peer has ended (false); not for datagrams. */
   allowHalfOpen?: boolean | undefined
-  /** Whether the rejected promise of an async listener destroys the channel (false). */
+  /** Whether the channel is destroyed when the promise of an async listener rejects (false). */
   captureRejections?: boolean | undefined
 }
 

@@ -26,11 +26,11 @@ export type CheckedOptions = {
 } & {
   /** What `send` does with an empty message. */
   empty: Empty
-  /** Whether messages may contain keys, so that no error shows a sample of one. */
+  /** Whether errors must not show a sample of a message, which may contain keys. */
   redacted: boolean
   /** Whether payloads are text. */
   text: boolean
-  /** Whether that text is JSON. */
+  /** Whether payloads are JSON. */
   json: boolean
 }
 
@@ -40,8 +40,8 @@ type Given = Readonly<Record<string, unknown>>
  * Checks the options of a function that makes a channel, a listener or a codec, and fills in the
  * defaults.
  *
- * `address` is the address that `connect` or `listen` got, valid or not. Where the function got a
- * socket instead, call this once before its family is known, and again with its family as `target`.
+ * `address` is the address that was passed to `connect` or `listen`, valid or not. If a socket was
+ * passed instead, call this once before its family is known, and again with its family as `target`.
  *
  * # Errors
  * TypeError, RangeError.
@@ -83,7 +83,7 @@ export function checkOptions(
 
 /**
  * The options that were checked last, by function and target. A program that makes many connections
- * passes equal options to each: they share the memory, and are not checked again.
+ * passes equal options for each: the channels share one object, and the options are checked once.
  */
 const lastChecked = new Map<string, LastChecked>()
 
@@ -103,7 +103,7 @@ function isSame(given: Given, { names, values }: LastChecked): boolean {
   return at === names.length
 }
 
-/** Whether keeping the options keeps nothing of the program alive: no function, signal or memory. */
+/** Whether the options can be cached: they hold no function, signal or buffer of the program. */
 function canBeShared({ signal, head, allowPeer, onMalformed }: CheckedOptions): boolean {
   return (
     signal === undefined &&
@@ -113,7 +113,12 @@ function canBeShared({ signal, head, allowPeer, onMalformed }: CheckedOptions): 
   )
 }
 
-/** Checks the options of `new Codec(protocol, options)`, whose protocol is not among them. */
+/**
+ * Checks the arguments of `new Codec(protocol, options)`.
+ *
+ * # Errors
+ * TypeError, RangeError.
+ */
 export function checkCodecOptions(protocol: unknown, options: object): CheckedOptions {
   checkIsObject('Codec', options)
   if ((options as Given).protocol !== undefined) {
@@ -127,7 +132,7 @@ export function checkCodecOptions(protocol: unknown, options: object): CheckedOp
 
 const defaults = new Map<string, CheckedOptions>()
 
-/** The defaults of all options. They are computed once per context, since every call copies them. */
+/** Returns the defaults of all options. They are computed once per context. */
 function defaultsFor(context: OptionContext): CheckedOptions {
   const { opener, protocol, type, target } = context
   const key = `${opener} ${protocol} ${type} ${target}`
@@ -135,7 +140,7 @@ function defaultsFor(context: OptionContext): CheckedOptions {
   if (known === undefined) {
     known = Object.fromEntries([
       ...OPTION_NAMES.map(name => [name, defaultOf(OPTIONS[name], context)]),
-      // Fields of `withDerived`, so that it adds none.
+      // The fields that `withDerived` sets: all objects have the same shape from the start.
       ...['empty', 'text', 'json', 'redacted'].map(name => [name, undefined]),
     ]) as CheckedOptions
     defaults.set(key, known)
@@ -147,14 +152,14 @@ function defaultOf(spec: OptionSpec, context: OptionContext): unknown {
   return typeof spec.default === 'function' ? spec.default(context) : spec.default
 }
 
-/** Computes what follows from the options. */
+/** Sets the fields that follow from the options. Returns the same object. */
 function withDerived(checked: CheckedOptions, { opener }: OptionContext): CheckedOptions {
   const { protocol, type, encoding, allowEmpty } = checked
   checked.text = encoding === 'text' || encoding === 'json'
   checked.json = encoding === 'json'
   checked.redacted = rowOf(protocol).redacted === true
   const empty = emptyOf(protocol, type)
-  // No receiver waits for what a codec encodes, so it encodes an empty frame like any other.
+  // A codec does not know the receiver, so it encodes the frame that `send` refuses.
   const isSent = allowEmpty || (opener === 'Codec' && empty === 'refused')
   checked.empty = isSent ? 'sent' : empty
   return checked

@@ -4,11 +4,15 @@ import { boolean, DGRAM, integer, type OptionContext, type OptionTable, SOCKETS 
 
 /** Options of channels over datagram sockets. */
 export interface DatagramOptions {
-  /** How long a datagram may wait in the queue before it is `'undelivered'` (ms, 30,000; 0: no limit). */
+  /**
+   * How long a queued datagram waits before `'undelivered'` is emitted (ms, 30,000; 0: no limit).
+   */
   sendTimeout?: number | undefined
-  /** Whether to send to a relative path that is a sender's address (false). */
+  /** Whether to send to a relative path that arrived as a sender's address (false). */
   allowRelative?: boolean | undefined
-  /** Whether each datagram comes with the credentials of its sender, as the kernel has them (false). */
+  /**
+   * Whether each datagram comes with its sender's credentials, which the kernel supplies (false).
+   */
   credentials?: boolean | undefined
 }
 

@@ -1,4 +1,4 @@
-/** Options of descriptors beside the messages, and of messages in files in memory. */
+/** Options for the descriptors of messages, and for messages in a memfd. */
 
 import { checkInteger } from '../util/checks.js'
 import { MAX_MESSAGE_FDS } from '../util/descriptor.js'
@@ -15,13 +15,16 @@ import { type Protocol, rowOf } from './protocols.js'
 
 /** Options of channels over sockets. */
 export interface DescriptorOptions<P extends Protocol> {
-  /** jsoncomm: whether a message too large for one record goes in a memfd (false, on seqpacket true). */
+  /**
+   * jsoncomm: whether a message that is too large for one packet is passed in a memfd (true on
+   * seqpacket, false on dgram).
+   */
   memfd?: OnlyOf<'jsoncomm', P, boolean>
-  /** The most descriptors of one message, either way (253 for jsoncomm, else 0); 0 over TCP. */
+  /** The most descriptors of one message, sent or received (jsoncomm: 253, else 0); TCP: only 0. */
   maxFds?: number | undefined
   /** Received descriptors, neither taken nor closed, at which the channel stops reading (256). */
   maxOpenFds?: number | undefined
-  /** The most queued descriptors, for datagrams those to one destination (1,024). */
+  /** The most descriptors in the queue; for datagrams, in that of each destination (1,024). */
   maxQueuedFds?: number | undefined
 }
 
@@ -37,7 +40,7 @@ export const DESCRIPTORS = {
     check: boolean,
   },
   maxFds: {
-    // It exists everywhere; where no descriptors can be passed it must be 0.
+    // The option exists everywhere. It must be 0 where no descriptors can be passed.
     of: ALL,
     default: (context: OptionContext): number =>
       whyNoFds(context) === undefined ? rowOf(context.protocol).maxFds : 0,
@@ -54,7 +57,7 @@ function checkMaxFds(name: string, value: unknown, context: OptionContext): numb
   throw new TypeError(`${name} must be 0 here, not ${maxFds}: ${reason}`)
 }
 
-/** Why no descriptors can be passed; undefined where they can. */
+/** Explains why no descriptors can be passed. Returns undefined if they can. */
 function whyNoFds({ opener, target }: OptionContext): string | undefined {
   if (opener === 'over') return 'a Duplex stream carries no descriptors'
   if (opener === 'Codec') return 'a codec handles bytes alone'

@@ -1,4 +1,4 @@
-/** Options of the framing: what a message is, and which messages are valid. */
+/** Options of the framing: the type of messages, and which of them are valid. */
 
 import { checkFunction, checkOneOf } from '../util/checks.js'
 import {
@@ -13,11 +13,13 @@ import { type Encoding, type EncodingOf, type Protocol, rowOf } from './protocol
 
 /** Options of every function. */
 export interface FramingOptions<P extends Protocol, E extends EncodingOf<P>> {
-  /** What a message is (the protocol's first). */
+  /** The type of messages (default: the protocol's first encoding). */
   encoding?: E | undefined
-  /** uds_comms: whether to accept every message that the original decodes (false). */
+  /**
+   * uds_comms: whether to accept every message that the original implementation accepts (false).
+   */
   lenient?: OnlyOf<'uds_comms', P, boolean>
-  /** stockings: whether `send` sends an empty message (false); the original sends nothing. */
+  /** stockings: whether `send` sends empty messages (false). The original skips them. */
   allowEmpty?: OnlyOf<'stockings', P, boolean>
   /** lines: whether the bytes after the last delimiter are a message too (false). */
   finalLine?: OnlyOf<'lines', P, boolean>
@@ -28,8 +30,8 @@ export interface FramingOptions<P extends Protocol, E extends EncodingOf<P>> {
 /** Options of a codec alone. */
 export interface DecoderOptions {
   /**
-   * Called with the error of a message that cannot be decoded, and with the number of messages that
-   * precede it in the same chunk. Decoding goes on behind it.
+   * Called for each malformed message, with its error and the number of messages that precede it in
+   * the same chunk. Decoding continues after it.
    */
   onMalformed?: OnMalformed | undefined
 }

@@ -6,13 +6,17 @@ import type { Peer } from './peer.js'
 
 /** Options of `listen` alone. */
 export interface ListenerOptions {
-  /** Connections that the kernel keeps until they are accepted (511, at most net.core.somaxconn). */
+  /**
+   * The most connections that wait in the kernel to be accepted (511; up to net.core.somaxconn).
+   */
   backlog?: number | undefined
-  /** Open channels at which the listener stops accepting (10,000); the backlog keeps the others. */
+  /** Open channels at which the listener stops accepting (10,000). Others wait in the backlog. */
   maxConnections?: number | undefined
-  /** Decides which peers may connect (all): it must return `true` to accept one. */
+  /** Decides whether a peer may connect (default: every peer may). Return `true` to accept it. */
   allowPeer?: AllowPeer | undefined
-  /** Whether other sockets may listen on the same port; the kernel distributes connections (false). */
+  /**
+   * Whether other sockets may listen on the same port; the kernel distributes connections (false).
+   */
   reusePort?: boolean | undefined
 }
 

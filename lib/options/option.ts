@@ -1,4 +1,4 @@
-/** How an option is declared. Each module beside this one declares a group of options. */
+/** How options are declared. Most modules of this folder declare one group of options each. */
 
 import { checkBoolean, checkInteger } from '../util/checks.js'
 import type { Protocol, SocketType } from './protocols.js'
@@ -15,7 +15,9 @@ export type Opener = (typeof OPENERS)[number]
  */
 export type Target = 'unix' | 'tcp' | 'fd'
 
-/** The call whose options are checked. It decides which options exist and what their defaults are. */
+/**
+ * The call whose options are checked. It decides which options exist and what their defaults are.
+ */
 export interface OptionContext {
   opener: Opener
   protocol: Protocol
@@ -33,11 +35,11 @@ export interface OptionSpec {
   readonly on?: readonly Target[]
   /** The protocols that have it (all). */
   readonly protocols?: readonly Protocol[]
-  /** Why this call does not have it, where the conditions above do not tell; undefined if it has. */
+  /** Explains why a call does not have it, for a condition that the fields above cannot express. */
   readonly unless?: (context: OptionContext) => string | undefined
-  /** The value of an option that is absent, or a function that computes it (undefined). */
+  /** The value if the option is absent, or a function that computes it (undefined). */
   readonly default?: unknown
-  /** Returns the value to use for the one that the caller passes. Throws TypeError or RangeError. */
+  /** Checks and converts the value that the caller passes. Throws a TypeError or RangeError. */
   readonly check: (name: string, value: unknown, context: OptionContext) => unknown
 }
 
@@ -67,10 +69,10 @@ export const CONNECTIONS = ['stream', 'seqpacket'] as const
 export const DGRAM = ['dgram'] as const
 export const STREAM = ['stream'] as const
 
-/** A check for an option that is a boolean. */
+/** Checks an option that is a boolean. */
 export const boolean = (name: string, value: unknown): boolean => checkBoolean(name, value)
 
-/** A check for an option that is an integer. */
+/** Returns a check for an option that is an integer from `least` to `most`. */
 export function integer(least: number, most?: number): (name: string, value: unknown) => number {
   return (name, value) => checkInteger(name, value, 0, least, most)
 }

@@ -17,7 +17,10 @@ export interface PathOptions {
 
 /** The option of `connect` that binds the socket. */
 export interface LocalAddressOptions {
-  /** Our own address, null for none (dgram: the kernel's choice; else none); not for TCP. */
+  /**
+   * The address to bind the socket to, null for none (dgram: an abstract name that the kernel
+   * chooses; else none). Not for TCP.
+   */
   localAddress?: Address | null | undefined
 }
 

@@ -3,32 +3,34 @@ import type { Fields, Form } from './socket_protocol.js'
 /** The type of a socket: a byte stream, records over a connection, or datagrams. */
 export type SocketType = 'stream' | 'seqpacket' | 'dgram'
 
-/** What a message is: a JSON value, a string, a Buffer, or a message of socket_protocol. */
+/** The type of messages: JSON values, strings, Buffers, or messages of socket_protocol. */
 export type Encoding = 'json' | 'text' | 'buffer' | Form
 
 /**
  * What `send` does with an empty message.
  *
- * `'skipped'`: it succeeds and sends no byte, so no descriptors can accompany the message.
- * `'refused'`: it throws, since no receiver of the original implementation would see the message.
+ * - `'sent'`: it sends the message.
+ * - `'skipped'`: it succeeds and sends no byte. So no descriptors can accompany the message.
+ * - `'refused'`: it throws, since no receiver of the original implementation delivers the message.
  */
 export type Empty = 'sent' | 'skipped' | 'refused'
 
 interface Row {
-  /** The socket types that it runs over; the first is the default. */
+  /** The socket types that the protocol runs over; the first is the default. */
   types: readonly [SocketType, ...SocketType[]]
-  /** What a message may be; the first is the default. Empty if each message states it itself. */
+  /** The encodings; the first is the default. Empty if each message says whether it is text. */
   encodings: readonly Encoding[]
   /** The default of the option `maxFds`. */
   maxFds: number
+  /** What `send` does with an empty message. */
   empty: Empty
   /** Whether messages end with a delimiter, which no message may contain (false). */
   delimited?: true
-  /** Whether messages may contain keys, so that no error shows a sample of one. */
+  /** Whether errors must not show a sample of a message, which may contain keys (false). */
   redacted?: true
 }
 
-/** The protocols, in the order of the documents. */
+/** The protocols, in the order of the documentation. */
 export const PROTOCOLS = {
   jsoncomm: {
     types: ['dgram', 'seqpacket'],
@@ -85,7 +87,7 @@ export const PROTOCOLS = {
 /** The name of a protocol. It chooses the framing and nothing else. */
 export type Protocol = keyof typeof PROTOCOLS
 
-/** The names of the protocols, in the order of the documents. */
+/** The names of the protocols, in the order of the documentation. */
 export const PROTOCOL_NAMES = Object.keys(PROTOCOLS) as Protocol[]
 
 type Rows = typeof PROTOCOLS
@@ -98,7 +100,7 @@ export type ProtocolOver<T extends SocketType> = {
   [P in Protocol]: T extends TypeOf<P> ? P : never
 }[Protocol]
 
-/** The encodings of a protocol; never if each message states itself what it is. */
+/** The encodings of a protocol; never if each message says whether it is text. */
 export type EncodingOf<P extends Protocol> = Rows[P]['encodings'][number]
 
 /** The default encoding of a protocol: its first. */
@@ -129,15 +131,15 @@ interface OwnValues {
   stockings: string | Buffer
 }
 
-/** What `send` accepts where messages are `V`: for a Buffer any view, or a string to send as UTF-8. */
+/** What `send` accepts if messages are `V`. For Buffers: any view, or a string to send as UTF-8. */
 export type Sendable<V> = V extends Buffer ? string | ArrayBufferView : V
 
-/** The row of a protocol, with one type for all protocols. */
+/** Returns the row of a protocol, with one type for all protocols. */
 export function rowOf(protocol: Protocol): Row {
   return PROTOCOLS[protocol]
 }
 
-/** What `send` does with an empty message. A stream without frames cannot carry one. */
+/** Returns what `send` does with an empty message. A stream without frames cannot carry one. */
 export function emptyOf(protocol: Protocol, type: SocketType): Empty {
   if (protocol === 'raw' && type === 'stream') return 'skipped'
   return PROTOCOLS[protocol].empty

@@ -1,4 +1,4 @@
-/** The messages of socket_protocol: their fields and ids. */
+/** The fields and ids of the messages of socket_protocol. */
 
 import { describeValue } from '../util/checks.js'
 
@@ -32,7 +32,7 @@ export interface Fields extends Ids {
   data: unknown
 }
 
-/** The largest id and status. */
+/** The largest id or status. */
 const MAX_ID = 0xffff_ffff
 
 /** Whether a value is a valid id or status: an unsigned integer of 32 bits. */

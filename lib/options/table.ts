@@ -29,7 +29,7 @@ export type OptionName = keyof typeof OPTIONS
 /** The names of all options. */
 export const OPTION_NAMES = Object.keys(OPTIONS) as OptionName[]
 
-/** Whether an option of this name exists in some function. */
+/** Whether any function has an option of this name. */
 export function isOption(name: string): name is OptionName {
   return Object.hasOwn(OPTIONS, name)
 }

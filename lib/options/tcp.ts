@@ -3,7 +3,7 @@
 import { checkInteger, describeValue } from '../util/checks.js'
 import { boolean, type OptionTable, STREAM } from './option.js'
 
-/** Options of functions that make TCP connections or take them. */
+/** Options of functions that make, accept or adopt TCP connections. */
 export interface TcpOptions {
   /** Whether small messages are sent at once, without Nagle's algorithm (true). */
   noDelay?: boolean | undefined
@@ -29,7 +29,7 @@ export const TCP = {
   keepAlive: { ...TCP_ONLY, default: false, check: checkKeepAlive },
 } as const satisfies OptionTable<TcpOptions>
 
-/** Returns the idle time before the first probe in seconds, 0 for the kernel's, or false. */
+/** Returns the idle time before the first probe (s, 0: the kernel's default), or false. */
 function checkKeepAlive(name: string, value: unknown): number | false {
   if (value === false) return false
   if (value === true) return 0

@@ -1,4 +1,4 @@
-/** The options that choose the protocol and the type of socket: all others depend on these. */
+/** The options that choose the protocol and the socket type. All others depend on them. */
 
 import { checkOneOf } from '../util/checks.js'
 import {
@@ -17,9 +17,9 @@ export interface ProtocolOptions<P extends Protocol> {
   protocol: P
 }
 
-/** The option of functions that make a socket or take one. */
+/** The option of functions that create or accept a socket. */
 export interface SocketTypeOptions<P extends Protocol> {
-  /** The socket's type (the protocol's first). */
+  /** The socket's type (default: the protocol's first type). */
   type?: TypeOf<P> | undefined
 }
 
@@ -36,7 +36,12 @@ export const TRANSPORT = {
   },
 } as const satisfies OptionTable<ProtocolOptions<Protocol> & SocketTypeOptions<Protocol>>
 
-/** Checks `protocol` and `type`, which decide about the other options. */
+/**
+ * Checks `protocol` and `type`, on which the other options depend.
+ *
+ * # Errors
+ * TypeError.
+ */
 export function contextOf(
   opener: Opener,
   given: { protocol?: unknown; type?: unknown },
@@ -50,7 +55,10 @@ function checkProtocol(protocol: unknown): Protocol {
   return checkOneOf('protocol', protocol, PROTOCOL_NAMES)
 }
 
-/** `over` and `Codec` have no option `type`: they use the stream form of a protocol that has one. */
+/**
+ * Returns the socket type. `over` and `Codec` have no option `type`: theirs is a stream if
+ * possible.
+ */
 function checkType(opener: Opener, protocol: Protocol, type: unknown): SocketType {
   const { types } = rowOf(protocol)
   const [first] = types

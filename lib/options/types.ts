@@ -30,7 +30,7 @@ export interface OverOptions<P extends Protocol = Protocol, E extends EncodingOf
     FramingOptions<P, E>,
     CommonOptions {}
 
-/** Options of every function that makes a channel over a socket; `pair` has no others. */
+/** Options of every function that makes a channel over a socket. `pair` has only these. */
 export interface ChannelOptions<
   P extends Protocol = Protocol,
   E extends EncodingOf<P> = EncodingOf<P>,
@@ -47,14 +47,16 @@ export interface AdoptOptions<
     TcpOptions,
     AdoptedOptions {}
 
-/** Options of `bind`; `timeout` (ms, 10,000) limits the wait for the lock on the path's directory. */
+/**
+ * Options of `bind`; `timeout` (ms, 10,000) limits the wait for the lock on the path's directory.
+ */
 export interface BindOptions<P extends Protocol = Protocol, E extends EncodingOf<P> = EncodingOf<P>>
   extends ChannelOptions<P, E>,
     PathOptions,
     WaitOptions {}
 
 /**
- * Options of `connect`. Those of a path apply to `localAddress`, where that is a path.
+ * Options of `connect`. `mode` and `unlink` apply to `localAddress` if that is a path.
  *
  * `timeout` (ms, 10,000) limits the whole operation, name resolution included.
  */
@@ -68,7 +70,7 @@ export interface ConnectOptions<
     TcpOptions {}
 
 /**
- * Options of `listen`. The channels of the listener get those of a channel.
+ * Options of `listen`. Those of a channel apply to the channels of the listener.
  *
  * `timeout` (ms, 10,000) limits the wait for the lock on the path's directory.
  */

@@ -1,10 +1,10 @@
-/** Options of everything that waits: the functions that open a channel, and calls on a channel. */
+/** Options of all functions and methods that wait. */
 
 import { checkInteger, describeValue } from '../util/checks.js'
 import { abortError } from '../util/errors.js'
 import { integer, NAMED, type OptionTable } from './option.js'
 
-/** Limits of an operation that takes time. */
+/** Limits of an operation that waits. */
 export interface WaitOptions {
   /** How long it may take (ms, 0: no limit). */
   timeout?: number | undefined
@@ -17,7 +17,7 @@ export const WAIT = {
   signal: { of: NAMED, check: (_, value): AbortSignal | undefined => checkSignal(value) },
 } as const satisfies OptionTable<WaitOptions>
 
-/** Checks a `timeout` option (ms). */
+/** Checks a `timeout` option (ms, 0: no limit). Returns `fallback` for undefined. */
 export function checkTimeout(timeout: unknown, fallback: number): number {
   return checkInteger('timeout', timeout, fallback, 0)
 }
@@ -33,7 +33,7 @@ export function checkSignal(signal: unknown): AbortSignal | undefined {
 }
 
 /**
- * Checks a `signal` option of an operation that begins now.
+ * Checks the `signal` option of an operation that begins now.
  *
  * # Errors
  * TypeError; AbortError if the signal is already aborted.

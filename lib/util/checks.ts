@@ -1,7 +1,7 @@
-/** How many characters of a wrong value an error message shows. */
+/** The most characters of a wrong value that an error message shows. */
 const MAX_SHOWN = 80
 
-/** The largest number that an option may be. */
+/** The largest value of a numeric option, unless its check sets a lower limit. */
 export const MAX_U31 = 0x7fff_ffff
 
 /**
@@ -16,7 +16,7 @@ export function checkOneOf<T>(name: string, value: unknown, allowed: readonly T[
 }
 
 /**
- * Checks an integer from `least` to `most`; undefined becomes `fallback`.
+ * Checks an integer from `least` to `most`. Returns `fallback` for undefined.
  *
  * # Errors
  * TypeError, RangeError.
@@ -37,7 +37,7 @@ export function checkInteger(
 }
 
 /**
- * Checks a boolean; undefined becomes `fallback`.
+ * Checks a boolean. Returns `fallback` for undefined.
  *
  * # Errors
  * TypeError.
@@ -48,7 +48,7 @@ export function checkBoolean(name: string, value: unknown, fallback = false): bo
 }
 
 /**
- * Checks a function; undefined stays undefined.
+ * Checks an optional function. Returns undefined for undefined.
  *
  * # Errors
  * TypeError.
@@ -74,9 +74,10 @@ export function checkIsObject(call: string, options: unknown): asserts options i
 }
 
 /**
- * Refuses an unknown option, or another unknown property. One whose value is undefined is absent.
+ * Refuses an unknown option or property. An option whose value is undefined counts as absent.
  *
- * `hint` returns undefined for a name that `subject` has, and what works instead for any other name.
+ * `hint` returns undefined for a name that `subject` has. For any other name it returns what to use
+ * instead, which ends the error message.
  *
  * # Errors
  * TypeError: `send has no option timeout: it has fds, to and allowRelative`.
@@ -97,17 +98,17 @@ export function checkNames(
   }
 }
 
-/** A `hint` for `checkNames`: only `names` exist. Make it once, not per call. */
+/** Returns a `hint` for `checkNames` that accepts only `names`. Create it once, not per call. */
 export function only(names: readonly string[]): (name: string) => string | undefined {
   return name => (names.includes(name) ? undefined : `it has ${listAnd(names)}`)
 }
 
-/** A string in single quotes, any other constant as JavaScript writes it. */
+/** Formats a constant for an error message: a string in single quotes, others as `String` does. */
 export function quote(value: unknown): string {
   return typeof value === 'string' ? `'${value}'` : String(value)
 }
 
-/** A wrong value, as error messages show it. */
+/** Describes a wrong value for an error message. */
 export function describeValue(value: unknown): string {
   if (typeof value === 'function') return 'a function'
   if (typeof value === 'bigint') return `${value}n`
@@ -119,17 +120,17 @@ export function describeValue(value: unknown): string {
   return name === undefined || name === 'Object' ? 'an object' : `an instance of ${name}`
 }
 
-/** `a`, `a and b`, `a, b and c`. */
+/** Joins names: `a`, `a and b`, `a, b and c`. */
 export function listAnd(names: readonly string[]): string {
   return join(names, 'and')
 }
 
-/** `a`, `a or b`, `a, b or c`. */
+/** Joins names: `a`, `a or b`, `a, b or c`. */
 export function listOr(names: readonly string[]): string {
   return join(names, 'or')
 }
 
-/** The bytes of any view. */
+/** Returns the bytes of a view, without a copy. */
 export function asBytes(view: ArrayBufferView): Uint8Array {
   if (view instanceof Uint8Array) return view
   return new Uint8Array(view.buffer, view.byteOffset, view.byteLength)

@@ -30,7 +30,7 @@ export const MAX_FD = 0x7fff_ffff
 /** The most descriptors that Linux passes with one message (SCM_MAX_FD). */
 export const MAX_MESSAGE_FDS = 253
 
-/** Whether a value is a possible descriptor number. The kernel decides whether it is an open one. */
+/** Whether a value is a valid descriptor number. Only the kernel knows whether it is open. */
 export function isDescriptor(fd: unknown): fd is number {
   return typeof fd === 'number' && fd >>> 0 === fd && fd <= MAX_FD
 }

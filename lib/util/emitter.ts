@@ -6,8 +6,8 @@ type EventMap<Events> = Record<keyof Events, unknown[]>
 /**
  * An EventEmitter with typed events that reports changes of its listeners to the subclass.
  *
- * It overrides the methods because listeners for `'newListener'` and `'removeListener'` would not
- * survive `removeAllListeners()`.
+ * It overrides the methods because `removeAllListeners()` would remove its own listeners for
+ * `'newListener'` and `'removeListener'`.
  */
 export abstract class WatchedEmitter<Events extends EventMap<Events>> extends EventEmitter {
   /** Called before a listener of `event` is added. It throws to refuse the listener. */
@@ -66,7 +66,7 @@ export abstract class WatchedEmitter<Events extends EventMap<Events>> extends Ev
     try {
       super.removeListener(event, listener as Listener)
     } finally {
-      // When a 'removeListener' listener throws, the listener is removed already.
+      // If a 'removeListener' listener throws, the listener has already been removed.
       this.listenersChanged()
     }
     return this

@@ -1,11 +1,11 @@
-/** Who is responsible for an error: the peer, the calling program, or the system between them. */
+/** The party at fault for an error: the peer, the calling program, or the system between them. */
 export type Fault = 'peer' | 'caller' | 'system'
 
 /**
  * Every code that an `FdwireError` can carry, with its meaning and its usual fault.
  *
- * The list is closed: a new code is a new minor version. Kernel errors are not part of it; they have
- * the shape and the codes of Node's own (`ECONNREFUSED`).
+ * The list is closed: a new code requires a new minor version. It does not contain kernel errors,
+ * which have the shape and the codes of Node's own (`ECONNREFUSED`).
  */
 export const ERROR_CODES = {
   ERR_FDWIRE_CLOSED: {

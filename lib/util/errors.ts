@@ -7,30 +7,30 @@ export type { ErrorCode } from './error-codes.js'
 
 /** The details of an {@link FdwireError}. */
 export interface FdwireErrorOptions {
-  /** The error that led to this one. */
+  /** The error that caused this one. */
   cause?: unknown
-  /** Who is responsible (the fault that {@link ERROR_CODES} lists for the code). */
+  /** The party at fault (default: the one that {@link ERROR_CODES} lists for the code). */
   fault?: Fault
-  /** The malformed message, of which the error copies the first 32 bytes. */
+  /** The malformed message. The error copies its first 32 bytes. */
   sample?: Uint8Array
-  /** Bytes that the message lacks, at least. */
+  /** The least number of bytes that the message lacks. */
   missing?: number
-  /** Bytes that the kernel has not taken. */
+  /** The number of bytes that the kernel has not taken. */
   unsent?: number
-  /** Messages of the batch that were sent. */
+  /** The number of messages of the batch that were sent. */
   sent?: number
   /** The index of the refused value in the batch, or of the refused descriptor in the list. */
   index?: number
 }
 
-/** The most bytes of a message in {@link FdwireError.sample}. */
+/** The maximum length of {@link FdwireError.sample} (bytes). */
 const MAX_SAMPLE = 32
 
 /**
- * An error of fdwire itself.
+ * An error that fdwire itself reports.
  *
- * Kernel errors have the shape of Node's own (`code: 'ECONNREFUSED'`, `errno`, `syscall`). A value of
- * the wrong type and an unknown option cause a TypeError.
+ * Kernel errors have the shape of Node's own instead (`code: 'ECONNREFUSED'`, `errno`, `syscall`).
+ * A value of the wrong type or an unknown option causes a TypeError.
  */
 export class FdwireError extends Error {
   static {
@@ -39,15 +39,15 @@ export class FdwireError extends Error {
 
   /** The kind of error, from the closed list {@link ERROR_CODES}. */
   readonly code: ErrorCode
-  /** Who is responsible for it. */
+  /** The party at fault. */
   readonly fault: Fault
   /** A copy of the first bytes of the malformed message (at most 32). */
   declare readonly sample?: Buffer
-  /** Bytes that the message lacks, at least. */
+  /** The least number of bytes that the message lacks. */
   declare readonly missing?: number
-  /** Bytes that the kernel had not taken when the channel was destroyed. */
+  /** The number of bytes that the kernel had not taken when the channel was destroyed. */
   declare readonly unsent?: number
-  /** Messages of the batch that were sent before the error. */
+  /** The number of messages of the batch that were sent before the error. */
   declare readonly sent?: number
   /** The index of the refused value in the batch, or of the refused descriptor in the list. */
   declare readonly index?: number
@@ -76,7 +76,7 @@ export function errorCode(error: unknown): string | undefined {
   return (error as { code?: string } | null | undefined)?.code
 }
 
-/** The codes of errors with which sending fails if the socket has no open peer. */
+/** The codes with which sending fails if the socket has no open peer, or is closed itself. */
 const DISCONNECTED: readonly unknown[] = [
   'ECONNREFUSED',
   'ECONNRESET',
@@ -85,7 +85,7 @@ const DISCONNECTED: readonly unknown[] = [
   'ERR_FDWIRE_CLOSED',
 ]
 
-/** Whether sending failed because the socket has no open peer, or is closed. */
+/** Whether an error of sending means that the socket has no open peer, or is closed itself. */
 export function isDisconnected(error: unknown): boolean {
   return DISCONNECTED.includes(errorCode(error))
 }
@@ -98,7 +98,7 @@ export interface SystemError extends Error {
   errno: number
   /** The system call that failed. */
   syscall: string
-  /** The path that the call was about. */
+  /** The path that was passed to the call. */
   path?: string | Buffer
   /** The path or address of the destination. */
   dest?: string | Buffer
@@ -139,7 +139,7 @@ export function abortError(signal: AbortSignal): Error & { code: 'ABORT_ERR' } {
   return Object.assign(error, { code: 'ABORT_ERR' as const })
 }
 
-/** The one error of sendmsg(2) whose name neither libuv nor node:os knows. */
+/** The errors of sendmsg(2) that have no name in libuv or node:os. */
 const UNKNOWN_TO_NODE: Readonly<Record<number, string>> = { [-109]: 'ETOOMANYREFS' }
 
 function errorName(number: number): string {
@@ -149,7 +149,7 @@ function errorName(number: number): string {
   return UNKNOWN_TO_NODE[number] ?? known?.[0] ?? name
 }
 
-/** An address for error messages: the zero bytes of an abstract name become `@`, as in ss(8). */
+/** Formats an address for an error message: each zero byte becomes `@`, as in ss(8). */
 export function printableAddress(address: string | Uint8Array): string {
   const text = typeof address === 'string' ? address : Buffer.from(address).toString()
   return text.replaceAll('\0', '@')
@@ -160,12 +160,15 @@ export function closedError(call: string): FdwireError {
   return new FdwireError('ERR_FDWIRE_CLOSED', `${call}: the channel is closed`)
 }
 
-/** Returns the error of an operation that exceeded `timeout` (ms). */
-export function timeoutError(what: string, timeout: number): FdwireError {
-  return new FdwireError('ERR_FDWIRE_TIMEOUT', `${what} within ${timeout} ms`)
+/**
+ * Returns the error of an operation that exceeded `timeout` (ms). `failure` begins its message:
+ * `No message arrived`.
+ */
+export function timeoutError(failure: string, timeout: number): FdwireError {
+  return new FdwireError('ERR_FDWIRE_TIMEOUT', `${failure} within ${timeout} ms`)
 }
 
-/** Returns the error of two consumers that compete for the same messages. */
-export function conflict(why: string): FdwireError {
-  return new FdwireError('ERR_FDWIRE_CONSUMER_CONFLICT', `Consumer conflict: ${why}`)
+/** Returns the error of two consumers that compete for the same messages or connections. */
+export function conflictError(reason: string): FdwireError {
+  return new FdwireError('ERR_FDWIRE_CONSUMER_CONFLICT', `Consumer conflict: ${reason}`)
 }

@@ -1,13 +1,13 @@
-/** What every empty queue holds: a program may have many of them. */
+/** The array that all empty queues share, so that they need no memory of their own. */
 const NONE: never[] = Object.freeze([]) as unknown as never[]
 
-/** How many removed items stay in the array, at least, before it is cut. */
-const MIN_CUT = 1_024
+/** The array is compacted only if it has more removed items than this. */
+const MIN_REMOVED = 1_024
 
 /** A first-in first-out queue whose `push` and `shift` take constant time on average. */
 export class Queue<T> {
   #items: (T | undefined)[] = NONE
-  /** The index of the first item; those before it are removed. */
+  /** The index of the first item. The places before it are empty. */
   #head = 0
 
   get length(): number {
@@ -39,19 +39,19 @@ export class Queue<T> {
     if (this.#head >= this.#items.length) {
       this.#items = NONE
       this.#head = 0
-    } else if (this.#head > MIN_CUT && this.#head * 2 > this.#items.length) {
+    } else if (this.#head > MIN_REMOVED && this.#head * 2 > this.#items.length) {
       this.#items = this.#items.slice(this.#head)
       this.#head = 0
     }
     return item
   }
 
-  /** Removes an item from any position, in time proportional to the length of the queue. */
+  /** Removes an item wherever it is, in time proportional to the length of the queue. */
   remove(item: T): void {
     this.keepOnly(other => other !== item)
   }
 
-  /** Keeps the items that pass a test, in time proportional to the length of the queue. */
+  /** Removes the items that fail a test, in time proportional to the length of the queue. */
   keepOnly(test: (item: T) => boolean): void {
     const items = (this.#items.slice(this.#head) as T[]).filter(test)
     this.#items = items.length === 0 ? NONE : items

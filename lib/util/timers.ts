@@ -1,10 +1,10 @@
 /**
- * Node's timers as they are when fdwire loads.
+ * Node's timers, as they are when fdwire loads.
  *
- * The fake timers of a test framework replace the globals later. They must not stop fdwire's timers.
+ * A test framework may replace the globals with fake timers later, which must not stop fdwire's.
  */
 export const { clearTimeout, queueMicrotask, setImmediate, setTimeout } = globalThis
 export const { nextTick } = process
 
-/** Milliseconds on the clock of those timers. */
+/** Returns the time on a monotonic clock that fake timers do not replace (ms). */
 export const now = performance.now.bind(performance)

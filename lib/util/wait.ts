@@ -1,40 +1,41 @@
 import { abortError, timeoutError } from './errors.js'
 import { clearTimeout, now, setTimeout } from './timers.js'
 
-/** How long an operation may take, and the signal that aborts it. */
+/** The limits of an operation that waits. */
 export interface WaitLimits {
-  /** Milliseconds; 0: no limit. */
+  /** How long it may take (ms, 0: no limit). */
   timeout: number
+  /** Aborts it. */
   signal?: AbortSignal | undefined
 }
 
 /** How a wait reports its timeout, and whether its timer keeps the process alive. */
 export interface WaitDetails {
-  /** The beginning of the timeout error's message, as `'No message arrived'`, or the error itself. */
+  /** The beginning of the timeout error's message (`'No message arrived'`), or makes the error. */
   late: string | (() => Error)
   /**
-   * Whether the timer keeps the process alive (false). Leave it false where a channel or listener
-   * does: it keeps the process alive unless it is unref'd, and its timer must not.
+   * Whether the timer keeps the process alive (false). It must not where a channel or listener is
+   * open, which keeps the process alive itself unless the program has unref'd it.
    */
   keepsAlive?: boolean
 }
 
 /**
- * Calls `giveUp` once, when the timeout expires or the signal is aborted, whichever comes first.
+ * Calls `onLimit` once, when the timeout expires or the signal is aborted, whichever comes first.
  *
  * Returns a function that stops both. Call it when the operation is done.
  *
- * `giveUp` gets ERR_FDWIRE_TIMEOUT or an AbortError. The caller must check beforehand whether the
+ * `onLimit` gets ERR_FDWIRE_TIMEOUT or an AbortError. The caller must check beforehand whether the
  * signal is already aborted.
  */
 export function startLimits(
   { timeout, signal }: WaitLimits,
   { late, keepsAlive = false }: WaitDetails,
-  giveUp: (error: Error) => void,
+  onLimit: (error: Error) => void,
 ): () => void {
   const end = (error: Error) => {
     stop()
-    giveUp(error)
+    onLimit(error)
   }
   const onTimeout = () => end(typeof late === 'string' ? timeoutError(late, timeout) : late())
   const timer = timeout > 0 ? setTimeout(onTimeout, timeout) : undefined
@@ -89,7 +90,7 @@ function watchAbort(signal: AbortSignal, end: (error: Error) => void): () => voi
  * Settles as `promise` does, or rejects when a limit is reached first.
  *
  * # Errors
- * ERR_FDWIRE_TIMEOUT; AbortError, also where the signal is aborted already.
+ * ERR_FDWIRE_TIMEOUT; AbortError, even if the signal is already aborted.
  */
 export function withLimits<T>(
   promise: Promise<T>,
@@ -98,7 +99,7 @@ export function withLimits<T>(
 ): Promise<T> {
   return new Promise((resolve, reject) => {
     if (limits.signal?.aborted) {
-      // Nothing else handles its rejection.
+      // Otherwise its rejection would be unhandled.
       promise.catch(() => {})
       reject(abortError(limits.signal))
       return
@@ -108,13 +109,13 @@ export function withLimits<T>(
   })
 }
 
-/** The end of an operation that consists of several waits and has one timeout. */
+/** The deadline of an operation that consists of several waits. */
 export class Deadline {
   /** The timeout of the whole operation (ms; 0: no limit). */
   readonly timeout: number
   readonly #end: number
 
-  /** The timeout starts now. */
+  /** Starts `timeout` (ms; 0: no limit) now. */
   constructor(timeout: number) {
     this.timeout = timeout
     this.#end = timeout === 0 ? Number.POSITIVE_INFINITY : now() + timeout
@@ -125,11 +126,12 @@ export class Deadline {
     return one.#end <= other.#end ? one : other
   }
 
+  /** Whether the deadline has passed. */
   get isOver(): boolean {
     return this.#end <= now()
   }
 
-  /** The timeout of the next wait: the time left, in whole milliseconds, at least 1; 0: no limit. */
+  /** The timeout of the next wait: the time that is left (ms, an integer from 1; 0: no limit). */
   get remaining(): number {
     return this.timeout === 0 ? 0 : Math.max(1, Math.ceil(this.#end - now()))
   }

@@ -15,7 +15,7 @@ import { asBytes } from '../util/checks.js'
 import { closedError, type FdwireError } from '../util/errors.js'
 import { nextTick } from '../util/timers.js'
 import { encodingOf, isEmpty } from './encodings/index.js'
-import { cutError, lossError, unframeable } from './errors.js'
+import { cutError, lossError, unframeableError } from './errors.js'
 import { isMessage } from './message.js'
 import { MessageReader } from './reader.js'
 import { TurnRecords } from './turn.js'
@@ -23,7 +23,7 @@ import { TurnRecords } from './turn.js'
 /**
  * The framing of a protocol without a socket: decodes bytes to messages, and encodes messages.
  *
- * For bytes that arrive and leave by some other way. `over` does all of this for a Node stream.
+ * Use it for bytes that fdwire does not transport itself. For a Node stream use `over`.
  */
 export class Codec<
   P extends ProtocolOver<'stream'> = ProtocolOver<'stream'>,
@@ -48,14 +48,15 @@ export class Codec<
   }
 
   /**
-   * Decodes a chunk and returns the messages that it completes. The chunk is neither modified nor
-   * kept.
+   * Decodes a chunk and returns the messages that it completes. Neither modifies nor keeps the
+   * chunk.
    *
-   * Malformed messages go to `onMalformed`. Where the stream cannot be decoded any further, the
-   * messages before that point are returned, and the next call throws.
+   * Calls `onMalformed` for malformed messages. If the stream cannot be decoded any further,
+   * returns the messages before that point, and the next call throws.
    *
    * # Errors
-   * ERR_FDWIRE_MESSAGE_TOO_LARGE, ERR_FDWIRE_BAD_HEADER; ERR_FDWIRE_CLOSED after `end()`.
+   * ERR_FDWIRE_MESSAGE_TOO_LARGE, ERR_FDWIRE_BAD_HEADER; ERR_FDWIRE_CLOSED after `end()`;
+   * TypeError.
    */
   push(chunk: ArrayBufferView): ValueOf<P, E>[] {
     if (!ArrayBuffer.isView(chunk)) {
@@ -70,7 +71,8 @@ export class Codec<
    * Ends the stream and returns the messages that this completes.
    *
    * # Errors
-   * ERR_FDWIRE_CUT_SHORT with `missing` (bytes) inside a message; what `push` would throw.
+   * ERR_FDWIRE_CUT_SHORT with `missing` (bytes) if the stream ends inside a message; those of
+   * `push`.
    */
   end(): ValueOf<P, E>[] {
     if (this.#error !== undefined) throw this.#error
@@ -82,8 +84,8 @@ export class Codec<
   }
 
   /**
-   * Encodes a message as a frame. The frame is empty where the protocol sends nothing for an empty
-   * message.
+   * Encodes a message as a frame. Returns an empty Buffer for an empty message that the protocol
+   * skips.
    *
    * # Errors
    * ERR_FDWIRE_UNENCODABLE, ERR_FDWIRE_ILL_FORMED_TEXT, TypeError.
@@ -95,7 +97,7 @@ export class Codec<
       typeof encoded === 'string'
         ? this.#native.encodeText(encoded)
         : this.#native.encodeBytes(asBytes(encoded))
-    if (typeof frame === 'number') throw unframeable(frame, this.protocol)
+    if (typeof frame === 'number') throw unframeableError(frame, this.protocol)
     return frame
   }
 
@@ -115,24 +117,24 @@ export class Codec<
     this.#records.end()
     this.#memory.bytes = NO_BYTES
     this.#memory.words = NO_WORDS
-    // A handler may call push(), which reuses the memory.
+    // Only now: a handler may call push(), which reuses the memory.
     for (const [error, before] of malformed) this.#report(error, before)
     return values as ValueOf<P, E>[]
   }
 
-  /** The error of a record that ends the stream. */
+  /** Returns the error of a record that ends the stream. */
   #failure(index: number): FdwireError {
     const { kind, place, detail, sample } = this.#records.event(index)
     if (kind !== RecordKind.Lost) return cutError(place)
     return lossError(detail, this.#options.redacted ? undefined : sample)
   }
 
-  /** Reports a malformed message, which `before` messages of the chunk precede. */
+  /** Reports a malformed message. `before` messages of the chunk precede it. */
   #report(error: FdwireError, before: number): void {
     try {
       this.#options.onMalformed?.(error, before)
     } catch (thrown) {
-      // As with an event listener, an exception must not lose the messages around it.
+      // As in an event listener, an exception must not lose the other messages of the chunk.
       nextTick(() => {
         throw thrown
       })

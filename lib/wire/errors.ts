@@ -1,4 +1,4 @@
-/** Errors for what native code refuses, in either direction. */
+/** The errors of messages that native code refuses to deliver or to send. */
 
 import { HAS_DELIMITER, LossReason, RecordKind, RefusalReason } from '#native'
 import { type ErrorCode, FdwireError, systemError } from '../util/errors.js'
@@ -43,7 +43,7 @@ const REFUSALS: Record<RefusalReason, Reason> = {
   },
 }
 
-/** Why nothing behind a point of a stream can be decoded. */
+/** Why the rest of a stream cannot be decoded. */
 const LOSSES: Record<LossReason, Reason> = {
   [LossReason.TooLarge]: {
     code: 'ERR_FDWIRE_MESSAGE_TOO_LARGE',
@@ -55,25 +55,27 @@ const LOSSES: Record<LossReason, Reason> = {
   },
 }
 
-/** The error of a received message that native code refused. */
+/** Returns the error of a received message that native code refused. */
 export function refusalError(reason: RefusalReason, sample: Uint8Array | undefined): FdwireError {
   const { code, message } = REFUSALS[reason]
   return new FdwireError(code, message, sample === undefined ? {} : { sample })
 }
 
-/** The error of a stream that cannot be decoded any further. */
+/** Returns the error of a stream that cannot be decoded any further. */
 export function lossError(reason: LossReason, sample: Uint8Array | undefined): FdwireError {
   const { code, message } = LOSSES[reason]
   return new FdwireError(code, message, sample === undefined ? {} : { sample })
 }
 
-/** The error of a stream that ended inside a message, at least `missing` bytes before its end. */
+/**
+ * Returns the error of a stream that ended inside a message, which lacks `missing` bytes or more.
+ */
 export function cutError(missing: number): FdwireError {
   const message = `The stream ended inside a message: at least ${missing} bytes are missing`
   return new FdwireError('ERR_FDWIRE_CUT_SHORT', message, { missing })
 }
 
-/** The error of an event that ends the direction from the peer; undefined for an orderly end. */
+/** Returns the error of an event that ends the input; undefined for an orderly end. */
 export function endError(
   { kind, name, place, detail, sample }: ChannelEvent,
   redacted: boolean,
@@ -90,10 +92,10 @@ export function endError(
   }
 }
 
-/** The error of a message that a protocol cannot frame, by the code that native code returns. */
-export function unframeable(code: number, protocol: string): FdwireError {
-  const why =
+/** Returns the error of a message that a protocol cannot frame, from the code of native code. */
+export function unframeableError(code: number, protocol: string): FdwireError {
+  const reason =
     code === HAS_DELIMITER ? 'it contains the delimiter' : 'its length does not fit the header'
-  const message = `${protocol} cannot carry the message: ${why}`
+  const message = `${protocol} cannot carry the message: ${reason}`
   return new FdwireError('ERR_FDWIRE_UNENCODABLE', message)
 }

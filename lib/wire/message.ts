@@ -3,10 +3,10 @@ import type { Credentials } from '../options/types.js'
 import type { FdwireError } from '../util/errors.js'
 
 /**
- * A sender's address: a Buffer where it is not UTF-8, null where the sender has no name, undefined
- * on a connected channel.
+ * A sender's address: a Buffer if it is not valid UTF-8, null if the sender has none, undefined on
+ * a connected channel.
  *
- * It is not authenticated: any process that may bind a name can use it.
+ * It is not authenticated: any process that can bind an address can use it.
  */
 export type From = string | Buffer | null | undefined
 
@@ -14,11 +14,11 @@ export type From = string | Buffer | null | undefined
 export interface Message<V = unknown> {
   /** The decoded value. */
   value: V
-  /** Its descriptors. They belong to the receiver: take or close them. */
+  /** Its descriptors. The receiver owns them: take or close them. */
   fds: FdSet
   /** The sender's address. */
   from: From
-  /** The process that sent it, at the time of sending: only with the option `credentials`. */
+  /** The sender's credentials at the time of sending. Only with the option `credentials`. */
   credentials?: Credentials
 }
 
@@ -28,10 +28,10 @@ export interface Malformed {
   from: From
 }
 
-/** What the reader makes of one message of the peer. */
+/** A received message, or the error of one that cannot be delivered. */
 export type Incoming = Message | Malformed
 
-/** Whether a message can be delivered. */
+/** Whether a received message can be delivered. */
 export function isMessage(incoming: Incoming): incoming is Message {
   return 'value' in incoming
 }

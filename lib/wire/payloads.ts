@@ -31,15 +31,18 @@ const MAX_RUN = 8 * 1024
 /** A text of at least this length (bytes) is sliced alone. */
 const LONG_TEXT = 1024
 
-/** The size of the memory that small Buffers share, and the longest that shares it (bytes). */
+/**
+ * The size of the memory that small Buffers share, and the largest Buffer that shares it (bytes).
+ */
 const CHUNK = 64 * 1024
 const MAX_SHARED = CHUNK / 4
 
 /**
- * Makes strings and Buffers of the payloads that the records of a turn describe.
+ * Makes strings and Buffers from the payloads that the records of a turn describe.
  *
- * Payloads that are adjacent in memory form a run: one slice or copy for the whole run, and a
- * substring or view for each message. A substring costs an eighth of a slice of native memory.
+ * Payloads that are adjacent in memory form a run. It makes one slice or copy for the whole run,
+ * and a substring or view for each message: a substring costs an eighth of a slice of native
+ * memory.
  */
 export class Payloads {
   readonly #memory: RecordMemory
@@ -48,7 +51,9 @@ export class Payloads {
   #text = ''
   #textStart = 0
   #textEnd = 0
-  /** The range in the memory of the current run of bytes, and where its copy begins in the chunk. */
+  /**
+   * The range of the current run of bytes in the memory, and where its copy begins in the chunk.
+   */
   #bytesStart = 0
   #bytesEnd = 0
   #copyStart = 0
@@ -57,21 +62,21 @@ export class Payloads {
     this.#memory = memory
   }
 
-  /** Begins a turn of `records` records, for which the memory was written anew. */
+  /** Begins a turn of `records` records. Native code has overwritten the memory for it. */
   beginTurn(records: number): void {
     this.#records = records
     this.#textEnd = 0
     this.#bytesEnd = 0
   }
 
-  /** Ends the turn: the values that were made live on their own. */
+  /** Ends the turn. Values that were made stay valid. */
   endTurn(): void {
     this.#text = ''
     this.#textEnd = 0
     this.#bytesEnd = 0
   }
 
-  /** The text of record `index`, all of it below 0x80. */
+  /** Returns the text of record `index`, which must be ASCII. */
   ascii(index: number, start: number, end: number): string {
     if (end <= this.#textEnd && start >= this.#textStart) {
       return this.#text.substring(start - this.#textStart, end - this.#textStart)
@@ -86,7 +91,7 @@ export class Payloads {
     return this.#text.substring(0, end - start)
   }
 
-  /** A Buffer with a copy of the bytes of record `index`. */
+  /** Returns a Buffer with a copy of the bytes of record `index`. */
   bytes(index: number, start: number, end: number): Buffer {
     if (end <= this.#bytesEnd && start >= this.#bytesStart && chunk.length > 0) {
       return new View(chunkMemory, this.#copyStart + start - this.#bytesStart, end - start)
@@ -101,7 +106,7 @@ export class Payloads {
     return new View(chunkMemory, this.#copyStart, length)
   }
 
-  /** A Buffer with a copy of these bytes, aligned so that any typed array can view it. */
+  /** Returns a Buffer with a copy of these bytes, aligned so that any typed array can view it. */
   alignedBytes(start: number, end: number): Buffer {
     const length = end - start
     if (length > MAX_SHARED) return copyOf(viewOf(this.#memory.bytes, start, end))
@@ -109,7 +114,7 @@ export class Payloads {
     return new View(chunkMemory, copyToChunk(this.#memory, start, end), length)
   }
 
-  /** The end of the run of payloads of one kind that begins with record `index`. */
+  /** Returns where the run of payloads of one kind ends that begins with record `index`. */
   #endOfRun(
     index: number,
     start: number,
@@ -132,16 +137,16 @@ export class Payloads {
 }
 
 /**
- * Small Buffers are views of this. It is never overwritten, and it cannot be posted to a thread.
+ * The memory of small Buffers. Its bytes are never overwritten, and it cannot be posted to a thread.
  *
- * A program can still detach its memory (`buffer.transfer()`). The length is 0 then.
+ * A program can still detach it (`buffer.transfer()`). Its length is 0 then.
  */
 let chunk = Buffer.alloc(0)
 let chunkMemory = chunk.buffer
-/** Bytes of the chunk that are in use. There is no chunk at first. */
+/** Bytes of the chunk that are in use. The first Buffer makes the first chunk. */
 let chunkUsed = Number.POSITIVE_INFINITY
 
-/** Makes what `chunk.subarray` makes, in half the time. */
+/** The constructor behind `chunk.subarray`. Calling it directly takes half the time. */
 const View = (Buffer as unknown as { [Symbol.species]: BufferView })[Symbol.species]
 type BufferView = new (memory: ArrayBufferLike, start: number, length: number) => Buffer
 
@@ -152,7 +157,7 @@ function renewChunk(): void {
   chunkUsed = 0
 }
 
-/** Copies bytes into the chunk, which has room for them. Returns where the copy begins. */
+/** Copies bytes into the chunk, which must have room for them. Returns where the copy begins. */
 function copyToChunk({ bytes }: RecordMemory, start: number, end: number): number {
   const at = chunkUsed
   copyBytes(bytes, chunk, at, start, end)

@@ -14,15 +14,15 @@ import { NOT_JOINED, SAME_SENDER, type TurnRecords } from './turn.js'
 const { Message, Large, Refused } = RecordKind
 const { Bytes } = PayloadKind
 
-/** Makes the messages of one channel, or of one `Codec`, from records. */
+/** Makes messages from the records of one channel or `Codec`. */
 export class MessageReader {
   readonly #records: TurnRecords
   readonly #handle: ChannelHandle
   readonly #encoding: EncodingCodec
   readonly #options: CheckedOptions
-  /** Whether Buffers begin at multiples of eight. Stream framing leaves payloads at any address. */
+  /** Whether copies are aligned. On a stream they are not, since frames have any length. */
   readonly #isAligned: boolean
-  /** The last sender with a name. */
+  /** The address of the last sender that has one. */
   #from: From
 
   constructor(records: TurnRecords, handle: ChannelHandle, options: CheckedOptions) {
@@ -34,14 +34,14 @@ export class MessageReader {
   }
 
   /**
-   * The value of record `index`, where that is a message of the peer without descriptors; else
-   * `NOT_PLAIN`: then `read` handles the record.
+   * Fast path: returns the value of record `index` if that is a message of the connected peer
+   * without descriptors. Returns `NOT_PLAIN` for a record that `read` must handle.
    */
   readPlain(index: number): unknown {
     return this.#records.plainValue(index, this.#encoding, this.#isAligned)
   }
 
-  /** The message of record `index`; undefined where the record is another event. */
+  /** Returns the message of record `index`; undefined if the record is another event. */
   read(index: number): Incoming | undefined {
     const records = this.#records
     const kind = records.kind(index)
@@ -87,7 +87,7 @@ export class MessageReader {
     }
   }
 
-  /** The payload of a large message, at the end of its memory. */
+  /** Takes the memory of a large message and returns its payload, which is at the end of it. */
   #takeLarge(index: number): Buffer {
     const memory = environment.takeLarge(this.#records.place(index))
     return viewOf(memory, memory.length - this.#records.length(index))
@@ -116,7 +116,7 @@ export class MessageReader {
   #sender(index: number): From {
     const sender = this.#records.sender(index)
     if (sender !== SAME_SENDER) {
-      // A sender without a name does not change what SAME_SENDER refers to.
+      // A sender without an address does not change which one SAME_SENDER refers to.
       if (sender !== undefined && sender !== null) this.#from = sender
       return sender
     }
@@ -125,7 +125,7 @@ export class MessageReader {
   }
 }
 
-/** A text that no string can hold. */
+/** Thrown for a text that is longer than a string can be. */
 class TextTooLong {
   readonly cause: unknown
   constructor(cause: unknown) {

@@ -54,29 +54,31 @@ const CREDENTIALS_SHIFT = Math.log2(CREDENTIALS)
 /** An event of a channel that is not a message. */
 export interface ChannelEvent {
   kind: RecordKind
-  /** A destination; for a failure the name of the system call. */
+  /** The destination; of a failure: the name of the system call. */
   name: Address | undefined
-  /** An errno, 0 for an expired message; the index of an accepted channel; missing bytes of a cut. */
+  /**
+   * The errno, 0 if a message expired; or the index of an accepted channel; or the missing bytes.
+   */
   place: number
-  /** The low 31 bits of a queued message's number; the reason why a stream is lost. */
+  /** The low 31 bits of the number of a queued message; or why a stream cannot be decoded. */
   detail: number
-  /** The first bytes of what could not be decoded. */
+  /** The first bytes of input that cannot be decoded. */
   sample: Buffer | undefined
 }
 
-/** Who sent a message: an address as `From` has it, or the same sender as that of the message before. */
+/** What `sender` returns for a message from the same sender as the previous one. */
 export const SAME_SENDER = Symbol('same sender')
 
 /**
  * Reads the records that native code has written, by their index.
  *
- * The layout is defined by crates/node/src/table.rs, which exports it. A channel's turn and a
- * `Codec`'s chunk have the same layout, each in its own memory.
+ * crates/node/src/table.rs defines and exports their layout. A turn of a channel and a chunk of a
+ * `Codec` have the same layout, but each its own memory.
  */
 export class TurnRecords {
   readonly #memory: RecordMemory
   readonly #payloads: Payloads
-  /** Values that were parsed at once, and the records that they belong to. */
+  /** The values of joined messages, and the range of their records. */
   #joined: unknown[] = NONE
   #joinedFirst = 0
   #joinedEnd = 0
@@ -99,15 +101,17 @@ export class TurnRecords {
     this.#joinedEnd = 0
   }
 
+  /** Returns what a record describes. */
   kind(index: number): RecordKind {
     return this.#memory.words[this.#at(index) + KIND] as RecordKind
   }
 
   /**
-   * The value of a plain message: one from the peer, without descriptors, whose payload is in the
-   * memory. `NOT_PLAIN` for any other record, and for a payload that cannot be decoded.
+   * Fast path: returns the value of a plain message, which comes from the connected peer, without
+   * descriptors, with its payload in the memory. Returns `NOT_PLAIN` for any other record, and for a
+   * payload that cannot be decoded.
    *
-   * This runs for every small message, so it reads each word once and calls little.
+   * This runs for every small message, so it reads each word once and calls few functions.
    */
   plainValue(index: number, encoding: EncodingCodec, aligned: boolean): unknown {
     const { words, first, bytes } = this.#memory
@@ -137,7 +141,7 @@ export class TurnRecords {
     }
   }
 
-  /** How many of the records from `first` to before `end` are messages. */
+  /** Returns how many of the records from `first` to `end` (exclusive) are messages. */
   countMessages(first: number, end: number): number {
     let messages = 0
     for (let index = first; index < end; index++) {
@@ -147,25 +151,27 @@ export class TurnRecords {
     return messages
   }
 
-  /** Where the payload of a record begins in the memory; for a large message its number. */
+  /** Returns where the payload of a record begins in the memory; for a large message its number. */
   place(index: number): number {
     return this.#memory.words[this.#at(index) + PLACE] as number
   }
 
-  /** The length of the payload of a record (bytes). */
+  /** Returns the length of the payload of a record (bytes). */
   length(index: number): number {
     return this.#memory.words[this.#at(index) + LENGTH] as number
   }
 
+  /** Returns whether the payload of a message is ASCII, UTF-8 or bytes. */
   payloadKind(index: number): PayloadKind {
     return ((this.#memory.words[this.#at(index) + DETAIL] as number) & PAYLOAD_MASK) as PayloadKind
   }
 
+  /** Returns why native code refused a message. */
   refusalReason(index: number): RefusalReason {
     return this.#memory.words[this.#at(index) + DETAIL] as RefusalReason
   }
 
-  /** A text payload. */
+  /** Returns a text payload. */
   text(index: number): string {
     const { words, bytes } = this.#memory
     const at = this.#at(index)
@@ -175,29 +181,31 @@ export class TurnRecords {
     return isAscii ? this.#payloads.ascii(index, start, end) : sliceUtf8(bytes, start, end)
   }
 
-  /** A copy of a payload, which may begin at any address. */
+  /** Returns a copy of a payload. It is not aligned. */
   copy(index: number): Buffer {
     const start = this.place(index)
     return this.#payloads.bytes(index, start, start + this.length(index))
   }
 
-  /** A copy of a payload at which typed arrays can begin. */
+  /** Returns a copy of a payload, aligned so that any typed array can view it. */
   alignedCopy(index: number): Buffer {
     const start = this.place(index)
     return this.#payloads.alignedBytes(start, start + this.length(index))
   }
 
-  /** The payload itself: it is valid until the turn ends and must not reach user code. */
+  /**
+   * Returns the payload without a copy. It is valid until the turn ends; user code must not get it.
+   */
   view(index: number): Buffer {
     const start = this.place(index)
     return viewOf(this.#memory.bytes, start, start + this.length(index))
   }
 
   /**
-   * The value of a JSON message that native code has joined with its neighbours into one array, so
-   * that they are parsed at once; `NOT_JOINED` where it is to be parsed alone.
+   * Returns the value of a JSON message that native code has joined with adjacent ones into one
+   * array, which is parsed at once. Returns `NOT_JOINED` for a message that must be parsed alone.
    *
-   * Native code joins only where this is exact: see crates/wire/src/json.rs.
+   * Native code joins messages only if this gives the same values: see crates/wire/src/json.rs.
    */
   joinedValue(index: number): unknown {
     if (index < this.#joinedEnd) return this.#joined[index - this.#joinedFirst]
@@ -206,7 +214,7 @@ export class TurnRecords {
     return this.#joined[0]
   }
 
-  /** The numbers of the descriptors that came with a message. */
+  /** Returns the numbers of the descriptors of a message. */
   fds(index: number): number[] {
     const { words } = this.#memory
     const at = this.#at(index)
@@ -218,13 +226,13 @@ export class TurnRecords {
     return numbers
   }
 
-  /** The sender of a message; undefined on a connected channel. */
+  /** Returns the sender's address, as `From`, or SAME_SENDER. */
   sender(index: number): string | Buffer | null | undefined | typeof SAME_SENDER {
     const at = this.#at(index)
     return this.#memory.words[at + NAME] === FROM_SAME ? SAME_SENDER : this.#name(at)
   }
 
-  /** The credentials that came with a message. */
+  /** Returns the sender's credentials, on a channel with the option `credentials`. */
   credentials(index: number): Credentials {
     const { words, bytes } = this.#memory
     const place = (words[this.#at(index) + NAME_LENGTH] as number) >> CREDENTIALS_SHIFT
@@ -235,7 +243,7 @@ export class TurnRecords {
     }
   }
 
-  /** The event of a record that is not a message. */
+  /** Returns the event of a record that is not a message. */
   event(index: number): ChannelEvent {
     const { words } = this.#memory
     const at = this.#at(index)
@@ -253,7 +261,7 @@ export class TurnRecords {
     return this.#memory.first + index * WORDS
   }
 
-  /** The name in a record: an address, or the name of a system call. */
+  /** Returns the name in a record: an address, or the name of a system call. */
   #name(at: number): string | Buffer | null | undefined {
     const { words, bytes } = this.#memory
     const name = words[at + NAME] as number
@@ -263,7 +271,9 @@ export class TurnRecords {
     return decodeAddress(viewOf(bytes, name, name + length))
   }
 
-  /** Parses the texts of `count` records as one array. Returns whether that gave as many values. */
+  /**
+   * Parses the texts of `count` records as one array. Returns false unless it has `count` values.
+   */
   #parseJoined(index: number, count: number): boolean {
     const { bytes } = this.#memory
     const last = index + count - 1
@@ -279,19 +289,19 @@ export class TurnRecords {
       this.#joinedEnd = index + count
       return true
     } catch {
-      // One of them is not JSON. Each is parsed alone then, so that only this one is malformed.
+      // One of them is not JSON. The caller parses each alone, so that only that one is malformed.
       return false
     }
   }
 }
 
-/** What `plainValue` returns for a record that needs the general reader. */
+/** What `plainValue` returns for a record that `MessageReader.read` must handle. */
 export const NOT_PLAIN = Symbol('not plain')
 
-/** What `joinedValue` returns for a message that is to be parsed alone. */
+/** What `joinedValue` returns for a message that must be parsed alone. */
 export const NOT_JOINED = Symbol('not joined')
 
 const NONE: never[] = []
 
-/** The records of the turn under way in this thread: native code runs one turn at a time. */
+/** The records of the current turn of this thread. Native code runs one turn at a time. */
 export const turn = new TurnRecords(TURN_MEMORY)

@@ -54,7 +54,7 @@ export class Socket {
       return
     }
     over.on('error', ignore)
-    coreOf(over).receiver.keepMalformed()
+    coreOf(over).receiver.bufferMalformed()
     over.on('end', () => {
       this.#hasPeerEnded = true
     })

@@ -10,7 +10,10 @@ import type { Logger } from './transport.js'
 /** Options of a {@link SocketClient}: those of `connect`, and how it reconnects. */
 export interface SocketClientOptions
   extends Omit<ConnectOptions<'socket_protocol', 'buffer'>, 'protocol' | 'encoding' | 'signal'> {
-  /** The first delay before a new attempt (ms, 100). It doubles each time; jitter subtracts up to half. */
+  /**
+   * The first delay before a new attempt (ms, 100). It doubles each time; jitter subtracts up to
+   * half.
+   */
   minDelay?: number | undefined
   /** The longest delay (ms, 10,000). A connection that lasts longer resets it to `minDelay`. */
   maxDelay?: number | undefined

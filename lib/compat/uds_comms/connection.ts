@@ -15,7 +15,7 @@ export class Connection {
   #isClosing = false
 
   constructor(channel: Channel<string>) {
-    coreOf(channel).receiver.keepMalformed()
+    coreOf(channel).receiver.bufferMalformed()
     // Calls report errors. An error that arrives while no call is pending rejects the next one.
     channel.on('error', () => {})
     channel.on('end', () => {

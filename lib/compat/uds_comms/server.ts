@@ -4,7 +4,13 @@ import { listen } from '../../open/listen.js'
 import type { Listener } from '../../open/listener.js'
 import type { Address } from '../../options/address.js'
 import { checkWait, type WaitOptions } from '../../options/check.js'
-import { closedError, conflict, errorCode, FdwireError, systemError } from '../../util/errors.js'
+import {
+  closedError,
+  conflictError,
+  errorCode,
+  FdwireError,
+  systemError,
+} from '../../util/errors.js'
 import { Deadline } from '../../util/wait.js'
 import { accept } from './accept.js'
 import { Connection } from './connection.js'
@@ -91,7 +97,7 @@ export class UdsServer {
     const { timeout, signal } = checkWait('waitForConnection', options)
     this.#checkOpen('waitForConnection')
     if (this.#state === 'waiting') {
-      throw conflict('another waitForConnection() call is waiting for a client')
+      throw conflictError('another waitForConnection() call is waiting for a client')
     }
     this.#state = 'waiting'
     try {

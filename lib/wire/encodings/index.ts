@@ -1,4 +1,4 @@
-/** The encodings: what a message is to the program, and what native code frames. */
+/** The encodings: they convert between the values of a program and the payloads of frames. */
 
 import type { Encoding } from '../../options/check.js'
 import { describeValue } from '../../util/checks.js'
@@ -6,10 +6,10 @@ import { FdwireError } from '../../util/errors.js'
 import { encodeJson, notJson } from './json.js'
 import { decodeBody, encodeMessage } from './socket_protocol.js'
 
-/** What native code frames: a text, or bytes. */
+/** A payload for native code to frame: text or bytes. */
 export type Encoded = string | ArrayBufferView
 
-/** One encoding, both ways. */
+/** One encoding, in both directions. */
 export interface EncodingCodec {
   /**
    * Encodes a value.
@@ -18,18 +18,20 @@ export interface EncodingCodec {
    * A TypeError for a value of the wrong type; ERR_FDWIRE_UNENCODABLE, ERR_FDWIRE_ILL_FORMED_TEXT.
    */
   encode(value: unknown): Encoded
-  /** Decodes a payload that is text; undefined: the value is the text. */
+  /** Decodes a text payload; undefined if the value is the text itself. */
   readonly decodeText: ((text: string) => unknown) | undefined
   /**
-   * Decodes a payload that is bytes, from a view that is valid during the call; undefined: the value
-   * is a Buffer with a copy of them.
+   * Decodes a payload of bytes, from a view that is valid only during the call; undefined if the
+   * value is a Buffer with a copy of the bytes.
    */
   readonly decodeBytes: ((bytes: Uint8Array) => unknown) | undefined
-  /** Makes the error of a malformed message from what `decode…` threw. */
+  /**
+   * Returns the error of a malformed message, from the exception of `decodeText` or `decodeBytes`.
+   */
   malformed(thrown: unknown, sample: Uint8Array | undefined): FdwireError
 }
 
-/** Makes the rows of the table, all of one shape, so that reading them is fast. */
+/** Makes a row of the table. All rows have one shape, which V8 reads faster. */
 function codec(
   encode: EncodingCodec['encode'],
   { decodeText, decodeBytes, malformed = asThrown }: Partial<EncodingCodec> = {},
@@ -37,7 +39,7 @@ function codec(
   return { encode, decodeText, decodeBytes, malformed }
 }
 
-/** Bytes, or a text as UTF-8. Also for protocols whose messages say whether they are text. */
+/** Bytes, or a text as UTF-8. Protocols whose messages say whether they are text use it too. */
 const buffer = codec(encodeBytes)
 
 const ENCODINGS: Readonly<Record<Encoding, EncodingCodec>> = {
@@ -52,12 +54,12 @@ const ENCODINGS: Readonly<Record<Encoding, EncodingCodec>> = {
   }),
 }
 
-/** The codec of an encoding; undefined: each message of the protocol says whether it is text. */
+/** Returns the codec of an encoding. Undefined is the encoding of protocols that have no choice. */
 export function encodingOf(encoding: Encoding | undefined): EncodingCodec {
   return encoding === undefined ? buffer : ENCODINGS[encoding]
 }
 
-/** Whether an encoded value has no bytes. */
+/** Whether a payload has no bytes. */
 export function isEmpty(encoded: Encoded): boolean {
   return typeof encoded === 'string' ? encoded.length === 0 : encoded.byteLength === 0
 }
@@ -80,7 +82,7 @@ function encodeBytes(value: unknown): Encoded {
   )
 }
 
-/** For decoders that throw the right error themselves. */
+/** The `malformed` of decoders that throw an FdwireError themselves. */
 function asThrown(thrown: unknown): FdwireError {
   return thrown as FdwireError
 }

@@ -1,10 +1,11 @@
 import { FdwireError } from '../../util/errors.js'
 
 /**
- * The JSON text of a value.
+ * Encodes a value as JSON.
  *
  * # Errors
- * ERR_FDWIRE_UNENCODABLE for a value without one, or whose own code throws.
+ * ERR_FDWIRE_UNENCODABLE for a value that JSON cannot represent, or whose `toJSON` or getter
+ * throws.
  */
 export function encodeJson(value: unknown): string {
   let text: string | undefined
@@ -17,23 +18,23 @@ export function encodeJson(value: unknown): string {
   return text
 }
 
-/** What a value is for which JSON.stringify returns undefined. */
+/** Describes a value for which JSON.stringify returns undefined. */
 function withoutText(value: unknown): string {
   const type = typeof value
   return type === 'object' ? 'text for an object whose toJSON returns undefined' : type
 }
 
-/** Values that are encoded at once before their average size is known. */
+/** The number of values in the first array, when their average size is not known yet. */
 const FIRST_VALUES = 32
 
-/** The length of one array's text that is aimed at (UTF-16 units). */
+/** The target length of the text of an array (UTF-16 code units). */
 const ARRAY_LENGTH = 16 * 1024
 
 /**
- * Encodes values as the elements of JSON arrays; undefined where an element's text would differ from
- * that of the value alone.
+ * Encodes values as the elements of JSON arrays. Returns undefined if an element's text would
+ * differ from that of the value alone, or if a value cannot be encoded.
  *
- * V8 encodes one array faster than its elements one by one, unless the text is long.
+ * V8 encodes an array faster than its elements one by one, unless the text is long.
  */
 export function encodeJsonArrays(values: unknown[]): string[] | undefined {
   if ('toJSON' in values || !values.every(isSameAsElement)) return undefined
@@ -46,20 +47,20 @@ export function encodeJsonArrays(values: unknown[]): string[] | undefined {
       count = Math.max(1, Math.floor((count * ARRAY_LENGTH) / text.length))
     }
   } catch {
-    // The caller encodes the values one by one then, which tells which of them throws.
+    // The caller then encodes the values one by one, and finds the one that throws.
     return undefined
   }
   return texts
 }
 
-/** Whether a value's JSON is the same as an element of an array. */
+/** Whether a value's JSON is the same alone and as an element of an array. */
 function isSameAsElement(value: unknown): boolean {
   const type = typeof value
   if (type === 'undefined' || type === 'function' || type === 'symbol') return false
   return value === null || typeof (value as { toJSON?: unknown }).toJSON !== 'function'
 }
 
-/** The error of a message whose text is not JSON. */
+/** Returns the error of a message whose text is not JSON. */
 export function notJson(cause: unknown, sample: Uint8Array | undefined): FdwireError {
   const message = `The message is not JSON: ${(cause as Error).message}`
   const options = sample === undefined ? { cause } : { cause, sample }

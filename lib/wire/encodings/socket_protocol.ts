@@ -12,16 +12,11 @@ import { parseJson } from '../../util/buffers.js'
 import { describeValue } from '../../util/checks.js'
 import { type ErrorCode, FdwireError } from '../../util/errors.js'
 
-/** The form of an encoding; undefined for one that isn't ours. */
-export function formOf(encoding: string | undefined): Form | undefined {
-  return encoding === 'pure_json' || encoding === 'struct_json' ? encoding : undefined
-}
-
 /**
- * The body of whatever a channel was given to send: the fields of a message, or a `DataStorage`.
+ * Encodes a message that was passed to `send`: an object with its fields, or a `DataStorage`.
  *
  * # Errors
- * Those of `encodeBody`; a TypeError or RangeError for ids that are none.
+ * Those of `encodeBody`; a TypeError or RangeError for an invalid status or id.
  */
 export function encodeMessage(form: Form, value: unknown): Buffer {
   if (typeof value !== 'object' || value === null) {
@@ -39,16 +34,16 @@ export function encodeMessage(form: Form, value: unknown): Buffer {
   })
 }
 
-/** The fields of a message, which may be an object that has them as its JSON, as a `DataStorage`. */
+/** Returns the fields of a message. A `DataStorage` returns them from `toJSON`. */
 function fieldsOf(value: object): MessageFields {
   return 'toJSON' in value && typeof value.toJSON === 'function' ? value.toJSON() : value
 }
 
 /**
- * The body of a message.
+ * Encodes the body of a message, whose ids must have been checked.
  *
  * # Errors
- * ERR_FDWIRE_UNENCODABLE for data that JSON can't carry. The ids were checked before.
+ * ERR_FDWIRE_UNENCODABLE for data that JSON cannot represent.
  */
 export function encodeBody(form: Form, { status, service_id, data_id, data }: Fields): Buffer {
   const json = stringify(data)
@@ -58,10 +53,10 @@ export function encodeBody(form: Form, { status, service_id, data_id, data }: Fi
 }
 
 /**
- * The message in a body.
+ * Decodes a body to a message.
  *
  * # Errors
- * A {@link BodyError}, which has the ids where they can be read.
+ * A {@link BodyError}, with the ids if they can be read.
  */
 export function decodeBody(form: Form, bytes: Uint8Array): Fields {
   const body = addon.decodeSocketProtocol(form === 'struct_json', bytes)
@@ -81,7 +76,7 @@ export function decodeBody(form: Form, bytes: Uint8Array): Fields {
   if (ids === undefined) {
     throw new BodyError(
       'ERR_FDWIRE_BAD_BODY',
-      'The body is no object with status, service_id and data_id',
+      'The body is not an object with status, service_id and data_id',
     )
   }
   const { data } = value as { data?: unknown }
@@ -89,7 +84,7 @@ export function decodeBody(form: Form, bytes: Uint8Array): Fields {
   return { ...ids, data }
 }
 
-/** The JSON of data; `undefined` has none, and a function neither. */
+/** Encodes data as JSON. Throws for `undefined` and a function, which JSON cannot represent. */
 function stringify(data: unknown): string {
   let json: string | undefined
   try {
@@ -106,7 +101,7 @@ function unencodable(cause?: unknown): FdwireError {
   return new FdwireError('ERR_FDWIRE_UNENCODABLE', 'JSON cannot carry the data', options)
 }
 
-/** The parser's own error would show a piece of the text, which may be a key: it is not the cause. */
+/** Parses JSON. The error has no cause: the parser's own error shows text, which may be a key. */
 function parse(json: string, ids: Ids | undefined): unknown {
   try {
     return parseJson(json)
@@ -115,7 +110,7 @@ function parse(json: string, ids: Ids | undefined): unknown {
   }
 }
 
-/** What the numbers of a body with a wrong checksum seem to be. */
+/** Returns the ids of a body whose checksum is wrong, so they may be wrong too. */
 function guess(json: string | null | undefined): Ids | undefined {
   try {
     return idsIn(parseJson(json as string))
@@ -136,9 +131,11 @@ function idsOf({ status, serviceId, dataId }: addon.SocketProtocolBody) {
   return { status, service_id: serviceId, data_id: dataId }
 }
 
-/** A body that is no message. There is no sample of it: the data may be a key. */
+/** The error of a malformed body. It has no sample, since the data may be a key. */
 export class BodyError extends FdwireError {
-  /** What its numbers are, where they can be read; with a wrong checksum they may be wrong too. */
+  /**
+   * The status and ids of the body, if they can be read. If the checksum is wrong, they may be too.
+   */
   declare readonly ids?: Ids
 
   constructor(code: ErrorCode, message: string, ids?: Ids) {
