@@ -13,14 +13,12 @@ import { type ChannelEvent, NOT_PLAIN, turn } from '../wire/turn.js'
 import type { ChannelEvents } from './events.js'
 import { Waiters, type WaitFor } from './waiters.js'
 
-/** The most bytes that are buffered while only `request()` calls wait (bytes). */
+/** The number of buffered bytes at which reading stops while only `request()` calls wait. */
 const MAX_BUFFERED = 32 * 1024 * 1024
 
 const malformedChannel = diagnostics('fdwire:malformed')
 
-/**
- * A listener as EventEmitter stores it: one that was added by `once` removes itself when called.
- */
+/** A listener as EventEmitter stores it: one of `once` removes itself when it is called. */
 // biome-ignore lint/complexity/noBannedTypes: `rawListeners` returns this type
 export type Listener = Function
 
@@ -125,9 +123,7 @@ export class Receiver {
     this.#delivery = paused ? 'paused' : 'on'
   }
 
-  /**
-   * Sets the number of `'message'` listeners. `lone` is the only one, if it can be called directly.
-   */
+  /** Sets the number of `'message'` listeners, and the only one if it can be called directly. */
   setListeners(count: number, lone: Listener | undefined): void {
     if (count > 0) this.#consumer = 'listeners'
     else if (this.#consumer === 'listeners') this.#consumer = 'none'
@@ -139,12 +135,7 @@ export class Receiver {
     return this.#consumer === 'iterator'
   }
 
-  /**
-   * Makes an iterator the consumer.
-   *
-   * # Errors
-   * ERR_FDWIRE_CONSUMER_CONFLICT.
-   */
+  /** Makes an iterator the consumer. Throws ERR_FDWIRE_CONSUMER_CONFLICT if there is another one. */
   beginIterating(): void {
     if (this.#consumer === 'iterator') {
       throw conflictError('another iterator takes the messages of this channel')
@@ -155,14 +146,11 @@ export class Receiver {
     this.#consumer = 'iterator'
   }
 
-  /** Ends the iteration. Another consumer can follow. */
   endIterating(): void {
     this.#consumer = 'none'
   }
 
-  /**
-   * From now on buffers malformed messages for calls with `takesMalformed`, without emitting them.
-   */
+  /** From now on malformed messages are buffered for calls with `takesMalformed`, not emitted. */
   bufferMalformed(): void {
     this.#buffersMalformed = true
   }
@@ -210,12 +198,10 @@ export class Receiver {
     turn.end()
   }
 
-  /**
-   * Delivers buffered and fresh messages. If a listener throws, the others stay for the next call.
-   */
+  /** Delivers buffered and fresh messages. If a listener throws, the next call delivers the rest. */
   deliver(): void {
-    while (this.#buffered.length > 0 && this.#isFlowing)
-      this.#emit(this.#buffered.shift() as Incoming)
+    const buffered = this.#buffered
+    while (buffered.length > 0 && this.#isFlowing) this.#emit(buffered.shift() as Incoming)
     while (this.#next < this.#fresh.length) this.#hand(this.#fresh[this.#next++] as Incoming)
     if (this.#next > 0) {
       this.#fresh = NONE
@@ -225,9 +211,8 @@ export class Receiver {
   }
 
   /**
-   * Starts or stops reading from the socket, which is on exactly while there is a consumer, and
-   * schedules the delivery of buffered messages. Returns 0, or a negated errno if the socket cannot
-   * be polled.
+   * Reads from the socket exactly while there is a consumer, and schedules the delivery of buffered
+   * messages. Returns 0, or a negated errno if the socket cannot be polled.
    */
   settle(): number {
     const isFlowing = this.#isFlowing
@@ -236,10 +221,7 @@ export class Receiver {
     return this.#handle.setReading(isFlowing || (this.waiting > 0 && !this.#isFull()))
   }
 
-  /**
-   * Reading has stopped at `maxOpenFds`: warns once, when all messages that were read are
-   * delivered.
-   */
+  /** Reading has stopped at `maxOpenFds`: warns once, when no message is undelivered. */
   onFdsHeld(): void {
     if (this.#fdsHeld === 'reported') return
     this.#fdsHeld = this.unread > 0 ? 'unchecked' : 'no'
@@ -253,8 +235,7 @@ export class Receiver {
         type: 'FdwireWarning',
         code: 'FDWIRE_MAX_OPEN_FDS',
         detail:
-          'Close the FdSet of each message, or take() the descriptors that you keep. ' +
-          'Each channel warns once.',
+          'Close the FdSet of each message, or take() what you keep. Each channel warns once.',
       },
     )
   }
@@ -296,7 +277,7 @@ export class Receiver {
     }
   }
 
-  /** Reads a record. If that throws (a built-in was replaced), the channel fails: a message is lost. */
+  /** Reads a record. If that throws (a built-in was replaced), a message is lost: fails the channel. */
   #read(index: number): void {
     try {
       const incoming = this.#reader.read(index)
@@ -347,10 +328,7 @@ export class Receiver {
   }
 
   #emit(incoming: Incoming): void {
-    if (!isMessage(incoming)) {
-      this.#emitMalformed(incoming)
-      return
-    }
+    if (!isMessage(incoming)) return this.#emitMalformed(incoming)
     const { value, fds, from, credentials } = incoming
     const { channel } = this.#host
     if (credentials === undefined) channel.emit('message', value, fds, from)
@@ -371,8 +349,7 @@ export class Receiver {
       buffered.shift()
     }
     if (waiters.waiting === 0) return
-    // No call accepts the first buffered message: only requests wait, for messages of other
-    // senders.
+    // No call accepts the first one: only requests wait, for messages of other senders.
     for (let left = buffered.length; left > 0; left--) {
       const incoming = buffered.shift() as Incoming
       if (!waiters.offer(incoming)) buffered.push(incoming)
@@ -396,13 +373,10 @@ export class Receiver {
 
   /** Emits the buffered malformed messages that precede the next message. */
   #skipMalformed(): void {
-    for (
-      let first = this.#buffered.peek();
-      first && !isMessage(first);
-      first = this.#buffered.peek()
-    ) {
+    const buffered = this.#buffered
+    for (let first = buffered.peek(); first && !isMessage(first); first = buffered.peek()) {
       const skipped = first
-      this.#buffered.shift()
+      buffered.shift()
       this.#host.context.runInAsyncScope(nextTick, process, () => this.#emitMalformed(skipped))
     }
   }

@@ -108,8 +108,8 @@ export class TurnRecords {
 
   /**
    * Fast path: returns the value of a plain message, which comes from the connected peer, without
-   * descriptors, with its payload in the memory. Returns `NOT_PLAIN` for any other record, and for a
-   * payload that cannot be decoded.
+   * descriptors, with its payload in the memory. Returns `NOT_PLAIN` for any other record, and for
+   * a payload that cannot be decoded.
    *
    * This runs for every small message, so it reads each word once and calls few functions.
    */

@@ -1,8 +1,8 @@
 import { FdwireError, nameErrorClass } from '../../util/errors.js'
 
 /**
- * The peer has sent a message that violates the service protocol (ERR_FDWIRE_BAD_BODY), or has
- * closed instead of sending one (ERR_FDWIRE_CLOSED).
+ * The error if the peer violates the service protocol (ERR_FDWIRE_BAD_BODY), or closes instead of
+ * sending a message (ERR_FDWIRE_CLOSED).
  */
 export class ProtocolError extends FdwireError {
   static {
@@ -18,7 +18,7 @@ export class ProtocolError extends FdwireError {
   }
 }
 
-/** A service has answered a call with an exception. `name` is the name of the exception there. */
+/** The error if a service answers a call with an exception. `name` is that of the exception. */
 export class RemoteError extends FdwireError {
   /** The text of the exception. */
   readonly value: string

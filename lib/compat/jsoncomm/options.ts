@@ -8,10 +8,10 @@ import {
   type ListenOptions,
 } from '../../options/check.js'
 
-/** Options that a `Socket` sets itself, and those of TCP. */
+/** Options that a `Socket` sets itself, and options of TCP. */
 type Fixed = 'protocol' | 'encoding' | 'noDelay' | 'keepAlive' | 'reusePort'
 
-/** Options of `Socket.newPair`: those of the package's `pair`. */
+/** Options of `Socket.newPair`: those of fdwire's `pair`. */
 export interface PairOptions extends Omit<ChannelOptions<'jsoncomm'>, Fixed> {}
 
 /** Options of `Socket.newClient`: those of `connect`, or of `bind` if no path is given. */
@@ -20,18 +20,18 @@ export interface ClientOptions extends Omit<ConnectOptions<'jsoncomm'>, Fixed> {
 /** Options of `Socket.newServer`: those of `bind`, or of `listen` if `type` is `'seqpacket'`. */
 export interface ServerOptions extends Omit<ListenOptions<'jsoncomm'>, Fixed> {}
 
-/** Options of `Socket.newFromFd`: those of the package's `adopt` except `type`, and `closeFd`. */
+/** Options of `Socket.newFromFd`: those of fdwire's `adopt` except `type`, and `closeFd`. */
 export interface FromFdOptions extends Omit<PairOptions, 'type'> {
-  /** Whether the socket takes over the descriptor (true) or a duplicate of it. */
+  /** Whether the socket owns the descriptor (true); if not, it owns a duplicate. */
   closeFd?: boolean | undefined
 }
 
 /** The result of `recv`. */
 export interface Received {
-  /** The value that was sent. */
+  /** The decoded value. */
   // biome-ignore lint/suspicious/noExplicitAny: the type of JSON.parse
   payload: any
-  /** The descriptors that were sent with it. The caller owns them. */
+  /** Its descriptors. The caller owns them. */
   fds: FdSet
   /** The sender's address, which `send` takes as `destination`; null if the sender has none. */
   address: string | Buffer | null
@@ -39,15 +39,15 @@ export interface Received {
 
 /** Options of `send`. */
 export interface SendOptions {
-  /** The receiver's address, for a datagram socket that is not connected. */
+  /** The destination, for a datagram socket that is not connected. */
   destination?: Address | undefined
   /** Descriptors to send with the payload. They are borrowed: the caller still owns them. */
   fds?: FdSet | Iterable<FdSource> | undefined
 }
 
 /**
- * Adds the protocol to the options of `call`. `fixed` lists further options that the call sets
- * itself, each with the reason.
+ * Adds the protocol to the options of `call`. `fixed` maps further options that the call sets
+ * itself to the reason.
  *
  * # Errors
  * TypeError for options that a `Socket` sets itself.

@@ -4,7 +4,7 @@ import { FdSet } from '../../fds/fdset.js'
 import { describeValue } from '../../util/checks.js'
 import { isDescriptor } from '../../util/descriptor.js'
 
-/** A descriptor whose owner closes it: a FileHandle. */
+/** An object that owns a descriptor and can close it: a FileHandle. */
 interface Closable {
   readonly fd: number
   close(): unknown
@@ -13,21 +13,21 @@ interface Closable {
 /** The descriptors of a reply: an `FdSet`, or an iterable of numbers and FileHandles. */
 export type ServiceFds = FdSet | Iterable<number | Closable>
 
-/** The descriptors of a reply, which are closed after the reply was sent or could not be sent. */
+/** Owns the descriptors of a reply, until the reply was sent or could not be sent. */
 export class ReplyFds {
   #fds: FdSet | (number | Closable)[] = []
 
-  /** The descriptors, as `send` takes them. */
+  /** The descriptors, in a form that `send` accepts. */
   get sources(): FdSet | (number | Closable)[] {
     return this.#fds
   }
 
   /**
-   * Takes over the descriptors that `dispatch` has returned; none for undefined and null.
+   * Takes ownership of the descriptors that `dispatch` has returned; none for undefined and null.
    *
    * # Errors
-   * TypeError for any other value. Valid elements of an invalid iterable are taken over all the
-   * same, so that `close` closes them.
+   * TypeError for any other value. It still takes the valid elements of an invalid iterable, so
+   * that `close` closes them.
    */
   take(fds: unknown): void {
     if (fds === undefined || fds === null) return
@@ -58,7 +58,7 @@ export class ReplyFds {
   }
 }
 
-/** Closes a set. Ignores descriptors that were closed by number, without the set. */
+/** Closes a set. Ignores errors of descriptors that were closed outside the set. */
 export function closeSet(fds: FdSet): void {
   try {
     fds.close()
@@ -79,6 +79,6 @@ async function closeOne(fd: number | Closable): Promise<void> {
     if (typeof fd !== 'number') await fd.close()
     else if (isDescriptor(fd) && fd > 2 && !isOwned(fd)) closeSync(fd)
   } catch {
-    // It is not open. Sending the reply has failed for the same reason.
+    // The descriptor is not open. Sending the reply has failed for the same reason.
   }
 }

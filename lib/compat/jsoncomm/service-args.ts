@@ -2,7 +2,7 @@ const ID = '--service-id'
 const FD = '--service-fd'
 
 /**
- * Parses the command line of a service. `args` are all other arguments, in their order.
+ * Parses the command line of a service. `args` of the result are all other arguments, in order.
  *
  * # Errors
  * TypeError for a missing option, and for a descriptor that is not a number.

@@ -10,13 +10,16 @@ type Json = any
 /**
  * Handles a signal.
  *
- * Its descriptors are closed after it has returned, or its promise has settled: take those to keep.
+ * The descriptors are closed after the handler has returned, or after its promise has settled: take
+ * the ones to keep.
  */
 export type OnSignal = (value: Json, fds: FdSet) => unknown
 
 /** The reply to a call. */
 export interface Reply {
+  /** The result of the method. */
   value: Json
+  /** The descriptors of the result. The caller owns them. */
   fds: FdSet
 }
 
@@ -51,7 +54,7 @@ export class Call {
     })
   }
 
-  /** Whether the call has resolved or rejected: its reply is dropped. */
+  /** Whether the call has resolved or rejected. A reply that arrives later is dropped. */
   get isSettled(): boolean {
     return this.#isSettled
   }
@@ -65,25 +68,26 @@ export class Call {
   }
 
   /**
-   * Copies the caller's arguments and descriptors, for a call that waits for its turn.
+   * Copies the caller's arguments and duplicates its descriptors, for a call that waits for its
+   * turn.
    *
    * # Errors
    * Those of `send` that do not depend on the socket.
    */
   copyArguments(): void {
-    this.#message = JSON.parse(encodeJson(this.#message) as string)
+    this.#message = JSON.parse(encodeJson(this.#message))
     if (this.#fds !== undefined) this.#duplicates = duplicateFds(this.#fds)
     this.#fds = undefined
   }
 
-  /** Closes the duplicates. */
+  /** Closes the duplicates, and forgets the caller's descriptors. */
   releaseFds(): void {
     this.#duplicates?.close()
     this.#duplicates = undefined
     this.#fds = undefined
   }
 
-  /** Rejects the call at its timeout or when its signal is aborted. */
+  /** Starts the limits: rejects the call at its timeout, or when its signal is aborted. */
   startLimits(limits: WaitLimits): void {
     const late = `No reply to ${this.method} arrived`
     this.#stopLimits = startLimits(limits, { late }, error => this.reject(error))

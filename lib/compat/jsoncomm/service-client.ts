@@ -24,8 +24,8 @@ export type { OnSignal, Reply } from './service-call.js'
 /** Options of `call`. `timeout` (ms, default 0: no limit) includes the wait for earlier calls. */
 export interface CallOptions extends WaitOptions {
   /**
-   * Handles the signals that arrive before the reply; without it they are dropped. The next message
-   * is handled after it has returned or its promise has settled.
+   * Handles the signals that arrive before the reply. Without it they are dropped. The client
+   * handles the next message after the handler has returned, or after its promise has settled.
    */
   onSignal?: OnSignal | undefined
 }
@@ -36,30 +36,30 @@ export interface CallWithFdsOptions extends CallOptions {
   fds?: FdSet | Iterable<FdSource> | undefined
 }
 
-/** How long a service may take to exit after its socket was closed (ms). */
+/** How long a service may take to exit after its socket was closed, before it is killed (ms). */
 const STOP_TIMEOUT = 10_000
 
-/** How long an error waits for the exit of the process that it describes (ms). */
+/** How long to wait for the exit of a process, so that an error can describe it (ms). */
 const EXIT_TIMEOUT = 1_000
 
-/** The codes of errors with which sending fails after the service has closed its socket. */
+/** The codes with which sending fails after the service has closed its socket. */
 const SERVICE_CLOSED: readonly unknown[] = ['EPIPE', 'ECONNRESET', 'ERR_FDWIRE_CLOSED']
 
 /**
  * Calls the methods of a service, which usually runs in its own process.
  *
- * The protocol allows one call in flight: further calls wait for their turn, in order. A call that
- * was given up (`timeout`, `signal`) keeps its turn until its reply arrives, which is dropped.
+ * The protocol allows one call in flight: further calls wait for their turn, in order. An abandoned
+ * call (`timeout`, `signal`) keeps its turn until its reply arrives, which is dropped.
  */
 export class ServiceClient {
   /** The socket to the service. */
   readonly socket: Socket
   readonly #process: ServiceProcess | undefined
-  /** Calls that wait for their turn. */
+  /** The calls that wait for their turn. */
   readonly #queue = new Queue<Call>()
   /** The call in flight. */
   #current: Call | undefined
-  /** Why no call is possible any more, if the service has violated the protocol. */
+  /** The error of all further calls, after the service has violated the protocol. */
   #broken: ProtocolError | undefined
   #stopping: Promise<Exit | null> | undefined
 
@@ -95,7 +95,7 @@ export class ServiceClient {
     return new ServiceClient(checkServiceSocket('ServiceClient.over', socket))
   }
 
-  /** The name of the service; undefined unless the client has started it. */
+  /** The id of the service; undefined unless the client has started it. */
   get id(): string | undefined {
     return this.#process?.id
   }
@@ -131,10 +131,10 @@ export class ServiceClient {
    * the call has to wait for its turn.
    *
    * # Errors
-   * RemoteError for an exception of the service. ProtocolError if the service has ended
-   * (ERR_FDWIRE_CLOSED) or sent an invalid message (ERR_FDWIRE_BAD_BODY). ERR_FDWIRE_TIMEOUT,
-   * AbortError: the service may execute the method all the same. What `onSignal` throws.
-   * ERR_FDWIRE_CLOSED after `stop()`. Those of `send`, which mean that nothing was sent.
+   * RemoteError for an exception of the service; ProtocolError if the service has ended
+   * (ERR_FDWIRE_CLOSED) or sent an invalid message (ERR_FDWIRE_BAD_BODY); ERR_FDWIRE_TIMEOUT and
+   * AbortError, after which the service may still execute the method; the exception of `onSignal`;
+   * ERR_FDWIRE_CLOSED after `stop()`; those of `send`, after which nothing was sent.
    */
   callWithFds(
     method: string,
@@ -147,9 +147,9 @@ export class ServiceClient {
   /**
    * Closes the socket, which ends the service, and waits for its exit. Pending calls reject.
    *
-   * A process that takes longer than `timeout` (ms, 10,000; 0: no limit) is killed. Returns how the
-   * process has ended, or null if the client has not started it. A second call returns the same
-   * promise.
+   * A process that takes longer than `timeout` (ms, 10,000; 0: no limit) is killed. Resolves to how
+   * the process has ended, or to null if the client has not started it. A second call returns the
+   * same promise.
    */
   stop(options: { timeout?: number | undefined } = {}): Promise<Exit | null> {
     checkCallOptions('stop', options, ['timeout'])
@@ -163,7 +163,7 @@ export class ServiceClient {
   }
 
   async #stop(timeout: number): Promise<Exit | null> {
-    // Messages that the service does not take are dropped.
+    // Closing fails if the service does not take all messages. They are dropped.
     const closed = this.socket.close().catch(() => {})
     const error = stoppedError()
     this.#current?.reject(error)
@@ -235,7 +235,7 @@ export class ServiceClient {
     return message
   }
 
-  /** Handles a message of the service; returns whether the call has ended. */
+  /** Handles a message of the service. Returns whether the call has ended. */
   async #handle(call: Call, { payload, fds }: Received): Promise<boolean> {
     // biome-ignore lint/suspicious/noExplicitAny: the type of JSON.parse
     let data: any
@@ -270,7 +270,9 @@ export class ServiceClient {
     this.socket.close().catch(() => {})
   }
 
-  /** The error of a call without a reply: the service has ended, or the client was stopped. */
+  /**
+   * Returns the error of a call without a reply: the service has ended, or the client was stopped.
+   */
   async #endError({ method }: Call, cause?: unknown): Promise<FdwireError> {
     if (this.#stopping !== undefined) return stoppedError()
     const exit = await this.#process?.describeExit(EXIT_TIMEOUT)

@@ -3,13 +3,13 @@ import { closedError } from '../../util/errors.js'
 import { ServiceClient } from './service-client.js'
 import type { StartOptions } from './service-process.js'
 
-/** Starts services and stops them in reverse order, since a service may depend on earlier ones. */
+/** Starts services, and stops them in reverse order, since a service may depend on earlier ones. */
 export class ServiceManager {
   readonly #services = new Map<string, Promise<ServiceClient>>()
   #stopping: Promise<void> | undefined
 
   /**
-   * Starts a service. Its `id` must differ from those of all earlier services, even ended ones.
+   * Starts a service. Its `id` must differ from the ids of all earlier services, even ended ones.
    *
    * # Errors
    * Those of `ServiceClient.start`; TypeError for an `id` that exists; ERR_FDWIRE_CLOSED after
@@ -51,7 +51,7 @@ export class ServiceManager {
 
   async #stop(options: { timeout?: number | undefined }): Promise<void> {
     for (const starting of [...this.#services.values()].reverse()) {
-      // `start` has rejected with the error of a service that could not be started.
+      // If the service could not be started, `start` has already rejected with the error.
       const client = await starting.catch(() => undefined)
       await client?.stop(options)
     }

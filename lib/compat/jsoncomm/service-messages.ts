@@ -3,10 +3,10 @@ import { ProtocolError } from './errors.js'
 
 // The messages between a service and its client. Each is one jsoncomm message.
 //
-//   client ─► service   {"type": "method",    "data": {"name": "echo", "args": ["an", "argument"]}}
-//   service ─► client   {"type": "signal",    "data": {"reply": …}}                 any number, then
-//   service ─► client   {"type": "reply",     "data": {"reply": …}}                 one of these two
-//   service ─► client   {"type": "exception", "data": {"name": …, "value": …, "backtrace": …}}
+// client ─► service   {"type": "method",    "data": {"name": "echo", "args": ["an", "argument"]}}
+// service ─► client   {"type": "signal",    "data": {"reply": …}}                 any number, then
+// service ─► client   {"type": "reply",     "data": {"reply": …}}                 one of these two
+// service ─► client   {"type": "exception", "data": {"name": …, "value": …, "backtrace": …}}
 //
 // The texts of ProtocolErrors about empty messages and missing fields are the original's.
 
@@ -15,15 +15,18 @@ type Json = any
 
 /** The data of an exception. */
 export interface ExceptionData {
+  /** The name of its class. */
   name: string
+  /** Its message. */
   value: string
+  /** Its stack trace. */
   backtrace: string
 }
 
-/** Characters of all texts of an exception at which they are shortened. */
+/** The total length above which the texts of an exception are shortened (characters). */
 const MAX_EXCEPTION = 65_536
 
-/** Characters of each text of a shortened exception. */
+/** The length to which each of them is shortened (characters). */
 const MAX_SHORTENED = 2_000
 
 /**
@@ -116,7 +119,7 @@ export function decodeException(data: Json): ExceptionData {
   return data
 }
 
-/** Whether Python treats a value as false. A service ends without an answer to such a message. */
+/** Whether Python treats a value as false. A service ends when it receives such a message. */
 export function isFalsy(value: Json): boolean {
   if (typeof value === 'object' && value !== null) return Object.keys(value).length === 0
   return !value
@@ -135,13 +138,13 @@ function exceptionOf(error: unknown): ExceptionData {
   }
 }
 
-/** Removes the first lines of a stack, which repeat the name and the message. */
+/** Returns a stack without its first lines, which repeat the name and the message. */
 function framesOf(stack: string): string {
   const first = stack.search(/^ +at /m)
   return first < 0 ? '' : stack.slice(first)
 }
 
-/** JSON.stringify omits a field with such a value, and the receiver would report it as missing. */
+/** Throws for a value that JSON.stringify omits: the receiver would report a missing field. */
 function checkEncodable(what: string, value: Json): void {
   const encoded = typeof value?.toJSON === 'function' ? value.toJSON('') : value
   const type = typeof encoded

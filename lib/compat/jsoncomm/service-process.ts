@@ -9,12 +9,12 @@ import { clearTimeout, setImmediate, setTimeout } from '../../util/timers.js'
 import { serviceArgs } from './service-args.js'
 import { Socket } from './socket.js'
 
-/** Where a service's output goes, as `child_process.spawn` takes it. */
+/** Where a service's output goes: an element of the option `stdio` of `child_process.spawn`. */
 export type Output = IOType | number | Stream
 
 /** Options of `ServiceClient.start`. */
 export interface StartOptions {
-  /** The name of the service (a random UUID). */
+  /** The id of the service (a random UUID). */
   id?: string | undefined
   /** Arguments that follow `--service-id ID --service-fd FD` (none). */
   extra?: readonly string[] | undefined
@@ -32,7 +32,7 @@ export interface StartOptions {
 export interface Exit {
   /** The exit code. */
   code: number | null
-  /** The signal that has killed it. */
+  /** The signal that killed it. */
   signal: NodeJS.Signals | null
 }
 
@@ -75,7 +75,7 @@ export class ServiceProcess {
     }
     const argv = [...args, ...serviceArgs(id, CHILD_FD), ...extra]
     const [ours, theirs] = Socket.newPair({ type: 'seqpacket' })
-    // `detach` restores the socket's options, of which a peer without fdwire knows nothing.
+    // `detach` restores the socket's options, which a peer without fdwire does not expect.
     const fd = theirs.channel.detach()
     try {
       const { cwd, env } = options

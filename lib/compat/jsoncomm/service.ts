@@ -18,9 +18,9 @@ import { checkServiceSocket, Socket } from './socket.js'
 
 export type { ServiceFds } from './reply-fds.js'
 
-/** Options of a `Service`. One of `fd` and `socket` is required. */
+/** Options of a `Service`. Either `fd` or `socket` is required. */
 export interface ServiceOptions {
-  /** The name that the client has given it (`''`). */
+  /** The id that the client has given it (`''`). */
   id?: string | undefined
   /** The descriptor of a connected seqpacket socket, which the service owns afterwards. */
   fd?: number | undefined
@@ -30,7 +30,9 @@ export interface ServiceOptions {
   args?: readonly string[] | undefined
 }
 
-/** The result of `dispatch`: the reply, and descriptors that are closed after it was sent. */
+/**
+ * The result of `dispatch`: the result of the method, and its descriptors, which are then closed.
+ */
 export type Dispatched = readonly [result: unknown, fds?: ServiceFds | null | undefined]
 
 /** Signals that `main` ignores, because a client stops its services itself, in its own order. */
@@ -39,11 +41,11 @@ const IGNORED_SIGNALS = ['SIGTERM', 'SIGINT'] as const
 /**
  * Answers the calls of one client, one after another. Subclasses override `dispatch`.
  *
- * Usually it is the main object of a process that a `ServiceClient` has started:
+ * A process that a `ServiceClient` has started usually runs one service:
  * `await MyService.fromArgs().main()`.
  */
 export class Service {
-  /** The name that the client has given it. */
+  /** The id that the client has given it. */
   readonly id: string
   /** The other arguments of its command line. */
   readonly args: readonly string[]
@@ -54,8 +56,8 @@ export class Service {
    * Makes a service on a connected seqpacket socket.
    *
    * # Errors
-   * TypeError; ERR_FDWIRE_WRONG_SOCKET and other errors of `Socket.newFromFd`. Then the caller
-   * still owns the descriptor.
+   * TypeError; ERR_FDWIRE_WRONG_SOCKET and other errors of `Socket.newFromFd`. If this throws, the
+   * caller still owns the descriptor.
    */
   constructor(options: ServiceOptions) {
     checkCallOptions('Service', options, ['id', 'fd', 'socket', 'args'])
@@ -83,9 +85,8 @@ export class Service {
   /**
    * Executes a method and returns `[result, fds]`, or a promise of it. Subclasses override it.
    *
-   * The descriptors of the reply are closed after it was sent. `fds`, those of the call, are closed
-   * after it was answered: take the ones to keep. The client receives an error
-   * that is thrown as an exception.
+   * The returned descriptors are closed after the reply was sent. Those of the call (`fds`) are
+   * closed then too: take the ones to keep. If this throws, the client receives an exception.
    */
   // biome-ignore lint/suspicious/noExplicitAny: the type of JSON.parse
   dispatch(..._: [method: string, args: any, fds: FdSet]): Dispatched | Promise<Dispatched> {
@@ -93,10 +94,10 @@ export class Service {
   }
 
   /**
-   * Sends the client a signal, usually before the reply; resolves when the kernel has taken it.
+   * Sends the client a signal, usually before the reply. Resolves when the kernel has taken it.
    *
-   * Descriptors are borrowed, as by `send`. The client handles a signal that is sent outside of a
-   * call during its next call.
+   * Descriptors are borrowed, as by `send`. A client without a call in flight handles the signal
+   * during its next call.
    *
    * # Errors
    * Those of `Socket.send`: EBADF for a closed descriptor, EPIPE if the client has closed.
@@ -111,8 +112,8 @@ export class Service {
   /**
    * Serves until the client closes, as the only task of the process.
    *
-   * Ignores SIGTERM and SIGINT meanwhile: a client stops its services by closing their sockets, in
-   * its own order.
+   * Until then it ignores SIGTERM and SIGINT: a client stops its services by closing their sockets,
+   * in its own order.
    *
    * # Errors
    * Those of `serve` and `stop`.
@@ -131,10 +132,10 @@ export class Service {
   }
 
   /**
-   * Serves until the client closes, or sends an empty message; then closes the socket.
+   * Serves until the client closes, or sends an empty message. Then closes the socket.
    *
    * # Errors
-   * The kernel's error if not even an exception can be sent.
+   * The kernel's error if neither a reply nor an exception can be sent.
    */
   async serve(): Promise<void> {
     try {
@@ -159,7 +160,7 @@ export class Service {
         return null
       } catch (error) {
         if (errorCode(error) === 'ERR_FDWIRE_CLOSED') return null
-        // Not the error of a single message: the socket has failed and repeats its error.
+        // Anything but the error of one message means that the socket has failed.
         if (!(error instanceof FdwireError) || error === previous) throw error
         previous = error
         await this.#sendException(new ProtocolError(error.message, { cause: error }))
@@ -180,7 +181,7 @@ export class Service {
     }
   }
 
-  /** Executes a call and returns the reply. Its descriptors are in `replyFds`. */
+  /** Executes a call and returns the reply. Puts its descriptors into `replyFds`. */
   async #execute(payload: unknown, fds: FdSet, replyFds: ReplyFds): Promise<object> {
     const { type, data } = decodeMessage(payload)
     if (type !== 'method') throw new ProtocolError(`unknown message type: ${String(type)}`)

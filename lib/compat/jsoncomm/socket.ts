@@ -29,10 +29,10 @@ import {
 } from './options.js'
 
 /**
- * A socket whose datagrams or records are JSON texts, with descriptors.
+ * A datagram or seqpacket socket whose messages are JSON, with descriptors.
  *
  * Names are those of osbuild's `jsoncomm.Socket`. Calls that block there return a promise here, so
- * there is no `blocking`. A message stays in the kernel until `recv` takes it.
+ * the option `blocking` does not exist. A message stays in the kernel until `recv` takes it.
  */
 export class Socket {
   /** Accepts connections; undefined unless this is a server of type `'seqpacket'`. */
@@ -106,11 +106,11 @@ export class Socket {
   /**
    * Makes a socket from the descriptor of a datagram or seqpacket socket.
    *
-   * That may be connected, bound or listening. The new object owns the descriptor afterwards. With
+   * It may be connected, bound or listening. The new object owns the descriptor afterwards. With
    * `closeFd: false` it owns a duplicate, and the caller keeps the descriptor.
    *
    * # Errors
-   * Those of `adopt`. Then the caller still owns the descriptor.
+   * Those of `adopt`. If this throws, the caller still owns the descriptor.
    */
   static newFromFd(fd: number, options: FromFdOptions = {}): Socket {
     checkDescriptor('newFromFd', fd)
@@ -158,7 +158,8 @@ export class Socket {
    * Checks that this socket listens. A server of type `'seqpacket'` has listened since `newServer`.
    *
    * # Errors
-   * TypeError on a socket that does not listen, and for another `backlog` than it was made with.
+   * TypeError on a socket that does not listen, and for a `backlog` that differs from that of the
+   * socket; ERR_FDWIRE_CLOSED.
    */
   listen(backlog?: number): void {
     this.#requireListener('listen')
@@ -186,11 +187,11 @@ export class Socket {
   }
 
   /**
-   * Sends a payload; resolves when the kernel has taken it.
+   * Sends a payload. Resolves when the kernel has taken it.
    *
    * # Errors
-   * Those of `Channel.send`; EPIPE if the peer of a seqpacket socket has closed; the error with
-   * which a queued message was given up.
+   * Those of `Channel.send`; EPIPE if the peer of a seqpacket socket has closed; the error of a
+   * queued message that could not be delivered.
    */
   async send(payload: unknown, options: SendOptions = {}): Promise<void> {
     checkCallOptions('send', options, ['destination', 'fds'])
@@ -207,9 +208,9 @@ export class Socket {
    * Waits for a message; null when the socket is closed, and always after the peer has closed.
    *
    * # Errors
-   * The error of a malformed message: the next call returns the message behind it.
+   * The error of a malformed message, after which the next call returns the next message;
    * ERR_FDWIRE_TIMEOUT after `timeout` (ms, default 0: no limit) and AbortError, which take no
-   * message. ERR_FDWIRE_CLOSED after `close()`.
+   * message; ERR_FDWIRE_CLOSED after `close()`.
    */
   async recv(options: WaitOptions = {}): Promise<Received | null> {
     const message = await coreOf(this.#requireChannel('recvmsg')).receive(options, true)
@@ -229,7 +230,7 @@ export class Socket {
     return this.#received(await this.#requireChannel('sendmsg').request(payload, request))
   }
 
-  /** The socket's descriptor, lent; -1 when it is closed. */
+  /** Returns the descriptor, which the socket still owns; -1 when it is closed. */
   fileno(): number {
     return (this.#channel ?? (this.listener as Listener)).fd
   }
@@ -256,14 +257,16 @@ export class Socket {
     throw new TypeError(`${call}: a ${kind} socket does not accept connections: ${instead}`)
   }
 
-  /** Returns the channel. A listening socket fails as it does in the kernel. */
+  /**
+   * Returns the channel. Throws for a listening socket, with the error that the kernel has for it.
+   */
   #requireChannel(syscall: string): Channel {
     if (this.#channel !== undefined) return this.#channel
     const hint = 'this socket listens: use the sockets that accept() returns'
     throw systemError(constants.errno.ENOTCONN, syscall, { hint })
   }
 
-  /** EPIPE, as the kernel would say, if the socket has closed itself because the peer did. */
+  /** Returns EPIPE, like the kernel, if the socket has closed itself because the peer has. */
   #sendError(error: unknown): unknown {
     const hasPeerClosed = this.#hasPeerEnded && this.#closing === undefined
     if (!hasPeerClosed || errorCode(error) !== 'ERR_FDWIRE_CLOSED') return error

@@ -41,7 +41,7 @@ export class Channel {
    * no client.
    *
    * # Errors
-   * The promise and the first `next()` reject with the errors of the package's `listen`.
+   * The promise and the first `next()` reject with the errors of fdwire's `listen`.
    */
   static listen(
     host: string,
@@ -63,7 +63,7 @@ export class Channel {
    * Connects to a TCP port.
    *
    * # Errors
-   * Those of the package's `connect`: ECONNREFUSED, ENOTFOUND, ERR_FDWIRE_TIMEOUT …
+   * Those of fdwire's `connect`: ECONNREFUSED, ENOTFOUND, ERR_FDWIRE_TIMEOUT …
    */
   static async connect(
     host: string,
@@ -86,12 +86,12 @@ export class Channel {
   }
 
   /**
-   * Sends bytes, or a string as UTF-8; resolves when the kernel has taken them.
+   * Sends bytes, or a string as UTF-8. Resolves when the kernel has taken them.
    *
-   * Messages go out in the order of the calls, and their frames never interleave.
+   * Messages are sent in the order of the calls, and their frames never interleave.
    *
    * # Errors
-   * Those of the package's `Channel.send`, and the error that ended the connection.
+   * Those of fdwire's `Channel.send`, and the error that ended the connection.
    */
   async send(value: string | ArrayBufferView): Promise<void> {
     await coreOf(this.channel).sendAndFlush(value)
@@ -111,7 +111,7 @@ export class Channel {
   }
 
   /**
-   * Yields the messages, for `for await`; ends when either side has closed. `break` closes nothing.
+   * Yields the messages, for `for await`, until either side has closed. `break` closes nothing.
    *
    * # Errors
    * Those of `recv`.
@@ -126,10 +126,10 @@ export class Channel {
   }
 
   /**
-   * Sends the queue, then closes (`timeout`: ms, 10,000). A second call has no effect.
+   * Sends the queue, then closes (`timeout`: ms, 10,000; 0: no limit). A second call has no effect.
    *
    * # Errors
-   * Those of the package's `Channel.close`.
+   * Those of fdwire's `Channel.close`.
    */
   close(options: { timeout?: number | undefined } = {}): Promise<void> {
     const closing = this.channel.close(options)

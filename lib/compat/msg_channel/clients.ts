@@ -2,13 +2,15 @@ import type { Channel } from '../../channel/channel.js'
 import type { Listener } from '../../open/listener.js'
 import type { TcpAddress } from '../../options/address.js'
 
-/** The address of a client; undefined if its socket has no TCP address. */
+/** The address of a client. */
 export interface Client {
+  /** The IP address; undefined if the socket has no TCP address. */
   readonly ip: string | undefined
+  /** The port; undefined if the socket has no TCP address. */
   readonly port: number | undefined
 }
 
-/** Whether console.log prints the address of each client, or a function that gets it instead. */
+/** Whether to print the address of each client with console.log, or a function to call instead. */
 export type Echo = boolean | ((client: Client) => void)
 
 /** Yields the clients that connect. Ends when the listener is closed. */
@@ -19,7 +21,7 @@ export interface ClientsIterator<C> extends AsyncIterableIterator<C, undefined, 
   [Symbol.asyncDispose](): Promise<void>
 }
 
-/** Yields the clients that connect to a port; leaving the loop closes the port. */
+/** Yields the clients that connect to a port. Leaving the loop closes the listener. */
 export interface Clients<C extends Client> extends ClientsIterator<C> {
   /** The listener underneath. */
   readonly listener: Listener<Channel<Buffer>>
@@ -27,7 +29,7 @@ export interface Clients<C extends Client> extends ClientsIterator<C> {
   readonly host: string
   /** The port on which it listens, even if port 0 was requested. */
   readonly port: number
-  /** Stops accepting. Clients that it has yielded stay connected. A second call has no effect. */
+  /** Stops accepting. Yielded clients stay connected. A second call has no effect. */
   close(): Promise<void>
   /** The same as `close()`. */
   [Symbol.asyncDispose](): Promise<void>

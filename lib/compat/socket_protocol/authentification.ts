@@ -18,49 +18,49 @@ import { DataStorage } from './data-storage.js'
 /** The side of a connection. */
 export type Role = 'client' | 'server'
 
-/** Derives the key with which the side `role` answers a seed. Returns a string. */
+/** Returns the key with which the side `role` answers a seed. */
 export type DeriveKey = (secret: Buffer, role: Role, seed: string) => string
 
 /** Options of `Authentification`. */
 export interface AuthentificationOptions {
-  /** The shared secret; undefined: this side neither proves itself nor verifies the peer. */
+  /** The shared secret. Without it this side neither proves itself nor verifies the peer. */
   secret: Buffer | undefined
-  /** This side. */
+  /** This side of the connection. */
   role: Role
   /** Derives the keys. */
   deriveKey: DeriveKey
-  /** Attempts of the peer per connection; after the last one the connection is closed. */
+  /** The attempts of the peer per connection. After the last one the connection is closed. */
   maxAttempts: number
   /** Whether the connection is trusted only after both sides have proven themselves. */
   mutual: boolean
 }
 
-/** What a received message requires the caller to do. */
+/** What the caller must do after a received message. */
 export interface Reaction {
-  /** A message to send. */
+  /** The message to send; absent for none. */
   reply?: DataStorage
-  /** This side's attempt has ended: whether the peer has accepted it. */
+  /** If this side's attempt has ended: whether the peer has accepted its key. */
   settled?: boolean
-  /** Why the message was refused. Never contains its data. */
+  /** Why the message was refused; absent if it was not. Never contains its data. */
   refused?: string
-  /** The peer has used all its attempts: close the connection after the reply. */
+  /** Whether to close the connection after the reply: the peer has used all its attempts. */
   close?: boolean
 }
 
 /** The largest seed or key that is accepted (characters). */
 const MAX_TEXT = 1_024
 
-/** How many of this side's seeds are remembered, to detect a peer that sends one back. */
+/** The most seeds of this side that are remembered, to detect a peer that sends one back. */
 const MAX_ISSUED = 64
 
 /**
- * Derives the key with which the side `role` answers a seed.
+ * Returns the key with which the side `role` answers a seed.
  *
  * It is the HMAC-SHA-256, in hex, of `fdwire socket_protocol 1`, a zero byte, `role`, a zero byte
  * and the text of the seed.
  *
- * The role is part of it so that a key of one side is worthless as a key of the other: no side can
- * be made to answer its own seed (a reflection attack).
+ * The role is part of it, so that a key of one side is not valid for the other. Otherwise a peer
+ * could make a side answer its own seed (a reflection attack).
  */
 export function deriveKey(secret: Buffer, role: Role, seed: string): string {
   const hmac = createHmac('sha256', secret)
@@ -68,7 +68,7 @@ export function deriveKey(secret: Buffer, role: Role, seed: string): string {
 }
 
 /**
- * The authentication of one connection, as a state machine without a socket and without a clock.
+ * The authentication of one connection: a state machine without a socket and without a clock.
  *
  * ```text
  *  prover                                    verifier
@@ -78,20 +78,23 @@ export function deriveKey(secret: Buffer, role: Role, seed: string): string {
  *            ◄────── response, true or false
  * ```
  *
- * Each side is a prover and a verifier, independently of each other and possibly at the same time.
+ * Each side is a prover and a verifier. The two are independent, and may run at the same time.
  */
 export class Authentification {
   readonly #options: AuthentificationOptions
-  /** The response that this side waits for as a prover. */
+  /** The response that this side awaits as a prover. */
   #awaiting: 'nothing' | 'seed' | 'feedback' = 'nothing'
-  /** Responses to abandoned attempts that may still arrive. */
+  /** The number of seeds for abandoned attempts that may still arrive. */
   #lateSeeds = 0
+  /** The number of feedbacks on abandoned attempts that may still arrive. */
   #lateFeedbacks = 0
   /** Whether the peer has accepted this side's key. */
   #accepted = false
-  /** The seed that the peer may answer now. */
+  /** The seed that the peer may answer now; undefined if there is none. */
   #seed: string | undefined
+  /** The last seeds of this side. */
   readonly #issued = new Set<string>()
+  /** The attempts of the peer since its last correct key. */
   #attempts = 0
   /** Whether the peer has sent a correct key. */
   #verified = false
@@ -129,7 +132,7 @@ export class Authentification {
     return request(DID_AUTH_SEED, null)
   }
 
-  /** Abandons the attempt of this side. Responses to it that arrive later are dropped. */
+  /** Abandons the attempt of this side. Its late responses are dropped. */
   abandon(): void {
     if (this.#awaiting === 'seed') this.#lateSeeds++
     if (this.#awaiting === 'feedback') this.#lateFeedbacks++
@@ -247,7 +250,7 @@ function response(dataId: number, status: number, data: unknown): DataStorage {
   return new DataStorage({ status, service_id: SID_AUTH_RESPONSE, data_id: dataId, data })
 }
 
-/** The reaction to a refused message. A request (`dataId`) is answered, a response is not. */
+/** Returns the reaction to a refused message: with a reply to a request (`dataId`) only. */
 function refusal(refused: string, dataId?: number, data: unknown = null): Reaction {
   if (dataId === undefined) return { refused }
   return { refused, reply: response(dataId, STATUS_OPERATION_NOT_PERMITTED, data) }

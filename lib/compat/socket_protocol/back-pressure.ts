@@ -1,24 +1,24 @@
 import { clearTimeout, setTimeout } from '../../util/timers.js'
 import type { RequestQueues } from './request-queues.js'
 
-/** After how long without a completed request the limit is raised (ms), if this side waits. */
+/** How long no request completes before the limit is raised, while this side waits (ms). */
 const STALL_TIME = 50
 
 /**
  * Makes the transport stop reading while too many requests are in progress.
  *
  * This side may be waiting for a message of the peer, and a callback may depend on it. If that
- * message is behind the requests that are held back, both sides deadlock. So while this side waits,
+ * message follows requests that are not read yet, both sides deadlock. So while this side waits,
  * the limit is raised whenever no request has completed for `STALL_TIME`. At `maxWaiting` requests
  * the connection is closed in any case.
  */
 export class BackPressure {
   readonly #requests: RequestQueues
   readonly #isAwaitingPeer: () => boolean
-  /** The factor by which the limit is raised. */
+  /** The factor by which the limit is raised now. */
   #factor = 1
   #timer: NodeJS.Timeout | undefined
-  /** Settles all promises of `resumed`. */
+  /** Resolves all pending promises of `resumed`; undefined if there are none. */
   #resume: (() => void) | undefined
 
   constructor(requests: RequestQueues, isAwaitingPeer: () => boolean) {
@@ -39,7 +39,10 @@ export class BackPressure {
     })
   }
 
-  /** Lets the transport read on if possible. Call it when requests or this side's waits change. */
+  /**
+   * Lets the transport read on if possible. Call it when the number of requests or the waits of
+   * this side change.
+   */
   update(): void {
     if (!this.#requests.isCrowded(1)) this.#factor = 1
     if (this.#resume === undefined) return

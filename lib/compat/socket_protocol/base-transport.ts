@@ -4,7 +4,7 @@ import { nextTick } from '../../util/timers.js'
 import type { Transport } from './transport.js'
 import { within } from './wait.js'
 
-/** How long a connection that is given up may take to send its queue (ms). */
+/** How long an ended connection may take to send its queue (ms). */
 const DISCONNECT_TIMEOUT = 1_000
 
 /** How long `close()` may take to send the queue and to read the peer's end (ms). */
@@ -12,14 +12,14 @@ const CLOSE_TIMEOUT = 2_000
 
 interface Connection {
   readonly channel: Channel<Buffer>
-  /** The flush of what was sent in this tick; undefined if nothing was. */
+  /** The flush of the messages that were sent in this tick; undefined if there are none. */
   flushing: Promise<boolean> | undefined
   /** `receiving`: sending has failed, but the peer's earlier messages may still arrive. */
   state: 'open' | 'receiving'
 }
 
 /**
- * A transport over `socket_protocol` channels, one after another, whose messages are bodies.
+ * A transport over `socket_protocol` channels, one at a time. Their messages are bodies.
  *
  * Subclasses open the channels.
  */
@@ -70,7 +70,7 @@ export abstract class BaseTransport implements Transport {
     this.#onMalformed = callback
   }
 
-  /** Sends a body; false if the kernel has not taken it within `timeout` (ms, 0: no limit). */
+  /** Sends a body. Returns whether the kernel takes it within `timeout` (ms, 0: no limit). */
   async send(body: Buffer, { timeout }: { timeout: number }): Promise<boolean> {
     const connection = this.#connection
     if (connection?.state !== 'open') return false
@@ -85,7 +85,7 @@ export abstract class BaseTransport implements Transport {
     return within(connection.flushing, { timeout }, false)
   }
 
-  /** Ends the connection, if there is one, after its queue was sent or a second has passed. */
+  /** Ends the connection, if there is one. Its queue is still sent, for a second at most. */
   disconnect(): void {
     if (this.#connection !== undefined) this.#disconnect(this.#connection)
   }
@@ -118,14 +118,14 @@ export abstract class BaseTransport implements Transport {
   /** Called after the connection has ended. */
   protected abstract onDisconnected(): void
 
-  /** Delivers messages to the callback. Without one the channel does not read. */
+  /** Delivers messages to the callback. The channel reads nothing before there is one. */
   #read(connection: Connection): void {
     const { channel } = connection
     channel.removeAllListeners('message')
     channel.on('message', body => {
       if (connection !== this.#connection) return
       const resumed = this.#onBody?.(body)
-      // A peer that cannot be answered is read to its end, which is behind its last message.
+      // If nothing can be sent any more, all messages are read up to the peer's end.
       if (resumed === undefined || connection.state === 'receiving') return
       channel.pause()
       void resumed.then(() => {
@@ -135,7 +135,7 @@ export abstract class BaseTransport implements Transport {
   }
 
   #disconnect(connection: Connection, error?: Error): void {
-    // Rejects calls that wait for the kernel to take their messages.
+    // Also rejects the calls that wait for the kernel to take their messages.
     connection.channel.close({ timeout: DISCONNECT_TIMEOUT }).catch(() => {})
     if (connection !== this.#connection) return
     this.#connection = undefined
@@ -143,7 +143,7 @@ export abstract class BaseTransport implements Transport {
     this.onDisconnected()
   }
 
-  /** Resolves with whether the kernel has taken everything that is sent in this tick. */
+  /** Resolves to whether the kernel has taken everything that is sent in this tick. */
   #flush(connection: Connection): Promise<boolean> {
     const { channel } = connection
     return new Promise(resolve => {

@@ -2,13 +2,13 @@ import type { DataStorage } from './data-storage.js'
 import { keyOf } from './services.js'
 import { startWait } from './wait.js'
 
-/** How much is buffered at most. */
+/** The limits of the buffers. */
 export interface BufferLimits {
-  /** Messages of one service and data id. */
+  /** The most messages of one service and data id. */
   maxBufferedEach: number
-  /** Messages in total. */
+  /** The most messages in total. */
   maxBuffered: number
-  /** Bytes in total. */
+  /** The most bytes in total. */
   maxBufferedBytes: number
 }
 
@@ -80,7 +80,7 @@ export class Buffers {
   }
 
   /**
-   * Takes the oldest message of a service and data id, or waits for one. Resolves with null after
+   * Takes the oldest message of a service and data id, or waits for one. Resolves to null after
    * `timeout` (ms, 0: no limit) and after `close`.
    *
    * # Errors
@@ -119,7 +119,7 @@ export class Buffers {
     for (const entry of [...this.#entries]) if (isDropped(entry.message)) this.#drop(entry)
   }
 
-  /** Resolves all pending `take` calls, and later ones that find no message, with null. */
+  /** Resolves all pending `take` calls to null, and later ones that find no message. */
   close(): void {
     this.#isClosed = true
     for (const [key, readers] of this.#readers) {

@@ -2,10 +2,10 @@ import { STATUS_OKAY } from '../../options/socket_protocol.js'
 import { STATUS_OPERATION_NOT_PERMITTED } from './constants.js'
 import { MAX_NAME } from './options.js'
 
-/** The channel name, and its negotiation: the client's name takes precedence. */
+/** The channel name and its negotiation, in which the client's name takes precedence. */
 export class ChannelName {
   #name: string | null
-  /** Whether the response to a request of this side is outstanding. */
+  /** Whether this side has sent a request and awaits the response. */
   #isRequested = false
   readonly #warn: (message: string) => void
   readonly #onChange: (name: string) => void
@@ -26,13 +26,13 @@ export class ChannelName {
     return this.#name
   }
 
-  /** Begins the negotiation as the client. Returns the name to send, or null. */
+  /** Begins the negotiation as the client. Returns the name to send, null for none. */
   request(): string | null {
     this.#isRequested = true
     return this.#name
   }
 
-  /** Handles a client's request. Returns the status and the name to answer with. */
+  /** Handles a client's request. Returns the status and the name for the answer. */
   receiveRequest(name: unknown): [status: number, name: string | null] {
     if (name === null) return [STATUS_OKAY, this.#name]
     if (!isName(name)) return [STATUS_OPERATION_NOT_PERMITTED, null]
@@ -50,7 +50,7 @@ export class ChannelName {
     if (this.#name === null && isName(name)) this.#set(name)
   }
 
-  /** Forgets an outstanding response, after the connection has ended. */
+  /** Forgets a request whose response is outstanding, after the connection has ended. */
   reset(): void {
     this.#isRequested = false
   }

@@ -5,13 +5,13 @@ import { BaseTransport } from './base-transport.js'
 
 /** Options of a {@link ChannelTransport}. */
 export interface ChannelTransportOptions {
-  /** Whether this side is the client (false). Exactly one of the two sides must be. */
+  /** Whether this side is the client (false). Exactly one side must be the client. */
   isClient?: boolean | undefined
 }
 
 /**
- * A transport over one channel, which ends with the channel: for the channels of `pair`, `adopt`,
- * `over` and `bind`, and for each peer of a `ProtocolServer`.
+ * A transport over one channel, with which it ends. Use it for the channels of `pair`, `adopt`,
+ * `over` and `bind`. A `ProtocolServer` makes one for each peer.
  *
  * The channel needs the options `{ protocol: 'socket_protocol', encoding: 'buffer' }`.
  */

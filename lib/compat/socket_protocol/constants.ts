@@ -30,9 +30,9 @@ export const DID_CHANNEL_NAME = 0
 
 export { STATUS_OKAY } from '../../options/socket_protocol.js'
 
-/** The request has no callback and is buffered for `receive`. */
+/** There is no callback for the request, which is buffered for `receive`. */
 export const STATUS_BUFFERING_UNHANDLED_REQUEST = 1
-/** The callback has thrown, or returned something other than a status and data. */
+/** The callback has thrown, or has not returned a status and data. */
 export const STATUS_CALLBACK_ERROR = 2
 /** The request requires a trusted connection. */
 export const STATUS_AUTH_REQUIRED = 3

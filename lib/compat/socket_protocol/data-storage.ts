@@ -3,8 +3,8 @@ import type { MessageFields } from '../../options/socket_protocol.js'
 /**
  * A message: status, service id, data id and data.
  *
- * Each getter takes the value to return if the message lacks the field (null). A received message
- * has all fields.
+ * Each getter takes the value to return for a missing field (null). A received message has all
+ * fields.
  */
 export class DataStorage {
   readonly #fields: MessageFields
@@ -14,7 +14,7 @@ export class DataStorage {
     this.#fields = { status, service_id, data_id, data }
   }
 
-  /** Returns the status: one of `STATUS_…`, or an application's own. */
+  /** Returns the status: one of the constants `STATUS_…`, or an application's own. */
   getStatus(): number | null
   getStatus<D>(fallback: D): number | D
   getStatus(fallback: unknown = null): unknown {

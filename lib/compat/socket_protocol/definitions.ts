@@ -9,7 +9,9 @@ export interface Datum<Request, Response> {
   readonly requestSid: number
   /** The service id of responses. */
   readonly responseSid: number
+  /** The data id of both. */
   readonly dataId: number
+  /** The name, for logs and errors. */
   readonly name: string
   /** Whether the data of a received request has the right type. */
   readonly isRequest: (data: unknown) => data is Request
@@ -19,13 +21,13 @@ export interface Datum<Request, Response> {
 
 /** Checks of received data. */
 export interface DatumChecks<Request, Response> {
-  /** Whether data has the type of a request (default: all data has). */
+  /** Returns whether data has the type of a request (default: always true). */
   isRequest?: ((data: unknown) => data is Request) | undefined
-  /** Whether data has the type of a response (default: all data has). */
+  /** Returns whether data has the type of a response (default: always true). */
   isResponse?: ((data: unknown) => data is Response) | undefined
 }
 
-/** A service, as both sides define it. */
+/** The definition of a service, which both sides share. */
 export class ServiceDefinition {
   readonly requestSid: number
   readonly responseSid: number
@@ -37,7 +39,7 @@ export class ServiceDefinition {
     this.name = name
   }
 
-  /** Defines a data item of the service. Received data is checked only by the given `checks`. */
+  /** Defines a data item of the service. `checks` are the only checks of received data. */
   datum<Request, Response>(
     dataId: number,
     name: string,
@@ -69,7 +71,7 @@ export function defineService(
   return new ServiceDefinition(requestSid, responseSid, name)
 }
 
-/** Thrown by a `serve` function to answer with a status other than STATUS_OKAY. */
+/** Throw it in a `serve` function to answer with a status other than STATUS_OKAY. */
 export class Refusal extends Error {
   readonly status: number
   readonly data: unknown

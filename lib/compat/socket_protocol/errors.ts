@@ -1,22 +1,23 @@
 import { FdwireError } from '../../util/errors.js'
 import type { DataStorage } from './data-storage.js'
 
-/** `addService`: the request id belongs to a service already. */
+/** The error of `addService` if another service has the request id. */
 export class RequestSidExistsError extends FdwireError {
   constructor(serviceId: number) {
     super('ERR_FDWIRE_SID_EXISTS', `A service with the request id ${serviceId} already exists`)
   }
 }
 
-/** `addService`: the response id belongs to a service already. */
+/** The error of `addService` if another service has the response id, or if it is the request id. */
 export class ResponseSidExistsError extends FdwireError {
   constructor(serviceId: number) {
     super('ERR_FDWIRE_SID_EXISTS', `A service with the response id ${serviceId} already exists`)
   }
 }
 
-/** A typed call was answered with a status other than STATUS_OKAY. */
+/** The error of a typed call that was answered with a status other than STATUS_OKAY. */
 export class StatusError extends FdwireError {
+  /** The status of the response. */
   readonly status: number
   /** The complete response. */
   readonly response: DataStorage

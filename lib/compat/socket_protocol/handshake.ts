@@ -4,13 +4,13 @@ import type { AuthState } from './constants.js'
 import type { DataStorage } from './data-storage.js'
 import type { CheckedProtocolOptions } from './options.js'
 
-/** The session that a handshake belongs to. */
+/** The parts of a session that its handshake uses. */
 export interface HandshakeHost {
   /** Sends a request of this side. */
   send(message: DataStorage): void
-  /** The connection's trust has changed, or an attempt of this side has ended. */
+  /** Called when the connection's trust has changed, or when an attempt of this side has ended. */
   onChange(): void
-  /** A message was refused. */
+  /** Called when a message was refused. */
   onRefused(reason: string): void
 }
 
@@ -19,7 +19,7 @@ interface Attempt {
   settle(accepted: boolean): void
 }
 
-/** The authentication of both sides, with a time limit for each attempt of this side. */
+/** The authentication of both sides, with a timeout for each attempt of this side. */
 export class Handshake {
   readonly #machine: Authentification
   readonly #hasSecret: boolean
@@ -62,7 +62,7 @@ export class Handshake {
   }
 
   /**
-   * Begins an attempt, or joins the one in progress. Resolves with whether the peer accepts this
+   * Begins an attempt, or joins the one in progress. Resolves to whether the peer accepts this
    * side's key within `timeout` (ms, 0: no limit).
    */
   begin(timeout: number): Promise<boolean> {
@@ -74,7 +74,7 @@ export class Handshake {
       resolve = resolvePromise
     })
     const late = 'The peer did not answer'
-    const stopLimit = startLimits({ timeout }, { late }, () => this.#giveUp())
+    const stopLimit = startLimits({ timeout }, { late }, () => this.#abandon())
     this.#attempt = {
       promise,
       settle: accepted => {
@@ -87,7 +87,7 @@ export class Handshake {
     return promise
   }
 
-  /** Handles a request of the peer. `close` of the result: close the connection after the reply. */
+  /** Handles a request of the peer. */
   receiveRequest(message: DataStorage): Reaction & { reply: DataStorage } {
     const wasTrusted = this.#machine.isTrusted
     const reaction = this.#machine.receive(message)
@@ -112,7 +112,7 @@ export class Handshake {
     this.#attempt?.settle(false)
   }
 
-  #giveUp(): void {
+  #abandon(): void {
     this.#machine.abandon()
     this.#attempt?.settle(false)
     this.#host.onChange()

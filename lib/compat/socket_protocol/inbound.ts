@@ -26,7 +26,7 @@ export interface BuiltInAnswer {
   close?: boolean | undefined
 }
 
-/** The session whose messages are received. */
+/** The parts of a session that receiving uses. */
 export interface InboundHost {
   readonly services: Services
   readonly callbacks: Callbacks
@@ -36,7 +36,7 @@ export interface InboundHost {
   reply(fields: Fields, connection: number): Promise<boolean>
   /** Whether the peer may send such a message. */
   isPermitted(serviceId: number, dataId: number): boolean
-  /** Whether this side waits for a message of the peer. */
+  /** Whether a call of this side waits for a message of the peer. */
   isAwaitingPeer(): boolean
   /** Handles a message of a built-in service; returns the answer to a request. */
   handleBuiltIn(message: DataStorage): BuiltInAnswer | undefined
@@ -63,7 +63,7 @@ export class Inbound {
   readonly #requests: RequestQueues
   readonly #backPressure: BackPressure
   #connection = 0
-  /** `ignoring`: the connection is being closed, and nothing more is taken from it. */
+  /** `ignoring`: the connection is being closed, and its messages are ignored. */
   #state: 'receiving' | 'ignoring' = 'receiving'
 
   constructor(
@@ -83,12 +83,14 @@ export class Inbound {
     this.#backPressure = new BackPressure(this.#requests, () => host.isAwaitingPeer())
   }
 
-  /** The number of the current connection. An answer belongs to the connection of its request. */
+  /**
+   * The number of the current connection. An answer is only sent on the connection of its request.
+   */
   get connection(): number {
     return this.#connection
   }
 
-  /** Handles a body. If it returns a promise, the transport should not read until that resolves. */
+  /** Handles a body. If it returns a promise, the transport must not read until that resolves. */
   receive(bytes: Uint8Array): Promise<void> | undefined {
     if (this.#state === 'ignoring') return undefined
     try {
@@ -101,7 +103,10 @@ export class Inbound {
     return this.#backPressure.resumed
   }
 
-  /** Lets the transport read on if possible. Call it when a wait for the peer begins or ends. */
+  /**
+   * Lets the transport read on if possible. Call it when a call begins or ends to wait for the
+   * peer.
+   */
   update(): void {
     this.#backPressure.update()
   }
@@ -162,7 +167,7 @@ export class Inbound {
     )
   }
 
-  /** Queues the work for a message. `job` gets the connection by which the message came. */
+  /** Queues the work for a message. `job` gets the number of the message's connection. */
   #enqueue(
     serviceId: number,
     dataId: number,

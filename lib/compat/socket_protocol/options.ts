@@ -13,7 +13,7 @@ import { type Logger, SILENT } from './transport.js'
 
 /** Options of a protocol object. */
 export interface ProtocolOptions {
-  /** The shared secret (none). A peer that cannot prove it is refused. A string is UTF-8. */
+  /** The shared secret (none), without which a peer is refused. A string is encoded as UTF-8. */
   secret?: string | Uint8Array | null | undefined
   /** Whether a client proves itself when a connection is made (false). */
   autoAuth?: boolean | undefined
@@ -28,24 +28,24 @@ export interface ProtocolOptions {
   mutual?: boolean | undefined
   /** Derives the key for a seed, for peers that do not use {@link deriveKey} (the default). */
   deriveKey?: DeriveKey | undefined
-  /** Attempts of the peer to prove itself (5); after the last one the connection is closed. */
+  /** The attempts of the peer to prove itself (5). After the last one the connection is closed. */
   maxAttempts?: number | undefined
-  /** Messages of one service and data id that are buffered (64); the oldest is dropped. */
+  /** The most messages of one service and data id that are buffered (64). Drops the oldest one. */
   maxBufferedEach?: number | undefined
-  /** Messages that are buffered for `receive` (1,024); the oldest is dropped. */
+  /** The most messages that are buffered for `receive` (1,024). Drops the oldest one. */
   maxBuffered?: number | undefined
-  /** Bytes of messages that are buffered for `receive` (32 MiB); the oldest is dropped. */
+  /** The most bytes that are buffered for `receive` (32 MiB). Drops the oldest messages. */
   maxBufferedBytes?: number | undefined
-  /** Requests in flight (1,024); further ones wait for their turn. */
+  /** The most requests in flight (1,024). Further ones wait for their turn. */
   maxRequests?: number | undefined
   /**
-   * Requests of the peer that are in progress or wait (4,096); the connection is closed if there
-   * are more. At a sixteenth of it the transport is asked to stop reading.
+   * The most requests of the peer that wait or are in progress (4,096). If there are more, the
+   * connection is closed. At a sixteenth of the limit the transport stops reading.
    */
   maxWaiting?: number | undefined
-  /** Bytes of those requests (64 MiB). At a quarter the transport is asked to stop reading. */
+  /** The most bytes of those requests (64 MiB). At a quarter of it the transport stops reading. */
   maxWaitingBytes?: number | undefined
-  /** Receives the log; an object like `console` (none). Data is never logged. */
+  /** Receives the log: an object like `console` (none). Data is never logged. */
   logger?: Logger | undefined
 }
 
@@ -85,7 +85,7 @@ const MIB = 1024 * 1024
  * Checks the options of a protocol object.
  *
  * # Errors
- * TypeError, RangeError, ERR_FDWIRE_ILL_FORMED_TEXT. None contains the secret.
+ * TypeError, RangeError, ERR_FDWIRE_ILL_FORMED_TEXT. No error contains the secret.
  */
 export function checkProtocolOptions(options: ProtocolOptions): CheckedProtocolOptions {
   checkCallOptions('The protocol', options, NAMES)

@@ -16,15 +16,15 @@ const CONNECTION_TIMEOUT = 2_000
 /** Requests in flight, including abandoned ones, at which further ones are refused. */
 const MAX_IN_FLIGHT = 65_536
 
-/** How long to wait for room in a full queue before trying again (ms). */
+/** How long a message waits for room in a full queue before it is tried again (ms). */
 const RETRY_DELAY = 50
 
-/** The session whose messages are sent. */
+/** The parts of a session that sending uses. */
 export interface OutboundHost {
   readonly transport: Transport
   readonly services: Services
   readonly pending: PendingRequests
-  /** Messages that wait for a connection. */
+  /** The messages that wait for a connection. */
   readonly ready: WaitQueue
   readonly isConnected: boolean
 }
@@ -35,7 +35,9 @@ export class Outbound {
   readonly #form: Form
   readonly #maxRequests: number
   readonly #onSent: (fields: Fields) => void
-  /** Posts that wait for room in the transport's queue, in order. A call makes one try again. */
+  /**
+   * The `post` calls that wait for room in the transport's queue, in order. Each makes one retry.
+   */
   readonly #waitingPosts: (() => void)[] = []
 
   /** `onSent` is called with each message that was handed to the transport. */
@@ -51,7 +53,9 @@ export class Outbound {
     this.#onSent = onSent
   }
 
-  /** Sends a message as soon as possible. Returns whether the kernel has taken it in time. */
+  /**
+   * Sends a message as soon as there is a connection. Returns whether the kernel takes it in time.
+   */
   async send(fields: Fields, { timeout, signal }: WaitLimits): Promise<boolean> {
     const body = encodeBody(this.#form, fields)
     const { service_id, data_id } = fields
@@ -59,7 +63,7 @@ export class Outbound {
     const deadline = new Deadline(timeout)
     const transmit = async () => {
       if (responseSid === undefined) return this.#transmit(fields, body, deadline.remaining)
-      // Otherwise the response would be taken for that of a later request.
+      // Without this entry, a later request would get the response.
       const sent = this.#host.pending.addSent(responseSid, data_id)
       try {
         return await this.#transmit(fields, body, deadline.remaining)
@@ -85,8 +89,8 @@ export class Outbound {
         timeout: connectionTimeout,
         signal,
         isFree: () => this.#host.pending.awaited < this.#maxRequests,
-        // Without a timeout only the wait for a connection is limited, not the wait for others.
-        givesUp: () => timeout > 0 || !this.#host.isConnected,
+        // Without a timeout only the wait for a connection is limited, not that for other requests.
+        isExpired: () => timeout > 0 || !this.#host.isConnected,
       },
     )
     if (response !== null) return response
@@ -134,7 +138,7 @@ export class Outbound {
     this.#waitingPosts[0]?.()
   }
 
-  /** Waits until another post was sent, at most `RETRY_DELAY`: other messages need room too. */
+  /** Waits until another `post` call has finished, but at most `RETRY_DELAY`. */
   #waitForRoom(place: 'first' | 'last'): Promise<void> {
     return new Promise(resolve => {
       const retry = () => {
@@ -171,15 +175,15 @@ export class Outbound {
         resolve: response => settle(() => resolve(response)),
         reject: error => settle(() => reject(error)),
       }
-      const giveUp = (error: Error) => {
+      const abandon = (error: Error) => {
         pending.abandon(request)
         request.reject(error)
       }
       const timeout = deadline.remaining
       const late = () => timeoutError('request: no response arrived', deadline.timeout)
-      const stopLimits = startLimits({ timeout, signal }, { late, keepsAlive: true }, giveUp)
+      const stopLimits = startLimits({ timeout, signal }, { late, keepsAlive: true }, abandon)
       pending.add(responseSid, fields.data_id, request)
-      // `false` means that the peer may have got it: the request keeps its place for a response.
+      // If it resolves to false, the peer may still get the request, which keeps its place.
       this.#transmit(fields, body, timeout).catch(error => {
         pending.remove(responseSid, fields.data_id, request)
         request.reject(error)
@@ -187,7 +191,7 @@ export class Outbound {
     })
   }
 
-  /** Hands a body to the transport synchronously. */
+  /** Passes a body to the transport, synchronously. Resolves to the transport's result. */
   async #transmit(fields: Fields, body: Buffer, timeout: number): Promise<boolean> {
     const sending = this.#host.transport.send(body, { timeout })
     this.#onSent(fields)

@@ -3,8 +3,9 @@ import { keyOf } from './services.js'
 
 /** A request that awaits its response. */
 export interface PendingRequest {
+  /** Resolves the request to its response. */
   resolve(response: DataStorage): void
-  /** Rejects the request: no response comes, or a malformed one. */
+  /** Rejects the request, because there will be no response, or because it is malformed. */
   reject(error: Error): void
 }
 
@@ -13,16 +14,16 @@ export interface SentRequests {
   count: number
 }
 
-/** What a response belongs to: a pending or abandoned request, a `send` call, or nothing. */
+/** The request that a response belongs to: pending, abandoned, sent by `send`, or none. */
 export type Recipient = PendingRequest | 'abandoned' | 'sent' | 'none'
 
 /**
- * Requests in flight. Responses are matched by their order, since they carry no id of their
- * request.
+ * Requests in flight. Responses are matched by their order, since they do not contain an id of
+ * their request.
  *
  * There is one queue per response id and data id, because a peer answers the requests of one
  * service and data id in order. An abandoned request keeps its place until the connection ends, so
- * that its late response is not taken for that of the next request.
+ * that its late response does not go to the next request.
  */
 export class PendingRequests {
   readonly #queues = new Map<string, (PendingRequest | SentRequests)[]>()
@@ -47,7 +48,7 @@ export class PendingRequests {
     this.#awaited++
   }
 
-  /** Adds a request that was sent by `send`. Returns the entry that it belongs to. */
+  /** Adds a request that was sent by `send`. Returns its entry, which others may share. */
   addSent(responseSid: number, dataId: number): SentRequests {
     const queue = this.#queue(responseSid, dataId)
     const last = queue.at(-1)
@@ -68,7 +69,7 @@ export class PendingRequests {
     if (!('count' in entry)) this.#onRemoved(entry)
   }
 
-  /** Marks a request whose response is no longer awaited. It keeps its place. */
+  /** Marks a request as abandoned. It keeps its place. */
   abandon(request: PendingRequest): void {
     if (this.#abandoned.has(request)) return
     this.#abandoned.add(request)

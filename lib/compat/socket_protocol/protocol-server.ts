@@ -6,7 +6,7 @@ import { ChannelTransport } from './channel-transport.js'
 import { Protocol } from './protocol.js'
 import { listenForPeers, type SocketServerOptions } from './socket-server.js'
 
-/** Makes the protocol object for a peer, with its callbacks. */
+/** Makes the protocol object for a peer, and registers its callbacks. */
 export type MakeProtocol = (transport: ChannelTransport) => Protocol
 
 /** Listens and serves many peers, each with its own protocol object. */

@@ -19,7 +19,7 @@ import { within } from './wait.js'
 
 /** Options of `send`. */
 export interface SendOptions extends WaitOptions {
-  /** The status (STATUS_OKAY, which requests should have). */
+  /** The status (STATUS_OKAY). Requests should have the default. */
   status?: number | undefined
 }
 
@@ -32,8 +32,8 @@ const SEND_TIMEOUT = 2_000
 /**
  * Services, callbacks, authentication and channel names over a {@link Transport}.
  *
- * See docs/protocols/socket_protocol.md. The original's `pure_json_protocol` and
- * `struct_json_protocol` are the two subclasses, which differ only in their encoding.
+ * See docs/protocols/socket_protocol.md. The two subclasses differ only in the form of their
+ * bodies. They are the `pure_json_protocol` and `struct_json_protocol` of the original.
  */
 export abstract class Protocol extends EventEmitter<ProtocolEvents> {
   readonly #session: Session
@@ -101,7 +101,7 @@ export abstract class Protocol extends EventEmitter<ProtocolEvents> {
   }
 
   /**
-   * Permits a message although the connection is not trusted.
+   * Permits a message even if the connection is not trusted.
    *
    * # Errors
    * TypeError, RangeError for an invalid id.
@@ -116,10 +116,10 @@ export abstract class Protocol extends EventEmitter<ProtocolEvents> {
   /**
    * Registers or replaces the callback for a service id and data id; null means any id.
    *
-   * The most specific callback is called: (service, data), (service, any), (any, data), (any, any),
-   * with the message and the extra arguments. For a request it returns the answer,
-   * `[status]` or `[status, data]`, or a promise of it. Requests of one service id and data id run
-   * one after another.
+   * The most specific callback is called with the message and the extra arguments. The order is
+   * (service, data), (service, any), (any, data), (any, any). For a request it returns the answer,
+   * `[status]` or `[status, data]`, or a promise of it. The callbacks for requests of one service
+   * id and data id run one after another.
    *
    * # Errors
    * TypeError, RangeError for an invalid or reserved id; TypeError if `callback` is not a function.
@@ -138,9 +138,9 @@ export abstract class Protocol extends EventEmitter<ProtocolEvents> {
   }
 
   /**
-   * Proves to the peer that this side knows the secret. Resolves with whether the peer accepts the
-   * proof within `timeout` (ms, 2,000; 0: no limit), which includes the wait for a connection;
-   * false without a secret.
+   * Proves to the peer that this side knows the secret. Resolves to whether the peer accepts the
+   * proof within `timeout` (ms, 2,000; 0: no limit), which includes the wait for a connection.
+   * Resolves to false without a secret.
    *
    * # Errors
    * AbortError.
@@ -155,7 +155,7 @@ export abstract class Protocol extends EventEmitter<ProtocolEvents> {
     const deadline = new Deadline(timeout)
     const task = () => {
       const { remaining } = deadline
-      // An attempt in progress may have a longer timeout. It continues if this call gives up.
+      // An attempt in progress may have a longer timeout. It continues if this call times out.
       return within(handshake.begin(remaining), { timeout: remaining, signal }, false, true)
     }
     return (await connected.run(task, { timeout, signal })) ?? false
@@ -176,13 +176,14 @@ export abstract class Protocol extends EventEmitter<ProtocolEvents> {
     return this.#session.transport.isConnected()
   }
 
-  /** Ends the connection and makes another one. Resolves with whether that succeeded. */
+  /** Ends the connection and makes another one. Resolves to whether that succeeded. */
   async reconnect(): Promise<boolean> {
     return (await this.#session.transport.reconnect()) ?? this.isConnected()
   }
 
   /**
-   * Waits for a message without a callback; null after `timeout` (ms, 1,000; 0: no limit).
+   * Waits for a message for which there is no callback; null after `timeout` (ms, 1,000; 0: no
+   * limit) and after `close()`.
    *
    * # Errors
    * AbortError; TypeError, RangeError for an invalid or reserved id.
@@ -200,7 +201,7 @@ export abstract class Protocol extends EventEmitter<ProtocolEvents> {
   }
 
   /**
-   * Sends a message. Resolves with whether the kernel has taken it within `timeout` (ms, 2,000; 0:
+   * Sends a message. Resolves to whether the kernel has taken it within `timeout` (ms, 2,000; 0:
    * no limit), which includes the wait for a connection.
    *
    * # Errors
@@ -223,9 +224,10 @@ export abstract class Protocol extends EventEmitter<ProtocolEvents> {
   /**
    * Sends a request and waits for its response, whatever its status.
    *
-   * Several requests may be in flight; their responses are matched in order. The late response of
-   * an abandoned request is dropped. No request is sent twice. `timeout` (ms, default 0: no limit)
-   * includes the wait for a connection, which takes at most 2,000 ms without a limit.
+   * Several requests may be in flight; their responses are matched in order. A request that times
+   * out or is aborted is abandoned: its late response is dropped. No request is sent twice.
+   * `timeout` (ms, default 0: no limit) includes the wait for a connection. Without a limit, that
+   * wait alone is limited to 2,000 ms.
    *
    * # Errors
    * ERR_FDWIRE_TIMEOUT, AbortError; ERR_FDWIRE_CLOSED if the connection ends before the response
@@ -262,7 +264,7 @@ export abstract class Protocol extends EventEmitter<ProtocolEvents> {
   }
 
   /**
-   * Requests a data item: a typed `request`. Resolves with the data of the response.
+   * Requests a data item: a typed `request`. Resolves to the data of the response.
    *
    * # Errors
    * {@link StatusError} for a status other than STATUS_OKAY; TypeError for data of the wrong type;
@@ -294,7 +296,7 @@ export class PureJsonProtocol extends Protocol {
   }
 }
 
-/** A protocol object whose bodies are status and ids in twelve bytes, JSON data and a checksum. */
+/** A protocol object whose bodies are twelve bytes of status and ids, JSON data and a checksum. */
 export class StructJsonProtocol extends Protocol {
   constructor(transport: Transport, options: ProtocolOptions = {}) {
     super('struct_json', transport, options)

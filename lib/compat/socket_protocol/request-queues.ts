@@ -1,15 +1,15 @@
 import { nextTick } from '../../util/timers.js'
 
-/** Answers one request. Calls `done` when the request no longer counts for the limits. */
+/** Answers one request. Calls `done` when the request no longer counts towards the limits. */
 export type Job = (done: () => void) => Promise<void> | void
 
-/** How many requests of one connection may be in progress. */
+/** The limits for the requests of one connection. */
 export interface RequestLimits {
-  /** Requests at which the transport is asked to stop reading. */
+  /** The number of requests at which the transport stops reading. */
   crowded: number
-  /** The largest number of requests; `add` refuses more. */
+  /** The most requests; `add` refuses more. */
   max: number
-  /** The largest number of bytes of them. At a quarter the transport is asked to stop reading. */
+  /** The most bytes of requests. At a quarter of it the transport stops reading. */
   maxBytes: number
 }
 
@@ -19,19 +19,20 @@ interface QueuedJob {
 }
 
 /**
- * Requests that wait for their callbacks or whose answers are being sent.
+ * The requests that wait or are being answered.
  *
  * There is one queue per service and data id, whose requests run one after another so that their
  * answers go out in order. Different queues run concurrently.
  */
 export class RequestQueues {
   readonly #limits: RequestLimits
-  /** The waiting jobs of each queue whose first job is running. */
+  /** The waiting jobs of each queue. A queue exists while one of its jobs runs. */
   readonly #queues = new Map<string, QueuedJob[]>()
-  /** Requests of the current connection that wait or run, and their bytes. */
+  /** The number of requests of the current connection that wait or run. */
   #length = 0
+  /** The bytes of those requests. */
   #bytes = 0
-  /** Counts the connections. */
+  /** The number of the current connection. */
   #generation = 0
   #completed = 0
 
@@ -44,13 +45,13 @@ export class RequestQueues {
     return this.#completed
   }
 
-  /** Whether the requests exceed `factor` times the limit at which the transport stops reading. */
+  /** Whether the requests reach `factor` times the limits at which the transport stops reading. */
   isCrowded(factor: number): boolean {
     const { crowded, maxBytes } = this.#limits
     return this.#length >= crowded * factor || this.#bytes * 4 >= maxBytes * factor
   }
 
-  /** Adds a request to the queue `key`; returns false if there are too many. */
+  /** Adds a request to the queue `key`. Returns false if there are too many. */
   add(key: string, bytes: number, job: Job): boolean {
     const { max, maxBytes } = this.#limits
     if (this.#length >= max || (this.#bytes > 0 && this.#bytes + bytes > maxBytes)) return false
@@ -62,7 +63,10 @@ export class RequestQueues {
     return true
   }
 
-  /** Drops waiting requests, at the end of the connection. Running callbacks block their queues. */
+  /**
+   * Drops the waiting requests, at the end of the connection. Callbacks that run still block their
+   * queues.
+   */
   clear(): void {
     for (const queue of this.#queues.values()) queue.length = 0
     this.#length = 0
@@ -85,7 +89,7 @@ export class RequestQueues {
       try {
         await job(done)
       } catch (error) {
-        // A logger or an event listener has thrown. That must not stop the queue.
+        // An exception of a logger or an event listener must not stop the queue.
         nextTick(() => {
           throw error
         })

@@ -31,7 +31,7 @@ const RESERVED = new Set<number>([
   c.SID_CHANNEL_NAME_RESPONSE,
 ])
 
-/** Called with a message. For a request it returns the status and data of the answer. */
+/** Handles a message. For a request it returns the status and data of the answer. */
 // biome-ignore lint/suspicious/noExplicitAny: the caller registers any extra arguments
 export type Callback = (message: DataStorage, ...args: any[]) => unknown
 
@@ -46,12 +46,14 @@ export function keyOf(serviceId: number | null, dataId: number | null): string {
   return `${serviceId ?? '*'}/${dataId ?? '*'}`
 }
 
-/** Whether the protocol itself handles a service: callbacks, `send` and `receive` may not. */
+/**
+ * Whether a service is reserved for the protocol: callbacks, `send` and `receive` cannot use it.
+ */
 export function isReserved(serviceId: number): boolean {
   return RESERVED.has(serviceId)
 }
 
-/** The services of a protocol object: the response of each request, and names for logs. */
+/** The services of a protocol object: their request and response ids, and names for logs. */
 export class Services {
   /** The response id of each request id. */
   readonly #responses = new Map<number, number>()
@@ -86,8 +88,8 @@ export class Services {
   }
 
   /**
-   * Declares and names a data id of one or several services. A service with declared data ids has
-   * no others.
+   * Declares and names a data id of one or several services. All other data ids of such a service
+   * are unknown.
    *
    * # Errors
    * TypeError, RangeError for an invalid id.

@@ -22,11 +22,11 @@ import { WaitQueue } from './wait-queue.js'
 
 /** The events of a protocol object, with their arguments. */
 export interface ProtocolEvents {
-  /** A connection was made. If a secret is set it is not trusted yet. */
+  /** A connection was made. If a secret is set, the connection is not trusted yet. */
   connect: []
-  /** The connection has ended; `error` is the reason, unless it was closed. */
+  /** The connection has ended. `error` is the reason, if it has failed. */
   disconnect: [error?: Error]
-  /** The connection has become trusted by a correct key, or has ceased to be. */
+  /** A correct key has made the connection trusted, or the connection is not trusted any more. */
   authentification: [isTrusted: boolean]
   /** A malformed frame or body was received. */
   malformed: [error: FdwireError]
@@ -46,7 +46,7 @@ export interface ProtocolStats {
   refused: number
   /** Messages for `receive` that were dropped. */
   dropped: number
-  /** Responses to requests that were abandoned before. */
+  /** Responses to abandoned requests. They are dropped. */
   lateResponses: number
   /** Messages that are buffered for `receive`. */
   buffered: number
@@ -119,7 +119,8 @@ export class Session {
     transport.registerMalformedCallback?.(error => this.onMalformed(error))
     transport.registerConnectCallback(() => this.#onConnect())
     transport.registerDisconnectCallback(error => this.#onDisconnect(error))
-    // A connected transport does not call back. The caller registers its callbacks until then.
+    // A transport that is already connected does not call back. In this tick the caller still
+    // registers its own callbacks.
     queueMicrotask(() => {
       if (transport.isConnected()) this.#onConnect()
     })
@@ -149,7 +150,7 @@ export class Session {
     return this.#closing
   }
 
-  // What Inbound needs:
+  // The methods of InboundHost:
 
   reply(fields: Fields, connection: number): Promise<boolean> {
     const isWanted = () => connection === this.inbound.connection && this.isConnected

@@ -11,8 +11,8 @@ import type { Logger } from './transport.js'
 export interface SocketClientOptions
   extends Omit<ConnectOptions<'socket_protocol', 'buffer'>, 'protocol' | 'encoding' | 'signal'> {
   /**
-   * The first delay before a new attempt (ms, 100). It doubles each time; jitter subtracts up to
-   * half.
+   * The delay before the second attempt (ms, 100). It doubles with each further one. Jitter
+   * subtracts up to half.
    */
   minDelay?: number | undefined
   /** The longest delay (ms, 10,000). A connection that lasts longer resets it to `minDelay`. */
@@ -24,10 +24,10 @@ export interface SocketClientOptions
 }
 
 /**
- * A transport that connects to an address, and again whenever the connection has ended.
+ * A transport that connects to an address, and reconnects whenever the connection has ended.
  *
- * It begins at once; messages that are sent meanwhile wait in the protocol object. It keeps the
- * process alive until it is closed.
+ * It begins at once. Messages that are sent before it is connected wait in the protocol object. It
+ * keeps the process alive until it is closed.
  */
 export class SocketClient extends BaseTransport {
   readonly IS_CLIENT = true
@@ -41,7 +41,7 @@ export class SocketClient extends BaseTransport {
   readonly #abort = new AbortController()
   /** The attempt in progress. */
   #attempt: Promise<boolean> | undefined
-  /** The next attempt. */
+  /** The timer of the next attempt. */
   #timer: NodeJS.Timeout | undefined
   #failures = 0
   /** When the last connection was made. */
@@ -68,11 +68,11 @@ export class SocketClient extends BaseTransport {
     checkOptions('connect', this.#options, address)
     if (isTcp(address)) checkTcp(address, 'The address', 1)
     else encodePeer(address)
-    // Not in this tick, in which the caller registers callbacks.
+    // Connects after this tick, in which the caller registers callbacks.
     this.#timer = setTimeout(() => this.#try(), 0)
   }
 
-  /** Ends the connection, if there is one, and connects. Resolves with whether that succeeded. */
+  /** Ends the connection, if there is one, and connects. Resolves to whether that succeeded. */
   async reconnect(): Promise<boolean> {
     if (this.#isClosed) return false
     this.disconnect()

@@ -62,7 +62,7 @@ export class SocketServer extends BaseTransport {
     return this.#listener.address
   }
 
-  /** Ends the connection, if there is one, and returns false: the next peer may take any time. */
+  /** Ends the connection, if there is one. Returns false: it does not wait for the next peer. */
   reconnect(): boolean {
     this.disconnect()
     return this.isConnected()

@@ -3,13 +3,13 @@ import type { FdwireError } from '../../util/errors.js'
 /**
  * Carries bodies between two protocol objects: the original's `comm_instance`.
  *
- * Any object with the eight required members is a transport. A body is a message with a boundary,
- * which the transport preserves: by stp frames on a stream, or as a datagram.
+ * Any object with the eight required members is a transport. It must preserve the boundaries of the
+ * bodies: on a stream in stp frames, else as one datagram each.
  */
 export interface Transport {
   /** Whether this side is the client, which sends the first message. */
   readonly IS_CLIENT: boolean
-  /** Sets the channel name, for the transport's own logs. */
+  /** Sets the channel name, for the transport's logs. */
   initChannelName(name: string | null): void
   /** Whether there is a connection. */
   isConnected(): boolean
@@ -35,8 +35,8 @@ export interface Transport {
   /** Registers the function that gets each malformed frame. Optional; not in the original. */
   registerMalformedCallback?(callback: (error: FdwireError) => void): void
   /**
-   * Ends the connection as if it was lost. Optional; not in the original. Without it `reconnect` is
-   * called to disconnect a peer that violates a limit.
+   * Ends the connection as if it had failed. Optional; not in the original. Without it, `reconnect`
+   * is called to disconnect a peer that violates a limit.
    */
   disconnect?(): void
   /** Ends the connection and makes no other one. Optional; not in the original. */

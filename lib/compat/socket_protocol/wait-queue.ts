@@ -2,12 +2,15 @@ import { abortError } from '../../util/errors.js'
 import type { WaitLimits } from '../../util/wait.js'
 import { startWait } from './wait.js'
 
-/** How a task waits. */
+/** How long a task waits, and for what. */
 export interface TaskOptions extends WaitLimits {
-  /** A further condition for running the task (none). */
+  /** A further condition for running the task (default: always true). */
   isFree?: () => boolean
-  /** Called at the timeout: whether the task gives up (yes), or waits for another timeout. */
-  givesUp?: () => boolean
+  /**
+   * Called at the timeout. Returns whether the task expires (default: true) or waits for another
+   * timeout.
+   */
+  isExpired?: () => boolean
 }
 
 interface Waiter {
@@ -21,7 +24,7 @@ export class WaitQueue {
   readonly #waiters = new Set<Waiter>()
   #isClosed = false
 
-  /** `isOpen`: whether tasks can run now. */
+  /** `isOpen` returns whether tasks can run now. */
   constructor(isOpen: () => boolean) {
     this.#isOpen = isOpen
   }
@@ -32,14 +35,14 @@ export class WaitQueue {
   }
 
   /**
-   * Runs a task as soon as possible, at once if it is possible now. Resolves with its result, or
-   * with null at the timeout and after `close`.
+   * Runs a task as soon as possible, if possible at once. Resolves to its result, or to null at the
+   * timeout and after `close`.
    *
    * # Errors
-   * AbortError; what the task throws.
+   * AbortError; the exception of the task.
    */
   run<T>(task: () => T | Promise<T>, options: TaskOptions): Promise<T | null> {
-    const { timeout, signal, isFree = always, givesUp = always } = options
+    const { timeout, signal, isFree = always, isExpired = always } = options
     if (this.#isClosed) return Promise.resolve(null)
     if (signal?.aborted) return Promise.reject(abortError(signal))
     return new Promise((resolve, reject) => {
@@ -61,7 +64,7 @@ export class WaitQueue {
       }
       const wait = () => startWait({ timeout, signal }, onTimeout, onAbort, true)
       const onTimeout = () => {
-        if (givesUp()) leave(() => resolve(null))
+        if (isExpired()) leave(() => resolve(null))
         else stopWait = wait()
       }
       const onAbort = (error: Error) => leave(() => reject(error))
@@ -71,7 +74,7 @@ export class WaitQueue {
     })
   }
 
-  /** Runs waiting tasks as long as that is possible. Call it when a condition has changed. */
+  /** Runs waiting tasks while that is possible. Call it when a condition has changed. */
   update(): void {
     for (const waiter of this.#waiters) {
       if (!this.#isOpen() || !waiter.isFree()) return
@@ -79,7 +82,7 @@ export class WaitQueue {
     }
   }
 
-  /** Resolves all waiting tasks, and those that are added later, with null. */
+  /** Resolves all waiting tasks, and those that are added later, to null. */
   close(): void {
     this.#isClosed = true
     for (const waiter of this.#waiters) waiter.run()

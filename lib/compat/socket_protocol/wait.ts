@@ -1,15 +1,15 @@
 import { errorCode } from '../../util/errors.js'
 import { startLimits, type WaitLimits } from '../../util/wait.js'
 
-/** The text of a timeout error that is never shown: here a timeout is a result. */
+/** The message of a timeout error that is never thrown, since a timeout is a result here. */
 const LATE = 'The operation did not complete'
 
 /**
  * Calls `onTimeout` or `onAbort` once, whichever limit is reached first. Returns a function that
  * stops both.
  *
- * As in the original, a timeout is a result. Its timer keeps the process alive if `keepsAlive` is
- * set.
+ * As in the original, a timeout is a result and not an error. `keepsAlive`: whether the timer keeps
+ * the process alive (false).
  */
 export function startWait(
   limits: WaitLimits,
@@ -24,7 +24,7 @@ export function startWait(
 }
 
 /**
- * Settles as `promise` does, or resolves with `late` when the timeout expires first.
+ * Settles as `promise` does, or resolves to `late` if the timeout expires first.
  *
  * # Errors
  * AbortError.

@@ -1,7 +1,7 @@
 import { FdwireError, nameErrorClass } from '../../util/errors.js'
 
 /**
- * `read()`: the peer has closed the connection and every message was read.
+ * The error of `read()` after the peer has closed the connection and every message was read.
  *
  * `cause` is set if the connection ended with an error.
  */
@@ -19,7 +19,10 @@ export class EOFError extends FdwireError {
   }
 }
 
-/** `read()`, `write()`: the handshake is not complete. `cause` is set if it has failed. */
+/**
+ * The error of `read()` and `write()` while the handshake is not complete. `cause` is set if it has
+ * failed.
+ */
 export class NotReady extends FdwireError {
   static {
     nameErrorClass(NotReady, 'NotReady')

@@ -1,8 +1,8 @@
 import { startLimits } from '../../util/wait.js'
 
-/** The state of the handshake of a `Stocking`: the promise of its result, and its time limit. */
+/** The handshake of a `Stocking`: its state, the promise of its result, and its timeout. */
 export class Handshake {
-  /** Resolves with the result, rejects with the reason of the failure. It may be ignored. */
+  /** Resolves to the result, or rejects with the reason of the failure. It may be ignored. */
   readonly ready: Promise<unknown>
   #state: 'pending' | 'complete' | 'failed' = 'pending'
   #reason: unknown
@@ -28,12 +28,13 @@ export class Handshake {
   }
 
   /**
-   * Calls `giveUp` with ERR_FDWIRE_TIMEOUT if it is still pending after `timeout` (ms, 0: no
-   * limit).
+   * Calls `onTimeout` with ERR_FDWIRE_TIMEOUT if the handshake is still pending after `timeout`
+   * (ms, 0: no limit).
    */
-  limit(timeout: number, giveUp: (error: Error) => void): void {
+  limit(timeout: number, onTimeout: (error: Error) => void): void {
     if (this.#state !== 'pending') return
-    this.#stopLimit = startLimits({ timeout }, { late: 'The handshake did not complete' }, giveUp)
+    const late = 'The handshake did not complete'
+    this.#stopLimit = startLimits({ timeout }, { late }, onTimeout)
   }
 
   complete(result: unknown): void {

@@ -18,11 +18,11 @@ const HANDSHAKE_TIMEOUT = 10_000
 const MAX_UNREAD = 1024 * 1024
 
 /**
- * The connection, as far as its user can see it.
+ * The state of the connection, as its user sees it.
  *
  * - `open`: neither side has closed.
  * - `peer-ended`: the peer has closed; messages are unread, or the handshake is pending.
- * - `ended`: every message was read; `'end'` or `'error'` is emitted in the next tick, or was.
+ * - `ended`: every message was read. `'end'` or `'error'` was emitted, or follows in the next tick.
  * - `closed`: this side has closed. Nothing more is delivered.
  */
 type State = 'open' | 'peer-ended' | 'ended' | 'closed'
@@ -37,10 +37,10 @@ type State = 'open' | 'peer-ended' | 'ended' | 'closed'
 export class Stocking<R = Value> extends WatchedEmitter<StockingEvents> {
   /** The channel underneath. */
   readonly channel: Channel<Value>
-  /** The remote address, which stays known after the end. */
+  /** The remote address, which does not change after the end. */
   readonly addr: string | Buffer | TcpAddress | null | undefined
   /**
-   * Resolves with the handshake's result, rejects with the reason of its failure.
+   * Resolves to the handshake's result, or rejects with the reason of its failure.
    *
    * It may be ignored: `read()` and `write()` throw NotReady with the same reason as `cause`.
    */
@@ -48,7 +48,7 @@ export class Stocking<R = Value> extends WatchedEmitter<StockingEvents> {
   readonly #handshake = new Handshake()
   readonly #handshakeTimeout: number
   readonly #unread: UnreadQueue
-  /** Resolvers of pending `_read()` and `next()` calls, in call order; undefined means the end. */
+  /** Resolves the pending `_read()` and `next()` calls, in call order; undefined at the end. */
   readonly #readers: ((value: Value | undefined) => void)[] = []
   #state: State = 'open'
   /** The error with which the peer's side ended; undefined for a clean end. */
@@ -60,7 +60,7 @@ export class Stocking<R = Value> extends WatchedEmitter<StockingEvents> {
   /**
    * Wraps a stockings channel, the descriptor of a connected stream socket, or a `net.Socket`.
    *
-   * The latter two are adopted: `options` may include those of the package's `adopt`.
+   * A descriptor or `net.Socket` is adopted: `options` may include those of fdwire's `adopt`.
    *
    * # Errors
    * Those of `adopt`; ERR_FDWIRE_CLOSED and ERR_FDWIRE_CONSUMER_CONFLICT for a channel.
@@ -81,12 +81,12 @@ export class Stocking<R = Value> extends WatchedEmitter<StockingEvents> {
     queueMicrotask(() => this.#begin())
   }
 
-  /** The original's name of `channel`. */
+  /** The same as `channel`, under its name in the original. */
   get sock(): Channel<Value> {
     return this.channel
   }
 
-  /** What `handshake()` returned; false before. */
+  /** The result of `handshake()`; false before it is complete. */
   get handshakeComplete(): unknown {
     return this.#result
   }
@@ -145,10 +145,11 @@ export class Stocking<R = Value> extends WatchedEmitter<StockingEvents> {
   }
 
   /**
-   * Exchanges the first messages with the peer, by `_read` and `_write`.
+   * Exchanges the first messages with the peer, by `_read` and `_write`. Subclasses may override
+   * it; the default sends nothing and succeeds.
    *
-   * May return a promise. The result becomes `handshakeComplete`; if it is falsy, or an error is
-   * thrown, the connection is closed. The default sends nothing and succeeds.
+   * May return a promise. The result becomes `handshakeComplete`. If the result is falsy, or if
+   * this throws, the connection is closed.
    */
   handshake(): unknown {
     return true
@@ -169,7 +170,7 @@ export class Stocking<R = Value> extends WatchedEmitter<StockingEvents> {
   }
 
   /**
-   * Sends a message without `preWrite`: for the handshake. Returns as `write` does.
+   * Sends a message without `preWrite`: for the handshake. Returns what `write` returns.
    *
    * # Errors
    * ERR_FDWIRE_CLOSED after `close()`; those of `Channel.send`.
@@ -179,7 +180,7 @@ export class Stocking<R = Value> extends WatchedEmitter<StockingEvents> {
     try {
       return this.channel.send(message as Value)
     } catch (error) {
-      // A writer cannot foresee that the peer closes. `read` reports the end.
+      // A writer cannot know that the peer has closed. `read` reports the end.
       if (errorCode(error) === 'ERR_FDWIRE_CLOSED') return false
       throw error
     }
@@ -191,17 +192,16 @@ export class Stocking<R = Value> extends WatchedEmitter<StockingEvents> {
   }
 
   /**
-   * The socket's descriptor, lent; -1 when it is closed.
+   * Returns the descriptor, which the socket still owns; -1 when it is closed.
    *
-   * Do not poll it for messages: they are taken from the socket as they arrive. Use `'readable'` or
-   * iteration instead.
+   * Do not poll it for messages, which fdwire reads as they arrive: use `'readable'` or iterate.
    */
   fileno(): number {
     return this.channel.fd
   }
 
   /**
-   * Sends the queue, then closes (`timeout`: ms, 10,000). Drops unread messages.
+   * Sends the queue, then closes (`timeout`: ms, 10,000; 0: no limit). Drops unread messages.
    *
    * # Errors
    * Those of `Channel.close`.
@@ -212,7 +212,7 @@ export class Stocking<R = Value> extends WatchedEmitter<StockingEvents> {
     return closing
   }
 
-  /** Closes at once; drops the queue and unread messages. */
+  /** Closes at once. Drops the queue and unread messages. */
   destroy(): this {
     this.channel.destroy()
     this.#leave(closedError('handshake'))
@@ -225,7 +225,7 @@ export class Stocking<R = Value> extends WatchedEmitter<StockingEvents> {
   }
 
   /**
-   * Yields what `read()` returns; ends when either side has closed. `break` closes nothing.
+   * Yields messages, converted by `postRead`, until either side has closed. `break` closes nothing.
    *
    * # Errors
    * The reason of a failed handshake; the error that ended the connection.
@@ -243,7 +243,7 @@ export class Stocking<R = Value> extends WatchedEmitter<StockingEvents> {
     }
   }
 
-  /** A listener that is added while messages are unread is called for them. */
+  /** Emits `'readable'` for messages that are already unread when a listener is added. */
   protected override beforeListener(event: keyof StockingEvents): void {
     if (event === 'readable' && this.unread > 0) nextTick(() => this.#emitReadable())
   }
@@ -301,7 +301,7 @@ export class Stocking<R = Value> extends WatchedEmitter<StockingEvents> {
     this.#emitEnd()
   }
 
-  /** Closes the connection, after everything that the handshake has written was sent. */
+  /** Fails the handshake. Closes the connection after the messages of the handshake were sent. */
   #fail(reason: unknown): void {
     if (this.#handshake.state !== 'pending') return
     this.channel.close().catch(() => {})
@@ -321,7 +321,7 @@ export class Stocking<R = Value> extends WatchedEmitter<StockingEvents> {
     this.#emitReadable()
   }
 
-  /** Emits `'readable'` like a level-triggered poll, as long as listeners read. */
+  /** Emits `'readable'` again while messages are unread and listeners have read some of them. */
   #emitReadable(): void {
     let before: number
     do {

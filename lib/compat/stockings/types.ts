@@ -10,7 +10,7 @@ interface OwnOptions {
   handshakeTimeout?: number | undefined
   /**
    * Bytes of unread messages at which reading from the socket pauses (1 MiB). Each message counts
-   * 64 bytes more than it has.
+   * 64 bytes in addition to its own.
    */
   maxUnread?: number | undefined
 }
@@ -23,9 +23,9 @@ export interface StockingOptions extends OwnOptions, Omit<AdoptOptions<'stocking
 
 /** The events of a `Stocking`, with their arguments. */
 export interface StockingEvents {
-  /** The handshake is complete; `result` is what `handshake()` returned. */
+  /** The handshake is complete. `result` is that of `handshake()`. */
   ready: [result: unknown]
-  /** A message can be read. Emitted again while a listener reads and leaves messages unread. */
+  /** A message can be read. Emitted again if a listener reads some messages but not all. */
   readable: []
   /** The queue has been sent, after `write` returned false. */
   drain: []
@@ -33,7 +33,9 @@ export interface StockingEvents {
   malformed: [error: FdwireError]
   /** The peer has closed, and every message was read. */
   end: []
-  /** The connection or the handshake has failed. Not thrown if there is no listener. */
+  /**
+   * The connection or the handshake has failed. Not emitted, and not thrown, without a listener.
+   */
   error: [error: Error]
   /** The last event; emitted once. */
   close: []

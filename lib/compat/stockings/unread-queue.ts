@@ -5,7 +5,7 @@ import type { Value } from './types.js'
 /** Bytes that each message counts in addition to its own, so that empty messages count too. */
 const OVERHEAD = 64
 
-/** Messages that were received and not read. Pauses their channel while the queue is full. */
+/** Messages that were received but not read. Pauses the channel while the queue is full. */
 export class UnreadQueue {
   readonly #channel: Pick<Channel, 'pause' | 'resume'>
   readonly #limit: number
@@ -14,7 +14,7 @@ export class UnreadQueue {
   #isPaused = false
 
   /**
-   * `limit`: bytes at which the queue is full. The message that reaches the limit is still taken.
+   * `limit`: bytes at which the queue is full. It still accepts the message that reaches the limit.
    */
   constructor(channel: Pick<Channel, 'pause' | 'resume'>, limit: number) {
     this.#channel = channel
@@ -38,7 +38,7 @@ export class UnreadQueue {
     if (this.length === 0) return undefined
     const value = this.#messages.shift() as Value
     this.#bytes -= sizeOf(value)
-    // Not before half of the queue is free: otherwise each message would pause and resume.
+    // It resumes when half of the queue is free, so that it does not pause again for each message.
     if (this.#isPaused && (this.length === 0 || this.#bytes * 2 <= this.#limit)) this.#resume()
     return value
   }
@@ -53,7 +53,7 @@ export class UnreadQueue {
     try {
       this.#channel.resume()
     } catch {
-      // The channel was closed meanwhile, which its own events report.
+      // The channel is closed. Its own events report that.
     }
   }
 }

@@ -5,7 +5,7 @@ import { startLimits } from '../../util/wait.js'
 import type { Limits } from './handshake.js'
 
 /**
- * Waits for the next connection of a listener. A call that gives up takes none out of the backlog.
+ * Waits for the next connection of a listener. A call that times out or is aborted takes none.
  *
  * # Errors
  * ERR_FDWIRE_TIMEOUT, AbortError; the error of the listener, ERR_FDWIRE_CLOSED.
@@ -29,13 +29,13 @@ export function accept(
     const onError = (error: Error) => {
       failure = error
     }
-    const giveUp = (error: Error) => {
+    const fail = (error: Error) => {
       stop()
       reject(error)
     }
-    const onClose = () => giveUp(failure ?? closedError('waitForConnection'))
+    const onClose = () => fail(failure ?? closedError('waitForConnection'))
     const late = () => timeoutError('No client connected', deadline.timeout)
-    const stopLimits = startLimits({ timeout: deadline.remaining, signal }, { late }, giveUp)
+    const stopLimits = startLimits({ timeout: deadline.remaining, signal }, { late }, fail)
     listener.on('connection', onConnection).on('error', onError).on('close', onClose)
   })
 }

@@ -28,7 +28,7 @@ export class UdsClient {
    * Connects to a server and performs the handshake. Closes the connection if that fails.
    *
    * # Errors
-   * Those of the package's `connect`: ENOENT, ECONNREFUSED …; ERR_FDWIRE_HANDSHAKE if the server
+   * Those of fdwire's `connect`: ENOENT, ECONNREFUSED …; ERR_FDWIRE_HANDSHAKE if the server
    * sends anything but OK, or closes; ERR_FDWIRE_TIMEOUT after `timeout`, or if the handshake alone
    * takes longer than `handshakeTimeout` (both ms, 10,000); AbortError.
    */
@@ -75,7 +75,7 @@ export class UdsClient {
   }
 
   /**
-   * Sends a text; resolves when the kernel has taken it.
+   * Sends a text. Resolves when the kernel has taken it.
    *
    * # Errors
    * EPIPE if the server has closed; ERR_FDWIRE_UNENCODABLE for `''`, which no receiver of the
@@ -90,10 +90,11 @@ export class UdsClient {
    * Waits for a text; null at the end, and in all later calls.
    *
    * # Errors
-   * The error of a malformed frame: the next call returns the frame behind it. The error that ended
-   * the connection, once, before null: ERR_FDWIRE_CUT_SHORT if the peer closed inside a frame,
-   * ERR_FDWIRE_MESSAGE_TOO_LARGE, ECONNRESET. ERR_FDWIRE_TIMEOUT after `timeout` (ms, default 0: no
-   * limit) and AbortError, which take no message. ERR_FDWIRE_CLOSED after `close()`.
+   * The error of a malformed frame, after which the next call returns the next frame; the error
+   * that ended the connection (ERR_FDWIRE_CUT_SHORT if the peer closed inside a frame,
+   * ERR_FDWIRE_MESSAGE_TOO_LARGE, ECONNRESET), once, after which calls return null;
+   * ERR_FDWIRE_TIMEOUT after `timeout` (ms, default 0: no limit) and AbortError, which take no
+   * message; ERR_FDWIRE_CLOSED after `close()`.
    */
   receive(options: WaitOptions = {}): Promise<string | null> {
     return this.#connection.receive(options)

@@ -4,12 +4,12 @@ import { Queue } from '../../util/queue.js'
 import { Codec as FrameCodec } from '../../wire/codec.js'
 import type { UdsCodecOptions } from './options.js'
 
-/** Returns the next bytes, in any number; null, undefined or an empty view at the end. */
+/** Returns the next bytes, any number of them; null, undefined or an empty view at the end. */
 export type Read = () => Bytes | Promise<Bytes>
 
 type Bytes = ArrayBufferView | null | undefined
 
-/** What a frame was decoded to. */
+/** The result of decoding a frame. */
 type Decoded = { text: string } | { error: Error }
 
 const EMPTY = new Uint8Array(0)
@@ -24,8 +24,8 @@ export class Codec {
   #last: Promise<unknown> = Promise.resolve()
 
   /**
-   * Makes a codec. `lenient` (false) decodes whatever Python's base64 decodes; `maxMessage` is the
-   * largest text (bytes, 16 MiB).
+   * Makes a codec. `lenient` (false) accepts everything that Python's base64 module accepts;
+   * `maxMessage` is the size of the largest text (bytes, 16 MiB).
    *
    * # Errors
    * TypeError, RangeError.
@@ -41,7 +41,7 @@ export class Codec {
   /**
    * Encodes a text as a frame, with the same bytes as the original.
    *
-   * The frame of `''` is `%$`. A receiver of the original does not deliver it and waits on.
+   * The frame of `''` is `%$`, which a receiver of the original skips.
    *
    * # Errors
    * ERR_FDWIRE_ILL_FORMED_TEXT for a lone surrogate; TypeError.
@@ -53,13 +53,13 @@ export class Codec {
   /**
    * Calls `read` until a frame is complete and returns its text; null if `read` returns the end.
    *
-   * Bytes behind the frame are kept for the next call. After null a later call continues where this
-   * one stopped, even inside a frame. Concurrent calls run one after another.
+   * Bytes after the frame are buffered for the next call. After null a later call continues where
+   * this one stopped, even inside a frame. Concurrent calls run one after another.
    *
    * # Errors
-   * The error of a malformed frame, once: the next call returns the frame behind it. What `read`
-   * throws. ERR_FDWIRE_MESSAGE_TOO_LARGE for a frame that is longer than that of `maxMessage`
-   * bytes; then every later call rejects too.
+   * The error of a malformed frame, after which the next call returns the next frame; the exception
+   * of `read`; ERR_FDWIRE_MESSAGE_TOO_LARGE for a frame that is longer than that of `maxMessage`
+   * bytes, after which every call rejects.
    */
   receive(read: Read): Promise<string | null> {
     const call = this.#last.then(() => this.#receive(read))
@@ -77,7 +77,7 @@ export class Codec {
         if ('error' in decoded) throw decoded.error
         return decoded.text
       }
-      // Throws the fatal error of the last chunk, if there was one, before it waits for more bytes.
+      // If the last chunk had a fatal error, this throws it, before `read` waits for more bytes.
       this.#codec.push(EMPTY)
       const bytes = await read()
       if (bytes === null || bytes === undefined || bytes.byteLength === 0) return null

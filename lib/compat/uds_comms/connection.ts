@@ -3,10 +3,12 @@ import { type Channel, coreOf } from '../../channel/channel.js'
 import type { WaitOptions } from '../../options/check.js'
 import { closedError, errorCode, systemError } from '../../util/errors.js'
 
-/** The codes of errors that end a channel because its peer has closed. */
+/** The codes with which a channel fails because its peer has closed. */
 const PEER_CLOSED: readonly unknown[] = ['ECONNRESET', 'ERR_FDWIRE_CUT_SHORT']
 
-/** A connection with the results of the original: texts, and null at the end. */
+/**
+ * A connection whose calls return what those of the original return: texts, and null at the end.
+ */
 export class Connection {
   readonly channel: Channel<string>
   /** The error that the last `receive` rejected with. */
@@ -16,7 +18,7 @@ export class Connection {
 
   constructor(channel: Channel<string>) {
     coreOf(channel).receiver.bufferMalformed()
-    // Calls report errors. An error that arrives while no call is pending rejects the next one.
+    // An error rejects the pending calls, or else the next one.
     channel.on('error', () => {})
     channel.on('end', () => {
       this.#hasPeerEnded = true
@@ -39,8 +41,8 @@ export class Connection {
       message?.fds.close()
       return message?.value ?? null
     } catch (error) {
-      // A failed channel rejects every call with the same error: the second time it is the end.
-      // A `send` has already rejected with EPIPE.
+      // A failed channel rejects every call with the same error. Here the first call rejects, and
+      // later ones return null. A failed `send` has already rejected with EPIPE.
       if (error === this.#reported || errorCode(error) === 'EPIPE') return null
       this.#reported = error
       throw error
@@ -52,7 +54,7 @@ export class Connection {
     return this.channel.close()
   }
 
-  /** EPIPE if the peer has closed, whichever error the channel reports; otherwise `error`. */
+  /** Returns EPIPE if the peer has closed, whichever error the channel reports; else `error`. */
   #sendError(error: unknown): unknown {
     const code = errorCode(error)
     const hasPeerClosed =

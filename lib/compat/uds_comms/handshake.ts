@@ -7,12 +7,14 @@ import type { Message } from '../../wire/message.js'
 const READY = 'READY'
 const OK = 'OK'
 
-/** Characters of an unexpected answer that the error shows. */
+/** The most characters of an unexpected answer that the error shows. */
 const MAX_SHOWN = 32
 
-/** When an operation gives up. */
+/** The limits of an operation that consists of several waits. */
 export interface Limits {
+  /** When it times out. */
   deadline: Deadline
+  /** Aborts it. */
   signal: AbortSignal | undefined
 }
 
@@ -35,7 +37,7 @@ export function clientHandshake(channel: Channel<string>, limits: Limits): Promi
 
 /**
  * Performs the server's half of the handshake: waits for READY and sends OK. Drops other texts and
- * malformed frames that come before READY.
+ * malformed frames that precede READY.
  *
  * # Errors
  * ERR_FDWIRE_HANDSHAKE, ERR_FDWIRE_TIMEOUT, AbortError.
@@ -53,13 +55,16 @@ export function serverHandshake(channel: Channel<string>, limits: Limits): Promi
   })
 }
 
-/** Checks the deadline itself, which a peer that never pauses would otherwise pass. */
+/**
+ * Returns the limits of the next wait. Checks the deadline itself: the timer of a wait never
+ * expires if the peer sends without a pause.
+ */
 function nextWait({ deadline, signal }: Limits) {
   if (deadline.isOver) throw handshakeTimeout(deadline)
   return { timeout: deadline.remaining, signal }
 }
 
-/** Converts every error of `work` to one of the handshake, except timeouts and aborts. */
+/** Converts the errors of `work` to ERR_FDWIRE_HANDSHAKE, except timeouts and aborts. */
 async function asHandshake({ deadline }: Limits, work: () => Promise<void>): Promise<void> {
   try {
     await work()

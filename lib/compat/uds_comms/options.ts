@@ -8,7 +8,7 @@ import {
 } from '../../options/check.js'
 import { checkInteger } from '../../util/checks.js'
 
-/** Options of `Codec`: `lenient` (false), `maxMessage` (bytes, 16 MiB). */
+/** Options of `Codec`: `lenient` (false) and `maxMessage` (bytes, 16 MiB). */
 export type UdsCodecOptions = Pick<CodecOptions<'uds_comms', 'text'>, 'lenient' | 'maxMessage'>
 
 /** Options of `over`. */
@@ -45,27 +45,31 @@ const HANDSHAKE_TIMEOUT = 10_000
 /**
  * Options of every channel of this module.
  *
- * They are half-open because a peer that has ended its own side may still read; if it does not, the
- * kernel reports EPIPE.
+ * `allowHalfOpen` is set because a peer that has ended its own side may still read. If it does not,
+ * the kernel reports EPIPE.
  */
 export const CHANNEL = { protocol: 'uds_comms', encoding: 'text', allowHalfOpen: true } as const
 
-/** Checks the options of `UdsServer.listen`; `rest` are those that `listen` checks. */
+/**
+ * Checks the options of `UdsServer.listen`. `rest` of the result are those that `listen` checks.
+ */
 export function checkServerOptions(options: UdsServerOptions) {
   const names = [...CONNECTION, 'mode', 'unlink', 'backlog', 'allowPeer', 'timeout', 'signal']
   checkCallOptions('UdsServer.listen', options, names)
   return split(options)
 }
 
-/** Checks the options of `UdsClient.connect`; `rest` are those that `connect` checks. */
+/**
+ * Checks the options of `UdsClient.connect`. `rest` of the result are those that `connect` checks.
+ */
 export function checkClientOptions(options: UdsClientOptions) {
   checkCallOptions('UdsClient.connect', options, [...CONNECTION, 'timeout', 'signal'])
   return split(options)
 }
 
 /**
- * Checks the arguments of `over` and returns `handshakeTimeout` (ms; 0: no limit). `more` are names
- * of options that the caller checks.
+ * Checks the arguments of `over` and returns `handshakeTimeout` (ms; 0: no limit). `more` lists
+ * further options, whose values the caller checks.
  */
 export function checkOver(
   call: string,

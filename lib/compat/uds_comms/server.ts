@@ -23,15 +23,15 @@ import {
   type UdsServerOptions,
 } from './options.js'
 
-/** The server: it has one client at a time and sends it commands. */
+/** The server: it serves one client at a time, to which it sends commands. */
 export class UdsServer {
-  /** The listener; undefined over a channel. Its `'drop'` event reports failed handshakes. */
+  /** The listener, which emits `'drop'` for a failed handshake; undefined over a channel. */
   readonly listener: Listener<Channel<string>> | undefined
   readonly #handshakeTimeout: number
   #state: 'idle' | 'waiting' | 'closed' = 'idle'
-  /** Over a channel: the one connection, until `waitForConnection()` uses it. */
+  /** Over a channel: its connection, until `waitForConnection()` uses it. */
   #unused: Connection | undefined
-  /** A client that has connected and not completed the handshake. */
+  /** A client that has connected but not completed the handshake. */
   #candidate: Connection | undefined
   #client: Connection | undefined
   #closing: Promise<void> | undefined
@@ -44,19 +44,19 @@ export class UdsServer {
     this.#handshakeTimeout = handshakeTimeout
     this.listener = listener
     if (channel !== undefined) this.#unused = new Connection(channel)
-    // `waitForConnection()` rejects with the error, at the 'close' that follows.
+    // `waitForConnection()` rejects with the error when 'close' follows.
     listener?.on('error', () => {})
   }
 
   /**
    * Listens at a path, which has the permissions `mode` (0o600) from the beginning.
    *
-   * `unlink` (`'stale'`) says what happens to a socket that exists at the path; the original
-   * behaves like `'always'`. While one client is served, others wait in the kernel's backlog
-   * (`backlog`, 1).
+   * `unlink` (`'stale'`) decides what happens to a socket that exists at the path; the original
+   * behaves as with `'always'`. While one client is served, others wait in the kernel (`backlog`:
+   * connections, 1).
    *
    * # Errors
-   * Those of the package's `listen`: EADDRINUSE, EEXIST, ENOENT …
+   * Those of fdwire's `listen`: EADDRINUSE, EEXIST, ENOENT …
    */
   static async listen(path: Address, options: UdsServerOptions = {}): Promise<UdsServer> {
     const { handshakeTimeout, rest } = checkServerOptions(options)
@@ -112,7 +112,7 @@ export class UdsServer {
   }
 
   /**
-   * Sends the client a text; resolves when the kernel has taken it.
+   * Sends the client a text. Resolves when the kernel has taken it.
    *
    * # Errors
    * EPIPE if the client has closed, ENOTCONN while there is none; ERR_FDWIRE_UNENCODABLE for `''`,
@@ -127,19 +127,19 @@ export class UdsServer {
    * Waits for a text of the client; null at its end and afterwards, until `waitForConnection()`.
    *
    * # Errors
-   * The error of a malformed frame: the next call returns the frame behind it. The error that ended
-   * the connection, once, before null: ERR_FDWIRE_CUT_SHORT if the client closed inside a frame,
-   * ERR_FDWIRE_MESSAGE_TOO_LARGE, ECONNRESET. ENOTCONN while there is no client; ERR_FDWIRE_TIMEOUT
-   * after `timeout` (ms, default 0: no limit) and AbortError, which take no message;
-   * ERR_FDWIRE_CLOSED after `close()`.
+   * The error of a malformed frame, after which the next call returns the next frame; the error
+   * that ended the connection (ERR_FDWIRE_CUT_SHORT if the client closed inside a frame,
+   * ERR_FDWIRE_MESSAGE_TOO_LARGE, ECONNRESET), once, after which calls return null; ENOTCONN while
+   * there is no client; ERR_FDWIRE_TIMEOUT after `timeout` (ms, default 0: no limit) and
+   * AbortError, which take no message; ERR_FDWIRE_CLOSED after `close()`.
    */
   async receive(options: WaitOptions = {}): Promise<string | null> {
     return this.#connected('receive').receive(options)
   }
 
   /**
-   * Sends the queue, closes the connection and the listener, and removes the path if it is still
-   * the server's. A second call returns the same promise.
+   * Sends the queue, closes the connection and the listener, and removes the path unless another
+   * socket has it now. A second call returns the same promise.
    *
    * # Errors
    * Those of `Channel.close`.
@@ -163,7 +163,7 @@ export class UdsServer {
     await closed
   }
 
-  /** Closes the client. Messages that it did not take make their `send` calls reject. */
+  /** Closes the client. The `send` calls of messages that it has not taken reject. */
   async #closeClient(): Promise<void> {
     const client = this.#client
     this.#client = undefined
@@ -198,7 +198,9 @@ export class UdsServer {
     }
   }
 
-  /** The limits of one handshake: those of the call, or `handshakeTimeout` if that ends first. */
+  /**
+   * Returns the limits of one handshake: the call's, or `handshakeTimeout` if that expires first.
+   */
   #handshakeLimits({ deadline, signal }: Limits): Limits {
     return { deadline: Deadline.first(deadline, new Deadline(this.#handshakeTimeout)), signal }
   }
