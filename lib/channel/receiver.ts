@@ -74,10 +74,7 @@ export class Receiver {
   #isDeliveryScheduled = false
   /** Whether malformed messages are buffered for calls with `takesMalformed`. */
   #buffersMalformed = false
-  /**
-   * Whether reading has stopped at `maxOpenFds`. `unchecked`: some messages are not delivered yet,
-   * so it is not known whether their consumers close their descriptors.
-   */
+  /** `unchecked`: reading has stopped at `maxOpenFds`, while some messages are not delivered yet. */
   #fdsHeld: 'no' | 'unchecked' | 'reported' = 'no'
 
   constructor(handle: ChannelHandle, options: CheckedOptions, host: ReceiverHost) {
@@ -328,7 +325,10 @@ export class Receiver {
   }
 
   #emit(incoming: Incoming): void {
-    if (!isMessage(incoming)) return this.#emitMalformed(incoming)
+    if (!isMessage(incoming)) {
+      this.#emitMalformed(incoming)
+      return
+    }
     const { value, fds, from, credentials } = incoming
     const { channel } = this.#host
     if (credentials === undefined) channel.emit('message', value, fds, from)
