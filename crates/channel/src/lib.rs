@@ -36,7 +36,7 @@ mod transport;
 
 use std::os::fd::OwnedFd;
 
-use fdwire_socket::{Address, Control};
+use fdwire_socket::{Address, Control, Errno, zeroed};
 
 pub use batch::{
     Batch, Event, MAX_EVENTS, MAX_FDS, Message, NAMES, ROOM, Refusal, SAMPLE, Sender, Undelivered,
@@ -67,20 +67,45 @@ struct Shared {
 struct Scratch(Vec<u8>);
 
 impl Scratch {
-    /// Returns at least `len` bytes.
+    /// Returns at least `len` bytes. Zeroed pages take no memory until they are touched.
     ///
-    /// Zeroed pages take no memory until they are touched.
-    fn at_least(&mut self, len: usize) -> &mut [u8] {
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    fn at_least(&mut self, len: usize) -> Result<&mut [u8], Errno> {
         if self.0.len() < len {
-            self.0 = vec![0; len];
+            self.0 = zeroed(len)?;
         }
-        &mut self.0
+        Ok(&mut self.0)
     }
 
     /// Frees the memory.
     fn free(&mut self) {
         self.0 = Vec::new();
     }
+}
+
+/// Appends bytes whose number a peer decides.
+///
+/// # Errors
+///
+/// `ENOMEM`. `to` is unchanged then.
+fn append(to: &mut Vec<u8>, bytes: &[u8]) -> Result<(), Errno> {
+    to.try_reserve(bytes.len()).map_err(|_| Errno::NOMEM)?;
+    to.extend_from_slice(bytes);
+    Ok(())
+}
+
+/// Copies bytes whose number a peer decides.
+///
+/// # Errors
+///
+/// `ENOMEM`.
+fn copied(bytes: &[u8]) -> Result<Vec<u8>, Errno> {
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(bytes.len()).map_err(|_| Errno::NOMEM)?;
+    copy.extend_from_slice(bytes);
+    Ok(copy)
 }
 
 /// What a channel registers with: the poller, and its index in the reactor.

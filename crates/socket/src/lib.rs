@@ -61,3 +61,4 @@ pub use rustix::net::{AddressFamily, SocketType};
 pub use setup::SocketSetup;
 pub use socket_address::SocketAddress;
 pub use stream::{Connect, Stream};
+pub use sys::zeroed;

@@ -1,6 +1,7 @@
 //! System calls and conversions for which rustix has no safe function.
 #![allow(unsafe_code)]
 
+use std::alloc::{Layout, alloc_zeroed};
 use std::ffi::{c_int, c_void};
 use std::io;
 use std::mem::MaybeUninit;
@@ -86,6 +87,26 @@ pub(crate) fn as_uninit(bytes: &mut [u8]) -> &mut [MaybeUninit<u8>] {
     // `bytes` stays initialised: the only caller passes the result to rustix's receive buffer,
     // which does not write to it, and the kernel writes initialised bytes.
     unsafe { slice::from_raw_parts_mut(start, len) }
+}
+
+/// Returns `len` zero bytes. Fresh pages take no memory until they are touched.
+///
+/// # Errors
+///
+/// `ENOMEM`.
+pub fn zeroed(len: usize) -> Result<Vec<u8>, Errno> {
+    if len == 0 {
+        return Ok(Vec::new());
+    }
+    let layout = Layout::array::<u8>(len).map_err(|_| Errno::NOMEM)?;
+    // SAFETY: the size of the layout is not zero.
+    let memory = unsafe { alloc_zeroed(layout) };
+    if memory.is_null() {
+        return Err(Errno::NOMEM);
+    }
+    // SAFETY: the global allocator has allocated `memory` with the layout of `len` bytes, and all
+    // of them are initialised.
+    Ok(unsafe { Vec::from_raw_parts(memory, len, len) })
 }
 
 fn last_error() -> Errno {

@@ -80,7 +80,7 @@ impl Inbox {
         } else {
             // The size is the maximum that can be needed, because the room shrinks with each
             // message.
-            let overflow = &mut scratch.at_least(limits.max_message)[..overflow_len];
+            let overflow = &mut scratch.at_least(limits.max_message)?[..overflow_len];
             socket.recv(&mut [room, IoSliceMut::new(overflow)], control, fds, from)?
         };
         if received.end {
@@ -99,8 +99,13 @@ impl Inbox {
         } else if memfd {
             take_text(limits, fds).and_then(|text| self.decode_large(text))
         } else if received.len > room_len {
-            let bytes = join(batch.received(room_len), scratch, received.len - room_len);
-            self.decode_large(bytes)
+            match join(batch.received(room_len), scratch, received.len - room_len) {
+                Ok(bytes) => self.decode_large(bytes),
+                Err(errno) => {
+                    fds.clear();
+                    return Err(errno);
+                }
+            }
         } else {
             self.decode(batch.received(received.len)).map(|kind| (kind, None))
         };
@@ -157,10 +162,15 @@ impl Inbox {
 }
 
 /// Joins the two parts of a message that did not fit into the slab, and frees the scratch memory.
-fn join(in_slab: &[u8], scratch: &mut Scratch, overflow: usize) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(in_slab.len() + overflow);
+///
+/// # Errors
+///
+/// `ENOMEM`.
+fn join(in_slab: &[u8], scratch: &mut Scratch, overflow: usize) -> Result<Vec<u8>, Errno> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(in_slab.len() + overflow).map_err(|_| Errno::NOMEM)?;
     bytes.extend_from_slice(in_slab);
-    bytes.extend_from_slice(&scratch.at_least(overflow)[..overflow]);
+    bytes.extend_from_slice(&scratch.at_least(overflow)?[..overflow]);
     scratch.free();
-    bytes
+    Ok(bytes)
 }

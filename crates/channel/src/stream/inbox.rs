@@ -17,13 +17,13 @@ mod decode;
 
 use std::io::IoSliceMut;
 
-use fdwire_socket::{Errno, Stream};
+use fdwire_socket::{Errno, Stream, zeroed};
 use fdwire_wire::codec::{Codec, End, Step};
 
-use crate::Shared;
 use crate::batch::{Batch, Event, Refusal};
 use crate::limits::Meter;
 use crate::stream::message::{LargePayload, Place, ReceivedFds, deliver, refuse};
+use crate::{Shared, append};
 
 /// Length in bytes above which a frame of bytes gets its own allocation, which JavaScript then
 /// uses.
@@ -32,6 +32,12 @@ const OWN_BYTES: usize = 32 * 1024;
 /// Length in bytes above which a frame of text gets its own allocation. JavaScript copies text
 /// anyway, so this gains less.
 const OWN_TEXT: usize = 128 * 1024;
+
+/// Smallest allocation in bytes of a large frame that needs more.
+const OWN_LEAST: usize = 256 * 1024;
+
+/// Largest size of the allocation of a large frame, as a multiple of the received bytes.
+const OWN_GROWTH: usize = 8;
 
 /// Largest allocation in bytes that is kept for the next rest.
 const REST_KEPT: usize = 4 * 1024;
@@ -48,6 +54,8 @@ pub(crate) struct Inbox {
     ended: bool,
     /// Whether the peer has ended the stream.
     peer_ended: bool,
+    /// Whether the memory for fed input could not be allocated.
+    out_of_memory: bool,
     /// The bytes after the last whole frame.
     rest: Vec<u8>,
     /// The frame that is being read into its own allocation. The rest is empty meanwhile.
@@ -58,10 +66,13 @@ pub(crate) struct Inbox {
 
 /// A frame that is being read into its own allocation.
 struct LargeFrame {
-    /// The allocation, for the whole frame as far as its length is known.
+    /// The bytes that have been read, then zeros. The allocation grows with the received bytes, so a
+    /// length that a peer only announces costs nothing.
     bytes: Vec<u8>,
     /// The number of bytes that have been read.
     filled: usize,
+    /// The length of the whole frame, as far as it is known.
+    len: usize,
 }
 
 /// Descriptors that came with bytes that have not been decoded yet.
@@ -82,6 +93,7 @@ impl Inbox {
             undecoded: false,
             ended: false,
             peer_ended: false,
+            out_of_memory: false,
             rest: Vec::new(),
             large: None,
             fds: None,
@@ -150,12 +162,15 @@ impl Inbox {
         if let Some(large) = self.large.take() {
             self.rest = large.into_filled();
         }
-        self.rest.extend_from_slice(bytes);
+        self.out_of_memory |= append(&mut self.rest, bytes).is_err();
         self.undecoded = true;
     }
 
     /// Decodes the bytes that `feed` has appended.
     pub(crate) fn decode(&mut self, meter: &mut Meter, batch: &mut Batch<'_>) {
+        if self.out_of_memory && !self.ended {
+            return self.run_out_of_memory(batch);
+        }
         self.decode_rest(meter, batch);
     }
 
@@ -194,6 +209,13 @@ impl Inbox {
         self.fds = None;
     }
 
+    /// Ends the input because memory for it could not be allocated.
+    fn run_out_of_memory(&mut self, batch: &mut Batch<'_>) {
+        self.drop_rest();
+        self.undecoded = false;
+        batch.events.push(Event::Failed(Errno::NOMEM, "recvmsg"));
+    }
+
     /// Reads once into the slab. Returns whether there may be more to read.
     fn read_slab(
         &mut self,
@@ -219,7 +241,7 @@ impl Inbox {
         let len = kept + received.len;
         let mut first = None;
         if received.len < kept {
-            self.rest.extend_from_slice(batch.undecoded(kept..len));
+            append(&mut self.rest, batch.undecoded(kept..len))?;
             match self.codec.decode(&mut self.rest) {
                 Ok(Step::Incomplete { frame }) => {
                     self.keep_fds(meter);
@@ -246,6 +268,7 @@ impl Inbox {
         shared: &mut Shared,
         batch: &mut Batch<'_>,
     ) -> Result<bool, Errno> {
+        large.make_room()?;
         let room = &mut large.bytes[large.filled..];
         let room_len = room.len();
         let received =
@@ -276,21 +299,17 @@ impl Inbox {
         }
     }
 
-    /// Moves the rest to its own allocation if its frame, of at least `frame` bytes, is large.
+    /// Turns the rest into a large frame if its frame, of at least `frame` bytes, is large.
     fn make_room(&mut self, frame: usize) {
         let own = if self.text { OWN_TEXT } else { OWN_BYTES };
-        if frame <= own {
+        if frame <= own || self.ended {
             return;
         }
-        let rest = std::mem::take(&mut self.rest);
-        let filled = rest.len();
+        let bytes = std::mem::take(&mut self.rest);
+        let filled = bytes.len();
         // If the codec does not know the length yet, twice the present length.
         let len = if frame > filled + 1 { frame } else { 2 * filled };
-        // Zeroed pages take no memory until they are touched, so a length that a peer only
-        // announces costs nothing.
-        let mut bytes = vec![0; len];
-        bytes[..filled].copy_from_slice(&rest);
-        self.large = Some(Box::new(LargeFrame { bytes, filled }));
+        self.large = Some(Box::new(LargeFrame { bytes, filled, len }));
     }
 
     /// Stores the descriptors that came with the last bytes.
@@ -326,6 +345,21 @@ impl Inbox {
 }
 
 impl LargeFrame {
+    /// Makes room for the next read.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    fn make_room(&mut self) -> Result<(), Errno> {
+        if self.filled < self.bytes.len() {
+            return Ok(());
+        }
+        let mut bytes = zeroed(self.len.min((OWN_GROWTH * self.filled).max(OWN_LEAST)))?;
+        bytes[..self.filled].copy_from_slice(&self.bytes);
+        self.bytes = bytes;
+        Ok(())
+    }
+
     /// Returns the bytes that have been read.
     fn into_filled(self) -> Vec<u8> {
         let mut bytes = self.bytes;

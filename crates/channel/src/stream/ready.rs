@@ -132,7 +132,8 @@ impl StreamTransport {
         }
         for _ in 0..DISCARDS {
             let Shared { control, received, scratch, .. } = &mut *shared;
-            let into = &mut [IoSliceMut::new(scratch.at_least(DISCARD))];
+            let Ok(scratch) = scratch.at_least(DISCARD) else { return };
+            let into = &mut [IoSliceMut::new(scratch)];
             let read = socket.recv(into, control, received);
             received.clear();
             if !read.is_ok_and(|read| read.len > 0) {

@@ -6,6 +6,7 @@ use super::{Inbox, LargeFrame};
 use crate::batch::{Batch, Event, Refusal};
 use crate::limits::Meter;
 use crate::stream::message::{LargePayload, Place, deliver, refuse, sample_of};
+use crate::{append, copied};
 
 impl Inbox {
     /// Decodes the first `len` bytes of the free part of the slab, and keeps the rest.
@@ -61,7 +62,9 @@ impl Inbox {
             }
         }
         if at < len && !self.ended {
-            self.rest.extend_from_slice(batch.undecoded(at..len));
+            if append(&mut self.rest, batch.undecoded(at..len)).is_err() {
+                self.run_out_of_memory(batch);
+            }
         } else {
             // An idle channel has no memory for a rest.
             self.rest = Vec::new();
@@ -75,9 +78,11 @@ impl Inbox {
         while self.undecoded && !self.ended && batch.has_room() {
             self.undecoded = false;
             let piece = self.rest.len().min(batch.room_after(0).len());
-            let mut piece_of_rest = std::mem::take(&mut self.rest);
-            let after = piece_of_rest.split_off(piece);
-            batch.undecoded(0..piece).copy_from_slice(&piece_of_rest);
+            let Ok(after) = copied(&self.rest[piece..]) else {
+                return self.run_out_of_memory(batch);
+            };
+            batch.undecoded(0..piece).copy_from_slice(&self.rest[..piece]);
+            self.rest = Vec::new();
             let more = !after.is_empty();
             let (consumed, frame) = self.decode_slab(piece, None, more, meter, batch);
             if self.ended {
@@ -87,7 +92,9 @@ impl Inbox {
                 self.make_room(frame);
                 return;
             }
-            self.rest.extend_from_slice(&after);
+            if append(&mut self.rest, &after).is_err() {
+                return self.run_out_of_memory(batch);
+            }
             self.undecoded = true;
             if consumed == 0 {
                 // The frame is larger than the slab.
@@ -108,15 +115,18 @@ impl Inbox {
         match self.codec.decode(&mut large.bytes[..filled]) {
             Ok(Step::Incomplete { frame }) => {
                 self.keep_fds(meter);
-                if frame > large.bytes.len() {
+                if frame > large.len {
                     // The codec does not know the length of the frame before its end.
-                    large.bytes.resize(frame.max(2 * filled), 0);
+                    large.len = frame.max(2 * filled);
                 }
                 self.large = Some(large);
             }
             Ok(Step::Message { consumed, payload, kind }) => {
                 let mut frame = large.bytes;
-                self.rest = frame[consumed..filled].to_vec();
+                let Ok(rest) = copied(&frame[consumed..filled]) else {
+                    return self.run_out_of_memory(batch);
+                };
+                self.rest = rest;
                 self.undecoded = !self.rest.is_empty();
                 frame.truncate(consumed);
                 let fds = self.claim_fds(self.rest.is_empty(), meter);
@@ -159,8 +169,11 @@ impl Inbox {
                 return;
             }
         };
-        let after = self.rest.split_off(consumed);
-        let frame = std::mem::replace(&mut self.rest, after);
+        let Ok(after) = copied(&self.rest[consumed..]) else {
+            return self.run_out_of_memory(batch);
+        };
+        let mut frame = std::mem::replace(&mut self.rest, after);
+        frame.truncate(consumed);
         self.undecoded = !self.rest.is_empty();
         let fds = self.claim_fds(self.rest.is_empty(), meter);
         match message {
