@@ -286,16 +286,21 @@ export declare const COUNTERS: number
  */
 export declare const CREDENTIALS: number
 
-/** The result of decoding. */
+/**
+ * The result of decoding.
+ *
+ * V8 owns the memory of both Buffers, and frees it while a loop of the program decodes. Node frees
+ * native memory only when the event loop turns.
+ */
 export interface Decoded {
   /** The payloads of messages and the samples of malformed frames, concatenated. */
   bytes: Buffer
   /**
-   * Records as in a turn: `Message` for a message, and `Refused`, `Lost` or `Cut` for a failure.
+   * The words of records as in a turn: `Message` for a message, and `Refused`, `Lost` or `Cut` for a failure.
    * `RECORD_PLACE` is an offset in `bytes`. The sender is the peer, and there are no
    * descriptors.
    */
-  records: Int32Array
+  records: Buffer
 }
 
 /** Returns the contents of a body of `struct_json` or `pure_json`; null if it is too short. */

@@ -101,8 +101,9 @@ export class Codec<
     return frame
   }
 
-  #read({ bytes, records: words }: { bytes: Buffer; records: Int32Array }): ValueOf<P, E>[] {
+  #read({ bytes, records }: { bytes: Buffer; records: Buffer }): ValueOf<P, E>[] {
     this.#memory.bytes = bytes
+    const words = new Int32Array(records.buffer, records.byteOffset, records.length / 4)
     this.#memory.words = words
     const count = words.length / RECORD_WORDS
     const values: unknown[] = []

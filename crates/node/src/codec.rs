@@ -3,7 +3,7 @@
 use fdwire_channel::SAMPLE;
 use fdwire_wire::Malformed;
 use fdwire_wire::codec::{self, End, Kind, Lost, Step};
-use napi::bindgen_prelude::{Buffer, Int32Array, Uint8Array};
+use napi::bindgen_prelude::{Buffer, BufferSlice, Env, Uint8Array};
 use napi::{Error, Result, Status};
 use napi_derive::napi;
 
@@ -21,14 +21,17 @@ pub struct Codec {
 }
 
 /// The result of decoding.
+///
+/// V8 owns the memory of both Buffers, and frees it while a loop of the program decodes. Node frees
+/// native memory only when the event loop turns.
 #[napi(object)]
 pub struct Decoded {
     /// The payloads of messages and the samples of malformed frames, concatenated.
     pub bytes: Buffer,
-    /// Records as in a turn: `Message` for a message, and `Refused`, `Lost` or `Cut` for a failure.
+    /// The words of records as in a turn: `Message` for a message, and `Refused`, `Lost` or `Cut` for a failure.
     /// `RECORD_PLACE` is an offset in `bytes`. The sender is the peer, and there are no
     /// descriptors.
-    pub records: Int32Array,
+    pub records: Buffer,
 }
 
 #[napi]
@@ -46,7 +49,7 @@ impl Codec {
     /// Decodes the bytes that earlier calls have left incomplete, followed by `chunk`. A `Lost`
     /// record ends decoding, and drops the remaining bytes.
     #[napi]
-    pub fn push(&mut self, chunk: Uint8Array) -> Decoded {
+    pub fn push(&mut self, env: &Env, chunk: Uint8Array) -> Result<Decoded> {
         self.rest.extend_from_slice(&chunk);
         let mut output = Output::default();
         let mut at = 0;
@@ -70,12 +73,12 @@ impl Codec {
             }
         }
         self.rest.drain(..at);
-        output.into()
+        output.into_decoded(env)
     }
 
     /// Ends the stream, and decodes the remaining bytes.
     #[napi]
-    pub fn end(&mut self) -> Decoded {
+    pub fn end(&mut self, env: &Env) -> Result<Decoded> {
         let mut rest = std::mem::take(&mut self.rest);
         let mut output = Output::default();
         match self.codec.end(&mut rest) {
@@ -84,26 +87,26 @@ impl Codec {
             End::Malformed(why) => output.refused(&rest, why),
             End::Cut { missing } => output.cut(missing),
         }
-        output.into()
+        output.into_decoded(env)
     }
 
     /// Returns the frame of a text, or an error code of `send` if the protocol cannot carry it.
     #[napi]
-    pub fn encode_text(&self, text: String) -> napi::Either<Buffer, i32> {
-        self.encode(text.as_bytes(), true)
+    pub fn encode_text(&self, env: &Env, text: String) -> Result<napi::Either<Buffer, i32>> {
+        self.encode(env, text.as_bytes(), true)
     }
 
     /// Returns the frame of bytes, or an error code of `send` if the protocol cannot carry them.
     #[napi]
-    pub fn encode_bytes(&self, bytes: Uint8Array) -> napi::Either<Buffer, i32> {
-        self.encode(&bytes, false)
+    pub fn encode_bytes(&self, env: &Env, bytes: Uint8Array) -> Result<napi::Either<Buffer, i32>> {
+        self.encode(env, &bytes, false)
     }
 
-    fn encode(&self, payload: &[u8], text: bool) -> napi::Either<Buffer, i32> {
+    fn encode(&self, env: &Env, payload: &[u8], text: bool) -> Result<napi::Either<Buffer, i32>> {
         let mut frame = Vec::new();
         match self.codec.encode(payload, text, &mut frame) {
-            Ok(()) => napi::Either::A(frame.into()),
-            Err(why) => napi::Either::B(unframeable(why)),
+            Ok(()) => buffer_of(env, &frame).map(napi::Either::A),
+            Err(why) => Ok(napi::Either::B(unframeable(why))),
         }
     }
 }
@@ -112,7 +115,8 @@ impl Codec {
 #[derive(Default)]
 struct Output {
     bytes: Vec<u8>,
-    records: Vec<i32>,
+    /// The words of the records, in the byte order of the machine.
+    records: Vec<u8>,
 }
 
 impl Output {
@@ -133,12 +137,21 @@ impl Output {
 
     fn cut(&mut self, missing: usize) {
         let record = Record { place: word(missing), ..Record::new(RecordKind::Cut) };
-        self.records.extend(record.words());
+        self.record(record);
+    }
+
+    fn record(&mut self, record: Record) {
+        self.records.extend(record.words().into_iter().flat_map(i32::to_ne_bytes));
+    }
+
+    fn into_decoded(self, env: &Env) -> Result<Decoded> {
+        let (bytes, records) = (buffer_of(env, &self.bytes)?, buffer_of(env, &self.records)?);
+        Ok(Decoded { bytes, records })
     }
 
     fn add(&mut self, record: Record, bytes: &[u8]) {
         let (place, length) = (word(self.bytes.len()), word(bytes.len()));
-        self.records.extend(Record { place, length, ..record }.words());
+        self.record(Record { place, length, ..record });
         self.bytes.extend_from_slice(bytes);
     }
 }
@@ -147,8 +160,7 @@ fn sample(bytes: &[u8]) -> &[u8] {
     &bytes[..bytes.len().min(SAMPLE)]
 }
 
-impl From<Output> for Decoded {
-    fn from(output: Output) -> Self {
-        Self { bytes: output.bytes.into(), records: Int32Array::new(output.records) }
-    }
+/// Returns a Buffer with a copy of `bytes`, in memory of V8.
+fn buffer_of(env: &Env, bytes: &[u8]) -> Result<Buffer> {
+    BufferSlice::copy_from(env, bytes)?.into_buffer(env)
 }
