@@ -126,7 +126,7 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
 
   /**
    * Waits for the next message, at most `timeout` (ms, 0: no limit, the default). Resolves to null
-   * at the end, and if the channel is closed meanwhile.
+   * at the end, and if the channel is closed before a message arrives.
    *
    * # Errors
    * ERR_FDWIRE_TIMEOUT and AbortError, which take no message; ERR_FDWIRE_CLOSED after `close()`;

@@ -41,7 +41,9 @@ export class ChannelCore implements ReceiverHost {
   readonly lifecycle: Lifecycle
   /** Events that are not handled yet; undefined until the first one. */
   #events: Queue<ChannelEvent> | undefined
-  /** What was left of the turn when it was last continued after an exception; -1: it was given up. */
+  /**
+   * `receiver.unfinished` at the last continuation after an exception; -1: the channel has failed.
+   */
   #unfinished = Number.POSITIVE_INFINITY
 
   constructor(channel: Channel, { handle, options, owner }: ChannelInit) {

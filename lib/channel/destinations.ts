@@ -59,7 +59,7 @@ export class Destinations {
     }
     throw badAddressError(
       `to is '${path}', a relative path that arrived as a sender's address: here it may be another ` +
-        'socket (allowRelative: true sends to it all the same)',
+        'socket (use allowRelative: true to send to it)',
     )
   }
 }

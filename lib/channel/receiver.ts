@@ -74,7 +74,7 @@ export class Receiver {
   #isDeliveryScheduled = false
   /** Whether malformed messages are buffered for calls with `takesMalformed`. */
   #buffersMalformed = false
-  /** `unchecked`: reading has stopped at `maxOpenFds`, while some messages are not delivered yet. */
+  /** `unchecked`: reading has stopped at `maxOpenFds`, and some messages are not delivered yet. */
   #fdsHeld: 'no' | 'unchecked' | 'reported' = 'no'
 
   constructor(handle: ChannelHandle, options: CheckedOptions, host: ReceiverHost) {
@@ -132,7 +132,7 @@ export class Receiver {
     return this.#consumer === 'iterator'
   }
 
-  /** Makes an iterator the consumer. Throws ERR_FDWIRE_CONSUMER_CONFLICT if there is another one. */
+  /** Makes an iterator the consumer. Throws ERR_FDWIRE_CONSUMER_CONFLICT if there is another. */
   beginIterating(): void {
     if (this.#consumer === 'iterator') {
       throw conflictError('another iterator takes the messages of this channel')
@@ -195,7 +195,7 @@ export class Receiver {
     turn.end()
   }
 
-  /** Delivers buffered and fresh messages. If a listener throws, the next call delivers the rest. */
+  /** Delivers buffered and fresh messages. After an exception the next call delivers the rest. */
   deliver(): void {
     const buffered = this.#buffered
     while (buffered.length > 0 && this.#isFlowing) this.#emit(buffered.shift() as Incoming)
@@ -274,7 +274,7 @@ export class Receiver {
     }
   }
 
-  /** Reads a record. If that throws (a built-in was replaced), a message is lost: fails the channel. */
+  /** Reads a record. If that throws (a built-in was replaced), the channel fails. */
   #read(index: number): void {
     try {
       const incoming = this.#reader.read(index)

@@ -178,7 +178,7 @@ export class Waiters {
     waiter.state = 'done'
     const calls = this.#calls
     if (calls.peek() === waiter) calls.shift()
-    // Places of finished calls must not accumulate behind a call that waits for a long time.
+    // Places of finished calls must not accumulate after a call that waits for a long time.
     else if (calls.length > 2 * (this.#waiting + this.#abandoned) + MAX_DONE) {
       calls.keepOnly(({ state }) => state !== 'done')
     }

@@ -61,7 +61,7 @@ export interface Receiver {
   onTurn(records: number): void
 }
 
-/** By index, without holes: reading a hole would look for the index in the array's prototypes. */
+/** The receivers, by index. The array has no holes: reading a hole searches its prototypes. */
 const receivers: (Receiver | undefined)[] = []
 
 /** The channels and listeners of this thread in the addon. Its methods throw a SystemError. */

@@ -262,7 +262,7 @@ export class Listener<C extends Channel = Channel>
     }
   }
 
-  /** Reads the records of a turn (0: continues with the turn before, in which something threw). */
+  /** Handles the records of a turn. With 0 records it continues after an exception. */
   #runTurn(records: number): void {
     if (records > 0) {
       this.#records = records
@@ -305,7 +305,7 @@ export class Listener<C extends Channel = Channel>
       drop.error = error
     }
     channel.destroy()
-    // After its end a listener emits nothing more.
+    // A closed listener emits no 'drop': 'close' is its last event.
     if (!this.closed) this.#nextTick(() => this.emit('drop', drop))
   }
 

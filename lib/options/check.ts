@@ -72,7 +72,7 @@ export function checkOptions(
     const value = given[name]
     names.push(name)
     values.push(value)
-    // Not an own name: somebody has added it to every object.
+    // A name that is not an option is a property of Object.prototype, which the program has added.
     if (value === undefined || !Object.hasOwn(OPTIONS, name)) continue
     checked[name] = OPTIONS[name as OptionName].check(name, value, context)
   }

@@ -1,10 +1,10 @@
 /**
- * Functions that read bytes, as they are when fdwire loads.
+ * Buffer methods, as they are when fdwire loads.
  *
- * A program may replace them later. What reads the records of a turn must not depend on that.
+ * A program may replace them later. That must not affect the code that reads the records of a turn.
  */
 
-/** Node's own slicing without the choice of an encoding by name. Its types are not declared. */
+/** Methods of Buffer that `toString` calls. @types/node does not declare them. */
 interface Sliceable extends Buffer {
   latin1Slice(start?: number, end?: number): string
   utf8Slice(start?: number, end?: number): string
@@ -17,7 +17,7 @@ const { from } = Buffer
 /** Parses a JSON text. */
 export const parseJson = JSON.parse
 
-/** Copies bytes from `start` to before `end` into `target`, where they begin at `at`. */
+/** Copies the bytes from `start` to `end` (exclusive) into `target`, beginning at `at`. */
 export function copyBytes(
   bytes: Buffer,
   target: Uint8Array,
@@ -43,7 +43,7 @@ export function sliceUtf8(bytes: Uint8Array, start?: number, end?: number): stri
   return utf8Slice.call(bytes, start, end)
 }
 
-/** Returns a view of bytes from `start` to before `end`. */
+/** Returns a view of the bytes from `start` to `end` (exclusive). */
 export function viewOf(bytes: Uint8Array, start: number, end?: number): Buffer {
   return subarray.call(bytes, start, end)
 }

@@ -92,7 +92,7 @@ export function checkNames(
     if ((options as Record<string, unknown>)[name] === undefined) continue
     const instead = hint(name)
     if (instead === undefined) continue
-    // Somebody has added it to every object.
+    // A property that the program has added to Object.prototype is not an option.
     if (name in Object.prototype && !Object.hasOwn(options, name)) continue
     throw new TypeError(`${subject} has no ${noun} ${name}: ${instead}`)
   }

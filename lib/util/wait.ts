@@ -49,8 +49,8 @@ export function startLimits(
 }
 
 /**
- * The waits of one signal. One abort listener serves all of them: adding a listener takes time
- * proportional to their number, and Node reports more than ten as a leak.
+ * All waits with the same signal. They share one abort listener: adding a listener takes time in
+ * proportion to the number of listeners, and Node reports more than ten as a leak.
  */
 class AbortWatch {
   readonly #signal: AbortSignal
@@ -71,7 +71,7 @@ class AbortWatch {
   }
 
   readonly #onAbort = (): void => {
-    // Each of them deletes itself.
+    // Each wait deletes itself from the set.
     for (const end of [...this.#waits]) end(abortError(this.#signal))
   }
 }

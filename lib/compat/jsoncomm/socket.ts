@@ -172,7 +172,7 @@ export class Socket {
   }
 
   /**
-   * Waits for a connection; null if the socket is closed meanwhile.
+   * Waits for a connection; null if the socket is closed before one arrives.
    *
    * # Errors
    * ERR_FDWIRE_TIMEOUT after `timeout` (ms, default 0: no limit) and AbortError, which take no
