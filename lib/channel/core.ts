@@ -5,7 +5,7 @@ import type { ChannelHandle } from '../native/handle.js'
 import type { CheckedOptions, WaitOptions } from '../options/check.js'
 import { checkWait } from '../options/check.js'
 import { checkIsObject } from '../util/checks.js'
-import { closedError, systemError } from '../util/errors.js'
+import { closedError } from '../util/errors.js'
 import { Queue } from '../util/queue.js'
 import { endError } from '../wire/errors.js'
 import type { Message } from '../wire/message.js'
@@ -73,8 +73,7 @@ export class ChannelCore implements ReceiverHost {
    * end once the last message is delivered.
    */
   settle(): void {
-    const errno = this.receiver.settle()
-    if (errno < 0) this.lifecycle.destroy(systemError(errno, 'epoll_ctl'))
+    this.receiver.settle()
     this.lifecycle.settle()
   }
 

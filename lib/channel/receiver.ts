@@ -209,13 +209,13 @@ export class Receiver {
 
   /**
    * Reads from the socket exactly while there is a consumer, and schedules the delivery of buffered
-   * messages. Returns 0, or a negated errno if the socket cannot be polled.
+   * messages.
    */
-  settle(): number {
+  settle(): void {
     const isFlowing = this.#isFlowing
     if (isFlowing && this.#buffered.length > 0) this.#deliverSoon()
-    if (!this.#handle.isOpen) return 0
-    return this.#handle.setReading(isFlowing || (this.waiting > 0 && !this.#isFull()))
+    if (!this.#handle.isOpen) return
+    this.#handle.setReading(isFlowing || (this.waiting > 0 && !this.#isFull()))
   }
 
   /** Reading has stopped at `maxOpenFds`: warns once, when no message is undelivered. */

@@ -149,11 +149,11 @@ export class ChannelHandle {
     return environment.checkFrame(this.index, bytes)
   }
 
-  /** Sets whether messages are read from the socket. Returns 0 or a negated errno. */
-  setReading(reading: boolean): number {
-    if (reading === this.#isReading) return 0
+  /** Sets whether messages are read from the socket. */
+  setReading(reading: boolean): void {
+    if (reading === this.#isReading) return
     this.#isReading = reading
-    return this.applyReading(reading)
+    this.applyReading(reading)
   }
 
   /** Whether messages are read from the socket. */
@@ -161,8 +161,8 @@ export class ChannelHandle {
     return this.#isReading
   }
 
-  protected applyReading(reading: boolean): number {
-    return hot.setReading(this.index, reading ? 1 : 0) ?? 0
+  protected applyReading(reading: boolean): void {
+    hot.setReading(this.index, reading ? 1 : 0)
   }
 
   /** Sends the messages that a stream has gathered, at the end of this tick. */

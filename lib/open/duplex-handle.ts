@@ -96,12 +96,11 @@ export class DuplexHandle extends ChannelHandle {
     this.#duplex.destroy()
   }
 
-  protected override applyReading(reading: boolean): number {
+  protected override applyReading(reading: boolean): void {
     hot.setReading(this.index, reading ? 1 : 0)
     if (!reading) this.#duplex.pause()
     else if (this.#hasBacklog()) this.#resumeSoon()
     else this.#duplex.resume()
-    return 0
   }
 
   /**

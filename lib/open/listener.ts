@@ -334,11 +334,7 @@ export class Listener<C extends Channel = Channel>
     const allowed = Math.max(0, Math.min(wanted, room))
     if (allowed === this.#allowed && !again) return
     this.#allowed = allowed
-    try {
-      environment.allow(this.#index, allowed)
-    } catch (error) {
-      this.#fail(error as Error)
-    }
+    environment.allow(this.#index, allowed)
   }
 
   #onAcceptError(error: SystemError): void {
