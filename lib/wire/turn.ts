@@ -108,8 +108,8 @@ export class TurnRecords {
 
   /**
    * Fast path: returns the value of a plain message, which comes from the connected peer, without
-   * descriptors, with its payload in the memory. Returns `NOT_PLAIN` for any other record, and for
-   * a payload that cannot be decoded.
+   * descriptors, with its payload in the memory. Returns `NOT_PLAIN` for any other record. Throws
+   * for a payload that cannot be decoded.
    *
    * This runs for every small message, so it reads each word once and calls few functions.
    */
@@ -133,12 +133,7 @@ export class TurnRecords {
     }
     const text =
       payload === Ascii ? this.#payloads.ascii(index, start, end) : sliceUtf8(bytes, start, end)
-    if (encoding.decodeText === undefined) return text
-    try {
-      return encoding.decodeText(text)
-    } catch {
-      return NOT_PLAIN
-    }
+    return encoding.decodeText === undefined ? text : encoding.decodeText(text)
   }
 
   /** Returns how many of the records from `first` to `end` (exclusive) are messages. */
