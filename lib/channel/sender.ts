@@ -27,6 +27,9 @@ export class Sender {
   readonly #handle: ChannelHandle
   readonly #options: CheckedOptions
   readonly #encoding: EncodingCodec
+  // Read for every message, so they are fields of their own.
+  readonly #isStream: boolean
+  readonly #sendsEmpty: boolean
   /** Whether the channel has a peer; undefined: not determined yet. */
   #connected: boolean | undefined
   #destinations: Destinations | undefined
@@ -37,6 +40,8 @@ export class Sender {
     this.#handle = handle
     this.#options = options
     this.#encoding = encodingOf(options.encoding)
+    this.#isStream = options.type === 'stream'
+    this.#sendsEmpty = options.empty === 'sent'
   }
 
   /** The calls that wait for the kernel to take messages; undefined before the first one. */
@@ -129,7 +134,7 @@ export class Sender {
   #hand(encoded: Encoded, fds: number, to: Address | undefined): number {
     if (this.#closed) throw closedError('send')
     const result = this.#handle.send(encoded, fds, to)
-    if (this.#options.type === 'stream') this.#handle.flushSoon()
+    if (this.#isStream) this.#handle.flushSoon()
     return result ?? 0
   }
 
@@ -151,7 +156,7 @@ export class Sender {
     let queued = 0
     for (const array of arrays) {
       queued = this.#handle.sendMany(array, to) ?? 0
-      if (this.#options.type === 'stream') this.#handle.flushSoon()
+      if (this.#isStream) this.#handle.flushSoon()
       sent += table[TAKEN] as number
       if (queued < 0) throw Object.assign(this.#error(queued, to), { sent })
     }
@@ -184,8 +189,8 @@ export class Sender {
 
   /** Whether a message is empty and the protocol skips it. Throws if the protocol refuses it. */
   #skips(encoded: Encoded, fds: number): boolean {
+    if (this.#sendsEmpty || !isEmpty(encoded)) return false
     const { empty, protocol } = this.#options
-    if (empty === 'sent' || !isEmpty(encoded)) return false
     if (empty === 'refused' || fds > 0) {
       throw new FdwireError('ERR_FDWIRE_UNENCODABLE', `${protocol} cannot carry an empty message`)
     }
@@ -236,7 +241,7 @@ export class Sender {
   }
 
   #isConnected(): boolean {
-    this.#connected ??= this.#options.type === 'stream' || this.#handle.peerAddress() !== null
+    this.#connected ??= this.#isStream || this.#handle.peerAddress() !== null
     return this.#connected
   }
 }
