@@ -252,20 +252,25 @@ export class Lifecycle {
    */
   #closeByItself(): void {
     if (this.#state === 'closed' || this.#closing !== undefined) return
-    this.#stop()
+    this.#beginClosing()
     if (this.#closeAtOnce()) return
     this.#closing = this.#closeWithin(CLOSE_TIMEOUT, true)
     this.#closing.catch(() => {})
   }
 
   async #close(timeout: number): Promise<void> {
-    this.#stop()
-    this.#parts.receiver.endAll()
-    this.#parts.handle.flush()
+    this.#beginClosing()
     // The socket never closes inside the call: the peer may be in this process, and send as well.
     await undefined
     if (this.#state !== 'closed' && this.#closeAtOnce()) await this.#whenClosed()
     else await this.#closeWithin(timeout, false)
+  }
+
+  /** Ends delivery and the waiting calls, and sends what has been gathered, unless sending failed. */
+  #beginClosing(): void {
+    this.#stop()
+    this.#parts.receiver.endAll()
+    if (this.pendingError === undefined) this.#parts.handle.flush()
   }
 
   /**
@@ -275,7 +280,6 @@ export class Lifecycle {
   #closeAtOnce(): boolean {
     const { handle, sender } = this.#parts
     if (!handle.isSocket || this.pendingError !== undefined) return false
-    handle.flush()
     if (sender.hasQueue || (this.#inputEnd === undefined && handle.isTcp)) return false
     handle.shutDown(true, () => this.#destroy(undefined, true))
     return true
@@ -299,9 +303,8 @@ export class Lifecycle {
 
   /** Sends what is queued and half-closes. Returns whether that took longer than `timeout` (ms). */
   async #isSendingLate(timeout: number): Promise<boolean> {
-    const { handle, sender } = this.#parts
+    const { sender } = this.#parts
     const began = now()
-    handle.flush()
     if (sender.hasQueue && (await sender.isQueueLate(timeout))) return true
     if (this.#state === 'closed') return false
     return this.#isShutDownLate(timeout === 0 ? 0 : timeout - (now() - began))
