@@ -2,11 +2,14 @@
 // file uses no npm package itself.
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { listFiles } from './files.mjs'
 
 const root = new URL('..', import.meta.url)
 process.chdir(root.pathname)
+
+/** The file of the addon for this system. */
+const ADDON = `fdwire.${platform()}.node`
 
 /**
  * The steps with their input and output files. A step is stale if the hash of its inputs has
@@ -25,7 +28,7 @@ const STEPS = [
   {
     name: 'addon',
     inputs: ['Cargo.toml', 'Cargo.lock', 'build.rs', 'package-lock.json', 'crates/'],
-    outputs: ['native.js', 'native.d.ts', `fdwire.${platform()}.node`],
+    outputs: ['native.d.ts', ADDON],
     run: () =>
       command('npx', [
         'napi',
@@ -35,20 +38,21 @@ const STEPS = [
         '--no-const-enum',
         '--manifest-path=crates/node/Cargo.toml',
         '--output-dir=.',
-        '--js=native.js',
+        '--no-js',
         '--dts=native.d.ts',
-        '--esm',
         '--',
         '--locked',
       ]),
   },
   {
     name: 'javascript',
-    inputs: ['tsconfig.json', 'index.ts', 'lib/', 'native.d.ts', 'package-lock.json'],
-    outputs: ['dist/index.js'],
+    inputs: ['tsconfig.json', 'index.ts', 'lib/', 'native.d.ts', ADDON, 'package-lock.json'],
+    outputs: ['dist/index.js', `dist/lib/native/${ADDON}`],
     run: () => {
       rmSync('dist', { recursive: true, force: true })
       command('npx', ['tsc', '--project', 'tsconfig.json'])
+      // The loader looks beside itself first. Tarballs do not contain this copy.
+      copyFileSync(ADDON, `dist/lib/native/${ADDON}`)
     },
   },
 ]

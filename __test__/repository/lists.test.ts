@@ -100,6 +100,19 @@ describe('ERROR_CODES', () => {
   })
 })
 
+describe('the addon', () => {
+  it('is exported by lib/native/addon.ts as native.d.ts declares it', () => {
+    const declared = read('native.d.ts').matchAll(
+      /^export declare (?:class|const|enum|function) (\w+)/gm,
+    )
+    const list = /export const \{([^}]*)\}/.exec(read('lib/native/addon.ts'))?.[1] ?? ''
+    const exported = list.match(/\w+/g) ?? []
+    // The loader has compared the version already.
+    const expected = [...declared].map(([, name]) => name).filter(name => name !== 'VERSION')
+    expect(exported.sort()).toEqual(expected.sort())
+  })
+})
+
 describe('OPTIONS', () => {
   const rows = tableUnder('## Options')
   const documented = rows.map(([name]) => code(name))
@@ -154,11 +167,12 @@ describe('OPTIONS', () => {
 })
 
 describe('a version', () => {
-  it('of the package is the same in package.json, Cargo.toml and CHANGELOG.md', () => {
+  it('of the package is the same in package.json, Cargo.toml, CHANGELOG.md and lib/', () => {
     const cargo = /\[workspace\.package\]\nversion = "([^"]+)"/.exec(read('Cargo.toml'))?.[1]
     expect(packageJson.version).toBe(cargo)
     expect(JSON.parse(read('package-lock.json')).version).toBe(cargo)
     expect(read('CHANGELOG.md')).toContain(`\n## ${cargo} (`)
+    expect(read('lib/native/version.ts')).toContain(`VERSION = '${cargo}'`)
   })
 
   it('of Node or Rust that is required is the same in every document', () => {

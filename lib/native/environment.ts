@@ -1,12 +1,7 @@
 import * as addon from '#native'
-import { FdwireError, systemError } from '../util/errors.js'
+import { systemError } from '../util/errors.js'
 import { nextTick } from '../util/timers.js'
 import { slab, table } from './memory.js'
-
-// Bun ends the process when an addon calls libuv.
-if ('bun' in process.versions) {
-  throw new FdwireError('ERR_FDWIRE_UNSUPPORTED_RUNTIME', 'fdwire needs Node: Bun has no libuv')
-}
 
 /**
  * The functions that are called for each message.

@@ -142,6 +142,10 @@ export const ERROR_CODES = {
     fault: 'system',
     meaning: 'This JavaScript runtime lacks an API that fdwire needs.',
   },
+  ERR_FDWIRE_LOAD: {
+    fault: 'system',
+    meaning: 'The addon of this system is missing, or the process cannot load it.',
+  },
 } as const satisfies Record<string, { fault: Fault; meaning: string }>
 
 /** A code of the closed list {@link ERROR_CODES}. */

@@ -60,3 +60,7 @@ pub mod socket_protocol;
 mod state;
 pub mod table;
 mod turn;
+
+/// The version of the addon, which must be that of the package that loads it.
+#[napi_derive::napi]
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,0 +1,45 @@
+/** The addon: what `#native` is at run time. */
+import type * as Addon from '#native'
+import { loadAddon } from './loader.js'
+
+const addon = loadAddon() as typeof Addon
+
+export const {
+  BAD_ADDRESS,
+  Codec,
+  COUNTERS,
+  Counter,
+  CREDENTIALS,
+  decodeSocketProtocol,
+  Environment,
+  encodePureJson,
+  encodeStructJson,
+  FDS_IN,
+  FDS_OUT,
+  FDS_OUT_MAX,
+  FROM_PEER,
+  FROM_SAME,
+  FROM_UNNAMED,
+  HAS_DELIMITER,
+  JOINED,
+  LossReason,
+  NO_ROOM_FOR_FILE,
+  PayloadKind,
+  QUEUE_FULL,
+  RECORD_DETAIL,
+  RECORD_FDS,
+  RECORD_FIRST_FD,
+  RECORD_KIND,
+  RECORD_LENGTH,
+  RECORD_NAME,
+  RECORD_NAME_LENGTH,
+  RECORD_PLACE,
+  RECORD_WORDS,
+  RECORDS,
+  RecordKind,
+  RefusalReason,
+  SLAB_BYTES,
+  TABLE_WORDS,
+  TAKEN,
+  TOO_LONG,
+} = addon
