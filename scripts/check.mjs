@@ -1,6 +1,13 @@
 // Runs all checks of CI. With --after-test it assumes that `npm test` has passed.
 import { runAll } from './run.mjs'
 
+const GENERATED = [
+  'native.d.ts',
+  'npm',
+  'THIRD_PARTY_NOTICES.md',
+  'package-lock.json',
+  'Cargo.lock',
+]
 const tested = process.argv.includes('--after-test')
 
 runAll([
@@ -11,11 +18,10 @@ runAll([
   ['biome', ['check', '--error-on-warnings']],
   ['tsc', ['--noEmit', '--project', 'tsconfig.json']],
   ['tsc', ['--noEmit', '--project', '__test__/tsconfig.json']],
-  // The generated types and the lock files are committed: they must be up to date.
-  [
-    'git',
-    ['diff', '--exit-code', '--stat', '--', 'native.d.ts', 'package-lock.json', 'Cargo.lock'],
-  ],
+  ['node', ['scripts/packages/describe.mjs']],
+  ['node', ['scripts/packages/notices.mjs']],
+  // The generated files and the lock files are committed: they must be up to date.
+  ['git', ['diff', '--exit-code', '--stat', '--', ...GENERATED]],
   ['node', ['scripts/check-docs.mjs']],
   ['node', ['scripts/matrix.mjs']],
 ])
