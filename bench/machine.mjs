@@ -10,12 +10,27 @@ import { cpus, release } from 'node:os'
  */
 const TICKS = 100
 
-/** Returns one line about the machine and the versions. @param {string} node the program */
-export function describe(node) {
+/**
+ * What the results depend on, without anything that identifies the machine.
+ * @typedef {object} Machine
+ * @property {string} cpu model
+ * @property {number} cores
+ * @property {string} linux major and minor version
+ * @property {string} rust version
+ * @property {number} maxDgramQlen net.unix.max_dgram_qlen: one less than the datagrams that wait at
+ *   a socket
+ */
+
+/** @returns {Machine} */
+export function describeMachine() {
   const all = cpus()
-  const qlen = read('/proc/sys/net/unix/max_dgram_qlen').trim()
-  const rust = versionOf('rustc').split(' ')[1]
-  return `${all[0]?.model.trim()} x ${all.length}, Linux ${release()}, Node ${versionOf(node).trim()}, Rust ${rust}, max_dgram_qlen ${qlen}`
+  return {
+    cpu: all[0]?.model.trim() ?? 'unknown',
+    cores: all.length,
+    linux: /** @type {RegExpExecArray} */ (/^\d+\.\d+/.exec(release()))[0],
+    rust: versionOf('rustc').split(' ')[1] ?? 'unknown',
+    maxDgramQlen: Number(read('/proc/sys/net/unix/max_dgram_qlen')),
+  }
 }
 
 /**
@@ -57,9 +72,14 @@ function own() {
   return fields[11] + fields[12] + fields[13] + fields[14]
 }
 
-/** @param {string} program */
-function versionOf(program) {
-  return execFileSync(program, ['--version'], { encoding: 'utf8' })
+/** Returns one line. @param {Machine} machine @param {string} node its version */
+export function describe({ cpu, cores, linux, rust, maxDgramQlen }, node) {
+  return `${cpu} x ${cores}, Linux ${linux}, Node ${node}, Rust ${rust}, max_dgram_qlen ${maxDgramQlen}`
+}
+
+/** Returns what a program prints with --version. @param {string} program */
+export function versionOf(program) {
+  return execFileSync(program, ['--version'], { encoding: 'utf8' }).trim()
 }
 
 /** @param {string} path */

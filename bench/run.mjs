@@ -8,23 +8,23 @@
  *     --node VERSION   runs the contenders with this version of Node, such as 24, which npm
  *                      installs under target/, or with the `node` at this path (the one that runs
  *                      this file)
- *     --json FILE      writes all results to this file
+ *     --json FILE      writes the results to this file
+ *     --record         writes the results to results/, in place of earlier ones of the same
+ *                      scenarios and version of Node
+ *     --quick          runs everything with few messages, to check that it works: see quick.mjs
  *
  * Each round runs each contender of a scenario once, in new processes, so that a disturbance of the
  * machine affects all of them. The results are medians over the rounds.
  */
 
-import { execFileSync } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { installNode } from '../scripts/node-versions.mjs'
-import { describe } from './machine.mjs'
-import { print, summarize } from './report.mjs'
+import { describe, describeMachine, versionOf } from './machine.mjs'
+import { preparePlace } from './place.mjs'
+import { runAllQuickly } from './quick.mjs'
+import { commitOfSources, record, write } from './results.mjs'
 import { scenarios } from './scenarios.mjs'
 import { runOnce } from './session.mjs'
+import { print, summarize } from './summary.mjs'
 
 /** The number of cores above which other processes disturb a run, so that it is repeated. */
 const DISTURBED = 0.2
@@ -41,6 +41,8 @@ const { values: flags } = parseArgs({
     only: { type: 'string', default: '' },
     node: { type: 'string', default: process.execPath },
     json: { type: 'string' },
+    record: { type: 'boolean', default: false },
+    quick: { type: 'boolean', default: false },
   },
 })
 const rounds = Number(flags.rounds)
@@ -53,73 +55,37 @@ if (chosen.length === 0) {
   throw new TypeError(`--only ${flags.only} matches no group, title or contender`)
 }
 
-installNpmPeers()
-const directory = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'fdwire-bench-'))
-process.once('exit', () => rmSync(directory, { recursive: true, force: true }))
-for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1))
-const place = {
-  node: findNode(flags.node),
-  floor: buildFloor(),
-  directory,
-  file: join(directory, 'passed'),
-}
-writeFileSync(place.file, 'passed\n')
+const place = preparePlace(flags.node, { npm: !flags.quick })
+if (flags.quick) await runAllQuickly(chosen, place)
+else await measureAll()
 
-const machine = describe(place.node)
-const began = performance.now()
-console.log(`${machine}\n${rounds} rounds, three warm-up batches before each measured one`)
-const summaries = []
-let disturbed = 0
-for (const scenario of chosen) {
-  const records = await measure(scenario)
-  const summary = summarize(scenario, records)
-  print(summary)
-  summaries.push({ ...summary, samples: Object.fromEntries(records) })
-}
-const seconds = Math.round((performance.now() - began) / 1000)
-console.log(
-  `\n${seconds} s; other processes used more than ${DISTURBED} cores during ${disturbed} runs`,
-)
-if (flags.json) {
-  const report = {
-    machine,
-    date: new Date().toISOString(),
-    rounds,
-    disturbed,
-    scenarios: summaries,
+async function measureAll() {
+  const machine = describeMachine()
+  const node = versionOf(place.node)
+  console.log(describe(machine, node))
+  console.log(`${rounds} rounds, three warm-up batches before each measured one`)
+  const began = performance.now()
+  const commit = commitOfSources()
+  const date = new Date().toISOString().slice(0, 10)
+  const measured = []
+  for (const scenario of chosen) {
+    const { records, disturbed } = await measure(scenario)
+    const summary = summarize(scenario, records)
+    print(summary)
+    measured.push({ ...summary, date, commit, disturbed })
   }
-  writeFileSync(flags.json, `${JSON.stringify(report, null, 2)}\n`)
-}
-
-/** Installs the npm packages. If that fails, their contenders are reported as unavailable. */
-function installNpmPeers() {
-  const folder = fileURLToPath(new URL('npm', import.meta.url))
-  if (existsSync(join(folder, 'node_modules'))) return
-  try {
-    execFileSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
-      cwd: folder,
-      stdio: 'inherit',
-    })
-  } catch (error) {
-    console.error(`npm ci in ${folder} failed: ${error}`)
-  }
-}
-
-/** Returns the path of a `node`. @param {string} given a version, such as 24, or a path */
-function findNode(given) {
-  return /^[\d.]+$/.test(given) ? join(installNode(given), 'node') : resolve(given)
-}
-
-/** Builds the floor and returns the path of its program. @returns {string} */
-function buildFloor() {
-  const lines = execFileSync(
-    'cargo',
-    ['build', '--release', '-p', 'fdwire-bench-floor', '--message-format=json-render-diagnostics'],
-    { cwd: fileURLToPath(new URL('..', import.meta.url)), encoding: 'utf8' },
+  const seconds = Math.round((performance.now() - began) / 1000)
+  const disturbed = measured.reduce((sum, scenario) => sum + scenario.disturbed, 0)
+  console.log(
+    `\n${seconds} s; other processes used more than ${DISTURBED} cores during ${disturbed} runs`,
   )
-  const built = lines.split('\n').find(line => line.includes('"executable":"'))
-  if (!built) throw new Error('cargo build reported no executable for fdwire-bench-floor')
-  return JSON.parse(built).executable
+  const results = { machine, node, scenarios: measured }
+  if (flags.json) write(flags.json, results)
+  if (flags.record)
+    record(
+      results,
+      scenarios.map(({ title }) => title),
+    )
 }
 
 /**
@@ -137,14 +103,15 @@ function choose(scenario) {
 
 /** @param {import('./scenario.mjs').Scenario} scenario */
 async function measure(scenario) {
-  /** @type {Map<string, import('./report.mjs').Record>} */
+  /** @type {Map<string, import('./summary.mjs').Record>} */
   const records = new Map(scenario.runs.map(run => [run.name, { rounds: [] }]))
+  let disturbed = 0
   let repeats = Math.ceil(scenario.runs.length * rounds * REPEATS_IN_ALL)
   for (let round = 0; round < rounds; round++) {
     // Each round starts with a different contender, so that none always follows the same one.
     const at = round % scenario.runs.length
     for (const run of [...scenario.runs.slice(at), ...scenario.runs.slice(0, at)]) {
-      const record = /** @type {import('./report.mjs').Record} */ (records.get(run.name))
+      const record = /** @type {import('./summary.mjs').Record} */ (records.get(run.name))
       // A contender that failed in its first round would fail in the next ones as well.
       if (record.failed && !record.rounds.some(Boolean)) continue
       progress(`${scenario.title}: round ${round + 1} of ${rounds}: ${run.name}`)
@@ -162,7 +129,7 @@ async function measure(scenario) {
     }
   }
   progress('')
-  return records
+  return { records, disturbed }
 }
 
 /** @param {string} text */

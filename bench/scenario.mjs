@@ -9,8 +9,12 @@
  * @property {'path' | 'pair' | 'seqpacket' | 'stream'} topology `path`: a datagram socket that the
  *   receiver has bound; `pair`, `seqpacket`: an inherited socketpair; `stream`: a connection to a
  *   path on which the receiver listens
- * @property {number} count messages or connections in a batch: about 100 to 200 ms of work
- * @property {string} [how] what the program sends or calls, if it has several ways
+ * @property {number} count messages or connections in a batch, of each thread: about 100 to 200 ms
+ *   of work
+ * @property {string} [how] what the program sends or does, if there are several: `text`, `buffer`,
+ *   `json` and so on. The way to do that may precede it: `sendAll json`
+ * @property {number} [threads] runs the program in so many worker threads of each process. Default:
+ *   in the main thread
  * @property {'client' | 'server'} [end] the role of the program; the floor has the other one.
  *   Default: the program has both
  * @property {number} [size] bytes of a message. Default: the scenario's size
@@ -35,9 +39,10 @@
  *
  * @typedef {object} Scenario
  * @property {string} title
- * @property {'datagrams' | 'descriptors' | 'streams' | 'connections'} group
+ * @property {'datagrams' | 'descriptors' | 'streams' | 'many' | 'connections'} group
  * @property {number} size bytes of a message
  * @property {number} fds descriptors of each message
+ * @property {number} [idle] further connections, on which no message is sent (0)
  * @property {Work} work
  * @property {Run[]} runs
  * @property {Ratio[]} ratios

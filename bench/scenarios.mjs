@@ -4,6 +4,15 @@
 import { connections } from './connections.mjs'
 import { datagrams } from './datagrams.mjs'
 import { descriptors } from './descriptors.mjs'
+import { lone } from './lone.mjs'
+import { many } from './many.mjs'
 import { streams } from './streams.mjs'
 
-export const scenarios = [...datagrams, ...descriptors, ...streams, ...connections]
+export const scenarios = [
+  ...datagrams,
+  ...descriptors,
+  ...streams,
+  ...lone,
+  ...many,
+  ...connections,
+]

@@ -3,7 +3,6 @@
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { rmSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { lastCore, watchOthers } from './machine.mjs'
@@ -14,6 +13,9 @@ export const WARM_UP = 3
 /** The work for which both processes run on one core. */
 const ONE_CORE = ['trips', 'connect', 'close']
 
+/** The number of sessions so far. */
+let sessions = 0
+
 /** Time limit for a line from the processes (ms). */
 const TIMEOUT = 30_000
 
@@ -23,7 +25,7 @@ const TIMEOUT = 30_000
  * @property {string} floor the floor's program
  * @property {string} directory the directory of the sockets
  * @property {string} file the file whose descriptor is passed
- * @property {string} [peers] the folder of the peers. Default: `peers/` next to this file
+ * @property {string} [peers] the folder of the peers (`peers` next to this file)
  *
  * @typedef {import('./scenario.mjs').Run} Run
  * @typedef {import('./scenario.mjs').Scenario} Scenario
@@ -33,7 +35,7 @@ const TIMEOUT = 30_000
  * @property {number} rate messages or connections per second
  * @property {number} cpu CPU time of both processes for each of them (ns); NaN for a lone message
  * @property {number} [p50] median time of a round trip (ns)
- * @property {number} [p99] 99th percentile of the time of a round trip (ns)
+ * @property {number} [p99] the 99th percentile of the time of a round trip (ns)
  * @property {number} resident memory that a connection adds (bytes)
  * @property {number} heap JavaScript heap that a connection adds (bytes)
  * @property {number} perMiB time of a lone message per MiB (ns)
@@ -47,10 +49,11 @@ const TIMEOUT = 30_000
  * @param {Run} run
  * @param {Scenario} scenario
  * @param {Place} place
+ * @param {number} warmUp
  * @returns {Promise<Result>}
  */
-export async function runOnce(run, scenario, place) {
-  const count = scenario.work === 'lone' ? 1 : WARM_UP + 1
+export async function runOnce(run, scenario, place, warmUp = WARM_UP) {
+  const count = scenario.work === 'lone' ? 1 : warmUp + 1
   const others = watchOthers()
   const session = new Session(run, scenario, place, count)
   /** @type {Batch[]} */
@@ -80,8 +83,7 @@ export class Session {
    * @param {number} batches the most batches that it may have to send
    */
   constructor(run, scenario, place, batches) {
-    const path = `${place.directory}/socket`
-    for (const name of [path, `${path}.back`]) rmSync(name, { force: true })
+    const path = `${place.directory}/${++sessions}`
     const [program, ...args] = commandOf(run, scenario, place, path, batches)
     // The processes form a group, so that a receiver that hangs is killed together with its sender.
     const sender = spawn(/** @type {string} */ (program), args, { detached: true, stdio: 'pipe' })
@@ -173,13 +175,14 @@ export function resultOf(batches, run, scenario) {
   const cpu = before ? sent.cpu - before.sent.cpu + done.cpu - before.done.cpu : Number.NaN
   const ns = Number(BigInt(sent.end ?? done.end) - BigInt(sent.start))
   const size = run.size ?? scenario.size
+  const count = run.count * (run.threads ?? 1)
   // The memory is that of the client or the server, whichever is not the floor.
   const measured = run.end === 'client' ? 'sent' : 'done'
   const [last, start] = measured === 'sent' ? [sent, first.sent] : [done, first.done]
   const added = run.count * (batches.length - 1)
   return {
-    rate: (run.count / ns) * 1e9,
-    cpu: (cpu * 1000) / run.count,
+    rate: (count / ns) * 1e9,
+    cpu: (cpu * 1000) / count,
     p50: sent.p50,
     p99: sent.p99,
     resident: (last.resident - start.resident) / added,
@@ -198,8 +201,9 @@ export function resultOf(batches, run, scenario) {
  * @returns {string[]}
  */
 function commandOf(run, scenario, { node, floor, file, peers }, path, batches) {
-  const { work, size, fds } = scenario
-  const script = `${peers ?? fileURLToPath(new URL('peers', import.meta.url))}/${run.program}.mjs`
+  const { work, size, fds, idle = 0 } = scenario
+  const folder = peers ?? fileURLToPath(new URL('peers', import.meta.url))
+  const script = `${folder}/${run.threads ? 'threads' : run.program}.mjs`
   const floorSends = run.program === 'floor' || run.end === 'server'
   const pinned = ONE_CORE.includes(work)
   return [
@@ -209,7 +213,8 @@ function commandOf(run, scenario, { node, floor, file, peers }, path, batches) {
     ...(run.end === 'client' ? [`receiver=${floor}`] : []),
     ...['role=send', `work=${work}`, `topology=${run.topology}`, `how=${run.how ?? ''}`],
     ...[`path=${path}`, `file=${file}`, `size=${run.size ?? size}`, `fds=${fds}`],
-    ...[`count=${run.count}`, `batches=${batches}`],
+    ...[`count=${run.count}`, `batches=${batches}`, `idle=${idle}`],
+    ...(run.threads ? [`peer=${run.program}`, `threads=${run.threads}`] : []),
   ]
 }
 

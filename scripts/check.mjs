@@ -22,6 +22,7 @@ runAll([
   ['node', ['scripts/packages/notices.mjs']],
   // The generated files and the lock files are committed: they must be up to date.
   ['git', ['diff', '--exit-code', '--stat', '--', ...GENERATED]],
+  ['node', ['bench/run.mjs', '--quick']],
   ['node', ['scripts/check-docs.mjs']],
   ['node', ['scripts/matrix.mjs']],
 ])

@@ -28,6 +28,14 @@ const LONG = 2048
 const SHORT = 256
 const ROPE = 8 * 1024
 
+/**
+ * A view of a slab, with the methods of Buffer. Its constructor takes half the time of
+ * `Buffer.from` and `subarray`.
+ */
+/** @extends {Uint8Array<ArrayBufferLike>} */
+class View extends Uint8Array {}
+Object.setPrototypeOf(View.prototype, Buffer.prototype)
+
 /** Collects messages in a buffer, and writes it at the end of the tick or when it is full. */
 export class Outgoing {
   #socket
@@ -155,16 +163,19 @@ export class Outgoing {
   }
 }
 
+/** The receive buffer of all sockets that hold no incomplete message. */
+const SHARED = Buffer.allocUnsafeSlow(SLAB)
+
 /** Decodes received bytes to messages. `onread` is the option for the socket. */
 export class Incoming {
-  #slab = Buffer.allocUnsafeSlow(SLAB)
+  #slab
   /** The range of the slab that holds undelivered bytes. */
   #start = 0
   #end = 0
   /** A message larger than the slab, and its bytes so far. @type {Buffer | undefined} */
   #large
   #largeEnd = 0
-  /** Whether messages are views of the slab, so that it cannot be reused. */
+  /** Whether the consumer may keep messages that are views of the slab, which is then not reused. */
   #keeps
   /** @type {(slab: Buffer, start: number, end: number) => void} */
   #deliver
@@ -172,12 +183,13 @@ export class Incoming {
   /**
    * @param {(message: any) => void} take
    * @param {string} how
+   * @param {boolean} transient whether Buffers are valid only during the callback
    */
-  constructor(take, how) {
-    this.#keeps = how === 'buffer'
-    // Buffer.from makes the same view as subarray, and is faster in Node 20.
+  constructor(take, how, transient = false) {
+    this.#keeps = how === 'buffer' && !transient
+    this.#slab = this.#keeps ? Buffer.allocUnsafeSlow(SLAB) : SHARED
     if (how === 'buffer') {
-      this.#deliver = (slab, start, end) => take(Buffer.from(slab.buffer, start, end - start))
+      this.#deliver = (slab, start, end) => take(new View(slab.buffer, start, end - start))
     } else if (how === 'text') {
       this.#deliver = (slab, start, end) => take(decode(slab, start, end))
     } else this.#deliver = (slab, start, end) => take(JSON.parse(decode(slab, start, end)))
@@ -219,11 +231,12 @@ export class Incoming {
   }
 
   /**
-   * Moves an incomplete message to the start of the slab, or of a new one if messages are views.
+   * Moves an incomplete message to the start of the slab, or of a new one if messages are views or
+   * other sockets use the slab as well.
    */
   #moveRest() {
     const rest = this.#end - this.#start
-    if (this.#keeps) {
+    if (this.#keeps || (this.#slab === SHARED && rest > 0)) {
       const slab = Buffer.allocUnsafeSlow(SLAB)
       slab.set(this.#slab.subarray(this.#start, this.#end))
       this.#slab = slab

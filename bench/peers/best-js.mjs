@@ -1,7 +1,8 @@
 // @ts-check
 /**
  * The fastest JavaScript over `node:net` that we found: the `onread` option with a reused receive
- * buffer, hand-written framing, and several messages per write. `how`: `text`, `json`, `buffer`.
+ * buffer, hand-written framing, and several messages per write. `how`: `text`, `json`, `buffer`,
+ * or `transient buffer`, whose Buffers are valid only during the callback.
  */
 
 import { connect, createServer, Socket } from 'node:net'
@@ -23,13 +24,19 @@ else await send()
 function receive() {
   const take = new Tally().taker()
   const server = createServer({ pauseOnConnect: true }, accepted => {
-    /** @type {Outgoing} */
+    /** @type {Outgoing | undefined} */
     let outgoing
-    const incoming = new Incoming(message => {
-      take(message)
-      if (options.trips) outgoing.send(message)
-    }, options.how)
-    outgoing = new Outgoing(withOwnBuffer(accepted, incoming), options.how)
+    const incoming = new Incoming(
+      message => {
+        take(message)
+        if (!options.trips) return
+        outgoing ??= new Outgoing(socket, options.how)
+        outgoing.send(message)
+      },
+      options.how,
+      options.way === 'transient',
+    )
+    const socket = withOwnBuffer(accepted, incoming)
   })
   server.listen(options.path, () => report({ event: 'ready' }))
 }
@@ -57,9 +64,15 @@ async function send() {
   })
 }
 
+/** Connects the idle sockets, then the one for the messages. @param {Incoming} incoming */
+async function connectAll(incoming) {
+  for (let i = 0; i < options.idle; i++) await connected(new Incoming(() => {}, options.how))
+  return new Outgoing(await connected(incoming), options.how)
+}
+
 async function oneWay() {
   const ring = messages()
-  const outgoing = new Outgoing(await connected(new Incoming(() => {}, options.how)), options.how)
+  const outgoing = await connectAll(new Incoming(() => {}, options.how))
   return () =>
     sendBatch((index, resume) => {
       const room = outgoing.send(ring[index])
@@ -76,7 +89,7 @@ async function trips() {
     take(message)
     trips.end()
   }, options.how)
-  const outgoing = new Outgoing(await connected(incoming), options.how)
+  const outgoing = await connectAll(incoming)
   const trips = new Trips(index => void outgoing.send(ring[index]), tally)
   return () => trips.run()
 }

@@ -48,7 +48,9 @@ function reply(value, handles) {
 async function send() {
   const server = options.fds > 0 ? await listening() : undefined
   const inode = server ? [`inode=${fstatSync(fdOf(server)).ino}`] : []
-  const receiver = startReceiver(['ipc'], inode, serialization)
+  const receiver = /** @type {import('node:child_process').ChildProcess} */ (
+    startReceiver(['ipc'], inode, serialization)
+  )
   const ring = messages()
   if (options.trips) {
     const tally = new Tally(server ? fstatSync(fdOf(server)).ino : 0)

@@ -14,12 +14,14 @@
  * because it waits for replies, the sender's line also has an `end`.
  *
  * The sender sends one batch for each line on its stdin. Times are CLOCK_MONOTONIC in ns, which is
- * the same clock in both processes. `floor/src/main.rs` implements the same protocol.
+ * the same clock in both processes. `floor/src/main.rs` implements the same protocol. In a worker
+ * thread, messages take the place of the lines; `threads.mjs` is between them and the runner.
  */
 
 import { spawn } from 'node:child_process'
 import { closeSync, fstatSync, openSync, readdirSync } from 'node:fs'
 import { createInterface } from 'node:readline'
+import { isMainThread, parentPort } from 'node:worker_threads'
 import { isLone, makeLone, peak, startPeak } from './lone.mjs'
 
 /** Number of different messages. The sender cycles through them. */
@@ -42,8 +44,8 @@ const WHOLE = 15
 /** The size from which a text is large (bytes). */
 const LARGE = 4096
 
-/** Offset of the two digits of the sequence number in a text. */
-const SEQ = 7
+/** The size below which a value has room for only one property (bytes). */
+const SMALL = 44
 
 const given = new Map(
   process.argv.slice(2).map(argument => {
@@ -59,6 +61,9 @@ function text(key) {
   return value
 }
 
+/** What `how` consists of: the encoding, and before it the way of sending or receiving, if any. */
+const words = (given.get('how') ?? '').split(' ')
+
 export const options = {
   receives: text('role') === 'receive',
   /** What a batch does: see `Work` in `scenario.mjs`. */
@@ -69,8 +74,10 @@ export const options = {
   pair: ['pair', 'seqpacket'].includes(text('topology')),
   seqpacket: text('topology') === 'seqpacket',
   stream: text('topology') === 'stream',
-  /** What the program sends or calls, if it has several ways: `buffer`, `text`, `json`, `all`, … */
-  how: given.get('how') ?? '',
+  /** What the program sends or does, if there are several: `buffer`, `text`, `json`, `destroy`, … */
+  how: /** @type {string} */ (words.at(-1)),
+  /** How it does that: `sendAll`, `request`, `transient`, or the empty string. */
+  way: words.length > 1 ? words[0] : '',
   path: text('path'),
   /** The file whose descriptor is passed. */
   file: text('file'),
@@ -80,17 +87,26 @@ export const options = {
   fds: Number(text('fds')),
   /** Messages of a batch. */
   count: Number(text('count')),
+  /** Further connections, on which no message is sent. */
+  idle: Number(given.get('idle') ?? 0),
   /** The program that receives instead of this one. */
   receiver: given.get('receiver'),
 }
 
-/** @typedef {{ seq: number, fds: number, name: string }} Value */
+/** Offset of the two digits of the sequence number in a text. */
+const SEQ = options.size < SMALL ? 9 : 7
+
+/** @typedef {{ seq?: number, fds?: number, name: string }} Value */
 
 const lone = options.work === 'lone'
 
 /** Values whose JSON has exactly `size` bytes, the same as `ring` in `floor/src/messages.rs`. */
 export const values = Array.from({ length: lone ? 0 : RING }, (_, i) => {
-  const value = { seq: 10 + i, fds: options.fds, name: i === NON_ASCII ? 'ü☃' : '' }
+  /** @type {Value} */
+  const value =
+    options.size < SMALL
+      ? { name: `${10 + i}${i === NON_ASCII ? '☃' : ''}` }
+      : { seq: 10 + i, fds: options.fds, name: i === NON_ASCII ? 'ü☃' : '' }
   const missing = options.size - Buffer.byteLength(JSON.stringify(value))
   value.name += String.fromCharCode(97 + (i % 26)).repeat(missing)
   return value
@@ -120,7 +136,8 @@ export function report(line) {
     const { user, system } = process.cpuUsage()
     line = { cpu: user + system, ...line }
   } else if (lone) startPeak()
-  process.stdout.write(`${JSON.stringify(line)}\n`)
+  if (isMainThread) process.stdout.write(`${JSON.stringify(line)}\n`)
+  else parentPort?.postMessage(line)
 }
 
 /** Returns the messages to send, in the form that `how` names. @returns {any[]} */
@@ -230,11 +247,13 @@ export class Tally {
 
 /**
  * Starts the receiver: this program again, or `options.receiver`.
+ * In a worker thread `threads.mjs` has started it, and there is nothing to return.
  * @param {import('node:child_process').StdioOptions & any[]} more its descriptors from 3 on
  * @param {string[]} extra arguments
  * @param {'json' | 'advanced'} serialization of an `ipc` among `more`
  */
 export function startReceiver(more = [], extra = [], serialization = 'json') {
+  if (!isMainThread) return undefined
   const script = /** @type {string} */ (process.argv[1])
   const own = process.argv.slice(2).map(a => (a === 'role=send' ? 'role=receive' : a))
   const [program, ...first] = options.receiver ? [options.receiver] : [process.execPath, script]
@@ -247,11 +266,13 @@ export function startReceiver(more = [], extra = [], serialization = 'json') {
 }
 
 /**
- * Calls `batch` for each line on stdin, then stops the receiver and exits.
+ * Calls `batch` for each line on stdin, then stops the receiver and exits. In a worker thread, calls
+ * it for each message.
  * @param {import('node:child_process').ChildProcess | undefined} receiver
  * @param {() => void | Promise<void>} batch
  */
 export async function onGo(receiver, batch) {
+  if (!isMainThread) return void parentPort?.on('message', batch)
   for await (const _ of createInterface({ input: process.stdin })) await batch()
   if (!receiver) process.exit(0)
   receiver.once('exit', () => process.exit(0))

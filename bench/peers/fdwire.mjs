@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * fdwire. `how`: `buffer`, `text` or `json` calls `send`, `all` calls `sendAll`, `request` itself.
+ * fdwire. `how`: `buffer`, `text` or `json`; before it `sendAll` or `request`, if not `send`.
  */
 
 import { adopt, bind, connect, listen, pair } from 'fdwire'
@@ -25,7 +25,8 @@ const protocol = options.stream
       protocol: 'length_prefixed',
       encoding,
       maxFds: options.fds,
-      maxMessage: Math.max(options.size, 2 ** 24),
+      // JSON adds a few bytes to the size of a lone message.
+      maxMessage: Math.max(options.size + 1024, 2 ** 24),
     }
   : {
       protocol: encoding === 'buffer' ? 'raw' : 'jsoncomm',
@@ -64,14 +65,22 @@ async function send() {
   theirs?.destroy()
   /** Connected by the first batch, when the receiver has bound its path. @type {Channel} */
   let channel = ours
-  const prepare = options.trips ? trips : options.how === 'all' ? sendAll : sendOne
+  const prepare = options.trips ? trips : options.way === 'sendAll' ? sendAll : sendOne
   /** @type {(() => Promise<void>) | undefined} */
   let batch
   await onGo(receiver, async () => {
-    channel ??= await connect(options.path, protocol)
+    if (!channel) {
+      for (let i = 0; i < options.idle; i++) await connectIdle()
+      channel = await connect(options.path, protocol)
+    }
     batch ??= prepare(channel)
     await batch()
   })
+}
+
+async function connectIdle() {
+  const channel = /** @type {Channel} */ (await connect(options.path, protocol))
+  channel.on('message', () => {})
 }
 
 /** @param {Channel} channel */
@@ -104,7 +113,7 @@ function trips(channel) {
   const ring = messages()
   const more = fds.length > 0 ? { fds } : undefined
   const tally = new Tally()
-  if (options.how === 'request') {
+  if (options.way === 'request') {
     const trips = new Trips(async index => {
       const { value, fds } = await channel.request(ring[index], more)
       tally.takeFds(fds.length, i => fds.get(i))

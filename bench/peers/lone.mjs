@@ -31,8 +31,8 @@ export function peak() {
 
 /**
  * Creates the message without garbage of its size, which would add to the peak.
- * @param {number} size bytes
- * @param {string} how `text` or `buffer`
+ * @param {number} size bytes; of JSON, those of its only property
+ * @param {string} how `text`, `buffer` or `json`
  * @returns {any}
  */
 export function makeLone(size, how) {
@@ -40,14 +40,15 @@ export function makeLone(size, how) {
   const text = PATTERN.repeat(Math.floor(size / PATTERN.length)) + PATTERN.slice(0, size % 4093)
   // Reading a character makes V8 flatten the concatenated string.
   text.charCodeAt(0)
-  return text
+  return how === 'json' ? { text } : text
 }
 
 /**
- * @param {any} message
+ * @param {any} received
  * @param {number} size
  */
-export function isLone(message, size) {
+export function isLone(received, size) {
+  const message = received.text ?? received
   if (message.length !== size) return false
   for (let at = 0; at < size; at += PATTERN.length) {
     const length = Math.min(PATTERN.length, size - at)

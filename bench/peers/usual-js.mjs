@@ -5,7 +5,18 @@
  */
 
 import { connect, createServer } from 'node:net'
-import { messages, onGo, options, report, sendBatch, startReceiver, Tally } from './common.mjs'
+import {
+  messages,
+  onGo,
+  options,
+  report,
+  sendBatch,
+  startReceiver,
+  Tally,
+  Trips,
+} from './common.mjs'
+
+/** @typedef {import('node:net').Socket} Socket */
 
 /** Size of the length before each message (bytes). */
 const HEAD = 4
@@ -16,15 +27,9 @@ else await send()
 function receive() {
   const take = new Tally().taker()
   const server = createServer(socket => {
-    let pending = Buffer.alloc(0)
-    socket.on('data', chunk => {
-      pending = Buffer.concat([pending, chunk])
-      while (pending.length >= HEAD) {
-        const end = HEAD + pending.readUInt32BE(0)
-        if (pending.length < end) break
-        take(decode(pending.subarray(HEAD, end)))
-        pending = pending.subarray(end)
-      }
+    onMessage(socket, message => {
+      take(message)
+      if (options.trips) write(socket, message)
     })
   })
   server.listen(options.path, () => report({ event: 'ready' }))
@@ -33,23 +38,62 @@ function receive() {
 async function send() {
   const receiver = startReceiver()
   const ring = messages()
-  /** @type {import('node:net').Socket | undefined} */
-  let socket
+  /** @type {(() => Promise<void>) | undefined} */
+  let batch
   await onGo(receiver, async () => {
-    socket ??= await connected()
-    const to = socket
-    await sendBatch((index, resume) => {
-      const body = encode(ring[index])
-      const head = Buffer.alloc(HEAD)
-      head.writeUInt32BE(body.length)
-      const room = to.write(Buffer.concat([head, body]))
-      if (!room) to.once('drain', resume)
-      return room
-    })
+    if (!batch) {
+      for (let i = 0; i < options.idle; i++) onMessage(await connected(), () => {})
+      const socket = await connected()
+      batch = options.trips ? trips(socket, ring) : () => oneWay(socket, ring)
+    }
+    await batch()
   })
 }
 
-/** @returns {Promise<import('node:net').Socket>} */
+/** @param {Socket} socket @param {any[]} ring */
+function oneWay(socket, ring) {
+  return sendBatch((index, resume) => {
+    const room = write(socket, ring[index])
+    if (!room) socket.once('drain', resume)
+    return room
+  })
+}
+
+/** @param {Socket} socket @param {any[]} ring */
+function trips(socket, ring) {
+  const tally = new Tally()
+  const take = tally.taker()
+  const trips = new Trips(index => void write(socket, ring[index]), tally)
+  onMessage(socket, message => {
+    take(message)
+    trips.end()
+  })
+  return () => trips.run()
+}
+
+/** @param {Socket} socket @param {(message: any) => void} take */
+function onMessage(socket, take) {
+  let pending = Buffer.alloc(0)
+  socket.on('data', chunk => {
+    pending = Buffer.concat([pending, chunk])
+    while (pending.length >= HEAD) {
+      const end = HEAD + pending.readUInt32BE(0)
+      if (pending.length < end) break
+      take(decode(pending.subarray(HEAD, end)))
+      pending = pending.subarray(end)
+    }
+  })
+}
+
+/** @param {Socket} socket @param {any} message */
+function write(socket, message) {
+  const body = encode(message)
+  const head = Buffer.alloc(HEAD)
+  head.writeUInt32BE(body.length)
+  return socket.write(Buffer.concat([head, body]))
+}
+
+/** @returns {Promise<Socket>} */
 function connected() {
   return new Promise(resolve => {
     const socket = connect(options.path, () => resolve(socket))
