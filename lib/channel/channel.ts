@@ -289,7 +289,8 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
     }
   }
 
-  protected override listenersChanged(): void {
+  protected override listenersChanged(event: keyof ChannelEvents<V> | undefined): void {
+    if (event !== 'message' && event !== undefined) return
     const { options, receiver } = this.#core
     const listeners = this.rawListeners('message')
     const isLone = listeners.length === 1 && !options.captureRejections

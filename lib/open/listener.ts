@@ -217,7 +217,8 @@ export class Listener<C extends Channel = Channel>
     }
   }
 
-  protected override listenersChanged(): void {
+  protected override listenersChanged(event: keyof ListenerEvents<C> | undefined): void {
+    if (event !== 'connection' && event !== undefined) return
     if (this.#accepted.length > 0 && this.#hasListener) this.#nextTick(() => this.#deliver())
     this.#allow()
   }

@@ -13,8 +13,11 @@ export abstract class WatchedEmitter<Events extends EventMap<Events>> extends Ev
   /** Called before a listener of `event` is added. It throws to refuse the listener. */
   protected abstract beforeListener(event: keyof Events): void
 
-  /** Called after listeners of any event were added or removed. */
-  protected abstract listenersChanged(): void
+  /**
+   * Called after listeners of `event` were added or removed; undefined: the listeners of all events
+   * were removed.
+   */
+  protected abstract listenersChanged(event: keyof Events | undefined): void
 
   override on<E extends keyof Events & string>(
     event: E,
@@ -22,7 +25,7 @@ export abstract class WatchedEmitter<Events extends EventMap<Events>> extends Ev
   ): this {
     this.beforeListener(event)
     super.on(event, listener as Listener)
-    this.listenersChanged()
+    this.listenersChanged(event)
     return this
   }
 
@@ -47,7 +50,7 @@ export abstract class WatchedEmitter<Events extends EventMap<Events>> extends Ev
   ): this {
     this.beforeListener(event)
     super.prependListener(event, listener as Listener)
-    this.listenersChanged()
+    this.listenersChanged(event)
     return this
   }
 
@@ -67,7 +70,7 @@ export abstract class WatchedEmitter<Events extends EventMap<Events>> extends Ev
       super.removeListener(event, listener as Listener)
     } finally {
       // If a 'removeListener' listener throws, the listener has already been removed.
-      this.listenersChanged()
+      this.listenersChanged(event)
     }
     return this
   }
@@ -84,7 +87,7 @@ export abstract class WatchedEmitter<Events extends EventMap<Events>> extends Ev
       if (event === undefined) super.removeAllListeners()
       else super.removeAllListeners(event)
     } finally {
-      this.listenersChanged()
+      this.listenersChanged(event)
     }
     return this
   }
