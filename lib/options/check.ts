@@ -59,8 +59,7 @@ export function checkOptions(
     )
   }
   const given = options as Given
-  const key = `${opener} ${target}`
-  const last = lastChecked.get(key)
+  const last = lastChecked[target].get(opener)
   if (last !== undefined && isSame(given, last)) return last.checked
   const context = contextOf(opener, given, target)
   checkSocketType(context)
@@ -77,15 +76,19 @@ export function checkOptions(
     checked[name] = OPTIONS[name as OptionName].check(name, value, context)
   }
   const complete = withDerived(checked as CheckedOptions, context)
-  if (canBeShared(complete)) lastChecked.set(key, { names, values, checked: complete })
+  if (canBeShared(complete)) lastChecked[target].set(opener, { names, values, checked: complete })
   return complete
 }
 
 /**
- * The options that were checked last, by function and target. A program that makes many connections
+ * The options that were checked last, by target and function. A program that makes many connections
  * passes equal options for each: the channels share one object, and the options are checked once.
  */
-const lastChecked = new Map<string, LastChecked>()
+const lastChecked: Record<Target, Map<Opener, LastChecked>> = {
+  unix: new Map(),
+  tcp: new Map(),
+  fd: new Map(),
+}
 
 interface LastChecked {
   names: string[]
