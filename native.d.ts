@@ -30,8 +30,6 @@ export declare class Environment {
    * Throws EBADF if there is no such channel, or if it has no socket.
    */
   detach(channel: number): number
-  /** Sets how many more connections a listener may accept. */
-  allow(listener: number, connections: number): void
   /** Sets whether a `Progress` record reports that messages have left the queue of a channel. */
   watchQueue(channel: number, watched: boolean): void
   /** Counts a message as malformed instead of received. */
@@ -92,8 +90,6 @@ export declare class Environment {
   constructor(slab: Uint8Array, table: Int32Array, dispatch: (channel: number, records: number) => void, makeError: (errno: number, syscall: string) => Error)
   /** Returns the hot functions. `lib/native/environment.ts` declares their types. */
   hot(): object
-  /** Sets whether the environment keeps the process alive. */
-  setRef(referenced: boolean): void
   /**
    * Creates a memfd that contains the bytes `content`, or `content` zero bytes.
    *
@@ -143,6 +139,8 @@ export declare class Environment {
    * on its directory.
    */
   connectUnix(type: 'stream' | 'seqpacket', address: Uint8Array, local: Uint8Array | undefined | null, path: PathOptions, options: ChannelOptions): number
+  /** Sets the options of the channels that the hot function `connect` makes from now on. */
+  prepareConnect(options: ChannelOptions): void
   /** Creates a channel over a TCP socket that is connected or connecting. */
   connectTcp(host: string, port: number, options: ChannelOptions): TcpConnection
   /**

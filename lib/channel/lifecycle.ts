@@ -273,15 +273,11 @@ export class Lifecycle {
     if (this.pendingError === undefined) this.#parts.handle.flush()
   }
 
-  /**
-   * Fast path: closes the socket if nothing is queued, unless a TCP peer has to end first. Returns
-   * whether it did.
-   */
+  /** Fast path: closes the socket if it need not wait for anything. Returns whether it did. */
   #closeAtOnce(): boolean {
-    const { handle, sender } = this.#parts
-    if (!handle.isSocket || this.pendingError !== undefined) return false
-    if (sender.hasQueue || (this.#inputEnd === undefined && handle.isTcp)) return false
-    handle.shutDown(true, () => this.#destroy(undefined, true))
+    if (this.pendingError !== undefined) return false
+    if (!this.#parts.handle.closeIfIdle(this.#inputEnd !== undefined)) return false
+    this.#destroy(undefined, true)
     return true
   }
 

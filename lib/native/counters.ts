@@ -4,8 +4,8 @@ import { table } from './memory.js'
 /** The values of all counters of a channel, by `Counter`. */
 export type Counters = Readonly<Record<Counter, number>>
 
-/** The number of counters, which are the last words of the table: two words each. */
-const COUNT = (table.length - COUNTERS) / 2
+/** The end of the counters, which are the last words of the table: two words each. */
+const END = table.length
 
 /** Reads a counter that native code has just written into the shared table. */
 export function readCounter(counter: Counter): number {
@@ -16,6 +16,8 @@ export function readCounter(counter: Counter): number {
 /** Reads all counters that native code has just written into the shared table. */
 export function readCounters(): Counters {
   const counters: number[] = []
-  for (let counter = 0; counter < COUNT; counter++) counters.push(readCounter(counter))
+  for (let at = COUNTERS; at < END; at += 2) {
+    counters.push(((table[at] as number) >>> 0) + (table[at + 1] as number) * 2 ** 32)
+  }
   return counters as unknown as Counters
 }

@@ -4,7 +4,7 @@ import { nextTick } from '../util/timers.js'
 import { slab, table } from './memory.js'
 
 /**
- * The functions that are called for each message.
+ * The functions that are called for each message or connection.
  *
  * `crates/node/src/hot.rs` implements them as raw N-API functions. Calling one costs a tenth of
  * calling a method of a napi class.
@@ -36,12 +36,24 @@ interface Hot {
    * close has to wait for.
    */
   shutDown(channel: number, peerEnded: number): Result
-  /** Returns 1 if the socket of a channel is a TCP socket. */
-  isTcp(channel: number): Result
+  /**
+   * Discards the unread input of a channel, closes it and writes its last counters. Returns 1 and
+   * does nothing if messages are queued, or if its TCP peer has not ended (`peerEnded` is 0).
+   */
+  closeIfIdle(channel: number, peerEnded: number): Result
   /** Writes the counters of a channel into the shared table. */
   stats(channel: number): Result
   /** Closes a channel or a listener. Writes the last counters of a channel. */
   close(channel: number): Result
+  /**
+   * Connects a Unix stream socket with the options of `prepareConnect`. Returns the index of its
+   * channel; undefined for index 0.
+   */
+  connect(address: string | Uint8Array): Result
+  /** Sets how many more connections a listener may accept. */
+  allow(listener: number, connections: number): Result
+  /** Sets whether the channels and listeners keep the process alive (0 or 1). */
+  setRef(referenced: number): Result
 }
 
 /** Success: undefined or a positive number. Failure: a negated errno or another negative code. */
@@ -72,6 +84,22 @@ export const environment = new addon.Environment(
 /** The hot functions of the environment. */
 export const hot = environment.hot() as Hot
 
+let prepared: addon.ChannelOptions | undefined
+
+/**
+ * Connects a Unix stream socket that is not bound. Returns the index of its channel, or a negative
+ * number if that fails: `environment.connectUnix` throws the error.
+ *
+ * Native code converts the options only if they are not those of the previous call.
+ */
+export function tryConnect(address: string | Uint8Array, options: addon.ChannelOptions): number {
+  if (options !== prepared) {
+    environment.prepareConnect(options)
+    prepared = options
+  }
+  return hot.connect(address) ?? 0
+}
+
 let isFlushScheduled = false
 
 /** Sends the messages that streams have gathered, at the end of this tick. */
@@ -99,6 +127,11 @@ export function register(channel: number, receiver: Receiver): void {
   setReceiver(channel, receiver)
 }
 
+/** Removes the receiver of a channel or listener that native code has closed. */
+export function forget(channel: number): void {
+  setReceiver(channel, undefined)
+}
+
 /** Closes a channel or listener. */
 export function unregister(channel: number): void {
   setReceiver(channel, undefined)
@@ -113,9 +146,10 @@ export function release(channel: number): number {
 
 /** Adds 1 or -1 to the number of channels and listeners that keep the process alive. */
 export function countReferenced(by: number): void {
-  const wasReferenced = referenced > 0
+  const before = referenced
   referenced += by
-  if (referenced > 0 !== wasReferenced) environment.setRef(referenced > 0)
+  if (before === 0) hot.setRef(1)
+  else if (referenced === 0) hot.setRef(0)
 }
 
 process.on('exit', () => {

@@ -4,6 +4,7 @@ import {
   countReferenced,
   environment,
   flushSoon,
+  forget,
   hot,
   type Receiver,
   register,
@@ -39,19 +40,9 @@ export class ChannelHandle {
     return this.index >= 0
   }
 
-  /** Whether the channel has a socket; false if a Duplex stream carries its bytes. */
-  get isSocket(): boolean {
-    return true
-  }
-
   /** The socket's descriptor; -1 without a socket. */
   get fd(): number {
     return this.index < 0 ? -1 : environment.fd(this.index)
-  }
-
-  /** Whether the socket is a TCP socket. */
-  get isTcp(): boolean {
-    return hot.isTcp(this.index) === 1
   }
 
   /** Returns the socket's own address; null without a socket. */
@@ -190,9 +181,26 @@ export class ChannelHandle {
     if (hot.shutDown(this.index, peerEnded ? 1 : 0) === undefined) done()
   }
 
-  /** Closes the socket. Native code may reuse the index for another channel afterwards. */
+  /**
+   * Discards unread input and closes the socket, if no message is queued and the close need not
+   * wait for a TCP peer to end. Otherwise does nothing and returns false.
+   */
+  closeIfIdle(peerEnded: boolean): boolean {
+    const { index } = this
+    if (hot.closeIfIdle(index, peerEnded ? 1 : 0) !== undefined) return false
+    this.#leave()
+    forget(index)
+    this.#setFinal(readCounters())
+    return true
+  }
+
+  /**
+   * Closes the socket, if it is open. Native code may reuse the index for another channel
+   * afterwards.
+   */
   close(): void {
     const { index } = this
+    if (index < 0) return
     this.#leave()
     unregister(index)
     this.#setFinal(readCounters())

@@ -1,5 +1,5 @@
 import { type Channel, makeChannel } from '../channel/channel.js'
-import { environment } from '../native/environment.js'
+import { environment, tryConnect } from '../native/environment.js'
 import { type Address, encodeAddress, isTcp, type TcpAddress } from '../options/address.js'
 import {
   type CheckedOptions,
@@ -33,7 +33,7 @@ export async function connect<P extends Protocol, E extends EncodingOf<P> = Defa
   const checked = checkOptions('connect', options, address)
   const index = isTcp(address)
     ? await connectTcp(address, checked)
-    : await connectUnix(address, checked)
+    : (connectAtOnce(address, checked) ?? (await connectUnix(address, checked)))
   return makeChannel(index, checked)
 }
 
@@ -50,6 +50,26 @@ export function encodePeer(address: unknown): Uint8Array {
     'ERR_FDWIRE_BAD_ADDRESS',
     'The address of a peer must not be empty: no socket has an empty address',
   )
+}
+
+/** The last path or abstract name that was checked. Most programs connect to the same ones. */
+let lastPeer: string | undefined
+
+/**
+ * Fast path: makes one attempt to connect a Unix stream socket that is not bound.
+ *
+ * Returns the index of its channel. Returns undefined if the attempt fails or the socket is of
+ * another kind: `connectUnix` retries and reports errors.
+ */
+function connectAtOnce(peer: Address, checked: CheckedOptions): number | undefined {
+  const { type, localAddress, signal } = checked
+  if (type !== 'stream' || localAddress || signal !== undefined) return undefined
+  if (peer !== lastPeer) {
+    encodePeer(peer)
+    lastPeer = typeof peer === 'string' ? peer : undefined
+  }
+  const index = tryConnect(peer, checked)
+  return index < 0 ? undefined : index
 }
 
 /** Connects a Unix socket. Returns the index of its channel. */

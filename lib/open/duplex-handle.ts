@@ -45,10 +45,6 @@ export class DuplexHandle extends ChannelHandle {
     duplex.on('error', this.#fail)
   }
 
-  override get isSocket(): boolean {
-    return false
-  }
-
   override flushSoon(): void {
     if (this.#isFlushScheduled) return
     this.#isFlushScheduled = true
@@ -89,6 +85,10 @@ export class DuplexHandle extends ChannelHandle {
     duplex.once('close', done)
     duplex.resume()
     duplex.end(onEnd)
+  }
+
+  override closeIfIdle(): boolean {
+    return false
   }
 
   override close(): void {

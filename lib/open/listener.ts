@@ -2,7 +2,7 @@ import { AsyncResource } from 'node:async_hooks'
 import { captureRejectionSymbol } from 'node:events'
 import { RecordKind } from '#native'
 import { Channel, makeChannel } from '../channel/channel.js'
-import { countReferenced, environment, register, unregister } from '../native/environment.js'
+import { countReferenced, environment, hot, register, unregister } from '../native/environment.js'
 import { decodeSocketAddress, type TcpAddress } from '../options/address.js'
 import type { CheckedOptions } from '../options/check.js'
 import { WatchedEmitter } from '../util/emitter.js'
@@ -335,7 +335,7 @@ export class Listener<C extends Channel = Channel>
     const allowed = Math.max(0, Math.min(wanted, room))
     if (allowed === this.#allowed && !again) return
     this.#allowed = allowed
-    environment.allow(this.#index, allowed)
+    hot.allow(this.#index, allowed)
   }
 
   #onAcceptError(error: SystemError): void {

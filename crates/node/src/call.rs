@@ -61,11 +61,7 @@ impl<const N: usize> Call<N> {
         &self,
         work: impl FnOnce(&Self, &mut State) -> Result<f64, i32>,
     ) -> sys::napi_value {
-        // SAFETY: `data` is the pointer that `bind_function` gave to napi, because napi_get_cb_info
-        // does not fail in `new`. The cleanup hook keeps that `Inner` alive as long as JavaScript
-        // runs.
-        let inner = unsafe { &*self.data.cast::<Inner>().cast_const() };
-        let result = match inner.state.try_borrow_mut() {
+        let result = match self.environment().state.try_borrow_mut() {
             Ok(mut state) => match &mut *state {
                 Some(state) => work(self, state),
                 None => Err(Errno::BADF.raw_os_error()),
@@ -83,6 +79,15 @@ impl<const N: usize> Call<N> {
         // SAFETY: `env` is the environment of this call, whose handle scope is open.
         unsafe { sys::napi_create_double(self.env, number, &raw mut value) };
         value
+    }
+
+    /// Returns the environment.
+    #[inline]
+    pub(crate) fn environment(&self) -> &Inner {
+        // SAFETY: `data` is the pointer that `bind_function` gave to napi, because napi_get_cb_info
+        // does not fail in `new`. The cleanup hook keeps that `Inner` alive as long as JavaScript
+        // runs.
+        unsafe { &*self.data.cast::<Inner>().cast_const() }
     }
 
     /// Returns the index of the channel, which is the first argument.

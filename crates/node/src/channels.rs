@@ -26,12 +26,6 @@ impl Environment {
         })
     }
 
-    /// Sets how many more connections a listener may accept.
-    #[napi]
-    pub fn allow(&self, listener: i32, connections: u32) -> Result<()> {
-        self.with(|state| state.reactor.allow(index(listener), connections as usize))
-    }
-
     /// Sets whether a `Progress` record reports that messages have left the queue of a channel.
     #[napi]
     pub fn watch_queue(&self, channel: i32, watched: bool) -> Result<()> {

@@ -57,12 +57,6 @@ impl Environment {
         Ok(functions)
     }
 
-    /// Sets whether the environment keeps the process alive.
-    #[napi]
-    pub fn set_ref(&self, referenced: bool) {
-        self.inner.set_ref(referenced);
-    }
-
     /// Calls `work` with the state, and throws the error that it returns.
     pub(crate) fn attempt<T>(
         &self,

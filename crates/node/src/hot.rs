@@ -10,9 +10,10 @@
 #![allow(unsafe_code)]
 
 use std::os::fd::IntoRawFd;
+use std::ptr;
 use std::rc::Rc;
 
-use fdwire_channel::{Channel, Payload, SendError, Sent};
+use fdwire_channel::{Payload, SendError, Sent};
 use fdwire_socket::{Errno, Stream};
 use fdwire_wire::codec::Unframeable;
 use fdwire_wire::json;
@@ -20,7 +21,7 @@ use napi::sys;
 
 use crate::call::Call;
 use crate::counters;
-use crate::fds::{close, lend};
+use crate::fds::{self, lend};
 use crate::state::State;
 use crate::table::{
     COUNTERS, FDS_OUT, FDS_OUT_MAX, HAS_DELIMITER, NO_ROOM_FOR_FILE, QUEUE_FULL, TAKEN, TOO_LONG,
@@ -30,7 +31,7 @@ use crate::turn::{Inner, bind_function};
 type Callback = unsafe extern "C" fn(sys::napi_env, sys::napi_callback_info) -> sys::napi_value;
 
 /// The hot functions and their names in JavaScript.
-const FUNCTIONS: [(&str, Callback); 12] = [
+const FUNCTIONS: [(&str, Callback); 15] = [
     ("sendText", send_text),
     ("sendBytes", send_bytes),
     ("sendMany", send_many),
@@ -40,9 +41,12 @@ const FUNCTIONS: [(&str, Callback); 12] = [
     ("setReading", set_reading),
     ("flushChannel", flush_channel),
     ("shutDown", shut_down),
-    ("isTcp", is_tcp),
+    ("closeIfIdle", close_if_idle),
     ("stats", stats),
     ("close", close_channel),
+    ("connect", connect),
+    ("allow", allow),
+    ("setRef", set_ref),
 ];
 
 /// Size in bytes above which the scratch buffer is freed after a call.
@@ -148,7 +152,7 @@ unsafe extern "C" fn close_fd(
     let call = unsafe { Call::<2>::new(env, info) };
     call.number(|call, state| {
         let owned = state.owned.take(call.integer(1)).ok_or(Errno::BADF.raw_os_error())?;
-        let closed = close(owned);
+        let closed = fds::close(owned);
         release(call, state);
         closed.map(|()| 0.0).map_err(Errno::raw_os_error)
     })
@@ -208,13 +212,25 @@ unsafe extern "C" fn shut_down(
     })
 }
 
-/// `isTcp(channel)` returns 1 if the socket of a channel is a TCP socket.
-unsafe extern "C" fn is_tcp(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+/// `closeIfIdle(channel, peerEnded)` discards unread input, closes a channel and writes its last
+/// counters into the table. It returns 1 and changes nothing if messages are queued, or if the
+/// channel is a TCP connection whose peer has not ended it (`peerEnded` is 0).
+unsafe extern "C" fn close_if_idle(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+) -> sys::napi_value {
     // SAFETY: napi calls this with the arguments of a callback that `bind_function` made.
-    let call = unsafe { Call::<1>::new(env, info) };
+    let call = unsafe { Call::<2>::new(env, info) };
     call.number(|call, state| {
         let channel = state.reactor.channel(call.channel());
-        Ok(f64::from(channel.and_then(Channel::stream_socket).is_some_and(Stream::is_tcp)))
+        let channel = channel.ok_or(Errno::BADF.raw_os_error())?;
+        let waits = call.integer(1) == 0 && channel.stream_socket().is_some_and(Stream::is_tcp);
+        if waits || channel.seqs().0.is_some() {
+            return Ok(1.0);
+        }
+        state.reactor.shut_down(call.channel(), true);
+        close(call.channel(), state);
+        Ok(0.0)
     })
 }
 
@@ -239,14 +255,51 @@ unsafe extern "C" fn close_channel(
     // SAFETY: napi calls this with the arguments of a callback that `bind_function` made.
     let call = unsafe { Call::<1>::new(env, info) };
     call.number(|call, state| {
-        match state.remove(call.channel()) {
-            Some(channel) => {
-                counters::write(&channel, &mut state.memory.table()[COUNTERS as usize..]);
-            }
-            None => drop(state.reactor.remove_listener(call.channel())),
-        }
+        close(call.channel(), state);
         Ok(0.0)
     })
+}
+
+/// Closes a channel or a listener. Writes the last counters of a channel into the table.
+fn close(index: usize, state: &mut State) {
+    match state.remove(index) {
+        Some(channel) => {
+            counters::write(&channel, &mut state.memory.table()[COUNTERS as usize..]);
+        }
+        None => drop(state.reactor.remove_listener(index)),
+    }
+}
+
+/// `connect(address)` connects a Unix stream socket with the options of `prepareConnect`, and
+/// returns the index of its channel.
+unsafe extern "C" fn connect(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    // SAFETY: napi calls this with the arguments of a callback that `bind_function` made.
+    let call = unsafe { Call::<1>::new(env, info) };
+    call.number(|call, state| {
+        let peer = call.address(0)?.ok_or(Errno::INVAL.raw_os_error())?;
+        let prepared = state.prepared.as_ref().ok_or(Errno::INVAL.raw_os_error())?;
+        let channel = prepared.connect(peer, &mut state.reactor);
+        channel.map(f64::from).map_err(|error| error.errno.raw_os_error())
+    })
+}
+
+/// `allow(listener, connections)` sets how many more connections a listener may accept.
+unsafe extern "C" fn allow(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    // SAFETY: napi calls this with the arguments of a callback that `bind_function` made.
+    let call = unsafe { Call::<2>::new(env, info) };
+    call.number(|call, state| {
+        let connections = usize::try_from(call.integer(1)).unwrap_or(0);
+        state.reactor.allow(call.channel(), connections);
+        Ok(0.0)
+    })
+}
+
+/// `setRef(referenced)` sets whether the environment keeps the process alive (0 or 1).
+unsafe extern "C" fn set_ref(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    // SAFETY: napi calls this with the arguments of a callback that `bind_function` made.
+    let call = unsafe { Call::<1>::new(env, info) };
+    call.environment().set_ref(call.integer(0) != 0);
+    ptr::null_mut()
 }
 
 /// Counts a descriptor as no longer open for the channel that received it.

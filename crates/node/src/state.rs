@@ -10,6 +10,7 @@ use fdwire_socket::{Address, Errno};
 use crate::fds::OwnedFds;
 use crate::join::{Run, join};
 use crate::memory::Memory;
+use crate::open::connect::PreparedStream;
 use crate::record::{Record, loss_reason, payload_kind, refusal_reason, word};
 use crate::table::{
     BATCH_BYTES, CREDENTIALS, FDS_IN, FROM_PEER, FROM_SAME, FROM_UNNAMED, JOINED, RECORD_WORDS,
@@ -25,6 +26,8 @@ pub(crate) struct State {
     pub(crate) large: Vec<Vec<u8>>,
     /// Memory for the text that is being sent.
     pub(crate) scratch: Vec<u8>,
+    /// The options of the next channels that the hot function `connect` makes.
+    pub(crate) prepared: Option<PreparedStream>,
     /// The channel or listener of the current turn; None if it has been removed.
     current: Option<usize>,
     // These are empty. The next turn reuses their memory.
@@ -51,6 +54,7 @@ impl State {
             memory,
             large: Vec::new(),
             scratch: Vec::new(),
+            prepared: None,
             current: None,
             events: Vec::new(),
             fds: Vec::new(),

@@ -1,12 +1,13 @@
 //! Sockets that are bound or connected to an address.
 
-use fdwire_socket::{Connect, Datagram, SocketAddress, Stream};
+use fdwire_channel::{Framing, Limits, Reactor};
+use fdwire_socket::{Address, Connect, Datagram, SocketAddress, SocketSetup, Stream, SyscallError};
 use napi::Result;
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 
 use super::{add_datagram, add_stream, inet_address, unix_address};
-use crate::environment::Environment;
+use crate::environment::{Environment, number};
 use crate::error::syscall_error;
 use crate::options::{ChannelOptions, PathOptions};
 
@@ -94,6 +95,17 @@ impl Environment {
         })
     }
 
+    /// Sets the options of the channels that the hot function `connect` makes from now on.
+    #[napi]
+    pub fn prepare_connect(&self, options: ChannelOptions) -> Result<()> {
+        self.attempt(|state| {
+            let (setup, framing) = (options.setup(), options.framing()?);
+            let limits = options.limits();
+            state.prepared = Some(PreparedStream { setup, framing, limits });
+            Ok(())
+        })
+    }
+
     /// Creates a channel over a TCP socket that is connected or connecting.
     #[napi]
     pub fn connect_tcp(
@@ -108,6 +120,31 @@ impl Environment {
             let channel = add_stream(state, stream, connecting, &options)?;
             Ok(TcpConnection { channel, connecting })
         })
+    }
+}
+
+/// The options of a channel over a Unix stream socket, converted once for many connections.
+pub(crate) struct PreparedStream {
+    setup: SocketSetup,
+    framing: Framing,
+    limits: Limits,
+}
+
+impl PreparedStream {
+    /// Connects a socket, and returns the index of its channel.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Stream::connect`], and `ENOMEM`, `ENOSPC` of epoll_ctl.
+    pub(crate) fn connect(
+        &self,
+        peer: Address,
+        reactor: &mut Reactor,
+    ) -> std::result::Result<i32, SyscallError> {
+        let Connect { stream, .. } =
+            Stream::connect(&SocketAddress::Unix(peer), None, &self.setup)?;
+        let added = reactor.add_stream(stream, false, self.framing.clone(), self.limits.clone());
+        added.map(number).map_err(|(errno, _socket)| syscall_error("epoll_ctl")(errno))
     }
 }
 
