@@ -6,4 +6,6 @@ runAll([
   ['node', ['scripts/packages/build.mjs']],
   ['node', ['scripts/packages/pack.mjs']],
   ['node', ['scripts/packages/smoke.mjs']],
+  ['node', ['scripts/packages/lint.mjs']],
+  ['vitest', ['run', '--config', 'vitest.packages.config.ts']],
 ])

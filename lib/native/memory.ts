@@ -14,10 +14,10 @@ export interface RecordMemory {
  *
  * crates/node/src/table.rs defines the layout of the slab and the table.
  */
-export const slab = Buffer.allocUnsafeSlow(SLAB_BYTES)
+export const slab: Buffer = Buffer.allocUnsafeSlow(SLAB_BYTES)
 
 /** The records of a turn, the descriptors of received and sent messages, and the counters. */
-export const table = new Int32Array(TABLE_WORDS)
+export const table: Int32Array = new Int32Array(TABLE_WORDS)
 
 markAsUntransferable(slab.buffer)
 markAsUntransferable(table.buffer)

@@ -105,7 +105,7 @@ export abstract class BaseTransport implements Transport {
   }
 
   /** Sends the queue and closes. A peer that does not close its side in time is not an error. */
-  protected async closeChannel(channel = this.channel): Promise<void> {
+  protected async closeChannel(channel: Channel<Buffer> | undefined = this.channel): Promise<void> {
     const closed = channel?.close({ timeout: CLOSE_TIMEOUT })
     this.disconnect()
     try {

@@ -1,0 +1,141 @@
+import { readFileSync, symlinkSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, it } from 'vitest'
+// @ts-expect-error This script has no types.
+import { installNode } from '../../scripts/node-versions.mjs'
+import { ECHO, ECHO_CJS, PRINTED, Project, tool } from './project.js'
+
+const project = new Project()
+project.write({ 'echo.mjs': ECHO, 'echo.cjs': ECHO_CJS })
+
+const readme = readFileSync(fileURLToPath(new URL('../../README.md', import.meta.url)), 'utf8')
+const programs = [...readme.matchAll(/^```js\n([\s\S]*?)^```/gm)].map(([, code]) => code as string)
+
+describe.each(['20', '22', '24', '26'])('Node %s', version => {
+  const node = `${installNode(version)}/node`
+
+  it('imports the package, and requires it', () => {
+    expect(project.run(node, ['echo.mjs'])).toBe(PRINTED)
+    expect(project.run(node, ['echo.cjs'])).toBe(PRINTED)
+  })
+
+  it.each(programs.map((code, index) => [index + 1, code] as const))(
+    "runs the README's program %i",
+    (index, code) => {
+      project.write({ [`readme-${index}.mjs`]: code })
+      const expected = [...code.matchAll(/\/\/ → (.*)$/gm)].map(([, line]) => `${line}\n`).join('')
+      const printed = project.run(node, [`readme-${index}.mjs`])
+      if (expected !== '') expect(printed).toBe(expected)
+    },
+  )
+
+  it('runs a test of node:test', () => {
+    project.write({ 'node.test.mjs': `import test from 'node:test'\n${inTest('test')}` })
+    expect(project.run(node, ['--test', 'node.test.mjs'])).toMatch(/pass 1/)
+  })
+})
+
+describe.each([
+  ['5.6', 'typescript-oldest'],
+  ['5.9', 'typescript'],
+])('TypeScript %s', (_version, name) => {
+  it.each([
+    ['node16', 'node16'],
+    ['nodenext', 'nodenext'],
+    ['esnext', 'bundler'],
+  ])('accepts the types with --module %s --moduleResolution %s', (module, resolution) => {
+    const { exports } = JSON.parse(readFileSync(join(project.folder, MANIFEST), 'utf8'))
+    const entries = Object.keys(exports).filter(entry => entry !== './package.json')
+    const imports = entries.map(
+      (entry, index) => `import * as m${index} from '${entry.replace('.', 'fdwire')}'`,
+    )
+    const used = `export { ${entries.map((_, index) => `m${index}`).join(', ')} }`
+    const typed = `import { connect, type Channel } from 'fdwire'
+      export const channel: Channel<string> = await connect('a.sock', { protocol: 'lines' })`
+    project.write({ 'types.ts': [...imports, used, typed].join('\n') })
+    const options = ['--noEmit', '--strict', '--skipLibCheck', 'false', '--target', 'es2022']
+    const types = ['--typeRoots', tool('@types'), '--types', 'node']
+    const modules = ['--module', module, '--moduleResolution', resolution]
+    expect(
+      project.node(tool(`${name}/bin/tsc`), ...options, ...types, ...modules, 'types.ts'),
+    ).toBe('')
+  })
+})
+
+const MANIFEST = 'node_modules/fdwire/package.json'
+
+/** A test that sends itself a message. */
+function inTest(test: string): string {
+  return `import { pair } from 'fdwire'
+    ${test}('fdwire', async () => {
+      const [one, other] = pair({ protocol: 'jsoncomm' })
+      one.send('sent')
+      const { value } = await other.receive()
+      if (value !== 'sent') throw new Error(value)
+      one.destroy()
+      other.destroy()
+    })`
+}
+
+describe('the package works in', () => {
+  it('tsx', () => {
+    project.write({ 'echo.ts': ECHO.replace('other.receive()', '(other.receive() as any)') })
+    expect(project.node(tool('tsx/dist/cli.mjs'), 'echo.ts')).toBe(PRINTED)
+  })
+
+  it('vitest', () => {
+    symlinkSync(tool('vitest'), join(project.folder, 'node_modules/vitest'))
+    project.write({ 'v.test.mjs': `import { test } from 'vitest'\n${inTest('test')}` })
+    const vitest = tool('vitest/vitest.mjs')
+    expect(project.node(vitest, 'run', 'v.test.mjs')).toContain('1 passed')
+  })
+
+  it('jest with ESM', () => {
+    project.write({
+      'jest/a.test.mjs': inTest('test'),
+      'jest.config.json': JSON.stringify({ testMatch: ['**/jest/*.mjs'], transform: {} }),
+    })
+    const jest = ['--experimental-vm-modules', tool('jest/bin/jest.js'), '--json']
+    expect(JSON.parse(project.node(...jest)).numPassedTests).toBe(1)
+  })
+
+  it('piscina', () => {
+    const piscina = `import piscina from '${tool('piscina/dist/main.js')}'
+      const pool = new piscina.Piscina({ filename: new URL('work.mjs', import.meta.url).href })
+      console.log(await Promise.all([1, 2, 3].map(n => pool.run(n))))
+      await pool.destroy()`
+    const work = `import { pair } from 'fdwire'
+      export default async n => {
+        const [one, other] = pair({ protocol: 'jsoncomm' })
+        one.send(n)
+        const { value } = await other.receive()
+        one.destroy()
+        other.destroy()
+        return value
+      }`
+    project.write({ 'pool.mjs': piscina, 'work.mjs': work })
+    expect(project.node('pool.mjs')).toBe('[ 1, 2, 3 ]\n')
+  })
+
+  it('a process with --permission and --allow-addons', () => {
+    const permission = process.allowedNodeEnvironmentFlags.has('--permission')
+      ? '--permission'
+      : '--experimental-permission'
+    const allowed = ['--allow-addons', `--allow-fs-read=${project.folder}/*`]
+    expect(project.node('--no-warnings', permission, ...allowed, 'echo.mjs')).toBe(PRINTED)
+  })
+})
+
+describe('the package refuses', () => {
+  const program = `import('fdwire').catch(error => console.log(error.code))`
+  const arch = process.arch === 'x64' ? 'x64' : 'aarch64'
+
+  it.each([
+    ['Bun', tool(`@oven/bun-linux-${arch}/bin/bun`), ['runtime.mjs']],
+    ['Deno', tool('.bin/deno'), ['run', '--allow-all', '--quiet', 'runtime.mjs']],
+  ])('%s', (_name, command, args) => {
+    project.write({ 'runtime.mjs': program })
+    expect(project.run(command, args)).toBe('ERR_FDWIRE_UNSUPPORTED_RUNTIME\n')
+  })
+})
