@@ -29,6 +29,7 @@ const SYSTEMS = [
 ]
 
 if (spawnSync('qemu-aarch64-static', ['--version']).status !== 0) {
+  run('apt-get', ['update', '-q'])
   run('apt-get', ['install', '-q', '-y', '--no-install-recommends', 'qemu-user-static'])
 }
 for (const [system, name, command] of SYSTEMS) {
