@@ -87,7 +87,7 @@ export declare class Environment {
    * its records in the table. It calls `makeError` for each failed system call, and throws the
    * result.
    */
-  constructor(slab: Uint8Array, table: Int32Array, dispatch: (channel: number, records: number) => void, makeError: (errno: number, syscall: string) => Error)
+  constructor(slab: Uint8Array, table: Int32Array, block: Uint8Array, dispatch: (channel: number, records: number) => void, makeError: (errno: number, syscall: string) => Error)
   /** Returns the hot functions. `lib/native/environment.ts` declares their types. */
   hot(): object
   /**
@@ -185,6 +185,9 @@ export declare class Environment {
 
 /** The error code of `send` if the destination is not a valid address. */
 export declare const BAD_ADDRESS: number
+
+/** The size in bytes of the block that holds the gathered messages that are bytes, in order. */
+export declare const BLOCK_BYTES: number
 
 /** The options of a channel. */
 export interface ChannelOptions {
@@ -320,6 +323,19 @@ export declare const FROM_SAME: number
 /** `RECORD_NAME` of a message from an unbound socket. */
 export declare const FROM_UNNAMED: number
 
+/**
+ * The word of the table at which the records of gathered messages begin. Each has two words: the
+ * index of the channel, and `GATHERED_LENGTH` times the length plus 1 for a text. The length is in
+ * bytes, or in UTF-16 code units for a text.
+ */
+export declare const GATHERED: number
+
+/** The factor of the length in the record of a gathered message. */
+export declare const GATHERED_LENGTH: number
+
+/** The number of words of the record of a gathered message. */
+export declare const GATHERED_WORDS: number
+
 /** The error code of `send` if the message contains the delimiter of the protocol. */
 export declare const HAS_DELIMITER: number
 
@@ -338,6 +354,9 @@ export declare enum LossReason {
   /** A frame header is invalid. */
   BadHeader = 1,
 }
+
+/** Maximum number of gathered messages. */
+export declare const MAX_GATHERED: number
 
 /**
  * The error code of `send` if the message needs a memfd, but already has the maximum number of
@@ -478,6 +497,12 @@ export declare enum RefusalReason {
   /** It announces a memfd that is missing or invalid. */
   NoMemoryFile = 8,
 }
+
+/**
+ * The word of the table that holds how many bytes JavaScript may gather for the stream to which
+ * the last message was sent; see `Channel::room` in crates/channel.
+ */
+export declare const ROOM: number
 
 /** The size of the slab in bytes. */
 export declare const SLAB_BYTES: number

@@ -5,14 +5,25 @@ import {
   HAS_DELIMITER,
   NO_ROOM_FOR_FILE,
   QUEUE_FULL,
+  ROOM,
   TAKEN,
   TOO_LONG,
 } from '#native'
 import { collectFds } from '../fds/borrow.js'
+import {
+  flushes,
+  gatherBytes,
+  gatherText,
+  MAX_BYTES,
+  MAX_ROOM,
+  MAX_TEXT,
+  OVERHEAD,
+} from '../native/gather.js'
 import type { ChannelHandle } from '../native/handle.js'
 import { table } from '../native/memory.js'
 import { type Address, checkAddress, isRelative } from '../options/address.js'
 import { type CheckedOptions, rowOf } from '../options/check.js'
+import { hasAscii, lengthOf } from '../util/buffers.js'
 import { asBytes, checkIsObject, checkNames, only } from '../util/checks.js'
 import { closedError, FdwireError, systemError } from '../util/errors.js'
 import { type Encoded, type EncodingCodec, encodingOf, isEmpty } from '../wire/encodings/index.js'
@@ -30,6 +41,13 @@ export class Sender {
   // Read for every message, so they are fields of their own.
   readonly #isStream: boolean
   readonly #sendsEmpty: boolean
+  /** Whether a message must be searched for the delimiter of the protocol. */
+  readonly #isDelimited: boolean
+  /** How many bytes may be gathered with an empty queue; 0 on a datagram socket. */
+  readonly #maxRoom: number
+  /** How many bytes may still be gathered, if `flushes.count` is `#flushCount`. */
+  #room = 0
+  #flushCount = -1
   /** Whether the channel has a peer; undefined: not determined yet. */
   #connected: boolean | undefined
   #destinations: Destinations | undefined
@@ -42,6 +60,8 @@ export class Sender {
     this.#encoding = encodingOf(options.encoding)
     this.#isStream = options.type === 'stream'
     this.#sendsEmpty = options.empty === 'sent'
+    this.#isDelimited = rowOf(options.protocol).delimited === true && options.encoding !== 'json'
+    this.#maxRoom = this.#isStream ? maxRoomOf(options) : 0
   }
 
   /** The calls that wait for the kernel to take messages; undefined before the first one. */
@@ -66,6 +86,7 @@ export class Sender {
   send(value: unknown, options: SendOptions | undefined, call = 'send'): number {
     const encoded = this.#encoding.encode(value)
     if (options === undefined) {
+      if (this.#gather(encoded)) return 0
       if (this.#skips(encoded, 0)) return 0
       return this.#check(this.#hand(encoded, 0, undefined), undefined)
     }
@@ -131,17 +152,59 @@ export class Sender {
     return this.#destinations
   }
 
+  /**
+   * Gathers a message of a stream for native code, which then takes many messages with one call.
+   *
+   * Returns false for a message that native code must take alone: a long or empty one, one that the
+   * protocol cannot carry, or one with which the queue may exceed a limit.
+   */
+  #gather(encoded: Encoded): boolean {
+    if (this.#flushCount !== flushes.count && !this.#renewRoom()) return false
+    const isText = typeof encoded === 'string'
+    if (!isText && !(encoded instanceof Uint8Array)) return false
+    const length = isText ? encoded.length : lengthOf(encoded)
+    const room = this.#room - length - OVERHEAD
+    if (room < 0 || length > (isText ? MAX_TEXT : MAX_BYTES) || length === 0) return false
+    if (this.#isDelimited && hasAscii(encoded, '\n', 0x0a)) return false
+    if (this.#closed) return false
+    this.#room = room
+    if (isText) gatherText(this.#handle.index, encoded)
+    else gatherBytes(this.#handle.index, encoded, length)
+    this.#handle.flushSoon()
+    return true
+  }
+
+  /** After a flush that has emptied all queues, a stream may gather again. */
+  #renewRoom(): boolean {
+    if (!flushes.isClean) return false
+    this.#flushCount = flushes.count
+    this.#room = this.#maxRoom
+    return true
+  }
+
   #hand(encoded: Encoded, fds: number, to: Address | undefined): number {
     if (this.#closed) throw closedError('send')
     const result = this.#handle.send(encoded, fds, to)
-    if (this.#isStream) this.#handle.flushSoon()
+    if (this.#isStream) this.#afterHand()
     return result ?? 0
+  }
+
+  /** Native code has told how much room its queue has left. */
+  #afterHand(): void {
+    this.#room = table[ROOM] as number
+    this.#flushCount = flushes.count
+    this.#handle.flushSoon()
   }
 
   #sendEach(messages: Encoded[], to: Address | undefined): boolean {
     let sent = 0
     let queued = 0
     for (const encoded of messages) {
+      if (this.#gather(encoded)) {
+        sent++
+        queued = 0
+        continue
+      }
       if (this.#skips(encoded, 0)) continue
       const result = this.#hand(encoded, 0, to)
       if (result < 0) throw Object.assign(this.#error(result, to), { sent })
@@ -156,7 +219,7 @@ export class Sender {
     let queued = 0
     for (const array of arrays) {
       queued = this.#handle.sendMany(array, to) ?? 0
-      if (this.#isStream) this.#handle.flushSoon()
+      if (this.#isStream) this.#afterHand()
       sent += table[TAKEN] as number
       if (queued < 0) throw Object.assign(this.#error(queued, to), { sent })
     }
@@ -244,6 +307,11 @@ export class Sender {
     this.#connected ??= this.#isStream || this.#handle.peerAddress() !== null
     return this.#connected
   }
+}
+
+/** Returns how many bytes a stream may gather before it has to check the limits of its queue. */
+function maxRoomOf({ highWaterMark, maxQueued }: CheckedOptions): number {
+  return Math.min(highWaterMark, MAX_ROOM, Math.floor(maxQueued / 3))
 }
 
 /** Returns the error of a queued message that was not delivered. `errno` is 0 if it expired. */

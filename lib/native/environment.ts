@@ -1,7 +1,6 @@
 import * as addon from '#native'
 import { systemError } from '../util/errors.js'
-import { nextTick } from '../util/timers.js'
-import { slab, table } from './memory.js'
+import { block, slab, table } from './memory.js'
 
 /**
  * The functions that are called for each message or connection.
@@ -21,15 +20,17 @@ interface Hot {
   sendBytes(channel: number, bytes: ArrayBufferView, fds?: number, to?: string | Uint8Array): Result
   /** Sends each element of a JSON array. Writes the number of accepted elements into the table. */
   sendMany(channel: number, array: string, to?: string | Uint8Array): Result
-  /** Sends the messages that streams have gathered. */
-  flush(): Result
+  /** Queues the first `count` gathered messages. `texts` are those that are text. */
+  queue(count: number, texts: string): Result
+  /** Queues them, and sends what streams have queued. Returns 1 if one still has a queue. */
+  flush(count: number, texts: string): Result
   /** Closes a descriptor that an FdSet owns. `channel` is the one that received it, or -1. */
   closeFd(channel: number, fd: number): Result
   /** Releases a descriptor that an FdSet owns. */
   takeFd(channel: number, fd: number): Result
   /** Sets whether messages are read from the socket of a channel (0 or 1). */
   setReading(channel: number, reading: number): Result
-  /** Sends the messages that a stream has gathered. */
+  /** Sends what a stream has queued. */
   flushChannel(channel: number): Result
   /**
    * Prepares a connection for its close. Returns 1 if a record will report the peer's end, which the
@@ -75,6 +76,7 @@ const receivers: (Receiver | undefined)[] = []
 export const environment = new addon.Environment(
   slab,
   table,
+  block,
   (channel, records) => {
     if (channel < receivers.length) receivers[channel]?.onTurn(records)
   },
@@ -98,20 +100,6 @@ export function tryConnect(address: string | Uint8Array, options: addon.ChannelO
     prepared = options
   }
   return hot.connect(address) ?? 0
-}
-
-let isFlushScheduled = false
-
-/** Sends the messages that streams have gathered, at the end of this tick. */
-export function flushSoon(): void {
-  if (isFlushScheduled) return
-  isFlushScheduled = true
-  nextTick(flush)
-}
-
-function flush(): void {
-  isFlushScheduled = false
-  hot.flush()
 }
 
 /** The number of channels and listeners that keep the process alive. */
@@ -153,7 +141,6 @@ export function countReferenced(by: number): void {
 }
 
 process.on('exit', () => {
-  environment.tryAll()
   // process.exit() ends the main thread without ending its environment.
   environment.unlinkAll()
 })

@@ -3,7 +3,6 @@ import { type Counters, readCounter, readCounters } from './counters.js'
 import {
   countReferenced,
   environment,
-  flushSoon,
   forget,
   hot,
   type Receiver,
@@ -11,6 +10,7 @@ import {
   release,
   unregister,
 } from './environment.js'
+import { flushSoon, queueGathered } from './gather.js'
 
 /**
  * A channel of native code: every call that lib/ makes for a channel goes through its handle.
@@ -81,6 +81,7 @@ export class ChannelHandle {
   /** Returns all counters; after the channel is closed, their last values. */
   counters(): Counters {
     if (this.#finalCounters !== undefined) return this.#finalCounters
+    queueGathered()
     hot.stats(this.index)
     return readCounters()
   }
@@ -88,6 +89,7 @@ export class ChannelHandle {
   /** Returns one counter; after the channel is closed, its last value. */
   counter(counter: Counter): number {
     if (this.#finalCounters !== undefined) return this.#finalCounters[counter]
+    queueGathered()
     hot.stats(this.index)
     return readCounter(counter)
   }
@@ -124,6 +126,7 @@ export class ChannelHandle {
     fds: number,
     to: string | Uint8Array | undefined,
   ): number | undefined {
+    queueGathered()
     const send = typeof encoded === 'string' ? hot.sendText : hot.sendBytes
     if (to !== undefined) return send(this.index, encoded as never, fds, to)
     if (fds > 0) return send(this.index, encoded as never, fds)
@@ -132,6 +135,7 @@ export class ChannelHandle {
 
   /** Sends each element of a JSON array. Writes the number of accepted elements into the table. */
   sendMany(array: string, to: string | Uint8Array | undefined): number | undefined {
+    queueGathered()
     return hot.sendMany(this.index, array, to)
   }
 
@@ -156,18 +160,20 @@ export class ChannelHandle {
     hot.setReading(this.index, reading ? 1 : 0)
   }
 
-  /** Sends the messages that a stream has gathered, at the end of this tick. */
+  /** Sends what a stream has queued, at the end of this tick. */
   flushSoon(): void {
     flushSoon()
   }
 
-  /** Sends the messages that a stream has gathered, now. */
+  /** Sends what a stream has queued, now. */
   flush(): void {
+    queueGathered()
     hot.flushChannel(this.index)
   }
 
   /** Half-closes the connection when everything is sent. */
   finish(): void {
+    queueGathered()
     environment.finish(this.index)
   }
 
@@ -178,6 +184,7 @@ export class ChannelHandle {
    * `done` itself when the peer ends.
    */
   shutDown(peerEnded: boolean, done: () => void): void {
+    queueGathered()
     if (hot.shutDown(this.index, peerEnded ? 1 : 0) === undefined) done()
   }
 
@@ -187,6 +194,7 @@ export class ChannelHandle {
    */
   closeIfIdle(peerEnded: boolean): boolean {
     const { index } = this
+    queueGathered()
     if (hot.closeIfIdle(index, peerEnded ? 1 : 0) !== undefined) return false
     this.#leave()
     forget(index)
@@ -201,6 +209,8 @@ export class ChannelHandle {
   close(): void {
     const { index } = this
     if (index < 0) return
+    // Another channel may get the index.
+    queueGathered()
     this.#leave()
     unregister(index)
     this.#setFinal(readCounters())

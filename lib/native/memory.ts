@@ -1,5 +1,5 @@
 import { markAsUntransferable } from 'node:worker_threads'
-import { RECORDS, SLAB_BYTES, TABLE_WORDS } from '#native'
+import { BLOCK_BYTES, RECORDS, SLAB_BYTES, TABLE_WORDS } from '#native'
 
 /** Memory that holds records, and the payloads and addresses that they refer to. */
 export interface RecordMemory {
@@ -16,11 +16,18 @@ export interface RecordMemory {
  */
 export const slab: Buffer = Buffer.allocUnsafeSlow(SLAB_BYTES)
 
-/** The records of a turn, the descriptors of received and sent messages, and the counters. */
+/**
+ * The records of a turn, the descriptors of received and sent messages, the records of gathered
+ * messages, and the counters.
+ */
 export const table: Int32Array = new Int32Array(TABLE_WORDS)
+
+/** The gathered messages that are bytes. */
+export const block: Buffer = Buffer.allocUnsafeSlow(BLOCK_BYTES)
 
 markAsUntransferable(slab.buffer)
 markAsUntransferable(table.buffer)
+markAsUntransferable(block.buffer)
 
 /** The memory that all channels of this thread share with native code. */
 export const TURN_MEMORY: RecordMemory = { bytes: slab, words: table, first: RECORDS }

@@ -2,6 +2,7 @@ import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { Counter } from '#native'
 import { environment, hot } from '../native/environment.js'
+import { queueGathered } from '../native/gather.js'
 import { ChannelHandle } from '../native/handle.js'
 import { nextTick, setImmediate } from '../util/timers.js'
 
@@ -54,6 +55,7 @@ export class DuplexHandle extends ChannelHandle {
   override flush(): void {
     this.#isFlushScheduled = false
     if (!this.isOpen) return
+    queueGathered()
     const bytes = environment.fetch(this.index)
     if (bytes.length === 0) return
     this.#duplex.write(bytes, error => {

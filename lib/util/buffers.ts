@@ -13,6 +13,12 @@ interface Sliceable extends Buffer {
 const { copy, latin1Slice, readInt32LE, readUInt32LE, subarray, utf8Slice } =
   Buffer.prototype as Sliceable
 const { from } = Buffer
+const { includes } = String.prototype
+const { indexOf, set } = Uint8Array.prototype
+const lengthGetter = Object.getOwnPropertyDescriptor(
+  Object.getPrototypeOf(Uint8Array.prototype),
+  'length',
+)?.get as () => number
 
 /** Parses a JSON text. */
 export const parseJson = JSON.parse
@@ -26,6 +32,23 @@ export function copyBytes(
   end: number,
 ): void {
   copy.call(bytes, target, at, start, end)
+}
+
+/** Copies all of `bytes` into `target`, beginning at `at`. */
+export function setBytes(target: Uint8Array, bytes: Uint8Array, at: number): void {
+  set.call(target, bytes, at)
+}
+
+/** Returns the length of a typed array, even if the program has overridden its property. */
+export function lengthOf(bytes: Uint8Array): number {
+  return lengthGetter.call(bytes)
+}
+
+/** Whether bytes, or the UTF-8 of a text, contain an ASCII character. */
+export function hasAscii(message: Uint8Array | string, character: string, byte: number): boolean {
+  return typeof message === 'string'
+    ? includes.call(message, character)
+    : indexOf.call(message, byte) >= 0
 }
 
 /** Returns a copy of bytes. */

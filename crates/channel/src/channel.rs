@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use fdwire_socket::{Address, Datagram, Errno, Stream, peer_pidfd};
 use fdwire_wire::Protocol;
+use fdwire_wire::codec::Encoded;
 
 use crate::batch::Event;
 use crate::datagram::DatagramTransport;
@@ -234,6 +235,27 @@ impl Channel {
         let unlisted = stream.list_for_flush();
         self.meter.sent(len, 0);
         Some(Ok((sent, unlisted)))
+    }
+
+    /// Queues small messages of a stream, until one fails. Each is a payload and whether it is text.
+    /// The second result is as in [`send`](Self::send).
+    pub(crate) fn gather<'a>(
+        &mut self,
+        messages: impl Iterator<Item = (&'a [u8], bool)>,
+    ) -> (Result<(), SendError>, bool) {
+        let Transport::Stream(stream) = &mut self.transport else {
+            return (Err(SendError::Refused(Errno::OPNOTSUPP)), false);
+        };
+        let mut total = Encoded::default();
+        let queued = stream.gather(messages, &mut total);
+        self.meter.sent_many(total.payloads, total.bytes);
+        (queued, stream.list_for_flush())
+    }
+
+    /// Returns how many bytes of small messages the caller of [`gather`](crate::Reactor::gather) can
+    /// pass before it must send: 0 for datagrams.
+    pub fn room(&self) -> usize {
+        self.transport.stream().map_or(0, |stream| stream.outbox.room(&self.meter.limits))
     }
 
     /// Half-closes the connection as soon as the queue is empty.

@@ -92,6 +92,12 @@ impl Meter {
         self.counters.refused += 1;
     }
 
+    /// Counts messages without descriptors that a queue has accepted.
+    pub(crate) fn sent_many(&mut self, messages: usize, bytes: usize) {
+        self.counters.sent += messages as u64;
+        self.counters.sent_bytes += bytes as u64;
+    }
+
     /// Counts a message that the kernel or a queue has accepted.
     pub(crate) fn sent(&mut self, bytes: usize, fds: usize) {
         self.counters.sent += 1;

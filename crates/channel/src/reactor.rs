@@ -55,6 +55,8 @@ pub struct Reactor {
     refused: BTreeMap<usize, RefusedRegistration>,
     /// Streams with queued frames to be flushed.
     unflushed: Vec<usize>,
+    /// Streams whose queue a flush has not emptied. It may have emptied since.
+    backlog: Vec<usize>,
     /// Channels that were accepted but are not registered with epoll yet.
     accepted: Vec<usize>,
 }
@@ -89,6 +91,7 @@ impl Reactor {
             deadlines: BTreeSet::new(),
             refused: BTreeMap::new(),
             unflushed: Vec::new(),
+            backlog: Vec::new(),
             accepted: Vec::new(),
         })
     }

@@ -21,7 +21,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use fdwire_socket::{Errno, Stream};
-use fdwire_wire::codec::{Codec, Unframeable};
+use fdwire_wire::codec::{Codec, Encoded, Unframeable};
 
 use crate::batch::{Batch, Event};
 use crate::limits::{Limits, Meter};
@@ -30,8 +30,8 @@ use crate::send::{Queued, SendError, Sent};
 use crate::{Site, Turn};
 use inbox::Inbox;
 pub(crate) use link::Link;
-pub use outbox::DIRECT;
 use outbox::Outbox;
+pub use outbox::direct::DIRECT;
 pub use segment::Payload;
 pub(crate) use segment::SegmentPool;
 
@@ -55,6 +55,8 @@ pub(crate) struct StreamTransport {
     output: Output,
     /// Whether it is in the reactor's list of streams to flush.
     pub(crate) flush_listed: bool,
+    /// Whether it is in the reactor's list of streams whose queue a flush has not emptied.
+    pub(crate) backlog_listed: bool,
 }
 
 /// The state of the receiving direction until the inbox has ended.
@@ -106,6 +108,7 @@ impl StreamTransport {
             input: if connecting { Input::Connecting } else { Input::Open },
             output: Output::Open,
             flush_listed: false,
+            backlog_listed: false,
         }
     }
 
@@ -180,6 +183,15 @@ impl StreamTransport {
         self.outbox.send(&self.link, self.inbox.codec(), limits, payload, text, fds)
     }
 
+    /// Queues small messages; see [`Outbox::gather`].
+    pub(crate) fn gather<'a>(
+        &mut self,
+        messages: impl Iterator<Item = (&'a [u8], bool)>,
+        total: &mut Encoded,
+    ) -> Result<(), SendError> {
+        self.outbox.gather(self.inbox.codec(), messages, total)
+    }
+
     /// Checks that the protocol can carry a payload.
     pub(crate) fn check_frame(&self, payload: &[u8]) -> Result<(), Unframeable> {
         self.inbox.codec().frame(payload, true).map(drop)
@@ -206,6 +218,13 @@ impl StreamTransport {
         // the high-water mark, and then only the flush registers for writability.
         let unlisted = !self.outbox.is_empty() && !self.flush_listed;
         self.flush_listed |= unlisted;
+        unlisted
+    }
+
+    /// Returns whether the reactor must add the stream to its list of streams with a backlog.
+    pub(crate) fn list_for_backlog(&mut self) -> bool {
+        let unlisted = !self.outbox.is_empty() && !self.backlog_listed;
+        self.backlog_listed |= unlisted;
         unlisted
     }
 

@@ -37,10 +37,11 @@ impl Environment {
         env: Env,
         #[napi(ts_arg_type = "Uint8Array")] slab: Unknown<'_>,
         #[napi(ts_arg_type = "Int32Array")] table: Unknown<'_>,
+        #[napi(ts_arg_type = "Uint8Array")] block: Unknown<'_>,
         #[napi(ts_arg_type = "(channel: number, records: number) => void")] dispatch: Unknown<'_>,
         #[napi(ts_arg_type = "(errno: number, syscall: string) => Error")] make_error: MakeError,
     ) -> Result<Self> {
-        let memory = Memory::new(env.raw(), slab, table)?;
+        let memory = Memory::new(env.raw(), slab, table, block)?;
         let state = State::new(memory)
             .map_err(|errno| thrown(env, &make_error, syscall_error("epoll_create1")(errno)))?;
         let inner = Inner::start(env.raw(), state, dispatch)?;

@@ -13,7 +13,7 @@ use std::os::fd::IntoRawFd;
 use std::ptr;
 use std::rc::Rc;
 
-use fdwire_channel::{Payload, SendError, Sent};
+use fdwire_channel::{Channel, Payload, SendError, Sent};
 use fdwire_socket::{Errno, Stream};
 use fdwire_wire::codec::Unframeable;
 use fdwire_wire::json;
@@ -22,19 +22,23 @@ use napi::sys;
 use crate::call::Call;
 use crate::counters;
 use crate::fds::{self, lend};
+use crate::gathered;
+use crate::record::word;
 use crate::state::State;
 use crate::table::{
-    COUNTERS, FDS_OUT, FDS_OUT_MAX, HAS_DELIMITER, NO_ROOM_FOR_FILE, QUEUE_FULL, TAKEN, TOO_LONG,
+    COUNTERS, FDS_OUT, FDS_OUT_MAX, HAS_DELIMITER, NO_ROOM_FOR_FILE, QUEUE_FULL, ROOM, TAKEN,
+    TOO_LONG,
 };
 use crate::turn::{Inner, bind_function};
 
 type Callback = unsafe extern "C" fn(sys::napi_env, sys::napi_callback_info) -> sys::napi_value;
 
 /// The hot functions and their names in JavaScript.
-const FUNCTIONS: [(&str, Callback); 15] = [
+const FUNCTIONS: [(&str, Callback); 16] = [
     ("sendText", send_text),
     ("sendBytes", send_bytes),
     ("sendMany", send_many),
+    ("queue", queue),
     ("flush", flush),
     ("closeFd", close_fd),
     ("takeFd", take_fd),
@@ -76,6 +80,7 @@ unsafe extern "C" fn send_text(
                 call.append_text(1, memory, headroom)
             })
         {
+            write_room(call, state);
             return returned(sent);
         }
         let text = call.text(1, &mut state.scratch).ok_or(Errno::INVAL.raw_os_error())?;
@@ -127,18 +132,28 @@ unsafe extern "C" fn send_many(
             taken += 1;
         }
         state.memory.table()[TAKEN as usize] = taken;
+        write_room(call, state);
         state.scratch = if scratch.len() > SCRATCH_MAX { Vec::new() } else { scratch };
         returned(last)
     })
 }
 
-/// `flush()` sends the queued messages of all streams.
+/// `queue(count, texts)` queues the first `count` gathered messages; see `gathered.rs`.
+unsafe extern "C" fn queue(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    // SAFETY: napi calls this with the arguments of a callback that `bind_function` made.
+    let call = unsafe { Call::<2>::new(env, info) };
+    call.number(|call, state| queue_gathered(call, state).map(|()| 0.0))
+}
+
+/// `flush(count, texts)` queues gathered messages as `queue` does, and sends the queued messages of
+/// all streams. Returns 1 if a stream still has some.
 unsafe extern "C" fn flush(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     // SAFETY: napi calls this with the arguments of a callback that `bind_function` made.
-    let call = unsafe { Call::<1>::new(env, info) };
-    call.number(|_, state| {
-        state.reactor.flush();
-        Ok(0.0)
+    let call = unsafe { Call::<2>::new(env, info) };
+    call.number(|call, state| {
+        let queued = queue_gathered(call, state);
+        let backlog = state.reactor.flush();
+        queued.map(|()| f64::from(backlog))
     })
 }
 
@@ -310,12 +325,25 @@ fn release<const N: usize>(call: &Call<N>, state: &mut State) {
     }
 }
 
+/// Queues the gathered messages. Argument 0 is their number, and argument 1 their texts.
+fn queue_gathered(call: &Call<2>, state: &mut State) -> Result<(), i32> {
+    let count = usize::try_from(call.integer(0)).unwrap_or(0);
+    if count == 0 {
+        return Ok(());
+    }
+    let State { reactor, memory, scratch, .. } = state;
+    let texts = call.text(1, scratch).ok_or(Errno::INVAL.raw_os_error())?;
+    gathered::queue(reactor, memory, count, &scratch[..texts]).map_err(code)
+}
+
 /// Sends a payload. Argument 2 is the number of its descriptors in the table, and argument 3 its
 /// destination; both are optional.
 fn send(call: &Call<4>, state: &mut State, payload: Payload<'_>, text: bool) -> Result<f64, i32> {
     if call.count <= 2 {
         // Fast path: no descriptors, no explicit destination.
-        return returned(state.reactor.send(call.channel(), payload, text, &[], None));
+        let sent = state.reactor.send(call.channel(), payload, text, &[], None);
+        write_room(call, state);
+        return returned(sent);
     }
     let to = call.address(3)?;
     let count = usize::try_from(call.integer(2)).unwrap_or(0).min(FDS_OUT_MAX as usize);
@@ -324,7 +352,15 @@ fn send(call: &Call<4>, state: &mut State, payload: Payload<'_>, text: bool) -> 
         .map(|&number| lend(number))
         .collect::<Result<Vec<_>, _>>()
         .map_err(Errno::raw_os_error)?;
-    returned(state.reactor.send(call.channel(), payload, text, &fds, to.as_ref()))
+    let sent = state.reactor.send(call.channel(), payload, text, &fds, to.as_ref());
+    write_room(call, state);
+    returned(sent)
+}
+
+/// Writes into the table how much JavaScript may gather for the stream that has just sent.
+fn write_room<const N: usize>(call: &Call<N>, state: &mut State) {
+    let room = state.reactor.channel(call.channel()).map_or(0, Channel::room);
+    state.memory.table()[ROOM as usize] = word(room);
 }
 
 #[expect(
@@ -335,10 +371,17 @@ fn returned(sent: Result<Sent, SendError>) -> Result<f64, i32> {
     match sent {
         Ok(Sent::Now) => Ok(0.0),
         Ok(Sent::Queued(seq)) => Ok(seq as f64),
-        Err(SendError::Refused(errno)) => Err(errno.raw_os_error()),
-        Err(SendError::QueueFull) => Err(-QUEUE_FULL),
-        Err(SendError::TooManyFds) => Err(-NO_ROOM_FOR_FILE),
-        Err(SendError::Unframeable(why)) => Err(-unframeable(why)),
+        Err(error) => Err(code(error)),
+    }
+}
+
+/// Returns the negated result of a hot function for a message that was not accepted.
+fn code(error: SendError) -> i32 {
+    match error {
+        SendError::Refused(errno) => errno.raw_os_error(),
+        SendError::QueueFull => -QUEUE_FULL,
+        SendError::TooManyFds => -NO_ROOM_FOR_FILE,
+        SendError::Unframeable(why) => -unframeable(why),
     }
 }
 

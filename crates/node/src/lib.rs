@@ -12,10 +12,11 @@
 //! | `error.rs` | errors that methods throw | |
 //! | `hot.rs` | the functions that are called for each message | yes |
 //! | `call.rs` | the arguments and the result of a call of such a function | yes |
+//! | `gathered.rs` | queues the small messages that JavaScript has gathered | |
 //! | `state.rs` | what an environment owns; writes the records of a turn | |
 //! | `turn.rs` | runs turns in Node's event loop, and ends the environment | yes |
 //! | `table.rs` | the layout of the memory that is shared with JavaScript | |
-//! | `memory.rs` | that memory: two typed arrays | yes |
+//! | `memory.rs` | that memory: three typed arrays | yes |
 //! | `record.rs` | encodes a record of the table | |
 //! | `join.rs` | joins small JSON messages in the slab | |
 //! | `fds.rs` | descriptors that JavaScript knows by number | yes |
@@ -48,6 +49,7 @@ pub mod descriptors;
 pub mod environment;
 mod error;
 mod fds;
+mod gathered;
 mod hot;
 mod join;
 pub mod memfd;

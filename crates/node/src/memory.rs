@@ -1,28 +1,35 @@
-//! The slab and the table: the memory of two typed arrays that `lib/native` creates and keeps.
+//! The slab, the table and the block: the memory of three typed arrays that `lib/native` creates and
+//! keeps.
 #![allow(unsafe_code)]
 
 use std::ptr;
 
 use napi::{Status, bindgen_prelude::Unknown, sys};
 
-use crate::table::{SLAB_BYTES, TABLE_WORDS};
+use crate::table::{BLOCK_BYTES, GATHERED, GATHERED_WORDS, SLAB_BYTES, TABLE_WORDS};
 
-/// The two typed arrays of one environment.
+/// The record of a gathered message; see `GATHERED`.
+pub(crate) type GatheredRecord = [i32; GATHERED_WORDS as usize];
+
+/// The typed arrays of one environment.
 pub(crate) struct Memory {
     slab: ptr::NonNull<u8>,
     table: ptr::NonNull<i32>,
+    block: ptr::NonNull<u8>,
 }
 
 impl Memory {
-    /// Checks the two typed arrays, and keeps them alive as long as the environment.
+    /// Checks the typed arrays, and keeps them alive as long as the environment.
     pub(crate) fn new(
         env: sys::napi_env,
         slab: Unknown<'_>,
         table: Unknown<'_>,
+        block: Unknown<'_>,
     ) -> napi::Result<Self> {
         let slab = data_of(env, slab, sys::TypedarrayType::uint8_array, SLAB_BYTES as usize)?;
         let table = data_of(env, table, sys::TypedarrayType::int32_array, TABLE_WORDS as usize)?;
-        Ok(Self { slab: slab.cast(), table: table.cast() })
+        let block = data_of(env, block, sys::TypedarrayType::uint8_array, BLOCK_BYTES as usize)?;
+        Ok(Self { slab: slab.cast(), table: table.cast(), block: block.cast() })
     }
 
     /// Returns the slab.
@@ -38,6 +45,18 @@ impl Memory {
     pub(crate) fn table(&mut self) -> &mut [i32] {
         // SAFETY: as in `slab`. The memory of an Int32Array is aligned.
         unsafe { std::slice::from_raw_parts_mut(self.table.as_ptr(), TABLE_WORDS as usize) }
+    }
+
+    /// Returns the records of the first `count` gathered messages, and the block.
+    pub(crate) fn gathered(&self, count: usize) -> (&[GatheredRecord], &[u8]) {
+        // SAFETY: as in `table`, but for reading.
+        let table =
+            unsafe { std::slice::from_raw_parts(self.table.as_ptr(), TABLE_WORDS as usize) };
+        // SAFETY: as in `slab`, but for reading.
+        let block =
+            unsafe { std::slice::from_raw_parts(self.block.as_ptr(), BLOCK_BYTES as usize) };
+        let (records, _) = table[GATHERED as usize..].as_chunks();
+        (&records[..count], block)
     }
 }
 

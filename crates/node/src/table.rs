@@ -1,9 +1,11 @@
-//! The layout of the memory that native code and JavaScript share: a slab of bytes and a table of
-//! 32-bit words. `lib/native` allocates both in these sizes.
+//! The layout of the memory that native code and JavaScript share: a slab of bytes, a table of
+//! 32-bit words, and a block of bytes. `lib/native` allocates them in these sizes.
 //!
 //! ```text
 //! slab   | messages of a turn | senders, samples | other names |
-//! table  | head | records | descriptors of a turn | descriptors of the next send | counters |
+//! table  | head | records | descriptors of a turn | descriptors of the next send |
+//!        | records of gathered messages | counters |
+//! block  | bytes of gathered messages |
 //! ```
 
 #![expect(clippy::cast_possible_truncation, reason = "the sizes are constants far below 2^31")]
@@ -27,6 +29,11 @@ pub const SLAB_BYTES: u32 = (BATCH_BYTES + NAMES) as u32;
 /// The word of the table that holds the number of messages that the last `sendMany` sent or queued.
 #[napi]
 pub const TAKEN: u32 = 0;
+
+/// The word of the table that holds how many bytes JavaScript may gather for the stream to which
+/// the last message was sent; see `Channel::room` in crates/channel.
+#[napi]
+pub const ROOM: u32 = 1;
 
 /// The word of the table at which the first record begins.
 #[napi]
@@ -96,10 +103,32 @@ pub const FDS_OUT: u32 = FDS_IN + MAX_FDS as u32;
 #[napi]
 pub const FDS_OUT_MAX: u32 = fdwire_socket::MAX_FDS as u32;
 
+/// The word of the table at which the records of gathered messages begin. Each has two words: the
+/// index of the channel, and `GATHERED_LENGTH` times the length plus 1 for a text. The length is in
+/// bytes, or in UTF-16 code units for a text.
+#[napi]
+pub const GATHERED: u32 = FDS_OUT + FDS_OUT_MAX;
+
+/// The number of words of the record of a gathered message.
+#[napi]
+pub const GATHERED_WORDS: u32 = 2;
+
+/// The factor of the length in the record of a gathered message.
+#[napi]
+pub const GATHERED_LENGTH: i32 = 2;
+
+/// Maximum number of gathered messages.
+#[napi]
+pub const MAX_GATHERED: u32 = 4_096;
+
+/// The size in bytes of the block that holds the gathered messages that are bytes, in order.
+#[napi]
+pub const BLOCK_BYTES: u32 = 128 * 1024;
+
 /// The word of the table at which the counters of a channel begin: the low and the high word of
 /// each `Counter`, which `stats` and `close` write.
 #[napi]
-pub const COUNTERS: u32 = FDS_OUT + FDS_OUT_MAX;
+pub const COUNTERS: u32 = GATHERED + MAX_GATHERED * GATHERED_WORDS;
 
 /// The size of the table in words.
 #[napi]

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-pub use crate::contract::{End, Frame, Head, Kind, Lost, Options, Step, Unframeable};
+pub use crate::contract::{Encoded, End, Frame, Head, Kind, Lost, Options, Step, Unframeable};
 
 use crate::contract::StreamCodec;
 use crate::protocol::Protocol;
@@ -95,19 +95,23 @@ impl Codec {
     /// Those of [`frame`](Self::frame); `out` is unchanged in that case.
     #[inline]
     pub fn encode(&self, payload: &[u8], text: bool, out: &mut Vec<u8>) -> Result<(), Unframeable> {
-        match self.frame(payload, text)? {
-            Frame::Around { head, tail } => {
-                out.reserve(Head::CAPACITY + payload.len() + tail.len());
-                head.append_to(out);
-                out.extend_from_slice(payload);
-                out.extend_from_slice(tail);
-            }
-            Frame::Transformed => self.encode_transformed(payload, out),
-        }
-        Ok(())
+        dispatch!(self, codec => codec.encode(payload, text, out))
     }
 
-    fn encode_transformed(&self, payload: &[u8], out: &mut Vec<u8>) {
-        dispatch!(self, codec => codec.encode_transformed(payload, out));
+    /// Appends the frames of payloads, each of which is text or not, and adds what they contain to
+    /// `total`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`frame`](Self::frame) for the first payload that it refuses. The frames before it
+    /// are appended.
+    #[inline]
+    pub fn encode_all<'a>(
+        &self,
+        payloads: impl Iterator<Item = (&'a [u8], bool)>,
+        out: &mut Vec<u8>,
+        total: &mut Encoded,
+    ) -> Result<(), Unframeable> {
+        dispatch!(self, codec => codec.encode_all(payloads, out, total))
     }
 }

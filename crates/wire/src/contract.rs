@@ -72,6 +72,55 @@ pub(crate) trait StreamCodec {
     ///
     /// The default suits codecs that never return it.
     fn encode_transformed(&self, _payload: &[u8], _out: &mut Vec<u8>) {}
+
+    /// Appends the frame of a payload.
+    ///
+    /// # Errors
+    ///
+    /// Those of `frame`; `out` is unchanged in that case.
+    #[inline]
+    fn encode(&self, payload: &[u8], text: bool, out: &mut Vec<u8>) -> Result<(), Unframeable> {
+        match self.frame(payload, text)? {
+            Frame::Around { head, tail } => {
+                out.reserve(Head::CAPACITY + payload.len() + tail.len());
+                head.append_to(out);
+                out.extend_from_slice(payload);
+                out.extend_from_slice(tail);
+            }
+            Frame::Transformed => self.encode_transformed(payload, out),
+        }
+        Ok(())
+    }
+
+    /// Appends the frames of payloads, each of which is text or not, and adds what they contain to
+    /// `total`.
+    ///
+    /// # Errors
+    ///
+    /// Those of `frame` for the first payload that it refuses. The frames before it are appended.
+    #[inline]
+    fn encode_all<'a>(
+        &self,
+        payloads: impl Iterator<Item = (&'a [u8], bool)>,
+        out: &mut Vec<u8>,
+        total: &mut Encoded,
+    ) -> Result<(), Unframeable> {
+        for (payload, text) in payloads {
+            self.encode(payload, text, out)?;
+            total.payloads += 1;
+            total.bytes += payload.len();
+        }
+        Ok(())
+    }
+}
+
+/// What frames contain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Encoded {
+    /// The number of payloads.
+    pub payloads: usize,
+    /// The number of their bytes.
+    pub bytes: usize,
 }
 
 /// How a codec decodes.

@@ -18,6 +18,7 @@
 //! | [`stockings`] | a type and a length before each payload |
 //! | [`uds_comms`] | base64 between two delimiters |
 //! | `payload` | [`Text`] and [`Malformed`]: what a payload is, or why it cannot be delivered |
+//! | [`utf16`] | positions in a text, counted in UTF-16 code units |
 //! | [`json`] | joins JSON texts to one array, and splits an array into its elements |
 
 #![no_std]
@@ -38,6 +39,7 @@ pub mod raw;
 pub mod socket_protocol;
 pub mod stockings;
 pub mod uds_comms;
+pub mod utf16;
 
 pub use payload::{Malformed, Text};
 pub use protocol::Protocol;

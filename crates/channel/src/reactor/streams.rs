@@ -70,16 +70,50 @@ impl Reactor {
         self.stream_mut(index).map_or(Ok(()), |stream| stream.check_frame(payload))
     }
 
-    /// Sends the queued frames of all streams.
-    pub fn flush(&mut self) {
+    /// Queues small messages of a stream, until one fails. Each is a payload and whether it is text.
+    /// [`flush`](Self::flush) sends them.
+    ///
+    /// The caller counts the bytes, and stays within [`Channel::room`].
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] if a message was not accepted. Neither it nor those after it are queued then.
+    pub fn gather<'a>(
+        &mut self,
+        index: usize,
+        messages: impl Iterator<Item = (&'a [u8], bool)>,
+    ) -> Result<(), SendError> {
+        let channel = self.channel_mut(index).ok_or(SendError::Refused(Errno::BADF))?;
+        let (queued, unlisted) = channel.gather(messages);
+        if unlisted {
+            self.unflushed.push(index);
+        }
+        queued
+    }
+
+    /// Sends the queued frames of all streams. Returns whether any stream still has some.
+    pub fn flush(&mut self) -> bool {
         while let Some(index) = self.unflushed.pop() {
             self.flush_one(index);
         }
+        while let Some(&index) = self.backlog.last() {
+            if let Some(stream) = self.stream_mut(index) {
+                if !stream.outbox.is_empty() {
+                    return true;
+                }
+                stream.backlog_listed = false;
+            }
+            self.backlog.pop();
+        }
+        false
     }
 
     /// Sends the queued frames of one stream.
     pub fn flush_one(&mut self, index: usize) {
         self.update_stream(index, StreamTransport::flush);
+        if self.stream_mut(index).is_some_and(StreamTransport::list_for_backlog) {
+            self.backlog.push(index);
+        }
     }
 
     /// Half-closes a stream or seqpacket socket as soon as its queue is empty.

@@ -11,6 +11,7 @@
 //! frame, in a sendmsg without other frames, so that the receiver gets them with bytes of that
 //! frame and no others.
 
+pub(super) mod direct;
 mod large;
 
 use std::collections::VecDeque;
@@ -20,7 +21,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use fdwire_socket::{Errno, Stream};
-use fdwire_wire::codec::{Codec, Frame};
+use fdwire_wire::codec::{Codec, Encoded, Frame};
 
 use crate::limits::Limits;
 use crate::send::{Queued, SendError, Sent};
@@ -33,8 +34,9 @@ const LARGE: usize = 32 * 1024;
 /// Length in bytes above which a queue is sent at once, even below the high-water mark.
 const FLUSH: usize = 128 * 1024;
 
-/// Maximum length in bytes of a text for which [`begin_text`](Outbox::begin_text) has room.
-pub const DIRECT: usize = 4 * 1024;
+/// Largest length of a gathered frame, as a multiple of what the caller counts for it. A text in
+/// UTF-8 has up to three bytes for each UTF-16 code unit, and an escaped one two for each byte.
+const EXPANSION: usize = 3;
 
 /// Size in bytes, as the kernel reports it, of the send buffer that a stream requests when its
 /// buffer is full for the first time. With a small buffer, two busy processes spend most of their
@@ -176,62 +178,33 @@ impl Outbox {
         Ok(self.after_send(link, limits))
     }
 
-    /// Returns memory to which the caller appends [`headroom`](Self::headroom) bytes and a text of
-    /// up to [`DIRECT`] bytes. [`finish_text`](Self::finish_text) then frames the text.
-    ///
-    /// Writing a text elsewhere and copying it costs more: V8 writes in small pieces and a copy
-    /// reads in large ones, so the processor must wait for its own stores.
-    pub(crate) fn begin_text(&mut self, limits: &Limits) -> Option<&mut Vec<u8>> {
-        if self.bytes + DIRECT > limits.max_queued {
-            return None;
-        }
-        let room = self.headroom() + DIRECT;
-        let last = self.open_segment()?;
-        last.bytes.reserve(room);
-        Some(&mut last.bytes)
-    }
-
-    /// Returns the number of bytes to reserve for the head of a frame.
-    pub(crate) fn headroom(&self) -> usize {
-        usize::from(self.headroom)
-    }
-
-    /// Frames the payload that follows the headroom at `start` in the memory that `begin_text`
-    /// returned.
-    pub(crate) fn finish_text(
+    /// Frames small messages and queues them, without a check of the limits: the caller has stayed
+    /// within [`room`](Self::room). Each is a payload and whether it is text. A later call sends
+    /// them. Adds what was queued to `total`.
+    pub(crate) fn gather<'a>(
         &mut self,
-        link: &Link,
         codec: &Codec,
-        limits: &Limits,
-        start: usize,
-        text: bool,
-    ) -> Result<Sent, SendError> {
-        let headroom = self.headroom();
-        let Some(last) = self.queue.back_mut() else { return Ok(Sent::Now) };
-        let (head, tail) = match codec.frame(&last.bytes[start + headroom..], text) {
-            Ok(Frame::Around { head, tail }) => (head, tail),
-            Ok(Frame::Transformed) => {
-                let payload = last.bytes.split_off(start + headroom);
-                last.bytes.truncate(start);
-                self.append(codec, &payload, text)?;
-                return Ok(self.after_send(link, limits));
-            }
-            Err(why) => {
-                last.bytes.truncate(start);
-                return Err(SendError::Unframeable(why));
-            }
-        };
-        let head = head.as_bytes();
-        if head.len() == headroom {
-            last.bytes[start..start + headroom].copy_from_slice(head);
-        } else {
-            last.bytes.splice(start..start + headroom, head.iter().copied());
-            self.headroom = u8::try_from(head.len()).unwrap_or(0);
+        messages: impl Iterator<Item = (&'a [u8], bool)>,
+        total: &mut Encoded,
+    ) -> Result<(), SendError> {
+        let Some(last) = self.open_segment() else { return Ok(()) };
+        let before = last.bytes.len();
+        let encoded = codec.encode_all(messages, &mut last.bytes, total);
+        last.messages += total.payloads;
+        let len = last.bytes.len() - before;
+        self.bytes += len;
+        encoded.map_err(SendError::Unframeable)
+    }
+
+    /// Returns how many bytes [`gather`](Self::gather) accepts before the high-water mark or the
+    /// limit of the queue is reached. No frame has more than three times as many bytes as a caller
+    /// counts for it.
+    pub(crate) fn room(&self, limits: &Limits) -> usize {
+        if self.fds > limits.fds_high_water_mark() {
+            return 0;
         }
-        last.bytes.extend_from_slice(tail);
-        last.messages += 1;
-        self.bytes += last.bytes.len() - start;
-        Ok(self.after_send(link, limits))
+        let mark = limits.high_water_mark.min(FLUSH).saturating_sub(self.bytes);
+        mark.min(limits.max_queued.saturating_sub(self.bytes) / EXPANSION)
     }
 
     /// Sends until the queue is empty or the kernel accepts no more.

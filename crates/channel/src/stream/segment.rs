@@ -74,7 +74,7 @@ impl SegmentPool {
     }
 
     pub(super) fn give_segment(&self, mut memory: Vec<u8>) {
-        if memory.capacity() <= 2 * SEGMENT {
+        if memory.capacity() <= 4 * SEGMENT {
             memory.clear();
             self.segment.set(memory);
         }

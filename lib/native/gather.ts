@@ -1,0 +1,111 @@
+/**
+ * Gathers small messages of streams, so that one call of native code takes many of them.
+ *
+ * A call costs as much as copying some hundred bytes. Bytes are copied into memory that native code
+ * shares, and texts are appended to one string; crates/node/src/gathered.rs frames them. Every call
+ * that concerns the queue of a channel must be preceded by `queueGathered`.
+ */
+
+import { BLOCK_BYTES, GATHERED, GATHERED_LENGTH, GATHERED_WORDS, MAX_GATHERED } from '#native'
+import { setBytes } from '../util/buffers.js'
+import { systemError } from '../util/errors.js'
+import { nextTick } from '../util/timers.js'
+import { environment, hot } from './environment.js'
+import { block, table } from './memory.js'
+
+/** The longest text that is gathered (UTF-16 code units). A longer one is better passed alone. */
+export const MAX_TEXT = 512
+
+/** The longest message of bytes that is gathered. */
+export const MAX_BYTES = 4 * 1024
+
+/** The largest number of bytes that a stream gathers. */
+export const MAX_ROOM = 128 * 1024
+
+/** Approximately what framing adds to a message (bytes). */
+export const OVERHEAD = 4
+
+// Local constants: the optimizing compiler folds them, which it does not do with imports.
+const FIRST = GATHERED
+const WORDS = GATHERED_WORDS
+const LENGTH = GATHERED_LENGTH
+const MAX_COUNT = MAX_GATHERED
+const BLOCK = BLOCK_BYTES
+
+/** The number of gathered messages. */
+let count = 0
+/** Those that are text, and the number of bytes of the others. */
+let texts = ''
+let used = 0
+
+let isFlushScheduled = false
+
+/** When streams last sent what they had gathered. */
+export const flushes = {
+  /** Counts the flushes. It stays a small integer. */
+  count: 0,
+  /** Whether the last one has left no stream with a queue. */
+  isClean: true,
+}
+
+/** Gathers a well-formed text of at most `MAX_TEXT` code units. */
+export function gatherText(channel: number, text: string): void {
+  if (count === MAX_COUNT) queueGathered()
+  note(channel, text.length * LENGTH + 1)
+  texts += text
+}
+
+/** Gathers at most `MAX_BYTES` bytes. */
+export function gatherBytes(channel: number, bytes: Uint8Array, length: number): void {
+  if (count === MAX_COUNT || used + length > BLOCK) queueGathered()
+  note(channel, length * LENGTH)
+  setBytes(block, bytes, used)
+  used += length
+}
+
+function note(channel: number, length: number): void {
+  const at = FIRST + count * WORDS
+  table[at] = channel
+  table[at + 1] = length
+  count++
+}
+
+/** Passes the gathered messages to native code, which sends them with the next flush. */
+export function queueGathered(): void {
+  if (count === 0) return
+  check(hot.queue(count, takeTexts()))
+}
+
+/** Sends what streams have queued, at the end of this tick. */
+export function flushSoon(): void {
+  if (isFlushScheduled) return
+  isFlushScheduled = true
+  nextTick(flush)
+}
+
+function flush(): void {
+  isFlushScheduled = false
+  const backlog = hot.flush(count, takeTexts())
+  flushes.count = (flushes.count + 1) & 0x3fff_ffff
+  flushes.isClean = backlog === undefined
+  check(backlog)
+}
+
+/** Empties the block. Returns the gathered texts. */
+function takeTexts(): string {
+  const taken = texts
+  texts = ''
+  used = 0
+  count = 0
+  return taken
+}
+
+/** Messages are checked before they are gathered, so native code refuses none. */
+function check(result: number | undefined): void {
+  if (result !== undefined && result < 0) throw systemError(result, 'sendmsg')
+}
+
+process.on('exit', () => {
+  queueGathered()
+  environment.tryAll()
+})
