@@ -23,6 +23,7 @@ runAll([
   // The generated files and the lock files are committed: they must be up to date.
   ['git', ['diff', '--exit-code', '--stat', '--', ...GENERATED]],
   ['node', ['bench/run.mjs', '--quick']],
+  ['node', ['bench/instructions.mjs']],
   ['node', ['scripts/check-docs.mjs']],
   ['node', ['scripts/matrix.mjs']],
 ])
