@@ -288,8 +288,6 @@ export class Listener<C extends Channel = Channel>
     this.#connections++
     this.#pause.reset()
     const channel = makeChannel(index, this.#options, this.#channelOwner) as C
-    // The program cannot handle its errors before it is delivered.
-    channel.on('error', ignore)
     const { allowPeer } = this.#options
     if (allowPeer === undefined) {
       this.#accepted.push(channel)
@@ -312,15 +310,30 @@ export class Listener<C extends Channel = Channel>
 
   /** Delivers connections. If a listener throws, the connections after its own stay queued. */
   #deliver(): void {
-    while (this.#accepted.length > 0 && !this.closed) {
-      if (this.#waiters.length === 0 && !this.#hasListener) return
-      const channel = this.#accepted.shift() as C
-      // The connection may have ended in the meantime.
-      if (channel.closed) continue
-      channel.off('error', ignore)
-      const waiter = this.#waiters.shift()
-      if (waiter !== undefined) waiter.resolve({ done: false, value: channel })
-      else this.emit('connection', channel)
+    try {
+      while (this.#accepted.length > 0 && !this.closed && this.#hasConsumer) {
+        const channel = this.#accepted.shift() as C
+        // The connection may have ended in the meantime.
+        if (channel.closed) continue
+        if (channel.listenerCount('error') > 0) channel.off('error', ignore)
+        const waiter = this.#waiters.shift()
+        if (waiter !== undefined) waiter.resolve({ done: false, value: channel })
+        else this.emit('connection', channel)
+      }
+    } finally {
+      this.#ignoreErrors()
+    }
+  }
+
+  get #hasConsumer(): boolean {
+    return this.#waiters.length > 0 || this.#hasListener
+  }
+
+  /** Ignores the errors of connections that stay undelivered: the program cannot handle them. */
+  #ignoreErrors(): void {
+    for (let at = 0; at < this.#accepted.length; at++) {
+      const channel = this.#accepted.at(at) as C
+      if (channel.listenerCount('error') === 0) channel.on('error', ignore)
     }
   }
 
