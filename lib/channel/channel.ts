@@ -43,10 +43,6 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
     coreOf = channel => channel.#core
   }
 
-  /** The framing. */
-  readonly protocol: Protocol
-  /** The socket's type. */
-  readonly type: SocketType
   readonly #core: ChannelCore
 
   private constructor(
@@ -55,10 +51,18 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
     owner: ChannelOwner | undefined,
   ) {
     super({ captureRejections: options.captureRejections })
-    this.protocol = options.protocol
-    this.type = options.type
     const handle = typeof socket === 'number' ? new ChannelHandle(socket) : socket
     this.#core = new ChannelCore(this as Channel, { handle, options, owner })
+  }
+
+  /** The framing. */
+  get protocol(): Protocol {
+    return this.#core.options.protocol
+  }
+
+  /** The socket's type. */
+  get type(): SocketType {
+    return this.#core.options.type
   }
 
   /** The socket's descriptor, which the channel owns; -1 without a socket and once it is closed. */

@@ -30,10 +30,9 @@ export interface ChannelInit {
  *
  * `coreOf(channel)` returns it to the modules of `compat/`. The package does not export it.
  */
-export class ChannelCore implements ReceiverHost {
+export class ChannelCore extends AsyncResource implements ReceiverHost {
   readonly channel: Channel
   readonly options: CheckedOptions
-  readonly context = new AsyncResource('FDWIRECHANNEL')
   readonly handle: ChannelHandle
   readonly sender: Sender
   readonly receiver: Receiver
@@ -43,9 +42,10 @@ export class ChannelCore implements ReceiverHost {
   /**
    * `receiver.unfinished` at the last continuation after an exception; -1: the channel has failed.
    */
-  #unfinished = Number.POSITIVE_INFINITY
+  #unfinished = NOT_CONTINUED
 
   constructor(channel: Channel, { handle, options, owner }: ChannelInit) {
+    super('FDWIRECHANNEL')
     this.channel = channel
     this.options = options
     this.handle = handle
@@ -55,6 +55,11 @@ export class ChannelCore implements ReceiverHost {
     handle.register(this)
   }
 
+  /** The async context of the channel's events: that of the call which has made the channel. */
+  get context(): AsyncResource {
+    return this
+  }
+
   /** The number of events that are not handled yet. */
   get pendingEvents(): number {
     return (this.#events?.length ?? 0) + this.receiver.unreadEvents
@@ -62,9 +67,9 @@ export class ChannelCore implements ReceiverHost {
 
   /** Handles the records of a turn. With 0 records it continues after an exception. */
   onTurn(records: number): void {
-    if (records > 0) this.#unfinished = Number.POSITIVE_INFINITY
+    if (records > 0) this.#unfinished = NOT_CONTINUED
     else if (!this.#hasProgressed()) return
-    this.context.runInAsyncScope(this.#turn, this, records)
+    this.runInAsyncScope(this.#turn, this, records)
   }
 
   /**
@@ -211,6 +216,9 @@ export class ChannelCore implements ReceiverHost {
     channel.emit('undelivered', error, { to })
   }
 }
+
+/** Above every `receiver.unfinished`. A small integer, which V8 keeps in the object itself. */
+const NOT_CONTINUED = 2 ** 31 - 1
 
 function stuckError(): Error {
   return new Error(

@@ -51,6 +51,15 @@ interface InputEnd {
   error: Error | undefined
   /** Whether a promise was rejected with the error. */
   isHandled: boolean
+  /** Whether an orderly end was reported. */
+  isReported: boolean
+}
+
+/** The error that has closed a channel. */
+interface Failure {
+  error: Error
+  /** Whether it is left to an iteration to report the error. */
+  isUnreported: boolean
 }
 
 /**
@@ -70,19 +79,14 @@ export class Lifecycle {
   #state: ChannelState = 'open'
   /** How the input has ended. It is reported when all messages before it are delivered. */
   #inputEnd: InputEnd | undefined
-  /** Whether the peer's end was reported. */
-  #hasEnded = false
-  /** The error that has closed the channel. */
-  #error: Error | undefined
-  /** The same error, while it is left to an iteration to report it. */
-  #unreported: Error | undefined
+  #failure: Failure | undefined
   #closing: Promise<void> | undefined
   /**
    * Called when the input ends or the channel closes: continues a `close()` that waits for that.
    */
   #onInputEnd: (() => void) | undefined
-  #closeWaiters: (() => void)[] = NONE
-  #isCloseEmitted = false
+  /** The calls that wait for `'close'`; EMITTED once it is emitted. */
+  #closeWaiters = NONE
 
   constructor(parts: Parts, owner: ChannelOwner | undefined) {
     this.#parts = parts
@@ -100,12 +104,12 @@ export class Lifecycle {
 
   /** Whether the peer's end was reported, also after the channel is closed. */
   get hasEnded(): boolean {
-    return this.#hasEnded
+    return this.#inputEnd?.isReported === true
   }
 
   /** The error that has closed the channel. */
   get error(): Error | undefined {
-    return this.#error
+    return this.#failure?.error
   }
 
   /** The error with which the channel will fail once all messages before it are delivered. */
@@ -115,16 +119,17 @@ export class Lifecycle {
 
   /** Returns the error that is left to an iteration to report. The caller must report it. */
   takeUnreported(): Error | undefined {
-    const error = this.#unreported
-    this.#unreported = undefined
-    return error
+    const failure = this.#failure
+    if (failure?.isUnreported !== true) return undefined
+    failure.isUnreported = false
+    return failure.error
   }
 
   /** Throws the error that has closed the channel, if there is one. */
   checkError(): void {
-    if (this.#error === undefined) return
-    this.#unreported = undefined
-    throw this.#error
+    if (this.#failure === undefined) return
+    this.#failure.isUnreported = false
+    throw this.#failure.error
   }
 
   /** Throws ERR_FDWIRE_CLOSED after `close()` or `destroy()`. */
@@ -147,7 +152,9 @@ export class Lifecycle {
     // After an error nothing more is sent, even while messages are still delivered.
     const isHandled = error !== undefined && this.#failFlushes(error)
     // The first error wins. It replaces an orderly end.
-    if (this.#inputEnd?.error === undefined) this.#inputEnd = { error, isHandled }
+    if (this.#inputEnd?.error === undefined) {
+      this.#inputEnd = { error, isHandled, isReported: this.hasEnded }
+    }
     this.#onInputEnd?.()
   }
 
@@ -163,7 +170,7 @@ export class Lifecycle {
     }
     if (this.#state === 'peer-ended') return
     this.#state = 'peer-ended'
-    this.#hasEnded = true
+    this.#inputEnd.isReported = true
     receiver.endAll()
     context.runInAsyncScope(nextTick, process, () => {
       if (!this.isOpen) return
@@ -205,7 +212,6 @@ export class Lifecycle {
       receiver.endAll()
     } else {
       const isTaken = receiver.failAll(error) || isFlushRejected || isHandled
-      this.#error = error
       this.#emitError(error, isTaken)
     }
     this.#emitClose()
@@ -220,10 +226,11 @@ export class Lifecycle {
   #emitError(error: Error, isTaken: boolean): void {
     const { channel, context, receiver } = this.#parts
     const isIterating = receiver.isIterating
-    if (!isTaken && isIterating) this.#unreported = error
+    const failure = { error, isUnreported: !isTaken && isIterating }
+    this.#failure = failure
     context.runInAsyncScope(nextTick, process, () => {
       if ((isTaken || isIterating) && channel.listenerCount('error') === 0) return
-      this.#unreported = undefined
+      failure.isUnreported = false
       channel.emit('error', error)
     })
   }
@@ -232,16 +239,15 @@ export class Lifecycle {
   #emitClose(): void {
     const { channel, context } = this.#parts
     context.runInAsyncScope(nextTick, process, () => {
-      this.#isCloseEmitted = true
       for (const resolve of this.#closeWaiters) resolve()
-      this.#closeWaiters = NONE
+      this.#closeWaiters = EMITTED
       channel.emit('close')
     })
   }
 
   /** Resolves when `'close'` is emitted. */
   #whenClosed(): Promise<void> {
-    if (this.#isCloseEmitted) return Promise.resolve()
+    if (this.#closeWaiters === EMITTED) return Promise.resolve()
     return new Promise(resolve => {
       this.#closeWaiters = [...this.#closeWaiters, resolve]
     })
@@ -344,3 +350,4 @@ export class Lifecycle {
 }
 
 const NONE: (() => void)[] = []
+const EMITTED: (() => void)[] = []

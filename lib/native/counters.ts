@@ -2,7 +2,7 @@ import { COUNTERS, type Counter } from '#native'
 import { table } from './memory.js'
 
 /** The values of all counters of a channel, by `Counter`. */
-export type Counters = Readonly<Record<Counter, number>>
+export type Counters = Record<Counter, number>
 
 /** The end of the counters, which are the last words of the table: two words each. */
 const END = table.length

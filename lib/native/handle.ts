@@ -23,10 +23,11 @@ import { flushSoon, queueGathered } from './gather.js'
 export class ChannelHandle {
   /** The channel's index in the environment's table; -1 once it is closed or detached. */
   index: number
-  /** The counters as they were when the channel closed; undefined while it is open. */
+  /**
+   * The counters as they were when the channel closed; undefined while it is open. That of the open
+   * descriptors still changes.
+   */
   #finalCounters: Counters | undefined
-  /** The received descriptors that are still open after the channel has closed. */
-  #fdsLeft = 0
   /** Whether messages are read from the socket. */
   #isReading = false
   /** Whether the channel keeps the process alive. */
@@ -96,7 +97,7 @@ export class ChannelHandle {
 
   /** The number of received descriptors that are neither taken nor closed. */
   get openFds(): number {
-    return this.index < 0 ? this.#fdsLeft : this.counter(Counter.OpenFds)
+    return this.index < 0 && this.#finalCounters === undefined ? 0 : this.counter(Counter.OpenFds)
   }
 
   /** Returns the number of a queued message from its low 31 bits, which are what a record holds. */
@@ -198,7 +199,7 @@ export class ChannelHandle {
     if (hot.closeIfIdle(index, peerEnded ? 1 : 0) !== undefined) return false
     this.#leave()
     forget(index)
-    this.#setFinal(readCounters())
+    this.#finalCounters = readCounters()
     return true
   }
 
@@ -213,7 +214,7 @@ export class ChannelHandle {
     queueGathered()
     this.#leave()
     unregister(index)
-    this.#setFinal(readCounters())
+    this.#finalCounters = readCounters()
   }
 
   /** Removes the channel and returns its socket's descriptor, which stays open. */
@@ -221,19 +222,19 @@ export class ChannelHandle {
     const { index } = this
     const counters = this.counters()
     this.#leave()
-    this.#setFinal(counters)
+    this.#finalCounters = counters
     return release(index)
   }
 
   /** Closes a received descriptor. Returns 0 or a negated errno. */
   closeFd(fd: number): number {
-    if (this.index < 0) this.#fdsLeft--
+    this.#countReleased()
     return hot.closeFd(this.index, fd) ?? 0
   }
 
   /** Releases a received descriptor without closing it. */
   takeFd(fd: number): void {
-    if (this.index < 0) this.#fdsLeft--
+    this.#countReleased()
     hot.takeFd(this.index, fd)
   }
 
@@ -242,9 +243,9 @@ export class ChannelHandle {
     this.index = -1
   }
 
-  #setFinal(counters: Counters): void {
-    this.#finalCounters = counters
-    this.#fdsLeft = counters[Counter.OpenFds]
+  /** Counts a descriptor as taken or closed. While the channel is open, native code does. */
+  #countReleased(): void {
+    if (this.#finalCounters !== undefined) this.#finalCounters[Counter.OpenFds]--
   }
 }
 
