@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * Counts the instructions of the hot loops of the codecs with callgrind, and compares them with
+ * Counts the instructions of the hot loops of codecs and channels with callgrind, and compares them with
  * `loops/instructions.json`. Unlike a time, the count hardly depends on the machine and not at all
  * on its load. Options:
  *
@@ -46,6 +46,7 @@ const loops = PROTOCOLS.flatMap(protocol =>
 )
 // The framing has no influence on this check of JSON texts.
 loops.push(...SIZES.map(size => `length_prefixed balance ${size}`))
+loops.push(...SIZES.map(size => `channel transfer ${size}`))
 
 /** @type {Counts} */
 const counted = { rust: versionOf('rustc').split(' ')[1] ?? 'unknown', counts: {} }

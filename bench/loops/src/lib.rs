@@ -1,8 +1,12 @@
-//! The loops that decode and encode messages of one protocol, without IO.
+//! The hot loops: a codec that decodes or encodes messages without IO, and a whole channel.
+
+mod transfer;
 
 use fdwire_wire::Protocol;
 use fdwire_wire::codec::{Codec, Options, Step};
 use fdwire_wire::json::is_balanced;
+
+pub use transfer::Transfer;
 
 /// Number of different payloads in a pass.
 pub const RING: usize = 64;
