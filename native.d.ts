@@ -289,11 +289,12 @@ export interface Decoded {
   /** The payloads of messages and the samples of malformed frames, concatenated. */
   bytes: Buffer
   /**
-   * The words of records as in a turn: `Message` for a message, and `Refused`, `Lost` or `Cut` for a failure.
-   * `RECORD_PLACE` is an offset in `bytes`. The sender is the peer, and there are no
-   * descriptors.
+   * The words of records as in a turn: `Messages`, and `Refused`, `Lost` or `Cut` for a failure.
+   * Offsets are those in `bytes`.
    */
   records: Buffer
+  /** The words of the spans of the messages. */
+  spans: Buffer
 }
 
 /** Returns the contents of a body of `struct_json` or `pure_json`; null if it is too short. */
@@ -339,12 +340,7 @@ export declare const GATHERED_WORDS: number
 /** The error code of `send` if the message contains the delimiter of the protocol. */
 export declare const HAS_DELIMITER: number
 
-/**
- * The factor of the second number in a message's `RECORD_DETAIL`. The first number is a
- * `PayloadKind`. The second is the number of messages that are joined into one JSON array,
- * starting with this one. The array begins one byte before the first message and ends one byte
- * after the last.
- */
+/** See `SPAN_KIND`. */
 export declare const JOINED: number
 
 /** Why the rest of a stream cannot be decoded. */
@@ -396,8 +392,8 @@ export interface PeerCredentials {
 export declare const QUEUE_FULL: number
 
 /**
- * The word of a record that holds a `PayloadKind` (see `JOINED`), a `RefusalReason`, a
- * `LossReason` or the sequence number of a queued message, depending on its kind.
+ * The word of a record that holds a `PayloadKind`, a `RefusalReason`, a `LossReason` or the
+ * sequence number of a queued message, depending on its kind.
  */
 export declare const RECORD_DETAIL: number
 
@@ -410,7 +406,7 @@ export declare const RECORD_FIRST_FD: number
 /** The word of a record that holds its `RecordKind`. */
 export declare const RECORD_KIND: number
 
-/** The word of a record that holds the number of its bytes. */
+/** The word of a record that holds the number of its bytes, or of its spans. */
 export declare const RECORD_LENGTH: number
 
 /**
@@ -423,8 +419,8 @@ export declare const RECORD_NAME: number
 export declare const RECORD_NAME_LENGTH: number
 
 /**
- * The word of a record that holds the offset of its bytes in the slab, or a number that depends on
- * its kind.
+ * The word of a record that holds the offset of its bytes in the slab, the index of its (first)
+ * span, or a number that depends on its kind.
  */
 export declare const RECORD_PLACE: number
 
@@ -433,44 +429,49 @@ export declare const RECORD_WORDS: number
 
 /** What a record describes. */
 export declare enum RecordKind {
-  /** A message in the slab. The detail is its `PayloadKind` (see `JOINED`). */
-  Message = 0,
+  /**
+   * Plain messages: from the connected peer, without descriptors. The place is the index of the
+   * first span, and the length the number of spans.
+   */
+  Messages = 0,
+  /** A message that is not plain. The place is the index of its span. */
+  Message = 1,
   /**
    * A message that did not fit into the slab. `takeLarge(place)` returns it. The detail is its
    * `PayloadKind`.
    */
-  Large = 1,
+  Large = 2,
   /** A refused message. Its first bytes are in the slab; the detail is a `RefusalReason`. */
-  Refused = 2,
+  Refused = 3,
   /** The queue for a destination is empty. The name is that of the destination. */
-  Drained = 3,
+  Drained = 4,
   /**
    * A queued message could not be delivered. The place is the errno, or 0 if it expired; the
    * name is that of the destination; the detail is the low 31 bits of its sequence number.
    */
-  Undelivered = 4,
+  Undelivered = 5,
   /** Messages have left the queue. */
-  Progress = 5,
+  Progress = 6,
   /** The channel has stopped reading at its limit of open descriptors. */
-  FdsHeld = 6,
+  FdsHeld = 7,
   /** The socket failed. The place is the errno; the name is that of the system call. */
-  Failed = 7,
+  Failed = 8,
   /** The connection is established. */
-  Connected = 8,
+  Connected = 9,
   /** A listener has accepted a connection. The place is the index of its channel. */
-  Accepted = 9,
+  Accepted = 10,
   /** The peer has ended the connection. */
-  End = 10,
+  End = 11,
   /**
    * The peer has ended the connection within a frame. The place is the least number of bytes
    * that are missing.
    */
-  Cut = 11,
+  Cut = 12,
   /**
    * The rest of the stream cannot be decoded. Its first bytes are in the slab; the detail is a
    * `LossReason`.
    */
-  Lost = 12,
+  Lost = 13,
 }
 
 /** The word of the table at which the first record begins. */
@@ -540,6 +541,25 @@ export interface SocketProtocolBody {
   /** The id of the data item, in `struct_json`. */
   dataId?: number
 }
+
+/**
+ * The word of a span that holds the `PayloadKind`, and, multiplied by `JOINED`, the number of
+ * messages that are joined into one JSON array, starting with this one (0: none). The array begins
+ * one byte before the first message and ends one byte after the last.
+ */
+export declare const SPAN_KIND: number
+
+/** The word of a span that holds the length of the payload in bytes. */
+export declare const SPAN_LENGTH: number
+
+/** The word of a span that holds the offset of the payload in the slab. */
+export declare const SPAN_START: number
+
+/** The number of words of a span. */
+export declare const SPAN_WORDS: number
+
+/** The word of the table at which the first span begins: the payload of a message in the slab. */
+export declare const SPANS: number
 
 /** The size of the table in words. */
 export declare const TABLE_WORDS: number

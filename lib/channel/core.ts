@@ -12,7 +12,8 @@ import type { ChannelEvent } from '../wire/turn.js'
 import type { Channel } from './channel.js'
 import type { RequestOptions, SendOptions } from './events.js'
 import { type ChannelOwner, Lifecycle } from './lifecycle.js'
-import { Receiver, type ReceiverHost } from './receiver.js'
+import { Receiver } from './receiver.js'
+import type { ReceiverHost } from './receiver-host.js'
 import { Sender, undeliveredError } from './sender.js'
 
 const undeliveredChannel = diagnostics('fdwire:undelivered')

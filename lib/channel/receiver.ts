@@ -1,4 +1,3 @@
-import type { AsyncResource } from 'node:async_hooks'
 import { channel as diagnostics } from 'node:diagnostics_channel'
 import { Counter } from '#native'
 import { EMPTY_FD_SET } from '../fds/fdset.js'
@@ -7,11 +6,16 @@ import type { CheckedOptions } from '../options/check.js'
 import { conflictError } from '../util/errors.js'
 import { Queue } from '../util/queue.js'
 import { nextTick } from '../util/timers.js'
+import { cursor } from '../wire/cursor.js'
 import { type Incoming, isMessage, type Malformed, type Message } from '../wire/message.js'
 import { MessageReader } from '../wire/reader.js'
-import { type ChannelEvent, NOT_PLAIN, turn } from '../wire/turn.js'
-import type { ChannelEvents } from './events.js'
+import { NOT_PLAIN, turn } from '../wire/turn.js'
+import type { ReceiverHost } from './receiver-host.js'
 import { Waiters, type WaitFor } from './waiters.js'
+import { warnFdsHeld } from './warnings.js'
+
+// A local constant: the optimizing compiler folds it, which it does not do with an import.
+const NOT_DIRECT = NOT_PLAIN
 
 /** The number of buffered bytes at which reading stops while only `request()` calls wait. */
 const MAX_BUFFERED = 32 * 1024 * 1024
@@ -21,23 +25,6 @@ const malformedChannel = diagnostics('fdwire:malformed')
 /** A listener as EventEmitter stores it: one of `once` removes itself when it is called. */
 // biome-ignore lint/complexity/noBannedTypes: `rawListeners` returns this type
 export type Listener = Function
-
-/** The parts of a channel that its receiver uses. */
-export interface ReceiverHost {
-  readonly context: AsyncResource
-  /** Emits the events, and is the `this` of their listeners. */
-  readonly channel: {
-    emit<E extends 'message' | 'malformed'>(event: E, ...args: ChannelEvents<unknown>[E]): boolean
-  }
-  /** Queues an event that is not a message. It is handled after the messages of the same turn. */
-  addEvent(event: ChannelEvent): void
-  /** Notes the address of a message's sender. */
-  noteSender(from: string | Buffer): void
-  /** Destroys the channel with an error. */
-  fail(error: Error): void
-  /** Called after a call has timed out or was aborted, and after a scheduled delivery. */
-  settle(): void
-}
 
 /**
  * The receiving half of a channel: delivers the messages of a turn to their consumers.
@@ -59,9 +46,6 @@ export class Receiver {
   /** The messages that were read in this turn, and the index of the first undelivered one. */
   #fresh: Incoming[] = NONE
   #next = 0
-  /** The number of records of this turn, and the index of the first unread one. */
-  #records = 0
-  #record = 0
   /** Messages that were read when there was no consumer. */
   #buffered: Queue<Incoming> = NONE_BUFFERED
   /** How many bytes had been received when the oldest buffered message was buffered. */
@@ -69,6 +53,8 @@ export class Receiver {
   #consumer: 'none' | 'listeners' | 'iterator' = 'none'
   /** The only `'message'` listener, if it can be called directly instead of by `emit`. */
   #loneListener: Listener | undefined
+  /** The lone listener while the next message goes to it and no undelivered one precedes it. */
+  #direct: Listener | undefined
   #delivery: 'on' | 'paused' | 'stopped' = 'on'
   /** Whether the delivery of buffered messages is scheduled for the next tick. */
   #isDeliveryScheduled = false
@@ -92,18 +78,18 @@ export class Receiver {
   /** The number of messages that were read but not delivered. */
   get unread(): number {
     const undelivered = this.#buffered.length + this.#fresh.length - this.#next
-    return undelivered + turn.countMessages(this.#record, this.#records)
+    return undelivered + (inTurn === this ? cursor.messages : 0)
   }
 
   /** The number of unread records of this turn that are not messages. */
   get unreadEvents(): number {
-    return this.#records - this.#record - turn.countMessages(this.#record, this.#records)
+    return inTurn === this ? cursor.events : 0
   }
 
   /** How much of the turn is left. Each step of reading and delivering makes it smaller. */
   get unfinished(): number {
-    const undelivered = this.#fresh.length - this.#next
-    return 3 * (this.#records - this.#record) + 2 * undelivered + this.#buffered.length
+    const unread = inTurn === this ? cursor.messages + cursor.events : 0
+    return 3 * unread + 2 * (this.#fresh.length - this.#next) + this.#buffered.length
   }
 
   /** The number of waiting `receive()` and `request()` calls. */
@@ -118,6 +104,7 @@ export class Receiver {
   /** Pauses or resumes delivery to listeners. */
   setPaused(paused: boolean): void {
     this.#delivery = paused ? 'paused' : 'on'
+    this.#updateDirect()
   }
 
   /** Sets the number of `'message'` listeners, and the only one if it can be called directly. */
@@ -125,6 +112,7 @@ export class Receiver {
     if (count > 0) this.#consumer = 'listeners'
     else if (this.#consumer === 'listeners') this.#consumer = 'none'
     this.#loneListener = this.#options.credentials ? undefined : lone
+    this.#updateDirect()
   }
 
   /** Whether an iterator takes the messages. */
@@ -159,6 +147,7 @@ export class Receiver {
     this.#waiters ??= new Waiters(() => this.#host.settle(), this.#options.sendTimeout)
     const message = this.#waiters.wait(how)
     this.#offerBuffered(this.#waiters)
+    this.#updateDirect()
     return message
   }
 
@@ -186,13 +175,14 @@ export class Receiver {
    */
   read(records: number): void {
     if (records > 0) {
-      turn.begin(records)
-      this.#records = records
-      this.#record = 0
+      cursor.begin(records)
+      inTurn = this
     }
+    this.#updateDirect()
     this.#deliverPlain()
-    while (this.#record < this.#records) this.#read(this.#record++)
-    turn.end()
+    this.#readRest()
+    cursor.end()
+    inTurn = undefined
   }
 
   /** Delivers buffered and fresh messages. After an exception the next call delivers the rest. */
@@ -226,20 +216,13 @@ export class Receiver {
     // The consumers may have closed the descriptors already.
     if (this.#handle.openFds < this.#options.maxOpenFds) return
     this.#fdsHeld = 'reported'
-    process.emitWarning(
-      'A channel has stopped reading: its open received descriptors have reached maxOpenFds',
-      {
-        type: 'FdwireWarning',
-        code: 'FDWIRE_MAX_OPEN_FDS',
-        detail:
-          'Close the FdSet of each message, or take() what you keep. Each channel warns once.',
-      },
-    )
+    warnFdsHeld()
   }
 
   /** Stops delivery for good, and drops the undelivered messages. */
   stop(): void {
     this.#delivery = 'stopped'
+    this.#direct = undefined
     const dropped = this.#fresh.slice(this.#next)
     this.#fresh = NONE
     this.#next = 0
@@ -255,44 +238,52 @@ export class Receiver {
   /** Delivers plain messages directly. If the listener throws, native code calls `onTurn` again. */
   #deliverPlain(): void {
     const { channel } = this.#host
-    while (this.#record < this.#records) {
-      const listener = this.#loneListener
-      if (listener === undefined || !this.#isDirect) return
-      const value = this.#readPlain(this.#record)
-      if (value === NOT_PLAIN) return
-      this.#record++
+    while (cursor.span < cursor.spanEnd || cursor.openPlain()) {
+      const listener = this.#direct
+      if (listener === undefined) return
+      const value = this.#readPlain(cursor.span)
+      if (value === NOT_DIRECT) return
+      cursor.span++
       listener.call(channel, value, EMPTY_FD_SET, undefined)
     }
   }
 
-  /** Returns the value of a plain message; `NOT_PLAIN` if that throws, which `#read` reports. */
-  #readPlain(index: number): unknown {
+  /** Returns the value of a plain message; `NOT_PLAIN` if that throws: then `readSpan` reports it. */
+  #readPlain(span: number): unknown {
     try {
-      return this.#reader.readPlain(index)
+      return this.#reader.readPlain(span)
     } catch {
-      return NOT_PLAIN
+      return NOT_DIRECT
     }
   }
 
-  /** Reads a record. If that throws (a built-in was replaced), the channel fails. */
-  #read(index: number): void {
-    try {
-      const incoming = this.#reader.read(index)
-      if (incoming === undefined) this.#host.addEvent(turn.event(index))
-      else this.#take(incoming)
-    } catch (error) {
-      this.#host.fail(error as Error)
+  /** Reads all messages and events that were not delivered directly. */
+  #readRest(): void {
+    for (;;) {
+      // If reading throws (a built-in was replaced), the channel fails.
+      try {
+        if (cursor.span < cursor.spanEnd) {
+          this.#take(this.#reader.readSpan(cursor.span++))
+        } else if (!cursor.openPlain()) {
+          const index = cursor.nextRecord()
+          if (index < 0) return
+          const incoming = this.#reader.read(index)
+          if (incoming === undefined) this.#host.addEvent(turn.event(index))
+          else this.#take(incoming)
+        }
+      } catch (error) {
+        this.#host.fail(error as Error)
+      }
     }
   }
 
-  /** Whether the next message goes to the listeners, and no undelivered message precedes it. */
-  get #isDirect(): boolean {
-    return (
+  #updateDirect(): void {
+    const isDirect =
       this.#delivery === 'on' &&
       (this.#waiters === undefined || this.#waiters.isEmpty) &&
       this.#buffered.length === 0 &&
       this.#next === this.#fresh.length
-    )
+    this.#direct = isDirect ? this.#loneListener : undefined
   }
 
   #take(incoming: Incoming): void {
@@ -389,6 +380,9 @@ export class Receiver {
     return receivedBytes - this.#receivedAtFirst > MAX_BUFFERED
   }
 }
+
+/** The receiver whose turn it is. */
+let inTurn: Receiver | undefined
 
 // Idle channels share these, so that each needs less memory. Nothing may be added to them.
 const NONE: Incoming[] = []

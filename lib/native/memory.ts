@@ -1,5 +1,5 @@
 import { markAsUntransferable } from 'node:worker_threads'
-import { BLOCK_BYTES, RECORDS, SLAB_BYTES, TABLE_WORDS } from '#native'
+import { BLOCK_BYTES, RECORDS, SLAB_BYTES, SPANS, TABLE_WORDS } from '#native'
 
 /** Memory that holds records, and the payloads and addresses that they refer to. */
 export interface RecordMemory {
@@ -7,6 +7,9 @@ export interface RecordMemory {
   words: Int32Array
   /** The index in `words` at which the first record begins. */
   readonly first: number
+  spans: Int32Array
+  /** The index in `spans` at which the first span begins: the payload of a message. */
+  readonly firstSpan: number
 }
 
 /**
@@ -30,4 +33,10 @@ markAsUntransferable(table.buffer)
 markAsUntransferable(block.buffer)
 
 /** The memory that all channels of this thread share with native code. */
-export const TURN_MEMORY: RecordMemory = { bytes: slab, words: table, first: RECORDS }
+export const TURN_MEMORY: RecordMemory = {
+  bytes: slab,
+  words: table,
+  first: RECORDS,
+  spans: table,
+  firstSpan: SPANS,
+}

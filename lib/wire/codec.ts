@@ -1,4 +1,4 @@
-import { Codec as NativeCodec, RECORD_WORDS, RecordKind } from '#native'
+import { type Decoded, Codec as NativeCodec, RECORD_WORDS, RecordKind } from '#native'
 import { NO_CHANNEL } from '../native/handle.js'
 import type { RecordMemory } from '../native/memory.js'
 import {
@@ -14,9 +14,10 @@ import {
 import { asBytes } from '../util/checks.js'
 import { closedError, type FdwireError } from '../util/errors.js'
 import { nextTick } from '../util/timers.js'
+import { Cursor } from './cursor.js'
 import { encodingOf, isEmpty } from './encodings/index.js'
 import { cutError, lossError, unframeableError } from './errors.js'
-import { isMessage } from './message.js'
+import { type Incoming, isMessage } from './message.js'
 import { MessageReader } from './reader.js'
 import { TurnRecords } from './turn.js'
 
@@ -34,8 +35,9 @@ export class Codec<
   readonly #options: CheckedOptions
   readonly #native: NativeCodec
   /** The messages of the last chunk, and the records that describe them. */
-  readonly #memory: RecordMemory = { bytes: NO_BYTES, words: NO_WORDS, first: 0 }
+  readonly #memory: RecordMemory = { ...NO_MEMORY }
   readonly #records = new TurnRecords(this.#memory)
+  readonly #cursor = new Cursor(this.#records)
   readonly #reader: MessageReader
   #error: Error | undefined
   #ended = false
@@ -101,23 +103,30 @@ export class Codec<
     return frame
   }
 
-  #read({ bytes, records }: { bytes: Buffer; records: Buffer }): ValueOf<P, E>[] {
-    this.#memory.bytes = bytes
-    const words = new Int32Array(records.buffer, records.byteOffset, records.length / 4)
-    this.#memory.words = words
-    const count = words.length / RECORD_WORDS
+  #read({ bytes, records, spans }: Decoded): ValueOf<P, E>[] {
+    const words = wordsOf(records)
+    Object.assign(this.#memory, { bytes, words, spans: wordsOf(spans) })
+    const cursor = this.#cursor
     const values: unknown[] = []
     const malformed: [error: FdwireError, before: number][] = []
-    this.#records.begin(count)
-    for (let index = 0; index < count; index++) {
-      const incoming = this.#reader.read(index)
-      if (incoming === undefined) this.#error = this.#failure(index)
-      else if (isMessage(incoming)) values.push(incoming.value)
+    const take = (incoming: Incoming) => {
+      if (isMessage(incoming)) values.push(incoming.value)
       else malformed.push([incoming.error, values.length])
     }
-    this.#records.end()
-    this.#memory.bytes = NO_BYTES
-    this.#memory.words = NO_WORDS
+    cursor.begin(words.length / RECORD_WORDS)
+    for (;;) {
+      if (cursor.span < cursor.spanEnd) {
+        take(this.#reader.readSpan(cursor.span++))
+      } else if (!cursor.openPlain()) {
+        const index = cursor.nextRecord()
+        if (index < 0) break
+        const incoming = this.#reader.read(index)
+        if (incoming === undefined) this.#error = this.#failure(index)
+        else take(incoming)
+      }
+    }
+    cursor.end()
+    Object.assign(this.#memory, NO_MEMORY)
     // Only now: a handler may call push(), which reuses the memory.
     for (const [error, before] of malformed) this.#report(error, before)
     return values as ValueOf<P, E>[]
@@ -143,5 +152,15 @@ export class Codec<
   }
 }
 
-const NO_BYTES = Buffer.alloc(0)
 const NO_WORDS = new Int32Array(0)
+const NO_MEMORY: RecordMemory = {
+  bytes: Buffer.alloc(0),
+  words: NO_WORDS,
+  first: 0,
+  spans: NO_WORDS,
+  firstSpan: 0,
+}
+
+function wordsOf({ buffer, byteOffset, length }: Buffer): Int32Array {
+  return new Int32Array(buffer, byteOffset, length / 4)
+}

@@ -1,26 +1,15 @@
 import { markAsUntransferable } from 'node:worker_threads'
-import {
-  JOINED,
-  PayloadKind,
-  RECORD_DETAIL,
-  RECORD_KIND,
-  RECORD_LENGTH,
-  RECORD_PLACE,
-  RECORD_WORDS,
-  RecordKind,
-} from '#native'
+import { JOINED, PayloadKind, SPAN_KIND, SPAN_LENGTH, SPAN_START, SPAN_WORDS } from '#native'
 import type { RecordMemory } from '../native/memory.js'
 import { copyBytes, copyOf, sliceAscii, viewOf } from '../util/buffers.js'
 
 // Local constants: the optimizing compiler folds them, which it does not do with imports.
-const KIND = RECORD_KIND
-const PLACE = RECORD_PLACE
-const LENGTH = RECORD_LENGTH
-const DETAIL = RECORD_DETAIL
-const WORDS = RECORD_WORDS
-const { Message } = RecordKind
+const START = SPAN_START
+const LENGTH = SPAN_LENGTH
+const KIND = SPAN_KIND
+const WORDS = SPAN_WORDS
 const { Ascii, Bytes } = PayloadKind
-const PAYLOAD_MASK = JOINED - 1
+const KIND_MASK = JOINED - 1
 
 /**
  * The longest run of texts (bytes). A small text keeps its whole run alive, as a small Buffer keeps
@@ -38,7 +27,7 @@ const CHUNK = 64 * 1024
 const MAX_SHARED = CHUNK / 4
 
 /**
- * Makes strings and Buffers from the payloads that the records of a turn describe.
+ * Makes strings and Buffers from the payloads of a turn's messages.
  *
  * Payloads that are adjacent in memory form a run. It makes one slice or copy for the whole run,
  * and a substring or view for each message: a substring costs an eighth of a slice of native
@@ -46,7 +35,8 @@ const MAX_SHARED = CHUNK / 4
  */
 export class Payloads {
   readonly #memory: RecordMemory
-  #records = 0
+  /** The index after the last span that may belong to a run. */
+  #spanEnd = 0
   /** The current run of ASCII texts, and its range in the memory. */
   #text = ''
   #textStart = 0
@@ -62,28 +52,27 @@ export class Payloads {
     this.#memory = memory
   }
 
-  /** Begins a turn of `records` records. Native code has overwritten the memory for it. */
-  beginTurn(records: number): void {
-    this.#records = records
-    this.#textEnd = 0
-    this.#bytesEnd = 0
+  /** Begins to read plain messages, whose spans end before index `spanEnd`. */
+  begin(spanEnd: number): void {
+    this.#spanEnd = spanEnd
+    this.end()
   }
 
-  /** Ends the turn. Values that were made stay valid. */
-  endTurn(): void {
+  /** Forgets the current runs. Values that were made stay valid. */
+  end(): void {
     this.#text = ''
     this.#textEnd = 0
     this.#bytesEnd = 0
   }
 
-  /** Returns the text of record `index`, which must be ASCII. */
-  ascii(index: number, start: number, end: number): string {
+  /** Returns the text of a span, which must be ASCII. */
+  ascii(span: number, start: number, end: number): string {
     if (end <= this.#textEnd && start >= this.#textStart) {
       return this.#text.substring(start - this.#textStart, end - this.#textStart)
     }
     const { bytes } = this.#memory
     if (end - start >= LONG_TEXT) return sliceAscii(bytes, start, end)
-    const runEnd = this.#endOfRun(index, start, end, Ascii, MAX_RUN)
+    const runEnd = this.#endOfRun(span, start, end, Ascii, MAX_RUN)
     if (runEnd === end) return sliceAscii(bytes, start, end)
     this.#text = sliceAscii(bytes, start, runEnd)
     this.#textStart = start
@@ -91,15 +80,15 @@ export class Payloads {
     return this.#text.substring(0, end - start)
   }
 
-  /** Returns a Buffer with a copy of the bytes of record `index`. */
-  bytes(index: number, start: number, end: number): Buffer {
+  /** Returns a Buffer with a copy of the bytes of a span. */
+  bytes(span: number, start: number, end: number): Buffer {
     if (end <= this.#bytesEnd && start >= this.#bytesStart && chunk.length > 0) {
       return new View(chunkMemory, this.#copyStart + start - this.#bytesStart, end - start)
     }
     const length = end - start
     if (length > MAX_SHARED) return copyOf(viewOf(this.#memory.bytes, start, end))
     if (chunkUsed + length > chunk.length) renewChunk()
-    const runEnd = this.#endOfRun(index, start, end, Bytes, CHUNK - chunkUsed)
+    const runEnd = this.#endOfRun(span, start, end, Bytes, CHUNK - chunkUsed)
     this.#bytesStart = start
     this.#bytesEnd = runEnd
     this.#copyStart = copyToChunk(this.#memory, start, runEnd)
@@ -114,21 +103,20 @@ export class Payloads {
     return new View(chunkMemory, copyToChunk(this.#memory, start, end), length)
   }
 
-  /** Returns where the run of payloads of one kind ends that begins with record `index`. */
+  /** Returns where the run of payloads of one kind ends that begins with a span. */
   #endOfRun(
-    index: number,
+    span: number,
     start: number,
     end: number,
-    payload: PayloadKind,
+    kind: PayloadKind,
     maxLength: number,
   ): number {
-    const { words, first } = this.#memory
+    const { spans, firstSpan } = this.#memory
+    const limit = firstSpan + this.#spanEnd * WORDS
     let runEnd = end
-    for (let next = index + 1; next < this.#records; next++) {
-      const at = first + next * WORDS
-      if (words[at + KIND] !== Message) break
-      if (((words[at + DETAIL] as number) & PAYLOAD_MASK) !== payload) break
-      const nextEnd = (words[at + PLACE] as number) + (words[at + LENGTH] as number)
+    for (let at = firstSpan + (span + 1) * WORDS; at < limit; at += WORDS) {
+      if (((spans[at + KIND] as number) & KIND_MASK) !== kind) break
+      const nextEnd = (spans[at + START] as number) + (spans[at + LENGTH] as number)
       if (nextEnd - start > maxLength) break
       runEnd = nextEnd
     }

@@ -14,7 +14,7 @@ import { NOT_JOINED, SAME_SENDER, type TurnRecords } from './turn.js'
 const { Message, Large, Refused } = RecordKind
 const { Bytes } = PayloadKind
 
-/** Makes messages from the records of one channel or `Codec`. */
+/** Makes messages from the records and spans of one channel or `Codec`. */
 export class MessageReader {
   readonly #records: TurnRecords
   readonly #handle: ChannelHandle
@@ -34,11 +34,18 @@ export class MessageReader {
   }
 
   /**
-   * Fast path: returns the value of record `index` if that is a message of the connected peer
-   * without descriptors. Returns `NOT_PLAIN` for a record that `read` must handle.
+   * Fast path: returns the value of a plain message. Returns `NOT_PLAIN` for one that `readSpan` must
+   * read.
    */
-  readPlain(index: number): unknown {
-    return this.#records.plainValue(index, this.#encoding, this.#isAligned)
+  readPlain(span: number): unknown {
+    return this.#records.plainValue(span, this.#encoding, this.#isAligned)
+  }
+
+  /** Returns a plain message. */
+  readSpan(span: number): Incoming {
+    const incoming = this.#message(span, EMPTY_FD_SET, undefined)
+    if ('error' in incoming) this.#handle.countMalformed(this.#records.spanLength(span), 0)
+    return incoming
   }
 
   /** Returns the message of record `index`; undefined if the record is another event. */
@@ -46,7 +53,7 @@ export class MessageReader {
     const records = this.#records
     const kind = records.kind(index)
     if (kind === Refused) {
-      const sample = this.#options.redacted ? undefined : records.view(index)
+      const sample = this.#options.redacted ? undefined : records.sample(index)
       return {
         error: refusalError(records.refusalReason(index), sample),
         from: this.#sender(index),
@@ -55,51 +62,62 @@ export class MessageReader {
     if (kind !== Message && kind !== Large) return undefined
     const numbers = records.fds(index)
     const fds = numbers.length === 0 ? EMPTY_FD_SET : adoptReceived(numbers, this.#handle)
-    const incoming = this.#message(index, kind, fds, this.#sender(index))
+    const from = this.#sender(index)
+    const place = records.place(index)
+    const incoming =
+      kind === Large ? this.#largeMessage(index, fds, from) : this.#message(place, fds, from)
     if ('error' in incoming) {
       fds.close()
-      this.#handle.countMalformed(records.length(index), numbers.length)
+      const length = kind === Large ? records.length(index) : records.spanLength(place)
+      this.#handle.countMalformed(length, numbers.length)
     } else if (this.#options.credentials) {
       incoming.credentials = records.credentials(index)
     }
     return incoming
   }
 
-  #message(index: number, kind: typeof Message | typeof Large, fds: FdSet, from: From): Incoming {
+  #message(span: number, fds: FdSet, from: From): Incoming {
     const records = this.#records
-    const joined = kind === Message ? records.joinedValue(index) : NOT_JOINED
+    const joined = records.joinedValue(span)
     if (joined !== NOT_JOINED) return { value: joined, fds, from }
-    const { decodeText, decodeBytes, malformed } = this.#encoding
-    const large = kind === Large ? this.#takeLarge(index) : undefined
+    const { decodeText, decodeBytes } = this.#encoding
     try {
-      if (records.payloadKind(index) === Bytes) {
-        if (decodeBytes !== undefined) {
-          return { value: decodeBytes(large ?? records.view(index)), fds, from }
-        }
-        return { value: large ?? this.#copy(index), fds, from }
+      if (records.payloadKind(span) === Bytes) {
+        const value = decodeBytes === undefined ? this.#copy(span) : decodeBytes(records.view(span))
+        return { value, fds, from }
       }
-      const text = large === undefined ? records.text(index) : this.#largeText(index, large)
+      const text = records.text(span)
       return { value: decodeText === undefined ? text : decodeText(text), fds, from }
     } catch (thrown) {
-      if (thrown instanceof TextTooLong) return this.#textTooLong(thrown, large as Buffer, from)
-      const sample = this.#options.redacted ? undefined : (large ?? records.view(index))
-      return { error: malformed(thrown, sample), from }
+      return this.#malformed(thrown, records.view(span), from)
     }
+  }
+
+  #largeMessage(index: number, fds: FdSet, from: From): Incoming {
+    const { decodeText, decodeBytes } = this.#encoding
+    const kind = this.#records.largeKind(index)
+    const large = this.#takeLarge(index)
+    try {
+      if (kind === Bytes) {
+        return { value: decodeBytes === undefined ? large : decodeBytes(large), fds, from }
+      }
+      const text = textOfLarge(large, kind)
+      return { value: decodeText === undefined ? text : decodeText(text), fds, from }
+    } catch (thrown) {
+      if (thrown instanceof TextTooLong) return this.#textTooLong(thrown, large, from)
+      return this.#malformed(thrown, large, from)
+    }
+  }
+
+  #malformed(thrown: unknown, payload: Buffer, from: From): Malformed {
+    const sample = this.#options.redacted ? undefined : payload
+    return { error: this.#encoding.malformed(thrown, sample), from }
   }
 
   /** Takes the memory of a large message and returns its payload, which is at the end of it. */
   #takeLarge(index: number): Buffer {
     const memory = environment.takeLarge(this.#records.place(index))
     return viewOf(memory, memory.length - this.#records.length(index))
-  }
-
-  #largeText(index: number, large: Buffer): string {
-    const isAscii = this.#records.payloadKind(index) === PayloadKind.Ascii
-    try {
-      return isAscii ? sliceAscii(large) : sliceUtf8(large)
-    } catch (cause) {
-      throw new TextTooLong(cause)
-    }
   }
 
   #textTooLong({ cause }: TextTooLong, payload: Buffer, from: From): Malformed {
@@ -109,8 +127,8 @@ export class MessageReader {
     return { error: new FdwireError('ERR_FDWIRE_MESSAGE_TOO_LARGE', message, options), from }
   }
 
-  #copy(index: number): Buffer {
-    return this.#isAligned ? this.#records.alignedCopy(index) : this.#records.copy(index)
+  #copy(span: number): Buffer {
+    return this.#isAligned ? this.#records.alignedCopy(span) : this.#records.copy(span)
   }
 
   #sender(index: number): From {
@@ -122,6 +140,14 @@ export class MessageReader {
     }
     // Each message gets a Buffer of its own, which its receiver may modify.
     return typeof this.#from === 'string' ? this.#from : copyOf(this.#from as Buffer)
+  }
+}
+
+function textOfLarge(large: Buffer, kind: PayloadKind): string {
+  try {
+    return kind === PayloadKind.Ascii ? sliceAscii(large) : sliceUtf8(large)
+  } catch (cause) {
+    throw new TextTooLong(cause)
   }
 }
 

@@ -17,6 +17,10 @@ import {
   RECORD_WORDS,
   RecordKind,
   type RefusalReason,
+  SPAN_KIND,
+  SPAN_LENGTH,
+  SPAN_START,
+  SPAN_WORDS,
 } from '#native'
 import { type RecordMemory, TURN_MEMORY } from '../native/memory.js'
 import { type Address, decodeAddress } from '../options/address.js'
@@ -43,9 +47,12 @@ const NAME = RECORD_NAME
 const NAME_LENGTH = RECORD_NAME_LENGTH
 const DETAIL = RECORD_DETAIL
 const WORDS = RECORD_WORDS
-const PEER = FROM_PEER
-const { Message, Large } = RecordKind
+const { Messages, Message, Large } = RecordKind
 const { Ascii, Bytes } = PayloadKind
+const START = SPAN_START
+const SPAN_LEN = SPAN_LENGTH
+const PAYLOAD = SPAN_KIND
+const SPAN_SIZE = SPAN_WORDS
 const PAYLOAD_MASK = JOINED - 1
 const JOINED_SHIFT = Math.log2(JOINED)
 const NAME_LENGTH_MASK = CREDENTIALS - 1
@@ -70,15 +77,16 @@ export interface ChannelEvent {
 export const SAME_SENDER = Symbol('same sender')
 
 /**
- * Reads the records that native code has written, by their index.
+ * Reads the records and spans that native code has written, by their index.
  *
- * crates/node/src/table.rs defines and exports their layout. A turn of a channel and a chunk of a
- * `Codec` have the same layout, but each its own memory.
+ * A record describes an event, a message, or several plain messages. A span is the payload of a
+ * message. crates/node/src/table.rs defines and exports their layout. A turn of a channel and a
+ * chunk of a `Codec` have the same layout, but each its own memory.
  */
 export class TurnRecords {
   readonly #memory: RecordMemory
   readonly #payloads: Payloads
-  /** The values of joined messages, and the range of their records. */
+  /** The values of joined messages, and the range of their spans. */
   #joined: unknown[] = NONE
   #joinedFirst = 0
   #joinedEnd = 0
@@ -88,15 +96,15 @@ export class TurnRecords {
     this.#payloads = new Payloads(memory)
   }
 
-  /** Begins a turn of `count` records, which native code has just written. */
-  begin(count: number): void {
-    this.#payloads.beginTurn(count)
+  /** Begins a turn. Native code has overwritten the memory for it. */
+  begin(): void {
+    this.#payloads.begin(0)
     this.#joinedEnd = 0
   }
 
   /** Ends the turn. Values that were read stay valid. */
   end(): void {
-    this.#payloads.endTurn()
+    this.#payloads.end()
     this.#joined = NONE
     this.#joinedEnd = 0
   }
@@ -106,59 +114,72 @@ export class TurnRecords {
     return this.#memory.words[this.#at(index) + KIND] as RecordKind
   }
 
+  /** Begins to read plain messages, whose spans end before index `spanEnd`. */
+  beginPlain(spanEnd: number): void {
+    this.#payloads.begin(spanEnd)
+  }
+
   /**
-   * Fast path: returns the value of a plain message, which comes from the connected peer, without
-   * descriptors, with its payload in the memory. Returns `NOT_PLAIN` for any other record. Throws
-   * for a payload that cannot be decoded.
+   * Fast path: returns the value of a plain message. Returns `NOT_PLAIN` if `MessageReader.readSpan`
+   * must read it. Throws for a payload that cannot be decoded.
    *
    * This runs for every small message, so it reads each word once and calls few functions.
    */
-  plainValue(index: number, encoding: EncodingCodec, aligned: boolean): unknown {
-    const { words, first, bytes } = this.#memory
-    const at = first + index * WORDS
-    if (words[at + KIND] !== Message || words[at + FDS] !== 0 || words[at + NAME] !== PEER) {
-      return NOT_PLAIN
-    }
-    if (index < this.#joinedEnd) return this.#joined[index - this.#joinedFirst]
-    const detail = words[at + DETAIL] as number
-    if (detail >= JOINED && this.#parseJoined(index, detail >> JOINED_SHIFT)) return this.#joined[0]
-    const payload = detail & PAYLOAD_MASK
-    const start = words[at + PLACE] as number
-    const end = start + (words[at + LENGTH] as number)
+  plainValue(span: number, encoding: EncodingCodec, aligned: boolean): unknown {
+    if (span < this.#joinedEnd) return this.#joined[span - this.#joinedFirst]
+    const { spans, firstSpan, bytes } = this.#memory
+    const at = firstSpan + span * SPAN_SIZE
+    const kind = spans[at + PAYLOAD] as number
+    if (kind >= JOINED && this.#parseJoined(span, kind >> JOINED_SHIFT)) return this.#joined[0]
+    const payload = kind & PAYLOAD_MASK
+    const start = spans[at + START] as number
+    const end = start + (spans[at + SPAN_LEN] as number)
     if (payload === Bytes) {
       if (encoding.decodeBytes !== undefined) return NOT_PLAIN
       return aligned
         ? this.#payloads.alignedBytes(start, end)
-        : this.#payloads.bytes(index, start, end)
+        : this.#payloads.bytes(span, start, end)
     }
     const text =
-      payload === Ascii ? this.#payloads.ascii(index, start, end) : sliceUtf8(bytes, start, end)
+      payload === Ascii ? this.#payloads.ascii(span, start, end) : sliceUtf8(bytes, start, end)
     return encoding.decodeText === undefined ? text : encoding.decodeText(text)
   }
 
-  /** Returns how many of the records from `first` to `end` (exclusive) are messages. */
+  /** Returns how many messages the records from `first` to `end` (exclusive) describe. */
   countMessages(first: number, end: number): number {
     let messages = 0
     for (let index = first; index < end; index++) {
       const kind = this.kind(index)
-      if (kind === Message || kind === Large) messages++
+      if (kind === Messages) messages += this.length(index)
+      else if (kind === Message || kind === Large) messages++
     }
     return messages
   }
 
-  /** Returns where the payload of a record begins in the memory; for a large message its number. */
+  /** Returns the index of the (first) span of messages; for a large message its number. */
   place(index: number): number {
     return this.#memory.words[this.#at(index) + PLACE] as number
   }
 
-  /** Returns the length of the payload of a record (bytes). */
+  /** Returns the number of spans of messages; for a large message its length (bytes). */
   length(index: number): number {
     return this.#memory.words[this.#at(index) + LENGTH] as number
   }
 
-  /** Returns whether the payload of a message is ASCII, UTF-8 or bytes. */
-  payloadKind(index: number): PayloadKind {
-    return ((this.#memory.words[this.#at(index) + DETAIL] as number) & PAYLOAD_MASK) as PayloadKind
+  /** Returns whether the payload of a large message is ASCII, UTF-8 or bytes. */
+  largeKind(index: number): PayloadKind {
+    return this.#memory.words[this.#at(index) + DETAIL] as PayloadKind
+  }
+
+  /** Returns the length of the payload of a span (bytes). */
+  spanLength(span: number): number {
+    return this.#memory.spans[this.#spanAt(span) + SPAN_LEN] as number
+  }
+
+  /** Returns whether the payload of a span is ASCII, UTF-8 or bytes. */
+  payloadKind(span: number): PayloadKind {
+    return ((this.#memory.spans[this.#spanAt(span) + PAYLOAD] as number) &
+      PAYLOAD_MASK) as PayloadKind
   }
 
   /** Returns why native code refused a message. */
@@ -166,34 +187,39 @@ export class TurnRecords {
     return this.#memory.words[this.#at(index) + DETAIL] as RefusalReason
   }
 
+  /** Returns the first bytes of refused or undecodable input. They are valid until the turn ends. */
+  sample(index: number): Buffer {
+    const place = this.place(index)
+    return viewOf(this.#memory.bytes, place, place + this.length(index))
+  }
+
   /** Returns a text payload. */
-  text(index: number): string {
-    const { words, bytes } = this.#memory
-    const at = this.#at(index)
-    const start = words[at + PLACE] as number
-    const end = start + (words[at + LENGTH] as number)
-    const isAscii = ((words[at + DETAIL] as number) & PAYLOAD_MASK) === Ascii
-    return isAscii ? this.#payloads.ascii(index, start, end) : sliceUtf8(bytes, start, end)
+  text(span: number): string {
+    const start = this.#start(span)
+    const end = start + this.spanLength(span)
+    return this.payloadKind(span) === Ascii
+      ? this.#payloads.ascii(span, start, end)
+      : sliceUtf8(this.#memory.bytes, start, end)
   }
 
   /** Returns a copy of a payload. It is not aligned. */
-  copy(index: number): Buffer {
-    const start = this.place(index)
-    return this.#payloads.bytes(index, start, start + this.length(index))
+  copy(span: number): Buffer {
+    const start = this.#start(span)
+    return this.#payloads.bytes(span, start, start + this.spanLength(span))
   }
 
   /** Returns a copy of a payload, aligned so that any typed array can view it. */
-  alignedCopy(index: number): Buffer {
-    const start = this.place(index)
-    return this.#payloads.alignedBytes(start, start + this.length(index))
+  alignedCopy(span: number): Buffer {
+    const start = this.#start(span)
+    return this.#payloads.alignedBytes(start, start + this.spanLength(span))
   }
 
   /**
    * Returns the payload without a copy. It is valid until the turn ends; user code must not get it.
    */
-  view(index: number): Buffer {
-    const start = this.place(index)
-    return viewOf(this.#memory.bytes, start, start + this.length(index))
+  view(span: number): Buffer {
+    const start = this.#start(span)
+    return viewOf(this.#memory.bytes, start, start + this.spanLength(span))
   }
 
   /**
@@ -202,10 +228,10 @@ export class TurnRecords {
    *
    * Native code joins messages only if this gives the same values: see crates/wire/src/json.rs.
    */
-  joinedValue(index: number): unknown {
-    if (index < this.#joinedEnd) return this.#joined[index - this.#joinedFirst]
-    const detail = this.#memory.words[this.#at(index) + DETAIL] as number
-    if (detail < JOINED || !this.#parseJoined(index, detail >> JOINED_SHIFT)) return NOT_JOINED
+  joinedValue(span: number): unknown {
+    if (span < this.#joinedEnd) return this.#joined[span - this.#joinedFirst]
+    const kind = this.#memory.spans[this.#spanAt(span) + PAYLOAD] as number
+    if (kind < JOINED || !this.#parseJoined(span, kind >> JOINED_SHIFT)) return NOT_JOINED
     return this.#joined[0]
   }
 
@@ -248,7 +274,7 @@ export class TurnRecords {
       name: this.#name(at) ?? undefined,
       place: words[at + PLACE] as number,
       detail: words[at + DETAIL] as number,
-      sample: kind === RecordKind.Lost ? copyOf(this.view(index)) : undefined,
+      sample: kind === RecordKind.Lost ? copyOf(this.sample(index)) : undefined,
     }
   }
 
@@ -256,32 +282,41 @@ export class TurnRecords {
     return this.#memory.first + index * WORDS
   }
 
+  #spanAt(span: number): number {
+    return this.#memory.firstSpan + span * SPAN_SIZE
+  }
+
+  /** Returns where the payload of a span begins in the memory. */
+  #start(span: number): number {
+    return this.#memory.spans[this.#spanAt(span) + START] as number
+  }
+
   /** Returns the name in a record: an address, or the name of a system call. */
   #name(at: number): string | Buffer | null | undefined {
     const { words, bytes } = this.#memory
     const name = words[at + NAME] as number
-    if (name === PEER) return undefined
+    if (name === FROM_PEER) return undefined
     if (name === FROM_UNNAMED) return null
     const length = (words[at + NAME_LENGTH] as number) & NAME_LENGTH_MASK
     return decodeAddress(viewOf(bytes, name, name + length))
   }
 
   /**
-   * Parses the texts of `count` records as one array. Returns false unless it has `count` values.
+   * Parses the texts of `count` spans as one array. Returns false unless it has `count` values.
    */
-  #parseJoined(index: number, count: number): boolean {
+  #parseJoined(span: number, count: number): boolean {
     const { bytes } = this.#memory
-    const last = index + count - 1
-    const start = this.place(index) - 1
-    const end = this.place(last) + this.length(last) + 1
-    const isAscii = this.payloadKind(index) === Ascii
+    const last = span + count - 1
+    const start = this.#start(span) - 1
+    const end = this.#start(last) + this.spanLength(last) + 1
+    const isAscii = this.payloadKind(span) === Ascii
     const text = isAscii ? sliceAscii(bytes, start, end) : sliceUtf8(bytes, start, end)
     try {
       const values: unknown = parseJson(text)
       if (!Array.isArray(values) || values.length !== count) return false
       this.#joined = values
-      this.#joinedFirst = index
-      this.#joinedEnd = index + count
+      this.#joinedFirst = span
+      this.#joinedEnd = span + count
       return true
     } catch {
       // One of them is not JSON. The caller parses each alone, so that only that one is malformed.
@@ -290,7 +325,7 @@ export class TurnRecords {
   }
 }
 
-/** What `plainValue` returns for a record that `MessageReader.read` must handle. */
+/** What `plainValue` returns for a message that `MessageReader.readSpan` must read. */
 export const NOT_PLAIN = Symbol('not plain')
 
 /** What `joinedValue` returns for a message that must be parsed alone. */

@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use fdwire_channel::{Batch, Event, Framing, Limits, NAMES, Reactor};
+use fdwire_channel::{Batch, Event, Framing, Limits, NAMES, Reactor, Span};
 use fdwire_socket::{Errno, Stream};
 use fdwire_wire::Protocol;
 use fdwire_wire::codec::{Codec, Options};
@@ -20,6 +20,7 @@ pub struct Transfer {
     payloads: Vec<Vec<u8>>,
     slab: Vec<u8>,
     events: Vec<Event>,
+    spans: Vec<Span>,
     fds: Vec<OwnedFd>,
 }
 
@@ -39,7 +40,8 @@ impl Transfer {
         reactor.set_reading(receiver, true);
         let payloads = (0..RING).map(|i| payload(i, size)).collect();
         let slab = vec![0; SLAB + NAMES];
-        Ok(Self { reactor, sender, payloads, slab, events: Vec::new(), fds: Vec::new() })
+        let (events, spans, fds) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(Self { reactor, sender, payloads, slab, events, spans, fds })
     }
 
     /// Sends each message once and receives it. Returns how many arrived.
@@ -60,12 +62,13 @@ impl Transfer {
     fn receive(&mut self) -> usize {
         let mut arrived = 0;
         loop {
-            let (events, fds) = (std::mem::take(&mut self.events), std::mem::take(&mut self.fds));
-            let mut batch = Batch::new(&mut self.slab, events, fds);
+            let events = std::mem::take(&mut self.events);
+            let spans = std::mem::take(&mut self.spans);
+            let fds = std::mem::take(&mut self.fds);
+            let mut batch = Batch::new(&mut self.slab, events, spans, fds);
             let turn = self.reactor.turn(&mut batch);
-            arrived +=
-                batch.events.iter().filter(|event| matches!(event, Event::Message(..))).count();
-            (self.events, self.fds) = (batch.events, batch.fds);
+            arrived += batch.spans.len();
+            (self.events, self.spans, self.fds) = (batch.events, batch.spans, batch.fds);
             if turn.is_none() {
                 return arrived;
             }

@@ -27,7 +27,7 @@ pub const ROOM: usize = 213_000;
 /// samples.
 pub const NAMES: usize = 32 * 1024;
 
-/// Maximum number of events of one turn.
+/// Maximum number of events and plain messages of one turn.
 pub const MAX_EVENTS: usize = 4_096;
 
 /// Maximum number of descriptors of one turn.
@@ -97,11 +97,33 @@ pub struct Undelivered {
     pub to: Option<Address>,
 }
 
+/// The payload of a message in the slab.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Where it begins.
+    pub start: u32,
+    /// Where it ends.
+    pub end: u32,
+    /// What it is.
+    pub kind: PayloadKind,
+}
+
+impl Span {
+    /// Returns its range in the slab.
+    #[must_use]
+    pub fn range(&self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+}
+
 /// An event of a channel or listener.
 #[derive(Debug)]
 pub enum Event {
-    /// A message with its payload in this range of the slab.
-    Message(Range<usize>, Message),
+    /// Plain messages, which are from the peer of a connected socket, without descriptors and
+    /// credentials. Their payloads are this range of [`Batch::spans`].
+    Messages(Range<usize>),
+    /// A message that is not plain. Its payload has this index in [`Batch::spans`].
+    Message(usize, Message),
     /// A message that is too large for the slab, with its payload in this range of the vector.
     Large(Vec<u8>, Range<usize>, Message),
     /// A message was refused. The range of the slab holds its first bytes as a sample.
@@ -141,6 +163,10 @@ pub struct Batch<'a> {
     names: usize,
     /// The events, in order.
     pub events: Vec<Event>,
+    /// The payloads of the messages in the slab, in order.
+    pub spans: Vec<Span>,
+    /// The number of spans of plain messages, less that of the events which hold them.
+    merged: usize,
     /// The descriptors of the messages, in order.
     pub fds: Vec<OwnedFd>,
 }
@@ -148,11 +174,17 @@ pub struct Batch<'a> {
 impl<'a> Batch<'a> {
     /// Creates a batch over `slab`, which must have at least `ROOM + NAMES` bytes. Clears the
     /// vectors and reuses their memory.
-    pub fn new(slab: &'a mut [u8], mut events: Vec<Event>, mut fds: Vec<OwnedFd>) -> Self {
+    pub fn new(
+        slab: &'a mut [u8],
+        mut events: Vec<Event>,
+        mut spans: Vec<Span>,
+        mut fds: Vec<OwnedFd>,
+    ) -> Self {
         events.clear();
+        spans.clear();
         fds.clear();
         let names = slab.len().saturating_sub(NAMES);
-        Self { slab, used: 1, names, events, fds }
+        Self { slab, used: 1, names, events, spans, merged: 0, fds }
     }
 
     /// Returns the number of bytes at the start of the slab that hold messages.
@@ -174,8 +206,38 @@ impl<'a> Batch<'a> {
     pub(crate) fn has_place(&self) -> bool {
         self.names + SAMPLE + Address::MAX_LEN + Credentials::LEN <= self.slab.len()
             // The end of a stream may be two events: a last message, and the end.
-            && self.events.len() + 2 <= MAX_EVENTS
+            && self.results() + 2 <= MAX_EVENTS
             && self.fds.len() + fdwire_socket::MAX_FDS <= MAX_FDS
+    }
+
+    /// Returns the number of events, of which each plain message counts as one.
+    pub(crate) fn results(&self) -> usize {
+        self.events.len() + self.merged
+    }
+
+    /// Adds a plain message whose payload is in this range of the slab.
+    #[inline]
+    pub(crate) fn push_plain(&mut self, at: Range<usize>, kind: PayloadKind) {
+        let index = self.push_span(at, kind);
+        if let Some(Event::Messages(spans)) = self.events.last_mut() {
+            spans.end += 1;
+            self.merged += 1;
+        } else {
+            self.events.push(Event::Messages(index..index + 1));
+        }
+    }
+
+    /// Adds a message that is not plain, whose payload is in this range of the slab.
+    pub(crate) fn push_message(&mut self, at: Range<usize>, message: Message) {
+        let index = self.push_span(at, message.kind);
+        self.events.push(Event::Message(index, message));
+    }
+
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "the slab is shorter than 4 GiB")]
+    fn push_span(&mut self, at: Range<usize>, kind: PayloadKind) -> usize {
+        self.spans.push(Span { start: at.start as u32, end: at.end as u32, kind });
+        self.spans.len() - 1
     }
 
     /// Returns at most `limit` bytes of the free part of the slab.

@@ -145,12 +145,12 @@ impl DatagramTransport {
             self.on_hang_up(turn);
         }
         if reads {
-            let events_before = turn.batch.events.len();
+            let results_before = turn.batch.results();
             self.inbox.read(&self.socket, meter, turn.shared, turn.batch);
             // Another process that shares the socket has shut it down, and no message is left.
             // Without this failure, epoll would keep reporting the socket as readable.
             let shut = flags.contains(EventFlags::RDHUP) && !self.socket.is_seqpacket();
-            if shut && turn.batch.events.len() == events_before {
+            if shut && turn.batch.results() == results_before {
                 turn.batch.events.push(Event::Failed(Errno::SHUTDOWN, "recvmsg"));
             }
         }

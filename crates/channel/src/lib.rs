@@ -39,8 +39,8 @@ use std::os::fd::OwnedFd;
 use fdwire_socket::{Address, Control, Errno, zeroed};
 
 pub use batch::{
-    Batch, Event, MAX_EVENTS, MAX_FDS, Message, NAMES, ROOM, Refusal, SAMPLE, Sender, Undelivered,
-    UndeliveredReason,
+    Batch, Event, MAX_EVENTS, MAX_FDS, Message, NAMES, ROOM, Refusal, SAMPLE, Sender, Span,
+    Undelivered, UndeliveredReason,
 };
 pub use channel::Channel;
 pub use limits::{Counters, Limits};

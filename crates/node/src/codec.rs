@@ -28,10 +28,11 @@ pub struct Codec {
 pub struct Decoded {
     /// The payloads of messages and the samples of malformed frames, concatenated.
     pub bytes: Buffer,
-    /// The words of records as in a turn: `Message` for a message, and `Refused`, `Lost` or `Cut` for a failure.
-    /// `RECORD_PLACE` is an offset in `bytes`. The sender is the peer, and there are no
-    /// descriptors.
+    /// The words of records as in a turn: `Messages`, and `Refused`, `Lost` or `Cut` for a failure.
+    /// Offsets are those in `bytes`.
     pub records: Buffer,
+    /// The words of the spans of the messages.
+    pub spans: Buffer,
 }
 
 #[napi]
@@ -117,12 +118,19 @@ struct Output {
     bytes: Vec<u8>,
     /// The words of the records, in the byte order of the machine.
     records: Vec<u8>,
+    /// The words of the spans.
+    spans: Vec<u8>,
+    /// The number of spans, and how many of them a record covers.
+    messages: usize,
+    recorded: usize,
 }
 
 impl Output {
     fn message(&mut self, payload: &[u8], kind: Kind) {
-        let detail = payload_kind(kind) as i32;
-        self.add(Record { detail, ..Record::new(RecordKind::Message) }, payload);
+        let words = [word(self.bytes.len()), word(payload.len()), payload_kind(kind) as i32];
+        self.spans.extend(words.into_iter().flat_map(i32::to_ne_bytes));
+        self.bytes.extend_from_slice(payload);
+        self.messages += 1;
     }
 
     fn refused(&mut self, frame: &[u8], why: Malformed) {
@@ -141,12 +149,31 @@ impl Output {
     }
 
     fn record(&mut self, record: Record) {
+        self.record_messages();
+        self.push(record);
+    }
+
+    /// Adds the record of the messages since the last record.
+    fn record_messages(&mut self) {
+        let (first, end) = (self.recorded, self.messages);
+        if first < end {
+            let record = Record::new(RecordKind::Messages);
+            self.push(Record { place: word(first), length: word(end - first), ..record });
+            self.recorded = end;
+        }
+    }
+
+    fn push(&mut self, record: Record) {
         self.records.extend(record.words().into_iter().flat_map(i32::to_ne_bytes));
     }
 
-    fn into_decoded(self, env: &Env) -> Result<Decoded> {
-        let (bytes, records) = (buffer_of(env, &self.bytes)?, buffer_of(env, &self.records)?);
-        Ok(Decoded { bytes, records })
+    fn into_decoded(mut self, env: &Env) -> Result<Decoded> {
+        self.record_messages();
+        Ok(Decoded {
+            bytes: buffer_of(env, &self.bytes)?,
+            records: buffer_of(env, &self.records)?,
+            spans: buffer_of(env, &self.spans)?,
+        })
     }
 
     fn add(&mut self, record: Record, bytes: &[u8]) {

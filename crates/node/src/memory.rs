@@ -47,6 +47,17 @@ impl Memory {
         unsafe { std::slice::from_raw_parts_mut(self.table.as_ptr(), TABLE_WORDS as usize) }
     }
 
+    /// Returns the slab and the table.
+    pub(crate) fn slab_and_table(&mut self) -> (&mut [u8], &mut [i32]) {
+        // SAFETY: as in `slab`. The two arrays do not overlap.
+        let slab =
+            unsafe { std::slice::from_raw_parts_mut(self.slab.as_ptr(), SLAB_BYTES as usize) };
+        // SAFETY: as in `table`.
+        let table =
+            unsafe { std::slice::from_raw_parts_mut(self.table.as_ptr(), TABLE_WORDS as usize) };
+        (slab, table)
+    }
+
     /// Returns the records of the first `count` gathered messages, and the block.
     pub(crate) fn gathered(&self, count: usize) -> (&[GatheredRecord], &[u8]) {
         // SAFETY: as in `table`, but for reading.

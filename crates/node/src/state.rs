@@ -3,18 +3,18 @@
 use std::os::fd::OwnedFd;
 
 use fdwire_channel::{
-    Batch, Channel, Event, MAX_EVENTS, Message, NAMES, Reactor, Sender, UndeliveredReason,
+    Batch, Channel, Event, MAX_EVENTS, Message, NAMES, Reactor, Sender, Span, UndeliveredReason,
 };
 use fdwire_socket::{Address, Errno};
 
 use crate::fds::OwnedFds;
-use crate::join::{Run, join};
+use crate::join::join;
 use crate::memory::Memory;
 use crate::open::connect::PreparedStream;
 use crate::record::{Record, loss_reason, payload_kind, refusal_reason, word};
 use crate::table::{
     BATCH_BYTES, CREDENTIALS, FDS_IN, FROM_PEER, FROM_SAME, FROM_UNNAMED, JOINED, RECORD_WORDS,
-    RECORDS, RecordKind,
+    RECORDS, RecordKind, SPAN_KIND, SPAN_WORDS, SPANS,
 };
 
 /// The state of one environment.
@@ -32,8 +32,8 @@ pub(crate) struct State {
     current: Option<usize>,
     // These are empty. The next turn reuses their memory.
     events: Vec<Event>,
+    spans: Vec<Span>,
     fds: Vec<OwnedFd>,
-    runs: Vec<Run>,
 }
 
 /// The turn of one channel or listener.
@@ -42,8 +42,6 @@ pub(crate) struct Turn {
     events: Vec<Event>,
     /// The number of events that have been written as records.
     recorded: usize,
-    /// The runs of joined messages that have not been written yet, in reverse order.
-    runs: Vec<Run>,
 }
 
 impl State {
@@ -57,36 +55,54 @@ impl State {
             prepared: None,
             current: None,
             events: Vec::new(),
+            spans: Vec::new(),
             fds: Vec::new(),
-            runs: Vec::new(),
         })
     }
 
     /// Runs the turn of the next ready channel or listener, or returns None if none is ready.
     pub(crate) fn next_turn(&mut self) -> Option<Turn> {
         let events = std::mem::take(&mut self.events);
+        let spans = std::mem::take(&mut self.spans);
         let fds = std::mem::take(&mut self.fds);
-        let mut batch = Batch::new(&mut self.memory.slab()[..BATCH_BYTES], events, fds);
+        let mut batch = Batch::new(&mut self.memory.slab()[..BATCH_BYTES], events, spans, fds);
         let channel = self.reactor.turn(&mut batch);
         let used = batch.used();
-        let (events, mut fds) = (batch.events, batch.fds);
+        let (events, spans, mut fds) = (batch.events, batch.spans, batch.fds);
         let table = self.memory.table();
         for (at, fd) in fds.drain(..).enumerate() {
             table[FDS_IN as usize + at] = self.owned.insert(fd);
         }
         self.fds = fds;
         self.large.clear();
+        if let Some(channel) = channel {
+            self.write_spans(channel, &spans, used);
+        }
+        self.spans = spans;
         let Some(channel) = channel else {
             self.events = events;
             return None;
         };
-        let mut runs = std::mem::take(&mut self.runs);
-        if self.reactor.channel(channel).is_some_and(Channel::receives_json) {
-            join(self.memory.slab(), used, &events, &mut runs);
-            runs.reverse();
-        }
         self.current = Some(channel);
-        Some(Turn { channel, events, recorded: 0, runs })
+        Some(Turn { channel, events, recorded: 0 })
+    }
+
+    /// Writes the spans of a turn into the table, and joins small JSON messages.
+    fn write_spans(&mut self, channel: usize, spans: &[Span], used: usize) {
+        let words =
+            self.memory.table()[SPANS as usize..].as_chunks_mut::<{ SPAN_WORDS as usize }>();
+        for (words, span) in words.0.iter_mut().zip(spans) {
+            let range = span.range();
+            *words = [word(range.start), word(range.len()), payload_kind(span.kind) as i32];
+        }
+        if !self.reactor.channel(channel).is_some_and(Channel::receives_json) {
+            return;
+        }
+        let (slab, table) = self.memory.slab_and_table();
+        join(slab, used, spans, |run| {
+            let at = SPANS + word(run.first).cast_unsigned() * SPAN_WORDS + SPAN_KIND;
+            table[at as usize] += word(run.len) * JOINED;
+        });
     }
 
     /// Removes a channel. The rest of its current turn is dropped, since another channel may get
@@ -105,8 +121,7 @@ impl State {
         }
         while count < MAX_EVENTS && names + NAME_MAX <= BATCH_BYTES + NAMES {
             let Some(event) = turn.events.get_mut(turn.recorded) else { break };
-            let joined = joined_at(turn.recorded, &mut turn.runs);
-            let record = self.record(event, joined, &mut names);
+            let record = self.record(event, &mut names);
             let at = RECORDS as usize + count * RECORD_WORDS as usize;
             self.memory.table()[at..at + RECORD_WORDS as usize].copy_from_slice(&record.words());
             turn.recorded += 1;
@@ -119,8 +134,6 @@ impl State {
     pub(crate) fn recycle(&mut self, turn: Turn) {
         self.current = None;
         self.events = turn.events;
-        self.runs = turn.runs;
-        self.runs.clear();
     }
 
     /// Drops the events that have not been written as records, and closes their descriptors.
@@ -135,14 +148,19 @@ impl State {
         }
     }
 
-    fn record(&mut self, event: &mut Event, joined: usize, names: &mut usize) -> Record {
+    fn record(&mut self, event: &mut Event, names: &mut usize) -> Record {
         match event {
-            Event::Message(at, message) => {
-                message_record(RecordKind::Message, word(at.start), at.len(), message, joined)
+            Event::Messages(spans) => Record {
+                place: word(spans.start),
+                length: word(spans.len()),
+                ..Record::new(RecordKind::Messages)
+            },
+            Event::Message(span, message) => {
+                message_record(RecordKind::Message, word(*span), 1, message)
             }
             Event::Large(bytes, at, message) => {
                 let place = word(self.large.len());
-                let record = message_record(RecordKind::Large, place, at.len(), message, 0);
+                let record = message_record(RecordKind::Large, place, at.len(), message);
                 // JavaScript takes the last `length` bytes of the buffer.
                 bytes.truncate(at.end);
                 self.large.push(std::mem::take(bytes));
@@ -221,20 +239,7 @@ pub(crate) fn low_31_bits(seq: u64) -> i32 {
     i32::try_from(seq & 0x7fff_ffff).unwrap_or(0)
 }
 
-/// Removes the run that starts with the event at `index`, and returns the number of its messages,
-/// or 0 if there is none.
-#[inline]
-fn joined_at(index: usize, runs: &mut Vec<Run>) -> usize {
-    runs.pop_if(|run| run.first == index).map_or(0, |run| run.len)
-}
-
-fn message_record(
-    kind: RecordKind,
-    place: i32,
-    len: usize,
-    message: &Message,
-    joined: usize,
-) -> Record {
+fn message_record(kind: RecordKind, place: i32, len: usize, message: &Message) -> Record {
     let (name, name_length) = sender(&message.from);
     let credentials = message.credentials.map_or(0, |place| word(place.get() as usize));
     Record {
@@ -245,7 +250,7 @@ fn message_record(
         fds: word(message.fds.len()),
         name,
         name_length: name_length + credentials * CREDENTIALS,
-        detail: payload_kind(message.kind) as i32 + word(joined) * JOINED,
+        detail: payload_kind(message.kind) as i32,
     }
 }
 

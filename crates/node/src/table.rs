@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! slab   | messages of a turn | senders, samples | other names |
-//! table  | head | records | descriptors of a turn | descriptors of the next send |
+//! table  | head | records | spans | descriptors of a turn | descriptors of the next send |
 //!        | records of gathered messages | counters |
 //! block  | bytes of gathered messages |
 //! ```
@@ -47,12 +47,12 @@ pub const RECORD_WORDS: u32 = 8;
 #[napi]
 pub const RECORD_KIND: u32 = 0;
 
-/// The word of a record that holds the offset of its bytes in the slab, or a number that depends on
-/// its kind.
+/// The word of a record that holds the offset of its bytes in the slab, the index of its (first)
+/// span, or a number that depends on its kind.
 #[napi]
 pub const RECORD_PLACE: u32 = 1;
 
-/// The word of a record that holds the number of its bytes.
+/// The word of a record that holds the number of its bytes, or of its spans.
 #[napi]
 pub const RECORD_LENGTH: u32 = 2;
 
@@ -73,17 +73,10 @@ pub const RECORD_NAME: u32 = 5;
 #[napi]
 pub const RECORD_NAME_LENGTH: u32 = 6;
 
-/// The word of a record that holds a `PayloadKind` (see `JOINED`), a `RefusalReason`, a
-/// `LossReason` or the sequence number of a queued message, depending on its kind.
+/// The word of a record that holds a `PayloadKind`, a `RefusalReason`, a `LossReason` or the
+/// sequence number of a queued message, depending on its kind.
 #[napi]
 pub const RECORD_DETAIL: u32 = 7;
-
-/// The factor of the second number in a message's `RECORD_DETAIL`. The first number is a
-/// `PayloadKind`. The second is the number of messages that are joined into one JSON array,
-/// starting with this one. The array begins one byte before the first message and ends one byte
-/// after the last.
-#[napi]
-pub const JOINED: i32 = 16;
 
 /// The factor of the second number in `RECORD_NAME_LENGTH`. The first number is the length of the
 /// name. The second is the offset of the sender's credentials in the slab, or 0 for none. The
@@ -91,9 +84,35 @@ pub const JOINED: i32 = 16;
 #[napi]
 pub const CREDENTIALS: i32 = 128;
 
+/// The word of the table at which the first span begins: the payload of a message in the slab.
+#[napi]
+pub const SPANS: u32 = RECORDS + MAX_EVENTS as u32 * RECORD_WORDS;
+
+/// The number of words of a span.
+#[napi]
+pub const SPAN_WORDS: u32 = 3;
+
+/// The word of a span that holds the offset of the payload in the slab.
+#[napi]
+pub const SPAN_START: u32 = 0;
+
+/// The word of a span that holds the length of the payload in bytes.
+#[napi]
+pub const SPAN_LENGTH: u32 = 1;
+
+/// The word of a span that holds the `PayloadKind`, and, multiplied by `JOINED`, the number of
+/// messages that are joined into one JSON array, starting with this one (0: none). The array begins
+/// one byte before the first message and ends one byte after the last.
+#[napi]
+pub const SPAN_KIND: u32 = 2;
+
+/// See `SPAN_KIND`.
+#[napi]
+pub const JOINED: i32 = 16;
+
 /// The word of the table at which the descriptors of a turn's messages begin.
 #[napi]
-pub const FDS_IN: u32 = RECORDS + MAX_EVENTS as u32 * RECORD_WORDS;
+pub const FDS_IN: u32 = SPANS + MAX_EVENTS as u32 * SPAN_WORDS;
 
 /// The word of the table at which the descriptors of the next sent message begin.
 #[napi]
@@ -138,7 +157,10 @@ pub const TABLE_WORDS: u32 = COUNTERS + 2 * counters::COUNT as u32;
 #[napi]
 #[derive(Clone, Copy)]
 pub enum RecordKind {
-    /// A message in the slab. The detail is its `PayloadKind` (see `JOINED`).
+    /// Plain messages: from the connected peer, without descriptors. The place is the index of the
+    /// first span, and the length the number of spans.
+    Messages,
+    /// A message that is not plain. The place is the index of its span.
     Message,
     /// A message that did not fit into the slab. `takeLarge(place)` returns it. The detail is its
     /// `PayloadKind`.

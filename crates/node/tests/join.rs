@@ -9,7 +9,7 @@ mod join;
 use std::io::IoSlice;
 use std::time::Duration;
 
-use fdwire_channel::{Batch, Channel, Event, Framing, Limits, NAMES, Reactor};
+use fdwire_channel::{Batch, Channel, Framing, Limits, NAMES, Reactor};
 use fdwire_socket::{Datagram, Stream};
 use fdwire_wire::Protocol;
 use fdwire_wire::codec::{self, Codec};
@@ -73,17 +73,14 @@ impl Fixture {
     /// as received.
     fn turn(&mut self) -> (Vec<(Run, String)>, Vec<String>) {
         self.reactor.poll(Duration::from_secs(20)).unwrap();
-        let mut batch = Batch::new(&mut self.slab, Vec::new(), Vec::new());
+        let mut batch = Batch::new(&mut self.slab, Vec::new(), Vec::new(), Vec::new());
         assert_eq!(self.reactor.turn(&mut batch), Some(self.channel));
-        let (used, events) = (batch.used(), batch.events);
-        let at = |index: usize| match &events[index] {
-            Event::Message(at, _) => at.clone(),
-            other => panic!("{other:?}"),
-        };
+        let (used, spans) = (batch.used(), batch.spans);
+        let at = |index: usize| spans[index].range();
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-        let messages = (0..events.len()).map(|index| text(&self.slab[at(index)])).collect();
+        let messages = (0..spans.len()).map(|index| text(&self.slab[at(index)])).collect();
         let mut runs = Vec::new();
-        join(&mut self.slab, used, &events, &mut runs);
+        join(&mut self.slab, used, &spans, |run| runs.push(run));
         let array = |run: Run| {
             let place = at(run.first).start - 1..at(run.first + run.len - 1).end + 1;
             (run, text(&self.slab[place]))
@@ -131,7 +128,7 @@ fn joins_texts_with_bytes_above_0x7f_separately() {
         sender.send(text.as_bytes(), &[], None).unwrap();
     }
     let (runs, _) = fixture.turn();
-    // The event after a run stays single.
+    // The message after a run stays single.
     let expected = [
         (Run { first: 0, len: 2 }, "[1,2]".to_owned()),
         (Run { first: 3, len: 2 }, "[\"\u{e9}\",\"\u{e9}\"]".to_owned()),

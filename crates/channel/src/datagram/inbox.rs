@@ -38,7 +38,7 @@ impl Inbox {
         shared: &mut Shared,
         batch: &mut Batch<'_>,
     ) {
-        let events_before = batch.events.len();
+        let results_before = batch.results();
         let one_only = self.singles.expects_one();
         while !self.ended && batch.has_room() {
             if meter.holds_fds() {
@@ -59,7 +59,7 @@ impl Inbox {
                 }
             }
         }
-        self.singles.note(batch.events.len() - events_before);
+        self.singles.note(batch.results() - results_before);
     }
 
     /// Reads one message. Returns whether it came in a memfd.
@@ -126,12 +126,19 @@ impl Inbox {
         let len = large.as_ref().map_or(received.len, Vec::len);
         meter.received(len, fds.len());
         let credentials = received.credentials.and_then(|sender| batch.keep_credentials(sender));
+        let is_plain = fds.is_empty() && credentials.is_none() && from == Sender::Peer;
         let message = Message { kind, fds, from, credentials };
-        let event = match large {
-            Some(bytes) => Event::Large(bytes, 0..len, message),
-            None => Event::Message(batch.keep(len), message),
-        };
-        batch.events.push(event);
+        match large {
+            Some(bytes) => batch.events.push(Event::Large(bytes, 0..len, message)),
+            None => {
+                let at = batch.keep(len);
+                if is_plain {
+                    batch.push_plain(at, kind);
+                } else {
+                    batch.push_message(at, message);
+                }
+            }
+        }
         Ok(memfd)
     }
 

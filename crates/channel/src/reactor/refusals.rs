@@ -126,7 +126,7 @@ mod tests {
             assert!(Instant::now() < end, "too slow");
             reactor.poll(Duration::from_millis(5)).expect("epoll_wait");
             loop {
-                let mut batch = Batch::new(&mut slab, Vec::new(), Vec::new());
+                let mut batch = Batch::new(&mut slab, Vec::new(), Vec::new(), Vec::new());
                 if reactor.turn(&mut batch).is_none() {
                     break;
                 }
@@ -151,7 +151,7 @@ mod tests {
             reactor.released(channel, 0);
         }
         reactor.poller.refusals.set(3);
-        run_until(&mut reactor, |event| matches!(event, Event::Message(..)));
+        run_until(&mut reactor, |event| matches!(event, Event::Messages(_)));
         assert!(reactor.refused.is_empty());
     }
 

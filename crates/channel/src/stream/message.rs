@@ -97,7 +97,11 @@ pub(super) fn deliver(
     match place {
         Place::Slab(at) => {
             meter.received(at.len(), count);
-            batch.events.push(Event::Message(at, message));
+            if count == 0 {
+                batch.push_plain(at, kind);
+            } else {
+                batch.push_message(at, message);
+            }
         }
         Place::Large(LargePayload { frame, payload }) => {
             meter.received(payload.len(), count);

@@ -31,7 +31,7 @@ impl StreamTransport {
         if self.input == Input::Connecting {
             return self.on_connected(flags, turn.batch);
         }
-        let events_before = turn.batch.events.len();
+        let results_before = turn.batch.results();
         let was_broken = self.output.is_broken();
         // Input that the peer has sent precedes the error, even without read interest: the owner of
         // the channel stores it.
@@ -45,7 +45,7 @@ impl StreamTransport {
         } else if hung_up && !self.inbox.ended() {
             self.on_hang_up(meter, turn.batch);
         }
-        let any_read = turn.batch.events.len() > events_before;
+        let any_read = turn.batch.results() > results_before;
         // A connection that is shut down in both directions may not be writable, but sending to it
         // fails: otherwise epoll would keep reporting the hang-up.
         let fails = flags.intersects(EventFlags::HUP | EventFlags::ERR);

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use fdwire_channel::{
     Batch, Channel, Counters, Event, Framing, Limits, NAMES, Payload, Queued, Reactor, Refusal,
-    SendError, Sender, Sent, UndeliveredReason,
+    SendError, Sender, Sent, Span, UndeliveredReason,
 };
 use fdwire_socket::{Address, Control, Datagram, Errno, Stream};
 use fdwire_wire::Protocol;
@@ -191,17 +191,20 @@ impl Harness {
     /// Runs one turn, if a channel has something to do.
     pub fn turn(&mut self) -> Option<Vec<Seen>> {
         let mut seen = Vec::new();
-        let mut batch = Batch::new(&mut self.slab, Vec::new(), Vec::new());
+        let mut batch = Batch::new(&mut self.slab, Vec::new(), Vec::new(), Vec::new());
         let channel = self.reactor.turn(&mut batch)?;
         observe(&batch, channel, &mut self.last, &mut seen);
         assert_layout(&batch);
         let mut fds: Vec<_> = std::mem::take(&mut batch.fds);
         // From the last to the first, so that the other indices stay valid.
-        for (seen, event) in seen.iter_mut().rev().zip(batch.events.iter().rev()) {
-            if let (
-                Seen::Message { fds: own, .. },
+        let mut seen_from_last = seen.iter_mut().rev();
+        for event in batch.events.iter().rev() {
+            if let Event::Messages(spans) = event {
+                seen_from_last.nth(spans.len() - 1);
+            } else if let (
+                Some(Seen::Message { fds: own, .. }),
                 Event::Message(_, message) | Event::Large(_, _, message),
-            ) = (seen, event)
+            ) = (seen_from_last.next(), event)
             {
                 *own = fds.split_off(message.fds.start);
             }
@@ -242,12 +245,21 @@ fn observe(
     last: &mut HashMap<usize, Vec<u8>>,
     seen: &mut Vec<Seen>,
 ) {
+    let bytes_of = |span: usize| batch.bytes(batch.spans[span].range()).to_vec();
     for event in &batch.events {
         seen.push(match event {
-            Event::Message(at, message) => {
+            Event::Messages(spans) => {
+                seen.extend(spans.clone().map(|span| Seen::Message {
+                    channel,
+                    bytes: bytes_of(span),
+                    fds: Vec::new(),
+                    from: None,
+                }));
+                continue;
+            }
+            Event::Message(span, message) => {
                 let from = from(batch, &message.from, channel, last);
-                let bytes = batch.bytes(at.clone()).to_vec();
-                Seen::Message { channel, bytes, fds: Vec::new(), from }
+                Seen::Message { channel, bytes: bytes_of(*span), fds: Vec::new(), from }
             }
             Event::Large(bytes, at, message) => {
                 let from = from(batch, &message.from, channel, last);
@@ -282,11 +294,9 @@ fn observe(
 /// that the messages lie in order within the used part.
 fn assert_layout(batch: &Batch<'_>) {
     let mut end = 0;
-    for event in &batch.events {
-        if let Event::Message(at, _) = event {
-            assert!(at.start > end, "{at:?} follows {end}");
-            end = at.end;
-        }
+    for at in batch.spans.iter().map(Span::range) {
+        assert!(at.start > end, "{at:?} follows {end}");
+        end = at.end;
     }
     assert!(end <= batch.used(), "{end} of {}", batch.used());
 }

@@ -33,8 +33,13 @@ impl Inbox {
                 Ok(Step::Message { consumed, payload, kind }) => {
                     let payload = batch.place(&(at + payload.start..at + payload.end));
                     at += consumed;
-                    let fds = self.claim_fds(at == len && !more, meter);
-                    deliver(Place::Slab(payload), kind, fds, meter, batch);
+                    if self.fds.is_none() {
+                        meter.received(payload.len(), 0);
+                        batch.push_plain(payload, kind);
+                    } else {
+                        let fds = self.claim_fds(at == len && !more, meter);
+                        deliver(Place::Slab(payload), kind, fds, meter, batch);
+                    }
                 }
                 Ok(Step::Incomplete { frame: minimum }) => {
                     if !more {
