@@ -24,6 +24,8 @@ runAll([
   ['git', ['diff', '--exit-code', '--stat', '--', ...GENERATED]],
   ['node', ['bench/run.mjs', '--quick']],
   ['node', ['bench/instructions.mjs']],
+  // The tables and charts of the documents show the committed results.
+  ['node', ['bench/report/main.mjs', '--check']],
   ['node', ['scripts/check-docs.mjs']],
   ['node', ['scripts/matrix.mjs']],
 ])
