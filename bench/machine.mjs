@@ -2,7 +2,7 @@
 /** The machine, and its load by other processes. */
 
 import { execFileSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { cpus, release } from 'node:os'
 
 /**
@@ -39,6 +39,19 @@ export function describeMachine() {
 export function lastCore() {
   const allowed = /Cpus_allowed_list:\s*(\S+)/.exec(read('/proc/self/status'))?.[1] ?? '0'
   return /** @type {string} */ (allowed.split(/[-,]/).at(-1))
+}
+
+/**
+ * Lets the processes of a session run before all others, as far as the kernel schedules by session
+ * (sched(7), autogroup) and this process may ask for it, which needs root.
+ * @param {number} leader of the session
+ */
+export function preferGroup(leader) {
+  try {
+    writeFileSync(`/proc/${leader}/autogroup`, '-20')
+  } catch {
+    // The kernel has no such file, or refuses. Then other processes disturb more runs.
+  }
 }
 
 /**

@@ -5,7 +5,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { lastCore, watchOthers } from './machine.mjs'
+import { lastCore, preferGroup, watchOthers } from './machine.mjs'
 
 /** Batches before the measured one. Without warm-up, Node is 2 to 3 times slower. */
 export const WARM_UP = 3
@@ -88,6 +88,7 @@ export class Session {
     // The processes form a group, so that a receiver that hangs is killed together with its sender.
     const sender = spawn(/** @type {string} */ (program), args, { detached: true, stdio: 'pipe' })
     this.#sender = sender
+    if (sender.pid) preferGroup(sender.pid)
     this.#killGroup = () => {
       try {
         if (sender.pid) process.kill(-sender.pid, 'SIGKILL')
