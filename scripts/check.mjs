@@ -3,6 +3,7 @@ import { runAll } from './run.mjs'
 
 const GENERATED = [
   'native.d.ts',
+  'docs/cli.md',
   'npm',
   'THIRD_PARTY_NOTICES.md',
   'package-lock.json',
@@ -18,6 +19,7 @@ runAll([
   ['biome', ['check', '--error-on-warnings']],
   ['tsc', ['--noEmit', '--project', 'tsconfig.json']],
   ['tsc', ['--noEmit', '--project', '__test__/tsconfig.json']],
+  ['node', ['scripts/cli-docs.mjs']],
   ['node', ['scripts/packages/describe.mjs']],
   ['node', ['scripts/packages/notices.mjs']],
   // The generated files and the lock files are committed: they must be up to date.

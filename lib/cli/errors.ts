@@ -1,0 +1,29 @@
+import { errorCode } from '../util/errors.js'
+
+/** Wrong arguments of the command line. */
+export class UsageError extends Error {}
+
+/** What to do about an error, by its code. */
+const REMEDIES: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'no process listens there: start the receiver, or remove the stale socket',
+  ENOENT: 'there is no such file or socket: start the receiver first, or give --wait MS',
+  EPROTOTYPE: 'the socket there has another type: give --type stream, seqpacket or dgram',
+  EADDRINUSE: 'another process uses this address: fdwire ls shows which',
+  EEXIST: 'there is a file that is no socket: choose another address',
+  EACCES: 'this user may not use the address: check the permissions of the path',
+  EMSGSIZE: 'the message is larger than a datagram: use --type seqpacket or a stream protocol',
+  EBADF: 'this descriptor is not open: let the shell open it, as in 3<file',
+  EPIPE: 'the other process has closed the connection',
+  ECONNRESET: 'the other process has closed the connection',
+  EPERM: 'the socket there is connected to another process, or takes no descriptors',
+}
+
+/** Returns what an error says and what to do about it, in one line. */
+export function describeError(error: unknown): string {
+  const { message } = error instanceof Error ? error : new Error(String(error))
+  const remedy = REMEDIES[errorCode(error) ?? '']
+  const [line = ''] = message.split('\n')
+  // The loader's errors have several lines, all of which matter.
+  const text = errorCode(error) === 'ERR_FDWIRE_LOAD' ? message : line
+  return remedy === undefined ? text : `${text}: ${remedy}`
+}
