@@ -28,7 +28,10 @@ interface Hot {
   closeFd(channel: number, fd: number): Result
   /** Releases a descriptor that an FdSet owns. */
   takeFd(channel: number, fd: number): Result
-  /** Sets whether messages are read from the socket of a channel (0 or 1). */
+  /**
+   * Sets whether messages are read from the socket of a channel: 0: no, 1: yes, 2: yes, and a call
+   * waits for one.
+   */
   setReading(channel: number, reading: number): Result
   /** Sends what a stream has queued. */
   flushChannel(channel: number): Result
@@ -72,13 +75,29 @@ export interface Receiver {
 /** The receivers, by index. The array has no holes: reading a hole searches its prototypes. */
 const receivers: (Receiver | undefined)[] = []
 
+/** The turn whose records are being handled. */
+export const turnOfThread = {
+  isRunning: false,
+  /** Is called once the records are handled. */
+  onEnd: undefined as (() => void) | undefined,
+}
+
 /** The channels and listeners of this thread in the addon. Its methods throw a SystemError. */
 export const environment = new addon.Environment(
   slab,
   table,
   block,
   (channel, records) => {
-    if (channel < receivers.length) receivers[channel]?.onTurn(records)
+    if (channel >= receivers.length) return
+    turnOfThread.isRunning = true
+    try {
+      receivers[channel]?.onTurn(records)
+    } finally {
+      const { onEnd } = turnOfThread
+      turnOfThread.isRunning = false
+      turnOfThread.onEnd = undefined
+      onEnd?.()
+    }
   },
   systemError,
 )

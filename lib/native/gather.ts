@@ -10,7 +10,7 @@ import { BLOCK_BYTES, GATHERED, GATHERED_LENGTH, GATHERED_WORDS, MAX_GATHERED } 
 import { setBytes } from '../util/buffers.js'
 import { systemError } from '../util/errors.js'
 import { nextTick } from '../util/timers.js'
-import { environment, hot } from './environment.js'
+import { environment, hot, turnOfThread } from './environment.js'
 import { block, table } from './memory.js'
 
 /** The longest text that is gathered (UTF-16 code units). A longer one is better passed alone. */
@@ -76,11 +76,13 @@ export function queueGathered(): void {
   check(hot.queue(count, takeTexts()))
 }
 
-/** Sends what streams have queued, at the end of this tick. */
+/** Sends what streams have queued, at the end of this tick; in a turn, once its records are handled. */
 export function flushSoon(): void {
   if (isFlushScheduled) return
   isFlushScheduled = true
-  nextTick(flush)
+  // Replies leave before the turn's promise jobs and ticks run, and cost no tick of their own.
+  if (turnOfThread.isRunning) turnOfThread.onEnd = flush
+  else nextTick(flush)
 }
 
 function flush(): void {
