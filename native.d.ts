@@ -56,6 +56,8 @@ export declare class Environment {
   settle(channel: number, bytes: number): void
   /** Returns the message of a `Large` record of this turn. */
   takeLarge(place: number): Buffer
+  /** Lets the loop poll for messages of the channels that have the option `busyPoll`. */
+  startBusyPolling(): void
   /**
    * Removes the paths that channels and listeners have bound.
    *
@@ -207,6 +209,8 @@ export interface ChannelOptions {
   maxQueuedFds: number
   /** How long a datagram may be queued (ms); 0 for no limit. */
   sendTimeout: number
+  /** How long to poll for the next message (µs); 0 for not at all. */
+  busyPoll: number
   /** Whether payloads are text. */
   text: boolean
   /** Whether payloads are JSON. */
@@ -260,10 +264,14 @@ export declare enum Counter {
   Noise = 12,
   /** Bytes of a stream that were read but do not form a complete message yet. */
   InHand = 13,
+  /** How often the loop has polled for a message of the channel. */
+  BusyPolls = 14,
+  /** How often a message has arrived while it polled. */
+  BusyPollHits = 15,
   /** The sequence number of the oldest queued message; 0 if the queue is empty. */
-  OldestQueued = 14,
+  OldestQueued = 16,
   /** The sequence number of the next message to be queued. */
-  NextQueued = 15,
+  NextQueued = 17,
 }
 
 /**

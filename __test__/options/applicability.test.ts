@@ -81,6 +81,8 @@ describe('an option that does not apply', () => {
     ['pair', 'timeout', JSONCOMM, undefined, 'it is an option of bind and connect'],
     ['over', 'maxOpenFds', LINES, undefined, 'it is an option of connect, listen, pair and adopt'],
     ['over', 'type', LINES, undefined, 'it is an option of connect, listen, pair and adopt'],
+    ['over', 'busyPoll', LINES, undefined, 'it is an option of connect, listen, pair and adopt'],
+    ['Codec', 'busyPoll', LINES, undefined, 'it is an option of connect, listen, pair and adopt'],
     [
       'Codec',
       'maxQueued',

@@ -75,6 +75,9 @@ describe('a numeric option', () => {
   const OPTIONS: [string, Opener, object, unknown?][] = [
     ...NUMBERS.map((name): [string, Opener, object] => [name, 'pair', JSONCOMM]),
     ['sendTimeout', 'bind', JSONCOMM],
+    ...(['bind', 'connect', 'listen', 'pair', 'adopt'] as const).map(
+      (opener): [string, Opener, object] => ['busyPoll', opener, VALID[opener]],
+    ),
     ['timeout', 'connect', LINES],
     ['mode', 'listen', LINES],
     ['backlog', 'listen', LINES],
@@ -99,6 +102,10 @@ describe('a numeric option', () => {
     expect(checkOptions('pair', { ...JSONCOMM, maxFds: 253 }).maxFds).toBe(253)
     expect(errorOf('pair', { ...JSONCOMM, maxFds: 254 }).message).toContain('0 to 253')
     expect(errorOf('listen', { ...LINES, mode: 0o1000 })).toBeInstanceOf(RangeError)
+    expect(checkOptions('pair', { ...LINES, busyPoll: 1_000 }).busyPoll).toBe(1_000)
+    expect(errorOf('pair', { ...LINES, busyPoll: 1_001 })).toEqual(
+      new RangeError('busyPoll must be an integer from 0 to 1000, not 1001'),
+    )
     for (const name of ['maxMessage', 'maxOpenFds', 'backlog', 'maxConnections']) {
       expect(errorOf('listen', { ...LINES, [name]: 0 })).toBeInstanceOf(RangeError)
     }

@@ -54,6 +54,7 @@ export class ChannelCore extends AsyncResource implements ReceiverHost {
     this.receiver = new Receiver(handle, options, this)
     this.lifecycle = new Lifecycle(this, owner)
     handle.register(this)
+    if (options.busyPoll > 0) handle.startBusyPolling()
   }
 
   /** The async context of the channel's events: that of the call which has made the channel. */

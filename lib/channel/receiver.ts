@@ -205,7 +205,8 @@ export class Receiver {
     const isFlowing = this.#isFlowing
     if (isFlowing && this.#buffered.length > 0) this.#deliverSoon()
     if (!this.#handle.isOpen) return
-    this.#handle.setReading(isFlowing || (this.waiting > 0 && !this.#isFull()))
+    const isAwaited = this.waiting > 0 && !this.#isFull()
+    this.#handle.setReading(isFlowing || isAwaited, isAwaited && this.#options.busyPoll > 0)
   }
 
   /** Reading has stopped at `maxOpenFds`: warns once, when no message is undelivered. */

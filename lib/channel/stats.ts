@@ -34,6 +34,10 @@ export interface ChannelStats {
   unread: number
   /** Bytes of a stream that were read but are not a complete message yet. */
   inHand: number
+  /** How often the thread has polled for a message of the channel (option `busyPoll`). */
+  busyPolls: number
+  /** How often a message has arrived while it polled. */
+  busyPollHits: number
   /** Received descriptors that are neither taken nor closed. */
   openFds: number
 }
@@ -57,6 +61,8 @@ export function statsOf(handle: ChannelHandle, receiver: Receiver): ChannelStats
     queuedFds: counters[Counter.QueuedFds],
     unread: receiver.unread,
     inHand: counters[Counter.InHand],
+    busyPolls: counters[Counter.BusyPolls],
+    busyPollHits: counters[Counter.BusyPollHits],
     openFds: handle.openFds,
   }
 }

@@ -12,6 +12,12 @@ import {
 } from './environment.js'
 import { flushSoon, queueGathered } from './gather.js'
 
+/** Whether messages are read; `awaited`: they are, and the thread may poll for the next one. */
+export type Reading = 'no' | 'yes' | 'awaited'
+
+/** The argument of `hot.setReading`. */
+const READING: Readonly<Record<Reading, number>> = { no: 0, yes: 1, awaited: 2 }
+
 /**
  * A channel of native code: every call that lib/ makes for a channel goes through its handle.
  *
@@ -29,7 +35,7 @@ export class ChannelHandle {
    */
   #finalCounters: Counters | undefined
   /** Whether messages are read from the socket. */
-  #isReading = false
+  #reading: Reading = 'no'
   /** Whether the channel keeps the process alive. */
   #isReferenced = false
 
@@ -145,20 +151,29 @@ export class ChannelHandle {
     return environment.checkFrame(this.index, bytes)
   }
 
-  /** Sets whether messages are read from the socket. */
-  setReading(reading: boolean): void {
-    if (reading === this.#isReading) return
-    this.#isReading = reading
-    this.applyReading(reading)
+  /**
+   * Sets whether messages are read from the socket. `awaited`: whether the thread may poll for one,
+   * because a call waits for it.
+   */
+  setReading(reading: boolean, awaited: boolean): void {
+    const next = awaited ? 'awaited' : reading ? 'yes' : 'no'
+    if (next === this.#reading) return
+    this.#reading = next
+    this.applyReading(next)
   }
 
   /** Whether messages are read from the socket. */
   protected get isReading(): boolean {
-    return this.#isReading
+    return this.#reading !== 'no'
   }
 
-  protected applyReading(reading: boolean): void {
-    hot.setReading(this.index, reading ? 1 : 0)
+  protected applyReading(reading: Reading): void {
+    hot.setReading(this.index, READING[reading])
+  }
+
+  /** Lets the loop of this thread poll for messages of channels with the option `busyPoll`. */
+  startBusyPolling(): void {
+    environment.startBusyPolling()
   }
 
   /** Sends what a stream has queued, at the end of this tick. */

@@ -1,9 +1,9 @@
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { Counter } from '#native'
-import { environment, hot } from '../native/environment.js'
+import { environment } from '../native/environment.js'
 import { queueGathered } from '../native/gather.js'
-import { ChannelHandle } from '../native/handle.js'
+import { ChannelHandle, type Reading } from '../native/handle.js'
 import { nextTick, setImmediate } from '../util/timers.js'
 
 /** The handle of a channel over a Duplex stream. It has no descriptor. */
@@ -98,9 +98,9 @@ export class DuplexHandle extends ChannelHandle {
     this.#duplex.destroy()
   }
 
-  protected override applyReading(reading: boolean): void {
-    hot.setReading(this.index, reading ? 1 : 0)
-    if (!reading) this.#duplex.pause()
+  protected override applyReading(reading: Reading): void {
+    super.applyReading(reading)
+    if (reading === 'no') this.#duplex.pause()
     else if (this.#hasBacklog()) this.#resumeSoon()
     else this.#duplex.resume()
   }

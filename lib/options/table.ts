@@ -3,6 +3,7 @@ import { CHANNEL } from './channel.js'
 import { DATAGRAM } from './datagram.js'
 import { DESCRIPTORS } from './descriptors.js'
 import { FRAMING } from './framing.js'
+import { LATENCY } from './latency.js'
 import { LISTENER } from './listener.js'
 import { PATH } from './path.js'
 import { TCP } from './tcp.js'
@@ -15,6 +16,7 @@ export const OPTIONS = {
   ...FRAMING,
   ...DESCRIPTORS,
   ...CHANNEL,
+  ...LATENCY,
   ...DATAGRAM,
   ...PATH,
   ...WAIT,

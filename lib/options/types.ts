@@ -5,6 +5,7 @@ import type { CommonOptions } from './channel.js'
 import type { DatagramOptions } from './datagram.js'
 import type { DescriptorOptions } from './descriptors.js'
 import type { DecoderOptions, FramingOptions } from './framing.js'
+import type { LatencyOptions } from './latency.js'
 import type { ListenerOptions } from './listener.js'
 import type { LocalAddressOptions, PathOptions } from './path.js'
 import type { EncodingOf, Protocol } from './protocols.js'
@@ -36,6 +37,7 @@ export interface ChannelOptions<
   E extends EncodingOf<P> = EncodingOf<P>,
 > extends OverOptions<P, E>,
     SocketTypeOptions<P>,
+    LatencyOptions,
     DescriptorOptions<P>,
     DatagramOptions {}
 

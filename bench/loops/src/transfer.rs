@@ -94,5 +94,6 @@ fn limits() -> Limits {
         max_queued_fds: 1024,
         memfd: false,
         send_timeout: None,
+        busy_poll: Duration::ZERO,
     }
 }

@@ -9,6 +9,7 @@ use fdwire_wire::Protocol;
 use fdwire_wire::codec::Encoded;
 
 use crate::batch::Event;
+use crate::busy_poll::BusyPoll;
 use crate::datagram::DatagramTransport;
 use crate::interest::Interest;
 use crate::limits::{Counters, Limits, Meter};
@@ -33,6 +34,7 @@ pub struct Channel {
     reports_progress: bool,
     /// Whether received texts are JSON.
     json: bool,
+    pub(crate) busy_poll: Option<Box<BusyPoll>>,
 }
 
 impl Channel {
@@ -69,6 +71,7 @@ impl Channel {
 
     fn new(transport: Transport, json: bool, limits: Limits) -> Self {
         Self {
+            busy_poll: BusyPoll::new(limits.busy_poll),
             meter: Meter::new(limits),
             transport,
             scheduled: None,
@@ -379,7 +382,7 @@ impl Channel {
     }
 
     /// Returns whether to read messages now.
-    fn reads(&self) -> bool {
+    pub(crate) fn reads(&self) -> bool {
         self.reading && !self.meter.holds_fds()
     }
 

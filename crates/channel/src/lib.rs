@@ -15,6 +15,7 @@
 //! | `send.rs` | the outcome of sending |
 //! | `limits.rs` | the limits and counters of a channel |
 //! | `singles.rs` | skips the last system call of a turn, which usually finds nothing |
+//! | `busy_poll.rs` | when to poll for the next message of a channel |
 //! | `batch.rs` | the result of one turn |
 //! | `interest.rs` | the readiness for which a descriptor is registered with epoll |
 //! | `poll.rs` | the epoll instances and the timer |
@@ -22,6 +23,7 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+mod busy_poll;
 mod channel;
 mod datagram;
 mod interest;

@@ -24,6 +24,8 @@ pub struct Limits {
     pub memfd: bool,
     /// How long a datagram may be queued; None for no limit.
     pub send_timeout: Option<Duration>,
+    /// How long to poll for the next message instead of waiting for it; zero for not at all.
+    pub busy_poll: Duration,
 }
 
 impl Limits {

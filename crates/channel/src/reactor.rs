@@ -7,12 +7,14 @@
 //! | --- | --- |
 //! | `turns.rs` | chooses the channel of the next turn |
 //! | `timers.rs` | the deadlines of the channels |
+//! | `stays.rs` | whether to poll for messages instead of waiting |
 //! | `streams.rs` | the calls that concern streams |
 //! | `listeners.rs` | listeners and accepted connections |
 //! | `refusals.rs` | registrations that epoll_ctl has refused |
 
 mod listeners;
 mod refusals;
+mod stays;
 mod streams;
 mod timers;
 mod turns;
@@ -33,6 +35,7 @@ use crate::send::{SendError, Sent};
 use crate::stream::{Payload, SegmentPool};
 use crate::{Scratch, Shared, Site};
 use refusals::RefusedRegistration;
+use stays::Stay;
 use turns::Lone;
 
 /// The channels and listeners of one environment.
@@ -59,6 +62,9 @@ pub struct Reactor {
     backlog: Vec<usize>,
     /// Channels that were accepted but are not registered with epoll yet.
     accepted: Vec<usize>,
+    stay: Stay,
+    /// Whether a channel with busy polling has been added.
+    busy_polling: bool,
 }
 
 enum Entry {
@@ -93,12 +99,15 @@ impl Reactor {
             unflushed: Vec::new(),
             backlog: Vec::new(),
             accepted: Vec::new(),
+            stay: Stay::default(),
+            busy_polling: false,
         })
     }
 
     /// Adds a channel, and returns its index.
     pub fn add(&mut self, mut channel: Channel) -> usize {
         channel.share_limits(&mut self.last_limits);
+        self.busy_polling |= channel.busy_poll.is_some();
         self.entries.insert(Entry::Channel(Box::new(channel)))
     }
 
@@ -138,7 +147,9 @@ impl Reactor {
         }
         // Another channel may get the index, and must not get this one's readiness.
         self.ready.retain(|ready| ready.token.index() != index);
-        match entries.remove(index) {
+        let removed = entries.remove(index);
+        self.leave_stay(index);
+        match removed {
             Entry::Channel(channel) => Some(*channel),
             Entry::Listening(_) => None,
         }
@@ -201,9 +212,13 @@ impl Reactor {
         if unlisted {
             self.unflushed.push(index);
         }
-        if let Sent::Queued(_) = sent {
-            self.arm(index);
-            self.schedule(index);
+        match sent {
+            Sent::Queued(_) => {
+                self.arm(index);
+                self.schedule(index);
+            }
+            // The message is with the kernel, or the flush of a stream will send it.
+            Sent::Now => self.poll_for_reply(index),
         }
     }
 

@@ -98,6 +98,12 @@ impl Environment {
         })
     }
 
+    /// Lets the loop poll for messages of the channels that have the option `busyPoll`.
+    #[napi]
+    pub fn start_busy_polling(&self) -> Result<()> {
+        self.inner.start_busy_polling()
+    }
+
     /// Removes the paths that channels and listeners have bound.
     ///
     /// For `process.exit`, which ends the main thread without ending its environment.

@@ -35,6 +35,10 @@ pub enum Counter {
     Noise,
     /// Bytes of a stream that were read but do not form a complete message yet.
     InHand,
+    /// How often the loop has polled for a message of the channel.
+    BusyPolls,
+    /// How often a message has arrived while it polled.
+    BusyPollHits,
     /// The sequence number of the oldest queued message; 0 if the queue is empty.
     OldestQueued,
     /// The sequence number of the next message to be queued.
@@ -50,6 +54,7 @@ pub(crate) fn write(channel: &Channel, words: &mut [i32]) {
     let done = channel.counters();
     let queued = channel.queued();
     let (oldest, next) = channel.seqs();
+    let (polls, hits) = channel.busy_polls();
     let values: [u64; COUNT] = [
         done.received,
         done.received_bytes,
@@ -65,6 +70,8 @@ pub(crate) fn write(channel: &Channel, words: &mut [i32]) {
         channel.open_fds() as u64,
         done.noise,
         channel.buffered_input() as u64,
+        polls,
+        hits,
         oldest.unwrap_or(0),
         next,
     ];

@@ -186,7 +186,8 @@ unsafe extern "C" fn take_fd(env: sys::napi_env, info: sys::napi_callback_info) 
     })
 }
 
-/// `setReading(channel, reading)` sets whether a channel reads messages (0 or 1).
+/// `setReading(channel, reading)` sets whether a channel reads messages: 0: no, 1: yes, 2: yes, and a
+/// call waits for one.
 unsafe extern "C" fn set_reading(
     env: sys::napi_env,
     info: sys::napi_callback_info,
@@ -194,8 +195,9 @@ unsafe extern "C" fn set_reading(
     // SAFETY: napi calls this with the arguments of a callback that `bind_function` made.
     let call = unsafe { Call::<2>::new(env, info) };
     call.number(|call, state| {
-        let reading = call.integer(1) != 0;
-        state.reactor.set_reading(call.channel(), reading);
+        let reading = call.integer(1);
+        state.reactor.set_reading(call.channel(), reading != 0);
+        state.reactor.set_awaited(call.channel(), reading == 2);
         Ok(0.0)
     })
 }

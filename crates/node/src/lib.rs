@@ -15,6 +15,7 @@
 //! | `gathered.rs` | queues the small messages that JavaScript has gathered | |
 //! | `state.rs` | what an environment owns; writes the records of a turn | |
 //! | `turn.rs` | runs turns in Node's event loop, and ends the environment | yes |
+//! | `busy_poll.rs` | polls for messages before the loop waits | |
 //! | `table.rs` | the layout of the memory that is shared with JavaScript | |
 //! | `memory.rs` | that memory: three typed arrays | yes |
 //! | `record.rs` | encodes a record of the table | |
@@ -41,6 +42,7 @@
 //!   `EBADF`.
 
 // napi exports what JavaScript uses from the public modules.
+mod busy_poll;
 mod call;
 pub mod channels;
 pub mod codec;

@@ -30,6 +30,8 @@ pub struct ChannelOptions {
     pub max_queued_fds: u32,
     /// How long a datagram may be queued (ms); 0 for no limit.
     pub send_timeout: u32,
+    /// How long to poll for the next message (µs); 0 for not at all.
+    pub busy_poll: u32,
     /// Whether payloads are text.
     pub text: bool,
     /// Whether payloads are JSON.
@@ -63,6 +65,7 @@ impl ChannelOptions {
             max_queued: self.max_queued as usize,
             max_queued_fds: self.max_queued_fds as usize,
             memfd: self.memfd,
+            busy_poll: Duration::from_micros(self.busy_poll.into()),
             send_timeout: (!timeout.is_zero()).then_some(timeout),
         }
     }

@@ -132,7 +132,11 @@ impl State {
 
     /// Keeps the memory of a turn for the next one.
     pub(crate) fn recycle(&mut self, turn: Turn) {
-        self.current = None;
+        // None if the channel was removed in this turn.
+        let current = self.current.take();
+        if let Some(channel) = current.filter(|_| turn.recorded > 0) {
+            self.reactor.handled(channel);
+        }
         self.events = turn.events;
     }
 

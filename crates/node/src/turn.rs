@@ -8,7 +8,7 @@ use std::ptr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use fdwire_uv::Poll;
+use fdwire_uv::{AboutToWait, BeforeWait, Poll};
 use napi::{JsValue, Status, bindgen_prelude::Unknown, sys};
 
 use crate::error::ended;
@@ -20,10 +20,12 @@ pub(crate) struct Inner {
     /// None once the environment has ended.
     pub(crate) state: RefCell<Option<State>>,
     poll: RefCell<Option<Poll>>,
+    /// None until a channel has the option `busyPoll`.
+    before_wait: RefCell<Option<BeforeWait>>,
     dispatch: sys::napi_ref,
     context: sys::napi_async_context,
     /// Whether a turn is running. JavaScript runs in a turn, and must not start another.
-    in_turn: Cell<bool>,
+    pub(crate) in_turn: Cell<bool>,
     hook: Cell<sys::napi_async_cleanup_hook_handle>,
 }
 
@@ -40,14 +42,13 @@ impl Inner {
         let name = string(env, "fdwire")?;
         // SAFETY: `name` is a value of `env`; napi creates the resource object itself.
         check(unsafe { sys::napi_async_init(env, ptr::null_mut(), name, &raw mut context) })?;
-        let mut uv_loop = ptr::null_mut();
-        // SAFETY: `env` is alive, since it calls this function.
-        check(unsafe { sys::napi_get_uv_event_loop(env, &raw mut uv_loop) })?;
+        let uv_loop = loop_of(env)?;
 
         let inner = Rc::new(Self {
             env,
             state: RefCell::new(Some(state)),
             poll: RefCell::new(None),
+            before_wait: RefCell::new(None),
             dispatch: reference,
             context,
             in_turn: Cell::new(false),
@@ -65,11 +66,9 @@ impl Inner {
             // SAFETY: `uv_loop` is the loop of `env`, which runs only on this thread. Node closes
             // the loop only after the cleanup hook is removed, which happens in the handle's close
             // callback. The reactor's descriptor stays open until then.
-            unsafe { Poll::start(uv_loop.cast(), state.reactor.as_fd(), on_readable) }
+            unsafe { Poll::start(uv_loop, state.reactor.as_fd(), on_readable) }
         };
-        let poll = poll.map_err(|status| {
-            napi::Error::new(Status::GenericFailure, format!("uv_poll_start failed: {status}"))
-        })?;
+        let poll = poll.map_err(|status| failed("uv_poll_start", status))?;
         inner.poll.replace(Some(poll));
 
         // This reference belongs to the cleanup hook, and also keeps the data of the hot functions
@@ -82,6 +81,22 @@ impl Inner {
         })?;
         inner.hook.set(hook);
         Ok(inner)
+    }
+
+    /// Makes the loop call [`skips_wait`](Self::skips_wait) before each wait from now on.
+    pub(crate) fn start_busy_polling(self: &Rc<Self>) -> napi::Result<()> {
+        let mut before_wait = self.before_wait.borrow_mut();
+        if before_wait.is_some() {
+            return Ok(());
+        }
+        let weak = Rc::downgrade(self);
+        let skips = Box::new(move |about_to_wait: &AboutToWait| {
+            weak.upgrade().is_some_and(|inner| inner.skips_wait(about_to_wait))
+        });
+        // SAFETY: the loop is that of `env`, as in `start`.
+        let started = unsafe { BeforeWait::start(loop_of(self.env)?, skips) };
+        *before_wait = Some(started.map_err(|status| failed("uv_prepare_start", status))?);
+        Ok(())
     }
 
     /// Sets whether the environment keeps the loop alive.
@@ -117,7 +132,7 @@ impl Inner {
     }
 
     /// Runs one turn. Returns whether there may be another.
-    fn run_turn(&self) -> bool {
+    pub(crate) fn run_turn(&self) -> bool {
         let turn = self.state.borrow_mut().as_mut().and_then(State::next_turn);
         let Some(mut turn) = turn else { return false };
         loop {
@@ -244,7 +259,7 @@ unsafe extern "C" fn on_environment_end(
     // SAFETY: `start` has created the context, and it is used only to call JavaScript, which this
     // environment no longer does.
     unsafe { sys::napi_async_destroy(inner.env, inner.context) };
-    let poll = inner.poll.take();
+    let (poll, before_wait) = (inner.poll.take(), inner.before_wait.take());
     let closed = move || {
         // The handle polls a descriptor of the state, so the state is dropped only after the handle
         // is closed.
@@ -254,10 +269,26 @@ unsafe extern "C" fn on_environment_end(
         // here.
         unsafe { sys::napi_remove_async_cleanup_hook(hook) };
     };
-    match poll {
+    let close_poll = move || match poll {
         Some(poll) => poll.close(Box::new(closed)),
         None => closed(),
+    };
+    match before_wait {
+        Some(before_wait) => before_wait.close(Box::new(close_poll)),
+        None => close_poll(),
     }
+}
+
+/// Returns the loop of the environment that calls this function.
+fn loop_of(env: sys::napi_env) -> napi::Result<*mut c_void> {
+    let mut uv_loop = ptr::null_mut();
+    // SAFETY: `env` is alive, since it calls this function.
+    check(unsafe { sys::napi_get_uv_event_loop(env, &raw mut uv_loop) })?;
+    Ok(uv_loop.cast())
+}
+
+fn failed(call: &str, status: i32) -> napi::Error {
+    napi::Error::new(Status::GenericFailure, format!("{call} failed: {status}"))
 }
 
 fn string(env: sys::napi_env, text: &str) -> napi::Result<sys::napi_value> {

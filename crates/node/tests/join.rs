@@ -32,6 +32,7 @@ fn limits() -> Limits {
         max_queued_fds: 1_024,
         memfd: false,
         send_timeout: None,
+        busy_poll: std::time::Duration::ZERO,
     }
 }
 

@@ -20,7 +20,7 @@ export interface UdsOverOptions {
 /** Options of every connection. */
 type ConnectionOptions = UdsCodecOptions &
   UdsOverOptions &
-  Pick<ChannelOptions<'uds_comms', 'text'>, 'maxQueued'>
+  Pick<ChannelOptions<'uds_comms', 'text'>, 'maxQueued' | 'busyPoll'>
 
 /**
  * Options of `UdsServer.listen`. `timeout` (ms, 10,000; 0: no limit) and `signal` apply to the wait
@@ -39,7 +39,7 @@ export type UdsServerOptions = ConnectionOptions &
 export type UdsClientOptions = ConnectionOptions &
   Pick<ConnectOptions<'uds_comms', 'text'>, 'timeout' | 'signal'>
 
-const CONNECTION = ['lenient', 'maxMessage', 'maxQueued', 'handshakeTimeout']
+const CONNECTION = ['lenient', 'maxMessage', 'maxQueued', 'busyPoll', 'handshakeTimeout']
 const HANDSHAKE_TIMEOUT = 10_000
 
 /**

@@ -105,6 +105,7 @@ mod tests {
             max_queued_fds: 1_024,
             memfd: false,
             send_timeout: None,
+            busy_poll: Duration::ZERO,
         }
     }
 

@@ -114,6 +114,7 @@ impl Reactor {
         if self.stream_mut(index).is_some_and(StreamTransport::list_for_backlog) {
             self.backlog.push(index);
         }
+        self.poll_for_reply(index);
     }
 
     /// Half-closes a stream or seqpacket socket as soon as its queue is empty.

@@ -58,6 +58,11 @@ impl Reactor {
         turn
     }
 
+    /// Returns the channel that was the only ready one at the last two epoll calls.
+    pub(super) fn hot_channel(&self) -> Option<usize> {
+        self.lone.as_ref().filter(|lone| lone.confirmed).map(|lone| lone.channel)
+    }
+
     fn ask(&mut self, timeout: Duration) -> Result<(), Errno> {
         self.assumed = false;
         self.poller.wait(timeout, &mut self.ready)?;
@@ -120,6 +125,9 @@ impl Reactor {
     }
 
     fn after_turn(&mut self, index: usize, batch: &mut Batch<'_>) -> usize {
+        if self.busy_polling && !batch.events.is_empty() {
+            self.note_input(index);
+        }
         if let Err(errno) = self.arm_after_turn(index) {
             batch.events.push(Event::Failed(errno, "epoll_ctl"));
         }

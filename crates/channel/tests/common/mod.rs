@@ -29,6 +29,7 @@ pub fn limits() -> Limits {
         max_queued_fds: 1_024,
         memfd: false,
         send_timeout: Some(Duration::from_secs(30)),
+        busy_poll: std::time::Duration::ZERO,
     }
 }
 
