@@ -84,7 +84,7 @@ export const connections = [
       oneEnd('server', 'net', 'net-connections', 8_000),
     ],
     ratios: [
-      { of: 'fdwire', to: 'net', least: 3 },
+      { of: 'fdwire', to: 'net', least: 2.2 },
       { of: 'fdwire', to: 'raw' },
       { of: 'net', to: 'raw' },
     ],
@@ -103,8 +103,8 @@ export const connections = [
       oneEnd('client', 'net client', 'net-connections', 2_500),
     ],
     ratios: [
-      { of: 'fdwire server', to: 'net server', most: 1 },
-      { of: 'fdwire client', to: 'net client', most: 1 },
+      { of: 'fdwire server', to: 'net server', most: 0.7 },
+      { of: 'fdwire client', to: 'net client', most: 0.7 },
     ],
   },
 ]

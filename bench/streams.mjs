@@ -121,7 +121,7 @@ export const streams = [
     ratios: [
       { of: 'fdwire JSON', to: 'raw', most: 2 },
       { of: 'fdwire JSON', to: 'best JS JSON', most: 1 },
-      { of: 'fdwire JSON', to: 'usual JS JSON' },
+      { of: 'fdwire JSON', to: 'usual JS JSON', most: 0.55 },
       { of: 'fdwire JSON', to: 'child_process JSON' },
       { of: 'fdwire request JSON', to: 'fdwire JSON' },
       { of: 'best JS JSON', to: 'raw' },

@@ -137,7 +137,7 @@ function machineText(results) {
   const [{ machine }] = /** @type {[Results]} */ (results)
   const { cpu, cores, linux, rust, maxDgramQlen } = machine
   const all = results.flatMap(({ scenarios }) => scenarios)
-  const rounds = all.flatMap(({ runs }) => runs.map(run => run.rounds))
+  const rounds = all.flatMap(({ runs }) => runs.map(run => run.rounds)).filter(n => n > 0)
   const dates = [...new Set(all.map(({ date }) => date))].sort()
   const commits = [...new Set(all.map(({ commit }) => commit))].sort()
   return [
