@@ -51,7 +51,7 @@ interface Hot {
   close(channel: number): Result
   /**
    * Connects a Unix stream socket with the options of `prepareConnect`. Returns the index of its
-   * channel; undefined for index 0.
+   * channel; undefined for index 0. `flush` must be called before the event loop waits.
    */
   connect(address: string | Uint8Array): Result
   /** Sets how many more connections a listener may accept. */
@@ -109,7 +109,8 @@ let prepared: addon.ChannelOptions | undefined
 
 /**
  * Connects a Unix stream socket that is not bound. Returns the index of its channel, or a negative
- * number if that fails: `environment.connectUnix` throws the error.
+ * number if that fails: `environment.connectUnix` throws the error. The caller must call
+ * `flushSoon`, which registers the socket with epoll.
  *
  * Native code converts the options only if they are not those of the previous call.
  */

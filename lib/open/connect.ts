@@ -1,5 +1,6 @@
 import { type Channel, makeChannel } from '../channel/channel.js'
 import { environment, tryConnect } from '../native/environment.js'
+import { flushSoon } from '../native/gather.js'
 import { type Address, encodeAddress, isTcp, type TcpAddress } from '../options/address.js'
 import {
   type CheckedOptions,
@@ -69,7 +70,9 @@ function connectAtOnce(peer: Address, checked: CheckedOptions): number | undefin
     lastPeer = typeof peer === 'string' ? peer : undefined
   }
   const index = tryConnect(peer, checked)
-  return index < 0 ? undefined : index
+  if (index < 0) return undefined
+  flushSoon()
+  return index
 }
 
 /** Connects a Unix socket. Returns the index of its channel. */

@@ -60,8 +60,8 @@ pub struct Reactor {
     unflushed: Vec<usize>,
     /// Streams whose queue a flush has not emptied. It may have emptied since.
     backlog: Vec<usize>,
-    /// Channels that were accepted but are not registered with epoll yet.
-    accepted: Vec<usize>,
+    /// Channels that were accepted or connected but are not registered with epoll yet.
+    unarmed: Vec<usize>,
     stay: Stay,
     /// Whether a channel with busy polling has been added.
     busy_polling: bool,
@@ -98,7 +98,7 @@ impl Reactor {
             refused: BTreeMap::new(),
             unflushed: Vec::new(),
             backlog: Vec::new(),
-            accepted: Vec::new(),
+            unarmed: Vec::new(),
             stay: Stay::default(),
             busy_polling: false,
         })

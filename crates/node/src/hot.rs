@@ -288,7 +288,7 @@ fn close(index: usize, state: &mut State) {
 }
 
 /// `connect(address)` connects a Unix stream socket with the options of `prepareConnect`, and
-/// returns the index of its channel.
+/// returns the index of its channel. `flush` must be called before the event loop waits.
 unsafe extern "C" fn connect(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     // SAFETY: napi calls this with the arguments of a callback that `bind_function` made.
     let call = unsafe { Call::<1>::new(env, info) };

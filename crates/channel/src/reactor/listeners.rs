@@ -86,7 +86,7 @@ impl Reactor {
                 // Unreachable: connections have the type of their listener.
                 _ => continue,
             };
-            self.accepted.push(channel);
+            self.unarmed.push(channel);
             batch.events.push(Event::Accepted(channel));
         }
     }

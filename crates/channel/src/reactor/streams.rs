@@ -30,6 +30,14 @@ impl Reactor {
         socket.map_or(Ok(index), |socket| Err((errno, socket)))
     }
 
+    /// Adds a connected stream. Until it has read interest, it is polled only after the next
+    /// [`flush`](Self::flush) or turn, which must precede the next wait.
+    pub fn add_connected(&mut self, socket: Stream, framing: Framing, limits: Limits) -> usize {
+        let index = self.insert_stream(Link::Socket(socket), false, framing, limits);
+        self.unarmed.push(index);
+        index
+    }
+
     /// Adds a stream without a socket. The caller transfers its bytes with [`feed`](Self::feed) and
     /// [`fetch`](Self::fetch).
     pub fn add_external(&mut self, framing: Framing, limits: Limits) -> usize {
@@ -91,8 +99,10 @@ impl Reactor {
         queued
     }
 
-    /// Sends the queued frames of all streams. Returns whether any stream still has some.
+    /// Sends the queued frames of all streams, and polls new connections. Returns whether any stream
+    /// still has queued frames.
     pub fn flush(&mut self) -> bool {
+        self.arm_new();
         while let Some(index) = self.unflushed.pop() {
             self.flush_one(index);
         }
@@ -110,6 +120,11 @@ impl Reactor {
 
     /// Sends the queued frames of one stream.
     pub fn flush_one(&mut self, index: usize) {
+        let Some(stream) = self.stream_mut(index) else { return };
+        if stream.outbox.is_empty() {
+            stream.flush_listed = false;
+            return;
+        }
         self.update_stream(index, StreamTransport::flush);
         if self.stream_mut(index).is_some_and(StreamTransport::list_for_backlog) {
             self.backlog.push(index);

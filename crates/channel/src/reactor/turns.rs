@@ -97,7 +97,7 @@ impl Reactor {
                 return Some(self.after_turn(index, batch));
             }
         }
-        self.arm_accepted();
+        self.arm_new();
         None
     }
 
@@ -137,10 +137,10 @@ impl Reactor {
         index
     }
 
-    /// Registers the channels that were accepted in these turns. Most have read interest by now, so
-    /// one call registers for their messages and their end.
-    fn arm_accepted(&mut self) {
-        while let Some(index) = self.accepted.pop() {
+    /// Registers the channels that were accepted or connected since the last call. Most have read
+    /// interest by now, so one call registers for their messages and their end; some are closed.
+    pub(super) fn arm_new(&mut self) {
+        while let Some(index) = self.unarmed.pop() {
             self.arm(index);
         }
     }

@@ -131,11 +131,12 @@ pub(crate) struct PreparedStream {
 }
 
 impl PreparedStream {
-    /// Connects a socket, and returns the index of its channel.
+    /// Connects a socket, and returns the index of its channel. The caller must flush the reactor
+    /// before it waits.
     ///
     /// # Errors
     ///
-    /// Those of [`Stream::connect`], and `ENOMEM`, `ENOSPC` of epoll_ctl.
+    /// Those of [`Stream::connect`].
     pub(crate) fn connect(
         &self,
         peer: Address,
@@ -143,8 +144,7 @@ impl PreparedStream {
     ) -> std::result::Result<i32, SyscallError> {
         let Connect { stream, .. } =
             Stream::connect(&SocketAddress::Unix(peer), None, &self.setup)?;
-        let added = reactor.add_stream(stream, false, self.framing.clone(), self.limits.clone());
-        added.map(number).map_err(|(errno, _socket)| syscall_error("epoll_ctl")(errno))
+        Ok(number(reactor.add_connected(stream, self.framing.clone(), self.limits.clone())))
     }
 }
 
