@@ -37,8 +37,18 @@ export function describeMachine() {
  * Returns the core on which to run two processes: the last, because interrupts prefer the first.
  */
 export function lastCore() {
+  return /** @type {string} */ (allowedCores().at(-1))
+}
+
+/** Returns the core of the sender if the receiver runs on the last one. */
+export function firstCore() {
+  return /** @type {string} */ (allowedCores()[0])
+}
+
+/** Returns the ends of the ranges of cores on which this process may run. */
+function allowedCores() {
   const allowed = /Cpus_allowed_list:\s*(\S+)/.exec(read('/proc/self/status'))?.[1] ?? '0'
-  return /** @type {string} */ (allowed.split(/[-,]/).at(-1))
+  return allowed.split(/[-,]/)
 }
 
 /**

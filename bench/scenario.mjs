@@ -18,6 +18,7 @@
  * @property {'client' | 'server'} [end] the role of the program; the floor has the other one.
  *   Default: the program has both
  * @property {number} [size] bytes of a message. Default: the scenario's size
+ * @property {number} [busyPoll] fdwire's option of this name (µs, 0)
  *
  * @typedef {object} Ratio
  * @property {string} of name of the run whose result is divided
@@ -28,7 +29,7 @@
  *
  * What a batch does:
  * - `oneway`: messages from the sender to the receiver
- * - `trips`: round trips, one after the other, with both processes on one core
+ * - `trips`: round trips, one after the other, with both processes on one core or on one each
  * - `lone`: a single message between two new processes
  * - `pairs`: connected pairs that one process creates and destroys
  * - `connect`: connections, one after the other on one core, each with a message and its reply
@@ -39,10 +40,12 @@
  *
  * @typedef {object} Scenario
  * @property {string} title
- * @property {'datagrams' | 'descriptors' | 'streams' | 'many' | 'connections'} group
+ * @property {'datagrams' | 'descriptors' | 'streams' | 'latency' | 'many' | 'connections'} group
  * @property {number} size bytes of a message
  * @property {number} fds descriptors of each message
  * @property {number} [idle] further connections, on which no message is sent (0)
+ * @property {1 | 2} [cores] for `trips`: the number of cores on which the two processes run (1)
+ * @property {number} [delay] for `trips`: how long the receiver waits before it replies (ms, 0)
  * @property {Work} work
  * @property {Run[]} runs
  * @property {Ratio[]} ratios

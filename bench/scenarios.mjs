@@ -4,6 +4,7 @@
 import { connections } from './connections.mjs'
 import { datagrams } from './datagrams.mjs'
 import { descriptors } from './descriptors.mjs'
+import { latency } from './latency.mjs'
 import { lone } from './lone.mjs'
 import { many } from './many.mjs'
 import { streams } from './streams.mjs'
@@ -12,6 +13,7 @@ export const scenarios = [
   ...datagrams,
   ...descriptors,
   ...streams,
+  ...latency,
   ...lone,
   ...many,
   ...connections,

@@ -5,7 +5,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { lastCore, preferGroup, watchOthers } from './machine.mjs'
+import { firstCore, lastCore, preferGroup, watchOthers } from './machine.mjs'
 
 /** Batches before the measured one. Without warm-up, Node is 2 to 3 times slower. */
 export const WARM_UP = 3
@@ -202,19 +202,22 @@ export function resultOf(batches, run, scenario) {
  * @returns {string[]}
  */
 function commandOf(run, scenario, { node, floor, file, peers }, path, batches) {
-  const { work, size, fds, idle = 0 } = scenario
+  const { work, size, fds, idle = 0, cores = 1, delay = 0 } = scenario
   const folder = peers ?? fileURLToPath(new URL('peers', import.meta.url))
   const script = `${folder}/${run.threads ? 'threads' : run.program}.mjs`
   const floorSends = run.program === 'floor' || run.end === 'server'
   const pinned = ONE_CORE.includes(work)
   return [
-    ...(pinned ? ['taskset', '-c', lastCore()] : []),
+    ...(pinned ? ['taskset', '-c', cores === 1 ? lastCore() : firstCore()] : []),
     ...(floorSends ? [floor] : [node, script]),
     ...(run.end === 'server' ? [`node=${node}`, `receiver=${script}`] : []),
     ...(run.end === 'client' ? [`receiver=${floor}`] : []),
     ...['role=send', `work=${work}`, `topology=${run.topology}`, `how=${run.how ?? ''}`],
     ...[`path=${path}`, `file=${file}`, `size=${run.size ?? size}`, `fds=${fds}`],
     ...[`count=${run.count}`, `batches=${batches}`, `idle=${idle}`],
+    ...(cores === 2 ? [`core=${lastCore()}`] : []),
+    ...(delay > 0 ? [`delay=${delay}`] : []),
+    ...(run.busyPoll ? [`busyPoll=${run.busyPoll}`] : []),
     ...(run.threads ? [`peer=${run.program}`, `threads=${run.threads}`] : []),
   ]
 }

@@ -89,6 +89,12 @@ export const options = {
   count: Number(text('count')),
   /** Further connections, on which no message is sent. */
   idle: Number(given.get('idle') ?? 0),
+  /** fdwire's option of this name (µs). */
+  busyPoll: Number(given.get('busyPoll') ?? 0),
+  /** How long the receiver waits before it replies (ms). */
+  delay: Number(given.get('delay') ?? 0),
+  /** The core on which the receiver runs. Default: that of the sender. */
+  core: given.get('core'),
   /** The program that receives instead of this one. */
   receiver: given.get('receiver'),
 }
@@ -256,7 +262,9 @@ export function startReceiver(more = [], extra = [], serialization = 'json') {
   if (!isMainThread) return undefined
   const script = /** @type {string} */ (process.argv[1])
   const own = process.argv.slice(2).map(a => (a === 'role=send' ? 'role=receive' : a))
-  const [program, ...first] = options.receiver ? [options.receiver] : [process.execPath, script]
+  const command = options.receiver ? [options.receiver] : [process.execPath, script]
+  const pinned = options.core === undefined ? [] : ['taskset', '-c', options.core]
+  const [program, ...first] = /** @type {[string, ...string[]]} */ ([...pinned, ...command])
   const receiver = spawn(program, [...first, ...own, ...extra], {
     stdio: ['ignore', 'inherit', 'inherit', ...more],
     serialization,

@@ -33,6 +33,8 @@ const protocol = options.stream
       type: options.seqpacket ? 'seqpacket' : 'dgram',
     }
 
+if (options.busyPoll > 0) protocol.busyPoll = options.busyPoll
+
 if (options.receives) await receive()
 else await send()
 
@@ -53,7 +55,9 @@ async function receive() {
  */
 function reply(channel, tally, back) {
   take(channel, tally, (value, fds, from) => {
-    if (options.trips) channel.send(value, back(fds, from))
+    if (!options.trips) return
+    if (options.delay === 0) channel.send(value, back(fds, from))
+    else setTimeout(() => channel.send(value, back(fds, from)), options.delay)
   })
 }
 

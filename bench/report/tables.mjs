@@ -25,7 +25,11 @@ const RATIOS = {
   usual: [isOneWayStream, ({ to }) => isOf('usual JS', to) || isOf('child_process', to)],
   descriptors: [({ group }) => group === 'descriptors', ({ of }) => isOf('fdwire', of)],
   datagrams: [({ group, work }) => group === 'datagrams' && work === 'oneway', () => true],
-  trips: [({ group, work }) => group !== 'many' && work === 'trips', () => true],
+  trips: [
+    ({ group, work }) => ['datagrams', 'streams'].includes(group) && work === 'trips',
+    () => true,
+  ],
+  latency: [({ group }) => group === 'latency', () => true],
   lone: [({ work }) => work === 'lone', ({ to }) => to !== undefined],
   many: [({ group }) => group === 'many', () => true],
   connections: [({ group }) => group === 'connections', () => true],
