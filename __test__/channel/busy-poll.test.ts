@@ -3,8 +3,9 @@ import { once } from 'node:events'
 import { createServer, connect as dial } from 'node:net'
 import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
+import { Duplex } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { adopt, bind, type Channel, connect, pair } from 'fdwire'
+import { adopt, bind, type Channel, connect, over, pair } from 'fdwire'
 import { describe, expect, it } from 'vitest'
 import { destroyChannelsAfterEach, JSONCOMM, loopTurns, track } from '../support/channels.js'
 import { cleanUpAfterEach, temporaryDirectory, testPath } from '../support/processes.js'
@@ -248,6 +249,39 @@ describe('a thread with hot channels that poll', () => {
     })
     await pingPong(channel, 2_000)
     expect(most).toBeLessThanOrEqual(2)
+  })
+
+  it('reads another channel after a few messages of a hot one', async () => {
+    const [hot] = startChild('echo')
+    const [a, b] = channelPair({ busyPoll: 0 })
+    let [count, sentAt, most, received] = [0, 0, 0, 0]
+    hot.on('message', () => {
+      if (++count % 50 === 0) {
+        sentAt = count
+        a.send(count)
+      }
+    })
+    b.on('message', value => {
+      expect(value).toBe(sentAt)
+      received++
+      most = Math.max(most, count - sentAt)
+    })
+    await pingPong(hot, 4_000)
+    await waitUntil(() => received === 80)
+    expect(most).toBeLessThanOrEqual(2 * POLLS)
+  })
+
+  it('handles the input of a Duplex stream that a listener feeds', async () => {
+    const [hot] = startChild('echo')
+    const duplex = new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() })
+    const fed = track(over(duplex, { protocol: 'lines' }))
+    const values: string[] = []
+    fed.on('message', value => void values.push(value))
+    hot.on('message', value => void duplex.push(`${value}\n`))
+    await pingPong(hot, 2_000)
+    hot.destroy()
+    await waitUntil(() => values.length === 2_000)
+    expect(values).toEqual(Array.from({ length: 2_000 }, (_, i) => String(i)))
   })
 
   it('waits again when the messages end', async () => {

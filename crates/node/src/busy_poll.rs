@@ -45,7 +45,7 @@ impl Inner {
                 break;
             }
             self.in_turn.set(true);
-            self.run_turn();
+            while self.run_turn() {}
             self.in_turn.set(false);
             now = Instant::now();
             if now - start >= STAY_MAX || about_to_wait.has_work() {

@@ -44,6 +44,8 @@ impl Reactor {
     /// Lets a channel poll for its next message, because the messages of its turn have been
     /// handled.
     pub fn handled(&mut self, index: usize) {
+        // After some turns, epoll is called again, and reports other ready channels.
+        self.count_assumed(index);
         self.begin_stay(index, Channel::reads);
     }
 

@@ -58,9 +58,20 @@ impl Reactor {
         turn
     }
 
-    /// Returns the channel that was the only ready one at the last two epoll calls.
+    /// Returns the channel that was the only ready one at the last two epoll calls, unless it is
+    /// time for another call.
     pub(super) fn hot_channel(&self) -> Option<usize> {
-        self.lone.as_ref().filter(|lone| lone.confirmed).map(|lone| lone.channel)
+        let lone = self.lone.as_ref().filter(|lone| lone.confirmed)?;
+        (lone.assumed < ASSUMED_MAX).then_some(lone.channel)
+    }
+
+    /// Counts a turn of a channel that was read without a call of epoll.
+    pub(super) fn count_assumed(&mut self, index: usize) {
+        if let Some(lone) = &mut self.lone
+            && lone.channel == index
+        {
+            lone.assumed += 1;
+        }
     }
 
     fn ask(&mut self, timeout: Duration) -> Result<(), Errno> {
