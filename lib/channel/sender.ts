@@ -13,11 +13,13 @@ import { collectFds } from '../fds/borrow.js'
 import {
   flushes,
   gatherBytes,
+  gatherMany,
   gatherText,
   MAX_BYTES,
   MAX_ROOM,
   MAX_TEXT,
   OVERHEAD,
+  roomLeft,
 } from '../native/gather.js'
 import type { ChannelHandle } from '../native/handle.js'
 import { table } from '../native/memory.js'
@@ -27,11 +29,19 @@ import { hasAscii, lengthOf } from '../util/buffers.js'
 import { asBytes, checkIsObject, checkNames, only } from '../util/checks.js'
 import { closedError, FdwireError, systemError } from '../util/errors.js'
 import { type Encoded, type EncodingCodec, encodingOf, isEmpty } from '../wire/encodings/index.js'
-import { encodeJsonArrays } from '../wire/encodings/json.js'
+import { encodeJsonBatch } from '../wire/encodings/json.js'
 import { unframeableError } from '../wire/errors.js'
 import { badAddressError, Destinations } from './destinations.js'
 import type { SendOptions } from './events.js'
 import { FlushWaiters } from './flush-waiters.js'
+
+/** How far a batch has got. */
+interface Progress {
+  /** The number of sent messages. */
+  sent: number
+  /** What `send` would return for the last one. */
+  queued: number
+}
 
 /** The sending half of a channel: encodes values, hands them to native code, reports its errors. */
 export class Sender {
@@ -104,13 +114,15 @@ export class Sender {
       throw new TypeError('sendAll takes an array or another iterable of values')
     }
     const to = this.#destination(options)
-    const isJson = this.#options.encoding === 'json'
-    const list = isJson ? Array.from(values) : values
-    const arrays = isJson ? encodeJsonArrays(list as unknown[]) : undefined
-    const encoded = arrays ?? this.#encodeAll(list)
+    const list: unknown[] = [...values]
+    const batch = this.#options.encoding === 'json' ? encodeJsonBatch(list) : undefined
+    const texts = batch === undefined ? this.#encodeAll(list) : batch.texts
     // Encoding runs code of the values, which may have closed the channel.
     if (this.#closed) throw closedError('sendAll')
-    return arrays === undefined ? this.#sendEach(encoded, to) : this.#sendArrays(arrays, to)
+    const progress = { sent: 0, queued: 0 }
+    if (batch !== undefined) this.#sendArrays(batch.arrays, to, progress)
+    this.#sendEach(texts, to, progress)
+    return progress.queued === 0
   }
 
   /** Resolves when the kernel has taken everything that was sent before. */
@@ -196,55 +208,66 @@ export class Sender {
     this.#handle.flushSoon()
   }
 
-  #sendEach(messages: Encoded[], to: Address | undefined): boolean {
-    let sent = 0
-    let queued = 0
-    for (const encoded of messages) {
-      if (this.#gather(encoded)) {
-        sent++
-        queued = 0
-        continue
+  #sendEach(messages: Encoded[], to: Address | undefined, progress: Progress): void {
+    for (let index = 0; index < messages.length; index++) {
+      if (to === undefined) {
+        const end = this.#gatherMany(messages, index)
+        if (end > index) progress.queued = 0
+        progress.sent += end - index
+        index = end
+        if (index === messages.length) return
       }
+      const encoded = messages[index] as Encoded
       if (this.#skips(encoded, 0)) continue
       const result = this.#hand(encoded, 0, to)
-      if (result < 0) throw Object.assign(this.#error(result, to), { sent })
-      sent++
-      queued = result
+      this.#note(result, result < 0 ? 0 : 1, to, progress)
     }
-    return queued === 0
   }
 
-  #sendArrays(arrays: string[], to: Address | undefined): boolean {
-    let sent = 0
-    let queued = 0
+  /** Gathers checked messages from index `first` on. Returns the index after the last one. */
+  #gatherMany(messages: Encoded[], first: number): number {
+    if (this.#flushCount !== flushes.count && !this.#renewRoom()) return first
+    const end = gatherMany(this.#handle.index, messages, first, this.#room)
+    this.#room = roomLeft
+    if (end > first) this.#handle.flushSoon()
+    return end
+  }
+
+  #sendArrays(arrays: string[], to: Address | undefined, progress: Progress): void {
     for (const array of arrays) {
-      queued = this.#handle.sendMany(array, to) ?? 0
+      const queued = this.#handle.sendMany(array, to) ?? 0
       if (this.#isStream) this.#afterHand()
-      sent += table[TAKEN] as number
-      if (queued < 0) throw Object.assign(this.#error(queued, to), { sent })
+      this.#note(queued, table[TAKEN] as number, to, progress)
     }
-    return queued === 0
   }
 
-  /** Encodes a batch, of which nothing is sent yet. Sets `index` on the error of a value. */
-  #encodeAll(values: Iterable<unknown>): Encoded[] {
+  /** Notes that `count` messages were sent, and the result for the next or the last one. */
+  #note(result: number, count: number, to: Address | undefined, progress: Progress): void {
+    progress.sent += count
+    progress.queued = result
+    if (result < 0) throw Object.assign(this.#error(result, to), { sent: progress.sent })
+  }
+
+  /** Encodes a batch in place, of which nothing is sent yet. Sets `index` on the error of a value. */
+  #encodeAll(values: unknown[]): Encoded[] {
     const isDelimited = rowOf(this.#options.protocol).delimited === true
-    const messages: Encoded[] = []
+    let index = 0
     try {
-      for (const value of values) {
-        const encoded = this.#encoding.encode(value)
-        this.#skips(encoded, 0)
-        if (isDelimited) this.#checkFrame(encoded)
-        messages.push(encoded)
+      for (; index < values.length; index++) {
+        const encoded = this.#encoding.encode(values[index])
+        if (!this.#skips(encoded, 0) && isDelimited) this.#checkFrame(encoded)
+        values[index] = encoded
       }
     } catch (error) {
-      throw Object.assign(error as Error, { index: messages.length })
+      throw Object.assign(error as Error, { index })
     }
-    return messages
+    return values as Encoded[]
   }
 
   /** Throws for a message that the protocol cannot frame. */
   #checkFrame(encoded: Encoded): void {
+    const isShort = typeof encoded === 'string' || encoded instanceof Uint8Array
+    if (isShort && !hasAscii(encoded, '\n', 0x0a)) return
     const bytes = typeof encoded === 'string' ? Buffer.from(encoded) : asBytes(encoded)
     const result = this.#handle.checkFrame(bytes)
     if (result < 0) throw unframeableError(result, this.#options.protocol)

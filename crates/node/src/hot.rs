@@ -14,7 +14,7 @@ use std::ptr;
 use std::rc::Rc;
 
 use fdwire_channel::{Channel, Payload, SendError, Sent};
-use fdwire_socket::{Errno, Stream};
+use fdwire_socket::{Address, Errno, Stream};
 use fdwire_wire::codec::Unframeable;
 use fdwire_wire::json;
 use napi::sys;
@@ -52,6 +52,9 @@ const FUNCTIONS: [(&str, Callback); 16] = [
     ("allow", allow),
     ("setRef", set_ref),
 ];
+
+/// Approximate number of bytes that framing adds to a message.
+const FRAME: usize = 4;
 
 /// Size in bytes above which the scratch buffer is freed after a call.
 const SCRATCH_MAX: usize = 1024 * 1024;
@@ -119,18 +122,7 @@ unsafe extern "C" fn send_many(
         let text = call.text(1, &mut state.scratch).ok_or(Errno::INVAL.raw_os_error())?;
         let to = call.address(2)?;
         let scratch = std::mem::take(&mut state.scratch);
-        let (mut taken, mut last) = (0, Ok(Sent::Now));
-        for element in json::elements(&scratch[..text]) {
-            let payload = Payload::Borrowed(element);
-            match state.reactor.send(call.channel(), payload, true, &[], to.as_ref()) {
-                Ok(Sent::Now) => {}
-                other => last = other,
-            }
-            if last.is_err() {
-                break;
-            }
-            taken += 1;
-        }
+        let (taken, last) = send_elements(call, state, &scratch[..text], to.as_ref());
         state.memory.table()[TAKEN as usize] = taken;
         write_room(call, state);
         state.scratch = if scratch.len() > SCRATCH_MAX { Vec::new() } else { scratch };
@@ -325,6 +317,41 @@ fn release<const N: usize>(call: &Call<N>, state: &mut State) {
     if call.integer(0) >= 0 {
         state.reactor.released(call.channel(), 1);
     }
+}
+
+/// Sends the elements of a JSON array until one fails. Returns the number of those that were sent or
+/// queued, and the result for the last one.
+///
+/// A stream takes many at once, as far as none can exceed a limit.
+fn send_elements<const N: usize>(
+    call: &Call<N>,
+    state: &mut State,
+    array: &[u8],
+    to: Option<&Address>,
+) -> (i32, Result<Sent, SendError>) {
+    let (mut taken, mut last) = (0, Ok(Sent::Now));
+    let mut elements = json::elements(array).peekable();
+    while last.is_ok() && elements.peek().is_some() {
+        let mut room = state.reactor.channel(call.channel()).map_or(0, Channel::room);
+        let gathers = room > 0;
+        let fitting = std::iter::from_fn(|| {
+            let element = elements.next_if(|element| element.len() + FRAME <= room)?;
+            room -= element.len() + FRAME;
+            taken += 1;
+            Some((element, true))
+        });
+        if gathers {
+            last = state.reactor.gather(call.channel(), fitting).map(|()| Sent::Now);
+        }
+        if last.is_ok()
+            && let Some(element) = elements.next()
+        {
+            let payload = Payload::Borrowed(element);
+            last = state.reactor.send(call.channel(), payload, true, &[], to);
+            taken += i32::from(last.is_ok());
+        }
+    }
+    (taken, last)
 }
 
 /// Queues the gathered messages. Argument 0 is their number, and argument 1 their texts.

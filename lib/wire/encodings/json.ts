@@ -25,32 +25,48 @@ function withoutText(value: unknown): string {
 }
 
 /** The number of values in the first array, when their average size is not known yet. */
-const FIRST_VALUES = 32
+const FIRST_VALUES = 8
 
 /** The target length of the text of an array (UTF-16 code units). */
 const ARRAY_LENGTH = 16 * 1024
 
 /**
- * Encodes values as the elements of JSON arrays. Returns undefined if an element's text would
- * differ from that of the value alone, or if a value cannot be encoded.
- *
- * V8 encodes an array faster than its elements one by one, unless the text is long.
+ * The average length of values from which V8 encodes them faster one by one. Measured with Node 20
+ * and 24: JSON.stringify of long strings was made faster in between.
  */
-export function encodeJsonArrays(values: unknown[]): string[] | undefined {
+const LONG_VALUE = Number.parseInt(process.versions.node, 10) < 22 ? 8_192 : 640
+
+/** Encoded values: first the elements of arrays, then single texts. */
+export interface JsonBatch {
+  arrays: string[]
+  texts: string[]
+}
+
+/**
+ * Encodes values as the elements of JSON arrays, and long ones singly. Returns undefined if an
+ * element's text would differ from that of the value alone, or if a value cannot be encoded.
+ *
+ * V8 encodes an array faster than its elements one by one, unless these are long.
+ */
+export function encodeJsonBatch(values: unknown[]): JsonBatch | undefined {
   if ('toJSON' in values || !values.every(isSameAsElement)) return undefined
-  const texts: string[] = []
+  const arrays: string[] = []
+  let first = 0
+  let count = FIRST_VALUES
   try {
-    for (let first = 0, count = FIRST_VALUES; first < values.length; ) {
-      const text = JSON.stringify(values.slice(first, first + count))
-      texts.push(text)
-      first += count
-      count = Math.max(1, Math.floor((count * ARRAY_LENGTH) / text.length))
+    while (first < values.length && count > 0) {
+      const part = values.slice(first, first + count)
+      const text = JSON.stringify(part)
+      arrays.push(text)
+      first += part.length
+      const average = text.length / part.length
+      count = average < LONG_VALUE ? Math.ceil(ARRAY_LENGTH / average) : 0
     }
+    return { arrays, texts: values.slice(first).map(encodeJson) }
   } catch {
     // The caller then encodes the values one by one, and finds the one that throws.
     return undefined
   }
-  return texts
 }
 
 /** Whether a value's JSON is the same alone and as an element of an array. */
