@@ -11,7 +11,7 @@ use napi_derive::napi;
 
 use crate::environment::{Environment, index};
 use crate::error::syscall_error;
-use crate::hot::unframeable;
+use crate::sending::unframeable;
 
 #[napi]
 impl Environment {

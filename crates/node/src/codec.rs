@@ -7,9 +7,9 @@ use napi::bindgen_prelude::{Buffer, BufferSlice, Env, Uint8Array};
 use napi::{Error, Result, Status};
 use napi_derive::napi;
 
-use crate::hot::unframeable;
 use crate::options::ChannelOptions;
 use crate::record::{Record, loss_reason, malformed_reason, payload_kind, word};
+use crate::sending::unframeable;
 use crate::table::RecordKind;
 
 /// Encodes and decodes the frames of one stream.

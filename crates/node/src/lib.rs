@@ -12,6 +12,7 @@
 //! | `error.rs` | errors that methods throw | |
 //! | `hot.rs` | the functions that are called for each message | yes |
 //! | `call.rs` | the arguments and the result of a call of such a function | yes |
+//! | `sending.rs` | what those functions do that send | |
 //! | `gathered.rs` | queues the small messages that JavaScript has gathered | |
 //! | `state.rs` | what an environment owns; writes the records of a turn | |
 //! | `turn.rs` | runs turns in Node's event loop, and ends the environment | yes |
@@ -60,6 +61,7 @@ pub mod open;
 pub mod options;
 pub mod queries;
 mod record;
+mod sending;
 pub mod socket_protocol;
 mod state;
 pub mod table;
