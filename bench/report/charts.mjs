@@ -124,17 +124,28 @@ function descriptors(one) {
 
 /** @param {Results} one */
 function roundTrips(one) {
-  const contenders = ['raw', 'fdwire', 'best JS', 'usual JS', 'child_process']
+  const [oneCore, twoCores] = ['one core', 'two cores'].map(
+    cores => `64 B over a stream, busy polling on ${cores}`,
+  )
+  /** @type {[string, string, string][]} */
+  const contenders = [
+    ['raw', TRIPS, 'raw'],
+    ['fdwire', TRIPS, 'fdwire JSON'],
+    ['fdwire, busyPoll', String(oneCore), 'fdwire JSON, busyPoll'],
+    ['best JS', TRIPS, 'best JS JSON'],
+    ['usual JS', TRIPS, 'usual JS JSON'],
+    ['child_process', TRIPS, 'child_process JSON'],
+  ]
   return barChart({
-    title: `Round trip of 64 bytes with both processes on one core, ${versionOf(one)}`,
+    title: `Round trip of a message of 64 bytes, ${versionOf(one)}`,
     panels: [
       {
-        unit: 'median and 99th percentile, µs: shorter is better',
-        categories: ['median', '99th percentile'],
-        series: contenders.map(name => ({
+        unit: 'median, µs: shorter is better',
+        categories: ['both processes on one core', 'on two cores'],
+        series: contenders.map(([name, title, run]) => ({
           name,
-          values: /** @type {const} */ (['p50', 'p99']).map(key =>
-            scaled(figure(one, TRIPS, name === 'raw' ? 'raw' : `${name} JSON`, key), 1e-3),
+          values: [title, String(twoCores)].map(from =>
+            scaled(figure(one, from, run, 'p50'), 1e-3),
           ),
         })),
       },

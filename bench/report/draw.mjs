@@ -12,6 +12,7 @@ const TEXT = '#6e7681'
 /** The same contender has the same colour in all charts. @type {{ [name: string]: string }} */
 const COLOURS = {
   fdwire: '#2f81f7',
+  'fdwire, busyPoll': '#1b9e9e',
   'best JS': '#c78c06',
   'usual JS': '#8b949e',
   child_process: '#a371f7',
