@@ -40,6 +40,8 @@ export class Shell {
     child.stderr?.on('data', chunk => {
       output.stderr += chunk
     })
+    // The script may end before it has read its input.
+    child.stdin?.on('error', () => {})
     child.stdin?.end(input)
     const code = await new Promise<number | null>(resolve => child.once('close', resolve))
     return { ...output, code }

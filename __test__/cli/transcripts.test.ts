@@ -27,7 +27,7 @@ function comparable(lines: readonly string[], folder: string): string[] {
     .map(line =>
       line
         .replace(folder, '/home/user')
-        .replace(/\bpid \d+|\w+\[\d+\]/g, 'pid')
+        .replace(/\bpid \d+|[\w-]+\[\d+\]/g, 'pid')
         .replace(/@[\da-f]{5}\b/g, '@name')
         .replace(/\b\d+\.\d{3}\b/g, 'time')
         .replace(/ +/g, ' '),

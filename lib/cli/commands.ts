@@ -197,8 +197,8 @@ export const COMMANDS: readonly Command[] = [
     },
     example: [
       "fdwire listen app.sock --exec 'echo got {}' >listen.log &",
-      'fdwire tap tap.sock app.sock --type stream --wait 5000 --once -q --record session.log >tap.log &',
-      'fdwire send tap.sock hello --request --wait 5000 >reply.log; wait %2',
+      'fdwire send tap.sock hello --request --wait 5000 >reply.log &',
+      'fdwire tap tap.sock app.sock --type stream --wait 5000 --once -q --record session.log >tap.log',
       'fdwire replay session.log --check; kill %1',
     ],
     output: ['#1 sent 1 messages, received 10 of 10 bytes: as recorded'],

@@ -8,14 +8,18 @@ import { describeError, UsageError } from './errors.js'
 import { Printer } from './printer.js'
 
 // Exiting closes and removes all sockets.
-process.once('SIGINT', () => process.exit(EXIT.interrupted))
-process.once('SIGTERM', () => process.exit(143))
+process.once('SIGINT', () => exit(EXIT.interrupted))
+process.once('SIGTERM', () => exit(143))
 // As with every filter, the reader of the output may end first: `fdwire ls | head`.
 process.stdout.on('error', error => process.exit('code' in error && error.code === 'EPIPE' ? 0 : 1))
 
-// A failed command may leave channels open, which would keep the process alive. Writing to stdout is
-// synchronous on Linux.
-process.exit(await main(process.argv.slice(2)))
+// A failed command may leave channels open, which would keep the process alive.
+exit(await main(process.argv.slice(2)))
+
+/** Ends the process when all output is written. Node drops what a full pipe has not taken yet. */
+function exit(code: number): void {
+  process.stdout.write('', () => process.exit(code))
+}
 
 async function main([name = '--help', ...rest]: string[]): Promise<number> {
   if (name === '--version' || name === '-v') return print(`${VERSION}\n`)

@@ -10,7 +10,7 @@ import type { Arguments } from '../arguments.js'
 import { bindAt, connectTo, listenAt, planChannel } from '../channels.js'
 import { EXIT, type Run } from '../command.js'
 import { printErrors, printMessage, type Received } from '../messages.js'
-import type { Printer } from '../printer.js'
+import { type Printer, Progress } from '../printer.js'
 import { valueAsText } from '../values.js'
 
 /** `fdwire recv`: prints messages, and uses their descriptors as the options say. */
@@ -18,16 +18,20 @@ export const run: Run = async (args, printer) => {
   const [address = ''] = args.positionals
   const count = args.integer('count') ?? Number.POSITIVE_INFINITY
   const timeout = args.integer('timeout') ?? 0
+  // On a terminal the messages themselves show the progress.
+  const progress = process.stdout.isTTY ? undefined : new Progress('messages')
   let received = 0
   for await (const message of messages(address, args, printer, timeout)) {
     if (message === null) return EXIT.timeout
     try {
       await use(message, args, printer, ++received)
+      progress?.add()
     } finally {
       message.fds.close()
     }
     if (received >= count) break
   }
+  progress?.end()
   return received >= count || count === Number.POSITIVE_INFINITY ? EXIT.ok : EXIT.failed
 }
 
