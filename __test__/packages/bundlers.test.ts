@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { copyFileSync, mkdirSync, readdirSync, renameSync } from 'node:fs'
+import { copyFileSync, mkdirSync, readdirSync, realpathSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { ECHO, ECHO_CJS, PRINTED, Project, tool } from './project.js'
@@ -86,6 +86,33 @@ describe.each(Object.entries(BUNDLERS))('a bundle of %s', (name, build) => {
       const env = name === 'webpack' ? { FDWIRE_ADDON: addon } : {}
       if (name !== 'webpack') copyFileSync(addon, path(`out/${file}`))
       expect(project.run(process.execPath, [bundle()], { env })).toBe(PRINTED)
+    } finally {
+      renameSync(path('elsewhere'), path('node_modules'))
+    }
+  })
+})
+
+describe('a single executable application', () => {
+  it('loads the addon beside the executable, and names that place if it is missing', () => {
+    BUNDLERS['esbuild (CommonJS)']?.(false)
+    const settings = {
+      main: 'out/bundle.cjs',
+      output: 'out/blob',
+      disableExperimentalSEAWarning: true,
+    }
+    project.write({ 'sea.json': JSON.stringify(settings) })
+    project.node('--experimental-sea-config', 'sea.json')
+    copyFileSync(realpathSync(process.execPath), path('out/app'))
+    const fuse = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2'
+    const args = ['out/app', 'NODE_SEA_BLOB', 'out/blob', '--sentinel-fuse', fuse]
+    project.run(process.execPath, [tool('postject/dist/cli.js'), ...args])
+    renameSync(path('node_modules'), path('elsewhere'))
+    try {
+      const [system] = readdirSync(path('elsewhere/@fdwire')) as [string]
+      const file = `fdwire.${system}.node`
+      expect(() => project.run(path('out/app'), [])).toThrow(path(`out/${file}: no such file`))
+      copyFileSync(path(`elsewhere/@fdwire/${system}/${file}`), path(`out/${file}`))
+      expect(project.run(path('out/app'), [])).toBe(PRINTED)
     } finally {
       renameSync(path('elsewhere'), path('node_modules'))
     }

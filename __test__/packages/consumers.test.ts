@@ -1,5 +1,8 @@
+import { once } from 'node:events'
 import { readFileSync, symlinkSync } from 'node:fs'
+import { request } from 'node:http'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 // @ts-expect-error This script has no types.
@@ -139,3 +142,48 @@ describe('the package refuses', () => {
     expect(project.run(command, args)).toBe('ERR_FDWIRE_UNSUPPORTED_RUNTIME\n')
   })
 })
+
+describe('pm2 in cluster mode', () => {
+  it('runs several processes that share a server, each with its own channels', async () => {
+    const program = `import { createServer } from 'node:http'
+      import { pair } from 'fdwire'
+      const [one, other] = pair({ protocol: 'jsoncomm' })
+      other.on('message', value => other.send(value + 1))
+      createServer(async (request, response) => {
+        const { value } = await one.request(1)
+        response.setHeader('connection', 'close')
+        response.end(process.env.NODE_APP_INSTANCE + ' ' + value)
+      }).listen('server.sock')`
+    project.write({ 'server.mjs': program })
+    const pm2 = (...args: string[]) =>
+      project.run(process.execPath, [tool('pm2/bin/pm2'), ...args], {
+        env: { PM2_HOME: join(project.folder, '.pm2') },
+      })
+    pm2('start', 'server.mjs', '--instances', '2')
+    try {
+      const answers = new Set<string>()
+      await expect
+        .poll(async () => collect(answers, await get(join(project.folder, 'server.sock'))), {
+          timeout: 30_000,
+        })
+        .toBe(2)
+      expect([...answers].sort()).toEqual(['0 2', '1 2'])
+    } finally {
+      pm2('kill')
+    }
+  })
+})
+
+/** Adds an answer, if there is one, and returns the number of different answers. */
+function collect(answers: Set<string>, answer: string): number {
+  return answer === '' ? answers.size : answers.add(answer).size
+}
+
+/** Returns the response of an HTTP server at a Unix socket; '' while it does not listen yet. */
+async function get(socketPath: string): Promise<string> {
+  const response = request({ socketPath }).end()
+  return once(response, 'response').then(
+    ([message]) => text(message),
+    () => '',
+  )
+}

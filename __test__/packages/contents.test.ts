@@ -46,7 +46,7 @@ describe('the main package', () => {
   })
 
   it('has no script that npm runs when it installs the package', () => {
-    const names = ['preinstall', 'install', 'postinstall', 'prepare']
+    const names = ['preinstall', 'install', 'postinstall']
     expect(names.filter(name => name in manifest.scripts)).toEqual([])
     expect(manifest.dependencies).toBeUndefined()
   })
