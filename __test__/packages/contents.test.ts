@@ -25,7 +25,7 @@ describe('the main package', () => {
 
   it('contains JavaScript, types and documents, and nothing else', () => {
     const expected =
-      /^(?:dist\/(?:index|lib\/.+)\.(?:js|d\.ts)|docs\/.+\.md|native\.d\.ts|package\.json|LICENSE|[A-Z]+\.md)$/
+      /^(?:dist\/(?:index|lib\/.+)\.(?:js|d\.ts)|docs\/.+\.(?:md|svg)|native\.d\.ts|package\.json|LICENSE|[A-Z]+\.md)$/
     expect(files.filter(file => !expected.test(file))).toEqual([])
   })
 
