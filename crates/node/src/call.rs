@@ -136,6 +136,41 @@ impl<const N: usize> Call<N> {
         self.write_text(at, scratch)
     }
 
+    /// Writes a string argument into `scratch` in UTF-16, and returns its length in code units, or
+    /// None if it is not a string.
+    pub(crate) fn utf16(&self, at: usize, scratch: &mut Vec<u16>) -> Option<usize> {
+        let mut length = 0;
+        // SAFETY: the value is an argument of this call. Without a buffer napi only writes
+        // `length`.
+        let status = unsafe {
+            sys::napi_get_value_string_utf16(
+                self.env,
+                self.arguments[at],
+                ptr::null_mut(),
+                0,
+                &raw mut length,
+            )
+        };
+        if status != sys::Status::napi_ok {
+            return None;
+        }
+        // One more for the terminator.
+        if scratch.len() <= length {
+            scratch.resize(length + 1, 0);
+        }
+        // SAFETY: as above. napi writes at most `scratch.len()` code units, with the terminator.
+        unsafe {
+            sys::napi_get_value_string_utf16(
+                self.env,
+                self.arguments[at],
+                scratch.as_mut_ptr(),
+                scratch.len(),
+                &raw mut length,
+            )
+        };
+        Some(length)
+    }
+
     /// Appends `headroom` zero bytes and a short string argument to memory whose capacity has room
     /// for both, and returns the length of the string.
     ///

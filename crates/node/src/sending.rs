@@ -58,9 +58,9 @@ pub(crate) fn queue_gathered(call: &Call<2>, state: &mut State) -> Result<(), i3
     if count == 0 {
         return Ok(());
     }
-    let State { reactor, memory, scratch, .. } = state;
-    let texts = call.text(1, scratch).ok_or(Errno::INVAL.raw_os_error())?;
-    gathered::queue(reactor, memory, count, &scratch[..texts]).map_err(code)
+    let State { reactor, memory, texts, .. } = state;
+    let units = call.utf16(1, &mut texts.units).ok_or(Errno::INVAL.raw_os_error())?;
+    gathered::queue(reactor, memory, count, texts, units).map_err(code)
 }
 
 /// Sends a payload. Argument 2 is the number of its descriptors in the table, and argument 3 its

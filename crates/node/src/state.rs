@@ -8,6 +8,7 @@ use fdwire_channel::{
 use fdwire_socket::{Address, Errno};
 
 use crate::fds::OwnedFds;
+use crate::gathered::Texts;
 use crate::join::join;
 use crate::memory::Memory;
 use crate::open::connect::PreparedStream;
@@ -26,6 +27,7 @@ pub(crate) struct State {
     pub(crate) large: Vec<Vec<u8>>,
     /// Memory for the text that is being sent.
     pub(crate) scratch: Vec<u8>,
+    pub(crate) texts: Texts,
     /// The options of the next channels that the hot function `connect` makes.
     pub(crate) prepared: Option<PreparedStream>,
     /// The channel or listener of the current turn; None if it has been removed.
@@ -52,6 +54,7 @@ impl State {
             memory,
             large: Vec::new(),
             scratch: Vec::new(),
+            texts: Texts::default(),
             prepared: None,
             current: None,
             events: Vec::new(),

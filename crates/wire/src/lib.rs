@@ -18,7 +18,7 @@
 //! | [`stockings`] | a type and a length before each payload |
 //! | [`uds_comms`] | base64 between two delimiters |
 //! | `payload` | [`Text`] and [`Malformed`]: what a payload is, or why it cannot be delivered |
-//! | [`utf16`] | positions in a text, counted in UTF-16 code units |
+//! | [`utf16`] | converts the UTF-16 of JavaScript to UTF-8 |
 //! | [`json`] | joins JSON texts to one array, and splits an array into its elements |
 
 #![no_std]

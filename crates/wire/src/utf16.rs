@@ -1,48 +1,50 @@
-//! Positions in a text that JavaScript counts in UTF-16 code units.
+//! Converts the UTF-16 of JavaScript to UTF-8.
 
-/// Returns how many bytes of `text`, which is UTF-8, are its first `units` code units in UTF-16.
+use alloc::vec::Vec;
+
+/// Appends a text to `out` in UTF-8. A lone surrogate becomes U+FFFD.
 ///
-/// A text that ends before has fewer: then the result is its length.
-#[must_use]
-pub fn utf8_len(text: &[u8], units: usize) -> usize {
-    if text.get(..units).is_some_and(<[u8]>::is_ascii) {
-        return units;
+/// Most texts are ASCII: the loop over them has no branch, so it takes many code units at a time.
+pub fn append_utf8(text: &[u16], out: &mut Vec<u8>) {
+    let start = out.len();
+    let mut all = 0;
+    out.extend(text.iter().map(|&unit| {
+        all |= unit;
+        // Of a unit that is not ASCII, the result is not used.
+        (unit & 0xff) as u8
+    }));
+    if all >= 0x80 {
+        out.truncate(start);
+        append_any(text, out);
     }
-    let (mut at, mut left) = (0, units);
-    while left > 0
-        && let Some(&lead) = text.get(at)
-    {
-        let (bytes, pair) = match lead {
-            ..0x80 => (1, 1),
-            0x80..0xe0 => (2, 1),
-            0xe0..0xf0 => (3, 1),
-            0xf0.. => (4, 2),
-        };
-        at += bytes;
-        left = left.saturating_sub(pair);
+}
+
+fn append_any(text: &[u16], out: &mut Vec<u8>) {
+    out.reserve(3 * text.len());
+    for unit in char::decode_utf16(text.iter().copied()) {
+        let character = unit.unwrap_or(char::REPLACEMENT_CHARACTER);
+        out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
     }
-    at.min(text.len())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::utf8_len;
+    use super::*;
 
     #[test]
-    fn counts_the_bytes_of_code_units() {
-        for text in ["", "a", "é", "€", "😀", "plain", "naïve", "a€😀é", "😀😀"] {
-            let bytes = [text, "the next text €"].concat();
-            assert_eq!(
-                utf8_len(bytes.as_bytes(), text.encode_utf16().count()),
-                text.len(),
-                "{text}"
-            );
+    fn appends_what_the_text_is_in_utf_8() {
+        for text in ["", "a", "plain", "é", "€", "😀", "a€😀é\0", "ascii, and then ü"] {
+            let units: Vec<u16> = text.encode_utf16().collect();
+            let mut out = b"before ".to_vec();
+            append_utf8(&units, &mut out);
+            assert_eq!(out, [b"before ", text.as_bytes()].concat());
         }
     }
 
     #[test]
-    fn ends_with_the_text() {
-        assert_eq!(utf8_len("aé".as_bytes(), 9), 3);
-        assert_eq!(utf8_len("é".as_bytes().split_at(1).0, 1), 1);
+    fn replaces_lone_surrogates() {
+        let mut out = Vec::new();
+        append_utf8(&[0x61, 0xd800, 0x62, 0xdc00], &mut out);
+        assert_eq!(out, "a\u{fffd}b\u{fffd}".as_bytes());
     }
 }
