@@ -80,6 +80,8 @@ export declare class Environment {
   describe(fd: number): SocketDescription
   /** Duplicates a descriptor. The duplicate is close-on-exec, and belongs to the caller. */
   duplicate(fd: number): number
+  /** Returns how many descriptors of the process the closing threads have yet to close. */
+  pendingCloses(): number
   /** Closes a duplicate that the caller still owns. */
   closeDuplicate(fd: number): void
   /**

@@ -13,6 +13,7 @@ import { promisify } from 'node:util'
 import { FdSet, pair } from 'fdwire'
 import { afterAll, describe, expect, it } from 'vitest'
 import { receivedFdSet } from '../support/channels.js'
+import { waitUntil } from '../support/streams.js'
 
 const dir = mkdtempSync(join(tmpdir(), 'fdwire-to-node-'))
 afterAll(() => rmSync(dir, { recursive: true }))
@@ -107,7 +108,7 @@ describe.each([
     )
     expect(isClosed(fd)).toBe(false)
     fds.close()
-    expect(isClosed(fd)).toBe(true)
+    await waitUntil(() => isClosed(fd))
     await closeAll(client, served, server)
   })
 

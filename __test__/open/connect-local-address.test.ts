@@ -1,4 +1,4 @@
-import { existsSync, statSync, writeFileSync } from 'node:fs'
+import { closeSync, existsSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { bind, type Channel, connect, listen } from 'fdwire'
 import { describe, expect, it } from 'vitest'
@@ -65,8 +65,7 @@ describe.each([
     const dial = await server()
     const localAddress = own()
     const stale = await dial({ localAddress })
-    const { FdSet } = await import('fdwire')
-    FdSet.from([stale.detach()]).close()
+    closeSync(stale.detach())
     await expect(dial({ localAddress, unlink: false })).rejects.toMatchObject({
       code: 'EADDRINUSE',
       path: localAddress,

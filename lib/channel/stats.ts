@@ -1,4 +1,5 @@
 import { Counter } from '#native'
+import { environment } from '../native/environment.js'
 import type { ChannelHandle } from '../native/handle.js'
 import type { Receiver } from './receiver.js'
 
@@ -40,6 +41,8 @@ export interface ChannelStats {
   busyPollHits: number
   /** Received descriptors that are neither taken nor closed. */
   openFds: number
+  /** Descriptors of the whole process, received on any channel, that threads have yet to close. */
+  closing: number
 }
 
 /** Returns the statistics of a channel; after it is closed, the last ones. */
@@ -64,5 +67,6 @@ export function statsOf(handle: ChannelHandle, receiver: Receiver): ChannelStats
     busyPolls: counters[Counter.BusyPolls],
     busyPollHits: counters[Counter.BusyPollHits],
     openFds: handle.openFds,
+    closing: environment.pendingCloses(),
   }
 }

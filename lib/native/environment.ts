@@ -26,6 +26,8 @@ interface Hot {
   flush(count: number, texts: string): Result
   /** Closes a descriptor that an FdSet owns. `channel` is the one that received it, or -1. */
   closeFd(channel: number, fd: number): Result
+  /** Closes the first `count` descriptors of the shared table, as `closeFd` closes one. */
+  closeFds(channel: number, count: number): Result
   /** Releases a descriptor that an FdSet owns. */
   takeFd(channel: number, fd: number): Result
   /**

@@ -1,4 +1,4 @@
-import { Counter, type PeerCredentials, type SocketAddress } from '#native'
+import { Counter, FDS_OUT, FDS_OUT_MAX, type PeerCredentials, type SocketAddress } from '#native'
 import { type Counters, readCounter, readCounters } from './counters.js'
 import {
   countReferenced,
@@ -11,6 +11,7 @@ import {
   unregister,
 } from './environment.js'
 import { flushSoon, queueGathered } from './gather.js'
+import { table } from './memory.js'
 
 /** Whether messages are read; `awaited`: they are, and the thread may poll for the next one. */
 export type Reading = 'no' | 'yes' | 'awaited'
@@ -243,13 +244,26 @@ export class ChannelHandle {
 
   /** Closes a received descriptor. Returns 0 or a negated errno. */
   closeFd(fd: number): number {
-    this.#countReleased()
+    this.#countReleased(1)
     return hot.closeFd(this.index, fd) ?? 0
+  }
+
+  /** Closes the first `count` received descriptors of `fds`. Returns 0 or a negated errno. */
+  closeFds(fds: readonly number[], count: number): number {
+    let failed = 0
+    for (let start = 0; start < count; start += FDS_OUT_MAX) {
+      const part = Math.min(count - start, FDS_OUT_MAX)
+      for (let i = 0; i < part; i++) table[FDS_OUT + i] = fds[start + i] as number
+      this.#countReleased(part)
+      const result = hot.closeFds(this.index, part) ?? 0
+      if (failed === 0) failed = result
+    }
+    return failed
   }
 
   /** Releases a received descriptor without closing it. */
   takeFd(fd: number): void {
-    this.#countReleased()
+    this.#countReleased(1)
     hot.takeFd(this.index, fd)
   }
 
@@ -258,9 +272,9 @@ export class ChannelHandle {
     this.index = -1
   }
 
-  /** Counts a descriptor as taken or closed. While the channel is open, native code does. */
-  #countReleased(): void {
-    if (this.#finalCounters !== undefined) this.#finalCounters[Counter.OpenFds]--
+  /** Counts descriptors as taken or closed. While the channel is open, native code does. */
+  #countReleased(fds: number): void {
+    if (this.#finalCounters !== undefined) this.#finalCounters[Counter.OpenFds] -= fds
   }
 }
 

@@ -1,10 +1,9 @@
 //! The loop of a whole channel: frames are gathered, sent over a socketpair, received and decoded.
 
-use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use fdwire_channel::{Batch, Event, Framing, Limits, NAMES, Reactor, Span};
-use fdwire_socket::{Errno, Stream};
+use fdwire_socket::{Errno, ForeignFd, Stream};
 use fdwire_wire::Protocol;
 use fdwire_wire::codec::{Codec, Options};
 
@@ -21,7 +20,7 @@ pub struct Transfer {
     slab: Vec<u8>,
     events: Vec<Event>,
     spans: Vec<Span>,
-    fds: Vec<OwnedFd>,
+    fds: Vec<ForeignFd>,
 }
 
 impl Transfer {

@@ -11,9 +11,8 @@
 use std::io::IoSliceMut;
 use std::num::NonZeroU32;
 use std::ops::Range;
-use std::os::fd::OwnedFd;
 
-use fdwire_socket::{Address, Credentials, Errno};
+use fdwire_socket::{Address, Credentials, Errno, ForeignFd};
 use fdwire_wire::Malformed;
 use fdwire_wire::codec::Lost;
 
@@ -168,7 +167,7 @@ pub struct Batch<'a> {
     /// The number of spans of plain messages, less that of the events which hold them.
     merged: usize,
     /// The descriptors of the messages, in order.
-    pub fds: Vec<OwnedFd>,
+    pub fds: Vec<ForeignFd>,
 }
 
 impl<'a> Batch<'a> {
@@ -178,7 +177,7 @@ impl<'a> Batch<'a> {
         slab: &'a mut [u8],
         mut events: Vec<Event>,
         mut spans: Vec<Span>,
-        mut fds: Vec<OwnedFd>,
+        mut fds: Vec<ForeignFd>,
     ) -> Self {
         events.clear();
         spans.clear();

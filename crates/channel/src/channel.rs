@@ -188,8 +188,8 @@ impl Channel {
         self.meter.count_malformed(bytes, fds);
     }
 
-    pub(crate) fn released(&mut self, fds: usize) {
-        self.meter.open_fds = self.meter.open_fds.saturating_sub(fds);
+    pub(crate) fn released(&mut self, fds: usize) -> bool {
+        self.meter.released(fds)
     }
 
     /// Sends a message. The second result is whether the reactor must add the channel to its list
@@ -332,10 +332,9 @@ impl Channel {
 
     /// Returns when `on_time` must be called, if at all.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        if self.is_due() {
-            return Some(Instant::now());
-        }
-        on_transport!(&self.transport, it => it.deadline())
+        let now = self.is_due().then(Instant::now);
+        let other = || on_transport!(&self.transport, it => it.deadline());
+        now.or_else(|| other().into_iter().chain(self.meter.retry_at(self.reading)).min())
     }
 
     /// Registers the readiness that the channel waits for.

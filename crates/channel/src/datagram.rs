@@ -22,6 +22,7 @@ use std::io::IoSliceMut;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
+use fdwire_socket::closing::discard;
 use fdwire_socket::{Address, Datagram, Errno};
 use fdwire_wire::Protocol;
 
@@ -180,7 +181,7 @@ impl DatagramTransport {
             let into = &mut [IoSliceMut::new(&mut memory)];
             let Shared { control, received, from, .. } = &mut *shared;
             let discarded = self.socket.recv(into, control, received, from);
-            received.clear();
+            discard(received);
             if !discarded.is_ok_and(|discarded| !discarded.end) {
                 return;
             }

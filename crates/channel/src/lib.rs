@@ -36,9 +36,7 @@ mod singles;
 mod stream;
 mod transport;
 
-use std::os::fd::OwnedFd;
-
-use fdwire_socket::{Address, Control, Errno, zeroed};
+use fdwire_socket::{Address, Control, Errno, ForeignFd, zeroed};
 
 pub use batch::{
     Batch, Event, MAX_EVENTS, MAX_FDS, Message, NAMES, ROOM, Refusal, SAMPLE, Sender, Span,
@@ -58,7 +56,7 @@ pub use fdwire_wire::codec::Kind as PayloadKind;
 struct Shared {
     control: Control,
     /// The descriptors of the last receiving call.
-    received: Vec<OwnedFd>,
+    received: Vec<ForeignFd>,
     /// The sender of the last receiving call.
     from: Address,
     scratch: Scratch,

@@ -1,7 +1,16 @@
 //! The limits and counters of a channel.
 
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use fdwire_socket::closing;
+
+/// Number of descriptors of the process that wait to be closed at which channels stop receiving
+/// descriptors.
+const PENDING_MAX: usize = 1_024;
+
+/// Pause before a channel checks again whether fewer descriptors wait to be closed.
+const CLOSING_RETRY: Duration = Duration::from_millis(50);
 
 /// The limits of a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,9 +82,33 @@ impl Meter {
         Self { limits: Rc::new(limits), counters: Counters::default(), open_fds: 0 }
     }
 
-    /// Returns whether the limit of open descriptors is reached.
+    /// Returns whether reading stops because of descriptors that are not closed yet.
     pub(crate) fn holds_fds(&self) -> bool {
+        self.at_max_open_fds() || self.waits_for_closing()
+    }
+
+    /// Returns when a channel with read interest (`reading`) checks again whether it can read on, if
+    /// too many descriptors of the process wait to be closed.
+    pub(crate) fn retry_at(&self, reading: bool) -> Option<Instant> {
+        (reading && self.waits_for_closing()).then(|| Instant::now() + CLOSING_RETRY)
+    }
+
+    /// Counts received descriptors as no longer open. Returns whether reading has stopped because
+    /// of them.
+    pub(crate) fn released(&mut self, fds: usize) -> bool {
+        let held = self.holds_fds();
+        self.open_fds = self.open_fds.saturating_sub(fds);
+        held
+    }
+
+    /// Returns whether the limit of open descriptors is reached.
+    pub(crate) fn at_max_open_fds(&self) -> bool {
         self.open_fds >= self.limits.max_open_fds
+    }
+
+    /// Returns whether too many descriptors of the process wait to be closed.
+    pub(crate) fn waits_for_closing(&self) -> bool {
+        self.limits.max_fds > 0 && closing::pending() >= PENDING_MAX
     }
 
     /// Counts a received message.

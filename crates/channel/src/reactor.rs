@@ -24,7 +24,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::rc::Rc;
 use std::time::Instant;
 
-use fdwire_socket::{Address, Control, Errno};
+use fdwire_socket::{Address, Control, Errno, closing};
 use slab::Slab;
 
 use crate::channel::Channel;
@@ -77,8 +77,9 @@ impl Reactor {
     ///
     /// # Errors
     ///
-    /// `EMFILE`, `ENFILE`, `ENOMEM` of epoll_create1 and timerfd_create.
+    /// `EMFILE`, `ENFILE`, `ENOMEM` of epoll_create1, timerfd_create and socket.
     pub fn new() -> Result<Self, Errno> {
+        closing::prepare()?;
         Ok(Self {
             poller: Poller::new()?,
             entries: Slab::new(),
@@ -178,7 +179,10 @@ impl Reactor {
 
     /// Records that `fds` received descriptors of a channel were taken or closed.
     pub fn released(&mut self, index: usize, fds: usize) {
-        self.update(index, |channel| channel.released(fds));
+        let Some(channel) = self.channel_mut(index) else { return };
+        if channel.released(fds) {
+            self.update(index, |_| ());
+        }
     }
 
     /// Sends a message to the peer, or to `to` on a channel without a peer.

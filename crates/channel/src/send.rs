@@ -1,8 +1,8 @@
 //! The outcome of sending.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 
-use fdwire_socket::Errno;
+use fdwire_socket::{Errno, ForeignFd};
 use fdwire_wire::codec::Unframeable;
 use rustix::io::fcntl_dupfd_cloexec;
 
@@ -44,9 +44,9 @@ pub struct Queued {
 const LOWEST_DUPLICATE: i32 = 3;
 
 /// Duplicates borrowed descriptors, so that they can be queued.
-pub(crate) fn duplicate(fds: &[BorrowedFd<'_>]) -> Result<Vec<OwnedFd>, SendError> {
+pub(crate) fn duplicate(fds: &[BorrowedFd<'_>]) -> Result<Vec<ForeignFd>, SendError> {
     fds.iter()
-        .map(|fd| fcntl_dupfd_cloexec(fd, LOWEST_DUPLICATE))
+        .map(|fd| fcntl_dupfd_cloexec(fd, LOWEST_DUPLICATE).map(ForeignFd::from))
         .collect::<Result<_, _>>()
         .map_err(SendError::Refused)
 }

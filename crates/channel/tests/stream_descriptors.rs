@@ -5,13 +5,13 @@ mod common;
 
 use std::fs::File;
 use std::io::{IoSlice, Read, Seek, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use common::{Harness, Seen, TIMEOUT, limits};
 use fdwire_channel::{Limits, Refusal, SendError};
-use fdwire_socket::{Errno, Stream};
+use fdwire_socket::{Errno, ForeignFd, Stream};
 use fdwire_wire::Protocol;
 
 /// Creates a file that contains a number.
@@ -22,8 +22,8 @@ fn numbered(number: usize) -> File {
     file
 }
 
-fn number_of(fd: OwnedFd) -> usize {
-    let mut file = File::from(fd);
+fn number_of(fd: ForeignFd) -> usize {
+    let mut file = File::from(fd.into_owned());
     let mut text = String::new();
     file.rewind().unwrap();
     file.read_to_string(&mut text).unwrap();

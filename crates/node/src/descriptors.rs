@@ -2,7 +2,9 @@
 
 use std::os::fd::IntoRawFd;
 
-use fdwire_socket::{AddressFamily, Errno, Kind, SocketType, describe, on_network_or_fuse};
+use fdwire_socket::{
+    AddressFamily, Errno, ForeignFd, Kind, SocketType, closing, describe, on_network_or_fuse,
+};
 use napi::Result;
 use napi_derive::napi;
 
@@ -25,7 +27,7 @@ impl Environment {
         self.attempt(|state| {
             let free = if owner(state, fd).is_none() { Ok(fd) } else { Err(Errno::BUSY) };
             let owned = free.and_then(take_over).map_err(syscall_error("fcntl"))?;
-            state.owned.insert(owned);
+            state.owned.insert(owned.into());
             Ok(())
         })
     }
@@ -76,10 +78,16 @@ impl Environment {
         duplicate.map(IntoRawFd::into_raw_fd).map_err(|error| self.thrown(error))
     }
 
+    /// Returns how many descriptors of the process the closing threads have yet to close.
+    #[napi]
+    pub fn pending_closes(&self) -> u32 {
+        u32::try_from(closing::pending()).unwrap_or(u32::MAX)
+    }
+
     /// Closes a duplicate that the caller still owns.
     #[napi]
     pub fn close_duplicate(&self, fd: i32) {
-        drop(take_over(fd));
+        drop(take_over(fd).map(ForeignFd::from));
     }
 }
 

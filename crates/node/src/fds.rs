@@ -6,7 +6,7 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 
-use fdwire_socket::Errno;
+use fdwire_socket::{Errno, ForeignFd, closing};
 
 /// Borrows a descriptor for a system call, which fails with EBADF if it is not open.
 ///
@@ -34,25 +34,52 @@ pub(crate) fn take_over(number: i32) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
-/// Closes a descriptor.
-///
-/// # Errors
-///
-/// EBADF if other code of the process has closed it, and the errors of earlier writes, such as EIO.
-pub(crate) fn close(fd: OwnedFd) -> Result<(), Errno> {
-    // SAFETY: the descriptor was owned, and its number is not used after this.
-    unsafe { rustix::io::try_close(fd.into_raw_fd()) }
+/// The descriptors that one call closes.
+#[derive(Default)]
+pub(crate) struct Closing {
+    /// Descriptors whose close(2) cannot wait.
+    at_once: Vec<OwnedFd>,
+    /// Descriptors for the closing threads.
+    in_thread: Vec<ForeignFd>,
+}
+
+impl Closing {
+    /// Adds a descriptor.
+    ///
+    /// # Errors
+    ///
+    /// EBADF if other code of the process has closed it.
+    pub(crate) fn add(&mut self, fd: ForeignFd) -> Result<(), Errno> {
+        match closing::closes_at_once(&fd) {
+            Ok(true) => self.at_once.push(fd.into_owned()),
+            Ok(false) => self.in_thread.push(fd),
+            Err(errno) => {
+                // The number belongs to nobody, or soon to other code.
+                let _number = fd.into_owned().into_raw_fd();
+                return Err(errno);
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes the descriptors, as far as that cannot wait. The closing threads close the others.
+    pub(crate) fn finish(&mut self) {
+        if !self.in_thread.is_empty() {
+            closing::close_in_thread(self.in_thread.drain(..));
+        }
+        closing::close_at_once(&mut self.at_once);
+    }
 }
 
 /// Owned descriptors by their numbers.
 #[derive(Default)]
 pub(crate) struct OwnedFds {
-    by_number: Vec<Option<OwnedFd>>,
+    by_number: Vec<Option<ForeignFd>>,
 }
 
 impl OwnedFds {
     /// Adds a descriptor, and returns its number.
-    pub(crate) fn insert(&mut self, fd: OwnedFd) -> i32 {
+    pub(crate) fn insert(&mut self, fd: ForeignFd) -> i32 {
         let number = fd.as_raw_fd();
         if let Ok(at) = usize::try_from(number) {
             if self.by_number.len() <= at {
@@ -60,7 +87,8 @@ impl OwnedFds {
             }
             // A previous entry with this number is stale: other code of the process has closed the
             // descriptor, and the kernel has reused the number. Closing the entry would close `fd`.
-            self.by_number[at].replace(fd).map(IntoRawFd::into_raw_fd);
+            let stale = self.by_number[at].replace(fd);
+            stale.map(|stale| stale.into_owned().into_raw_fd());
         }
         number
     }
@@ -72,7 +100,7 @@ impl OwnedFds {
     }
 
     /// Removes the descriptor with this number.
-    pub(crate) fn take(&mut self, number: i32) -> Option<OwnedFd> {
+    pub(crate) fn take(&mut self, number: i32) -> Option<ForeignFd> {
         self.by_number.get_mut(usize::try_from(number).ok()?)?.take()
     }
 }

@@ -9,17 +9,17 @@
 //! errno, or one of the error codes in `table.rs`.
 #![allow(unsafe_code)]
 
-use std::os::fd::IntoRawFd;
+mod descriptors;
+
 use std::ptr;
 use std::rc::Rc;
 
 use fdwire_channel::Payload;
-use fdwire_socket::{Errno, Stream};
+use fdwire_socket::{Errno, Stream, closing};
 use napi::sys;
 
 use crate::call::Call;
 use crate::counters;
-use crate::fds;
 use crate::sending::{queue_gathered, returned, send, send_elements, write_room};
 use crate::state::State;
 use crate::table::{COUNTERS, TAKEN};
@@ -28,14 +28,12 @@ use crate::turn::{Inner, bind_function};
 type Callback = unsafe extern "C" fn(sys::napi_env, sys::napi_callback_info) -> sys::napi_value;
 
 /// The hot functions and their names in JavaScript.
-const FUNCTIONS: [(&str, Callback); 16] = [
+const FUNCTIONS: [(&str, Callback); 14] = [
     ("sendText", send_text),
     ("sendBytes", send_bytes),
     ("sendMany", send_many),
     ("queue", queue),
     ("flush", flush),
-    ("closeFd", close_fd),
-    ("takeFd", take_fd),
     ("setReading", set_reading),
     ("flushChannel", flush_channel),
     ("shutDown", shut_down),
@@ -54,6 +52,7 @@ const SCRATCH_MAX: usize = 1024 * 1024;
 pub(crate) fn functions(inner: &Rc<Inner>) -> napi::Result<Vec<(&'static str, sys::napi_value)>> {
     FUNCTIONS
         .iter()
+        .chain(&descriptors::FUNCTIONS)
         .map(|&(name, callback)| Ok((name, bind_function(inner, name, callback)?)))
         .collect()
 }
@@ -137,35 +136,6 @@ unsafe extern "C" fn flush(env: sys::napi_env, info: sys::napi_callback_info) ->
         let queued = queue_gathered(call, state);
         let backlog = state.reactor.flush();
         queued.map(|()| f64::from(backlog))
-    })
-}
-
-/// `closeFd(channel, fd)` closes a descriptor of an `FdSet`. `channel` is the channel that received
-/// it, or -1.
-unsafe extern "C" fn close_fd(
-    env: sys::napi_env,
-    info: sys::napi_callback_info,
-) -> sys::napi_value {
-    // SAFETY: napi calls this with the arguments of a callback that `bind_function` made.
-    let call = unsafe { Call::<2>::new(env, info) };
-    call.number(|call, state| {
-        let owned = state.owned.take(call.integer(1)).ok_or(Errno::BADF.raw_os_error())?;
-        let closed = fds::close(owned);
-        release(call, state);
-        closed.map(|()| 0.0).map_err(Errno::raw_os_error)
-    })
-}
-
-/// `takeFd(channel, fd)` passes the ownership of a descriptor of an `FdSet` to the caller.
-/// `channel` is as in `closeFd`.
-unsafe extern "C" fn take_fd(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
-    // SAFETY: napi calls this with the arguments of a callback that `bind_function` made.
-    let call = unsafe { Call::<2>::new(env, info) };
-    call.number(|call, state| {
-        let owned = state.owned.take(call.integer(1)).ok_or(Errno::BADF.raw_os_error())?;
-        let _number = owned.into_raw_fd();
-        release(call, state);
-        Ok(0.0)
     })
 }
 
@@ -265,6 +235,8 @@ fn close(index: usize, state: &mut State) {
     match state.remove(index) {
         Some(channel) => {
             counters::write(&channel, &mut state.memory.table()[COUNTERS as usize..]);
+            drop(channel);
+            closing::settle();
         }
         None => drop(state.reactor.remove_listener(index)),
     }
@@ -300,12 +272,4 @@ unsafe extern "C" fn set_ref(env: sys::napi_env, info: sys::napi_callback_info) 
     let call = unsafe { Call::<1>::new(env, info) };
     call.environment().set_ref(call.integer(0) != 0);
     ptr::null_mut()
-}
-
-/// Counts a descriptor as no longer open for the channel that received it.
-fn release<const N: usize>(call: &Call<N>, state: &mut State) {
-    // The index is -1 if no channel received the descriptor, or if that channel is closed.
-    if call.integer(0) >= 0 {
-        state.reactor.released(call.channel(), 1);
-    }
 }

@@ -10,7 +10,7 @@
 //! | `memfd.rs` | its methods that act on memfds | yes |
 //! | `options.rs` | options as JavaScript passes them | |
 //! | `error.rs` | errors that methods throw | |
-//! | `hot.rs` | the functions that are called for each message | yes |
+//! | `hot.rs`, `hot/` | the functions that are called for each message | yes |
 //! | `call.rs` | the arguments and the result of a call of such a function | yes |
 //! | `sending.rs` | what those functions do that send | |
 //! | `gathered.rs` | queues the small messages that JavaScript has gathered | |

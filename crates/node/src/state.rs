@@ -1,13 +1,11 @@
 //! The state of an environment. It runs turns, and writes their events as records.
 
-use std::os::fd::OwnedFd;
-
 use fdwire_channel::{
     Batch, Channel, Event, MAX_EVENTS, Message, NAMES, Reactor, Sender, Span, UndeliveredReason,
 };
-use fdwire_socket::{Address, Errno};
+use fdwire_socket::{Address, Errno, ForeignFd, closing};
 
-use crate::fds::OwnedFds;
+use crate::fds::{Closing, OwnedFds};
 use crate::gathered::Texts;
 use crate::join::join;
 use crate::memory::Memory;
@@ -22,6 +20,7 @@ use crate::table::{
 pub(crate) struct State {
     pub(crate) reactor: Reactor,
     pub(crate) owned: OwnedFds,
+    closing: Closing,
     pub(crate) memory: Memory,
     /// Messages of the current turn for which the slab had no room.
     pub(crate) large: Vec<Vec<u8>>,
@@ -35,7 +34,7 @@ pub(crate) struct State {
     // These are empty. The next turn reuses their memory.
     events: Vec<Event>,
     spans: Vec<Span>,
-    fds: Vec<OwnedFd>,
+    fds: Vec<ForeignFd>,
 }
 
 /// The turn of one channel or listener.
@@ -51,6 +50,7 @@ impl State {
         Ok(Self {
             reactor: Reactor::new()?,
             owned: OwnedFds::default(),
+            closing: Closing::default(),
             memory,
             large: Vec::new(),
             scratch: Vec::new(),
@@ -108,6 +108,24 @@ impl State {
         });
     }
 
+    /// Closes descriptors of `FdSet`s.
+    ///
+    /// # Errors
+    ///
+    /// EBADF, after all are closed, if other code of the process has closed one.
+    pub(crate) fn close(&mut self, numbers: impl Iterator<Item = i32>) -> Result<(), Errno> {
+        let mut result = Ok(());
+        for number in numbers {
+            let added = match self.owned.take(number) {
+                Some(fd) => self.closing.add(fd),
+                None => Err(Errno::BADF),
+            };
+            result = result.and(added);
+        }
+        self.closing.finish();
+        result
+    }
+
     /// Removes a channel. The rest of its current turn is dropped, since another channel may get
     /// the index.
     pub(crate) fn remove(&mut self, index: usize) -> Option<Channel> {
@@ -145,14 +163,16 @@ impl State {
 
     /// Drops the events that have not been written as records, and closes their descriptors.
     fn drop_unrecorded(&mut self, turn: &mut Turn) {
+        let mut unused = Vec::new();
         for event in turn.events.drain(turn.recorded..) {
             if let Event::Message(_, message) | Event::Large(_, _, message) = event {
                 for at in message.fds {
                     let number = self.memory.table()[FDS_IN as usize + at];
-                    drop(self.owned.take(number));
+                    unused.extend(self.owned.take(number));
                 }
             }
         }
+        closing::discard(&mut unused);
     }
 
     fn record(&mut self, event: &mut Event, names: &mut usize) -> Record {

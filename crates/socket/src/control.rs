@@ -13,10 +13,9 @@
 //! The buffer is all zeros between two receives, so that the parser can find the last message.
 
 use std::mem::size_of;
-use std::os::fd::OwnedFd;
 
 use crate::sys::SOL_SOCKET;
-use crate::{Credentials, sys};
+use crate::{Credentials, ForeignFd, sys};
 
 /// A buffer for control messages, which can be reused for any number of receives.
 #[derive(Debug)]
@@ -35,7 +34,7 @@ impl Control {
 
     /// Parses all control messages and clears the buffer. Appends descriptors to `fds`, and closes
     /// pidfds.
-    pub(crate) fn drain(&mut self, fds: &mut Vec<OwnedFd>) -> Ancillary {
+    pub(crate) fn drain(&mut self, fds: &mut Vec<ForeignFd>) -> Ancillary {
         let mut ancillary = Ancillary { any: false, credentials: None };
         let mut at = 0;
         while let Some(len) = self.word(at).filter(|&len| len >= HEADER) {
@@ -44,7 +43,7 @@ impl Control {
             match (self.int(at + WORD), self.int(at + WORD + INT)) {
                 (Some(SOL_SOCKET), Some(SCM_RIGHTS)) => {
                     let numbers = data.step_by(INT).filter_map(|at| self.int(at));
-                    fds.extend(numbers.filter_map(sys::own_new_fd));
+                    fds.extend(numbers.filter_map(sys::own_new_fd).map(ForeignFd::from));
                 }
                 (Some(SOL_SOCKET), Some(SCM_CREDENTIALS)) => {
                     let ints = [0, 1, 2].map(|nth| self.int(data.start + nth * INT).unwrap_or(0));

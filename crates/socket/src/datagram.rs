@@ -11,6 +11,7 @@ use rustix::net::{self, AddressFamily, SocketAddrAny, SocketFlags, SocketType, s
 
 use crate::error::{SyscallError, syscall_error};
 use crate::passpidfd::PassPidfd;
+use crate::socket_fd::SocketFd;
 use crate::{Address, Binding, Bound, Errno, SocketSetup, sys};
 
 /// An `AF_UNIX` datagram or seqpacket socket.
@@ -25,7 +26,7 @@ use crate::{Address, Binding, Bound, Errno, SocketSetup, sys};
 pub struct Datagram {
     // Dropped before the descriptor: a path that exists leads to an open socket.
     bound: Option<Box<Bound>>,
-    fd: OwnedFd,
+    fd: SocketFd,
     seqpacket: bool,
     /// Whether this process has created the socket, so that its options have their default values.
     created: bool,
@@ -144,7 +145,7 @@ impl Datagram {
         if let Some(bound) = self.bound {
             bound.keep();
         }
-        self.fd
+        self.fd.into_owned()
     }
 
     /// Removes the path that the socket was bound to, if any.
@@ -184,7 +185,7 @@ impl Datagram {
     fn new_datagram(fd: OwnedFd) -> Self {
         Self {
             bound: None,
-            fd,
+            fd: fd.into(),
             seqpacket: false,
             created: true,
             connected: false,
@@ -199,7 +200,7 @@ impl Datagram {
         let mut socket = Self { seqpacket: true, created, ..Self::new_datagram(fd) };
         match socket.set_passcred() {
             Ok(()) => Ok(socket),
-            Err(errno) => Err((errno, socket.fd)),
+            Err(errno) => Err((errno, socket.fd.into_owned())),
         }
     }
 

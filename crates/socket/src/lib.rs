@@ -25,14 +25,19 @@
 //! | `kind.rs` | the type of a descriptor | |
 //! | `memfd.rs` | creates, seals and reads files in memory | |
 //! | `mapping.rs` | maps files in memory | yes |
+//! | `socket_fd.rs` | the descriptor of a socket that this crate reads from | |
+//! | `foreign_fd.rs` | a descriptor that may not be closed just anywhere | |
+//! | `closing.rs`, `closing/` | closes such descriptors without waiting | |
 //! | `error.rs` | the error of a failed system call | |
 //! | `sys.rs` | system calls and conversions that rustix lacks | yes |
 
 mod address;
 mod bind;
+pub mod closing;
 mod control;
 mod datagram;
 mod error;
+mod foreign_fd;
 mod kind;
 mod listener;
 mod mapping;
@@ -42,6 +47,7 @@ mod peer;
 mod receive;
 mod setup;
 mod socket_address;
+mod socket_fd;
 mod stream;
 mod sys;
 
@@ -50,6 +56,7 @@ pub use bind::{Binding, Bound, Unlink, bind_path};
 pub use control::{Control, MAX_FDS};
 pub use datagram::Datagram;
 pub use error::{SyscallError, syscall_error};
+pub use foreign_fd::ForeignFd;
 pub use kind::{Description, Kind, describe, on_network_or_fuse};
 pub use listener::{Accepted, Listener};
 pub use mapping::Mapping;

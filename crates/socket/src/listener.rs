@@ -7,6 +7,7 @@ use rustix::io::{ioctl_fionbio, retry_on_intr};
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 
 use crate::error::{SyscallError, syscall_error};
+use crate::socket_fd::SocketFd;
 use crate::{Binding, Bound, Datagram, Errno, SocketAddress, SocketSetup, Stream};
 
 /// A listening stream or seqpacket socket.
@@ -14,7 +15,7 @@ use crate::{Binding, Bound, Datagram, Errno, SocketAddress, SocketSetup, Stream}
 pub struct Listener {
     // Dropped before the descriptor: a path that exists leads to an open socket.
     bound: Option<Box<Bound>>,
-    fd: OwnedFd,
+    fd: SocketFd,
     tcp: bool,
     seqpacket: bool,
     /// Options to apply to accepted sockets; None if these inherit them.
@@ -95,7 +96,7 @@ impl Listener {
         match properties {
             Ok((tcp, kind)) => {
                 let (seqpacket, setup) = (kind == SocketType::SEQPACKET, Some(*setup));
-                Ok(Self { bound: None, fd, tcp, seqpacket, setup })
+                Ok(Self { bound: None, fd: fd.into(), tcp, seqpacket, setup })
             }
             Err(errno) => Err((errno, fd)),
         }
@@ -107,7 +108,7 @@ impl Listener {
         if let Some(bound) = self.bound {
             bound.keep();
         }
-        self.fd
+        self.fd.into_owned()
     }
 
     /// Removes the path that the socket was bound to, if any.
@@ -161,7 +162,7 @@ impl Listener {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let fd = net::socket_with(family, kind, flags, None).map_err(syscall_error("socket"))?;
         let (tcp, seqpacket) = (family != AddressFamily::UNIX, kind == SocketType::SEQPACKET);
-        Ok(Self { bound: None, fd, tcp, seqpacket, setup })
+        Ok(Self { bound: None, fd: fd.into(), tcp, seqpacket, setup })
     }
 }
 

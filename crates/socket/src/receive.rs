@@ -2,12 +2,12 @@
 
 use std::io::IoSliceMut;
 use std::mem::ManuallyDrop;
-use std::os::fd::OwnedFd;
+use std::os::fd::AsFd;
 
 use rustix::io::retry_on_intr;
 use rustix::net::{self, RecvAncillaryBuffer, RecvFlags, ReturnFlags, SocketAddrAny};
 
-use crate::{Control, Credentials, Errno, sys};
+use crate::{Control, Credentials, Errno, ForeignFd, sys};
 
 /// The result of a receiving call, apart from the bytes and descriptors themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,16 +28,16 @@ pub struct Received {
 
 /// Receives from a socket of any type; also returns the sender's address if the type has one.
 pub(crate) fn receive(
-    fd: &OwnedFd,
+    fd: impl AsFd,
     into: &mut [IoSliceMut<'_>],
     control: &mut Control,
-    fds: &mut Vec<OwnedFd>,
+    fds: &mut Vec<ForeignFd>,
 ) -> Result<(Received, Option<SocketAddrAny>), Errno> {
     // `control.drain` parses the buffer. rustix's parser must not run, so its Drop is suppressed.
     let space = sys::as_uninit(&mut control.space);
     let mut buffer = ManuallyDrop::new(RecvAncillaryBuffer::new(space));
     let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-    let message = retry_on_intr(|| net::recvmsg(fd, into, &mut buffer, flags))?;
+    let message = retry_on_intr(|| net::recvmsg(&fd, into, &mut buffer, flags))?;
     let ancillary = control.drain(fds);
     let received = Received {
         len: message.bytes,
@@ -51,11 +51,11 @@ pub(crate) fn receive(
 }
 
 /// Returns whether a receive would succeed now and return 0 bytes. Removes nothing from the queue.
-pub(crate) fn next_is_empty(fd: &OwnedFd) -> Result<bool, Errno> {
+pub(crate) fn next_is_empty(fd: impl AsFd) -> Result<bool, Errno> {
     let mut byte = [0];
     // Without a buffer for control messages, the kernel installs no descriptors.
     let flags = RecvFlags::DONTWAIT | RecvFlags::PEEK;
-    match retry_on_intr(|| net::recv(fd, &mut byte, flags)) {
+    match retry_on_intr(|| net::recv(&fd, &mut byte, flags)) {
         Ok((len, _)) => Ok(len == 0),
         Err(Errno::AGAIN) => Ok(false),
         Err(errno) => Err(errno),
@@ -64,13 +64,13 @@ pub(crate) fn next_is_empty(fd: &OwnedFd) -> Result<bool, Errno> {
 
 /// Returns whether a receive from a seqpacket socket would return the end of the connection now.
 /// Removes nothing from the queue.
-pub(crate) fn next_is_end(fd: &OwnedFd) -> Result<bool, Errno> {
+pub(crate) fn next_is_end(fd: impl AsFd) -> Result<bool, Errno> {
     let mut byte = [0];
     // Without a buffer for control messages, the kernel installs no descriptors.
     let mut control = RecvAncillaryBuffer::default();
     let flags = RecvFlags::DONTWAIT | RecvFlags::PEEK;
     let into = &mut [IoSliceMut::new(&mut byte)];
-    match retry_on_intr(|| net::recvmsg(fd, into, &mut control, flags)) {
+    match retry_on_intr(|| net::recvmsg(&fd, into, &mut control, flags)) {
         // Credentials accompany an empty record, but not the end. They do not fit into the buffer.
         Ok(message) => Ok(message.bytes == 0 && !message.flags.contains(ReturnFlags::CTRUNC)),
         Err(Errno::AGAIN) => Ok(false),

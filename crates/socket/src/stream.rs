@@ -15,7 +15,10 @@ use crate::control::SEND_SPACE;
 use crate::error::{SyscallError, syscall_error};
 use crate::passpidfd::PassPidfd;
 use crate::receive::{next_is_empty, receive};
-use crate::{Binding, Bound, Control, Errno, MAX_FDS, Received, SocketAddress, SocketSetup, sys};
+use crate::socket_fd::SocketFd;
+use crate::{
+    Binding, Bound, Control, Errno, ForeignFd, MAX_FDS, Received, SocketAddress, SocketSetup, sys,
+};
 
 /// A stream socket that is connected or connecting.
 ///
@@ -24,7 +27,7 @@ use crate::{Binding, Bound, Control, Errno, MAX_FDS, Received, SocketAddress, So
 pub struct Stream {
     // Dropped before the descriptor: a path that exists leads to an open socket.
     bound: Option<Box<Bound>>,
-    fd: OwnedFd,
+    fd: SocketFd,
     tcp: bool,
     passpidfd: PassPidfd,
     /// Previous size of the send buffer in bytes, or 0 if this type has not raised it.
@@ -72,7 +75,7 @@ impl Stream {
     /// Creates a stream from a socket that this crate has created or accepted.
     pub(crate) fn new(fd: OwnedFd, tcp: bool) -> Self {
         let (passpidfd, send_buffer) = (PassPidfd::default(), Cell::new(0));
-        Self { bound: None, fd, tcp, passpidfd, send_buffer }
+        Self { bound: None, fd: fd.into(), tcp, passpidfd, send_buffer }
     }
 
     /// Applies those options of `setup` that this type of socket has.
@@ -104,7 +107,7 @@ impl Stream {
         if let Some(bound) = self.bound {
             bound.keep();
         }
-        self.fd
+        self.fd.into_owned()
     }
 
     /// Returns whether this is a TCP socket.
@@ -184,7 +187,7 @@ impl Stream {
         &self,
         into: &mut [IoSliceMut<'_>],
         control: &mut Control,
-        fds: &mut Vec<OwnedFd>,
+        fds: &mut Vec<ForeignFd>,
     ) -> Result<Received, Errno> {
         if self.tcp
             && let [into] = into

@@ -2,10 +2,10 @@
 #![allow(unsafe_code)]
 
 use std::alloc::{Layout, alloc_zeroed};
-use std::ffi::{c_int, c_void};
+use std::ffi::{c_int, c_long, c_void};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::slice;
 
 use rustix::ioctl::{Getter, Opcode, ioctl};
@@ -109,13 +109,69 @@ pub fn zeroed(len: usize) -> Result<Vec<u8>, Errno> {
     Ok(unsafe { Vec::from_raw_parts(memory, len, len) })
 }
 
+/// Gives the calling thread a table of descriptors of its own, which is empty (Linux 5.9). The
+/// kernel closes that table when the thread exits.
+///
+/// The caller must use no descriptor of the process in this thread afterwards. (This is not an
+/// `unsafe fn`, so that `unsafe` code stays in this file.)
+pub(crate) fn leave_descriptor_table() -> Result<(), Errno> {
+    let (first, last) = (0 as c_long, c_long::from(u32::MAX));
+    // SAFETY: the call takes three integers. It closes no descriptor of the process, since it acts
+    // on a new table. By the condition above, this thread relies on none of them.
+    let status = unsafe { syscall(SYS_CLOSE_RANGE, first, last, CLOSE_RANGE_UNSHARE) };
+    if status == 0 { Ok(()) } else { Err(last_error()) }
+}
+
+/// Closes the descriptors from `first` to `last` in one call (Linux 5.9), without their errors.
+///
+/// The caller must own all of them, and none is used afterwards. (This is not an `unsafe fn`, so
+/// that `unsafe` code stays in this file.)
+///
+/// # Errors
+///
+/// `ENOSYS`, `EPERM` (a system call filter).
+pub(crate) fn close_range(first: RawFd, last: RawFd) -> Result<(), Errno> {
+    let (first, last) = (c_long::from(first), c_long::from(last));
+    // SAFETY: the call takes three integers. By the condition above, nothing uses the descriptors.
+    let status = unsafe { syscall(SYS_CLOSE_RANGE, first, last, 0 as c_long) };
+    if status == 0 { Ok(()) } else { Err(last_error()) }
+}
+
+/// Returns the magic number of the file system of a mount in this mount namespace (Linux 6.8). It
+/// asks no file server.
+pub(crate) fn file_system_of_mount(unique_id: u64) -> Result<u64, Errno> {
+    let request = MountRequest { size: MOUNT_REQUEST_SIZE, spare: 0, mount: unique_id, mask: 1 };
+    let mut result = [0u64; 64];
+    let size: c_long = 8 * 64;
+    let (from, to) = (&raw const request, &raw mut result);
+    // SAFETY: the kernel reads `request`, whose first field is its size, and writes at most `size`
+    // bytes to `result`. Both are locals that live until the call returns.
+    let status = unsafe { syscall(SYS_STATMOUNT, from, to, size, 0 as c_long) };
+    if status != 0 {
+        return Err(last_error());
+    }
+    // `struct statmount`: u32 size, u32, u64 mask, u32 device (2), u64 magic number.
+    if result[1] & 1 == 0 { Err(Errno::NODATA) } else { Ok(result[3]) }
+}
+
+/// `struct mnt_id_req` of statmount(2).
+#[repr(C)]
+struct MountRequest {
+    size: u32,
+    spare: u32,
+    mount: u64,
+    /// What the caller asks for; 1 is `STATMOUNT_SB_BASIC`.
+    mask: u64,
+}
+
 fn last_error() -> Errno {
     Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::INVAL)
 }
 
 // From the C library, which std links anyway. rustix cannot get or set options that it does not
-// know.
+// know, and does not have some system calls.
 unsafe extern "C" {
+    fn syscall(number: c_long, ...) -> c_long;
     fn getsockopt(
         socket: c_int,
         level: c_int,
@@ -145,6 +201,13 @@ const INT: u32 = c_int::BITS / 8;
 ))]
 compile_error!("define SIOCOUTQ and the socket options for this architecture");
 const SIOCOUTQ: Opcode = 0x5411;
+/// These system calls have the same numbers on all other architectures.
+const SYS_CLOSE_RANGE: c_long = 436;
+const SYS_STATMOUNT: c_long = 457;
+/// From linux/close_range.h.
+const CLOSE_RANGE_UNSHARE: c_long = 2;
+/// Size of `MountRequest` in bytes (`MNT_ID_REQ_SIZE_VER0`).
+const MOUNT_REQUEST_SIZE: u32 = 24;
 pub(crate) const SOL_SOCKET: c_int = 1;
 pub(crate) const SO_PEERCRED: c_int = 17;
 pub(crate) const SO_PASSPIDFD: c_int = 76;

@@ -79,11 +79,11 @@ fn flags_and_offsets_are_unchanged() {
     assert!(!before.1.contains(OFlags::NONBLOCK));
     assert_eq!(file.stream_position().unwrap(), 4);
     let mut rest = String::new();
-    File::from(fds.remove(0)).read_to_string(&mut rest).unwrap();
+    File::from(fds.remove(0).into_owned()).read_to_string(&mut rest).unwrap();
     assert_eq!(rest, "456789");
     writer.write_all(b"!").unwrap();
     let mut byte = [0];
-    File::from(fds.remove(0)).read_exact(&mut byte).unwrap();
+    File::from(fds.remove(0).into_owned()).read_exact(&mut byte).unwrap();
     assert_eq!(&byte, b"!");
 }
 

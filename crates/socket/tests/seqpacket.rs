@@ -2,17 +2,18 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::io::IoSliceMut;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 use fdwire_socket::{
-    Accepted, Address, Binding, Control, Datagram, Errno, Listener, SocketSetup, SocketType, Unlink,
+    Accepted, Address, Binding, Control, Datagram, Errno, ForeignFd, Listener, SocketSetup,
+    SocketType, Unlink,
 };
 use rustix::net::sockopt;
 
 /// Receives a record. Returns its length, its number of descriptors, and whether it is the end
 /// instead.
 fn recv(socket: &Datagram) -> Result<(usize, usize, bool), Errno> {
-    let (mut bytes, mut fds, mut from) = ([0; 100], Vec::<OwnedFd>::new(), Address::UNNAMED);
+    let (mut bytes, mut fds, mut from) = ([0; 100], Vec::<ForeignFd>::new(), Address::UNNAMED);
     let into = &mut [IoSliceMut::new(&mut bytes)];
     let received = socket.recv(into, &mut Control::new(), &mut fds, &mut from)?;
     Ok((received.len, fds.len(), received.end))

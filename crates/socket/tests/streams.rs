@@ -5,21 +5,21 @@ mod common;
 
 use std::fmt::Debug;
 use std::io::{IoSlice, IoSliceMut};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use fdwire_socket::{
-    Accepted, Address, Binding, Connect, Control, Datagram, Errno, Listener, Received,
+    Accepted, Address, Binding, Connect, Control, Datagram, Errno, ForeignFd, Listener, Received,
     SocketAddress, SocketSetup, SocketType, Stream, SyscallError, Unlink, peer_credentials,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::net::sockopt;
 
-fn recv(stream: &Stream, len: usize) -> Result<(Vec<u8>, Vec<OwnedFd>, Received), Errno> {
+fn recv(stream: &Stream, len: usize) -> Result<(Vec<u8>, Vec<ForeignFd>, Received), Errno> {
     let (mut bytes, mut fds) = (vec![0; len], Vec::new());
     let into = &mut [IoSliceMut::new(&mut bytes)];
     let received = stream.recv(into, &mut Control::new(), &mut fds)?;

@@ -3,6 +3,7 @@
 
 use std::io::IoSliceMut;
 
+use fdwire_socket::closing::discard;
 use fdwire_socket::{Address, Datagram, Errno};
 use fdwire_wire::{Protocol, jsoncomm};
 
@@ -42,7 +43,9 @@ impl Inbox {
         let one_only = self.singles.expects_one();
         while !self.ended && batch.has_room() {
             if meter.holds_fds() {
-                batch.events.push(Event::FdsHeld);
+                if meter.at_max_open_fds() {
+                    batch.events.push(Event::FdsHeld);
+                }
                 break;
             }
             match self.read_one(socket, meter, shared, batch) {
@@ -102,7 +105,7 @@ impl Inbox {
             match join(batch.received(room_len), scratch, received.len - room_len) {
                 Ok(bytes) => self.decode_large(bytes),
                 Err(errno) => {
-                    fds.clear();
+                    discard(fds);
                     return Err(errno);
                 }
             }
@@ -113,7 +116,7 @@ impl Inbox {
         let (kind, large) = match decoded {
             Ok(decoded) => decoded,
             Err(why) => {
-                fds.clear();
+                discard(fds);
                 meter.counters.refused += 1;
                 let sample = batch.keep_sample(in_slab);
                 batch.events.push(Event::Refused(why, sample, from));

@@ -8,7 +8,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use fdwire_socket::{Errno, MAX_FDS, MemoryFile, memfd_of, seal};
+use fdwire_socket::{Errno, ForeignFd, MAX_FDS, MemoryFile, memfd_of, seal};
 
 use crate::batch::Refusal;
 use crate::limits::Limits;
@@ -47,7 +47,7 @@ pub(super) fn memfd_for(text: &[u8], fds: usize) -> Result<OwnedFd, SendError> {
 }
 
 /// Removes the first descriptor of a message, which must be a memfd, and returns its contents.
-pub(super) fn take_text(limits: &Limits, fds: &mut Vec<OwnedFd>) -> Result<Vec<u8>, Refusal> {
+pub(super) fn take_text(limits: &Limits, fds: &mut Vec<ForeignFd>) -> Result<Vec<u8>, Refusal> {
     if fds.is_empty() {
         return Err(Refusal::NoMemoryFile);
     }

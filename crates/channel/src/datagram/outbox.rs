@@ -19,7 +19,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
-use fdwire_socket::{Address, Datagram};
+use fdwire_socket::{Address, Datagram, ForeignFd};
 use fdwire_wire::jsoncomm;
 use slab::Slab;
 
@@ -238,7 +238,7 @@ impl Outbox {
     ) -> Result<QueuedMessage, SendError> {
         let mut fds = duplicate(fds)?;
         let datagram = if memfd.is_some() { jsoncomm::MARKER } else { bytes };
-        fds.splice(..0, memfd);
+        fds.splice(..0, memfd.map(ForeignFd::from));
         self.seq += 1;
         let deadline = cx.limits.send_timeout.map(|timeout| Instant::now() + timeout);
         let (seq, len) = (self.seq, bytes.len());

@@ -1,10 +1,9 @@
 //! The queue of one destination, and what it waits for.
 
 use std::collections::VecDeque;
-use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use fdwire_socket::{Address, Datagram};
+use fdwire_socket::{Address, Datagram, ForeignFd};
 
 /// The first and the longest pause between attempts. Each pause is twice as long as the previous
 /// one.
@@ -28,7 +27,7 @@ pub(crate) struct QueuedMessage {
     /// The length of the message in bytes. If it differs from that of the datagram, the message is
     /// in a memfd.
     pub(crate) len: usize,
-    pub(crate) fds: Vec<OwnedFd>,
+    pub(crate) fds: Vec<ForeignFd>,
     pub(crate) deadline: Option<Instant>,
 }
 

@@ -139,7 +139,9 @@ impl Inbox {
         }
         while !self.ended && !self.undecoded && batch.has_room() {
             if meter.holds_fds() {
-                batch.events.push(Event::FdsHeld);
+                if meter.at_max_open_fds() {
+                    batch.events.push(Event::FdsHeld);
+                }
                 return;
             }
             let read = match self.large.take() {

@@ -1,7 +1,9 @@
 //! Delivers or refuses the messages of a stream, with their descriptors.
 
 use std::ops::Range;
-use std::os::fd::OwnedFd;
+
+use fdwire_socket::ForeignFd;
+use fdwire_socket::closing::discard;
 
 use crate::PayloadKind;
 use crate::batch::{Batch, Event, Message, Refusal, Sender};
@@ -10,7 +12,7 @@ use crate::limits::Meter;
 /// The descriptors that were received with bytes of one message.
 #[derive(Default)]
 pub(super) struct ReceivedFds {
-    fds: Vec<OwnedFd>,
+    fds: Vec<ForeignFd>,
     /// Whether the kernel could not install all of them.
     truncated: bool,
     /// Whether there were more than the limit.
@@ -19,7 +21,7 @@ pub(super) struct ReceivedFds {
 
 impl ReceivedFds {
     /// Wraps the descriptors of one receive.
-    pub(super) fn new(fds: Vec<OwnedFd>, truncated: bool) -> Self {
+    pub(super) fn new(fds: Vec<ForeignFd>, truncated: bool) -> Self {
         Self { fds, truncated, too_many: false }
     }
 
@@ -37,7 +39,7 @@ impl ReceivedFds {
         self.truncated |= std::mem::take(&mut other.truncated);
         self.too_many |= std::mem::take(&mut other.too_many) || self.fds.len() > max_fds;
         if self.is_refused() {
-            self.fds.clear();
+            discard(&mut self.fds);
         }
     }
 
@@ -55,6 +57,12 @@ impl ReceivedFds {
 
     fn is_refused(&self) -> bool {
         self.truncated || self.too_many
+    }
+}
+
+impl Drop for ReceivedFds {
+    fn drop(&mut self) {
+        discard(&mut self.fds);
     }
 }
 
@@ -87,6 +95,7 @@ pub(super) fn deliver(
             Place::Slab(at) => batch.keep_sample_at(at.clone()),
             Place::Large(large) => batch.keep_sample_of(&large.frame[large.payload.clone()]),
         };
+        drop(received);
         return refuse(why, sample, meter, batch);
     }
     let first = batch.fds.len();

@@ -3,6 +3,7 @@
 use std::io::IoSliceMut;
 
 use fdwire_socket::Errno;
+use fdwire_socket::closing::discard;
 
 use super::{Input, Link, Output, StreamTransport};
 use crate::batch::{Batch, Event};
@@ -135,7 +136,7 @@ impl StreamTransport {
             let Ok(scratch) = scratch.at_least(DISCARD) else { return };
             let into = &mut [IoSliceMut::new(scratch)];
             let read = socket.recv(into, control, received);
-            received.clear();
+            discard(received);
             if !read.is_ok_and(|read| read.len > 0) {
                 return;
             }
@@ -148,7 +149,7 @@ impl StreamTransport {
             let Shared { control, received, .. } = &mut *turn.shared;
             let into = &mut [IoSliceMut::new(turn.batch.room_after(0))];
             let read = socket.recv(into, control, received);
-            received.clear();
+            discard(received);
             match read {
                 Ok(read) if read.len > 0 => {}
                 Err(Errno::AGAIN) => return,

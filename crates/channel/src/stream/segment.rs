@@ -2,7 +2,8 @@
 
 use std::cell::Cell;
 use std::collections::VecDeque;
-use std::os::fd::OwnedFd;
+
+use fdwire_socket::ForeignFd;
 
 /// Length in bytes from which a segment takes no more frames.
 pub(super) const SEGMENT: usize = 64 * 1024;
@@ -19,7 +20,7 @@ pub(super) struct Segment {
     /// The number of messages whose frames end in this segment.
     pub(super) messages: usize,
     /// Descriptors that are sent with the first byte.
-    pub(super) fds: Vec<OwnedFd>,
+    pub(super) fds: Vec<ForeignFd>,
     /// Whether it is sent alone, because it is the frame of a message with descriptors.
     pub(super) alone: bool,
 }

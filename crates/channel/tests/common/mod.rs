@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io::IoSliceMut;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use fdwire_channel::{
     Batch, Channel, Counters, Event, Framing, Limits, NAMES, Payload, Queued, Reactor, Refusal,
     SendError, Sender, Sent, Span, UndeliveredReason,
 };
-use fdwire_socket::{Address, Control, Datagram, Errno, Stream};
+use fdwire_socket::{Address, Control, Datagram, Errno, ForeignFd, Stream};
 use fdwire_wire::Protocol;
 use fdwire_wire::codec::{self, Codec, Lost};
 
@@ -65,7 +65,7 @@ pub fn client_of(server: &Address) -> (Datagram, Address) {
 }
 
 /// Receives the next message of a socket without a channel.
-pub fn recv(socket: &Datagram) -> Option<(Vec<u8>, Vec<OwnedFd>)> {
+pub fn recv(socket: &Datagram) -> Option<(Vec<u8>, Vec<ForeignFd>)> {
     thread_local! {
         static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; 300_000]);
     }
@@ -101,7 +101,7 @@ pub fn number(bytes: &[u8]) -> usize {
 /// An event, with copies of its bytes.
 #[derive(Debug)]
 pub enum Seen {
-    Message { channel: usize, bytes: Vec<u8>, fds: Vec<OwnedFd>, from: Option<Vec<u8>> },
+    Message { channel: usize, bytes: Vec<u8>, fds: Vec<ForeignFd>, from: Option<Vec<u8>> },
     Refused { channel: usize, why: Refusal, sample: Vec<u8> },
     Drained { channel: usize, to: Option<Address> },
     Undelivered { channel: usize, reason: UndeliveredReason, seq: u64, to: Option<Address> },

@@ -2,14 +2,14 @@
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::io::retry_on_intr;
 use rustix::net::{self, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, sockopt};
 
 use crate::control::SEND_SPACE;
 use crate::receive::{next_is_end, receive};
-use crate::{Address, Control, Datagram, Errno, MAX_FDS, Received, sys};
+use crate::{Address, Control, Datagram, Errno, ForeignFd, MAX_FDS, Received, sys};
 
 impl Datagram {
     /// Sends one message with descriptors, to `to` or to the connected peer.
@@ -63,7 +63,7 @@ impl Datagram {
         &self,
         into: &mut [IoSliceMut<'_>],
         control: &mut Control,
-        fds: &mut Vec<OwnedFd>,
+        fds: &mut Vec<ForeignFd>,
         from: &mut Address,
     ) -> Result<Received, Errno> {
         let (mut received, sender) = receive(&self.fd, into, control, fds)?;
@@ -83,6 +83,15 @@ impl Datagram {
     /// `ENOTCONN`.
     pub fn shutdown_send(&self) -> Result<(), Errno> {
         net::shutdown(&self.fd, Shutdown::Write)
+    }
+
+    /// Ends the receiving direction: the kernel refuses messages to this socket with `EPIPE`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOTSOCK` if the descriptor is not a socket.
+    pub(crate) fn shutdown_receive(&self) -> Result<(), Errno> {
+        net::shutdown(&self.fd, Shutdown::Read)
     }
 
     /// Returns whether a receive from a seqpacket socket would now return the end of the

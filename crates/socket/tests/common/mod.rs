@@ -3,13 +3,12 @@
 
 use std::fs::{self, Permissions};
 use std::io::IoSliceMut;
-use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use fdwire_socket::{Address, Control, Datagram, Errno, Received};
+use fdwire_socket::{Address, Control, Datagram, Errno, ForeignFd, Received};
 
 /// A temporary directory, which is removed with its contents on drop.
 pub struct TestDir(pub PathBuf);
@@ -43,7 +42,7 @@ pub fn address(path: &Path) -> Address {
 /// A received message.
 pub struct Message {
     pub bytes: Vec<u8>,
-    pub fds: Vec<OwnedFd>,
+    pub fds: Vec<ForeignFd>,
     pub from: Address,
     pub received: Received,
 }

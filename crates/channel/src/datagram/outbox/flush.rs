@@ -169,7 +169,7 @@ impl Outbox {
         }
         let Ok(memfd) = memfd_for(&front.bytes, front.fds.len()) else { return false };
         front.bytes = jsoncomm::MARKER.into();
-        front.fds.insert(0, memfd);
+        front.fds.insert(0, memfd.into());
         queue.fds += 1;
         self.queued.fds += 1;
         true
