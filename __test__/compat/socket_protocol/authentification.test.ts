@@ -242,6 +242,35 @@ describe('an authentication side', () => {
     expect(server.isTrusted).toBe(false)
   })
 
+  it.each([
+    ['in upper case', '5D'.repeat(32)],
+    ['of 62 digits', '5d'.repeat(31)],
+    ['of 66 digits', '5d'.repeat(33)],
+    ['that is not hex', 'zz'.repeat(32)],
+    ['with a line break', `${'5d'.repeat(32)}\n`],
+  ])('sends no key for a seed %s', (_, seed) => {
+    const client = machine('client')
+    client.begin()
+    expect(client.receive(seedResponse(seed))).toEqual({
+      refused: 'a response without a valid seed',
+      settled: false,
+    })
+  })
+
+  it('stays trusted until the connection ends, whatever keys follow a correct one', () => {
+    const [client, server] = [machine('client'), machine('server')]
+    expect(authenticate(client, server)).toBe(true)
+    server.receive(keyRequest('without a seed'))
+    requestSeed(server)
+    expect(statusAndData(server.receive(keyRequest('wrong')).reply)).toEqual([0, false])
+    client.begin()
+    client.receive(seedResponse('5d'.repeat(32)))
+    expect(client.receive(feedback(false))).toEqual({ settled: false })
+    expect([client.isTrusted, server.isTrusted]).toEqual([true, true])
+    for (const side of [client, server]) side.reset()
+    expect([client.isTrusted, server.isTrusted]).toEqual([false, false])
+  })
+
   it('rejects an unknown step', () => {
     const server = machine('server')
     expect(statusAndData(server.receive(message(0, 2, 'x')).reply)).toEqual([6, null])

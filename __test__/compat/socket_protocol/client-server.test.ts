@@ -224,8 +224,10 @@ describe('ProtocolServer', () => {
 
   it('disconnects a client after maxAttempts wrong keys and serves the others', async () => {
     const where = socketPath()
-    await startEchoServer(where, { secret: SECRET, maxAttempts: 2 })
+    const server = await startEchoServer(where, { secret: SECRET, maxAttempts: 2 })
     const socket = await connectRaw(where)
+    await expect.poll(() => server.protocols.size).toBe(1)
+    const disconnected = once([...server.protocols][0] as sp.Protocol, 'disconnect')
     let received = ''
     socket.on('data', chunk => {
       received += chunk
@@ -234,6 +236,9 @@ describe('ProtocolServer', () => {
     for (let i = 0; i < 4; i++) socket.write(encodeFrame(0, 1, 'no key'))
     await ended
     expect(received.match(/"status":=6,"data":=false/g)).toHaveLength(2)
+    expect(await disconnected).toEqual([
+      expect.objectContaining({ code: 'ERR_FDWIRE_HANDSHAKE', fault: 'peer' }),
+    ])
     const good = startClient(where, { secret: SECRET, autoAuth: true })
     expect((await good.request(READ, 0)).getStatus()).toBe(0)
   })

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 /**
  * Requests in flight, reconnection, floods of requests and channel names, over an in-memory
  * transport.
@@ -287,12 +288,16 @@ describe('a flood of requests', () => {
   it('beyond maxWaiting ends the connection', async () => {
     const logger = recordingLogger()
     const { link, peer, server } = serverWithRawClient({ logger, maxWaiting: 100 })
+    const disconnected = once(server, 'disconnect')
     server.registerCallback(READ, 0, () => new Promise(() => {}))
     server.receive(98, 0, { timeout: 0 }).catch(() => {}) // keeps the server reading
     for (let i = 0; i < 200; i++) peer.send(READ, 0, i)
     await expect.poll(() => link.isUp, { timeout: 5_000 }).toBe(false)
     expect(link.server.reconnects).toBe(1)
-    expect(logger.lines.join()).toContain("the peer's requests exceed maxWaiting (100)")
+    expect(logger.lines.join()).toContain("The peer's requests exceed maxWaiting (100)")
+    expect(await disconnected).toEqual([
+      expect.objectContaining({ code: 'ERR_FDWIRE_QUEUE_FULL', fault: 'peer' }),
+    ])
     await server.close()
   })
 

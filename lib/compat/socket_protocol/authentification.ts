@@ -47,7 +47,10 @@ export interface Reaction {
   close?: boolean
 }
 
-/** The largest seed or key that is accepted (characters). */
+/** A seed: 32 bytes as lower-case hex digits. */
+const SEED = /^[0-9a-f]{64}$/
+
+/** The longest key that is accepted (characters). */
 const MAX_TEXT = 1_024
 
 /** The most seeds of this side that are remembered, to detect a peer that sends one back. */
@@ -88,7 +91,7 @@ export class Authentification {
   #lateSeeds = 0
   /** The number of feedbacks on abandoned attempts that may still arrive. */
   #lateFeedbacks = 0
-  /** Whether the peer has accepted this side's key. */
+  /** Whether the peer has accepted a key of this side on this connection. */
   #accepted = false
   /** The seed that the peer may answer now; undefined if there is none. */
   #seed: string | undefined
@@ -96,7 +99,7 @@ export class Authentification {
   readonly #issued = new Set<string>()
   /** The attempts of the peer since its last correct key. */
   #attempts = 0
-  /** Whether the peer has sent a correct key. */
+  /** Whether the peer has sent a correct key on this connection. Wrong keys do not change that. */
   #verified = false
 
   constructor(options: AuthentificationOptions) {
@@ -127,7 +130,6 @@ export class Authentification {
   begin(): DataStorage | undefined {
     if (this.#options.secret === undefined) return undefined
     this.abandon()
-    this.#accepted = false
     this.#awaiting = 'seed'
     return request(DID_AUTH_SEED, null)
   }
@@ -180,7 +182,6 @@ export class Authentification {
     const { secret, role, maxAttempts } = this.#options
     const seed = this.#seed
     this.#seed = undefined
-    this.#verified = false
     if (secret === undefined || seed === undefined) {
       this.#attempts++
       const reaction = refusal('a key without a seed', DID_AUTH_KEY, false)
@@ -209,8 +210,8 @@ export class Authentification {
     }
     this.#awaiting = 'nothing'
     const seed = message.getData()
-    if (message.getStatus() !== STATUS_OKAY || !isText(seed)) {
-      return { refused: 'a response without a seed', settled: false }
+    if (message.getStatus() !== STATUS_OKAY || typeof seed !== 'string' || !SEED.test(seed)) {
+      return { refused: 'a response without a valid seed', settled: false }
     }
     if (this.#issued.has(seed)) return { refused: "a seed of this side's own", settled: false }
     const key = this.#derive(secret, role, seed)
@@ -236,8 +237,9 @@ export class Authentification {
     }
     if (this.#awaiting !== 'feedback') return { refused: 'feedback that was not requested' }
     this.#awaiting = 'nothing'
-    this.#accepted = message.getStatus() === STATUS_OKAY && message.getData() === true
-    return { settled: this.#accepted }
+    const settled = message.getStatus() === STATUS_OKAY && message.getData() === true
+    this.#accepted ||= settled
+    return { settled }
   }
 }
 

@@ -56,3 +56,12 @@ export const AUTH_STATE_TRUSTED_CONNECTION = 4
 
 /** A state of the authentication. */
 export type AuthState = 0 | 1 | 2 | 3 | 4
+
+/** The names of the states of the authentication, by state. */
+export const AUTH_STATE__NAMES: Readonly<Record<AuthState, string>> = Object.freeze({
+  [AUTH_STATE_UNTRUSTED_CONNECTION]: 'AUTH_STATE_UNTRUSTED_CONNECTION',
+  [AUTH_STATE_SEED_REQUESTED]: 'AUTH_STATE_SEED_REQUESTED',
+  [AUTH_STATE_SEED_TRANSFERRED]: 'AUTH_STATE_SEED_TRANSFERRED',
+  [AUTH_STATE_KEY_TRANSFERRED]: 'AUTH_STATE_KEY_TRANSFERRED',
+  [AUTH_STATE_TRUSTED_CONNECTION]: 'AUTH_STATE_TRUSTED_CONNECTION',
+})

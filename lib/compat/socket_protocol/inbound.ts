@@ -1,4 +1,5 @@
 import { type Fields, type Form, isId } from '../../options/socket_protocol.js'
+import { FdwireError } from '../../util/errors.js'
 import { BodyError, decodeBody } from '../../wire/encodings/socket_protocol.js'
 import { BackPressure } from './back-pressure.js'
 import type { Buffers } from './buffers.js'
@@ -45,8 +46,8 @@ export interface InboundHost {
   onMalformed(error: BodyError): void
   onLateResponse(message: DataStorage): void
   onCallbackError(error: unknown, message: DataStorage): void
-  /** Closes the connection because of the peer's behaviour. */
-  closeConnection(reason: string): void
+  /** Closes the connection because of this error. */
+  closeConnection(error: FdwireError): void
 }
 
 /** The answer to an unknown request of a built-in service. */
@@ -186,7 +187,11 @@ export class Inbound {
     if (isAdded) return
     const { maxWaiting, maxWaitingBytes } = this.#limits
     this.#closeConnection(
-      `the peer's requests exceed maxWaiting (${maxWaiting}) or maxWaitingBytes (${maxWaitingBytes})`,
+      new FdwireError(
+        'ERR_FDWIRE_QUEUE_FULL',
+        `The peer's requests exceed maxWaiting (${maxWaiting}) or maxWaitingBytes (${maxWaitingBytes})`,
+        { fault: 'peer' },
+      ),
     )
   }
 
@@ -201,7 +206,12 @@ export class Inbound {
       this.#ignore()
       await within(sent, { timeout: LAST_ANSWER_TIMEOUT }, undefined)
       if (connection === this.#connection) {
-        this.#host.closeConnection('the peer has used all its attempts to prove itself')
+        this.#host.closeConnection(
+          new FdwireError(
+            'ERR_FDWIRE_HANDSHAKE',
+            'The peer has used all its attempts to prove itself (maxAttempts)',
+          ),
+        )
       }
     }
     await sent
@@ -262,13 +272,16 @@ export class Inbound {
     const replacement = { ...ids, status: STATUS_CALLBACK_ERROR, data: null }
     if (await this.#host.reply(replacement, connection)) return
     // The peer matches responses by their order, so it would take later answers for this one.
-    if (connection === this.#connection) this.#closeConnection('an answer could not be sent')
+    if (connection !== this.#connection) return
+    this.#closeConnection(
+      new FdwireError('ERR_FDWIRE_UNENCODABLE', 'An answer to the peer could not be sent'),
+    )
   }
 
-  #closeConnection(reason: string): void {
+  #closeConnection(error: FdwireError): void {
     if (this.#state === 'ignoring') return
     this.#ignore()
-    this.#host.closeConnection(reason)
+    this.#host.closeConnection(error)
   }
 
   /** Drops waiting requests and ignores messages until the next connection. */

@@ -24,9 +24,9 @@ import { WaitQueue } from './wait-queue.js'
 export interface ProtocolEvents {
   /** A connection was made. If a secret is set, the connection is not trusted yet. */
   connect: []
-  /** The connection has ended. `error` is the reason, if it has failed. */
+  /** The connection has ended. `error` is the reason, if it has failed or a limit has closed it. */
   disconnect: [error?: Error]
-  /** A correct key has made the connection trusted, or the connection is not trusted any more. */
+  /** A correct key has made the connection trusted (true), or a trusted connection has ended. */
   authentification: [isTrusted: boolean]
   /** A malformed frame or body was received. */
   malformed: [error: FdwireError]
@@ -87,6 +87,8 @@ export class Session {
   #state: 'disconnected' | 'connected' | 'closed' = 'disconnected'
   /** The trust that the last `'authentification'` event has reported. */
   #reportedTrust = false
+  /** Why this side closes the connection; undefined if it does not, or was asked to. */
+  #closeReason: FdwireError | undefined
   #closing: Promise<void> | undefined
 
   constructor(
@@ -206,8 +208,9 @@ export class Session {
     this.log('error', `the callback failed: ${this.#describe(message)}: ${describeError(error)}`)
   }
 
-  closeConnection(reason: string): void {
-    this.log('error', `the connection is closed: ${reason}`)
+  closeConnection(error: FdwireError): void {
+    this.log('error', `the connection is closed: ${error.message}`)
+    this.#closeReason = error
     if (this.transport.disconnect === undefined) void this.#reconnect()
     else this.transport.disconnect()
   }
@@ -229,6 +232,7 @@ export class Session {
   #onConnect(): void {
     if (this.#state !== 'disconnected') return
     this.#state = 'connected'
+    this.#closeReason = undefined
     this.log('info', 'connected')
     const { autoAuth, mutual } = this.#options
     const { IS_CLIENT } = this.transport
@@ -245,9 +249,11 @@ export class Session {
     this.#emit('connect')
   }
 
-  #onDisconnect(error?: Error): void {
+  #onDisconnect(reported?: Error): void {
     if (this.#state !== 'connected') return
     this.#state = 'disconnected'
+    const error = this.#closeReason ?? reported
+    this.#closeReason = undefined
     if (error === undefined) this.log('info', 'disconnected')
     else this.log('warn', `disconnected: ${error.message}`)
     this.inbound.reset()
