@@ -47,8 +47,15 @@ async function startFlood(bytes: string) {
   return socket
 }
 
-/** Counts the turns of the event loop while `channel` receives `messages`, valid or malformed. */
+/** Counts the turns of the event loop while `channel` receives `messages`, and destroys it. */
 async function loopTurnsDuring(channel: Channel, messages: number): Promise<number> {
+  const rounds = await loopTurnsOf(channel, messages)
+  channel.destroy()
+  return rounds
+}
+
+/** Counts the turns of the event loop while `channel` receives `messages`, valid or malformed. */
+async function loopTurnsOf(channel: Channel, messages: number): Promise<number> {
   let count = 0
   let rounds = 0
   const round = () => {
@@ -59,7 +66,6 @@ async function loopTurnsDuring(channel: Channel, messages: number): Promise<numb
   channel.on('message', () => void count++)
   channel.on('malformed', () => void count++)
   await waitUntil(() => count >= messages)
-  channel.destroy()
   return rounds
 }
 
@@ -88,6 +94,29 @@ describe('a peer that sends small messages without end', () => {
       const channel = track((await connection)[0] as Channel)
       await listener.close()
       expect(await loopTurnsDuring(channel, messages)).toBeGreaterThan(messages / TURN / 2)
+      target.destroy()
+      socket.destroy()
+    })
+
+    it(`gets few messages per turn of the event loop if each takes long: ${kind}`, async () => {
+      const socket = await startFlood(bytes)
+      const path = join(temporaryDirectory(), 'socket')
+      const listener = await listen(path, { protocol, ...options } as never)
+      const connection = once(listener, 'connection')
+      const target = dial(path)
+      socket.pipe(target)
+      target.on('error', () => socket.destroy())
+      const channel = track((await connection)[0] as Channel)
+      await listener.close()
+      const spin = () => {
+        const end = performance.now() + 0.1
+        while (performance.now() < end);
+      }
+      channel.on('message', spin)
+      channel.on('malformed', spin)
+      // The turns of the first messages are as long as those of quick ones.
+      await loopTurnsOf(channel, 2_000)
+      expect(await loopTurnsDuring(channel, 2_000)).toBeGreaterThan(2_000 / 64)
       target.destroy()
       socket.destroy()
     })

@@ -166,6 +166,8 @@ pub struct Batch<'a> {
     pub spans: Vec<Span>,
     /// The number of spans of plain messages, less that of the events which hold them.
     merged: usize,
+    /// The maximum number of events of this turn, of which each plain message counts as one.
+    pub(crate) limit: usize,
     /// The descriptors of the messages, in order.
     pub fds: Vec<ForeignFd>,
 }
@@ -183,7 +185,7 @@ impl<'a> Batch<'a> {
         spans.clear();
         fds.clear();
         let names = slab.len().saturating_sub(NAMES);
-        Self { slab, used: 1, names, events, spans, merged: 0, fds }
+        Self { slab, used: 1, names, events, spans, merged: 0, limit: MAX_EVENTS, fds }
     }
 
     /// Returns the number of bytes at the start of the slab that hold messages.
@@ -205,12 +207,12 @@ impl<'a> Batch<'a> {
     pub(crate) fn has_place(&self) -> bool {
         self.names + SAMPLE + Address::MAX_LEN + Credentials::LEN <= self.slab.len()
             // The end of a stream may be two events: a last message, and the end.
-            && self.results() + 2 <= MAX_EVENTS
+            && self.results() + 2 <= self.limit
             && self.fds.len() + fdwire_socket::MAX_FDS <= MAX_FDS
     }
 
     /// Returns the number of events, of which each plain message counts as one.
-    pub(crate) fn results(&self) -> usize {
+    pub fn results(&self) -> usize {
         self.events.len() + self.merged
     }
 

@@ -13,6 +13,7 @@ use crate::busy_poll::BusyPoll;
 use crate::datagram::DatagramTransport;
 use crate::interest::Interest;
 use crate::limits::{Counters, Limits, Meter};
+use crate::pace::Pace;
 use crate::poll::{EventFlags, Token};
 use crate::send::{Queued, SendError, Sent};
 use crate::stream::{Framing, Link, Payload, SegmentPool, StreamTransport};
@@ -34,6 +35,8 @@ pub struct Channel {
     reports_progress: bool,
     /// Whether received texts are JSON.
     json: bool,
+    /// How many messages the next turn may have.
+    pub(crate) pace: Pace,
     pub(crate) busy_poll: Option<Box<BusyPoll>>,
 }
 
@@ -62,11 +65,8 @@ impl Channel {
         pool: Rc<SegmentPool>,
     ) -> Self {
         let json = framing.json;
-        Self::new(
-            Transport::Stream(StreamTransport::new(link, connecting, framing, pool)),
-            json,
-            limits,
-        )
+        let stream = StreamTransport::new(link, connecting, framing, pool);
+        Self::new(Transport::Stream(stream), json, limits)
     }
 
     fn new(transport: Transport, json: bool, limits: Limits) -> Self {
@@ -80,6 +80,7 @@ impl Channel {
             reading: false,
             reports_progress: false,
             json,
+            pace: Pace::FIRST,
         }
     }
 
@@ -246,7 +247,7 @@ impl Channel {
         &mut self,
         messages: impl Iterator<Item = (&'a [u8], bool)>,
     ) -> (Result<(), SendError>, bool) {
-        let Transport::Stream(stream) = &mut self.transport else {
+        let Some(stream) = self.transport.stream_mut() else {
             return (Err(SendError::Refused(Errno::OPNOTSUPP)), false);
         };
         let mut total = Encoded::default();

@@ -29,6 +29,7 @@ mod datagram;
 mod interest;
 mod limits;
 mod listener;
+mod pace;
 mod poll;
 mod reactor;
 mod send;

@@ -1,5 +1,7 @@
 //! The state of an environment. It runs turns, and writes their events as records.
 
+use std::time::Instant;
+
 use fdwire_channel::{
     Batch, Channel, Event, MAX_EVENTS, Message, NAMES, Reactor, Sender, Span, UndeliveredReason,
 };
@@ -43,6 +45,9 @@ pub(crate) struct Turn {
     events: Vec<Event>,
     /// The number of events that have been written as records.
     recorded: usize,
+    /// The number of events, of which each plain message counts as one.
+    results: usize,
+    began: Instant,
 }
 
 impl State {
@@ -70,7 +75,7 @@ impl State {
         let fds = std::mem::take(&mut self.fds);
         let mut batch = Batch::new(&mut self.memory.slab()[..BATCH_BYTES], events, spans, fds);
         let channel = self.reactor.turn(&mut batch);
-        let used = batch.used();
+        let (used, results) = (batch.used(), batch.results());
         let (events, spans, mut fds) = (batch.events, batch.spans, batch.fds);
         let table = self.memory.table();
         for (at, fd) in fds.drain(..).enumerate() {
@@ -87,7 +92,7 @@ impl State {
             return None;
         };
         self.current = Some(channel);
-        Some(Turn { channel, events, recorded: 0 })
+        Some(Turn { channel, events, recorded: 0, results, began: Instant::now() })
     }
 
     /// Writes the spans of a turn into the table, and joins small JSON messages.
@@ -153,6 +158,7 @@ impl State {
 
     /// Keeps the memory of a turn for the next one.
     pub(crate) fn recycle(&mut self, turn: Turn) {
+        self.reactor.note_handled(turn.channel, turn.results, turn.began.elapsed());
         // None if the channel was removed in this turn.
         let current = self.current.take();
         if let Some(channel) = current.filter(|_| turn.recorded > 0) {

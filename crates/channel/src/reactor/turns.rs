@@ -100,6 +100,7 @@ impl Reactor {
         while let Some(index) = self.due.pop() {
             if let Some(Entry::Channel(channel)) = self.entries.get_mut(index) {
                 let site = Site { poller: &self.poller, index };
+                batch.limit = channel.pace.limit();
                 let turn = &mut Turn { site, shared: &mut self.shared, batch };
                 channel.on_time(Instant::now(), turn);
                 return Some(self.after_turn(index, batch));
@@ -125,6 +126,7 @@ impl Reactor {
             }
         };
         let site = Site { poller: &self.poller, index };
+        batch.limit = channel.pace.limit();
         let turn = &mut Turn { site, shared: &mut self.shared, batch };
         match ready.token {
             Token::Channel(_) => channel.on_ready(ready.flags, turn),
