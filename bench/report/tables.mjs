@@ -142,6 +142,7 @@ function machineText(results) {
   const { cpu, cores, linux, rust, maxDgramQlen } = machine
   const all = results.flatMap(({ scenarios }) => scenarios)
   const rounds = all.flatMap(({ runs }) => runs.map(run => run.rounds)).filter(n => n > 0)
+  const disturbed = sum(all.map(one => one.disturbed))
   const dates = [...new Set(all.map(({ date }) => date))].sort()
   const commits = [...new Set(all.map(({ commit }) => commit))].sort()
   return [
@@ -149,6 +150,7 @@ function machineText(results) {
     `Node ${results.map(({ node }) => node.slice(1)).join(', ')}.`,
     `Measured on ${dates.join(', ')} at ${commits.length > 1 ? 'commits' : 'commit'}`,
     `${commits.map(commit => `\`${commit}\``).join(', ')}, ${range(rounds)} rounds.`,
+    `Other processes used more than 0.2 cores during ${disturbed} of the ${sum(rounds)} runs.`,
   ].join('\n')
 }
 
@@ -168,6 +170,11 @@ function sentence(results) {
     `\`child_process\`, and ${times('fdwire text', 'best JS text')} times as many as the best JavaScript that we could write by hand. With JSON`,
     `these factors are ${times('fdwire JSON', 'usual JS JSON')}, ${times('fdwire JSON', 'child_process JSON')} and ${times('fdwire JSON', 'best JS JSON')}.`,
   ].join('\n')
+}
+
+/** @param {number[]} numbers */
+function sum(numbers) {
+  return numbers.reduce((total, number) => total + number, 0)
 }
 
 /** @param {number[]} numbers */
