@@ -3,17 +3,12 @@
 
 mod common;
 
-use std::fs;
 use std::os::fd::AsFd;
 
-use common::{Harness, Seen, bound, limits, name};
+use common::{Harness, Seen, bound, first_open_fds, limits, name, wait_for_open_fds};
 use fdwire_channel::{Limits, Refusal};
 use fdwire_socket::Datagram;
 use fdwire_wire::Malformed;
-
-fn open_fds() -> usize {
-    fs::read_dir("/proc/self/fd").unwrap().count()
-}
 
 fn letter(number: usize) -> u8 {
     b'a' + u8::try_from(number % 26).unwrap()
@@ -49,7 +44,7 @@ fn receive(limits: Limits, messages: &[(&[u8], usize)]) -> Vec<Seen> {
 // It counts the descriptors of the process, so it is the only test of this binary.
 #[test]
 fn a_refused_message_has_a_reason_and_a_sample_and_leaves_no_descriptor_open() {
-    let before = open_fds();
+    let before = first_open_fds();
     let long = [b'7'; 101];
     let all = receive(
         Limits { max_message: 100, max_fds: 2, ..limits() },
@@ -81,7 +76,7 @@ fn a_refused_message_has_a_reason_and_a_sample_and_leaves_no_descriptor_open() {
     );
     assert_eq!(all.iter().filter(|seen| matches!(seen, Seen::Message { .. })).count(), 3);
     drop(all);
-    assert_eq!(open_fds(), before);
+    wait_for_open_fds(before);
 
     // 1,000 texts of many sizes, more than the slab holds, and one of them too large for it.
     let name = name();

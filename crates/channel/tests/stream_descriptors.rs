@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use common::{Harness, Seen, TIMEOUT, limits};
+use common::{Harness, Seen, TIMEOUT, limits, open_fds};
 use fdwire_channel::{Limits, Refusal, SendError};
 use fdwire_socket::{Errno, ForeignFd, Stream};
 use fdwire_wire::Protocol;
@@ -34,10 +34,6 @@ fn number_of(fd: ForeignFd) -> usize {
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn open_fds() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod common;
 use std::os::fd::AsFd;
 use std::process::Command;
 
-use common::{open_fds, recv};
+use common::{first_open_fds, recv, wait_for_open_fds};
 use fdwire_socket::Datagram;
 use rustix::net::sockopt::set_socket_passcred;
 
@@ -21,10 +21,10 @@ fn pidfds_do_not_leak() {
     // Kernels before 6.5 reject the option. The test then covers only credentials.
     Command::new("python3").args(["-c", set]).stdin(shared).output().unwrap();
 
-    let before = open_fds();
+    let before = first_open_fds();
     for _ in 0..3 {
         a.send(b"x", &[a.as_fd()], None).unwrap();
         assert_eq!(recv(&b).fds.len(), 1);
     }
-    assert_eq!(open_fds(), before);
+    wait_for_open_fds(before);
 }

@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io::IoSliceMut;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -316,4 +316,32 @@ fn from(
         }
     }
     last.get(&channel).cloned()
+}
+
+/// Returns the number of open descriptors of the process.
+pub fn open_fds() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// Returns the number of open descriptors, once the process has opened what the closing threads
+/// need.
+pub fn first_open_fds() -> usize {
+    let (closed, mut other) = std::os::unix::net::UnixStream::pair().unwrap();
+    drop(ForeignFd::from(OwnedFd::from(closed)));
+    std::io::Read::read_exact(&mut other, &mut [0]).unwrap_err();
+    drop(other);
+    open_fds()
+}
+
+/// Waits until this number of descriptors is open: some are closed in a thread.
+///
+/// # Panics
+///
+/// If that takes more than 20 s.
+pub fn wait_for_open_fds(count: usize) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while open_fds() != count {
+        assert!(Instant::now() < end, "{} descriptors are open, not {count}", open_fds());
+        std::thread::yield_now();
+    }
 }

@@ -3,10 +3,12 @@
 
 use std::fs::{self, Permissions};
 use std::io::IoSliceMut;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use fdwire_socket::{Address, Control, Datagram, Errno, ForeignFd, Received};
 
@@ -70,4 +72,27 @@ pub fn recv(socket: &Datagram) -> Message {
 /// only one in its binary, because other tests in the process open descriptors concurrently.
 pub fn open_fds() -> usize {
     fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// Returns the number of open descriptors, once the process has opened what the closing threads
+/// need.
+pub fn first_open_fds() -> usize {
+    let (closed, mut other) = std::os::unix::net::UnixStream::pair().unwrap();
+    drop(ForeignFd::from(OwnedFd::from(closed)));
+    std::io::Read::read_exact(&mut other, &mut [0]).unwrap_err();
+    drop(other);
+    open_fds()
+}
+
+/// Waits until this number of descriptors is open: some are closed in a thread.
+///
+/// # Panics
+///
+/// If that takes more than 20 s.
+pub fn wait_for_open_fds(count: usize) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while open_fds() != count {
+        assert!(Instant::now() < end, "{} descriptors are open, not {count}", open_fds());
+        std::thread::yield_now();
+    }
 }
