@@ -1,6 +1,7 @@
 //! The descriptor of a socket that this crate reads from.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::fs;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SocketType, sockopt};
@@ -10,8 +11,9 @@ use crate::receive::next_is_end;
 
 /// The descriptor of a socket. Dropping it closes the socket without waiting.
 ///
-/// The unread messages of a Unix socket may carry descriptors, which are closed with it. So a Unix
-/// socket with unread messages is closed like a received descriptor; see [`closing`].
+/// The unread messages of a Unix socket may carry descriptors, which are closed with it. Such a
+/// socket is closed like a received descriptor; see [`closing`]. Any other is closed at once, so that
+/// its name is free again and its peer learns of the end.
 #[derive(Debug)]
 pub(crate) struct SocketFd(Option<OwnedFd>);
 
@@ -41,6 +43,7 @@ impl Drop for SocketFd {
     fn drop(&mut self) {
         if let Some(fd) = self.0.take()
             && has_unread_messages(fd.as_fd())
+            && has_unread_fds(fd.as_fd())
         {
             closing::close(fd);
             closing::settle();
@@ -61,4 +64,14 @@ fn has_unread_messages(fd: BorrowedFd<'_>) -> bool {
             Ok(SocketType::DGRAM) => true,
             _ => !next_is_end(fd).unwrap_or(false),
         }
+}
+
+/// Returns whether descriptors are in the queue of a Unix socket, or in those of connections that it
+/// has not accepted. The kernel tells their number since Linux 5.6; without it, there may be some.
+fn has_unread_fds(fd: BorrowedFd<'_>) -> bool {
+    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd()));
+    let count = info.ok().and_then(|info| {
+        info.lines().find_map(|line| line.strip_prefix("scm_fds:")?.trim().parse::<u32>().ok())
+    });
+    count != Some(0)
 }
