@@ -47,6 +47,24 @@ async function startFlood(bytes: string) {
   return socket
 }
 
+/** Accepts a connection on which another process sends the same bytes without end. */
+async function acceptFlood(bytes: string, options: object) {
+  const socket = await startFlood(bytes)
+  const path = join(temporaryDirectory(), 'socket')
+  const listener = await listen(path, options as never)
+  const connection = once(listener, 'connection')
+  const target = dial(path)
+  socket.pipe(target)
+  target.on('error', () => socket.destroy())
+  const channel = track((await connection)[0] as Channel)
+  await listener.close()
+  const stop = () => {
+    target.destroy()
+    socket.destroy()
+  }
+  return { channel, stop }
+}
+
 /** Counts the turns of the event loop while `channel` receives `messages`, and destroys it. */
 async function loopTurnsDuring(channel: Channel, messages: number): Promise<number> {
   const rounds = await loopTurnsOf(channel, messages)
@@ -84,30 +102,13 @@ describe('a peer that sends small messages without end', () => {
   ] as const
   for (const [kind, protocol, options, bytes, messages] of KINDS) {
     it(`does not starve the event loop: ${kind}`, async () => {
-      const socket = await startFlood(bytes)
-      const path = join(temporaryDirectory(), 'socket')
-      const listener = await listen(path, { protocol, ...options } as never)
-      const connection = once(listener, 'connection')
-      const target = dial(path)
-      socket.pipe(target)
-      target.on('error', () => socket.destroy())
-      const channel = track((await connection)[0] as Channel)
-      await listener.close()
+      const { channel, stop } = await acceptFlood(bytes, { protocol, ...options })
       expect(await loopTurnsDuring(channel, messages)).toBeGreaterThan(messages / TURN / 2)
-      target.destroy()
-      socket.destroy()
+      stop()
     })
 
     it(`gets few messages per turn of the event loop if each takes long: ${kind}`, async () => {
-      const socket = await startFlood(bytes)
-      const path = join(temporaryDirectory(), 'socket')
-      const listener = await listen(path, { protocol, ...options } as never)
-      const connection = once(listener, 'connection')
-      const target = dial(path)
-      socket.pipe(target)
-      target.on('error', () => socket.destroy())
-      const channel = track((await connection)[0] as Channel)
-      await listener.close()
+      const { channel, stop } = await acceptFlood(bytes, { protocol, ...options })
       const spin = () => {
         const end = performance.now() + 0.1
         while (performance.now() < end);
@@ -117,8 +118,7 @@ describe('a peer that sends small messages without end', () => {
       // The turns of the first messages are as long as those of quick ones.
       await loopTurnsOf(channel, 2_000)
       expect(await loopTurnsDuring(channel, 2_000)).toBeGreaterThan(2_000 / 64)
-      target.destroy()
-      socket.destroy()
+      stop()
     })
 
     it(`does not starve the event loop through over(): ${kind}`, async () => {

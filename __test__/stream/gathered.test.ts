@@ -186,6 +186,21 @@ describe('messages that one call of native code takes', () => {
     expect((await receiveUpTo(b, 1)).map(String)).toEqual(['short'])
   })
 
+  it('have the bytes of shared, resized, detached and mistyped memory', async () => {
+    const [a, b] = streamPair({ ...FRAMES, encoding: 'buffer' })
+    const shared = new Uint8Array(new SharedArrayBuffer(2)).fill(0x61)
+    const resizable: ArrayBuffer = Reflect.construct(ArrayBuffer, [4, { maxByteLength: 8 }])
+    const resized = new Uint8Array(resizable).fill(0x62)
+    ;(resizable as { resize?(length: number): void }).resize?.(2)
+    const detached = new Uint8Array(2)
+    structuredClone(detached.buffer, { transfer: [detached.buffer] })
+    const mistyped = Object.setPrototypeOf(new Uint16Array([0x63, 0x64]), Uint8Array.prototype)
+    for (const value of [shared, resized, detached, mistyped, new DataView(new ArrayBuffer(1))]) {
+      a.send(value as Uint8Array)
+    }
+    expect((await receiveUpTo(b, 5)).map(String)).toEqual(['aa', 'bb', '', 'cd', '\0'])
+  })
+
   it('make send return false once the queue exceeds the high-water mark', async () => {
     const [a] = streamPair({ ...FRAMES, encoding: 'buffer', highWaterMark: 1_000 })
     const message = Buffer.alloc(100)
