@@ -2,7 +2,12 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { bind, type Channel, connect, pair } from 'fdwire'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { cleanUpAfterEach, countOpenFds, temporaryDirectory } from '../support/processes.js'
+import {
+  cleanUpAfterEach,
+  countOpenFds,
+  temporaryDirectory,
+  waitForOpenFds,
+} from '../support/processes.js'
 
 cleanUpAfterEach()
 
@@ -23,7 +28,7 @@ beforeEach(() => {
 })
 afterEach(async () => {
   await Promise.all(channels.splice(0).map(destroy))
-  expect(countOpenFds()).toBe(fdsBefore)
+  await waitForOpenFds(fdsBefore)
 })
 
 const bindReceiver = async (path: string) => track(await bind(path, JSONCOMM))

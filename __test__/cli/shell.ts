@@ -61,11 +61,20 @@ export class Shell {
     await Promise.all(
       [...this.#running].map(async child => {
         const closed = new Promise(resolve => child.once('close', resolve))
-        process.kill(-(child.pid as number), 'SIGKILL')
+        killGroup(child)
         await closed
       }),
     )
     rmSync(this.folder, { recursive: true, force: true })
+  }
+}
+
+/** Ends a script and its children, of which the last may have just exited. */
+function killGroup({ pid }: ChildProcess): void {
+  try {
+    process.kill(-(pid as number), 'SIGKILL')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
   }
 }
 

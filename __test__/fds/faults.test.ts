@@ -17,7 +17,7 @@ import {
   track,
   withFd,
 } from '../support/channels.js'
-import { cleanUpAfterEach, countOpenFds } from '../support/processes.js'
+import { cleanUpAfterEach, countOpenFds, waitForOpenFds } from '../support/processes.js'
 import {
   canary,
   channelToPeer,
@@ -62,7 +62,7 @@ describe.each(TRANSPORTS)('descriptors in flight over %s', (type, options) => {
     expect(received).toEqual([[3, 3], truncated, truncated, [3, 3], truncated, ['end', 0]])
     // A thread closes the descriptors of the messages that were delivered.
     await waitUntil(() => countFdsOf(peer.child.pid) === before)
-    expect(countOpenFds()).toBe(openHere)
+    await waitForOpenFds(openHere)
     for (const { close } of watched) close()
     await Promise.all(watched.map(({ released }) => released))
   })

@@ -9,6 +9,7 @@ import {
   countOpenFds,
   readContents,
   temporaryDirectory,
+  waitForOpenFds,
 } from '../support/processes.js'
 import { channelToPeer, countFdsOf, pythonPeerStarter, TRANSPORTS } from '../support/rights.js'
 
@@ -58,7 +59,7 @@ describe.each(TRANSPORTS)('a channel and a Python peer over %s', (type, options)
     const files = inos.map((ino: number, i: number) => ({ ino, text: textsOf(count)[i] }))
     expect(identities(fds)).toEqual(files)
     fds.close()
-    expect(countOpenFds()).toBe(before)
+    await waitForOpenFds(before)
   })
 
   it('keep each set with its message when messages are sent back to back', async () => {

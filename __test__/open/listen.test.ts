@@ -8,6 +8,7 @@ import {
   Peer,
   streamsPeer,
   testPath,
+  waitForOpenFds,
 } from '../support/processes.js'
 import {
   acceptNext,
@@ -165,7 +166,7 @@ describe('allowPeer', () => {
       expect([events, listener.connections]).toEqual([['close'], 0])
       for (const client of clients) client.destroy()
       await loopTurns(2)
-      expect(countOpenFds()).toBe(before)
+      await waitForOpenFds(before)
     },
   )
 

@@ -6,10 +6,17 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { afterEach } from 'vitest'
+import { afterEach, expect, vi } from 'vitest'
 
 /** Returns the number of open descriptors of this process. */
 export const countOpenFds = () => readdirSync('/proc/self/fd').length
+
+/**
+ * Waits until this process has no more open descriptors than earlier: some are closed in a thread,
+ * and those of the test before may have been among them.
+ */
+export const waitForOpenFds = (earlier: number) =>
+  vi.waitFor(() => expect(countOpenFds()).toBeLessThanOrEqual(earlier), 20_000)
 
 /** Reads a descriptor's file from its start, without moving the offset. */
 export function readContents(fd: number): string {
