@@ -192,6 +192,8 @@ describe.each(TRANSPORTS)('descriptors in flight over %s', (type, options) => {
     for (const event of ['malformed', 'error'] as const) {
       channel.on(event as 'malformed', error => codes.push(error.code))
     }
+    // A channel that fails with unread input resets its connection.
+    raw.on('error', error => expect(error).toMatchObject({ code: 'ECONNRESET' }))
     const before = countOpenFds()
     const watched = canary()
     raw.send(encodeFrame(type, text), { fds: Array(3).fill(watched.fd) })
