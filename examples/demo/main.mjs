@@ -48,6 +48,8 @@ function start(script) {
   const child = fork(new URL(script, import.meta.url), [directory])
   child.ended = new Promise(resolve => child.once('exit', resolve))
   child.ended.then(() => {
+    // Ctrl-C reaches all processes, and this one may learn of the child's end first.
+    if (child.signalCode === 'SIGINT') interrupted ??= 'SIGINT'
     // If one process fails, the other one would wait for it forever.
     if (child.exitCode !== 0) for (const other of children) other.kill()
   })
