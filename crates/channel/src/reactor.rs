@@ -22,7 +22,7 @@ mod turns;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use fdwire_socket::{Address, Control, Errno, closing};
 use slab::Slab;
@@ -174,14 +174,6 @@ impl Reactor {
     pub fn count_malformed(&mut self, index: usize, bytes: usize, fds: usize) {
         if let Some(channel) = self.channel_mut(index) {
             channel.count_malformed(bytes, fds);
-        }
-    }
-
-    /// Records how long the caller took to handle a turn of a channel with this number of events, of
-    /// which each plain message counts as one. The channel's next turns have fewer if it was long.
-    pub fn note_handled(&mut self, index: usize, events: usize, took: Duration) {
-        if let Some(channel) = self.channel_mut(index) {
-            channel.pace.note(events, took);
         }
     }
 

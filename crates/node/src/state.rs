@@ -83,14 +83,12 @@ impl State {
         }
         self.fds = fds;
         self.large.clear();
-        if let Some(channel) = channel {
-            self.write_spans(channel, &spans, used);
-        }
-        self.spans = spans;
         let Some(channel) = channel else {
-            self.events = events;
+            (self.events, self.spans) = (events, spans);
             return None;
         };
+        self.write_spans(channel, &spans, used);
+        self.spans = spans;
         self.current = Some(channel);
         Some(Turn { channel, events, recorded: 0, results, began: Instant::now() })
     }
@@ -158,11 +156,10 @@ impl State {
 
     /// Keeps the memory of a turn for the next one.
     pub(crate) fn recycle(&mut self, turn: Turn) {
-        self.reactor.note_handled(turn.channel, turn.results, turn.began.elapsed());
         // None if the channel was removed in this turn.
         let current = self.current.take();
         if let Some(channel) = current.filter(|_| turn.recorded > 0) {
-            self.reactor.handled(channel);
+            self.reactor.handled(channel, turn.results, turn.began.elapsed());
         }
         self.events = turn.events;
     }

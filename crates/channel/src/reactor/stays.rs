@@ -2,7 +2,7 @@
 //!
 //! All channels share one stay, which ends when the last of them has polled for long enough.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Entry, Reactor};
 use crate::channel::Channel;
@@ -41,9 +41,13 @@ impl Reactor {
         true
     }
 
-    /// Lets a channel poll for its next message, because the messages of its turn have been
-    /// handled.
-    pub fn handled(&mut self, index: usize) {
+    /// Records that the caller has handled a turn of a channel: how many events it had, of which
+    /// each plain message counts as one, and how long that took. The next turns have fewer if it was
+    /// long. The channel may poll for its next message.
+    pub fn handled(&mut self, index: usize, events: usize, took: Duration) {
+        if let Some(channel) = self.channel_mut(index) {
+            channel.pace.note(events, took);
+        }
         // After some turns, epoll is called again, and reports other ready channels.
         self.count_assumed(index);
         self.begin_stay(index, Channel::reads);
