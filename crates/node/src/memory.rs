@@ -34,38 +34,35 @@ impl Memory {
 
     /// Returns the slab.
     pub(crate) fn slab(&mut self) -> &mut [u8] {
-        // SAFETY: `data_of` has checked the type and the length, and keeps the array alive until
-        // the environment ends, which drops `self`. Nothing detaches or resizes the array, since it
-        // never leaves lib/. JavaScript does not run during this borrow, since `self` is borrowed
-        // from the environment's state.
-        unsafe { std::slice::from_raw_parts_mut(self.slab.as_ptr(), SLAB_BYTES as usize) }
+        self.slab_and_table().0
     }
 
     /// Returns the table.
     pub(crate) fn table(&mut self) -> &mut [i32] {
-        // SAFETY: as in `slab`. The memory of an Int32Array is aligned.
-        unsafe { std::slice::from_raw_parts_mut(self.table.as_ptr(), TABLE_WORDS as usize) }
+        self.slab_and_table().1
     }
 
     /// Returns the slab and the table.
+    #[inline]
     pub(crate) fn slab_and_table(&mut self) -> (&mut [u8], &mut [i32]) {
-        // SAFETY: as in `slab`. The two arrays do not overlap.
-        let slab =
-            unsafe { std::slice::from_raw_parts_mut(self.slab.as_ptr(), SLAB_BYTES as usize) };
-        // SAFETY: as in `table`.
-        let table =
-            unsafe { std::slice::from_raw_parts_mut(self.table.as_ptr(), TABLE_WORDS as usize) };
+        let (slab, table) = (self.slab.as_ptr(), self.table.as_ptr());
+        // SAFETY: `data_of` has checked the type and the length, and keeps the array alive until
+        // the environment ends, which drops `self`. Nothing detaches or resizes the array, since it
+        // never leaves lib/. JavaScript does not run during this borrow, since `self` is borrowed
+        // from the environment's state. The arrays do not overlap.
+        let slab = unsafe { std::slice::from_raw_parts_mut(slab, SLAB_BYTES as usize) };
+        // SAFETY: as for the slab. The memory of an Int32Array is aligned.
+        let table = unsafe { std::slice::from_raw_parts_mut(table, TABLE_WORDS as usize) };
         (slab, table)
     }
 
     /// Returns the records of the first `count` gathered messages, and the block.
     pub(crate) fn gathered(&self, count: usize) -> (&[GatheredRecord], &[u8]) {
-        // SAFETY: as in `table`, but for reading.
-        let table =
-            unsafe { std::slice::from_raw_parts(self.table.as_ptr(), TABLE_WORDS as usize) };
-        // SAFETY: as in `slab`, but for reading.
-        let block =
-            unsafe { std::slice::from_raw_parts(self.block.as_ptr(), BLOCK_BYTES as usize) };
+        let (table, block) = (self.table.as_ptr(), self.block.as_ptr());
+        // SAFETY: as in `slab_and_table`, but for reading.
+        let table = unsafe { std::slice::from_raw_parts(table, TABLE_WORDS as usize) };
+        // SAFETY: as in `slab_and_table`, but for reading.
+        let block = unsafe { std::slice::from_raw_parts(block, BLOCK_BYTES as usize) };
         let (records, _) = table[GATHERED as usize..].as_chunks();
         (&records[..count], block)
     }
