@@ -213,7 +213,7 @@ impl Channel {
                 (sent, stream.list_for_flush())
             }
         };
-        self.meter.sent(len, fds.len());
+        self.meter.sent(1, len, fds.len());
         Ok((sent, unlisted))
     }
 
@@ -237,7 +237,7 @@ impl Channel {
             Err(error) => return Some(Err(error)),
         };
         let unlisted = stream.list_for_flush();
-        self.meter.sent(len, 0);
+        self.meter.sent(1, len, 0);
         Some(Ok((sent, unlisted)))
     }
 
@@ -252,7 +252,7 @@ impl Channel {
         };
         let mut total = Encoded::default();
         let queued = stream.gather(messages, &mut total);
-        self.meter.sent_many(total.payloads, total.bytes);
+        self.meter.sent(total.payloads, total.bytes, 0);
         (queued, stream.list_for_flush())
     }
 

@@ -127,15 +127,9 @@ impl Meter {
         self.counters.refused += 1;
     }
 
-    /// Counts messages without descriptors that a queue has accepted.
-    pub(crate) fn sent_many(&mut self, messages: usize, bytes: usize) {
+    /// Counts messages that the kernel or a queue has accepted, with all their bytes and descriptors.
+    pub(crate) fn sent(&mut self, messages: usize, bytes: usize, fds: usize) {
         self.counters.sent += messages as u64;
-        self.counters.sent_bytes += bytes as u64;
-    }
-
-    /// Counts a message that the kernel or a queue has accepted.
-    pub(crate) fn sent(&mut self, bytes: usize, fds: usize) {
-        self.counters.sent += 1;
         self.counters.sent_bytes += bytes as u64;
         self.counters.sent_fds += fds as u64;
     }
