@@ -325,6 +325,12 @@ export declare const FDS_OUT: number
 /** Maximum number of descriptors of one message. */
 export declare const FDS_OUT_MAX: number
 
+/** The largest length of a gathered frame, as a multiple of what JavaScript counts for it. */
+export declare const FRAME_EXPANSION: number
+
+/** What JavaScript counts for the framing of a gathered message, in bytes. */
+export declare const FRAME_OVERHEAD: number
+
 /** `RECORD_NAME` of a record that concerns the connected peer. */
 export declare const FROM_PEER: number
 
@@ -363,6 +369,9 @@ export declare enum LossReason {
 
 /** Maximum number of gathered messages. */
 export declare const MAX_GATHERED: number
+
+/** The largest number of bytes that JavaScript gathers for a stream. */
+export declare const MAX_ROOM: number
 
 /**
  * The error code of `send` if the message needs a memfd, but already has the maximum number of

@@ -2,7 +2,10 @@ import {
   BAD_ADDRESS,
   Counter,
   FDS_OUT,
+  FRAME_EXPANSION,
+  FRAME_OVERHEAD,
   HAS_DELIMITER,
+  MAX_ROOM,
   NO_ROOM_FOR_FILE,
   QUEUE_FULL,
   ROOM,
@@ -10,22 +13,12 @@ import {
   TOO_LONG,
 } from '#native'
 import { collectFds } from '../fds/borrow.js'
-import {
-  flushes,
-  gatherBytes,
-  gatherMany,
-  gatherText,
-  MAX_BYTES,
-  MAX_ROOM,
-  MAX_TEXT,
-  OVERHEAD,
-  roomLeft,
-} from '../native/gather.js'
+import { flushes, gather, gatherableLength } from '../native/gather.js'
 import type { ChannelHandle } from '../native/handle.js'
 import { table } from '../native/memory.js'
 import { type Address, checkAddress, isRelative } from '../options/address.js'
 import { type CheckedOptions, rowOf } from '../options/check.js'
-import { hasAscii, lengthOf } from '../util/buffers.js'
+import { hasAscii } from '../util/buffers.js'
 import { asBytes, checkIsObject, checkNames, only } from '../util/checks.js'
 import { closedError, FdwireError, systemError } from '../util/errors.js'
 import { type Encoded, type EncodingCodec, encodingOf, isEmpty } from '../wire/encodings/index.js'
@@ -34,6 +27,9 @@ import { unframeableError } from '../wire/errors.js'
 import { badAddressError, Destinations } from './destinations.js'
 import type { SendOptions } from './events.js'
 import { FlushWaiters } from './flush-waiters.js'
+
+// A local constant: the optimizing compiler folds it, which it does not do with an import.
+const OVERHEAD = FRAME_OVERHEAD
 
 /** How far a batch has got. */
 interface Progress {
@@ -172,18 +168,19 @@ export class Sender {
    */
   #gather(encoded: Encoded): boolean {
     if (this.#flushCount !== flushes.count && !this.#renewRoom()) return false
-    const isText = typeof encoded === 'string'
-    if (!isText && !(encoded instanceof Uint8Array)) return false
-    const length = isText ? encoded.length : lengthOf(encoded)
+    const length = gatherableLength(encoded)
     const room = this.#room - length - OVERHEAD
-    if (room < 0 || length > (isText ? MAX_TEXT : MAX_BYTES) || length === 0) return false
-    if (this.#isDelimited && hasAscii(encoded, '\n', 0x0a)) return false
-    if (this.#closed) return false
+    if (length === 0 || room < 0 || this.#closed) return false
+    if (this.#hasDelimiter(encoded)) return false
     this.#room = room
-    if (isText) gatherText(this.#handle.index, encoded)
-    else gatherBytes(this.#handle.index, encoded, length)
+    gather(this.#handle.index, encoded, length)
     this.#handle.flushSoon()
     return true
+  }
+
+  /** Whether a text, or an array of bytes, contains the delimiter of the protocol. */
+  #hasDelimiter(encoded: Encoded): boolean {
+    return this.#isDelimited && hasAscii(encoded as string | Uint8Array, '\n', 0x0a)
   }
 
   /** After a flush that has emptied all queues, a stream may gather again. */
@@ -201,36 +198,45 @@ export class Sender {
     return result ?? 0
   }
 
-  /** Native code has told how much room its queue has left. */
+  /** Reads how much room the queue has left, which native code has just written. */
   #afterHand(): void {
     this.#room = table[ROOM] as number
     this.#flushCount = flushes.count
     this.#handle.flushSoon()
   }
 
+  /** Sends messages of which the protocol can carry each. */
   #sendEach(messages: Encoded[], to: Address | undefined, progress: Progress): void {
     for (let index = 0; index < messages.length; index++) {
-      if (to === undefined) {
-        const end = this.#gatherMany(messages, index)
-        if (end > index) progress.queued = 0
-        progress.sent += end - index
-        index = end
-        if (index === messages.length) return
-      }
-      const encoded = messages[index] as Encoded
-      if (this.#skips(encoded, 0)) continue
+      const end = to === undefined ? this.#gatherMany(messages, index) : index
+      if (end > index) this.#note(0, end - index, to, progress)
+      index = end
+      const encoded = messages[index]
+      if (encoded === undefined || this.#skips(encoded, 0)) continue
       const result = this.#hand(encoded, 0, to)
       this.#note(result, result < 0 ? 0 : 1, to, progress)
     }
   }
 
-  /** Gathers checked messages from index `first` on. Returns the index after the last one. */
+  /**
+   * Gathers checked messages from index `first` on, with one look at the state for all of them.
+   * Returns the index after the last one.
+   */
   #gatherMany(messages: Encoded[], first: number): number {
     if (this.#flushCount !== flushes.count && !this.#renewRoom()) return first
-    const end = gatherMany(this.#handle.index, messages, first, this.#room)
-    this.#room = roomLeft
-    if (end > first) this.#handle.flushSoon()
-    return end
+    const channel = this.#handle.index
+    let room = this.#room
+    let index = first
+    for (; index < messages.length; index++) {
+      const encoded = messages[index] as Encoded
+      const length = gatherableLength(encoded)
+      if (length === 0 || length + OVERHEAD > room) break
+      room -= length + OVERHEAD
+      gather(channel, encoded, length)
+    }
+    this.#room = room
+    if (index > first) this.#handle.flushSoon()
+    return index
   }
 
   #sendArrays(arrays: string[], to: Address | undefined, progress: Progress): void {
@@ -250,12 +256,11 @@ export class Sender {
 
   /** Encodes a batch in place, of which nothing is sent yet. Sets `index` on the error of a value. */
   #encodeAll(values: unknown[]): Encoded[] {
-    const isDelimited = rowOf(this.#options.protocol).delimited === true
     let index = 0
     try {
       for (; index < values.length; index++) {
         const encoded = this.#encoding.encode(values[index])
-        if (!this.#skips(encoded, 0) && isDelimited) this.#checkFrame(encoded)
+        if (!this.#skips(encoded, 0) && this.#isDelimited) this.#checkFrame(encoded)
         values[index] = encoded
       }
     } catch (error) {
@@ -266,8 +271,8 @@ export class Sender {
 
   /** Throws for a message that the protocol cannot frame. */
   #checkFrame(encoded: Encoded): void {
-    const isShort = typeof encoded === 'string' || encoded instanceof Uint8Array
-    if (isShort && !hasAscii(encoded, '\n', 0x0a)) return
+    const isSearchable = typeof encoded === 'string' || encoded instanceof Uint8Array
+    if (isSearchable && !this.#hasDelimiter(encoded)) return
     const bytes = typeof encoded === 'string' ? Buffer.from(encoded) : asBytes(encoded)
     const result = this.#handle.checkFrame(bytes)
     if (result < 0) throw unframeableError(result, this.#options.protocol)
@@ -334,7 +339,7 @@ export class Sender {
 
 /** Returns how many bytes a stream may gather before it has to check the limits of its queue. */
 function maxRoomOf({ highWaterMark, maxQueued }: CheckedOptions): number {
-  return Math.min(highWaterMark, MAX_ROOM, Math.floor(maxQueued / 3))
+  return Math.min(highWaterMark, MAX_ROOM, Math.floor(maxQueued / FRAME_EXPANSION))
 }
 
 /** Returns the error of a queued message that was not delivered. `errno` is 0 if it expired. */

@@ -9,6 +9,7 @@
 import { BLOCK_BYTES, GATHERED, GATHERED_LENGTH, GATHERED_WORDS, MAX_GATHERED } from '#native'
 import { lengthOf, setBytes } from '../util/buffers.js'
 import { systemError } from '../util/errors.js'
+import { NODE_MAJOR } from '../util/node.js'
 import { nextTick } from '../util/timers.js'
 import { environment, hot, turnOfThread } from './environment.js'
 import { block, table } from './memory.js'
@@ -17,19 +18,13 @@ import { block, table } from './memory.js'
  * The longest text that is gathered (UTF-16 code units). A longer one is faster passed alone.
  * Measured with Node 20 and 24, where one of 64 texts is not ASCII.
  */
-export const MAX_TEXT = Number.parseInt(process.versions.node, 10) < 22 ? 192 : 448
+const MAX_TEXT = NODE_MAJOR < 22 ? 192 : 448
 
 /** The longest message of bytes that is gathered. */
-export const MAX_BYTES = 4 * 1024
+const MAX_BYTES = 4 * 1024
 
 /** The length of all gathered texts from which native code takes them at once (code units). */
 const MAX_TEXTS = 24 * 1024
-
-/** The largest number of bytes that a stream gathers. */
-export const MAX_ROOM = 128 * 1024
-
-/** Approximately what framing adds to a message (bytes). */
-export const OVERHEAD = 4
 
 // Local constants: the optimizing compiler folds them, which it does not do with imports.
 const FIRST = GATHERED
@@ -54,69 +49,31 @@ export const flushes = {
   isClean: true,
 }
 
-/** Gathers a well-formed text of at most `MAX_TEXT` code units. */
-export function gatherText(channel: number, text: string): void {
-  if (count === MAX_COUNT || texts.length > MAX_TEXTS) queueGathered()
-  note(channel, text.length * LENGTH + 1)
-  texts += text
-}
-
-/** Gathers at most `MAX_BYTES` bytes. */
-export function gatherBytes(channel: number, bytes: Uint8Array, length: number): void {
-  if (count === MAX_COUNT || used + length > BLOCK) queueGathered()
-  note(channel, length * LENGTH)
-  setBytes(block, bytes, used)
-  used += length
-}
-
-/** How much room the last `gatherMany` has left (bytes). */
-export let roomLeft = 0
-
 /**
- * Gathers messages from index `first` on, until one is too long or empty, or exceeds the room.
- * Returns the index after the last one. Texts must be well formed.
+ * Returns the length of a message that can be gathered (UTF-16 code units or bytes); 0 for one that
+ * is empty, too long, or of a typed array that has no bytes.
  */
-export function gatherMany(
-  channel: number,
-  messages: readonly (string | ArrayBufferView)[],
-  first: number,
-  room: number,
-): number {
-  // Appending to a local variable takes less time than to one of the module.
-  let text = ''
-  let index = first
-  for (; index < messages.length; index++) {
-    const message = messages[index] as string | ArrayBufferView
-    const isText = typeof message === 'string'
-    if (!isText && !(message instanceof Uint8Array)) break
-    const length = isText ? message.length : lengthOf(message)
-    if (length > (isText ? MAX_TEXT : MAX_BYTES) || length === 0) break
-    if (room < length + OVERHEAD) break
-    room -= length + OVERHEAD
-    if (count === MAX_COUNT || used + length > BLOCK || text.length > MAX_TEXTS) {
-      texts += text
-      text = ''
-      queueGathered()
-    }
-    if (isText) {
-      note(channel, length * LENGTH + 1)
-      text += message
-    } else {
-      note(channel, length * LENGTH)
-      setBytes(block, message, used)
-      used += length
-    }
-  }
-  texts += text
-  roomLeft = room
-  return index
+export function gatherableLength(message: string | ArrayBufferView): number {
+  if (typeof message === 'string') return message.length <= MAX_TEXT ? message.length : 0
+  if (!(message instanceof Uint8Array)) return 0
+  const length = lengthOf(message)
+  return length <= MAX_BYTES ? length : 0
 }
 
-function note(channel: number, length: number): void {
+/** Gathers a message of this `gatherableLength`. A text must be well formed. */
+export function gather(channel: number, message: string | ArrayBufferView, length: number): void {
+  if (count === MAX_COUNT || used + length > BLOCK || texts.length > MAX_TEXTS) queueGathered()
+  const isText = typeof message === 'string'
   const at = FIRST + count * WORDS
   table[at] = channel
-  table[at + 1] = length
+  table[at + 1] = length * LENGTH + (isText ? 1 : 0)
   count++
+  if (isText) {
+    texts += message
+  } else {
+    setBytes(block, message as Uint8Array, used)
+    used += length
+  }
 }
 
 /** Passes the gathered messages to native code, which sends them with the next flush. */

@@ -48,7 +48,7 @@ pub use limits::{Counters, Limits};
 pub use listener::{Connection, Listening};
 pub use reactor::Reactor;
 pub use send::{Queued, SendError, Sent};
-pub use stream::{DIRECT, Framing, Payload};
+pub use stream::{DIRECT, EXPANSION, FLUSH, Framing, OVERHEAD, Payload};
 
 /// What a payload is: ASCII text, other text in UTF-8, or bytes.
 pub use fdwire_wire::codec::Kind as PayloadKind;

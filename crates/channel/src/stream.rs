@@ -32,6 +32,7 @@ use inbox::Inbox;
 pub(crate) use link::Link;
 use outbox::Outbox;
 pub use outbox::direct::DIRECT;
+pub use outbox::{EXPANSION, FLUSH, OVERHEAD};
 pub use segment::Payload;
 pub(crate) use segment::SegmentPool;
 

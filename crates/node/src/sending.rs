@@ -1,6 +1,6 @@
 //! What the hot functions do that send: they take messages from JavaScript, and return numbers.
 
-use fdwire_channel::{Channel, Payload, SendError, Sent};
+use fdwire_channel::{Channel, OVERHEAD, Payload, SendError, Sent};
 use fdwire_socket::{Address, Errno};
 use fdwire_wire::codec::Unframeable;
 use fdwire_wire::json;
@@ -13,9 +13,6 @@ use crate::state::State;
 use crate::table::{
     FDS_OUT, FDS_OUT_MAX, HAS_DELIMITER, NO_ROOM_FOR_FILE, QUEUE_FULL, ROOM, TOO_LONG,
 };
-
-/// Approximate number of bytes that framing adds to a message.
-const FRAME: usize = 4;
 
 /// Sends the elements of a JSON array until one fails. Returns the number of those that were sent or
 /// queued, and the result for the last one.
@@ -33,8 +30,8 @@ pub(crate) fn send_elements<const N: usize>(
         let mut room = state.reactor.channel(call.channel()).map_or(0, Channel::room);
         let gathers = room > 0;
         let fitting = std::iter::from_fn(|| {
-            let element = elements.next_if(|element| element.len() + FRAME <= room)?;
-            room -= element.len() + FRAME;
+            let element = elements.next_if(|element| element.len() + OVERHEAD <= room)?;
+            room -= element.len() + OVERHEAD;
             taken += 1;
             Some((element, true))
         });

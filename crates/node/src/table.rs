@@ -140,6 +140,18 @@ pub const GATHERED_LENGTH: i32 = 2;
 #[napi]
 pub const MAX_GATHERED: u32 = 4_096;
 
+/// The largest number of bytes that JavaScript gathers for a stream.
+#[napi]
+pub const MAX_ROOM: u32 = fdwire_channel::FLUSH as u32;
+
+/// What JavaScript counts for the framing of a gathered message, in bytes.
+#[napi]
+pub const FRAME_OVERHEAD: u32 = fdwire_channel::OVERHEAD as u32;
+
+/// The largest length of a gathered frame, as a multiple of what JavaScript counts for it.
+#[napi]
+pub const FRAME_EXPANSION: u32 = fdwire_channel::EXPANSION as u32;
+
 /// The size in bytes of the block that holds the gathered messages that are bytes, in order.
 #[napi]
 pub const BLOCK_BYTES: u32 = 128 * 1024;

@@ -32,11 +32,15 @@ use crate::stream::segment::{Payload, SEGMENT, Segment, SegmentPool};
 const LARGE: usize = 32 * 1024;
 
 /// Length in bytes above which a queue is sent at once, even below the high-water mark.
-const FLUSH: usize = 128 * 1024;
+pub const FLUSH: usize = 128 * 1024;
+
+/// What the caller of [`gather`](Outbox::gather) counts for the framing of a message, in bytes. It is
+/// approximate.
+pub const OVERHEAD: usize = 4;
 
 /// Largest length of a gathered frame, as a multiple of what the caller counts for it. A text in
 /// UTF-8 has up to three bytes for each UTF-16 code unit, and an escaped one two for each byte.
-const EXPANSION: usize = 3;
+pub const EXPANSION: usize = 3;
 
 /// Size in bytes, as the kernel reports it, of the send buffer that a stream requests when its
 /// buffer is full for the first time. With a small buffer, two busy processes spend most of their
