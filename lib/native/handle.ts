@@ -89,16 +89,14 @@ export class ChannelHandle {
   /** Returns all counters; after the channel is closed, their last values. */
   counters(): Counters {
     if (this.#finalCounters !== undefined) return this.#finalCounters
-    queueGathered()
-    hot.stats(this.index)
+    this.#writeCounters()
     return readCounters()
   }
 
   /** Returns one counter; after the channel is closed, its last value. */
   counter(counter: Counter): number {
     if (this.#finalCounters !== undefined) return this.#finalCounters[counter]
-    queueGathered()
-    hot.stats(this.index)
+    this.#writeCounters()
     return readCounter(counter)
   }
 
@@ -265,6 +263,12 @@ export class ChannelHandle {
   takeFd(fd: number): void {
     this.#countReleased(1)
     hot.takeFd(this.index, fd)
+  }
+
+  /** Makes native code write the counters into the shared table. */
+  #writeCounters(): void {
+    queueGathered()
+    hot.stats(this.index)
   }
 
   #leave(): void {
