@@ -249,7 +249,7 @@ export class Receiver {
     }
   }
 
-  /** Returns the value of a plain message; `NOT_PLAIN` if that throws: then `readSpan` reports it. */
+  /** Returns the value of a plain message; `NOT_DIRECT` if that throws: then `readSpan` reports it. */
   #readPlain(span: number): unknown {
     try {
       return this.#reader.readPlain(span)
@@ -263,15 +263,10 @@ export class Receiver {
     for (;;) {
       // If reading throws (a built-in was replaced), the channel fails.
       try {
-        if (cursor.span < cursor.spanEnd) {
-          this.#take(this.#reader.readSpan(cursor.span++))
-        } else if (!cursor.openPlain()) {
-          const index = cursor.nextRecord()
-          if (index < 0) return
-          const incoming = this.#reader.read(index)
-          if (incoming === undefined) this.#host.addEvent(turn.event(index))
-          else this.#take(incoming)
-        }
+        const read = cursor.read(this.#reader)
+        if (read === undefined) return
+        if (typeof read === 'number') this.#host.addEvent(turn.event(read))
+        else this.#take(read)
       } catch (error) {
         this.#host.fail(error as Error)
       }

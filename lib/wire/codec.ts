@@ -17,7 +17,7 @@ import { nextTick } from '../util/timers.js'
 import { Cursor } from './cursor.js'
 import { encodingOf, isEmpty } from './encodings/index.js'
 import { cutError, lossError, unframeableError } from './errors.js'
-import { type Incoming, isMessage } from './message.js'
+import { isMessage } from './message.js'
 import { MessageReader } from './reader.js'
 import { TurnRecords } from './turn.js'
 
@@ -109,21 +109,13 @@ export class Codec<
     const cursor = this.#cursor
     const values: unknown[] = []
     const malformed: [error: FdwireError, before: number][] = []
-    const take = (incoming: Incoming) => {
-      if (isMessage(incoming)) values.push(incoming.value)
-      else malformed.push([incoming.error, values.length])
-    }
     cursor.begin(words.length / RECORD_WORDS)
     for (;;) {
-      if (cursor.span < cursor.spanEnd) {
-        take(this.#reader.readSpan(cursor.span++))
-      } else if (!cursor.openPlain()) {
-        const index = cursor.nextRecord()
-        if (index < 0) break
-        const incoming = this.#reader.read(index)
-        if (incoming === undefined) this.#error = this.#failure(index)
-        else take(incoming)
-      }
+      const read = cursor.read(this.#reader)
+      if (read === undefined) break
+      if (typeof read === 'number') this.#error = this.#failure(read)
+      else if (isMessage(read)) values.push(read.value)
+      else malformed.push([read.error, values.length])
     }
     cursor.end()
     Object.assign(this.#memory, NO_MEMORY)

@@ -1,4 +1,6 @@
 import { RecordKind } from '#native'
+import type { Incoming } from './message.js'
+import type { MessageReader } from './reader.js'
 import { type TurnRecords, turn } from './turn.js'
 
 const { Messages } = RecordKind
@@ -48,9 +50,15 @@ export class Cursor {
     return true
   }
 
-  /** Takes the next record and returns its index; -1 if there is none. */
-  nextRecord(): number {
-    return this.#record === this.#recordEnd ? -1 : this.#record++
+  /**
+   * Takes the next message and reads it. Returns the index of a record that is another event, and
+   * undefined at the end of the turn.
+   */
+  read(reader: MessageReader): Incoming | number | undefined {
+    if (this.span < this.spanEnd || this.openPlain()) return reader.readSpan(this.span++)
+    if (this.#record === this.#recordEnd) return undefined
+    const index = this.#record++
+    return reader.read(index) ?? index
   }
 
   /** The number of unread messages. */
