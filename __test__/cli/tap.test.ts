@@ -3,6 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
+import { busConfig } from '../support/dbus.js'
 import { newShell, type Shell } from './shell.js'
 
 const ENDS = fileURLToPath(new URL('../support/children/tap-ends.mjs', import.meta.url))
@@ -100,15 +101,3 @@ describe('fdwire replay', () => {
     expect(code).toBe(1)
   })
 })
-
-const busConfig = (path: string) => `<busconfig>
-  <type>session</type>
-  <listen>unix:path=${path}</listen>
-  <auth>EXTERNAL</auth>
-  <policy context="default">
-    <allow send_destination="*"/>
-    <allow receive_sender="*"/>
-    <allow own="*"/>
-  </policy>
-</busconfig>
-`

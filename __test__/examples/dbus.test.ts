@@ -10,27 +10,11 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 // @ts-expect-error an example has no types
 import { Bus } from '../../examples/dbus/bus.mjs'
 import { destroyChannelsAfterEach } from '../support/channels.js'
+import { busConfig } from '../support/dbus.js'
 import { fdTargets } from '../support/descriptors.js'
 import { canary } from '../support/rights.js'
 
 destroyChannelsAfterEach()
-
-/** The configuration of a session bus that permits everything. */
-const config = (path: string) => `<!DOCTYPE busconfig PUBLIC
-  "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
-  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig>
-  <type>session</type>
-  <listen>unix:path=${path}</listen>
-  <auth>EXTERNAL</auth>
-  <policy context="default">
-    <allow send_destination="*"/>
-    <allow receive_sender="*"/>
-    <allow own="*"/>
-  </policy>
-  <limit name="max_message_unix_fds">253</limit>
-</busconfig>
-`
 
 let folder: string
 let path: string
@@ -38,7 +22,7 @@ let daemon: ChildProcess
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'fdwire-dbus-'))
   path = join(folder, 'bus')
-  writeFileSync(join(folder, 'bus.conf'), config(path))
+  writeFileSync(join(folder, 'bus.conf'), busConfig(path))
   const args = [`--config-file=${join(folder, 'bus.conf')}`, '--nofork', '--print-address']
   daemon = spawn('dbus-daemon', args, { stdio: ['ignore', 'pipe', 'inherit'] })
   const failed = once(daemon, 'error').then(([error]) => {

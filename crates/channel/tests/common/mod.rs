@@ -1,5 +1,8 @@
 //! What the tests of this crate share: a reactor with its memory, and unique socket names.
-#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
+#![allow(dead_code, missing_docs, unreachable_pub, unused_imports, clippy::unwrap_used)]
+
+#[path = "../../../socket/tests/common/open_fds.rs"]
+mod open_fds;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -15,6 +18,7 @@ use fdwire_channel::{
 use fdwire_socket::{Address, Control, Datagram, Errno, ForeignFd, Stream};
 use fdwire_wire::Protocol;
 use fdwire_wire::codec::{self, Codec, Lost};
+pub use open_fds::{first_open_fds, open_fds, wait_for_open_fds};
 
 /// Longer than anything in these tests takes, on a busy machine.
 pub const TIMEOUT: Duration = Duration::from_secs(20);
@@ -316,32 +320,4 @@ fn from(
         }
     }
     last.get(&channel).cloned()
-}
-
-/// Returns the number of open descriptors of the process.
-pub fn open_fds() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
-}
-
-/// Returns the number of open descriptors, once the process has opened what the closing threads
-/// need.
-pub fn first_open_fds() -> usize {
-    let (closed, mut other) = std::os::unix::net::UnixStream::pair().unwrap();
-    drop(ForeignFd::from(OwnedFd::from(closed)));
-    std::io::Read::read_exact(&mut other, &mut [0]).unwrap_err();
-    drop(other);
-    open_fds()
-}
-
-/// Waits until this number of descriptors is open: some are closed in a thread.
-///
-/// # Panics
-///
-/// If that takes more than 20 s.
-pub fn wait_for_open_fds(count: usize) {
-    let end = Instant::now() + Duration::from_secs(20);
-    while open_fds() != count {
-        assert!(Instant::now() < end, "{} descriptors are open, not {count}", open_fds());
-        std::thread::yield_now();
-    }
 }

@@ -1,16 +1,17 @@
 //! Helpers shared by the tests of this crate.
-#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
+#![allow(dead_code, missing_docs, unreachable_pub, unused_imports, clippy::unwrap_used)]
+
+mod open_fds;
 
 use std::fs::{self, Permissions};
 use std::io::IoSliceMut;
-use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
 
 use fdwire_socket::{Address, Control, Datagram, Errno, ForeignFd, Received};
+pub use open_fds::{first_open_fds, open_fds, wait_for_open_fds};
 
 /// A temporary directory, which is removed with its contents on drop.
 pub struct TestDir(pub PathBuf);
@@ -66,33 +67,4 @@ pub fn recv_into(socket: &Datagram, first: usize, second: usize) -> Result<Messa
 
 pub fn recv(socket: &Datagram) -> Message {
     recv_into(socket, 64, 1024).unwrap()
-}
-
-/// Returns the number of descriptors that this process has open. A test that calls this must be the
-/// only one in its binary, because other tests in the process open descriptors concurrently.
-pub fn open_fds() -> usize {
-    fs::read_dir("/proc/self/fd").unwrap().count()
-}
-
-/// Returns the number of open descriptors, once the process has opened what the closing threads
-/// need.
-pub fn first_open_fds() -> usize {
-    let (closed, mut other) = std::os::unix::net::UnixStream::pair().unwrap();
-    drop(ForeignFd::from(OwnedFd::from(closed)));
-    std::io::Read::read_exact(&mut other, &mut [0]).unwrap_err();
-    drop(other);
-    open_fds()
-}
-
-/// Waits until this number of descriptors is open: some are closed in a thread.
-///
-/// # Panics
-///
-/// If that takes more than 20 s.
-pub fn wait_for_open_fds(count: usize) {
-    let end = Instant::now() + Duration::from_secs(20);
-    while open_fds() != count {
-        assert!(Instant::now() < end, "{} descriptors are open, not {count}", open_fds());
-        std::thread::yield_now();
-    }
 }
