@@ -4,7 +4,7 @@
 import { COLUMNS, times } from './columns.mjs'
 
 /**
- * The median, quartiles and range of some results; NaN if there are none.
+ * The median, quartiles and range of results; NaN for an empty list.
  * @typedef {{ median: number, q1: number, q3: number, least: number, most: number }} Spread
  */
 

@@ -210,7 +210,7 @@ export const COMMANDS: readonly Command[] = [
     summary: 'Lists the Unix sockets of this network namespace that have an address.',
     details:
       'FILTER is a part of the address. Processes of other users are shown to root only; the queues need ' +
-      'ss(8): messages or bytes that wait at the socket, and bytes that it has sent and nobody has read.',
+      'ss(8): the messages or bytes that wait at the socket, and the sent bytes that its peers have not read.',
     options: {
       all: { type: 'boolean', short: 'a', text: 'List sockets without an address as well.' },
       ...OUTPUT_OPTIONS,

@@ -75,7 +75,7 @@ impl Listening {
         self.socket.unlink();
     }
 
-    /// Accepts the next connection, or returns None if there is none or none may be accepted.
+    /// Accepts the next connection. Returns None if no connection waits or may be accepted.
     ///
     /// # Errors
     ///
@@ -104,7 +104,7 @@ impl Listening {
     }
 }
 
-/// Calls `accept` until it returns a connection that is not lost, or there is none.
+/// Calls `accept` until it returns a connection that is not lost, or no connection waits.
 fn first_accepted<T>(mut accept: impl FnMut() -> Result<T, Errno>) -> Result<Option<T>, Errno> {
     for _ in 0..LOST_MAX {
         match accept() {

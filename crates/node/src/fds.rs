@@ -54,7 +54,7 @@ impl Closing {
             Ok(true) => self.at_once.push(fd.into_owned()),
             Ok(false) => self.in_thread.push(fd),
             Err(errno) => {
-                // The number belongs to nobody, or soon to other code.
+                // The number is not open, and other code may get it soon.
                 let _number = fd.into_owned().into_raw_fd();
                 return Err(errno);
             }

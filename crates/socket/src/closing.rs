@@ -88,7 +88,7 @@ pub fn prepare() -> Result<(), Errno> {
     exit::prepare()
 }
 
-/// Closes descriptors that nobody uses any more, and empties the vector.
+/// Closes unused descriptors, and empties the vector.
 ///
 /// Waits until they are closed, unless that may wait for another process: otherwise those of refused
 /// messages could make the process reach `RLIMIT_NOFILE`.
