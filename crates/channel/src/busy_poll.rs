@@ -8,8 +8,6 @@
 
 use std::time::{Duration, Instant};
 
-use crate::channel::Channel;
-
 /// The number of consecutive stays without input that are tolerated.
 const TOLERATED: u32 = 3;
 
@@ -110,14 +108,6 @@ impl BusyPoll {
         if let Some(excess @ 1..) = self.misses.checked_sub(TOLERATED) {
             self.skips = (1 << excess.min(RAREST)) - 1;
         }
-    }
-}
-
-impl Channel {
-    /// Returns how often the loop has polled for a message of the channel, and how often one has
-    /// arrived meanwhile.
-    pub fn busy_polls(&self) -> (u64, u64) {
-        self.busy_poll.as_ref().map_or((0, 0), |it| (it.stays, it.hits))
     }
 }
 

@@ -4,6 +4,7 @@
 //! | file | contents |
 //! | --- | --- |
 //! | `open/connect.rs` | sockets that are bound or connected to an address |
+//! | `open/prepared.rs` | connections that share their options |
 //! | `open/listen.rs` | listeners |
 //! | `open/adopt.rs` | sockets that the caller already has |
 //! | `open.rs` | pairs, channels without a socket, and shared functions |
@@ -11,6 +12,7 @@
 pub mod adopt;
 pub mod connect;
 pub mod listen;
+pub(crate) mod prepared;
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -11,7 +11,7 @@ use crate::fds::{Closing, OwnedFds};
 use crate::gathered::Texts;
 use crate::join::join;
 use crate::memory::Memory;
-use crate::open::connect::PreparedStream;
+use crate::open::prepared::PreparedStream;
 use crate::record::{Record, loss_reason, payload_kind, refusal_reason, word};
 use crate::table::{
     BATCH_BYTES, CREDENTIALS, FDS_IN, FROM_PEER, FROM_SAME, FROM_UNNAMED, JOINED, RECORD_WORDS,

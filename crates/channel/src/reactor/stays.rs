@@ -116,3 +116,11 @@ impl Reactor {
         }
     }
 }
+
+impl Channel {
+    /// Returns how often the loop has polled for a message of the channel, and how often one has
+    /// arrived meanwhile.
+    pub fn busy_polls(&self) -> (u64, u64) {
+        self.busy_poll.as_ref().map_or((0, 0), |it| (it.stays, it.hits))
+    }
+}

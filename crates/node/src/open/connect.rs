@@ -1,13 +1,13 @@
 //! Sockets that are bound or connected to an address.
 
-use fdwire_channel::{Framing, Limits, Reactor};
-use fdwire_socket::{Address, Connect, Datagram, SocketAddress, SocketSetup, Stream, SyscallError};
+use fdwire_socket::{Connect, Datagram, SocketAddress, Stream};
 use napi::Result;
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 
+use super::prepared::PreparedStream;
 use super::{add_datagram, add_stream, inet_address, unix_address};
-use crate::environment::{Environment, number};
+use crate::environment::Environment;
 use crate::error::syscall_error;
 use crate::options::{ChannelOptions, PathOptions};
 
@@ -99,9 +99,7 @@ impl Environment {
     #[napi]
     pub fn prepare_connect(&self, options: ChannelOptions) -> Result<()> {
         self.attempt(|state| {
-            let (setup, framing) = (options.setup(), options.framing()?);
-            let limits = options.limits();
-            state.prepared = Some(PreparedStream { setup, framing, limits });
+            state.prepared = Some(PreparedStream::new(&options)?);
             Ok(())
         })
     }
@@ -120,31 +118,6 @@ impl Environment {
             let channel = add_stream(state, stream, connecting, &options)?;
             Ok(TcpConnection { channel, connecting })
         })
-    }
-}
-
-/// The options of a channel over a Unix stream socket, converted once for many connections.
-pub(crate) struct PreparedStream {
-    setup: SocketSetup,
-    framing: Framing,
-    limits: Limits,
-}
-
-impl PreparedStream {
-    /// Connects a socket, and returns the index of its channel. The caller must flush the reactor
-    /// before it waits.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Stream::connect`].
-    pub(crate) fn connect(
-        &self,
-        peer: Address,
-        reactor: &mut Reactor,
-    ) -> std::result::Result<i32, SyscallError> {
-        let Connect { stream, .. } =
-            Stream::connect(&SocketAddress::Unix(peer), None, &self.setup)?;
-        Ok(number(reactor.add_connected(stream, self.framing.clone(), self.limits.clone())))
     }
 }
 
