@@ -315,7 +315,7 @@ describe('detach', () => {
     const seen: unknown[] = []
     b.on('message', value => {
       seen.push(value)
-      if (value < 2) expect(() => b.detach()).toThrow(errorWithCode('NOT_QUIET'))
+      if ((value as number) < 2) expect(() => b.detach()).toThrow(errorWithCode('NOT_QUIET'))
     })
     while (seen.length < 3) await loopTurns(1)
   })

@@ -191,7 +191,7 @@ describe.each(['seqpacket', 'dgram'] as const)('large messages over %s', type =>
     }
     peer.send({ op: 'send', size: 100, words: words(1) })
     const message = await channel.receive()
-    expect([message?.value.length, wordsOf(message?.fds as FdSet)]).toEqual([98, words(1)])
+    expect([String(message?.value).length, wordsOf(message?.fds as FdSet)]).toEqual([98, words(1)])
     message?.fds.close()
     expect(codes).toEqual(Object.values(kinds))
     await peer.receive()
@@ -213,7 +213,7 @@ describe.each(['seqpacket', 'dgram'] as const)('large messages over %s', type =>
     await peer.request({ op: 'send', size: 100, words: words(2), in_memfd: true })
     peer.send({ op: 'send', size: MIB, words: words(1), in_memfd: true })
     const message = await channel.receive()
-    expect([message?.value.length, message?.fds.length]).toEqual([MIB - 2, 1])
+    expect([String(message?.value).length, message?.fds.length]).toEqual([MIB - 2, 1])
     message?.fds.close()
     expect(codes).toEqual(['ERR_FDWIRE_MESSAGE_TOO_LARGE', 'ERR_FDWIRE_TOO_MANY_FDS'])
     await peer.receive()

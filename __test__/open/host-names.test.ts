@@ -1,6 +1,6 @@
 import dns from 'node:dns/promises'
 import { syncBuiltinESMExports } from 'node:module'
-import { connect, listen } from 'fdwire'
+import { connect, listen, type TcpAddress, type WaitOptions } from 'fdwire'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { errorWithCode } from '../support/channels.js'
 import { afterTest, LINES, runCleanupsAfterEach } from '../support/streams.js'
@@ -9,10 +9,12 @@ runCleanupsAfterEach()
 
 const UNRESOLVED = { host: 'host.invalid', port: 1 }
 
-describe.each([
+type Open = (address: TcpAddress, options: WaitOptions & typeof LINES) => Promise<unknown>
+
+describe.each<[string, Open]>([
   ['listen', listen],
   ['connect', connect],
-] as const)('%s while a host name is not resolved', (_, open) => {
+])('%s while a host name is not resolved', (_, open) => {
   beforeEach(() => {
     const { lookup } = dns
     afterTest(() => {

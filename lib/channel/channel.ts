@@ -22,22 +22,25 @@ import { peerOf } from './peer.js'
 import { type ChannelStats, statsOf } from './stats.js'
 
 /** Makes a channel over a socket of native code (its index) or over another handle. */
-export let makeChannel: <V>(
+export let makeChannel: <Receives, Sends>(
   socket: number | ChannelHandle,
   options: CheckedOptions,
   owner?: ChannelOwner,
-) => Channel<V>
+) => Channel<Receives, Sends>
 
 /** Returns the internals of a channel, for the modules of this package. */
-export let coreOf: <V>(channel: Channel<V>) => ChannelCore
+export let coreOf: <R, S>(channel: Channel<R, S>) => ChannelCore
 
 /**
- * Sends and receives messages, with file descriptors, over a socket.
+ * Sends messages of type `Sends` and receives messages of type `Receives`, with file descriptors,
+ * over a socket.
  *
  * `connect`, `listen`, `bind`, `pair`, `adopt` and `over` make channels. docs/api.md describes
  * them.
  */
-export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
+export class Channel<Receives = unknown, Sends = Sendable<Receives>> extends WatchedEmitter<
+  ChannelEvents<Receives>
+> {
   static {
     makeChannel = (socket, options, owner) => new Channel(socket, options, owner)
     coreOf = channel => channel.#core
@@ -111,7 +114,7 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
    * ERR_FDWIRE_BAD_ADDRESS, ERR_FDWIRE_CLOSED, TypeError, and the kernel's error for this message
    * (ECONNREFUSED, EMSGSIZE, EBADF …).
    */
-  send(value: Sendable<V>, options?: SendOptions): boolean {
+  send(value: Sends, options?: SendOptions): boolean {
     return this.#core.sender.send(value, options) === 0
   }
 
@@ -124,7 +127,7 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
    * Those of `send`. If a value cannot be encoded, `error.index` is its index, and no message was
    * sent. After an error of the kernel, or if the queue is full, `error.sent` messages were sent.
    */
-  sendAll(values: Iterable<Sendable<V>>, options?: SendOptions): boolean {
+  sendAll(values: Iterable<Sends>, options?: SendOptions): boolean {
     return this.#core.sender.sendAll(values, options)
   }
 
@@ -136,7 +139,7 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
    * ERR_FDWIRE_TIMEOUT and AbortError, which take no message; ERR_FDWIRE_CLOSED after `close()`;
    * the error that closed the channel.
    */
-  receive(options: WaitOptions = {}): Promise<Message<V> | null> {
+  receive(options: WaitOptions = {}): Promise<Message<Receives> | null> {
     return this.#core.receive(options, false)
   }
 
@@ -152,8 +155,8 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
    * could not be delivered; ERR_FDWIRE_CLOSED if the channel ends or is closed before the reply
    * arrives.
    */
-  request(value: Sendable<V>, options: RequestOptions = {}): Promise<Message<V>> {
-    return this.#core.request(value, options) as Promise<Message<V>>
+  request(value: Sends, options: RequestOptions = {}): Promise<Message<Receives>> {
+    return this.#core.request(value, options) as Promise<Message<Receives>>
   }
 
   /**
@@ -273,8 +276,8 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
    * The error that closed the channel. ERR_FDWIRE_CONSUMER_CONFLICT if there is another iterator or
    * a `'message'` listener.
    */
-  [Symbol.asyncIterator](): AsyncIterableIterator<Message<V>> {
-    return new Iteration<V>(this.#core)
+  [Symbol.asyncIterator](): AsyncIterableIterator<Message<Receives>> {
+    return new Iteration<Receives>(this.#core)
   }
 
   /** The same as `close()`. */
@@ -287,13 +290,13 @@ export class Channel<V = unknown> extends WatchedEmitter<ChannelEvents<V>> {
     this.destroy(error)
   }
 
-  protected override beforeListener(event: keyof ChannelEvents<V>): void {
+  protected override beforeListener(event: keyof ChannelEvents<Receives>): void {
     if (event === 'message' && this.#core.receiver.isIterating) {
       throw conflictError('an iterator takes the messages of this channel')
     }
   }
 
-  protected override listenersChanged(event: keyof ChannelEvents<V> | undefined): void {
+  protected override listenersChanged(event: keyof ChannelEvents<Receives> | undefined): void {
     if (event !== 'message' && event !== undefined) return
     const { options, receiver } = this.#core
     const listeners = this.rawListeners('message')

@@ -13,7 +13,10 @@ function wantsReply({ reply }: { reply: boolean }): boolean {
 }
 
 if (mode === 'fdwire') {
-  const channel = await connect(path, { protocol: 'length_prefixed', encoding: 'json' })
+  const channel = await connect<{ reply: boolean }, number>(path, {
+    protocol: 'length_prefixed',
+    encoding: 'json',
+  })
   channel.on('message', value => {
     if (wantsReply(value)) channel.send(count)
   })

@@ -8,7 +8,9 @@ import {
   checkOptions,
   type DefaultEncodingOf,
   type EncodingOf,
+  type JsonOptions,
   type Protocol,
+  type SendableOf,
   type Target,
   type ValueOf,
 } from '../options/check.js'
@@ -32,10 +34,15 @@ import { FdwireError, type SystemError, systemError } from '../util/errors.js'
  * ERR_FDWIRE_NOT_QUIET for a `net.Socket` with unsent data; ERR_FDWIRE_FD_GONE for one that is not
  * connected; TypeError for a TLSSocket.
  */
+export function adopt<Receives, Sends = Receives>(
+  socket: number | Socket,
+  options: JsonOptions<'adopt'>,
+): Channel<Receives, Sends>
 export function adopt<P extends Protocol, E extends EncodingOf<P> = DefaultEncodingOf<P>>(
   socket: number | Socket,
   options: AdoptOptions<P, E>,
-): Channel<ValueOf<P, E>> {
+): Channel<ValueOf<P, E>, SendableOf<P, E>>
+export function adopt(socket: number | Socket, options: AdoptOptions): Channel {
   const checked = checkOptions('adopt', options)
   if (socket instanceof Socket) return adoptSocket(socket, options, checked)
   checkDescriptor('adopt', socket)
@@ -127,7 +134,7 @@ function tryKindOf(fd: number): string | undefined {
   }
 }
 
-function adoptFd<V>(fd: number, options: object, { protocol, type }: CheckedOptions): Channel<V> {
+function adoptFd(fd: number, options: object, { protocol, type }: CheckedOptions): Channel {
   const what = type === 'dgram' ? 'a Unix datagram socket' : `a connected ${type} socket`
   const needed = `${protocol} over ${type} needs ${what}`
   const isRight = (found: SocketDescription) =>
@@ -141,10 +148,10 @@ function adoptFd<V>(fd: number, options: object, { protocol, type }: CheckedOpti
       ? environment.adoptStream(fd, checked)
       : environment.adoptDatagram(fd, checked)
   if (head !== undefined && head.length > 0) environment.unshift(index, head)
-  return makeChannel<V>(index, checked)
+  return makeChannel(index, checked)
 }
 
-function adoptSocket<V>(socket: Socket, options: object, checked: CheckedOptions): Channel<V> {
+function adoptSocket(socket: Socket, options: object, checked: CheckedOptions): Channel {
   const fd = checkSocket(socket, checked)
   socket.pause()
   const own = environment.duplicate(fd)
@@ -152,7 +159,7 @@ function adoptSocket<V>(socket: Socket, options: object, checked: CheckedOptions
   const buffered = takeBuffered(socket)
   try {
     const head = Buffer.concat([...given, ...buffered])
-    const channel = adoptFd<V>(own, { ...options, head }, checked)
+    const channel = adoptFd(own, { ...options, head }, checked)
     socket.destroy()
     return channel
   } catch (error) {

@@ -6,7 +6,9 @@ import {
   checkOptions,
   type DefaultEncodingOf,
   type EncodingOf,
+  type JsonOptions,
   type ProtocolOver,
+  type SendableOf,
   type ValueOf,
 } from '../options/check.js'
 import { openUnix } from './open-unix.js'
@@ -22,10 +24,15 @@ import { openUnix } from './open-unix.js'
  * socket, EACCES, ENOENT …; ERR_FDWIRE_BAD_ADDRESS; ERR_FDWIRE_TIMEOUT if other processes hold the
  * lock on the directory; AbortError.
  */
-export async function bind<
+export function bind<Receives, Sends = Receives>(
+  address: Address,
+  options: JsonOptions<'bind'>,
+): Promise<Channel<Receives, Sends>>
+export function bind<
   P extends ProtocolOver<'dgram'>,
   E extends EncodingOf<P> = DefaultEncodingOf<P>,
->(address: Address, options: BindOptions<P, E>): Promise<Channel<ValueOf<P, E>>> {
+>(address: Address, options: BindOptions<P, E>): Promise<Channel<ValueOf<P, E>, SendableOf<P, E>>>
+export async function bind(address: Address, options: BindOptions): Promise<Channel> {
   const checked = checkOptions('bind', options, address)
   const name = encodeAddress(address, 'The address')
   const index = await openUnix('bind', { local: address }, checked, path =>

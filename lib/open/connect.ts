@@ -8,7 +8,9 @@ import {
   checkOptions,
   type DefaultEncodingOf,
   type EncodingOf,
+  type JsonOptions,
   type Protocol,
+  type SendableOf,
   type ValueOf,
 } from '../options/check.js'
 import { FdwireError } from '../util/errors.js'
@@ -27,10 +29,18 @@ import { openUnix } from './open-unix.js'
  * a socket of another type; EACCES; ENOTFOUND for a host …; those of `bind` for `localAddress`;
  * ERR_FDWIRE_BAD_ADDRESS; ERR_FDWIRE_TIMEOUT; AbortError.
  */
-export async function connect<P extends Protocol, E extends EncodingOf<P> = DefaultEncodingOf<P>>(
+export function connect<Receives, Sends = Receives>(
+  address: Address | TcpAddress,
+  options: JsonOptions<'connect'>,
+): Promise<Channel<Receives, Sends>>
+export function connect<P extends Protocol, E extends EncodingOf<P> = DefaultEncodingOf<P>>(
   address: Address | TcpAddress,
   options: ConnectOptions<P, E>,
-): Promise<Channel<ValueOf<P, E>>> {
+): Promise<Channel<ValueOf<P, E>, SendableOf<P, E>>>
+export async function connect(
+  address: Address | TcpAddress,
+  options: ConnectOptions,
+): Promise<Channel> {
   const checked = checkOptions('connect', options, address)
   const index = isTcp(address)
     ? await connectTcp(address, checked)

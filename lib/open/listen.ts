@@ -15,8 +15,10 @@ import {
   checkOptions,
   type DefaultEncodingOf,
   type EncodingOf,
+  type JsonOptions,
   type ListenOptions,
   type Protocol,
+  type SendableOf,
   type ValueOf,
 } from '../options/check.js'
 import { abortError, type SystemError, systemError, timeoutError } from '../util/errors.js'
@@ -42,10 +44,18 @@ import { openUnix } from './open-unix.js'
  * hold the lock on the directory, or if the DNS lookup takes too long; AbortError;
  * ERR_FDWIRE_NOT_A_SOCKET, ERR_FDWIRE_WRONG_SOCKET for a descriptor.
  */
-export async function listen<P extends Protocol, E extends EncodingOf<P> = DefaultEncodingOf<P>>(
+export function listen<Receives, Sends = Receives>(
+  address: Address | TcpAddress | ListenFd,
+  options: JsonOptions<'listen'>,
+): Promise<Listener<Channel<Receives, Sends>>>
+export function listen<P extends Protocol, E extends EncodingOf<P> = DefaultEncodingOf<P>>(
   address: Address | TcpAddress | ListenFd,
   options: ListenOptions<P, E>,
-): Promise<Listener<Channel<ValueOf<P, E>>>> {
+): Promise<Listener<Channel<ValueOf<P, E>, SendableOf<P, E>>>>
+export async function listen(
+  address: Address | TcpAddress | ListenFd,
+  options: ListenOptions,
+): Promise<Listener> {
   const checked = checkOptions('listen', options, address)
   if (checked.signal?.aborted) throw abortError(checked.signal)
   if (isListenFd(address)) return listenOn(address, options, checked)

@@ -5,8 +5,10 @@ import {
   checkOptions,
   type DefaultEncodingOf,
   type EncodingOf,
+  type JsonOptions,
   type OverOptions,
   type ProtocolOver,
+  type SendableOf,
   type ValueOf,
 } from '../options/check.js'
 import { describeValue } from '../util/checks.js'
@@ -22,16 +24,21 @@ import { DuplexHandle } from './duplex-handle.js'
  * # Errors
  * TypeError unless the stream is a Duplex of bytes that no other channel uses.
  */
+export function over<Receives, Sends = Receives>(
+  duplex: Duplex,
+  options: JsonOptions<'over'>,
+): Channel<Receives, Sends>
 export function over<
   P extends ProtocolOver<'stream'>,
   E extends EncodingOf<P> = DefaultEncodingOf<P>,
->(duplex: Duplex, options: OverOptions<P, E>): Channel<ValueOf<P, E>> {
+>(duplex: Duplex, options: OverOptions<P, E>): Channel<ValueOf<P, E>, SendableOf<P, E>>
+export function over(duplex: Duplex, options: OverOptions): Channel {
   const checked = checkOptions('over', options)
   checkDuplex(duplex)
   used.add(duplex)
   const index = environment.carry(checked)
   const handle = new DuplexHandle(duplex, index)
-  const channel = makeChannel<ValueOf<P, E>>(handle, checked)
+  const channel = makeChannel(handle, checked)
   handle.start(channel)
   return channel
 }

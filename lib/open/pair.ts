@@ -5,7 +5,9 @@ import {
   checkOptions,
   type DefaultEncodingOf,
   type EncodingOf,
+  type JsonOptions,
   type Protocol,
+  type SendableOf,
   type ValueOf,
 } from '../options/check.js'
 
@@ -15,9 +17,13 @@ import {
  * # Errors
  * EMFILE, ENFILE.
  */
+export function pair<Receives, Sends = Receives>(
+  options: JsonOptions<'pair'>,
+): [Channel<Receives, Sends>, Channel<Sends, Receives>]
 export function pair<P extends Protocol, E extends EncodingOf<P> = DefaultEncodingOf<P>>(
   options: ChannelOptions<P, E>,
-): [Channel<ValueOf<P, E>>, Channel<ValueOf<P, E>>] {
+): [Channel<ValueOf<P, E>, SendableOf<P, E>>, Channel<ValueOf<P, E>, SendableOf<P, E>>]
+export function pair(options: ChannelOptions): [Channel, Channel] {
   const checked = checkOptions('pair', options)
   const [first, second] = environment.pair(checked.type, checked)
   return [makeChannel(first, checked), makeChannel(second, checked)]

@@ -118,8 +118,7 @@ export type ValueOf<
 
 /** The messages of each encoding. */
 interface Values {
-  // biome-ignore lint/suspicious/noExplicitAny: JSON.parse returns any as well
-  json: any
+  json: unknown
   text: string
   buffer: Buffer
   pure_json: Fields
@@ -133,6 +132,17 @@ interface OwnValues {
 
 /** What `send` accepts if messages are `V`. For Buffers: any view, or a string to send as UTF-8. */
 export type Sendable<V> = V extends Buffer ? string | ArrayBufferView : V
+
+/** The values that `send` accepts on a channel of a protocol. */
+export type SendableOf<
+  P extends Protocol,
+  E extends EncodingOf<P> = DefaultEncodingOf<P>,
+> = Sendable<ValueOf<P, E>>
+
+/** The protocols that have the encoding `'json'`. */
+export type JsonProtocol = {
+  [P in Protocol]: 'json' extends EncodingOf<P> ? P : never
+}[Protocol]
 
 /** Returns the row of a protocol, with one type for all protocols. */
 export function rowOf(protocol: Protocol): Row {

@@ -8,7 +8,13 @@ import type { DecoderOptions, FramingOptions } from './framing.js'
 import type { LatencyOptions } from './latency.js'
 import type { ListenerOptions } from './listener.js'
 import type { LocalAddressOptions, PathOptions } from './path.js'
-import type { EncodingOf, Protocol } from './protocols.js'
+import type {
+  DefaultEncodingOf,
+  EncodingOf,
+  JsonProtocol,
+  Protocol,
+  ProtocolOver,
+} from './protocols.js'
 import type { TcpOptions } from './tcp.js'
 import type { ProtocolOptions, SocketTypeOptions } from './transport.js'
 import type { WaitOptions } from './wait.js'
@@ -84,3 +90,35 @@ export interface ListenOptions<
     WaitOptions,
     TcpOptions,
     ListenerOptions {}
+
+/**
+ * Options of a function that makes channels whose messages are JSON. Their type is declared by the
+ * call: `connect<Receives, Sends>(address, options)`.
+ */
+export type JsonOptions<F extends keyof Openers> = {
+  [P in JsonProtocol & Openers[F]]: OptionsOf<P, EncodingOf<P> & 'json'>[F] & JsonEncoding<P>
+}[JsonProtocol & Openers[F]]
+
+/** The functions that make channels, and the protocols that each of them supports. */
+interface Openers {
+  adopt: Protocol
+  bind: ProtocolOver<'dgram'>
+  connect: Protocol
+  listen: Protocol
+  over: ProtocolOver<'stream'>
+  pair: Protocol
+}
+
+/** The options of each function. */
+interface OptionsOf<P extends Protocol, E extends EncodingOf<P>> {
+  adopt: AdoptOptions<P, E>
+  bind: BindOptions<P, E>
+  connect: ConnectOptions<P, E>
+  listen: ListenOptions<P, E>
+  over: OverOptions<P, E>
+  pair: ChannelOptions<P, E>
+}
+
+/** Requires the option `encoding`, unless the protocol's default is JSON. */
+type JsonEncoding<P extends Protocol> =
+  'json' extends DefaultEncodingOf<P> ? unknown : { encoding: 'json' }
