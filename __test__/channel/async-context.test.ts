@@ -83,7 +83,7 @@ describe('the async context of a channel', () => {
     sender.send('1')
     await receiveValues(receiver, 1)
     const [one, two] = await storage.run('created', async () => [
-      track(await bind('', { ...JSONCOMM, sendTimeout: 20 })),
+      track(await bind(null, { ...JSONCOMM, sendTimeout: 20 })),
       await boundChannel(),
     ])
     record(one, 'undelivered', 'drain', 'error', 'close')

@@ -83,7 +83,7 @@ describe('the result of send', () => {
   it('is independent for each destination', async () => {
     const [full, free] = [join(temporaryDirectory(), 'full'), join(temporaryDirectory(), 'free')]
     const [one, other] = [await bindReceiver(full), await bindReceiver(free)]
-    const sender = track(await bind('', JSONCOMM))
+    const sender = track(await bind(null, JSONCOMM))
     const events = recordEvents(sender)
     const sent = sendUntilQueued(sender, full)
     expect(sender.send(0, { to: free })).toBe(true)
@@ -130,7 +130,7 @@ describe('the send queue', () => {
     const [full, free] = [join(temporaryDirectory(), 'full'), join(temporaryDirectory(), 'free')]
     const one = await bindReceiver(full)
     await bindReceiver(free)
-    const sender = track(await bind('', { ...JSONCOMM, maxQueued: 100 }))
+    const sender = track(await bind(null, { ...JSONCOMM, maxQueued: 100 }))
     const sent = sendUntilQueued(sender, full)
     const refused = errorOf(() => sender.send('x'.repeat(100), { to: full }))
     expect(refused).toMatchObject({ code: 'ERR_FDWIRE_QUEUE_FULL', fault: 'caller' })
@@ -160,7 +160,7 @@ describe('the send queue', () => {
     const [full, free] = [join(temporaryDirectory(), 'full'), join(temporaryDirectory(), 'free')]
     const one = await bindReceiver(full)
     const other = await bindReceiver(free)
-    const sender = track(await bind('', { ...JSONCOMM, sendTimeout: 50 }))
+    const sender = track(await bind(null, { ...JSONCOMM, sendTimeout: 50 }))
     const events = recordEvents(sender)
     const sent = sendUntilQueued(sender, full)
     for (let n = 0; n < 4; n++) sender.send('late', { to: full })
@@ -194,7 +194,7 @@ describe('flush', () => {
   it('rejects if a message sent before it is undelivered', async () => {
     const path = join(temporaryDirectory(), 'full')
     await bindReceiver(path)
-    const sender = track(await bind('', { ...JSONCOMM, sendTimeout: 50 }))
+    const sender = track(await bind(null, { ...JSONCOMM, sendTimeout: 50 }))
     sender.on('undelivered', () => {})
     sendUntilQueued(sender, path)
     await expect(sender.flush()).rejects.toMatchObject({ code: 'ERR_FDWIRE_UNDELIVERED' })
@@ -223,7 +223,7 @@ describe('send to a closed receiver', () => {
     const [dead, alive] = [join(temporaryDirectory(), 'dead'), join(temporaryDirectory(), 'alive')]
     const receiver = await bindReceiver(alive)
     const closed = await bindReceiver(dead)
-    const sender = track(await bind('', JSONCOMM))
+    const sender = track(await bind(null, JSONCOMM))
     const events = recordEvents(sender)
     const sent = sendUntilQueued(sender, dead)
     sender.send(sent, { to: dead })

@@ -164,7 +164,7 @@ describe('close', () => {
   })
 
   it('continues if a queued message is undelivered', async () => {
-    const sender = track(await bind('', JSONCOMM))
+    const sender = track(await bind(null, JSONCOMM))
     const [closing, open] = [await boundChannel(), await boundChannel()]
     sendUntilQueued(sender, { to: closing.localAddress as string })
     const sent = sendUntilQueued(sender, { to: open.localAddress as string })

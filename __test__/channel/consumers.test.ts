@@ -206,7 +206,7 @@ describe('the FdSet of a message', () => {
   })
 
   it('carries descriptors on a raw channel, up to maxFds', async () => {
-    const receiver = track(await bind('', { ...RAW_DGRAM, maxFds: 2 }))
+    const receiver = track(await bind(null, { ...RAW_DGRAM, maxFds: 2 }))
     const sender = track(
       await connect(receiver.localAddress as string, { ...RAW_DGRAM, maxFds: 3 }),
     )

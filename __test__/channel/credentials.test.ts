@@ -266,7 +266,7 @@ describe('a socket with the option credentials', () => {
     expect(await receiveNext(channel)).toEqual([1, OURS])
     channel.send(2, { to: name })
     expect(await receiveNext(client)).toEqual([2, OURS])
-    const chosen = track(await bind('', WITH_CREDENTIALS))
+    const chosen = track(await bind(null, WITH_CREDENTIALS))
     channel.send(3, { to: chosen.localAddress as string })
     expect(await receiveNext(chosen)).toEqual([3, OURS])
   })

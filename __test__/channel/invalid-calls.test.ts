@@ -128,7 +128,7 @@ describe('a destination without a receiver', () => {
     const dir = temporaryDirectory()
     mkdirSync(join(dir, 'd'))
     writeFileSync(join(dir, 'file'), '')
-    const [server, other] = [await bind('', JSONCOMM), await bind('', JSONCOMM)]
+    const [server, other] = [await bind(null, JSONCOMM), await bind(null, JSONCOMM)]
     openChannels.push(server, other)
     const dead = pythonPeer()
     const path = join(dir, 'dead')

@@ -63,7 +63,7 @@ sys.stdin.read()`
 
 /** Starts such a process; returns it and its channel, which stays open after its end. */
 async function clientAndChannel(): Promise<[Peer, Channel]> {
-  const listener = await startListener('', { ...LINES, allowHalfOpen: true })
+  const listener = await startListener(null, { ...LINES, allowHalfOpen: true })
   return Promise.all([startClient(listener), acceptNext(listener)])
 }
 
@@ -175,7 +175,7 @@ describe.runIf(HAS_PIDFDS)('peer.pidfd', () => {
         seen = pidfd
         return pidOf(pidfd) === claimed && answer
       }
-      const listener = await startListener('', { ...LINES, allowPeer })
+      const listener = await startListener(null, { ...LINES, allowPeer })
       const drops: unknown[] = []
       listener.on('drop', () => drops.push('drop'))
       listener.on('connection', channel => drops.push(track(channel)))

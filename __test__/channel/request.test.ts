@@ -148,7 +148,7 @@ describe('request', () => {
 
   it('rejects with the reason if it is undelivered, and loses its place', async () => {
     const server = await boundChannel()
-    const client = track(await bind('', { ...JSONCOMM, sendTimeout: 30 }))
+    const client = track(await bind(null, { ...JSONCOMM, sendTimeout: 30 }))
     const to = server.localAddress as string
     sendUntilQueued(client, { to })
     const undelivered = once(client, 'undelivered')

@@ -149,7 +149,7 @@ describe('sendAll', () => {
   })
 
   it('sends to a destination, and rejects invalid options and lists', async () => {
-    const sender = track(await bind('', JSONCOMM))
+    const sender = track(await bind(null, JSONCOMM))
     const receiver = await boundChannel()
     const to = receiver.localAddress as string
     sender.sendAll([1, 2, 3], { to })

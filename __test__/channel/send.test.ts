@@ -78,7 +78,7 @@ describe('send', () => {
   })
 
   it('queues separately for each destination of an unconnected channel', async () => {
-    const sender = track(await bind('', JSONCOMM))
+    const sender = track(await bind(null, JSONCOMM))
     const [full, free] = [await boundChannel(), await boundChannel()]
     const to = full.localAddress as string
     sendUntilQueued(sender, { to })
@@ -137,7 +137,7 @@ describe('send', () => {
   })
 
   it('throws for an invalid or unreachable destination, and the channel stays usable', async () => {
-    const sender = track(await bind('', JSONCOMM))
+    const sender = track(await bind(null, JSONCOMM))
     const receiver = await boundChannel()
     const closed = await boundChannel()
     const dead = closed.localAddress as string
@@ -166,7 +166,7 @@ describe('send', () => {
   })
 
   it("throws for a relative path received as a sender's address, unless allowRelative is set", async () => {
-    const server = track(await bind('', JSONCOMM))
+    const server = track(await bind(null, JSONCOMM))
     const names = [
       `fdwire-rel-${process.pid}`,
       Buffer.from(`fdwire-rel-${process.pid}\xff`, 'latin1'),
@@ -207,7 +207,7 @@ describe('send', () => {
   })
 
   it('emits undelivered for a queued message that fails, and other destinations stay usable', async () => {
-    const sender = track(await bind('', JSONCOMM))
+    const sender = track(await bind(null, JSONCOMM))
     const [closing, open] = [await boundChannel(), await boundChannel()]
     const [dead, to] = [closing.localAddress as string, open.localAddress as string]
     sendUntilQueued(sender, { to: dead })
@@ -255,7 +255,7 @@ describe('send', () => {
   it("accepts a relative path received as a sender's address if it was a destination before", async () => {
     const relative = `relative-${process.pid}.sock`
     const server = track(await bind(relative, JSONCOMM))
-    const client = track(await bind('', JSONCOMM))
+    const client = track(await bind(null, JSONCOMM))
     server.on('message', (value, _, from) => server.send(value, { to: from as string }))
     for (let i = 0; i < 3; i++) {
       expect((await client.request(i, { to: relative })).value).toBe(i)

@@ -123,7 +123,7 @@ describe('a suspended receiver', () => {
     ]
     const peers = [startReceiver({ path: stopped }), startReceiver({ path: served })] as const
     for (const peer of peers) await peer.receive()
-    const channel = await bind('', JSONCOMM)
+    const channel = await bind(null, JSONCOMM)
     await suspend(peers[0])
     const usage = new PeakUsage()
     const sending = sendAll(channel, stopped, usage)

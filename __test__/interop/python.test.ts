@@ -127,7 +127,7 @@ describe('a reply', () => {
   )
 
   it('reaches a Python client at a path, also one that is not UTF-8', async () => {
-    const server = await bind('', JSONCOMM)
+    const server = await bind(null, JSONCOMM)
     open.push(server)
     for (const name of ['client', 'cli\xe9nt']) {
       const path = Buffer.concat([

@@ -134,7 +134,7 @@ describe('adopt of a descriptor other than a Unix datagram socket', () => {
   )
 
   it('names its kind in the error and leaves it open: unix-seqpacket', async () => {
-    const server = closeAfterTest(await bind('', JSONCOMM))
+    const server = closeAfterTest(await bind(null, JSONCOMM))
     const peer = pythonPeer()
     const name = Buffer.from(server.localAddress as string).toString('hex')
     await peer.request({ op: 'open', connect: name })
@@ -230,7 +230,7 @@ describe('O_NONBLOCK', () => {
   it.each([false, true])(
     'stays %s on an adopted socket, which other processes share',
     async nonblocking => {
-      const server = closeAfterTest(await bind('', JSONCOMM))
+      const server = closeAfterTest(await bind(null, JSONCOMM))
       const peer = pythonPeer()
       const name = Buffer.from(server.localAddress as string).toString('hex')
       await peer.request({ op: 'open', connect: name })

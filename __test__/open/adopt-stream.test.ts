@@ -189,7 +189,7 @@ describe('adopt of a stream descriptor', () => {
   })
 
   it('fails for a descriptor of another kind and leaves it open', async () => {
-    const listener = await startListener('', LINES)
+    const listener = await startListener(null, LINES)
     const rejects = (fd: number, options: object, error: unknown) => {
       expect(() => adopt(fd, options as never)).toThrow(error as Error)
       expect(isOpen(fd)).toBe(true)
@@ -309,7 +309,7 @@ describe('detach of a stream', () => {
   })
 
   it('frees the place of an accepted channel under maxConnections', async () => {
-    const listener = await startListener('', { ...LINES, maxConnections: 1 })
+    const listener = await startListener(null, { ...LINES, maxConnections: 1 })
     const got: Channel[] = []
     listener.on('connection', channel => void got.push(track(channel)))
     const to = listener.address as string

@@ -149,7 +149,7 @@ describe('the address of a listener', () => {
     const path = join(temporaryDirectory(), 's')
     expect((await startListener(name, LINES)).address).toBe(name)
     expect((await startListener(path, LINES)).address).toBe(path)
-    expect((await startListener('', LINES)).address).toMatch(/^\0[0-9a-f]{5}$/)
+    expect((await startListener(null, LINES)).address).toMatch(/^\0[0-9a-f]{5}$/)
     const { address } = await startListener(TCP, LINES)
     expect(address).toEqual({ host: '127.0.0.1', port: expect.any(Number) })
     expect((address as { port: number }).port).toBeGreaterThan(0)
@@ -190,7 +190,7 @@ describe('connect', () => {
   })
 
   it('waits for room in a full backlog until its timeout or abort', async () => {
-    const listener = await startListener('', { ...LINES, backlog: 1 })
+    const listener = await startListener(null, { ...LINES, backlog: 1 })
     const clients = [dial(listener.address), dial(listener.address)]
     await Promise.all(clients)
     const late = dial(listener.address, { timeout: 30 })
@@ -217,7 +217,7 @@ describe('connect', () => {
 
 describe('listen on a descriptor', () => {
   it('accepts connections of an inherited listening socket, as systemd passes it', async () => {
-    for (const where of [TCP, join(temporaryDirectory(), 's'), '']) {
+    for (const where of [TCP, join(temporaryDirectory(), 's'), null]) {
       const listener = await startListener(where, LINES)
       const peer = new Peer(process.execPath, [CHILD, 'listen-fd'], {
         stdio: ['pipe', 'pipe', 'pipe', listener.fd],
@@ -246,7 +246,7 @@ describe('listen on a descriptor', () => {
   })
 
   it('fails if the socket does not listen, and leaves it open', async () => {
-    const listener = await startListener('', LINES)
+    const listener = await startListener(null, LINES)
     const client = await dial(listener.address)
     const fd = client.detach()
     await expect(listen({ fd }, LINES)).rejects.toEqual(errorWithCode('WRONG_SOCKET'))

@@ -33,7 +33,7 @@ const dial = async (to: unknown, options = {}): Promise<Channel> =>
 
 describe('a listener', () => {
   it('accepts nothing without a consumer, and one connection for each pending next()', async () => {
-    const listener = await startListener('', LINES)
+    const listener = await startListener(null, LINES)
     const clients = [await dial(listener.address), await dial(listener.address)]
     clients.forEach((client, i) => void client.send(`${i}`))
     await loopTurns(5)
@@ -49,7 +49,7 @@ describe('a listener', () => {
   })
 
   it("accepts every connection for a 'connection' handler; connections that once() leaves go to the next handler", async () => {
-    const listener = await startListener('', LINES)
+    const listener = await startListener(null, LINES)
     for (let i = 0; i < 3; i++) void (await dial(listener.address)).send(`${i}`)
     const [first] = (await once(listener, 'connection')) as [Channel]
     expect(await receiveUpTo(track(first), 1)).toEqual(['0'])
@@ -60,7 +60,7 @@ describe('a listener', () => {
   })
 
   it("allows no iterator while there is a 'connection' handler", async () => {
-    const listener = await startListener('', LINES)
+    const listener = await startListener(null, LINES)
     const waiting = listener[Symbol.asyncIterator]().next()
     expect(() => listener.on('connection', () => {})).toThrow(errorWithCode('CONSUMER_CONFLICT'))
     void dial(listener.address)
@@ -71,7 +71,7 @@ describe('a listener', () => {
   })
 
   it('stays open after break, and ends the iteration when it is closed', async () => {
-    const listener = await startListener('', LINES)
+    const listener = await startListener(null, LINES)
     void dial(listener.address)
     for await (const channel of listener) {
       track(channel)
@@ -110,7 +110,7 @@ describe('a listener', () => {
   })
 
   it('destroys the channel of a rejecting handler with captureRejections', async () => {
-    const listener = await startListener('', { ...LINES, captureRejections: true })
+    const listener = await startListener(null, { ...LINES, captureRejections: true })
     const closed = new Promise<Channel>(resolve => {
       listener.on('connection', async channel => {
         channel.on('error', () => {})
@@ -133,7 +133,7 @@ describe('allowPeer', () => {
   ]
   it.each(results)('%s the connection if it returns %s', async (outcome, _, allowPeer) => {
     const accepted = outcome === 'accepts'
-    const listener = await startListener('', { ...LINES, allowPeer })
+    const listener = await startListener(null, { ...LINES, allowPeer })
     const drops: unknown[] = []
     const got: Channel[] = []
     listener.on('drop', drop => drops.push(drop))
@@ -150,7 +150,7 @@ describe('allowPeer', () => {
     async allowed => {
       const before = countOpenFds()
       const events: string[] = []
-      const listener = await startListener('', {
+      const listener = await startListener(null, {
         ...LINES,
         allowPeer() {
           listener.close()
@@ -173,7 +173,7 @@ describe('allowPeer', () => {
   it('drops the connection with the error if it throws, and the listener continues', async () => {
     const fatal = new Error('no')
     const peers: unknown[] = []
-    const listener = await startListener('', {
+    const listener = await startListener(null, {
       ...LINES,
       allowPeer(peer: unknown) {
         if (peers.push(peer) === 1) throw fatal
@@ -246,7 +246,7 @@ describe('a listener under load', () => {
 
   it('leaves nothing open if it closes while connections arrive', async () => {
     for (let i = 0; i < 10; i++) {
-      const listener = await listen('', LINES)
+      const listener = await listen(null, LINES)
       const clients = await Promise.all([1, 2, 3].map(() => dial(listener.address)))
       listener.on('connection', channel => {
         track(channel)
@@ -259,7 +259,7 @@ describe('a listener under load', () => {
   })
 
   it('loses no connection if a handler throws or closes its channel', async () => {
-    const listener = await startListener('', LINES)
+    const listener = await startListener(null, LINES)
     const got: Channel[] = []
     const thrown: unknown[] = []
     const record = (error: unknown) => void thrown.push(error)

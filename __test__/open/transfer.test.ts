@@ -49,7 +49,7 @@ const CONNECTIONS: [string, Options, (options: Options) => Promise<readonly [Cha
 type Pair = [Channel, Channel]
 
 async function dgramByName(): Promise<Pair> {
-  const server = await bind('', JSONCOMM)
+  const server = await bind(null, JSONCOMM)
   return [await connect(server.localAddress as string, JSONCOMM), server]
 }
 

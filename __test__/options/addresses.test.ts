@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Address, bind, type Channel, connect } from 'fdwire'
+import { type Address, bind, type Channel, connect, listen } from 'fdwire'
 import { afterEach, describe, expect, it } from 'vitest'
 import { cleanUpAfterEach, pythonPeer, temporaryDirectory } from '../support/processes.js'
 
@@ -14,7 +14,7 @@ afterEach(async () => {
   await Promise.all(channels.splice(0).map(channel => channel.close()))
 })
 
-async function boundChannel(address: Address, options = {}): Promise<Channel> {
+async function boundChannel(address: Address | null, options = {}): Promise<Channel> {
   const channel = await bind(address, { ...JSONCOMM, ...options })
   channels.push(channel)
   return channel
@@ -56,7 +56,7 @@ describe('bind', () => {
     'makes the channel reachable at the given address, which its peers see: %s',
     async (_, nameIn) => {
       const name = nameIn(temporaryDirectory())
-      const [server, client] = [await boundChannel(''), await boundChannel(name)]
+      const [server, client] = [await boundChannel(null), await boundChannel(name)]
       expect(client.localAddress).toEqual(name)
       expect(await roundTrip(server, client)).toEqual(name)
       expect(await roundTrip(client, server)).toBe(server.localAddress)
@@ -72,7 +72,7 @@ describe('bind', () => {
   })
 
   it('binds the empty address to an abstract name chosen by the kernel', async () => {
-    const channel = await boundChannel('')
+    const channel = await boundChannel(null)
     expect(channel.localAddress).toMatch(/^\0[0-9a-f]{5}$/)
   })
 
@@ -100,7 +100,7 @@ describe('an invalid address', () => {
       const error = expect.objectContaining({ name: 'FdwireError', fault: 'caller', ...reason })
       await expect(bind(address as string, JSONCOMM)).rejects.toEqual(error)
       await expect(connect(address as string, JSONCOMM)).rejects.toEqual(error)
-      const channel = await boundChannel('')
+      const channel = await boundChannel(null)
       expect(() => channel.send(1, { to: address as string })).toThrow(error)
       await expect(channel.request(1, { to: address as string })).rejects.toEqual(error)
       const to = channel.localAddress as string
@@ -115,17 +115,51 @@ describe('an invalid address', () => {
     async address => {
       await expect(bind(address as never, JSONCOMM)).rejects.toThrow(TypeError)
       await expect(connect(address as never, JSONCOMM)).rejects.toThrow(TypeError)
-      const channel = await boundChannel('')
+      const channel = await boundChannel(null)
       if (address !== undefined) {
         expect(() => channel.send(1, { to: address as never })).toThrow(TypeError)
       }
     },
   )
 
+  it('is a TypeError that names what to use if it is empty, in bind, listen and localAddress', async () => {
+    const server = await boundChannel(null)
+    const peer = server.localAddress as string
+    for (const empty of ['', Buffer.alloc(0)]) {
+      const unbound = /^The address must not be empty: use a path, or null for an abstract name/
+      for (const open of [
+        bind(empty, JSONCOMM),
+        listen(empty, { protocol: 'lines' }),
+        listen(empty, { ...JSONCOMM, type: 'seqpacket' }),
+      ]) {
+        await expect(open).rejects.toThrow(TypeError)
+        await expect(open).rejects.toThrow(unbound)
+      }
+      const local = connect(peer, { ...JSONCOMM, localAddress: empty })
+      await expect(local).rejects.toThrow(TypeError)
+      await expect(local).rejects.toThrow(
+        /^localAddress must not be empty: use a path, or null for no address, or omit it for an/,
+      )
+      await expect(connect('\0nobody', { protocol: 'lines', localAddress: empty })).rejects.toThrow(
+        /^localAddress must not be empty: use a path, or null for no address$/,
+      )
+    }
+  })
+
+  it('is one that the kernel chooses if it is null, in bind and listen', async () => {
+    const bound = await boundChannel(null)
+    expect(bound.localAddress).toMatch(/^\0[0-9a-f]{5}$/)
+    for (const type of ['stream', 'seqpacket'] as const) {
+      const listener = await listen(null, { protocol: 'raw', type })
+      expect(listener.address).toMatch(/^\0[0-9a-f]{5}$/)
+      await listener.close()
+    }
+  })
+
   it('is rejected by connect and send if it is empty', async () => {
     const error = expect.objectContaining({ code: 'ERR_FDWIRE_BAD_ADDRESS' })
     await expect(connect('', JSONCOMM)).rejects.toEqual(error)
-    const channel = await boundChannel('')
+    const channel = await boundChannel(null)
     expect(() => channel.send(1, { to: '' })).toThrow(error)
     expect(() => channel.send(1, { to: Buffer.alloc(0) })).toThrow(error)
   })
@@ -133,7 +167,7 @@ describe('an invalid address', () => {
 
 describe("a message's from", () => {
   it('is null if the sender has no address, and sending to null throws', async () => {
-    const server = await boundChannel('')
+    const server = await boundChannel(null)
     const client = await connectedChannel(server.localAddress as string, { localAddress: null })
     expect(client.localAddress).toBe(null)
     client.send('from an unnamed sender')
@@ -145,7 +179,7 @@ describe("a message's from", () => {
   })
 
   it('is undefined on a connected channel', async () => {
-    const server = await boundChannel('')
+    const server = await boundChannel(null)
     const client = await connectedChannel(server.localAddress as string)
     server.send('hello', { to: client.localAddress as string })
     expect((await client.receive())?.from).toBe(undefined)
@@ -153,11 +187,11 @@ describe("a message's from", () => {
   })
 
   it('is the address of its own sender in a burst from several senders', async () => {
-    const server = await boundChannel('')
+    const server = await boundChannel(null)
     const senders = [
-      await boundChannel(''),
+      await boundChannel(null),
       await boundChannel(latin1(temporaryDirectory())),
-      await boundChannel(''),
+      await boundChannel(null),
     ]
     const names = [0, 0, 1, 2, 1].map(i => senders[i]?.localAddress)
     const unnamed = await connectedChannel(server.localAddress as string, { localAddress: null })
@@ -212,7 +246,7 @@ describe('a relative path as destination', () => {
 
   it("is accepted if it was not received as a sender's address", async () => {
     process.chdir(temporaryDirectory())
-    const [server, client] = [await boundChannel('server'), await boundChannel('')]
+    const [server, client] = [await boundChannel('server'), await boundChannel(null)]
     client.send("by the caller's path", { to: 'server' })
     expect((await server.receive())?.value).toBe("by the caller's path")
   })

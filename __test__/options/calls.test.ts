@@ -14,8 +14,8 @@ afterEach(async () => {
 
 /** Each function that makes a channel, called so that only its options can make it fail. */
 const openers: [string, (options: never) => unknown][] = [
-  ['bind', options => bind('', options).then(track)],
-  ['connect', options => bind('', JSONCOMM).then(track).then(connectTo(options)).then(track)],
+  ['bind', options => bind(null, options).then(track)],
+  ['connect', options => bind(null, JSONCOMM).then(track).then(connectTo(options)).then(track)],
   ['pair', options => pair(options).map(track)],
   ['adopt', adoptHalf],
 ]

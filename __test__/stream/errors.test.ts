@@ -105,7 +105,7 @@ describe('an error of a stream', () => {
 
 describe('a peer that is killed', () => {
   it('causes CUT_SHORT if it has sent part of a message', async () => {
-    const listener = await startListener('', LINES)
+    const listener = await startListener(null, LINES)
     const peer = streamsPeer('partial-message', listener.address)
     const channel = await acceptNext(listener)
     expect(await receiveUpTo(channel, 2)).toEqual(['one', 'two'])
@@ -116,7 +116,7 @@ describe('a peer that is killed', () => {
   })
 
   it('is noticed without a reader if part of its message was read', async () => {
-    const listener = await startListener('', LINES)
+    const listener = await startListener(null, LINES)
     const peer = streamsPeer('partial-message', listener.address)
     const channel = await acceptNext(listener)
     await peer.receive()
@@ -142,7 +142,7 @@ describe('a peer that is killed', () => {
   })
 
   it('makes the messages queued for it fail', async () => {
-    const listener = await startListener('', FRAMES)
+    const listener = await startListener(null, FRAMES)
     const peer = streamsPeer('never-reads', listener.address)
     const channel = await acceptNext(listener)
     await peer.receive()

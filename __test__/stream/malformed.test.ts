@@ -239,7 +239,7 @@ describe('a peer of a stream channel', () => {
   })
 
   it('that keeps writing uses no memory of a channel that does not read', async () => {
-    const listener = await startListener('', FRAMES)
+    const listener = await startListener(null, FRAMES)
     const peer = streamsPeer('stops-reading', listener.address)
     const channel = await acceptNext(listener)
     channel.on('error', () => {})

@@ -71,7 +71,7 @@ describe('a terminated worker thread', () => {
 
 describe('an unsent message', () => {
   it('gets one write attempt when the process exits', async () => {
-    for (const where of ['', { host: '127.0.0.1', port: 0 }]) {
+    for (const where of [null, { host: '127.0.0.1', port: 0 }]) {
       const listener = await startListener(where, { protocol: 'length_prefixed', encoding: 'text' })
       const peer = new Peer(process.execPath, [
         testPath('support/children/streams.mjs'),

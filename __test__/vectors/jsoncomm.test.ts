@@ -31,7 +31,7 @@ const END = 'end of the rows'
 let server: Channel
 let sender: Channel<Buffer>
 beforeAll(async () => {
-  server = await bind('', { ...JSONCOMM, maxMessage: 1 << 20 })
+  server = await bind(null, { ...JSONCOMM, maxMessage: 1 << 20 })
   sender = await connect(server.localAddress as string, RAW)
 })
 afterAll(async () => {

@@ -1,6 +1,6 @@
 import { type Channel, makeChannel } from '../channel/channel.js'
 import { environment } from '../native/environment.js'
-import { type Address, encodeAddress } from '../options/address.js'
+import { type Address, encodeBound } from '../options/address.js'
 import {
   type BindOptions,
   checkOptions,
@@ -16,7 +16,7 @@ import { openUnix } from './open-unix.js'
 /**
  * Binds a datagram socket to an address. It receives from every sender, and sends with `{ to }`.
  *
- * The address is a path, `'\0'` and an abstract name, or `''` for an abstract name that the kernel
+ * The address is a path, `'\0'` and an abstract name, or null for an abstract name that the kernel
  * chooses. A path gets the permissions `mode` regardless of the umask, and is removed by `close()`.
  *
  * # Errors
@@ -25,17 +25,20 @@ import { openUnix } from './open-unix.js'
  * lock on the directory; AbortError.
  */
 export function bind<Receives, Sends = Receives>(
-  address: Address,
+  address: Address | null,
   options: JsonOptions<'bind'>,
 ): Promise<Channel<Receives, Sends>>
 export function bind<
   P extends ProtocolOver<'dgram'>,
   E extends EncodingOf<P> = DefaultEncodingOf<P>,
->(address: Address, options: BindOptions<P, E>): Promise<Channel<ValueOf<P, E>, SendableOf<P, E>>>
-export async function bind(address: Address, options: BindOptions): Promise<Channel> {
+>(
+  address: Address | null,
+  options: BindOptions<P, E>,
+): Promise<Channel<ValueOf<P, E>, SendableOf<P, E>>>
+export async function bind(address: Address | null, options: BindOptions): Promise<Channel> {
   const checked = checkOptions('bind', options, address)
-  const name = encodeAddress(address, 'The address')
-  const index = await openUnix('bind', { local: address }, checked, path =>
+  const name = encodeBound(address, 'The address')
+  const index = await openUnix('bind', { local: address ?? '' }, checked, path =>
     environment.bind(name, path, checked),
   )
   return makeChannel(index, checked)

@@ -4,7 +4,7 @@ import {
   type Address,
   checkListenFd,
   checkTcp,
-  encodeAddress,
+  encodeBound,
   isListenFd,
   isTcp,
   type ListenFd,
@@ -30,7 +30,7 @@ import { openUnix } from './open-unix.js'
 /**
  * Listens for connections. Each becomes a channel.
  *
- * The address is a path, `'\0'` and an abstract name, `''` for an abstract name that the kernel
+ * The address is a path, `'\0'` and an abstract name, null for an abstract name that the kernel
  * chooses, `{ host, port }` for TCP, or `{ fd }` for a listening socket that this process was given
  * (those of systemd's LISTEN_FDS begin at 3). A path gets the permissions `mode` regardless of the
  * umask, and is removed by `close()`.
@@ -45,15 +45,15 @@ import { openUnix } from './open-unix.js'
  * ERR_FDWIRE_NOT_A_SOCKET, ERR_FDWIRE_WRONG_SOCKET for a descriptor.
  */
 export function listen<Receives, Sends = Receives>(
-  address: Address | TcpAddress | ListenFd,
+  address: Address | TcpAddress | ListenFd | null,
   options: JsonOptions<'listen'>,
 ): Promise<Listener<Channel<Receives, Sends>>>
 export function listen<P extends Protocol, E extends EncodingOf<P> = DefaultEncodingOf<P>>(
-  address: Address | TcpAddress | ListenFd,
+  address: Address | TcpAddress | ListenFd | null,
   options: ListenOptions<P, E>,
 ): Promise<Listener<Channel<ValueOf<P, E>, SendableOf<P, E>>>>
 export async function listen(
-  address: Address | TcpAddress | ListenFd,
+  address: Address | TcpAddress | ListenFd | null,
   options: ListenOptions,
 ): Promise<Listener> {
   const checked = checkOptions('listen', options, address)
@@ -88,11 +88,11 @@ export function listenOn<C extends Channel>(
   return makeListener(environment.adoptListener(fd, checked), checked)
 }
 
-function listenUnix(address: Address, checked: CheckedOptions): Promise<number> {
-  const name = encodeAddress(address, 'The address', '{ host, port } or { fd }')
+function listenUnix(address: Address | null, checked: CheckedOptions): Promise<number> {
+  const name = encodeBound(address, 'The address', '{ host, port }', '{ fd }')
   const { backlog } = checked
   const type = checked.type as 'stream' | 'seqpacket'
-  return openUnix('listen', { local: address }, checked, path =>
+  return openUnix('listen', { local: address ?? '' }, checked, path =>
     environment.listen(type, name, backlog, path, checked),
   )
 }

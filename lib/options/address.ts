@@ -5,7 +5,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { SocketAddress } from '#native'
 import { copyOf, sliceUtf8 } from '../util/buffers.js'
-import { checkInteger, checkNames, describeValue, only } from '../util/checks.js'
+import { checkInteger, checkNames, describeValue, listOr, only } from '../util/checks.js'
 import { MAX_FD } from '../util/descriptor.js'
 import { FdwireError } from '../util/errors.js'
 
@@ -103,15 +103,46 @@ export function checkListenFd(address: ListenFd): number {
  * # Errors
  * TypeError, and those of `checkAddress`.
  */
-export function encodeAddress(address: unknown, what: string, alternatives?: string): Uint8Array {
+export function encodeAddress(
+  address: unknown,
+  what: string,
+  ...alternatives: readonly string[]
+): Uint8Array {
   if (typeof address !== 'string' && !(address instanceof Uint8Array)) {
-    const others = alternatives === undefined ? 'or a Buffer' : `a Buffer or ${alternatives}`
+    const others = alternatives.length === 0 ? 'or a Buffer' : listOr(['a Buffer', ...alternatives])
     throw new TypeError(
       `${what} must be a path, '\\0' and an abstract name, ${others}, not ${describeValue(address)}`,
     )
   }
   checkAddress(address, what)
   return typeof address === 'string' ? Buffer.from(address) : address
+}
+
+/**
+ * Checks the address that a Unix socket is to be bound to, and returns its bytes. They are empty for
+ * null, which stands for an abstract name that the kernel chooses.
+ *
+ * # Errors
+ * Those of `encodeAddress`; TypeError for an empty address, which bind(2) would take for null.
+ */
+export function encodeBound(
+  address: unknown,
+  what: string,
+  ...alternatives: readonly string[]
+): Uint8Array {
+  if (address === null) return NO_BYTES
+  const name = encodeAddress(address, what, 'null', ...alternatives)
+  if (name.length === 0) throw emptyError(what, `null for ${KERNEL_CHOSEN}`)
+  return name
+}
+
+const NO_BYTES = new Uint8Array(0)
+const KERNEL_CHOSEN =
+  'an abstract name that the kernel chooses, which every process in the network namespace can send to'
+
+/** Returns the error for an empty address. `instead`: what to use. */
+export function emptyError(what: string, instead: string): TypeError {
+  return new TypeError(`${what} must not be empty: use a path, or ${instead}`)
 }
 
 /**

@@ -1,8 +1,8 @@
 /** Options of the path that a socket is bound to. */
 
 import { checkOneOf } from '../util/checks.js'
-import { type Address, encodeAddress } from './address.js'
-import { integer, NAMED, type OptionTable } from './option.js'
+import { type Address, emptyError, encodeAddress } from './address.js'
+import { integer, NAMED, type OptionContext, type OptionTable } from './option.js'
 
 /** Options of functions that may bind a socket. */
 export interface PathOptions {
@@ -40,7 +40,10 @@ export const PATH = {
   localAddress: { of: ['connect'], on: ['unix'], check: checkLocalAddress },
 } as const satisfies OptionTable<PathOptions & LocalAddressOptions>
 
-function checkLocalAddress(name: string, value: unknown): Address | null {
-  if (value !== null) encodeAddress(value, name)
-  return value as Address | null
+function checkLocalAddress(name: string, value: unknown, { type }: OptionContext): Address | null {
+  if (value === null) return null
+  if (encodeAddress(value, name).length > 0) return value as Address
+  const omitted =
+    type === 'dgram' ? ', or omit it for an abstract name that the kernel chooses' : ''
+  throw emptyError(name, `null for no address${omitted}`)
 }

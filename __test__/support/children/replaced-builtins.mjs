@@ -33,7 +33,7 @@ const cases = {
     const { parse } = JSON
     const [a, b] = pair({ protocol: 'lines', encoding: 'json' })
     const [c, d] = pair({ protocol: 'length_prefixed', encoding: 'buffer' })
-    const server = await bind('', { protocol: 'jsoncomm' })
+    const server = await bind(null, { protocol: 'jsoncomm' })
     const client = await connect(server.localAddress, { protocol: 'jsoncomm' })
     const bytes = [Buffer.from('one'), Buffer.from('two'), Buffer.alloc(300_000, 'x')]
     for (const name of ['copy', 'latin1Slice', 'subarray', 'toString', 'utf8Slice']) {

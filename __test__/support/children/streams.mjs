@@ -74,7 +74,7 @@ const cases = {
 
   /** An echo server, for a process with few descriptors. */
   async 'echo-server'() {
-    const listener = await listen('', FRAMES)
+    const listener = await listen(null, FRAMES)
     listener.on('connection', channel => {
       channel.on('message', value => channel.send(value))
     })
@@ -83,7 +83,7 @@ const cases = {
 
   /** Opens `count` connections at once and exchanges messages over each. */
   async 'many-connections'(count) {
-    const listener = await listen('', { ...LINES, backlog: 4_096 })
+    const listener = await listen(null, { ...LINES, backlog: 4_096 })
     let served = 0
     listener.on('connection', channel => {
       channel.on('message', value => channel.send(`${value} ${++served}`))

@@ -21,7 +21,7 @@ const cases = {
 
   /** Has two listeners, with accepted connections and connections in the backlog. */
   async listens() {
-    const listener = await listen('', LINES)
+    const listener = await listen(null, LINES)
     const path = await listen(workerData.path, LINES)
     path.on('connection', () => {})
     const clients = []

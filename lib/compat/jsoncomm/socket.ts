@@ -77,12 +77,12 @@ export class Socket {
     if (options.type === 'seqpacket') {
       throw new TypeError('newClient: a seqpacket socket needs a path to connect to')
     }
-    return new Socket(await bind('', checked))
+    return new Socket(await bind(null, checked))
   }
 
   /**
-   * Makes a server at a path. `close()` removes the path, even after chdir(2) or after a parent
-   * directory was renamed.
+   * Makes a server at a path, or for null at an abstract name that the kernel chooses. `close()`
+   * removes the path, even after chdir(2) or after a parent directory was renamed.
    *
    * A datagram socket receives messages. A seqpacket socket (`type: 'seqpacket'`) listens at once,
    * with `backlog` (connections, 511); `accept()` returns its connections.
@@ -90,7 +90,7 @@ export class Socket {
    * # Errors
    * Those of `bind` and `listen`: EADDRINUSE, EEXIST, ENOENT …
    */
-  static async newServer(bindTo: Address, options: ServerOptions = {}): Promise<Socket> {
+  static async newServer(bindTo: Address | null, options: ServerOptions = {}): Promise<Socket> {
     const checked = withProtocol('newServer', options)
     if (options.type !== 'seqpacket') return new Socket(await bind(bindTo, checked))
     const { backlog } = checkOptions('listen', checked, bindTo)

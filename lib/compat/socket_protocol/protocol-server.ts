@@ -26,7 +26,7 @@ export class ProtocolServer {
    * Those of `listen`: EADDRINUSE …
    */
   static async listen(
-    address: Address | TcpAddress | ListenFd,
+    address: Address | TcpAddress | ListenFd | null,
     make: MakeProtocol,
     options: SocketServerOptions = {},
   ): Promise<ProtocolServer> {

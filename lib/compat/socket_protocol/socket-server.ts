@@ -20,7 +20,7 @@ export type SocketServerOptions = Omit<
  */
 export function listenForPeers(
   call: string,
-  address: Address | TcpAddress | ListenFd,
+  address: Address | TcpAddress | ListenFd | null,
   options: SocketServerOptions,
 ): Promise<Listener<Channel<Buffer>>> {
   checkTransportOptions(call, options)
@@ -51,7 +51,7 @@ export class SocketServer extends BaseTransport {
    * Those of `listen`: EADDRINUSE …
    */
   static async listen(
-    address: Address | TcpAddress | ListenFd,
+    address: Address | TcpAddress | ListenFd | null,
     options: SocketServerOptions = {},
   ): Promise<SocketServer> {
     return new SocketServer(await listenForPeers('SocketServer.listen', address, options))

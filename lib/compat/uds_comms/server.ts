@@ -58,7 +58,7 @@ export class UdsServer {
    * # Errors
    * Those of fdwire's `listen`: EADDRINUSE, EEXIST, ENOENT …
    */
-  static async listen(path: Address, options: UdsServerOptions = {}): Promise<UdsServer> {
+  static async listen(path: Address | null, options: UdsServerOptions = {}): Promise<UdsServer> {
     const { handshakeTimeout, rest } = checkServerOptions(options)
     const { backlog = 1 } = options
     const listener = await listen(path, { ...rest, backlog, ...CHANNEL, maxConnections: 1 })
