@@ -234,6 +234,10 @@ export interface ChannelOptions {
   keepAlive: number | false
   /** TCP listeners: whether other sockets may listen on the same port. */
   reusePort: boolean
+  /** The size of the send buffer in bytes; absent for the kernel's default. */
+  sendBufferSize?: number | undefined
+  /** TCP: the size of the receive buffer in bytes; absent for the kernel's default. */
+  recvBufferSize?: number | undefined
 }
 
 /** The counters of a channel. The value of each is its position among the counters in the table. */

@@ -1,4 +1,5 @@
 import { ADOPTED } from './adopted.js'
+import { BUFFERS } from './buffers.js'
 import { CHANNEL } from './channel.js'
 import { DATAGRAM } from './datagram.js'
 import { DESCRIPTORS } from './descriptors.js'
@@ -21,6 +22,7 @@ export const OPTIONS = {
   ...PATH,
   ...WAIT,
   ...TCP,
+  ...BUFFERS,
   ...LISTENER,
   ...ADOPTED,
 } as const

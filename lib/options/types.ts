@@ -1,6 +1,7 @@
 /** The option types of the public functions, composed of the groups that declare the options. */
 
 import type { AdoptedOptions } from './adopted.js'
+import type { RecvBufferOptions, SendBufferOptions } from './buffers.js'
 import type { CommonOptions } from './channel.js'
 import type { DatagramOptions } from './datagram.js'
 import type { DescriptorOptions } from './descriptors.js'
@@ -44,6 +45,7 @@ export interface ChannelOptions<
 > extends OverOptions<P, E>,
     SocketTypeOptions<P>,
     LatencyOptions,
+    SendBufferOptions,
     DescriptorOptions<P>,
     DatagramOptions {}
 
@@ -53,6 +55,7 @@ export interface AdoptOptions<
   E extends EncodingOf<P> = EncodingOf<P>,
 > extends ChannelOptions<P, E>,
     TcpOptions,
+    RecvBufferOptions,
     AdoptedOptions {}
 
 /**
@@ -75,7 +78,8 @@ export interface ConnectOptions<
     PathOptions,
     LocalAddressOptions,
     WaitOptions,
-    TcpOptions {}
+    TcpOptions,
+    RecvBufferOptions {}
 
 /**
  * Options of `listen`. Those of a channel apply to the channels of the listener.
@@ -89,6 +93,7 @@ export interface ListenOptions<
     PathOptions,
     WaitOptions,
     TcpOptions,
+    RecvBufferOptions,
     ListenerOptions {}
 
 /**

@@ -116,7 +116,7 @@ fn a_long_queue_to_a_fast_receiver_does_not_delay_other_channels() {
     }
     // A thread reads so fast that the whole queue could be sent in one turn.
     std::thread::scope(|scope| {
-        scope.spawn(|| {
+        scope.spawn(move || {
             let (mut got, end) = (0, Instant::now() + common::TIMEOUT);
             while got < 50_000 {
                 assert!(Instant::now() < end);

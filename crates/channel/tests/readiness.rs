@@ -241,8 +241,14 @@ fn add_datagram(
 }
 
 fn tcp_pair() -> (Stream, Stream) {
-    let setup =
-        SocketSetup { no_delay: true, keep_alive: None, reuse_port: false, credentials: false };
+    let setup = SocketSetup {
+        no_delay: true,
+        keep_alive: None,
+        reuse_port: false,
+        credentials: false,
+        send_buffer: None,
+        receive_buffer: None,
+    };
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let listener = Listener::listen_tcp(any, 1, &setup).unwrap();
     let SocketAddress::Inet(address) = listener.local_address().unwrap() else { panic!("not TCP") };

@@ -52,6 +52,12 @@ pub struct ChannelOptions {
     pub keep_alive: Either<u32, bool>,
     /// TCP listeners: whether other sockets may listen on the same port.
     pub reuse_port: bool,
+    /// The size of the send buffer in bytes; absent for the kernel's default.
+    #[napi(ts_type = "number | undefined")]
+    pub send_buffer_size: Option<u32>,
+    /// TCP: the size of the receive buffer in bytes; absent for the kernel's default.
+    #[napi(ts_type = "number | undefined")]
+    pub recv_buffer_size: Option<u32>,
 }
 
 impl ChannelOptions {
@@ -79,6 +85,8 @@ impl ChannelOptions {
             },
             reuse_port: self.reuse_port,
             credentials: self.credentials,
+            send_buffer: self.send_buffer_size,
+            receive_buffer: self.recv_buffer_size,
         }
     }
 

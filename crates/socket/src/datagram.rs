@@ -4,11 +4,11 @@
 mod io;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::OnceLock;
 
 use rustix::io::ioctl_fionbio;
 use rustix::net::{self, AddressFamily, SocketAddrAny, SocketFlags, SocketType, sockopt};
 
+use crate::buffers::Buffers;
 use crate::error::{SyscallError, syscall_error};
 use crate::passpidfd::PassPidfd;
 use crate::socket_fd::SocketFd;
@@ -37,8 +37,7 @@ pub struct Datagram {
     /// Previous value of `SO_PASSCRED`, if this type has set it.
     passcred: Option<bool>,
     passpidfd: PassPidfd,
-    /// Previous size of the send buffer in bytes, if this type has set it.
-    send_buffer: OnceLock<usize>,
+    buffers: Buffers,
 }
 
 impl Datagram {
@@ -138,9 +137,7 @@ impl Datagram {
             // There is no way to recover from a failure here.
             let _ = sockopt::set_socket_passcred(&self.fd, false);
         }
-        if let Some(&bytes) = self.send_buffer.get() {
-            let _ = self.set_send_buffer(bytes);
-        }
+        self.buffers.restore(self.fd.as_fd());
         self.passpidfd.restore(self.fd.as_fd());
         if let Some(bound) = self.bound {
             bound.keep();
@@ -165,6 +162,7 @@ impl Datagram {
     ///
     /// `ENOTSOCK` if the descriptor is not a socket.
     pub fn set_up(&mut self, setup: &SocketSetup) -> Result<(), Errno> {
+        self.buffers.fix(self.fd.as_fd(), setup.send_buffer, None)?;
         if setup.credentials { self.enable_credentials() } else { Ok(()) }
     }
 
@@ -192,7 +190,7 @@ impl Datagram {
             credentials: false,
             passcred: None,
             passpidfd: PassPidfd::default(),
-            send_buffer: OnceLock::new(),
+            buffers: Buffers::default(),
         }
     }
 

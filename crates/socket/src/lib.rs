@@ -17,6 +17,7 @@
 //! | `receive.rs` | receiving from sockets of all types | |
 //! | `control.rs` | the buffer that receives control messages | |
 //! | `setup.rs` | options of sockets | |
+//! | `buffers.rs` | sizes of buffers, and what they were before | |
 //! | `passpidfd.rs` | turns `SO_PASSPIDFD` off while this crate owns a socket | |
 //! | `address.rs` | addresses of Unix sockets | |
 //! | `socket_address.rs` | addresses of Unix and TCP sockets | |
@@ -33,6 +34,7 @@
 
 mod address;
 mod bind;
+mod buffers;
 pub mod closing;
 mod control;
 mod datagram;

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::{ioctl_fionbio, retry_on_intr};
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 
+use crate::buffers::Buffers;
 use crate::error::{SyscallError, syscall_error};
 use crate::socket_fd::SocketFd;
 use crate::{Binding, Bound, Datagram, Errno, SocketAddress, SocketSetup, Stream};
@@ -20,6 +21,8 @@ pub struct Listener {
     seqpacket: bool,
     /// Options to apply to accepted sockets; None if these inherit them.
     setup: Option<SocketSetup>,
+    /// The sizes that the listener's buffers had before options have changed them.
+    buffers: Buffers,
 }
 
 /// An accepted connection.
@@ -71,7 +74,8 @@ impl Listener {
     ) -> Result<Self, SyscallError> {
         let name = SocketAddress::Inet(address);
         let listener = Self::new(name.family(), SocketType::STREAM, None)?;
-        setup.apply_to_tcp_listener(listener.as_fd()).map_err(syscall_error("setsockopt"))?;
+        let applied = setup.apply_to_tcp_listener(listener.as_fd(), &listener.buffers);
+        applied.map_err(syscall_error("setsockopt"))?;
         name.bind(listener.as_fd()).map_err(syscall_error("bind"))?;
         net::listen(&listener.fd, backlog).map_err(syscall_error("listen"))?;
         Ok(listener)
@@ -96,7 +100,8 @@ impl Listener {
         match properties {
             Ok((tcp, kind)) => {
                 let (seqpacket, setup) = (kind == SocketType::SEQPACKET, Some(*setup));
-                Ok(Self { bound: None, fd: fd.into(), tcp, seqpacket, setup })
+                let buffers = Buffers::default();
+                Ok(Self { bound: None, fd: fd.into(), tcp, seqpacket, setup, buffers })
             }
             Err(errno) => Err((errno, fd)),
         }
@@ -135,7 +140,7 @@ impl Listener {
             let adopted = Datagram::adopt(fd);
             Accepted::Seqpacket(adopted.map_err(|_| Errno::CONNABORTED)?)
         } else {
-            Accepted::Stream(Stream::new(fd, self.tcp))
+            Accepted::Stream(Stream::accepted(fd, self.tcp, &self.buffers))
         };
         if let Some(setup) = &self.setup {
             accepted.set_up(setup).map_err(|_| Errno::CONNABORTED)?;
@@ -162,7 +167,8 @@ impl Listener {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let fd = net::socket_with(family, kind, flags, None).map_err(syscall_error("socket"))?;
         let (tcp, seqpacket) = (family != AddressFamily::UNIX, kind == SocketType::SEQPACKET);
-        Ok(Self { bound: None, fd: fd.into(), tcp, seqpacket, setup })
+        let buffers = Buffers::default();
+        Ok(Self { bound: None, fd: fd.into(), tcp, seqpacket, setup, buffers })
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rustix::net::sockopt;
 
 use crate::Errno;
+use crate::buffers::Buffers;
 
 /// Options of a socket that is created, adopted or accepted.
 ///
@@ -21,6 +22,10 @@ pub struct SocketSetup {
     pub reuse_port: bool,
     /// Datagrams: whether each message comes with the credentials of its sender (`SO_PASSCRED`).
     pub credentials: bool,
+    /// The size of the send buffer in bytes; None for the kernel's default (`SO_SNDBUF`).
+    pub send_buffer: Option<u32>,
+    /// TCP: the size of the receive buffer in bytes; None for the kernel's default (`SO_RCVBUF`).
+    pub receive_buffer: Option<u32>,
 }
 
 impl SocketSetup {
@@ -37,8 +42,14 @@ impl SocketSetup {
         Ok(())
     }
 
-    /// Applies the options of a TCP listener, which is not bound yet.
-    pub(crate) fn apply_to_tcp_listener(&self, fd: BorrowedFd<'_>) -> Result<(), Errno> {
+    /// Applies the options of a TCP listener, which is not bound yet. `buffers` gets the previous
+    /// sizes of its buffers. Accepted sockets inherit the new ones.
+    pub(crate) fn apply_to_tcp_listener(
+        &self,
+        fd: BorrowedFd<'_>,
+        buffers: &Buffers,
+    ) -> Result<(), Errno> {
+        buffers.fix(fd, self.send_buffer, self.receive_buffer)?;
         sockopt::set_socket_reuseaddr(fd, true)?;
         sockopt::set_socket_reuseport(fd, self.reuse_port)?;
         self.apply_to_tcp(fd)

@@ -1,6 +1,5 @@
 //! Unix and TCP stream sockets.
 
-use std::cell::Cell;
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -11,6 +10,7 @@ use rustix::net::{
     SocketFlags, SocketType, sockopt,
 };
 
+use crate::buffers::Buffers;
 use crate::control::SEND_SPACE;
 use crate::error::{SyscallError, syscall_error};
 use crate::passpidfd::PassPidfd;
@@ -30,8 +30,7 @@ pub struct Stream {
     fd: SocketFd,
     tcp: bool,
     passpidfd: PassPidfd,
-    /// Previous size of the send buffer in bytes, or 0 if this type has not raised it.
-    send_buffer: Cell<u32>,
+    buffers: Buffers,
 }
 
 /// The result of starting to connect.
@@ -74,8 +73,14 @@ impl Stream {
 
     /// Creates a stream from a socket that this crate has created or accepted.
     pub(crate) fn new(fd: OwnedFd, tcp: bool) -> Self {
-        let (passpidfd, send_buffer) = (PassPidfd::default(), Cell::new(0));
-        Self { bound: None, fd: fd.into(), tcp, passpidfd, send_buffer }
+        let (passpidfd, buffers) = (PassPidfd::default(), Buffers::default());
+        Self { bound: None, fd: fd.into(), tcp, passpidfd, buffers }
+    }
+
+    /// Creates a stream from an accepted socket, which has inherited the sizes of the listener's
+    /// buffers. `buffers` has the sizes that these had before.
+    pub(crate) fn accepted(fd: OwnedFd, tcp: bool, buffers: &Buffers) -> Self {
+        Self { buffers: buffers.clone(), ..Self::new(fd, tcp) }
     }
 
     /// Applies those options of `setup` that this type of socket has.
@@ -84,7 +89,11 @@ impl Stream {
     ///
     /// `EINVAL` if the kernel does not accept the keep-alive time.
     pub fn set_up(&self, setup: &SocketSetup) -> Result<(), Errno> {
-        if self.tcp { setup.apply_to_tcp(self.as_fd()) } else { Ok(()) }
+        if self.tcp {
+            setup.apply_to_tcp(self.as_fd())?;
+        }
+        let receive = setup.receive_buffer.filter(|_| self.tcp);
+        self.buffers.fix(self.as_fd(), setup.send_buffer, receive)
     }
 
     /// Removes the path that the socket was bound to, if any.
@@ -92,17 +101,11 @@ impl Stream {
         self.bound = None;
     }
 
-    /// Restores the options of a Unix socket and returns the descriptor. A bound path remains.
-    ///
-    /// The options of a TCP socket are not restored: after its send buffer has been resized, the
-    /// kernel no longer adjusts the size automatically.
+    /// Restores the socket's buffers and `SO_PASSPIDFD`, and returns the descriptor. A bound path
+    /// remains.
     #[must_use]
     pub fn into_fd(self) -> OwnedFd {
-        let previous = self.send_buffer.get();
-        if previous > 0 && !self.tcp {
-            // There is no way to recover from a failure here.
-            let _ = sockopt::set_socket_send_buffer_size(&self.fd, previous as usize / 2);
-        }
+        self.buffers.restore(self.fd.as_fd());
         self.passpidfd.restore(self.fd.as_fd());
         if let Some(bound) = self.bound {
             bound.keep();
@@ -226,7 +229,8 @@ impl Stream {
         retry_on_intr(|| net::sendmsg(&self.fd, bytes, &mut control, flags))
     }
 
-    /// Raises the size of the send buffer, as the kernel reports it, to at least `bytes`.
+    /// Raises the size of the send buffer, as the kernel reports it, to at least `bytes`, unless an
+    /// option determines it.
     ///
     /// The kernel limits the size to twice `net.core.wmem_max`.
     ///
@@ -234,15 +238,11 @@ impl Stream {
     ///
     /// `ENOTSOCK` if the descriptor is not a socket.
     pub fn raise_send_buffer(&self, bytes: usize) -> Result<(), Errno> {
-        let previous = sockopt::socket_send_buffer_size(&self.fd)?;
-        if previous < bytes {
-            if self.send_buffer.get() == 0 {
-                self.send_buffer.set(u32::try_from(previous).unwrap_or(u32::MAX));
-            }
-            // The kernel doubles the value.
-            sockopt::set_socket_send_buffer_size(&self.fd, bytes / 2)?;
+        if self.buffers.is_send_fixed() || sockopt::socket_send_buffer_size(&self.fd)? >= bytes {
+            return Ok(());
         }
-        Ok(())
+        // The kernel doubles the value.
+        self.buffers.set_send(self.as_fd(), bytes / 2)
     }
 
     /// Ends the sending direction, for every process that shares the socket.

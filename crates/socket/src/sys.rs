@@ -210,5 +210,6 @@ const CLOSE_RANGE_UNSHARE: c_long = 2;
 const MOUNT_REQUEST_SIZE: u32 = 24;
 pub(crate) const SOL_SOCKET: c_int = 1;
 pub(crate) const SO_PEERCRED: c_int = 17;
+pub(crate) const SO_BUF_LOCK: c_int = 72;
 pub(crate) const SO_PASSPIDFD: c_int = 76;
 pub(crate) const SO_PEERPIDFD: c_int = 77;

@@ -31,8 +31,14 @@ fn send(stream: &Stream, bytes: &[u8]) {
     assert_eq!(stream.send(&[IoSlice::new(bytes)], &[]).unwrap(), bytes.len());
 }
 
-const SETUP: SocketSetup =
-    SocketSetup { no_delay: false, keep_alive: None, reuse_port: false, credentials: false };
+const SETUP: SocketSetup = SocketSetup {
+    no_delay: false,
+    keep_alive: None,
+    reuse_port: false,
+    credentials: false,
+    send_buffer: None,
+    receive_buffer: None,
+};
 
 fn abstract_name(what: &str) -> Address {
     let name = format!("\0fdw-streams-{}-{what}", std::process::id());

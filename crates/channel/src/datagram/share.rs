@@ -97,7 +97,8 @@ pub(crate) struct Shares {
 }
 
 impl Shares {
-    /// Creates the shares of a socket, and enlarges its send buffer if possible.
+    /// Creates the shares of a socket, and enlarges its send buffer if possible, unless an option
+    /// determines its size.
     ///
     /// # Errors
     ///
@@ -106,11 +107,12 @@ impl Shares {
         let (before, largest) = (socket.send_buffer()?, socket.max_message()?);
         // If wmem_max is low, a larger request yields a smaller buffer, so another socket tries it
         // first.
-        let given = Datagram::new().and_then(|other| {
+        let given = || {
+            let other = Datagram::new()?;
             other.set_send_buffer(BUFFER)?;
             other.send_buffer()
-        });
-        if given.is_ok_and(|given| given > before) {
+        };
+        if !socket.has_fixed_send_buffer() && given().is_ok_and(|given| given > before) {
             socket.set_send_buffer(BUFFER)?;
         }
         Ok(Self {

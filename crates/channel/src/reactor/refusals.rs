@@ -185,6 +185,8 @@ mod tests {
             keep_alive: None,
             reuse_port: false,
             credentials: false,
+            send_buffer: None,
+            receive_buffer: None,
         };
         let address = fdwire_socket::Address::UNNAMED;
         let binding = Binding { address: &address, mode: 0, unlink: Unlink::Never };

@@ -131,11 +131,14 @@ impl Datagram {
     ///
     /// `ENOTSOCK` if the descriptor is not a socket.
     pub fn set_send_buffer(&self, bytes: usize) -> Result<(), Errno> {
-        if self.send_buffer.get().is_none() {
-            let _ = self.send_buffer.set(self.send_buffer()?);
-        }
-        // The kernel doubles the value, which is an int.
-        sockopt::set_socket_send_buffer_size(&self.fd, (bytes / 2).min(MAX_SEND_BUFFER))
+        // The kernel doubles the value.
+        self.buffers.set_send(self.as_fd(), bytes / 2)
+    }
+
+    /// Returns whether an option determines the size of the send buffer.
+    #[must_use]
+    pub fn has_fixed_send_buffer(&self) -> bool {
+        self.buffers.is_send_fixed()
     }
 
     /// Returns the number of bytes of the send buffer that messages in receivers' queues occupy,
@@ -151,5 +154,3 @@ impl Datagram {
 
 /// Number of bytes of the send buffer that the kernel does not allow a message to use.
 const SEND_BUFFER_RESERVED: usize = 32;
-/// Largest value in bytes that `setsockopt` can take, which is an int.
-const MAX_SEND_BUFFER: usize = i32::MAX as usize;
