@@ -54,8 +54,14 @@ export declare class Environment {
   fetch(channel: number): Buffer
   /** Reports that `bytes` of the fetched bytes have been sent. */
   settle(channel: number, bytes: number): void
-  /** Returns the message of a `Large` record of this turn. */
+  /**
+   * Returns the text of a `Large` record of this turn, and other bytes before it. They must not
+   * reach user code: the end of the environment frees them, even if they have been moved to
+   * another thread.
+   */
   takeLarge(place: number): Buffer
+  /** Fills `target` with the bytes of a `Large` record of this turn, and frees them here. */
+  moveLarge(place: number, target: Buffer): void
   /** Lets the loop poll for messages of the channels that have the option `busyPoll`. */
   startBusyPolling(): void
   /**
@@ -107,12 +113,18 @@ export declare class Environment {
    */
   sealMemfd(fd: number): void
   /**
-   * Returns the contents of a memfd: a mapping of the file if it is large and sealed, otherwise
-   * a copy.
+   * Maps a memfd if it is large and sealed, and if `maps` is true. Otherwise returns its length in
+   * bytes, and `readMemfd` copies it.
    *
    * Throws EINVAL if the file does not support seals, EFBIG if it has more than `longest` bytes.
    */
-  mapMemfd(fd: number, longest: number): Buffer
+  mapMemfd(fd: number, longest: number, maps: boolean): Buffer | number
+  /**
+   * Fills `target` with the first bytes of a memfd.
+   *
+   * Throws EIO if the file has fewer bytes.
+   */
+  readMemfd(fd: number, target: Buffer): void
   /** Creates a channel over a datagram or seqpacket socket. */
   adoptDatagram(fd: number, options: ChannelOptions): number
   /** Creates a channel over a connected stream socket. */

@@ -1,10 +1,13 @@
 /** Memfds: files in memory, whose descriptors pass bytes to other processes. */
 
 import { constants } from 'node:buffer'
+import { constants as osConstants } from 'node:os'
+import { isMainThread } from 'node:worker_threads'
 import { environment } from '../native/environment.js'
 import { checkCallOptions } from '../options/calls.js'
+import { allocate } from '../util/buffers.js'
 import { asBytes, checkBoolean, checkInteger, describeValue } from '../util/checks.js'
-import { errorCode, FdwireError } from '../util/errors.js'
+import { errorCode, FdwireError, systemError } from '../util/errors.js'
 import { type FdSource, fdOfSource } from './borrow.js'
 import { FdSet } from './fdset.js'
 
@@ -58,8 +61,9 @@ export function sealMemfd(fd: FdSource): void {
  *
  * The Buffer of a sealed memfd maps it without a copy. What you write to the Buffer stays in this
  * process. The contents are copied if the memfd is not sealed (they must not change after
- * JavaScript has read them), has less than 64 KiB, or if 4,096 Buffers of this thread map memfds
- * already. The caller still owns the descriptor and may close it.
+ * JavaScript has read them), has less than 64 KiB, or if 4,096 Buffers map memfds already; and in a
+ * worker thread, since Node unmaps memory when the thread ends, even if `buffer.transfer()` has
+ * moved it to another one. The caller still owns the descriptor and may close it.
  *
  * # Errors
  * ERR_FDWIRE_FD_KIND for a descriptor of another kind, RangeError for a memfd larger than a Buffer
@@ -68,7 +72,11 @@ export function sealMemfd(fd: FdSource): void {
 export function mapMemfd(fd: FdSource): Buffer {
   const number = fdOfSource(fd, 'fd')
   try {
-    return environment.mapMemfd(number, constants.MAX_LENGTH)
+    const content = environment.mapMemfd(number, constants.MAX_LENGTH, isMainThread)
+    if (typeof content !== 'number') return content
+    const copy = allocateCopy(content)
+    environment.readMemfd(number, copy)
+    return copy
   } catch (error) {
     throw memfdError(error)
   }
@@ -99,6 +107,15 @@ function checkContent(content: unknown): Uint8Array | number {
   throw new TypeError(
     `createMemfd takes a Buffer, another ArrayBufferView, a string or a size, not ${describeValue(content)}`,
   )
+}
+
+function allocateCopy(length: number): Buffer {
+  try {
+    return allocate(length)
+  } catch (cause) {
+    const hint = `a copy of the memfd has ${length} bytes`
+    throw systemError(osConstants.errno.ENOMEM, 'mmap', { hint, cause })
+  }
 }
 
 /** Returns the error to throw for an error of native code. */

@@ -12,7 +12,7 @@ interface Sliceable extends Buffer {
 
 const { copy, latin1Slice, readInt32LE, readUInt32LE, subarray, utf8Slice } =
   Buffer.prototype as Sliceable
-const { from } = Buffer
+const { allocUnsafeSlow, from } = Buffer
 const { includes } = String.prototype
 const { indexOf, set } = Uint8Array.prototype
 const lengthGetter = Object.getOwnPropertyDescriptor(
@@ -49,6 +49,14 @@ export function hasAscii(message: Uint8Array | string, character: string, byte: 
   return typeof message === 'string'
     ? includes.call(message, character)
     : indexOf.call(message, byte) >= 0
+}
+
+/**
+ * Returns uninitialised memory of V8, which no other Buffer shares. Throws a RangeError if it cannot
+ * be allocated.
+ */
+export function allocate(length: number): Buffer {
+  return allocUnsafeSlow(length)
 }
 
 /** Returns a copy of bytes. */

@@ -4,7 +4,7 @@ import { adoptReceived, EMPTY_FD_SET, type FdSet } from '../fds/fdset.js'
 import { environment } from '../native/environment.js'
 import type { ChannelHandle } from '../native/handle.js'
 import type { CheckedOptions } from '../options/check.js'
-import { copyOf, sliceAscii, sliceUtf8, viewOf } from '../util/buffers.js'
+import { allocate, copyOf, sliceAscii, sliceUtf8, viewOf } from '../util/buffers.js'
 import { FdwireError } from '../util/errors.js'
 import { type EncodingCodec, encodingOf } from './encodings/index.js'
 import { refusalError } from './errors.js'
@@ -94,13 +94,36 @@ export class MessageReader {
   }
 
   #largeMessage(index: number, fds: FdSet, from: From): Incoming {
-    const { decodeText, decodeBytes } = this.#encoding
     const kind = this.#records.largeKind(index)
-    const large = this.#takeLarge(index)
+    return kind === Bytes
+      ? this.#largeBytes(index, fds, from)
+      : this.#largeText(index, kind, fds, from)
+  }
+
+  /** Returns a large message of bytes, in memory of V8: user code may move it to another thread. */
+  #largeBytes(index: number, fds: FdSet, from: From): Incoming {
+    const { decodeBytes } = this.#encoding
+    const length = this.#records.length(index)
+    let bytes: Buffer
     try {
-      if (kind === Bytes) {
-        return { value: decodeBytes === undefined ? large : decodeBytes(large), fds, from }
-      }
+      bytes = allocate(length)
+    } catch (cause) {
+      const message = `There is no memory for a message of ${length} bytes`
+      return { error: new FdwireError('ERR_FDWIRE_MESSAGE_TOO_LARGE', message, { cause }), from }
+    }
+    environment.moveLarge(this.#records.place(index), bytes)
+    try {
+      return { value: decodeBytes === undefined ? bytes : decodeBytes(bytes), fds, from }
+    } catch (thrown) {
+      return this.#malformed(thrown, bytes, from)
+    }
+  }
+
+  #largeText(index: number, kind: PayloadKind, fds: FdSet, from: From): Incoming {
+    const { decodeText } = this.#encoding
+    const memory = environment.takeLarge(this.#records.place(index))
+    const large = viewOf(memory, memory.length - this.#records.length(index))
+    try {
       const text = textOfLarge(large, kind)
       return { value: decodeText === undefined ? text : decodeText(text), fds, from }
     } catch (thrown) {
@@ -112,12 +135,6 @@ export class MessageReader {
   #malformed(thrown: unknown, payload: Buffer, from: From): Malformed {
     const sample = this.#options.redacted ? undefined : payload
     return { error: this.#encoding.malformed(thrown, sample), from }
-  }
-
-  /** Takes the memory of a large message and returns its payload, which is at the end of it. */
-  #takeLarge(index: number): Buffer {
-    const memory = environment.takeLarge(this.#records.place(index))
-    return viewOf(memory, memory.length - this.#records.length(index))
   }
 
   #textTooLong({ cause }: TextTooLong, payload: Buffer, from: From): Malformed {

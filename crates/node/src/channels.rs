@@ -5,8 +5,8 @@ use std::os::fd::IntoRawFd;
 
 use fdwire_channel::Channel;
 use fdwire_socket::Errno;
-use napi::Result;
-use napi::bindgen_prelude::{Buffer, Uint8Array};
+use napi::bindgen_prelude::{Buffer, BufferSlice, Env, Uint8Array};
+use napi::{Result, Status};
 use napi_derive::napi;
 
 use crate::environment::{Environment, index};
@@ -76,9 +76,10 @@ impl Environment {
 
     /// Returns the bytes that a channel without a socket has to send. They count as queued until
     /// `settle` reports them as sent.
-    #[napi]
-    pub fn fetch(&self, channel: i32) -> Result<Buffer> {
-        self.with(|state| state.reactor.fetch(index(channel)).into())
+    #[napi(ts_return_type = "Buffer")]
+    pub fn fetch<'env>(&self, env: &'env Env, channel: i32) -> Result<BufferSlice<'env>> {
+        let bytes = self.with(|state| state.reactor.fetch(index(channel)))?;
+        BufferSlice::copy_from(env, bytes)
     }
 
     /// Reports that `bytes` of the fetched bytes have been sent.
@@ -89,13 +90,25 @@ impl Environment {
         Ok(())
     }
 
-    /// Returns the message of a `Large` record of this turn.
+    /// Returns the text of a `Large` record of this turn, and other bytes before it. They must not
+    /// reach user code: the end of the environment frees them, even if they have been moved to
+    /// another thread.
     #[napi]
     pub fn take_large(&self, place: u32) -> Result<Buffer> {
-        self.with(|state| {
-            let message = state.large.get_mut(place as usize).map(std::mem::take);
-            message.unwrap_or_default().into()
-        })
+        self.with(|state| state.take_large(place).into())
+    }
+
+    /// Fills `target` with the bytes of a `Large` record of this turn, and frees them here.
+    #[napi]
+    pub fn move_large(&self, place: u32, mut target: BufferSlice<'_>) -> Result<()> {
+        let message = self.with(|state| state.take_large(place))?;
+        let target: &mut [u8] = &mut target;
+        let payload = message.len().checked_sub(target.len()).map(|start| &message[start..]);
+        target.copy_from_slice(
+            payload
+                .ok_or_else(|| napi::Error::new(Status::InvalidArg, "There is no such message"))?,
+        );
+        Ok(())
     }
 
     /// Lets the loop poll for messages of the channels that have the option `busyPoll`.

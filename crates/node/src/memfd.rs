@@ -58,24 +58,37 @@ impl Environment {
         sealed.map_err(|error| self.thrown(error))
     }
 
-    /// Returns the contents of a memfd: a mapping of the file if it is large and sealed, otherwise
-    /// a copy.
+    /// Maps a memfd if it is large and sealed, and if `maps` is true. Otherwise returns its length in
+    /// bytes, and `readMemfd` copies it.
     ///
     /// Throws EINVAL if the file does not support seals, EFBIG if it has more than `longest` bytes.
-    #[napi(ts_return_type = "Buffer")]
+    #[napi(ts_return_type = "Buffer | number")]
     pub fn map_memfd<'env>(
         &self,
         env: &'env Env,
         fd: i32,
         longest: f64,
-    ) -> Result<BufferSlice<'env>> {
-        match self.map(fd, longest).map_err(|errno| self.thrown(syscall_error("mmap")(errno)))? {
-            Content::Mapped(mapping) => self.buffer_of(env, mapping),
-            Content::Copied(bytes) => BufferSlice::from_data(env, bytes),
+        maps: bool,
+    ) -> Result<Either<BufferSlice<'env>, f64>> {
+        let content = self.content(fd, longest, maps);
+        match content.map_err(|errno| self.thrown(syscall_error("mmap")(errno)))? {
+            Content::Mapped(mapping) => self.buffer_of(env, mapping).map(Either::A),
+            #[expect(clippy::cast_precision_loss, reason = "it is at most `longest`")]
+            Content::Copied(length) => Ok(Either::B(length as f64)),
         }
     }
 
-    fn map(&self, fd: i32, longest: f64) -> std::result::Result<Content, Errno> {
+    /// Fills `target` with the first bytes of a memfd.
+    ///
+    /// Throws EIO if the file has fewer bytes.
+    #[napi]
+    pub fn read_memfd(&self, fd: i32, mut target: BufferSlice<'_>) -> Result<()> {
+        let read = lend(fd)
+            .and_then(|fd| MemoryFile::whole(&fd).ok_or(Errno::INVAL)?.read_exact(&mut target));
+        read.map_err(|errno| self.thrown(syscall_error("read")(errno)))
+    }
+
+    fn content(&self, fd: i32, longest: f64, maps: bool) -> std::result::Result<Content, Errno> {
         let fd = lend(fd)?;
         rustix::io::fcntl_getfd(fd)?;
         let file = MemoryFile::whole(&fd).ok_or(Errno::INVAL)?;
@@ -83,13 +96,14 @@ impl Environment {
         if file.len() as f64 > longest {
             return Err(Errno::FBIG);
         }
-        if file.len() >= MAPPED
+        if maps
+            && file.len() >= MAPPED
             && self.mappings.get() < MAPPINGS
             && let Some(mapping) = Mapping::of(fd)?
         {
             return Ok(Content::Mapped(mapping));
         }
-        file.read().map(Content::Copied)
+        Ok(Content::Copied(file.len()))
     }
 
     fn buffer_of<'env>(&self, env: &'env Env, mapping: Mapping) -> Result<BufferSlice<'env>> {
@@ -100,9 +114,10 @@ impl Environment {
             drop(mapping);
             count.set(count.get() - 1);
         };
-        // SAFETY: the mapping has `len` bytes at `start` until the finalizer drops it, after the
-        // Buffer is no longer used. It is private and its file is sealed, so no process can change
-        // or truncate it.
+        // SAFETY: the mapping has `len` bytes at `start` until the finalizer drops it. Node calls
+        // it when the memory is garbage, whichever thread has it by then, or at the end of this
+        // environment. That is the end of the process, since only the main thread maps files. The
+        // mapping is private and its file is sealed, so no process can change or truncate it.
         unsafe { BufferSlice::from_external(env, start, len, (mapping, count), finalize) }
     }
 }
@@ -110,5 +125,6 @@ impl Environment {
 /// The contents of a memfd.
 enum Content {
     Mapped(Mapping),
-    Copied(Vec<u8>),
+    /// They are copied: this number of bytes.
+    Copied(u64),
 }

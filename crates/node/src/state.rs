@@ -25,7 +25,7 @@ pub(crate) struct State {
     closing: Closing,
     pub(crate) memory: Memory,
     /// Messages of the current turn for which the slab had no room.
-    pub(crate) large: Vec<Vec<u8>>,
+    large: Vec<Vec<u8>>,
     /// Memory for the text that is being sent.
     pub(crate) scratch: Vec<u8>,
     pub(crate) texts: Texts,
@@ -109,6 +109,11 @@ impl State {
             let at = SPANS + word(run.first).cast_unsigned() * SPAN_WORDS + SPAN_KIND;
             table[at as usize] += word(run.len) * JOINED;
         });
+    }
+
+    /// Takes the bytes of a `Large` record of this turn. The message is at the end of them.
+    pub(crate) fn take_large(&mut self, place: u32) -> Vec<u8> {
+        self.large.get_mut(place as usize).map(std::mem::take).unwrap_or_default()
     }
 
     /// Closes descriptors of `FdSet`s.

@@ -7,11 +7,11 @@
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::buffer::spare_capacity;
 use rustix::fs::{self, FileType, MemfdFlags, SealFlags, SeekFrom};
 use rustix::io;
 
 use crate::Errno;
+use crate::sys::zeroed;
 
 /// Creates a sealable file in memory with `size` zero bytes. Its offset is 0.
 ///
@@ -103,24 +103,31 @@ impl<'fd> MemoryFile<'fd> {
     ///
     /// # Errors
     ///
-    /// `EACCES` (not open for reading), `EIO` (the file has been shortened in the meantime),
-    /// `ENOMEM`.
+    /// `ENOMEM`, and those of [`read_exact`](Self::read_exact).
     pub fn read(&self) -> Result<Vec<u8>, Errno> {
-        let len = usize::try_from(self.len).map_err(|_| Errno::NOMEM)?;
-        let mut bytes = Vec::new();
-        bytes.try_reserve_exact(len).map_err(|_| Errno::NOMEM)?;
-        while bytes.len() < len {
-            let at = self.offset + bytes.len() as u64;
-            match io::retry_on_intr(|| io::pread(self.fd, spare_capacity(&mut bytes), at)) {
+        let mut bytes = zeroed(usize::try_from(self.len).map_err(|_| Errno::NOMEM)?)?;
+        self.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Fills `target` with the first bytes of the range, without changing the file's offset.
+    ///
+    /// # Errors
+    ///
+    /// `EACCES` (not open for reading), `EIO` (the range has fewer bytes, or the file has been
+    /// shortened in the meantime).
+    pub fn read_exact(&self, target: &mut [u8]) -> Result<(), Errno> {
+        let mut at = 0;
+        while at < target.len() {
+            let offset = self.offset + at as u64;
+            match io::retry_on_intr(|| io::pread(self.fd, &mut target[at..], offset)) {
                 Ok(0) => return Err(Errno::IO),
-                Ok(_) => {}
+                Ok(read) => at += read,
                 // The descriptor is open, but not for reading.
                 Err(Errno::BADF) => return Err(Errno::ACCESS),
                 Err(errno) => return Err(errno),
             }
         }
-        // If the file has grown, the last read may have filled spare capacity beyond `len`.
-        bytes.truncate(len);
-        Ok(bytes)
+        Ok(())
     }
 }
