@@ -76,8 +76,14 @@ export declare class Environment {
   ownFd(fd: number): void
   /** Returns the kind of a descriptor. Throws EBADF if it is not open. */
   kindOf(fd: number): string
-  /** Returns whether a file is on FUSE or a network file system; false if that is unknown. */
-  isRemoteFile(fd: number): boolean
+  /** Returns whether reading and writing a regular file waits for nothing but a local disk. */
+  isLocalFile(fd: number): boolean
+  /**
+   * Opens a pipe again. The new descriptor is non-blocking, and belongs to the caller.
+   *
+   * Throws ENOTSUP for a FIFO whose file system may have a server, and what open(2) fails with.
+   */
+  reopenPipe(fd: number): number
   /**
    * Returns the family and type of a socket, and whether it listens.
    *

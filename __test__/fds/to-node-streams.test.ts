@@ -1,9 +1,10 @@
-import { execFileSync, spawn } from 'node:child_process'
+import { execFile, execFileSync, spawn } from 'node:child_process'
 import { lookup } from 'node:dns/promises'
 import { once } from 'node:events'
 import {
   closeSync,
   constants,
+  mkdirSync,
   mkdtempSync,
   openSync,
   readFileSync,
@@ -19,10 +20,14 @@ import { join } from 'node:path'
 import { buffer, text } from 'node:stream/consumers'
 import { finished } from 'node:stream/promises'
 import tty from 'node:tty'
+import { promisify } from 'node:util'
 import { FdSet } from 'fdwire'
 import { afterAll, describe, expect, it } from 'vitest'
 import { receivedFdSet } from '../support/channels.js'
 import { fdTargets } from '../support/descriptors.js'
+import { flagsOf, O_NONBLOCK, Peer, testPath } from '../support/processes.js'
+
+const BLOCKING_PIPE = testPath('support/children/blocking-pipe.mjs')
 
 const dir = mkdtempSync(join(tmpdir(), 'fdwire-streams-'))
 afterAll(() => rmSync(dir, { recursive: true }))
@@ -147,6 +152,96 @@ describe('toReadStream and toWriteStream of a pipe', () => {
     expect(await lookup('localhost')).toHaveProperty('address')
     await closeAll(...(streams as net.Socket[]))
     fds.close()
+  })
+})
+
+describe('a pipe that its sender makes blocking', () => {
+  it('does not become the blocking pipe of the stream, which has flags of its own', async () => {
+    const shared = openSync(fifo(), 'r+')
+    const fds = await receivedFdSet(shared, shared)
+    const reader = fds.toReadStream(0) as net.Socket
+    const writer = fds.toWriteStream(1) as net.Socket
+    expect(flagsOf(shared) & O_NONBLOCK).toBe(0)
+    expect(() => fds.get(0)).toThrow(GONE)
+    writer.write('through the pipe')
+    expect(String((await once(reader, 'data'))[0])).toBe('through the pipe')
+    await closeAll(reader, writer)
+    closeSync(shared)
+  })
+
+  it('does not stop the event loop', async () => {
+    const run = promisify(execFile)(process.execPath, [BLOCKING_PIPE, fifo()], { timeout: 60_000 })
+    expect((await run).stdout).toBe('still turning\n')
+  }, 90_000)
+
+  it('leaves the descriptor in the set, and opens none, if an option is invalid', async () => {
+    const fds = FdSet.from([openSync(fifo(), 'r+')])
+    const before = fdTargets().length
+    for (const wrong of [{ highWaterMark: -1 }, { highWaterMark: 'x' }, { nonsense: 1 }]) {
+      expect(() => fds.toReadStream(0, wrong as object)).toThrow()
+    }
+    expect([fds.kind(0), fdTargets().length]).toEqual(['pipe', before])
+    fds.close()
+  })
+
+  it('is used as it is where it belongs to another user', async () => {
+    // The writing end of a pipe without readers cannot be opened again either.
+    const name = fifo()
+    const reading = openSync(name, constants.O_RDONLY | constants.O_NONBLOCK)
+    const fds = FdSet.from([openSync(name, 'w')])
+    closeSync(reading)
+    const writer = fds.toWriteStream(0)
+    writer.write('nobody reads this')
+    const [error] = await once(writer, 'error')
+    expect(error).toMatchObject({ code: 'EPIPE' })
+    fds.close()
+  })
+})
+
+describe('toReadStream and toWriteStream of a file whose file system may have a server', () => {
+  const REMOTE = expect.objectContaining({ code: 'ERR_FDWIRE_REMOTE_FILE', fault: 'caller' })
+
+  it('refuse files and FIFOs on FUSE, and files of an overlay over it, without trust', async () => {
+    const [fuse, overlay, empty] = [path(), path(), path()]
+    for (const directory of [fuse, overlay, empty]) mkdirSync(directory)
+    const server = new Peer('python3', [testPath('support/peers/fuse.py'), fuse, overlay, empty])
+    expect(await server.receive()).toBe('mounted')
+    try {
+      using fds = FdSet.from([
+        openSync(join(fuse, 'file'), 'r'),
+        openSync(join(overlay, 'file'), 'r'),
+        openSync(join(fuse, 'fifo'), 'r+'),
+      ])
+      for (const i of [0, 1, 2]) {
+        expect(() => fds.toReadStream(i)).toThrow(REMOTE)
+        expect(() => fds.toWriteStream(i)).toThrow(REMOTE)
+      }
+      await closeAll(fds.toReadStream(2, { trust: true }) as net.Socket)
+    } finally {
+      server.child.stdin?.end()
+    }
+    expect(await server.exited).toBe(0)
+  })
+
+  it('refuse the files of the kernel, which may wait for an event, and take them with trust', async () => {
+    const fds = FdSet.from([openSync('/proc/version', 'r'), openSync('/sys/kernel/notes', 'r')])
+    for (const i of [0, 1]) expect(() => fds.toReadStream(i)).toThrow(REMOTE)
+    expect(await text(fds.toReadStream(0, { trust: true }))).toContain('Linux')
+    fds.close()
+  })
+
+  it('take files of a disk that another mount namespace has mounted, and of tmpfs', async () => {
+    const name = file('on a disk')
+    const code =
+      'mount -t tmpfs none /mnt && echo in memory > /mnt/x && exec 3</mnt/x 4<"$0" && echo; read _'
+    const other = spawn('unshare', ['--mount', 'sh', '-c', code, name])
+    await once(other.stdout, 'data')
+    const fds = FdSet.from([3, 4].map(n => openSync(`/proc/${other.pid}/fd/${n}`, 'r')))
+    expect(await text(fds.toReadStream(0))).toBe('in memory\n')
+    expect(await text(fds.toReadStream(1))).toBe('on a disk')
+    fds.close()
+    other.stdin.end()
+    await once(other, 'close')
   })
 })
 

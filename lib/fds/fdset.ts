@@ -210,14 +210,15 @@ export class FdSet implements Iterable<number> {
   /**
    * Gives a descriptor to Node as a readable stream, whose class depends on the kind.
    *
-   * A pipe and a connected TCP or Unix stream socket become a `net.Socket` (O_NONBLOCK is set for
-   * every process that has it), a terminal becomes a `tty.ReadStream`. A file or memfd becomes an
+   * A connected TCP or Unix stream socket becomes a `net.Socket` (O_NONBLOCK is set for every process
+   * that has it), and so does a pipe, which is opened again, so that its sender cannot make it
+   * blocking. A terminal becomes a `tty.ReadStream`. A file or memfd becomes an
    * `fs.ReadStream` that reads by position from `start` (bytes, 0): it neither uses nor moves the
    * offset that it shares with other processes. Each stream closes the descriptor at its end.
    *
    * # Errors
-   * ERR_FDWIRE_FD_KIND for any other kind and ERR_FDWIRE_REMOTE_FILE for a file on FUSE or a
-   * network file system, unless `trust` is true: reads of these can block indefinitely, and four
+   * ERR_FDWIRE_FD_KIND for any other kind and ERR_FDWIRE_REMOTE_FILE for a file of a file system that
+   * is not known to be local, unless `trust` is true: reads of these can block indefinitely, and four
    * blocked reads stop the file system and dns functions of the whole process. Also those of {@link
    * FdSet.get}. If this method throws, the set still owns the descriptor.
    */

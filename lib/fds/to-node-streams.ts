@@ -1,14 +1,15 @@
 /** Gives descriptors to Node as streams. */
 
 import { closeSync, createReadStream, createWriteStream } from 'node:fs'
+import type { Socket } from 'node:net'
 import { addAbortSignal, type Readable, type Writable } from 'node:stream'
 import tty from 'node:tty'
 import { environment } from '../native/environment.js'
 import { checkCallOptions } from '../options/calls.js'
 import { checkActiveSignal } from '../options/wait.js'
 import type { Kind } from '../util/descriptor.js'
-import { FdwireError } from '../util/errors.js'
-import { kindError, type OwnedFd, openSocket } from './to-node.js'
+import { errorCode, FdwireError } from '../util/errors.js'
+import { kindError, type OwnedFd, openSocket, type SocketOptions } from './to-node.js'
 
 /**
  * Options of both directions. An option that this kind of descriptor does not have is a TypeError.
@@ -23,8 +24,9 @@ interface StreamOptions {
   /** Destroys the stream when it is aborted. */
   signal?: AbortSignal | undefined
   /**
-   * Whether to accept a descriptor whose reads can block a thread of libuv's pool indefinitely
-   * (false): a file on FUSE or a network file system, a device, an eventfd and others.
+   * Whether to accept a descriptor whose reads can block the event loop or a thread of libuv's pool
+   * indefinitely (false): a file or FIFO of a file system that is not known to be local, a device,
+   * an eventfd and others.
    */
   trust?: boolean | undefined
 }
@@ -93,25 +95,63 @@ function checkStream(
   return backend
 }
 
+/**
+ * Opens a pipe or socket as a net.Socket.
+ *
+ * The sender of a pipe could make it blocking, so it is opened again. If that is not possible, it
+ * belongs to another user, whose rights this process does not have.
+ */
+function openPipeOrSocket(
+  owned: OwnedFd,
+  call: string,
+  { trust, ...options }: StreamOptions & SocketOptions,
+): Socket {
+  const own = owned.kind === 'pipe' ? reopenPipe(owned, call, trust) : undefined
+  if (own === undefined) return openSocket(owned, options)
+  try {
+    const socket = openSocket({ ...owned, fd: own, release() {} }, options)
+    owned.release()
+    environment.closeDuplicate(owned.fd)
+    return socket
+  } catch (error) {
+    environment.closeDuplicate(own)
+    throw error
+  }
+}
+
+function reopenPipe(owned: OwnedFd, call: string, trust: boolean | undefined): number | undefined {
+  try {
+    return environment.reopenPipe(owned.fd)
+  } catch (error) {
+    if (errorCode(error) === 'ENOTSUP' && trust !== true) throw notLocalError(owned, call)
+    return undefined
+  }
+}
+
 /** Refuses a descriptor whose reads and writes can block a thread of libuv's pool indefinitely. */
 function checkCannotBlock(owned: OwnedFd, call: string): void {
-  const { kind, index } = owned
+  const { kind } = owned
   if (kind !== 'file' && kind !== 'memfd') {
     const needed = 'a pipe, stream socket, terminal, file or memfd (others with `trust: true`)'
     throw kindError(owned, call, needed)
   }
-  if (kind === 'file' && environment.isRemoteFile(owned.fd)) {
-    throw new FdwireError(
-      'ERR_FDWIRE_REMOTE_FILE',
-      `Descriptor ${index} is a file on FUSE or a network file system, where four blocked calls ` +
-        'stop all of fs and dns: pass `trust: true` to accept that',
-      { index },
-    )
-  }
+  if (kind === 'file' && !environment.isLocalFile(owned.fd)) throw notLocalError(owned, call)
+}
+
+function notLocalError({ kind, index }: OwnedFd, call: string): FdwireError {
+  return new FdwireError(
+    'ERR_FDWIRE_REMOTE_FILE',
+    `${call}: descriptor ${index} is a ${kind} of a file system that is not known to be local ` +
+      '(FUSE, a network file system, /proc and others), where a blocked call stops fs, dns or ' +
+      'the event loop: pass `trust: true` to accept that',
+    { index },
+  )
 }
 
 function openReadable(owned: OwnedFd, backend: Backend, options: ReadStreamOptions): Readable {
-  if (backend === 'socket') return openSocket(owned, { ...bufferSize(options), writable: false })
+  if (backend === 'socket') {
+    return openPipeOrSocket(owned, 'toReadStream', { ...socketOptions(options), writable: false })
+  }
   if (backend === 'tty') return releaseTty(owned, new tty.ReadStream(owned.fd))
   const { end } = options
   const stream = createReadStream('', {
@@ -123,11 +163,17 @@ function openReadable(owned: OwnedFd, backend: Backend, options: ReadStreamOptio
 }
 
 function openWritable(owned: OwnedFd, backend: Backend, options: WriteStreamOptions): Writable {
-  if (backend === 'socket') return openSocket(owned, { ...bufferSize(options), readable: false })
+  if (backend === 'socket') {
+    return openPipeOrSocket(owned, 'toWriteStream', { ...socketOptions(options), readable: false })
+  }
   if (backend === 'tty') return releaseTty(owned, new tty.WriteStream(owned.fd))
   const stream = createWriteStream('', fileOptions(owned, options))
   owned.release()
   return stream
+}
+
+function socketOptions({ trust, ...options }: StreamOptions) {
+  return { ...bufferSize(options), ...(trust !== undefined && { trust }) }
 }
 
 function bufferSize({ highWaterMark }: StreamOptions): { highWaterMark?: number } {

@@ -128,7 +128,7 @@ export const ERROR_CODES = {
   ERR_FDWIRE_REMOTE_FILE: {
     fault: 'caller',
     meaning:
-      'The file is on FUSE or a network file system, where reads can block: needs `trust: true`.',
+      'The file system may have a server that lets reads block (FUSE, NFS, `/proc`): needs `trust: true`.',
   },
   ERR_FDWIRE_NOT_A_SOCKET: {
     fault: 'caller',

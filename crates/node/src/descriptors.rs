@@ -3,7 +3,8 @@
 use std::os::fd::IntoRawFd;
 
 use fdwire_socket::{
-    AddressFamily, Errno, ForeignFd, Kind, SocketType, closing, describe, on_network_or_fuse,
+    AddressFamily, Errno, ForeignFd, Kind, SocketType, closing, describe, is_on_local_disk,
+    reopen_pipe,
 };
 use napi::Result;
 use napi_derive::napi;
@@ -39,10 +40,19 @@ impl Environment {
         kind.map(Kind::name).map_err(|error| self.thrown(error))
     }
 
-    /// Returns whether a file is on FUSE or a network file system; false if that is unknown.
+    /// Returns whether reading and writing a regular file waits for nothing but a local disk.
     #[napi]
-    pub fn is_remote_file(&self, fd: i32) -> bool {
-        lend(fd).and_then(on_network_or_fuse).unwrap_or(false)
+    pub fn is_local_file(&self, fd: i32) -> bool {
+        lend(fd).and_then(is_on_local_disk).unwrap_or(false)
+    }
+
+    /// Opens a pipe again. The new descriptor is non-blocking, and belongs to the caller.
+    ///
+    /// Throws ENOTSUP for a FIFO whose file system may have a server, and what open(2) fails with.
+    #[napi]
+    pub fn reopen_pipe(&self, fd: i32) -> Result<i32> {
+        let pipe = lend(fd).and_then(reopen_pipe).map_err(syscall_error("open"));
+        pipe.map(IntoRawFd::into_raw_fd).map_err(|error| self.thrown(error))
     }
 
     /// Returns the family and type of a socket, and whether it listens.

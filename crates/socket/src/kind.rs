@@ -1,8 +1,7 @@
 //! The type of a descriptor, determined without reading from it and without waiting for a file
 //! server.
 
-use std::fs::{read, read_to_string};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::fs::{self, AtFlags, FileType, OFlags, StatxFlags};
 use rustix::net::{AddressFamily, SocketType, ipproto, sockopt};
@@ -191,89 +190,3 @@ pub fn describe(fd: BorrowedFd<'_>) -> Result<Description, Errno> {
         listening: sockopt::socket_acceptconn(fd)?,
     })
 }
-
-/// Returns whether reading a file may block forever, because a server provides its file system.
-///
-/// The file system's type comes from the list of mounts. If the mount is not listed, because it is
-/// in another mount namespace, the type comes from `fstatfs`. On FUSE, that call waits for the
-/// server, unless the mount belongs to another user.
-///
-/// # Errors
-///
-/// Those of `fstatfs`: `ENOSYS` (not supported by the file system), `EIO`, `ENOTCONN` (the FUSE
-/// server has exited).
-pub fn on_network_or_fuse(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
-    if let Some(name) = listed_file_system(fd) {
-        return Ok(name.starts_with("fuse") || SERVER_FILE_SYSTEMS.contains(&name.as_str()));
-    }
-    // The field's width and sign depend on the architecture; the magic numbers have 32 bits.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    let magic = fs::fstatfs(fd.as_fd())?.f_type as u32;
-    Ok(SERVER_MAGICS.contains(&magic))
-}
-
-/// Returns the type of the file system of `fd` if its mount is listed; see proc_pid_mountinfo(5).
-fn listed_file_system(fd: BorrowedFd<'_>) -> Option<String> {
-    let info = read_to_string(format!("/proc/thread-self/fdinfo/{}", fd.as_raw_fd())).ok()?;
-    let id = info.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim();
-    // Paths in the list may not be UTF-8.
-    let mounts = read("/proc/thread-self/mountinfo").ok()?;
-    let mounts = String::from_utf8_lossy(&mounts);
-    let mount = mounts.lines().find(|line| line.split(' ').next() == Some(id))?;
-    mount.split_once(" - ")?.1.split(' ').next().map(str::to_owned)
-}
-
-/// Types of the file systems below as they appear in the list of mounts, except those starting with
-/// `fuse`.
-const SERVER_FILE_SYSTEMS: [&str; 24] = [
-    "virtiofs",
-    "nfs",
-    "nfs4",
-    "cifs",
-    "smb3",
-    "smbfs",
-    "9p",
-    "ceph",
-    "afs",
-    "kafs",
-    "coda",
-    "ncpfs",
-    "orangefs",
-    "ocfs2",
-    "gfs2",
-    "lustre",
-    "gpfs",
-    "panfs",
-    "beegfs",
-    "vboxsf",
-    "vmhgfs",
-    "prl_fs",
-    "acfs",
-    "glusterfs",
-];
-
-/// Magic numbers of file systems that depend on a server, from linux/magic.h. For file systems
-/// outside the kernel tree, from GNU stat's list of remote file systems.
-const SERVER_MAGICS: [u32; 21] = [
-    0x6573_5546, // fuse, fuseblk, virtiofs
-    0x6969,      // nfs
-    0xff53_4d42, // cifs
-    0xfe53_4d42, // smb2, smb3
-    0x517b,      // smbfs
-    0x0102_1997, // 9p
-    0x00c3_6400, // ceph
-    0x5346_414f, // afs
-    0x6b41_4653, // kafs
-    0x7375_7245, // coda
-    0x564c,      // ncpfs
-    0x2003_0528, // orangefs
-    0x7461_636f, // ocfs2
-    0x0116_1970, // gfs2
-    0x0bd0_0bd0, // lustre
-    0x4750_4653, // gpfs
-    0xaad7_aaea, // panfs
-    0x1983_0326, // beegfs
-    0x786f_4256, // vboxsf
-    0xbacb_acbc, // vmhgfs
-    0x7c7c_6673, // prl_fs
-];

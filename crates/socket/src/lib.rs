@@ -24,6 +24,8 @@
 //! | `bind.rs` | binds a socket to a path, and removes the path | |
 //! | `peer.rs` | the process at the other end of a socket | |
 //! | `kind.rs` | the type of a descriptor | |
+//! | `file_system.rs` | whether a file is on a local file system | |
+//! | `pipe.rs` | opens a pipe again | |
 //! | `memfd.rs` | creates, seals and reads files in memory | |
 //! | `mapping.rs` | maps files in memory | yes |
 //! | `socket_fd.rs` | the descriptor of a socket that this crate reads from | |
@@ -39,6 +41,7 @@ pub mod closing;
 mod control;
 mod datagram;
 mod error;
+mod file_system;
 mod foreign_fd;
 mod kind;
 mod listener;
@@ -46,6 +49,7 @@ mod mapping;
 mod memfd;
 mod passpidfd;
 mod peer;
+mod pipe;
 mod receive;
 mod setup;
 mod socket_address;
@@ -58,12 +62,14 @@ pub use bind::{Binding, Bound, Unlink, bind_path};
 pub use control::{Control, MAX_FDS};
 pub use datagram::Datagram;
 pub use error::{SyscallError, syscall_error};
+pub use file_system::is_on_local_disk;
 pub use foreign_fd::ForeignFd;
-pub use kind::{Description, Kind, describe, on_network_or_fuse};
+pub use kind::{Description, Kind, describe};
 pub use listener::{Accepted, Listener};
 pub use mapping::Mapping;
 pub use memfd::{MemoryFile, memfd, memfd_of, seal};
 pub use peer::{Credentials, peer_credentials, peer_pidfd};
+pub use pipe::reopen_pipe;
 pub use receive::Received;
 pub use rustix::io::Errno;
 pub use rustix::net::{AddressFamily, SocketType};

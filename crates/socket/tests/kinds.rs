@@ -10,11 +10,13 @@ use std::os::unix::net::{UnixDatagram, UnixListener};
 
 use common::TestDir;
 use fdwire_socket::{
-    AddressFamily, Datagram, Errno, Kind, SocketType, describe, on_network_or_fuse,
+    AddressFamily, Datagram, Errno, Kind, SocketType, describe, is_on_local_disk, reopen_pipe,
 };
 use rustix::event::{EventfdFlags, epoll, eventfd};
 use rustix::fs::inotify;
-use rustix::fs::{CWD, FileType, MemfdFlags, Mode, OFlags, memfd_create, mknodat, open};
+use rustix::fs::{
+    CWD, FileType, MemfdFlags, Mode, OFlags, fcntl_getfl, memfd_create, mknodat, open,
+};
 use rustix::net::{SocketFlags, listen, socket_with, socketpair};
 use rustix::process::{PidfdFlags, getpid, pidfd_open};
 use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
@@ -103,13 +105,40 @@ fn only_sockets_can_be_described() {
 }
 
 #[test]
-fn local_files_are_not_on_a_network_or_fuse() {
+fn files_of_disks_and_of_memory_are_local_and_those_of_the_kernel_are_not() {
     let memfd = memfd_create("x", MemfdFlags::CLOEXEC).unwrap();
-    assert_eq!(on_network_or_fuse(memfd.as_fd()), Ok(false));
-    for path in ["/proc/version", "/", "/dev/null"] {
-        assert_eq!(on_network_or_fuse(File::open(path).unwrap().as_fd()), Ok(false), "{path}");
+    assert_eq!(is_on_local_disk(memfd.as_fd()), Ok(true));
+    let dir = TestDir::new();
+    let path = dir.join("file");
+    std::fs::write(&path, "x").unwrap();
+    let file = File::open(&path).unwrap();
+    assert_eq!(is_on_local_disk(file.as_fd()), Ok(true));
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(is_on_local_disk(file.as_fd()), Ok(true));
+    for path in ["/proc/version", "/sys/kernel/mm"] {
+        assert_eq!(is_on_local_disk(File::open(path).unwrap().as_fd()), Ok(false), "{path}");
     }
     // Its mount is in no list.
     let (pipe, _) = rustix::pipe::pipe().unwrap();
-    assert_eq!(on_network_or_fuse(pipe.as_fd()), Ok(false));
+    assert_eq!(is_on_local_disk(pipe.as_fd()), Ok(false));
+}
+
+#[test]
+fn a_reopened_pipe_has_the_same_data_and_access_but_its_own_flags() {
+    let (reading, writing) = rustix::pipe::pipe().unwrap();
+    let (reader, writer) =
+        (reopen_pipe(reading.as_fd()).unwrap(), reopen_pipe(writing.as_fd()).unwrap());
+    for (own, shared, access) in
+        [(&reader, &reading, OFlags::RDONLY), (&writer, &writing, OFlags::WRONLY)]
+    {
+        let flags = fcntl_getfl(own).unwrap();
+        assert_eq!(flags & (OFlags::ACCMODE | OFlags::NONBLOCK), access | OFlags::NONBLOCK);
+        assert!(!fcntl_getfl(shared).unwrap().contains(OFlags::NONBLOCK));
+    }
+    rustix::io::write(&writing, b"ab").unwrap();
+    let mut bytes = [0; 4];
+    assert_eq!(rustix::io::read(&reader, &mut bytes), Ok(2));
+    assert_eq!(rustix::io::read(&reader, &mut bytes), Err(Errno::AGAIN));
+    drop((writing, writer));
+    assert_eq!(rustix::io::read(&reader, &mut bytes), Ok(0));
 }
