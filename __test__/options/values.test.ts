@@ -75,6 +75,7 @@ describe('a numeric option', () => {
   const OPTIONS: [string, Opener, object, unknown?][] = [
     ...NUMBERS.map((name): [string, Opener, object] => [name, 'pair', JSONCOMM]),
     ['sendTimeout', 'bind', JSONCOMM],
+    ['replyTimeout', 'over', LINES],
     ...(['bind', 'connect', 'listen', 'pair', 'adopt'] as const).map(
       (opener): [string, Opener, object] => ['busyPoll', opener, VALID[opener]],
     ),

@@ -76,7 +76,10 @@ describe.each(STREAM_CONNECTIONS)('the end of a stream over %s', (_, connected) 
 
   it('rejects pending requests', async () => {
     const [a, b] = await connected(LINES)
-    const request = expect(b.request('?')).rejects.toEqual(errorWithCode('CLOSED'))
+    const request = expect(b.request('?')).rejects.toMatchObject({
+      code: 'ERR_FDWIRE_PEER_CLOSED',
+      fault: 'peer',
+    })
     a.end()
     await request
   })

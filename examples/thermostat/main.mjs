@@ -65,7 +65,7 @@ const all = Array.from({ length: ENTRIES }, async (_, id) => {
       if (acknowledged.size === ENTRIES / 4) void killDevice()
       return
     } catch (error) {
-      if (error.code !== 'ERR_FDWIRE_CLOSED') throw error
+      if (error.code !== 'ERR_FDWIRE_PEER_CLOSED') throw error
       resent++
     }
   }

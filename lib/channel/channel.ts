@@ -12,7 +12,7 @@ import {
   type WaitOptions,
 } from '../options/check.js'
 import { WatchedEmitter } from '../util/emitter.js'
-import { closedError, conflictError, FdwireError } from '../util/errors.js'
+import { conflictError, FdwireError } from '../util/errors.js'
 import type { Message } from '../wire/message.js'
 import { ChannelCore } from './core.js'
 import type { ChannelEvents, RequestOptions, SendOptions } from './events.js'
@@ -146,17 +146,19 @@ export class Channel<Receives = unknown, Sends = Sendable<Receives>> extends Wat
   /**
    * Sends a message and waits for its reply: the next message from its destination.
    *
-   * Use it with peers that send nothing but replies. Several requests may be in flight; replies are
-   * matched in order. A request that times out (`timeout`: ms, 0: no limit, the default) or is
-   * aborted keeps its place, so that its late reply is dropped.
+   * Use it with peers that send nothing but replies, or with `match`, which decides whether a
+   * message is the reply. Several requests may be in flight; without `match` replies are matched in
+   * order. Such a request that times out (`timeout`: ms, 0: no limit; default: 30,000 on a datagram
+   * socket, else 0) or is aborted keeps its place, so that its late reply is dropped.
    *
    * # Errors
    * Those of `send` and `receive`; the error of a malformed reply; the error of a request that
-   * could not be delivered; ERR_FDWIRE_CLOSED if the channel ends or is closed before the reply
-   * arrives.
+   * could not be delivered; what `match` throws; ERR_FDWIRE_CLOSED if the channel is closed before
+   * the reply arrives, ERR_FDWIRE_PEER_CLOSED if the peer ends; ERR_FDWIRE_REPLY_LOST if the reply
+   * to an earlier, abandoned request does not arrive within `replyTimeout`.
    */
-  request(value: Sends, options: RequestOptions = {}): Promise<Message<Receives>> {
-    return this.#core.request(value, options) as Promise<Message<Receives>>
+  request(value: Sends, options: RequestOptions<Receives> = {}): Promise<Message<Receives>> {
+    return this.#core.request(value, options as RequestOptions) as Promise<Message<Receives>>
   }
 
   /**
@@ -313,7 +315,7 @@ export class Channel<Receives = unknown, Sends = Sendable<Receives>> extends Wat
   }
 
   #setReferenced(call: string, referenced: boolean): this {
-    if (this.closed) throw closedError(call)
+    if (this.closed) throw this.#core.lifecycle.closedError(call)
     this.#core.handle.setReferenced(referenced)
     return this
   }

@@ -3,7 +3,7 @@ import { channel as diagnostics } from 'node:diagnostics_channel'
 import { RecordKind } from '#native'
 import type { ChannelHandle } from '../native/handle.js'
 import { type CheckedOptions, checkWait, type WaitOptions } from '../options/check.js'
-import { checkIsObject } from '../util/checks.js'
+import { checkFunction, checkIsObject } from '../util/checks.js'
 import { closedError } from '../util/errors.js'
 import { Queue } from '../util/queue.js'
 import { endError } from '../wire/errors.js'
@@ -12,6 +12,7 @@ import type { ChannelEvent } from '../wire/turn.js'
 import type { Channel } from './channel.js'
 import type { RequestOptions, SendOptions } from './events.js'
 import { type ChannelOwner, Lifecycle } from './lifecycle.js'
+import type { Match } from './match-requests.js'
 import { Receiver } from './receiver.js'
 import type { ReceiverHost } from './receiver-host.js'
 import { Sender, undeliveredError } from './sender.js'
@@ -117,21 +118,28 @@ export class ChannelCore extends AsyncResource implements ReceiverHost {
   request(value: unknown, options: RequestOptions): Promise<Message> {
     try {
       checkIsObject('request', options)
-      const { timeout, signal, ...sending } = options
-      const limits = checkWait('request', { timeout, signal })
+      const { timeout, signal, match, ...sending } = options
+      const limits = checkWait('request', { timeout, signal }, this.#requestTimeout)
+      const predicate = checkFunction<Match>('match', match)
       this.lifecycle.checkError()
       this.lifecycle.checkOpen('request')
-      if (this.lifecycle.hasEnded) throw closedError('request')
+      if (this.lifecycle.hasEnded) throw closedError('request', 'peer')
       const queued = this.sender.send(value, sending, 'request')
       // A stream never drops a single message from its queue, so its number is not needed.
       const seq = this.options.type === 'stream' ? 0 : queued
-      const reply = this.receiver.wait({ ...limits, replyFrom: sending.to ?? null, seq })
+      const replyFrom = sending.to ?? null
+      const reply = this.receiver.wait({ ...limits, replyFrom, seq, match: predicate })
       this.settle()
       // A request never resolves to null: without a reply it rejects.
       return reply as Promise<Message>
     } catch (error) {
       return Promise.reject(error)
     }
+  }
+
+  /** The default `timeout` of `request` (ms): a datagram socket does not notice its peer's end. */
+  get #requestTimeout(): number {
+    return this.options.type === 'dgram' ? DGRAM_REQUEST_TIMEOUT : 0
   }
 
   /** Sends a message. Resolves when the kernel has taken it, even if other messages are queued. */
@@ -218,6 +226,9 @@ export class ChannelCore extends AsyncResource implements ReceiverHost {
     channel.emit('undelivered', error, { to })
   }
 }
+
+/** The default `timeout` of `request` on a datagram socket (ms). */
+const DGRAM_REQUEST_TIMEOUT = 30_000
 
 /** Above every `receiver.unfinished`. A small integer, which V8 keeps in the object itself. */
 const NOT_CONTINUED = 2 ** 31 - 1

@@ -4,7 +4,7 @@ import type { Address } from '../options/address.js'
 import type { WaitOptions } from '../options/check.js'
 import type { Credentials } from '../options/types.js'
 import type { FdwireError } from '../util/errors.js'
-import type { From } from '../wire/message.js'
+import type { From, Message } from '../wire/message.js'
 
 /** The events of a channel and their arguments. */
 export interface ChannelEvents<V> {
@@ -39,5 +39,14 @@ export interface SendOptions {
   allowRelative?: boolean | undefined
 }
 
-/** Options of `request`: those of `send`, `timeout` (ms, 0: no limit, the default) and `signal`. */
-export interface RequestOptions extends SendOptions, WaitOptions {}
+/**
+ * Options of `request`: those of `send`, `timeout` (ms, 0: no limit; 30,000 on a datagram socket,
+ * else 0) and `signal`.
+ */
+export interface RequestOptions<V = unknown> extends SendOptions, WaitOptions {
+  /**
+   * Decides whether a message is the reply. All others go to the ordinary consumers. Without it the
+   * next message from the destination is the reply.
+   */
+  match?: ((message: Message<V>) => boolean) | undefined
+}

@@ -3,7 +3,7 @@ import type { EventEmitter } from 'node:events'
 import { Counter } from '#native'
 import type { ChannelHandle } from '../native/handle.js'
 import type { CheckedOptions } from '../options/check.js'
-import { closedError, FdwireError } from '../util/errors.js'
+import { type ClosedBy, closedError, FdwireError } from '../util/errors.js'
 import { clearTimeout, nextTick, now, setTimeout } from '../util/timers.js'
 import type { Receiver } from './receiver.js'
 import type { Sender } from './sender.js'
@@ -80,6 +80,7 @@ export class Lifecycle {
   /** How the input has ended. It is reported when all messages before it are delivered. */
   #inputEnd: InputEnd | undefined
   #failure: Failure | undefined
+  #closedBy: ClosedBy = 'caller'
   #closing: Promise<void> | undefined
   /**
    * Called when the input ends or the channel closes: continues a `close()` that waits for that.
@@ -132,9 +133,17 @@ export class Lifecycle {
     throw this.#failure.error
   }
 
-  /** Throws ERR_FDWIRE_CLOSED after `close()` or `destroy()`. */
+  /**
+   * Throws ERR_FDWIRE_CLOSED after `close()` or `destroy()`; ERR_FDWIRE_PEER_CLOSED if the channel
+   * has closed itself after the peer's end.
+   */
   checkOpen(call: string): void {
-    if (!this.isOpen) throw closedError(call)
+    if (!this.isOpen) throw this.closedError(call)
+  }
+
+  /** Returns the error of a call on the closed channel. */
+  closedError(call: string): FdwireError {
+    return closedError(call, this.#closedBy)
   }
 
   /** Half-closes the connection when everything is sent. */
@@ -142,7 +151,7 @@ export class Lifecycle {
     this.checkOpen('end')
     const { sender, handle } = this.#parts
     if (sender.isClosed) return
-    sender.close()
+    sender.close('caller')
     handle.finish()
     if (this.#state === 'peer-ended') this.#closeByItself()
   }
@@ -171,7 +180,7 @@ export class Lifecycle {
     if (this.#state === 'peer-ended') return
     this.#state = 'peer-ended'
     this.#inputEnd.isReported = true
-    receiver.endAll()
+    receiver.endAll('peer')
     context.runInAsyncScope(nextTick, process, () => {
       if (!this.isOpen) return
       try {
@@ -184,12 +193,14 @@ export class Lifecycle {
 
   /** Sends the queue, and closes within `timeout` (ms, 0: no limit). */
   close(timeout: number): Promise<void> {
+    this.#setClosedBy('caller')
     this.#closing ??= this.#state === 'closed' ? this.#whenClosed() : this.#close(timeout)
     return this.#closing
   }
 
   /** Closes at once and drops the queue. */
   destroy(error: Error | undefined): void {
+    this.#setClosedBy('caller')
     this.#destroy(error, this.#closing !== undefined)
   }
 
@@ -209,7 +220,7 @@ export class Lifecycle {
     handle.close()
     const isFlushRejected = this.#failFlushes(error)
     if (error === undefined) {
-      receiver.endAll()
+      receiver.endAll(this.#closedBy)
     } else {
       const isTaken = receiver.failAll(error) || isFlushRejected || isHandled
       this.#emitError(error, isTaken)
@@ -220,7 +231,7 @@ export class Lifecycle {
   /** Rejects the waiting `flush()` calls. Returns whether there was one. */
   #failFlushes(error: Error | undefined): boolean {
     const { flushes } = this.#parts.sender
-    return flushes?.failAll(error ?? closedError('flush')) ?? false
+    return flushes?.failAll(error ?? this.closedError('flush')) ?? false
   }
 
   #emitError(error: Error, isTaken: boolean): void {
@@ -258,6 +269,8 @@ export class Lifecycle {
    */
   #closeByItself(): void {
     if (this.#state === 'closed' || this.#closing !== undefined) return
+    // If the program has ended its side, the channel is closed by both.
+    if (!this.#parts.sender.isClosed) this.#setClosedBy('peer')
     this.#beginClosing()
     if (this.#closeAtOnce()) return
     this.#closing = this.#closeWithin(CLOSE_TIMEOUT, true)
@@ -275,7 +288,7 @@ export class Lifecycle {
   /** Ends delivery and the waiting calls, and sends what has been gathered, unless sending failed. */
   #beginClosing(): void {
     this.#stop()
-    this.#parts.receiver.endAll()
+    this.#parts.receiver.endAll(this.#closedBy)
     if (this.pendingError === undefined) this.#parts.handle.flush()
   }
 
@@ -333,10 +346,15 @@ export class Lifecycle {
     })
   }
 
+  #setClosedBy(by: ClosedBy): void {
+    this.#closedBy = by
+    if (this.#parts.sender.isClosed) this.#parts.sender.close(by)
+  }
+
   /** Ends delivery and refuses to send. The queue is still sent. */
   #stop(): void {
     if (this.#state !== 'closed') this.#state = 'closing'
-    this.#parts.sender.close()
+    this.#parts.sender.close(this.#closedBy)
     this.#parts.receiver.stop()
   }
 

@@ -3,7 +3,7 @@ import { Counter } from '#native'
 import { EMPTY_FD_SET } from '../fds/fdset.js'
 import type { ChannelHandle } from '../native/handle.js'
 import type { CheckedOptions } from '../options/check.js'
-import { conflictError } from '../util/errors.js'
+import { type ClosedBy, conflictError, replyLostError } from '../util/errors.js'
 import { Queue } from '../util/queue.js'
 import { nextTick } from '../util/timers.js'
 import { cursor } from '../wire/cursor.js'
@@ -144,9 +144,9 @@ export class Receiver {
   wait(how: WaitFor): Promise<Message | null> {
     if (this.#buffersMalformed && how.takesMalformed === false) this.#skipMalformed()
     if (this.#fdsHeld === 'unchecked') this.onFdsHeld()
-    this.#waiters ??= new Waiters(() => this.#host.settle(), this.#options.sendTimeout)
-    const message = this.#waiters.wait(how)
-    this.#offerBuffered(this.#waiters)
+    const waiters = this.#requireWaiters()
+    const message = waiters.wait(how)
+    waiters.offerAll(this.#buffered)
     this.#updateDirect()
     return message
   }
@@ -162,8 +162,8 @@ export class Receiver {
   }
 
   /** Ends the waiting calls, because nothing more arrives. */
-  endAll(): void {
-    this.#waiters?.endAll()
+  endAll(by: ClosedBy): void {
+    this.#waiters?.endAll(by)
   }
 
   /**
@@ -205,8 +205,10 @@ export class Receiver {
     const isFlowing = this.#isFlowing
     if (isFlowing && this.#buffered.length > 0) this.#deliverSoon()
     if (!this.#handle.isOpen) return
-    const isAwaited = this.waiting > 0 && !this.#isFull()
-    this.#handle.setReading(isFlowing || isAwaited, isAwaited && this.#options.busyPoll > 0)
+    const waits = this.waiting > 0
+    const isAwaited = (waits || this.#waiters?.awaitsLateReply === true) && !this.#isFull()
+    const polls = waits && isAwaited && this.#options.busyPoll > 0
+    this.#handle.setReading(isFlowing || isAwaited, polls)
   }
 
   /** Reading has stopped at `maxOpenFds`: warns once, when no message is undelivered. */
@@ -291,11 +293,34 @@ export class Receiver {
     else this.#fresh.push(incoming)
   }
 
+  #requireWaiters(): Waiters {
+    if (this.#waiters === undefined) {
+      const { type, sendTimeout, replyTimeout } = this.#options
+      const isConnection = type !== 'dgram'
+      this.#waiters = new Waiters({
+        onAbandoned: () => this.#host.settle(),
+        keepPlace: isConnection ? replyTimeout : sendTimeout,
+        onReplyLost: isConnection ? () => this.#onReplyLost() : undefined,
+      })
+    }
+    return this.#waiters
+  }
+
+  /** The reply to an abandoned request is late. Fails the channel, unless it does not read. */
+  #onReplyLost(): void {
+    const { maxOpenFds, replyTimeout } = this.#options
+    const isReading = this.#handle.openFds < maxOpenFds && !this.#isFull()
+    if (isReading) this.#host.fail(replyLostError(replyTimeout))
+  }
+
   /** Gives a fresh message to its consumer, or buffers it. */
   #hand(incoming: Incoming): void {
     const waiters = this.#waiters
     if (waiters?.offer(incoming)) return
-    if (isMessage(incoming)) {
+    if (this.#delivery === 'stopped') {
+      // A predicate of a request has closed the channel.
+      closeFds(incoming)
+    } else if (isMessage(incoming)) {
       if (this.#isFlowing && this.#buffered.length === 0) this.#emit(incoming)
       else this.#buffer(incoming)
     } else if (this.#buffersMalformed && !waiters?.isDue(incoming.from)) {
@@ -326,21 +351,6 @@ export class Receiver {
     const { channel } = this.#host
     if (malformedChannel.hasSubscribers) malformedChannel.publish({ channel, error, from })
     channel.emit('malformed', error, from)
-  }
-
-  /** Gives buffered messages to the waiting calls. */
-  #offerBuffered(waiters: Waiters): void {
-    const buffered = this.#buffered
-    while (buffered.length > 0 && waiters.waiting > 0) {
-      if (!waiters.offer(buffered.peek() as Incoming)) break
-      buffered.shift()
-    }
-    if (waiters.waiting === 0) return
-    // No call accepts the first one: only requests wait, for messages of other senders.
-    for (let left = buffered.length; left > 0; left--) {
-      const incoming = buffered.shift() as Incoming
-      if (!waiters.offer(incoming)) buffered.push(incoming)
-    }
   }
 
   /** Delivers buffered messages in the next tick, never inside a call of the program. */

@@ -20,7 +20,7 @@ import { type Address, checkAddress, isRelative } from '../options/address.js'
 import { type CheckedOptions, rowOf } from '../options/check.js'
 import { hasAscii } from '../util/buffers.js'
 import { asBytes, checkIsObject, checkNames, only } from '../util/checks.js'
-import { closedError, FdwireError, systemError } from '../util/errors.js'
+import { type ClosedBy, closedError, FdwireError, systemError } from '../util/errors.js'
 import { type Encoded, type EncodingCodec, encodingOf, isEmpty } from '../wire/encodings/index.js'
 import { encodeJsonBatch } from '../wire/encodings/json.js'
 import { unframeableError } from '../wire/errors.js'
@@ -58,7 +58,7 @@ export class Sender {
   #connected: boolean | undefined
   #destinations: Destinations | undefined
   #flushes: FlushWaiters | undefined
-  #closed = false
+  #closedBy: ClosedBy | undefined
 
   constructor(handle: ChannelHandle, options: CheckedOptions) {
     this.#handle = handle
@@ -82,7 +82,7 @@ export class Sender {
 
   /** Whether sending has ended on this side. */
   get isClosed(): boolean {
-    return this.#closed
+    return this.#closedBy !== undefined
   }
 
   /**
@@ -114,7 +114,7 @@ export class Sender {
     const batch = this.#options.encoding === 'json' ? encodeJsonBatch(list) : undefined
     const texts = batch === undefined ? this.#encodeAll(list) : batch.texts
     // Encoding runs code of the values, which may have closed the channel.
-    if (this.#closed) throw closedError('sendAll')
+    if (this.#closedBy !== undefined) throw closedError('sendAll', this.#closedBy)
     const progress = { sent: 0, queued: 0 }
     if (batch !== undefined) this.#sendArrays(batch.arrays, to, progress)
     this.#sendEach(texts, to, progress)
@@ -140,8 +140,8 @@ export class Sender {
   }
 
   /** Refuses to send from now on. The queue is still sent. */
-  close(): void {
-    this.#closed = true
+  close(by: ClosedBy): void {
+    this.#closedBy = by
   }
 
   /** Remembers the address of a message's sender if it is a relative path. */
@@ -170,7 +170,7 @@ export class Sender {
     if (this.#flushCount !== flushes.count && !this.#renewRoom()) return false
     const length = gatherableLength(encoded)
     const room = this.#room - length - OVERHEAD
-    if (length === 0 || room < 0 || this.#closed) return false
+    if (length === 0 || room < 0 || this.#closedBy !== undefined) return false
     if (this.#hasDelimiter(encoded)) return false
     this.#room = room
     gather(this.#handle.index, encoded, length)
@@ -192,7 +192,7 @@ export class Sender {
   }
 
   #hand(encoded: Encoded, fds: number, to: Address | undefined): number {
-    if (this.#closed) throw closedError('send')
+    if (this.#closedBy !== undefined) throw closedError('send', this.#closedBy)
     const result = this.#handle.send(encoded, fds, to)
     if (this.#isStream) this.#afterHand()
     return result ?? 0
@@ -285,7 +285,7 @@ export class Sender {
     if (empty === 'refused' || fds > 0) {
       throw new FdwireError('ERR_FDWIRE_UNENCODABLE', `${protocol} cannot carry an empty message`)
     }
-    if (this.#closed) throw closedError('send')
+    if (this.#closedBy !== undefined) throw closedError('send', this.#closedBy)
     return true
   }
 
@@ -356,7 +356,7 @@ function destinationOf(to: Address | undefined): { dest?: string | Buffer } {
 
 const COMMON = ['to', 'allowRelative']
 const hasSendOption = only(['fds', ...COMMON])
-const hasRequestOption = only(['timeout', 'signal', 'fds', ...COMMON])
+const hasRequestOption = only(['timeout', 'signal', 'match', 'fds', ...COMMON])
 const hasSendAllOption = only(COMMON)
 
 /** The `hint` of `checkNames`, by call. */

@@ -1,9 +1,11 @@
-import { type Address, isSameAddress } from '../options/address.js'
-import { closedError } from '../util/errors.js'
+import type { Address } from '../options/address.js'
+import { type ClosedBy, closedError } from '../util/errors.js'
 import { Queue } from '../util/queue.js'
-import { now } from '../util/timers.js'
+import { clearTimeout, now, setImmediate, setTimeout } from '../util/timers.js'
 import { startLimits, type WaitLimits } from '../util/wait.js'
 import { type From, type Incoming, isMessage, type Message } from '../wire/message.js'
+import { type Match, MatchRequests } from './match-requests.js'
+import { isFrom } from './senders.js'
 
 /** One `receive()` or `request()` call. */
 interface Waiter {
@@ -36,41 +38,68 @@ export interface WaitFor extends WaitLimits {
   replyFrom?: Address | null
   /** The number of the queued message of a request (0: not queued). */
   seq?: number
+  /** Decides whether a message is the reply to a request. */
+  match?: Match | undefined
+}
+
+/** How the waiting calls affect their channel. */
+export interface WaitersHost {
+  /** Called after a call has timed out or was aborted. */
+  onAbandoned(): void
+  /**
+   * How long an abandoned request keeps its place (ms, 0: for ever). Then the place expires, or, if
+   * there is `onReplyLost`, the reply is lost.
+   */
+  keepPlace: number
+  /**
+   * Called if the reply to an abandoned request has not arrived in time, on a connection, where a
+   * reply cannot be lost alone. If it returns, the request keeps its place for another `keepPlace`.
+   */
+  onReplyLost?: (() => void) | undefined
 }
 
 /**
  * The waiting `receive()` and `request()` calls of a channel, in call order.
  *
  * A message goes to the first call that accepts it: a `receive()` accepts every message, a
- * `request()` only those from its destination.
+ * `request()` only those from its destination. Requests with a predicate come first.
  */
 export class Waiters {
   readonly #calls = new Queue<Waiter>()
-  readonly #onAbandoned: () => void
+  readonly #host: WaitersHost
   readonly #keepPlace: number
+  #matching: MatchRequests | undefined
+  /** Fires when the next place of an abandoned request expires, if the reply is lost then. */
+  #lossTimer: NodeJS.Timeout | undefined
   #waiting = 0
   #abandoned = 0
   /** When the next place of an abandoned request expires (ms of `now`). */
   #nextExpiry = Number.POSITIVE_INFINITY
   #lateReplies = 0
 
-  /**
-   * `onAbandoned` is called after a call has timed out or was aborted. `keepPlace` is how long an
-   * abandoned request keeps its place (ms, 0: for ever).
-   */
-  constructor(onAbandoned: () => void, keepPlace: number) {
-    this.#onAbandoned = onAbandoned
-    this.#keepPlace = keepPlace === 0 ? Number.POSITIVE_INFINITY : keepPlace
+  constructor(host: WaitersHost) {
+    this.#host = host
+    this.#keepPlace = host.keepPlace === 0 ? Number.POSITIVE_INFINITY : host.keepPlace
   }
 
   /** Whether no call waits and no abandoned request keeps a place. */
   get isEmpty(): boolean {
-    return this.#waiting === 0 && this.#abandoned === 0
+    return this.waiting === 0 && this.#abandoned === 0
   }
 
   /** The number of calls that wait. */
   get waiting(): number {
+    return this.#waiting + (this.#matching?.waiting ?? 0)
+  }
+
+  /** The number of calls that hold a place in the order: those without a predicate. */
+  get ordered(): number {
     return this.#waiting
+  }
+
+  /** Whether the reply to an abandoned request must still arrive, since it cannot be lost alone. */
+  get awaitsLateReply(): boolean {
+    return this.#abandoned > 0 && this.#host.onReplyLost !== undefined
   }
 
   /** The number of replies that were dropped because their request was abandoned. */
@@ -79,7 +108,12 @@ export class Waiters {
   }
 
   /** Waits for a message. */
-  wait({ timeout, signal, takesMalformed, replyFrom, seq = 0 }: WaitFor): Promise<Message | null> {
+  wait(how: WaitFor): Promise<Message | null> {
+    const { timeout, signal, takesMalformed, replyFrom, seq = 0, match } = how
+    if (match !== undefined) {
+      this.#matching ??= new MatchRequests(() => this.#host.onAbandoned())
+      return this.#matching.wait({ match, timeout, signal, seq, replyFrom: replyFrom ?? null })
+    }
     return new Promise((resolve, reject) => {
       const waiter: Waiter = {
         state: 'waiting',
@@ -109,6 +143,10 @@ export class Waiters {
    * false if no call does.
    */
   offer(incoming: Incoming): boolean {
+    const matching = this.#matching
+    if (matching !== undefined && matching.waiting > 0 && isMessage(incoming)) {
+      if (matching.offer(incoming)) return true
+    }
     this.#expirePlaces()
     const waiter = this.#firstFor(incoming.from)
     if (waiter === undefined) return false
@@ -123,6 +161,25 @@ export class Waiters {
     return true
   }
 
+  /** Gives buffered messages to the calls that accept them. */
+  offerAll(buffered: Queue<Incoming>): void {
+    while (buffered.length > 0 && this.waiting > 0) {
+      const first = buffered.peek() as Incoming
+      if (!this.offer(first)) break
+      // The predicate of a request may have called `receive()`.
+      if (buffered.peek() === first) buffered.shift()
+      else buffered.remove(first)
+    }
+    if (this.waiting === 0) return
+    // No call accepts the first one: only requests wait, for messages of other senders, or for
+    // those that their predicates accept.
+    for (let left = buffered.length; left > 0; left--) {
+      const incoming = buffered.shift()
+      if (incoming === undefined) return
+      if (!this.offer(incoming)) buffered.push(incoming)
+    }
+  }
+
   /** Whether a call accepts the next message of this sender. */
   isDue(from: From): boolean {
     return this.#firstFor(from) !== undefined
@@ -130,6 +187,7 @@ export class Waiters {
 
   /** Rejects the request whose queued message has this number, which was not delivered. */
   fail(seq: number, error: unknown): void {
+    if (this.#matching?.fail(seq, error)) return
     for (let at = 0; at < this.#calls.length; at++) {
       const waiter = this.#calls.at(at) as Waiter
       if (waiter.state === 'done' || waiter.seq !== seq) continue
@@ -144,14 +202,16 @@ export class Waiters {
   failAll(error: unknown): boolean {
     const waiting = this.#takeAll()
     for (const waiter of waiting) waiter.reject(error)
-    return waiting.length > 0
+    const isMatchFailed = this.#matching?.failAll(error) ?? false
+    return waiting.length > 0 || isMatchFailed
   }
 
   /** Ends every waiting call: a `receive()` resolves to null, a `request()` rejects. */
-  endAll(): void {
+  endAll(by: ClosedBy): void {
+    this.#matching?.endAll(by)
     for (const waiter of this.#takeAll()) {
       if (waiter.replyFrom === undefined) waiter.resolve(null)
-      else waiter.reject(closedError('request'))
+      else waiter.reject(closedError('request', by))
     }
   }
 
@@ -160,7 +220,7 @@ export class Waiters {
     while (calls.peek()?.state === 'done') calls.shift()
     for (let at = 0; at < calls.length; at++) {
       const waiter = calls.at(at) as Waiter
-      if (waiter.state !== 'done' && accepts(waiter, from)) return waiter
+      if (waiter.state !== 'done' && isFrom(waiter.replyFrom ?? null, from)) return waiter
     }
     return undefined
   }
@@ -185,6 +245,8 @@ export class Waiters {
   }
 
   #takeAll(): Waiter[] {
+    clearTimeout(this.#lossTimer)
+    this.#lossTimer = undefined
     const waiting: Waiter[] = []
     for (let waiter = this.#calls.peek(); waiter !== undefined; waiter = this.#calls.peek()) {
       if (waiter.state === 'waiting') waiting.push(waiter)
@@ -202,23 +264,52 @@ export class Waiters {
       this.#nextExpiry = Math.min(this.#nextExpiry, waiter.expires)
       this.#waiting--
       this.#abandoned++
+      this.#watchLoss()
     }
     waiter.reject(error)
-    this.#onAbandoned()
+    this.#host.onAbandoned()
   }
 
-  /** Removes the places of abandoned requests that have expired. */
-  #expirePlaces(): void {
-    if (this.#abandoned === 0) return
+  /** Starts the timer for the place that expires next, unless places expire silently. */
+  #watchLoss(): void {
+    if (!this.awaitsLateReply || this.#lossTimer !== undefined) return
+    if (this.#nextExpiry === Number.POSITIVE_INFINITY) return
+    // The reply may have arrived in the meantime, if the thread was busy: input is read first.
+    const onTimer = () => setImmediate(() => this.#checkLoss())
+    this.#lossTimer = setTimeout(onTimer, Math.max(1, this.#nextExpiry - now())).unref()
+  }
+
+  #checkLoss(): void {
+    this.#lossTimer = undefined
     const time = now()
-    if (time < this.#nextExpiry) return
-    this.#nextExpiry = Number.POSITIVE_INFINITY
+    const abandoned = this.#abandonedCalls()
+    if (abandoned.some(({ expires }) => expires <= time)) this.#host.onReplyLost?.()
+    for (const waiter of abandoned) {
+      if (waiter.expires <= time) waiter.expires = time + this.#keepPlace
+    }
+    this.#nextExpiry = abandoned.reduce(
+      (first, { expires }) => Math.min(first, expires),
+      Number.POSITIVE_INFINITY,
+    )
+    this.#watchLoss()
+  }
+
+  #abandonedCalls(): Waiter[] {
     const abandoned: Waiter[] = []
     for (let at = 0; at < this.#calls.length; at++) {
       const waiter = this.#calls.at(at) as Waiter
       if (waiter.state === 'abandoned') abandoned.push(waiter)
     }
-    for (const waiter of abandoned) {
+    return abandoned
+  }
+
+  /** Removes the places of abandoned requests that have expired, unless their replies are lost. */
+  #expirePlaces(): void {
+    if (this.#abandoned === 0 || this.#host.onReplyLost !== undefined) return
+    const time = now()
+    if (time < this.#nextExpiry) return
+    this.#nextExpiry = Number.POSITIVE_INFINITY
+    for (const waiter of this.#abandonedCalls()) {
       if (waiter.expires <= time) this.#remove(waiter)
       else this.#nextExpiry = Math.min(this.#nextExpiry, waiter.expires)
     }
@@ -227,10 +318,5 @@ export class Waiters {
 
 /** The most places of finished calls in the queue before it is compacted. */
 const MAX_DONE = 32
-
-function accepts({ replyFrom }: Waiter, from: From): boolean {
-  if (replyFrom === undefined || replyFrom === null) return true
-  return from !== null && from !== undefined && isSameAddress(replyFrom, from)
-}
 
 function nothing(): void {}

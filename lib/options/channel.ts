@@ -15,6 +15,12 @@ export interface CommonOptions {
   allowHalfOpen?: boolean | undefined
   /** Whether the channel is destroyed when the promise of an async listener rejects (false). */
   captureRejections?: boolean | undefined
+  /**
+   * How long the reply to an abandoned `request` may still take (ms, 30,000; 0: no limit). Then the
+   * channel fails with ERR_FDWIRE_REPLY_LOST, because later replies cannot be matched. Not for
+   * datagrams.
+   */
+  replyTimeout?: number | undefined
 }
 
 const MIB = 1024 * 1024
@@ -24,4 +30,5 @@ export const CHANNEL = {
   maxQueued: { of: CHANNELS, default: 32 * MIB, check: integer(0) },
   allowHalfOpen: { of: CHANNELS, types: CONNECTIONS, default: false, check: boolean },
   captureRejections: { of: CHANNELS, default: false, check: boolean },
+  replyTimeout: { of: CHANNELS, types: CONNECTIONS, default: 30_000, check: integer(0) },
 } as const satisfies OptionTable<CommonOptions>

@@ -12,6 +12,14 @@ export const ERROR_CODES = {
     fault: 'caller',
     meaning: 'The channel, listener or codec is closed, or was closed while the call waited.',
   },
+  ERR_FDWIRE_PEER_CLOSED: {
+    fault: 'peer',
+    meaning: 'The peer has closed the connection, which ended the call or makes it impossible.',
+  },
+  ERR_FDWIRE_REPLY_LOST: {
+    fault: 'peer',
+    meaning: 'The reply to an abandoned request did not arrive within `replyTimeout`.',
+  },
   ERR_FDWIRE_TIMEOUT: {
     fault: 'system',
     meaning: 'The operation took longer than `timeout`.',

@@ -76,6 +76,12 @@ export function errorCode(error: unknown): string | undefined {
   return (error as { code?: string } | null | undefined)?.code
 }
 
+/** Whether an error means that the channel is closed, by this program or by the peer's end. */
+export function isClosed(error: unknown): boolean {
+  const code = errorCode(error)
+  return code === 'ERR_FDWIRE_CLOSED' || code === 'ERR_FDWIRE_PEER_CLOSED'
+}
+
 /** The codes with which sending fails if the socket has no open peer, or is closed itself. */
 const DISCONNECTED: readonly unknown[] = [
   'ECONNREFUSED',
@@ -83,6 +89,7 @@ const DISCONNECTED: readonly unknown[] = [
   'ENOTCONN',
   'EPIPE',
   'ERR_FDWIRE_CLOSED',
+  'ERR_FDWIRE_PEER_CLOSED',
 ]
 
 /** Whether an error of sending means that the socket has no open peer, or is closed itself. */
@@ -155,9 +162,13 @@ export function printableAddress(address: string | Uint8Array): string {
   return text.replaceAll('\0', '@')
 }
 
+/** Who has closed a channel: this program, or the peer, whose end made the channel close itself. */
+export type ClosedBy = 'caller' | 'peer'
+
 /** Returns the error of a call on a closed channel. */
-export function closedError(call: string): FdwireError {
-  return new FdwireError('ERR_FDWIRE_CLOSED', `${call}: the channel is closed`)
+export function closedError(call: string, by: ClosedBy = 'caller'): FdwireError {
+  if (by === 'caller') return new FdwireError('ERR_FDWIRE_CLOSED', `${call}: the channel is closed`)
+  return new FdwireError('ERR_FDWIRE_PEER_CLOSED', `${call}: the peer has closed the connection`)
 }
 
 /**
@@ -166,6 +177,15 @@ export function closedError(call: string): FdwireError {
  */
 export function timeoutError(failure: string, timeout: number): FdwireError {
   return new FdwireError('ERR_FDWIRE_TIMEOUT', `${failure} within ${timeout} ms`)
+}
+
+/** Returns the error of a reply that has not arrived within `replyTimeout` (ms). */
+export function replyLostError(timeout: number): FdwireError {
+  return new FdwireError(
+    'ERR_FDWIRE_REPLY_LOST',
+    `The reply to an abandoned request did not arrive within ${timeout} ms (replyTimeout): ` +
+      'later replies cannot be matched',
+  )
 }
 
 /** Returns the error of two consumers that compete for the same messages or connections. */

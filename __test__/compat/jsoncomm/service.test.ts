@@ -133,11 +133,15 @@ describe.each<Language>(['Node', 'Python'])('a ServiceClient of a service in %s'
     ]
     closeSync(fd)
     const [first, second] = await Promise.all(calls.map(call => call.catch(error => error)))
-    expect(first).toMatchObject({ name: 'ProtocolError', code: 'ERR_FDWIRE_CLOSED', fault: 'peer' })
+    expect(first).toMatchObject({
+      name: 'ProtocolError',
+      code: 'ERR_FDWIRE_PEER_CLOSED',
+      fault: 'peer',
+    })
     expect(first.message).toBe(
       "message empty: the service ended before it replied to 'signal_and_hang' (killed by SIGKILL)",
     )
-    expect(second).toMatchObject({ name: 'ProtocolError', code: 'ERR_FDWIRE_CLOSED' })
+    expect(second).toMatchObject({ name: 'ProtocolError', code: 'ERR_FDWIRE_PEER_CLOSED' })
     expect(await client.stop()).toEqual({ code: null, signal: 'SIGKILL' })
   })
 

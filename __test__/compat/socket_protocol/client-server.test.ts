@@ -91,7 +91,7 @@ describe('SocketClient and SocketServer', () => {
       expect(dataOf(await device.request(READ, 0, round, { timeout: 10_000 }))).toBe(round)
       const rejected = expect(device.request(EXECUTE, 0)).rejects.toHaveProperty(
         'code',
-        'ERR_FDWIRE_CLOSED',
+        'ERR_FDWIRE_PEER_CLOSED',
       )
       await expect.poll(() => executions).toBe(round)
       const disconnected = once(device, 'disconnect')

@@ -155,7 +155,7 @@ describe('a killed server process', () => {
     expect(dataOf(await device.request(READ, 1))).toBe('value')
     const rejected = expect(device.request(EXECUTE, 0)).rejects.toHaveProperty(
       'code',
-      'ERR_FDWIRE_CLOSED',
+      'ERR_FDWIRE_PEER_CLOSED',
     )
     const disconnected = once(device, 'disconnect')
     await peer.stop('SIGKILL')

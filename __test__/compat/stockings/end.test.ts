@@ -37,7 +37,9 @@ describe('the end of a Stocking', () => {
     expect(events).toEqual(['ready', 'readable'])
     expect(stocking.read()).toBe('q')
     expect(() => stocking.read()).toThrow(EOFError)
-    expect(() => stocking.read()).toThrow(errorWithCode('ERR_FDWIRE_CLOSED'))
+    expect(() => stocking.read()).toThrow(
+      expect.objectContaining({ code: 'ERR_FDWIRE_PEER_CLOSED', fault: 'peer' }),
+    )
     expect(stocking.write('after the end')).toBe(false)
     await closed
     expect(events).toEqual(['ready', 'readable', 'end', 'close'])

@@ -1,8 +1,9 @@
-import { FdwireError, nameErrorClass } from '../../util/errors.js'
+import { type ErrorCode, FdwireError, nameErrorClass } from '../../util/errors.js'
 
 /**
- * The error if the peer violates the service protocol (ERR_FDWIRE_BAD_BODY), or closes instead of
- * sending a message (ERR_FDWIRE_CLOSED).
+ * The error if the peer violates the service protocol (ERR_FDWIRE_BAD_BODY), and of every call after
+ * that has closed the connection (ERR_FDWIRE_CLOSED), or if the peer closes instead of sending a
+ * message (ERR_FDWIRE_PEER_CLOSED).
  */
 export class ProtocolError extends FdwireError {
   static {
@@ -11,9 +12,8 @@ export class ProtocolError extends FdwireError {
 
   constructor(
     message: string,
-    { ended = false, cause }: { ended?: boolean; cause?: unknown } = {},
+    { code = 'ERR_FDWIRE_BAD_BODY', cause }: { code?: ErrorCode; cause?: unknown } = {},
   ) {
-    const code = ended ? 'ERR_FDWIRE_CLOSED' : 'ERR_FDWIRE_BAD_BODY'
     super(code, message, { fault: 'peer', ...(cause === undefined ? {} : { cause }) })
   }
 }

@@ -43,7 +43,12 @@ const STOP_TIMEOUT = 10_000
 const EXIT_TIMEOUT = 1_000
 
 /** The codes with which sending fails after the service has closed its socket. */
-const SERVICE_CLOSED: readonly unknown[] = ['EPIPE', 'ECONNRESET', 'ERR_FDWIRE_CLOSED']
+const SERVICE_CLOSED: readonly unknown[] = [
+  'EPIPE',
+  'ECONNRESET',
+  'ERR_FDWIRE_CLOSED',
+  'ERR_FDWIRE_PEER_CLOSED',
+]
 
 /**
  * Calls the methods of a service, which usually runs in its own process.
@@ -132,8 +137,8 @@ export class ServiceClient {
    *
    * # Errors
    * RemoteError for an exception of the service; ProtocolError if the service has ended
-   * (ERR_FDWIRE_CLOSED) or sent an invalid message (ERR_FDWIRE_BAD_BODY); ERR_FDWIRE_TIMEOUT and
-   * AbortError, after which the service may still execute the method; the exception of `onSignal`;
+   * (ERR_FDWIRE_PEER_CLOSED) or sent an invalid message (ERR_FDWIRE_BAD_BODY); ERR_FDWIRE_TIMEOUT
+   * and AbortError, after which the service may still execute the method; the exception of `onSignal`;
    * ERR_FDWIRE_CLOSED after `stop()`; those of `send`, after which nothing was sent.
    */
   callWithFds(
@@ -266,7 +271,7 @@ export class ServiceClient {
   /** Closes a connection whose messages can no longer be matched to calls. */
   #break(cause: Error): void {
     const message = `The connection to the service was closed: ${cause.message}`
-    this.#broken = new ProtocolError(message, { ended: true, cause })
+    this.#broken = new ProtocolError(message, { code: 'ERR_FDWIRE_CLOSED', cause })
     this.socket.close().catch(() => {})
   }
 
@@ -278,7 +283,7 @@ export class ServiceClient {
     const exit = await this.#process?.describeExit(EXIT_TIMEOUT)
     const message = `message empty: the service ended before it replied to '${method}'`
     return new ProtocolError(exit === undefined ? message : `${message} (${exit})`, {
-      ended: true,
+      code: 'ERR_FDWIRE_PEER_CLOSED',
       cause,
     })
   }

@@ -42,7 +42,6 @@ export class Socket {
   readonly #peer: Received['address'] = null
   /** The backlog of a listening socket; undefined if another process called listen(2). */
   readonly #backlog: number | undefined
-  #hasPeerEnded = false
   #closing: Promise<void> | undefined
 
   private constructor(over: Channel | Listener, backlog?: number) {
@@ -55,9 +54,6 @@ export class Socket {
     }
     over.on('error', ignore)
     coreOf(over).receiver.bufferMalformed()
-    over.on('end', () => {
-      this.#hasPeerEnded = true
-    })
     this.#channel = over
     this.#peer = addressOf(over.remoteAddress)
   }
@@ -268,8 +264,7 @@ export class Socket {
 
   /** Returns EPIPE, like the kernel, if the socket has closed itself because the peer has. */
   #sendError(error: unknown): unknown {
-    const hasPeerClosed = this.#hasPeerEnded && this.#closing === undefined
-    if (!hasPeerClosed || errorCode(error) !== 'ERR_FDWIRE_CLOSED') return error
+    if (errorCode(error) !== 'ERR_FDWIRE_PEER_CLOSED') return error
     return systemError(constants.errno.EPIPE, 'sendmsg', { cause: error })
   }
 }

@@ -178,7 +178,7 @@ export abstract class Protocol extends EventEmitter<ProtocolEvents> {
 
   /** Ends the connection and makes another one. Resolves to whether that succeeded. */
   async reconnect(): Promise<boolean> {
-    return (await this.#session.transport.reconnect()) ?? this.isConnected()
+    return (await this.#session.reconnect()) ?? this.isConnected()
   }
 
   /**

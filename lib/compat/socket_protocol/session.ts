@@ -1,6 +1,6 @@
 import type { EventEmitter } from 'node:events'
 import { type Fields, type Form, STATUS_OKAY } from '../../options/socket_protocol.js'
-import { closedError, type FdwireError } from '../../util/errors.js'
+import { type ClosedBy, closedError, type FdwireError } from '../../util/errors.js'
 import { queueMicrotask } from '../../util/timers.js'
 import { Buffers } from './buffers.js'
 import { ChannelName, quote } from './channel-name.js'
@@ -89,6 +89,8 @@ export class Session {
   #reportedTrust = false
   /** Why this side closes the connection; undefined if it does not, or was asked to. */
   #closeReason: FdwireError | undefined
+  /** Who ends the connection. */
+  #endedBy: ClosedBy = 'peer'
   #closing: Promise<void> | undefined
 
   constructor(
@@ -211,13 +213,20 @@ export class Session {
   closeConnection(error: FdwireError): void {
     this.log('error', `the connection is closed: ${error.message}`)
     this.#closeReason = error
+    this.#endedBy = 'caller'
     if (this.transport.disconnect === undefined) void this.#reconnect()
     else this.transport.disconnect()
   }
 
+  /** Ends the connection, if there is one, and makes another. Returns what the transport returns. */
+  reconnect(): ReturnType<Transport['reconnect']> {
+    this.#endedBy = 'caller'
+    return this.transport.reconnect()
+  }
+
   async #reconnect(): Promise<void> {
     try {
-      await this.transport.reconnect()
+      await this.reconnect()
     } catch (error) {
       this.log('error', `reconnect: ${describeError(error)}`)
     }
@@ -233,6 +242,7 @@ export class Session {
     if (this.#state !== 'disconnected') return
     this.#state = 'connected'
     this.#closeReason = undefined
+    this.#endedBy = 'peer'
     this.log('info', 'connected')
     const { autoAuth, mutual } = this.#options
     const { IS_CLIENT } = this.transport
@@ -259,7 +269,7 @@ export class Session {
     this.inbound.reset()
     this.handshake.reset()
     this.name.reset()
-    this.pending.rejectAll(() => closedError('request'))
+    this.pending.rejectAll(() => closedError('request', this.#endedBy))
     // A buffered response belongs to a request of the connection that has ended.
     this.buffers.dropWhere(message => this.services.isResponse(message.getServiceId(0)))
     this.#onTrustChange()
@@ -314,6 +324,7 @@ export class Session {
     this.ready.close()
     this.connected.close()
     this.buffers.close()
+    this.#endedBy = 'caller'
     const closed = this.transport.close?.()
     this.#onDisconnect()
     await closed

@@ -12,10 +12,7 @@ export class EOFError extends FdwireError {
 
   constructor(cause?: Error) {
     const message = 'The peer has closed the connection, and every message was read'
-    super('ERR_FDWIRE_CLOSED', message, {
-      fault: 'peer',
-      ...(cause === undefined ? {} : { cause }),
-    })
+    super('ERR_FDWIRE_PEER_CLOSED', message, cause === undefined ? {} : { cause })
   }
 }
 

@@ -4,7 +4,7 @@ import type { TcpAddress } from '../../options/address.js'
 import { checkIsObject } from '../../options/check.js'
 import { checkInteger, describeValue } from '../../util/checks.js'
 import { WatchedEmitter } from '../../util/emitter.js'
-import { closedError, errorCode, FdwireError } from '../../util/errors.js'
+import { closedError, FdwireError, isClosed } from '../../util/errors.js'
 import { nextTick, queueMicrotask } from '../../util/timers.js'
 import { EOFError, NotReady } from './errors.js'
 import { Handshake } from './handshake.js'
@@ -181,7 +181,7 @@ export class Stocking<R = Value> extends WatchedEmitter<StockingEvents> {
       return this.channel.send(message as Value)
     } catch (error) {
       // A writer cannot know that the peer has closed. `read` reports the end.
-      if (errorCode(error) === 'ERR_FDWIRE_CLOSED') return false
+      if (isClosed(error)) return false
       throw error
     }
   }

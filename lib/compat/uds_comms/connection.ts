@@ -4,7 +4,11 @@ import type { WaitOptions } from '../../options/check.js'
 import { closedError, errorCode, systemError } from '../../util/errors.js'
 
 /** The codes with which a channel fails because its peer has closed. */
-const PEER_CLOSED: readonly unknown[] = ['ECONNRESET', 'ERR_FDWIRE_CUT_SHORT']
+const PEER_CLOSED: readonly unknown[] = [
+  'ECONNRESET',
+  'ERR_FDWIRE_CUT_SHORT',
+  'ERR_FDWIRE_PEER_CLOSED',
+]
 
 /**
  * A connection whose calls return what those of the original return: texts, and null at the end.
@@ -13,16 +17,12 @@ export class Connection {
   readonly channel: Channel<string>
   /** The error that the last `receive` rejected with. */
   #reported: unknown
-  #hasPeerEnded = false
   #isClosing = false
 
   constructor(channel: Channel<string>) {
     coreOf(channel).receiver.bufferMalformed()
     // An error rejects the pending calls, or else the next one.
     channel.on('error', () => {})
-    channel.on('end', () => {
-      this.#hasPeerEnded = true
-    })
     this.channel = channel
   }
 
@@ -56,9 +56,7 @@ export class Connection {
 
   /** Returns EPIPE if the peer has closed, whichever error the channel reports; else `error`. */
   #sendError(error: unknown): unknown {
-    const code = errorCode(error)
-    const hasPeerClosed =
-      PEER_CLOSED.includes(code) || (code === 'ERR_FDWIRE_CLOSED' && this.#hasPeerEnded)
-    return hasPeerClosed ? systemError(constants.errno.EPIPE, 'sendmsg', { cause: error }) : error
+    if (!PEER_CLOSED.includes(errorCode(error))) return error
+    return systemError(constants.errno.EPIPE, 'sendmsg', { cause: error })
   }
 }
