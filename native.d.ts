@@ -188,6 +188,11 @@ export declare class Environment {
   /** Returns the address of a channel's peer; null if it has no peer. */
   peerAddress(channel: number): SocketAddress | null
   /**
+   * Returns the length in bytes of the longest message that the kernel accepts; null for a
+   * stream, which has no such limit.
+   */
+  largestMessage(channel: number): number | null
+  /**
    * Returns the credentials that the peer process had when it called `connect`, `listen` or
    * `socketpair`; null if the kernel has none.
    */

@@ -68,8 +68,11 @@ describe('bind to an existing path', () => {
     const path = socketPath()
     const first = await boundChannel(path)
     for (const unlink of [undefined, 'stale', false] as const) {
-      const hint = unlink === false ? ': a socket has this path, and unlink is false' : ''
-      const message = `bind EADDRINUSE ${path}${hint}`
+      const hint =
+        unlink === false
+          ? 'a socket has this path, and unlink is false'
+          : 'a process has a socket open at this path'
+      const message = `bind EADDRINUSE ${path}: ${hint}`
       await expect(bind(path, { ...JSONCOMM, unlink })).rejects.toEqual(
         errorWith('EADDRINUSE', { syscall: 'bind', path, message }),
       )

@@ -23,7 +23,11 @@ describe('connect to a datagram address', () => {
   it('fails with ENOENT if the path does not exist', async () => {
     const path = join(temporaryDirectory(), 's')
     await expect(connect(path, JSONCOMM)).rejects.toEqual(
-      errorWith('ENOENT', { path, errno: -2, message: `connect ENOENT ${path}` }),
+      errorWith('ENOENT', {
+        path,
+        errno: -2,
+        message: `connect ENOENT ${path}: no socket has this address`,
+      }),
     )
   })
 
@@ -34,7 +38,10 @@ describe('connect to a datagram address', () => {
     await dead.stop()
     await expect(connect(path, JSONCOMM)).rejects.toEqual(errorWith('ECONNREFUSED', { path }))
     await expect(connect('\0unbound', JSONCOMM)).rejects.toEqual(
-      errorWith('ECONNREFUSED', { path: '\0unbound', message: 'connect ECONNREFUSED @unbound' }),
+      errorWith('ECONNREFUSED', {
+        path: '\0unbound',
+        message: 'connect ECONNREFUSED @unbound: no process has a socket open at this address',
+      }),
     )
   })
 

@@ -129,7 +129,7 @@ describe('a peer that is killed', () => {
   })
 
   it('is noticed without a reader', async () => {
-    for (const where of ['', { host: '127.0.0.1', port: 0 }]) {
+    for (const where of [null, { host: '127.0.0.1', port: 0 }]) {
       const listener = await startListener(where, LINES)
       const peer = streamsPeer('idle', listener.address)
       const channel = await acceptNext(listener)

@@ -15,7 +15,8 @@ import { type ChannelOwner, Lifecycle } from './lifecycle.js'
 import type { Match } from './match-requests.js'
 import { Receiver } from './receiver.js'
 import type { ReceiverHost } from './receiver-host.js'
-import { Sender, undeliveredError } from './sender.js'
+import { undeliveredError } from './send-errors.js'
+import { Sender } from './sender.js'
 
 const undeliveredChannel = diagnostics('fdwire:undelivered')
 
@@ -212,7 +213,7 @@ export class ChannelCore extends AsyncResource implements ReceiverHost {
       case RecordKind.Cut:
       case RecordKind.Lost:
       case RecordKind.Failed:
-        this.lifecycle.endInput(endError(event, this.options.redacted))
+        this.lifecycle.endInput(endError(event, this.options))
     }
   }
 

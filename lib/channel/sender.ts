@@ -1,32 +1,20 @@
-import {
-  BAD_ADDRESS,
-  Counter,
-  FDS_OUT,
-  FRAME_EXPANSION,
-  FRAME_OVERHEAD,
-  HAS_DELIMITER,
-  MAX_ROOM,
-  NO_ROOM_FOR_FILE,
-  QUEUE_FULL,
-  ROOM,
-  TAKEN,
-  TOO_LONG,
-} from '#native'
+import { Counter, FDS_OUT, FRAME_EXPANSION, FRAME_OVERHEAD, MAX_ROOM, ROOM, TAKEN } from '#native'
 import { collectFds } from '../fds/borrow.js'
 import { flushes, gather, gatherableLength } from '../native/gather.js'
 import type { ChannelHandle } from '../native/handle.js'
 import { table } from '../native/memory.js'
-import { type Address, checkAddress, isRelative } from '../options/address.js'
+import { type Address, isRelative } from '../options/address.js'
 import { type CheckedOptions, rowOf } from '../options/check.js'
 import { hasAscii } from '../util/buffers.js'
 import { asBytes, checkIsObject, checkNames, only } from '../util/checks.js'
-import { type ClosedBy, closedError, FdwireError, systemError } from '../util/errors.js'
+import { type ClosedBy, closedError, FdwireError } from '../util/errors.js'
 import { type Encoded, type EncodingCodec, encodingOf, isEmpty } from '../wire/encodings/index.js'
 import { encodeJsonBatch } from '../wire/encodings/json.js'
 import { unframeableError } from '../wire/errors.js'
 import { badAddressError, Destinations } from './destinations.js'
 import type { SendOptions } from './events.js'
 import { FlushWaiters } from './flush-waiters.js'
+import { sendError } from './send-errors.js'
 
 // A local constant: the optimizing compiler folds it, which it does not do with an import.
 const OVERHEAD = FRAME_OVERHEAD
@@ -94,13 +82,13 @@ export class Sender {
     if (options === undefined) {
       if (this.#gather(encoded)) return 0
       if (this.#skips(encoded, 0)) return 0
-      return this.#check(this.#hand(encoded, 0, undefined), undefined)
+      return this.#handOne(encoded, 0, undefined)
     }
     checkSendOptions(call, options)
     const to = this.#destination(options)
     const fds = collectFds(options.fds, fdsOut(this.#options.maxFds))
     if (this.#skips(encoded, fds)) return 0
-    return this.#check(this.#hand(encoded, fds, to), to)
+    return this.#handOne(encoded, fds, to)
   }
 
   /** Sends values one after another. Returns whether `send` would return 0 for the last one. */
@@ -191,6 +179,13 @@ export class Sender {
     return true
   }
 
+  /** Hands one message to native code. Throws if native code refuses it. */
+  #handOne(encoded: Encoded, fds: number, to: Address | undefined): number {
+    const result = this.#hand(encoded, fds, to)
+    if (result < 0) throw this.#error(result, to, fds, () => lengthOf(encoded))
+    return result
+  }
+
   #hand(encoded: Encoded, fds: number, to: Address | undefined): number {
     if (this.#closedBy !== undefined) throw closedError('send', this.#closedBy)
     const result = this.#handle.send(encoded, fds, to)
@@ -209,12 +204,13 @@ export class Sender {
   #sendEach(messages: Encoded[], to: Address | undefined, progress: Progress): void {
     for (let index = 0; index < messages.length; index++) {
       const end = to === undefined ? this.#gatherMany(messages, index) : index
-      if (end > index) this.#note(0, end - index, to, progress)
+      if (end > index) this.#note(0, end - index, progress)
       index = end
       const encoded = messages[index]
       if (encoded === undefined || this.#skips(encoded, 0)) continue
       const result = this.#hand(encoded, 0, to)
-      this.#note(result, result < 0 ? 0 : 1, to, progress)
+      this.#note(result, result < 0 ? 0 : 1, progress)
+      if (result < 0) this.#fail(result, to, progress, () => lengthOf(encoded))
     }
   }
 
@@ -243,15 +239,21 @@ export class Sender {
     for (const array of arrays) {
       const queued = this.#handle.sendMany(array, to) ?? 0
       if (this.#isStream) this.#afterHand()
-      this.#note(queued, table[TAKEN] as number, to, progress)
+      const taken = table[TAKEN] as number
+      this.#note(queued, taken, progress)
+      if (queued < 0) this.#fail(queued, to, progress, () => lengthOfElement(array, taken))
     }
   }
 
   /** Notes that `count` messages were sent, and the result for the next or the last one. */
-  #note(result: number, count: number, to: Address | undefined, progress: Progress): void {
+  #note(result: number, count: number, progress: Progress): void {
     progress.sent += count
     progress.queued = result
-    if (result < 0) throw Object.assign(this.#error(result, to), { sent: progress.sent })
+  }
+
+  /** Throws the error of the message of a batch that native code has refused. */
+  #fail(code: number, to: Address | undefined, { sent }: Progress, length: () => number): never {
+    throw Object.assign(this.#error(code, to, 0, length), { sent })
   }
 
   /** Encodes a batch in place, of which nothing is sent yet. Sets `index` on the error of a value. */
@@ -289,37 +291,10 @@ export class Sender {
     return true
   }
 
-  #check(result: number, to: Address | undefined): number {
-    if (result < 0) throw this.#error(result, to)
-    return result
-  }
-
-  /** Returns the error for a negative code that native code has returned. */
-  #error(code: number, to: Address | undefined): Error {
-    switch (code) {
-      case QUEUE_FULL: {
-        const queue = to === undefined ? 'The queue' : `The queue for ${to}`
-        return new FdwireError(
-          'ERR_FDWIRE_QUEUE_FULL',
-          `${queue} is full (maxQueued, maxQueuedFds): wait for 'drain' when send returns false`,
-        )
-      }
-      case NO_ROOM_FOR_FILE:
-        return new FdwireError(
-          'ERR_FDWIRE_TOO_MANY_FDS',
-          'The message is passed in a memfd because of its size: at most 252 other descriptors fit',
-          { fault: 'caller' },
-        )
-      case HAS_DELIMITER:
-      case TOO_LONG:
-        return unframeableError(code, this.#options.protocol)
-    }
-    if (code === BAD_ADDRESS && to !== undefined) checkAddress(to, 'to')
-    const error = systemError(code, 'sendmsg', destinationOf(to))
-    if (to === undefined && !this.#isConnected()) {
-      error.message += ': the channel has no peer, so send needs the option to'
-    }
-    return error
+  /** Returns the error for a negative code that native code has returned for a message. */
+  #error(code: number, to: Address | undefined, fds: number, length: () => number): Error {
+    const [handle, options, isConnected] = [this.#handle, this.#options, this.#isConnected()]
+    return sendError(code, { handle, options, isConnected, to, fds, length })
   }
 
   #destination({ to, allowRelative }: SendOptions): Address | undefined {
@@ -337,21 +312,20 @@ export class Sender {
   }
 }
 
+/** Returns the length of a message in bytes. */
+function lengthOf(encoded: Encoded): number {
+  return typeof encoded === 'string' ? Buffer.byteLength(encoded) : encoded.byteLength
+}
+
+/** Returns the length in bytes of an element of a JSON array. */
+function lengthOfElement(array: string, index: number): number {
+  const values: unknown[] = JSON.parse(array)
+  return Buffer.byteLength(JSON.stringify(values[index]))
+}
+
 /** Returns how many bytes a stream may gather before it has to check the limits of its queue. */
 function maxRoomOf({ highWaterMark, maxQueued }: CheckedOptions): number {
   return Math.min(highWaterMark, MAX_ROOM, Math.floor(maxQueued / FRAME_EXPANSION))
-}
-
-/** Returns the error of a queued message that was not delivered. `errno` is 0 if it expired. */
-export function undeliveredError(errno: number, to: Address | undefined): Error {
-  if (errno !== 0) return systemError(errno, 'sendmsg', destinationOf(to))
-  const message = 'The destination did not read for sendTimeout, so a queued message was dropped'
-  return new FdwireError('ERR_FDWIRE_UNDELIVERED', message)
-}
-
-function destinationOf(to: Address | undefined): { dest?: string | Buffer } {
-  if (to === undefined) return {}
-  return { dest: typeof to === 'string' ? to : Buffer.from(to) }
 }
 
 const COMMON = ['to', 'allowRelative']

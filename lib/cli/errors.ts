@@ -1,4 +1,4 @@
-import { errorCode } from '../util/errors.js'
+import { errorCode, failureOf, type SystemError } from '../util/errors.js'
 
 /** Wrong arguments of the command line. */
 export class UsageError extends Error {}
@@ -18,12 +18,20 @@ const REMEDIES: Readonly<Record<string, string>> = {
   EPERM: 'the socket there is connected to another process, or takes no descriptors',
 }
 
+/** The codes whose remedy replaces what the error's own message explains. */
+const EXPLAINED = new Set(['ECONNREFUSED', 'ENOENT', 'EPROTOTYPE', 'EADDRINUSE', 'EPERM'])
+
 /** Returns what an error says and what to do about it, in one line. */
 export function describeError(error: unknown): string {
   const { message } = error instanceof Error ? error : new Error(String(error))
-  const remedy = REMEDIES[errorCode(error) ?? '']
+  const code = errorCode(error) ?? ''
   const [line = ''] = message.split('\n')
   // The loader's errors have several lines, all of which matter.
-  const text = errorCode(error) === 'ERR_FDWIRE_LOAD' ? message : line
-  return remedy === undefined ? text : `${text}: ${remedy}`
+  const text = code === 'ERR_FDWIRE_LOAD' ? message : line
+  const remedy = REMEDIES[code]
+  if (remedy === undefined) return text
+  const { syscall } = error as Partial<SystemError>
+  // Of an address to bind, the message names the directory that is missing.
+  if (code === 'ENOENT' && syscall !== 'connect' && syscall !== 'sendmsg') return text
+  return `${EXPLAINED.has(code) ? failureOf(error as SystemError) : text}: ${remedy}`
 }

@@ -8,6 +8,16 @@ export function isOwned(fd: number): boolean {
   return environment.ownerOf(fd) !== null
 }
 
+/** Whether a number is that of an open descriptor. */
+export function isOpen(fd: number): boolean {
+  try {
+    environment.kindOf(fd)
+    return true
+  } catch {
+    return false
+  }
+}
+
 /**
  * Duplicates a descriptor; the duplicate is close-on-exec.
  *

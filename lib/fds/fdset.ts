@@ -5,7 +5,7 @@ import { environment } from '../native/environment.js'
 import { type ChannelHandle, NO_CHANNEL } from '../native/handle.js'
 import { describeValue } from '../util/checks.js'
 import { isDescriptor, type Kind, MAX_FD } from '../util/descriptor.js'
-import { FdwireError, systemError } from '../util/errors.js'
+import { FdwireError, type SystemError, systemError } from '../util/errors.js'
 import { ABSENT, type Entries, fdOf, isPresent, lentEntry } from './entries.js'
 import { type OpenFds, watchForLeaks } from './leaks.js'
 import {
@@ -95,7 +95,7 @@ export class FdSet implements Iterable<number> {
     }
     const numbers = [...fds]
     numbers.forEach(checkNumber)
-    for (const fd of numbers) environment.kindOf(fd)
+    numbers.forEach(checkOpen)
     numbers.forEach((fd, index) => {
       try {
         environment.ownFd(fd)
@@ -264,7 +264,7 @@ export class FdSet implements Iterable<number> {
       count === 1 ? handle.closeFd(entries[0] as number) : handle.closeFds(entries, count)
     // If the set is collected, closeLeaked must find nothing to close.
     for (let i = 0; i < entries.length; i++) entries[i] = ABSENT
-    if (result < 0) throw systemError(result, 'close')
+    if (result < 0) throw systemError(result, 'close', { hint: 'it was closed outside the set' })
   }
 
   /** The same as {@link FdSet.close}. */
@@ -346,6 +346,17 @@ function checkNumber(fd: unknown, index: number, all: unknown[]): void {
   }
   if (all.indexOf(fd) !== index) {
     throw new RangeError(`fds[${index}] is ${fd} again: a set would close it twice`)
+  }
+}
+
+/** Throws EBADF with the index of a descriptor that is not open. */
+function checkOpen(fd: number, index: number): void {
+  try {
+    environment.kindOf(fd)
+  } catch (cause) {
+    const { errno, syscall } = cause as SystemError
+    const hint = `fds[${index}] (descriptor ${fd}) is not open`
+    throw systemError(errno, syscall, { hint, index })
   }
 }
 

@@ -63,6 +63,11 @@ export class ChannelHandle {
     return this.index < 0 ? null : environment.peerAddress(this.index)
   }
 
+  /** Returns the length in bytes of the longest message; null for a stream or a closed channel. */
+  largestMessage(): number | null {
+    return this.index < 0 ? null : environment.largestMessage(this.index)
+  }
+
   /** Returns the credentials of the process that made the peer's socket; null if unknown. */
   peerCredentials(): PeerCredentials | null {
     return environment.peerCredentials(this.index)

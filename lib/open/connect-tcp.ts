@@ -81,7 +81,7 @@ async function attempt(
   if (signal?.aborted) throw abortError(signal)
   try {
     const { channel, connecting } = environment.connectTcp(host, port, checked)
-    if (connecting) await connected(channel, limits, late)
+    if (connecting) await connected(channel, checked, limits, late)
     return channel
   } catch (error) {
     const { errno, syscall } = error as Partial<SystemError>
@@ -92,7 +92,12 @@ async function attempt(
 }
 
 /** Waits until a channel is connected. Closes it if that fails. */
-async function connected(channel: number, limits: WaitLimits, late: () => Error): Promise<void> {
+async function connected(
+  channel: number,
+  checked: CheckedOptions,
+  limits: WaitLimits,
+  late: () => Error,
+): Promise<void> {
   countReferenced(1)
   try {
     await new Promise<void>((resolve, reject) => {
@@ -103,7 +108,7 @@ async function connected(channel: number, limits: WaitLimits, late: () => Error)
             stop()
             const event = turn.event(index)
             if (event.kind === RecordKind.Connected) resolve()
-            else reject(endError(event, false) ?? late())
+            else reject(endError(event, checked) ?? late())
           }
         },
       })

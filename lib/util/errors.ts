@@ -109,25 +109,47 @@ export interface SystemError extends Error {
   path?: string | Buffer
   /** The path or address of the destination. */
   dest?: string | Buffer
+  /** The index of the refused descriptor in the list. */
+  index?: number
+}
+
+/** What of a failed system call is known beside its error number. */
+interface SystemErrorDetails {
+  path?: string | Buffer
+  dest?: string | Buffer
+  index?: number
+  /** The end of the message. */
+  hint?: string
+  cause?: unknown
+}
+
+const NO_MEMORY = 'the kernel has no memory: try again later'
+
+/** What the errors of a limit of the system mean, unless the caller knows more. */
+const HINTS: Readonly<Record<string, string>> = {
+  EMFILE: 'the process has no free descriptor (RLIMIT_NOFILE, ulimit -n)',
+  ENFILE: 'the system has no free file (fs.file-max)',
+  ETOOMANYREFS:
+    'the processes of this user have too many descriptors in flight (RLIMIT_NOFILE): send again when some were received',
+  ENOBUFS: NO_MEMORY,
+  ENOMEM: NO_MEMORY,
 }
 
 /**
  * Returns the error of a failed system call: `connect ECONNREFUSED /run/app.sock`.
  *
  * `errno` may have either sign: the kernel uses positive numbers, libuv negative ones. `hint` is
- * appended to the message.
+ * appended to the message; errors of limits of the system have one of their own.
  */
 export function systemError(
   errno: number,
   syscall: string,
-  extra: { path?: string | Buffer; dest?: string | Buffer; hint?: string; cause?: unknown } = {},
+  extra: SystemErrorDetails = {},
 ): SystemError {
   const number = -Math.abs(errno)
   const code = errorName(number)
-  const { path, dest, hint } = extra
-  let message = `${syscall} ${code}`
-  if (path !== undefined) message += ` ${printableAddress(path)}`
-  if (dest !== undefined) message += ` -> ${printableAddress(dest)}`
+  const { path, dest, index, hint = HINTS[code] } = extra
+  let message = failureOf({ syscall, code, path, dest })
   if (hint !== undefined) message += `: ${hint}`
   const options = 'cause' in extra ? { cause: extra.cause } : undefined
   const error = new Error(message, options) as SystemError
@@ -136,7 +158,21 @@ export function systemError(
   error.syscall = syscall
   if (path !== undefined) error.path = path
   if (dest !== undefined) error.dest = dest
+  if (index !== undefined) error.index = index
   return error
+}
+
+/** Describes a failed system call without what explains it. */
+export function failureOf(error: {
+  syscall: string
+  code: string
+  path?: string | Buffer | undefined
+  dest?: string | Buffer | undefined
+}): string {
+  const { syscall, code, path, dest } = error
+  const about = path === undefined ? '' : ` ${printableAddress(path)}`
+  const to = dest === undefined ? '' : ` -> ${printableAddress(dest)}`
+  return `${syscall} ${code}${about}${to}`
 }
 
 /** Returns the error of an aborted operation: an AbortError whose cause is the signal's reason. */

@@ -128,7 +128,7 @@ export class Codec<
   #failure(index: number): FdwireError {
     const { kind, place, detail, sample } = this.#records.event(index)
     if (kind !== RecordKind.Lost) return cutError(place)
-    return lossError(detail, this.#options.redacted ? undefined : sample)
+    return lossError(detail, sample, this.#options)
   }
 
   /** Reports a malformed message. `before` messages of the chunk precede it. */

@@ -1,11 +1,14 @@
 /** The errors of messages that native code refuses to deliver or to send. */
 
 import { HAS_DELIMITER, LossReason, RecordKind, RefusalReason } from '#native'
+import type { CheckedOptions } from '../options/check.js'
 import { type ErrorCode, FdwireError, systemError } from '../util/errors.js'
 import type { ChannelEvent } from './turn.js'
 
 interface Reason {
   code: ErrorCode
+  /** The option that limits the message, which takes the place of `%`. */
+  limit?: 'maxMessage' | 'maxFds'
   message: string
 }
 
@@ -27,11 +30,13 @@ const REFUSALS: Record<RefusalReason, Reason> = {
   },
   [RefusalReason.TooLarge]: {
     code: 'ERR_FDWIRE_MESSAGE_TOO_LARGE',
-    message: 'The message has more bytes than maxMessage allows',
+    limit: 'maxMessage',
+    message: 'The message has more bytes than %',
   },
   [RefusalReason.TooManyFds]: {
     code: 'ERR_FDWIRE_TOO_MANY_FDS',
-    message: 'The message has more descriptors than maxFds allows',
+    limit: 'maxFds',
+    message: 'The message has more descriptors than %',
   },
   [RefusalReason.FdsTruncated]: {
     code: 'ERR_FDWIRE_FDS_TRUNCATED',
@@ -47,7 +52,8 @@ const REFUSALS: Record<RefusalReason, Reason> = {
 const LOSSES: Record<LossReason, Reason> = {
   [LossReason.TooLarge]: {
     code: 'ERR_FDWIRE_MESSAGE_TOO_LARGE',
-    message: 'A message has more bytes than maxMessage allows: the stream cannot continue',
+    limit: 'maxMessage',
+    message: 'A message has more bytes than %: the stream cannot continue',
   },
   [LossReason.BadHeader]: {
     code: 'ERR_FDWIRE_BAD_HEADER',
@@ -56,15 +62,35 @@ const LOSSES: Record<LossReason, Reason> = {
 }
 
 /** Returns the error of a received message that native code refused. */
-export function refusalError(reason: RefusalReason, sample: Uint8Array | undefined): FdwireError {
-  const { code, message } = REFUSALS[reason]
-  return new FdwireError(code, message, sample === undefined ? {} : { sample })
+export function refusalError(
+  reason: RefusalReason,
+  sample: Uint8Array | undefined,
+  options: CheckedOptions,
+): FdwireError {
+  return errorOf(REFUSALS[reason], sample, options)
 }
 
 /** Returns the error of a stream that cannot be decoded any further. */
-export function lossError(reason: LossReason, sample: Uint8Array | undefined): FdwireError {
-  const { code, message } = LOSSES[reason]
-  return new FdwireError(code, message, sample === undefined ? {} : { sample })
+export function lossError(
+  reason: LossReason,
+  sample: Uint8Array | undefined,
+  options: CheckedOptions,
+): FdwireError {
+  return errorOf(LOSSES[reason], sample, options)
+}
+
+function errorOf(
+  { code, message, limit }: Reason,
+  sample: Uint8Array | undefined,
+  options: CheckedOptions,
+): FdwireError {
+  const text = limit === undefined ? message : message.replace('%', describeLimit(limit, options))
+  const shown = options.redacted ? undefined : sample
+  return new FdwireError(code, text, shown === undefined ? {} : { sample: shown })
+}
+
+function describeLimit(limit: 'maxMessage' | 'maxFds', options: CheckedOptions): string {
+  return `${limit} allows (${options[limit].toLocaleString('en-US')})`
 }
 
 /**
@@ -78,7 +104,7 @@ export function cutError(missing: number): FdwireError {
 /** Returns the error of an event that ends the input; undefined for an orderly end. */
 export function endError(
   { kind, name, place, detail, sample }: ChannelEvent,
-  redacted: boolean,
+  options: CheckedOptions,
 ): Error | undefined {
   switch (kind) {
     case RecordKind.Failed:
@@ -86,7 +112,7 @@ export function endError(
     case RecordKind.Cut:
       return cutError(place)
     case RecordKind.Lost:
-      return lossError(detail, redacted ? undefined : sample)
+      return lossError(detail, sample, options)
     default:
       return undefined
   }

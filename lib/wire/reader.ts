@@ -53,11 +53,9 @@ export class MessageReader {
     const records = this.#records
     const kind = records.kind(index)
     if (kind === Refused) {
-      const sample = this.#options.redacted ? undefined : records.sample(index)
-      return {
-        error: refusalError(records.refusalReason(index), sample),
-        from: this.#sender(index),
-      }
+      const reason = records.refusalReason(index)
+      const error = refusalError(reason, records.sample(index), this.#options)
+      return { error, from: this.#sender(index) }
     }
     if (kind !== Message && kind !== Large) return undefined
     const numbers = records.fds(index)

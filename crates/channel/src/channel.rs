@@ -1,4 +1,8 @@
 //! One channel: its limits and counters, its read interest, and its transport.
+//!
+//! `channel/queries.rs` has the methods that return information about it.
+
+mod queries;
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
@@ -12,10 +16,10 @@ use crate::batch::Event;
 use crate::busy_poll::BusyPoll;
 use crate::datagram::DatagramTransport;
 use crate::interest::Interest;
-use crate::limits::{Counters, Limits, Meter};
+use crate::limits::{Limits, Meter};
 use crate::pace::Pace;
 use crate::poll::{EventFlags, Token};
-use crate::send::{Queued, SendError, Sent};
+use crate::send::{SendError, Sent};
 use crate::stream::{Framing, Link, Payload, SegmentPool, StreamTransport};
 use crate::transport::{Transport, on_transport};
 use crate::{Shared, Site, Turn};
@@ -102,53 +106,6 @@ impl Channel {
             None => peer_pidfd(self.fd().ok_or(Errno::NOTSOCK)?)?,
         };
         Ok(OwnedFd::as_fd(self.pidfd.insert(opened)))
-    }
-
-    /// Returns whether the channel has one peer, to which all messages go.
-    pub fn connected(&self) -> bool {
-        on_transport!(&self.transport, it => it.is_connected())
-    }
-
-    /// Returns whether received texts are JSON.
-    pub fn receives_json(&self) -> bool {
-        self.json
-    }
-
-    /// Returns the socket of a stream.
-    pub fn stream_socket(&self) -> Option<&Stream> {
-        self.transport.stream()?.socket()
-    }
-
-    /// Returns the socket of datagrams or records.
-    pub fn datagram_socket(&self) -> Option<&Datagram> {
-        Some(&self.transport.datagrams()?.socket)
-    }
-
-    /// Returns the counters.
-    pub fn counters(&self) -> Counters {
-        self.meter.counters
-    }
-
-    /// Returns the numbers of queued messages, bytes and descriptors.
-    pub fn queued(&self) -> Queued {
-        on_transport!(&self.transport, it => it.queued())
-    }
-
-    /// Returns the number of received descriptors that are not taken or closed yet.
-    pub fn open_fds(&self) -> usize {
-        self.meter.open_fds
-    }
-
-    /// Returns the number of received bytes that do not form a complete message yet.
-    pub fn buffered_input(&self) -> usize {
-        self.transport.stream().map_or(0, StreamTransport::buffered_input)
-    }
-
-    /// Returns the sequence number of the oldest queued message, and of the next one to be queued.
-    ///
-    /// The sequence numbers of a stream are byte positions, counted from 1.
-    pub fn seqs(&self) -> (Option<u64>, u64) {
-        on_transport!(&self.transport, it => it.seqs())
     }
 
     /// Returns the socket's descriptor. A bound path remains.

@@ -91,6 +91,11 @@ impl DatagramTransport {
         self.outbox.is_connected()
     }
 
+    /// Returns the length in bytes of the longest message that the kernel accepts.
+    pub(crate) fn largest(&self) -> Result<usize, Errno> {
+        self.outbox.largest(&self.socket)
+    }
+
     pub(crate) fn queued(&self) -> Queued {
         self.outbox.queued()
     }

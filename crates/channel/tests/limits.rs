@@ -67,6 +67,19 @@ fn the_largest_message_is_that_of_the_original_send_buffer() {
 }
 
 #[test]
+fn a_message_that_is_too_large_is_refused_at_once_even_behind_others() {
+    let (socket, _receiver) = Datagram::pair().unwrap();
+    socket.set_send_buffer(16 * 1024).unwrap();
+    let largest = socket.max_message().unwrap();
+    let mut harness = Harness::new();
+    let channel = harness.add(socket, limits());
+    while harness.send(channel, b"x", None) == Sent::Now {}
+    let too_large = harness.try_send(channel, &vec![b'x'; largest + 1], &[], None);
+    assert_eq!(too_large, Err(SendError::Refused(Errno::MSGSIZE)));
+    assert!(harness.try_send(channel, &vec![b'x'; largest], &[], None).is_ok());
+}
+
+#[test]
 fn reading_stops_at_the_limit_of_open_descriptors() {
     let (socket, sender) = Datagram::pair().unwrap();
     let mut harness = Harness::new();

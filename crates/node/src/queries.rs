@@ -60,6 +60,16 @@ impl Environment {
         })
     }
 
+    /// Returns the length in bytes of the longest message that the kernel accepts; null for a
+    /// stream, which has no such limit.
+    #[napi]
+    pub fn largest_message(&self, channel: i32) -> Result<Option<u32>> {
+        self.with(|state| {
+            let largest = state.reactor.channel(index(channel))?.largest_message()?;
+            Some(u32::try_from(largest).unwrap_or(u32::MAX))
+        })
+    }
+
     /// Returns the credentials that the peer process had when it called `connect`, `listen` or
     /// `socketpair`; null if the kernel has none.
     #[napi]

@@ -30,12 +30,6 @@ pub(super) fn goes_in_memfd(limits: &Limits, len: usize, fds: usize, errno: Errn
         }
 }
 
-/// Returns whether a message may be too large for a datagram, so that the exact limit must be read
-/// from the kernel.
-pub(super) fn may_go_in_memfd(limits: &Limits, len: usize) -> bool {
-    limits.memfd && len > CONTIGUOUS
-}
-
 /// Creates the memfd for the text of a message with `fds` descriptors.
 pub(super) fn memfd_for(text: &[u8], fds: usize) -> Result<OwnedFd, SendError> {
     if fds >= MAX_FDS {

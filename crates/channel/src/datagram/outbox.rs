@@ -19,18 +19,21 @@ use std::collections::{BTreeSet, HashMap};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
-use fdwire_socket::{Address, Datagram, ForeignFd};
+use fdwire_socket::{Address, Datagram, Errno, ForeignFd};
 use fdwire_wire::jsoncomm;
 use slab::Slab;
 
 use super::attempt::{Blocked, Failure, attempt};
-use super::memfd::{goes_in_memfd, may_go_in_memfd, memfd_for};
+use super::memfd::{goes_in_memfd, memfd_for};
 use super::queue::{Pauses, Queue, QueuedMessage, SPACE, Wait};
 use super::share::Shares;
 use crate::Site;
 use crate::limits::{Counters, Limits};
 use crate::poll::Poller;
 use crate::send::{Queued, SendError, Sent, duplicate};
+
+/// Length in bytes of a message that fits into the smallest send buffer that a socket can have.
+const ALWAYS_FITS: usize = 4_096;
 
 /// The sending direction of a datagram or seqpacket socket.
 pub(crate) struct Outbox {
@@ -174,8 +177,11 @@ impl Outbox {
         {
             return Err(SendError::QueueFull);
         }
-        let too_large = self.is_too_large(cx, bytes.len());
-        let memfd = if too_large { Some(memfd_for(bytes, fds.len())?) } else { None };
+        let memfd = match self.is_too_large(cx, bytes.len()) {
+            false => None,
+            true if cx.limits.memfd => Some(memfd_for(bytes, fds.len())?),
+            true => return Err(SendError::Refused(Errno::MSGSIZE)),
+        };
         let message = self.message(cx, bytes, fds, memfd)?;
         Ok(self.enqueue(index, message))
     }
@@ -260,13 +266,14 @@ impl Outbox {
         self.memfd_bytes == 0 || self.memfd_bytes + len <= cx.limits.max_queued
     }
 
-    /// Returns whether a message must be sent in a memfd because of its length.
+    /// Returns the length in bytes of the longest message that the kernel accepts.
+    pub(crate) fn largest(&self, socket: &Datagram) -> Result<usize, Errno> {
+        self.shares.as_ref().map_or_else(|| socket.max_message(), |shares| Ok(shares.largest()))
+    }
+
+    /// Returns whether a message is longer than the kernel accepts.
     fn is_too_large(&self, cx: &Context<'_>, len: usize) -> bool {
-        may_go_in_memfd(cx.limits, len)
-            && match &self.shares {
-                Some(shares) => len > shares.largest(),
-                None => cx.socket.max_message().is_ok_and(|largest| len > largest),
-            }
+        len > ALWAYS_FITS && self.largest(cx.socket).is_ok_and(|largest| len > largest)
     }
 
     fn enqueue(&mut self, queue: usize, message: QueuedMessage) -> Sent {

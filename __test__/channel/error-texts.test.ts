@@ -1,0 +1,188 @@
+import { closeSync, openSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { adopt, bind, connect, FdSet, listen, pair } from 'fdwire'
+import { describe, expect, it } from 'vitest'
+import { temporaryDirectory } from '../support/processes.js'
+import { afterTest, runCleanupsAfterEach } from '../support/streams.js'
+
+runCleanupsAfterEach()
+
+const JSONCOMM = { protocol: 'jsoncomm' } as const
+const RAW_DGRAM = { protocol: 'raw', type: 'dgram', maxFds: 4 } as const
+
+/** Returns what a call throws, or what its promise rejects with. */
+async function errorOf(call: () => unknown): Promise<NodeJS.ErrnoException & { index?: number }> {
+  try {
+    await call()
+  } catch (error) {
+    return error as NodeJS.ErrnoException
+  }
+  throw new Error('The call has not failed')
+}
+
+/** Returns a channel that is destroyed after the test. */
+function tracked<T extends { destroy(): unknown }>(channel: T): T {
+  afterTest(() => void channel.destroy())
+  return channel
+}
+
+function trackedPair<T extends { destroy(): unknown }>([a, b]: [T, T]): [T, T] {
+  return [tracked(a), tracked(b)]
+}
+
+describe('the message of EMSGSIZE', () => {
+  it('says the size, the limit, and that jsoncomm can use a memfd', async () => {
+    const [a] = trackedPair(pair(JSONCOMM))
+    const error = await errorOf(() => a.send('x'.repeat(300_000)))
+    expect(error.message).toBe(
+      'sendmsg EMSGSIZE: a message of 300,002 bytes exceeds the largest datagram of the ' +
+        "socket's send buffer (212,960 bytes): set memfd: true at both ends, " +
+        'or a larger sendBufferSize',
+    )
+    expect(error).toMatchObject({ code: 'EMSGSIZE', errno: -90, syscall: 'sendmsg' })
+  })
+
+  it('is the same for a message of sendAll, an unconnected socket and a queued message', async () => {
+    const text = 'x'.repeat(300_000)
+    const size = /message of 300,002 bytes .*\(212,960 bytes\)/
+    const [a] = trackedPair(pair(JSONCOMM))
+    const batch = await errorOf(() => a.sendAll([1, { toJSON: () => text }, 3]))
+    expect(batch).toMatchObject({ code: 'EMSGSIZE', sent: 1 })
+    expect(batch.message).toMatch(size)
+    while (a.send('fill the queue'));
+    expect((await errorOf(() => a.send(text))).message).toMatch(size)
+    const server = tracked(await bind(null, JSONCOMM))
+    const to = server.localAddress as string
+    const unconnected = await errorOf(() => server.send(text, { to }))
+    expect(unconnected.message).toMatch(size)
+    expect(unconnected.message).toMatch(/^sendmsg EMSGSIZE -> @[0-9a-f]{5}: /)
+  })
+
+  it('names a memfd and a stream for a record of another protocol', async () => {
+    const [a] = trackedPair(pair({ protocol: 'raw', type: 'seqpacket' }))
+    const error = await errorOf(() => a.sendAll([Buffer.alloc(1), Buffer.alloc(400_000)]))
+    expect(error.message).toBe(
+      'sendmsg EMSGSIZE: a message of 400,000 bytes exceeds the largest record of the ' +
+        "socket's send buffer (212,960 bytes): set a larger sendBufferSize, pass the " +
+        'bytes in a memfd (createMemfd), or use a stream',
+    )
+  })
+})
+
+describe('the message of EBADF', () => {
+  it('says which descriptor of a message is not open', async () => {
+    const [a] = trackedPair(pair(RAW_DGRAM))
+    const open = openSync('/dev/null', 'r')
+    const closed = 9_999
+    const expected = `sendmsg EBADF: fds[1] (descriptor ${closed}) is not open`
+    const error = await errorOf(() => a.send('x', { fds: [open, closed] }))
+    expect(error.message).toBe(expected)
+    expect(error).toMatchObject({ code: 'EBADF', errno: -9, syscall: 'sendmsg', index: 1 })
+    while (a.send('fill the queue'));
+    const queued = await errorOf(() => a.send('x', { fds: [open, closed] }))
+    expect([queued.message, queued.index]).toEqual([expected, 1])
+    closeSync(open)
+  })
+
+  it('says which number of FdSet.from is not open', async () => {
+    const open = openSync('/dev/null', 'r')
+    const error = await errorOf(() => FdSet.from([open, 9_999]))
+    expect(error.message).toBe('fstat EBADF: fds[1] (descriptor 9999) is not open')
+    expect(error).toMatchObject({ code: 'EBADF', index: 1 })
+    closeSync(open)
+  })
+})
+
+describe('the message of an error of a limit', () => {
+  it('names the options that limit a queue, with their values', async () => {
+    const [a] = trackedPair(pair({ ...JSONCOMM, maxQueued: 20_000 }))
+    const error = await errorOf(() => {
+      for (;;) a.send('x'.repeat(1_000))
+    })
+    expect(error.message).toBe(
+      "The queue is full (maxQueued: 20,000 bytes, maxQueuedFds: 1,024): wait for 'drain' when send returns false",
+    )
+  })
+
+  it('names maxFds and its value if a message has more descriptors', async () => {
+    const [a] = trackedPair(pair(RAW_DGRAM))
+    const error = await errorOf(() => a.send('x', { fds: [0, 0, 0, 0, 0] }))
+    expect(error.message).toBe(
+      'A message of this channel has at most 4 descriptors (maxFds), not 5',
+    )
+  })
+
+  it('names maxMessage and maxFds, with their values, if a received message exceeds them', async () => {
+    const raw = { protocol: 'raw', type: 'seqpacket' } as const
+    const [a, b] = trackedPair(pair({ ...raw, maxFds: 2 }))
+    const limited = tracked(adopt(b.detach(), { ...raw, maxFds: 1, maxMessage: 1_000 }))
+    const messages: string[] = []
+    const both = new Promise<void>(resolve => {
+      limited.on('malformed', ({ message }) => {
+        if (messages.push(message) === 2) resolve()
+      })
+    })
+    limited.on('message', () => {})
+    a.send('x'.repeat(1_001))
+    a.send('x', { fds: [0, 0] })
+    await both
+    expect(messages).toEqual([
+      'The message has more bytes than maxMessage allows (1,000)',
+      'The message has more descriptors than maxFds allows (1)',
+    ])
+  })
+})
+
+describe('the message of ENOENT', () => {
+  it('names the directory that is missing if a path cannot be bound', async () => {
+    const missing = join(temporaryDirectory(), 'missing')
+    const path = join(missing, 'a.sock')
+    const hint = `: the directory ${missing} does not exist`
+    for (const call of [() => bind(path, JSONCOMM), () => listen(path, { protocol: 'lines' })]) {
+      const error = await errorOf(call)
+      expect(error).toMatchObject({ code: 'ENOENT', errno: -2, path })
+      expect(error.message.endsWith(hint)).toBe(true)
+    }
+  })
+
+  it('tells a missing directory from a missing socket if a peer cannot be reached', async () => {
+    const directory = temporaryDirectory()
+    const socket = join(directory, 'a.sock')
+    for (const options of [JSONCOMM, { protocol: 'lines' } as const]) {
+      const absent = await errorOf(() => connect(socket, options as typeof JSONCOMM))
+      expect(absent.message).toBe(`connect ENOENT ${socket}: no socket has this address`)
+      const lost = join(directory, 'missing', 'a.sock')
+      const error = await errorOf(() => connect(lost, options as typeof JSONCOMM))
+      const hint = `the directory ${join(directory, 'missing')} does not exist`
+      expect(error.message).toBe(`connect ENOENT ${lost}: ${hint}`)
+    }
+  })
+})
+
+describe('the message of another error of an address', () => {
+  it('says that nothing listens there, or that the socket there has another type', async () => {
+    const path = join(temporaryDirectory(), 'a.sock')
+    const listener = await listen(path, { protocol: 'lines' })
+    const type = await errorOf(() => connect(path, JSONCOMM))
+    expect(type).toMatchObject({ code: 'EPROTOTYPE', syscall: 'connect', path })
+    expect(type.message).toMatch(/: the socket at this address is not of type 'dgram'/)
+    await listener.close()
+    const name = '\0fdwire nothing listens here'
+    expect((await errorOf(() => connect(name, { protocol: 'lines' }))).message).toBe(
+      'connect ECONNREFUSED @fdwire nothing listens here: no process listens at this address',
+    )
+  })
+
+  it('says why a path cannot be bound: it is in use, or not in a directory', async () => {
+    const directory = temporaryDirectory()
+    const path = join(directory, 'a.sock')
+    tracked(await bind(path, JSONCOMM))
+    expect((await errorOf(() => bind(path, JSONCOMM))).message).toBe(
+      `bind EADDRINUSE ${path}: a process has a socket open at this path`,
+    )
+    const file = join(directory, 'file')
+    writeFileSync(file, '')
+    const inFile = await errorOf(() => bind(join(file, 'a.sock'), JSONCOMM))
+    expect(inFile.message.endsWith(`: ${file} is not a directory`)).toBe(true)
+  })
+})
