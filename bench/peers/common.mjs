@@ -34,15 +34,12 @@ const NON_ASCII = 7
 const SAMPLE = 64
 
 /**
- * Every 15th message is compared as a whole if it is a Buffer or a large text. Of the others only
- * the length and a few bytes are compared, because a whole comparison costs as much as receiving
+ * Every 15th message is compared as a whole if it is a Buffer or a text. Of the others only the length
+ * and a few bytes or characters are compared, because a whole comparison costs as much as receiving
  * the message. 15 and RING have no common factor, so each message of the ring is compared at some
  * time.
  */
 const WHOLE = 15
-
-/** The size from which a text is large (bytes). */
-const LARGE = 4096
 
 /** The size below which a value has room for only one property (bytes). */
 const SMALL = 44
@@ -192,10 +189,15 @@ export class Tally {
   /** @param {string} text */
   takeText(text) {
     const expected = /** @type {string} */ (texts[this.#taken % RING])
+    const { length } = expected
     const right =
-      options.size < LARGE || this.#taken % WHOLE === 0
+      this.#taken % WHOLE === 0
         ? text === expected
-        : text.length === expected.length && text.charCodeAt(SEQ) === expected.charCodeAt(SEQ)
+        : text.length === length &&
+          text.charCodeAt(SEQ) === expected.charCodeAt(SEQ) &&
+          text.charCodeAt(SEQ + 1) === expected.charCodeAt(SEQ + 1) &&
+          text.charCodeAt(length >> 1) === expected.charCodeAt(length >> 1) &&
+          text.charCodeAt(length - 1) === expected.charCodeAt(length - 1)
     this.#count(right)
   }
 
