@@ -36,37 +36,72 @@ impl Control {
     /// pidfds.
     pub(crate) fn drain(&mut self, fds: &mut Vec<ForeignFd>) -> Ancillary {
         let mut ancillary = Ancillary { any: false, credentials: None };
-        let mut at = 0;
-        while let Some(len) = self.word(at).filter(|&len| len >= HEADER) {
+        let mut used = 0;
+        for (part, end) in parts(&self.space) {
             ancillary.any = true;
-            let data = at + HEADER..(at + len).min(SPACE);
-            match (self.int(at + WORD), self.int(at + WORD + INT)) {
-                (Some(SOL_SOCKET), Some(SCM_RIGHTS)) => {
-                    let numbers = data.step_by(INT).filter_map(|at| self.int(at));
-                    fds.extend(numbers.filter_map(sys::own_new_fd).map(ForeignFd::from));
+            used = end;
+            match part {
+                Part::Fds(numbers) => {
+                    fds.extend(ints(numbers).filter_map(sys::own_new_fd).map(ForeignFd::from))
                 }
-                (Some(SOL_SOCKET), Some(SCM_CREDENTIALS)) => {
-                    let ints = [0, 1, 2].map(|nth| self.int(data.start + nth * INT).unwrap_or(0));
-                    ancillary.credentials = Some(Credentials::from_ints(ints));
+                Part::Credentials(ids) => {
+                    ancillary.credentials = Some(Credentials::from_ints(ids));
                 }
-                (Some(SOL_SOCKET), Some(SCM_PIDFD)) => {
-                    drop(self.int(data.start).and_then(sys::own_new_fd));
-                }
-                _ => {}
+                Part::Pidfd(number) => drop(number.and_then(sys::own_new_fd)),
+                Part::Other => {}
             }
-            at += len.next_multiple_of(WORD);
         }
-        self.space[..at.min(SPACE)].fill(0);
+        self.space[..used.min(SPACE)].fill(0);
         ancillary
     }
+}
 
-    fn word(&self, at: usize) -> Option<usize> {
-        self.space.get(at..)?.first_chunk().copied().map(usize::from_ne_bytes)
-    }
+/// One control message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part<'a> {
+    /// The numbers of descriptors, as ints of the machine. The last may be incomplete.
+    Fds(&'a [u8]),
+    /// A pid, a uid and a gid; 0 for what is missing.
+    Credentials([i32; 3]),
+    /// The number of a pidfd.
+    Pidfd(Option<i32>),
+    /// Any other control message.
+    Other,
+}
 
-    fn int(&self, at: usize) -> Option<i32> {
-        self.space.get(at..)?.first_chunk().copied().map(i32::from_ne_bytes)
-    }
+/// Returns the control messages in a buffer, up to the first without a length, and where each ends.
+pub fn parts(space: &[u8]) -> impl Iterator<Item = (Part<'_>, usize)> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let start = at;
+        let len = word(space, start).filter(|&len| len >= HEADER)?;
+        // A length beyond the buffer ends with it.
+        let end = start.saturating_add(len).min(space.len());
+        at = end.next_multiple_of(WORD).min(space.len());
+        let data = space.get(start + HEADER..end).unwrap_or_default();
+        let part = match (int(space, start + WORD), int(space, start + WORD + INT)) {
+            (Some(SOL_SOCKET), Some(SCM_RIGHTS)) => Part::Fds(data),
+            (Some(SOL_SOCKET), Some(SCM_CREDENTIALS)) => {
+                Part::Credentials([0, 1, 2].map(|nth| int(data, nth * INT).unwrap_or(0)))
+            }
+            (Some(SOL_SOCKET), Some(SCM_PIDFD)) => Part::Pidfd(int(data, 0)),
+            _ => Part::Other,
+        };
+        Some((part, at))
+    })
+}
+
+/// Returns the ints in bytes. An incomplete one at the end is not returned.
+fn ints(bytes: &[u8]) -> impl Iterator<Item = i32> {
+    bytes.as_chunks().0.iter().copied().map(i32::from_ne_bytes)
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<usize> {
+    bytes.get(at..)?.first_chunk().copied().map(usize::from_ne_bytes)
+}
+
+fn int(bytes: &[u8], at: usize) -> Option<i32> {
+    bytes.get(at..)?.first_chunk().copied().map(i32::from_ne_bytes)
 }
 
 /// The control messages of one received message, apart from its descriptors.

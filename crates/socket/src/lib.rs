@@ -59,7 +59,7 @@ mod sys;
 
 pub use address::{Address, AddressError};
 pub use bind::{Binding, Bound, Unlink, bind_path};
-pub use control::{Control, MAX_FDS};
+pub use control::{Control, MAX_FDS, Part, parts};
 pub use datagram::Datagram;
 pub use error::{SyscallError, syscall_error};
 pub use file_system::is_on_local_disk;

@@ -3,7 +3,9 @@
 use fdwire_wire::json::is_balanced;
 use proptest::prelude::*;
 
-use crate::{scalar, texts};
+use fdwire_fuzz::scalar_json as scalar;
+
+use crate::texts;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]

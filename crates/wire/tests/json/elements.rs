@@ -4,7 +4,9 @@ use fdwire_wire::json::elements;
 use proptest::prelude::*;
 use serde_json::Value;
 
-use crate::{scalar, texts};
+use fdwire_fuzz::scalar_json as scalar;
+
+use crate::texts;
 
 fn split(array: &[u8]) -> Vec<&[u8]> {
     elements(array).collect()

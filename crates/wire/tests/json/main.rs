@@ -3,5 +3,4 @@
 mod balanced;
 mod elements;
 mod joined;
-mod scalar;
 mod texts;

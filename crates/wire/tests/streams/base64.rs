@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::Value as Json;
 
-use crate::harness::{Decoded, Subject, Value};
 use crate::vectors::unhex;
+use fdwire_fuzz::subject::{Decoded, Subject, Value};
 
 const VECTORS: &str = include_str!("../../../../vectors/uds_comms.json");
 const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

@@ -3,7 +3,7 @@
 use fdwire_wire::Protocol;
 use fdwire_wire::codec::Lost;
 
-use crate::harness::{Decoded, Subject};
+use fdwire_fuzz::subject::{Decoded, Subject};
 
 fn bad_header() -> Decoded {
     Decoded { lost: Some(Lost::BadHeader), ..Decoded::default() }

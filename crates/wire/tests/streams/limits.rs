@@ -3,7 +3,7 @@
 use fdwire_wire::Protocol;
 use fdwire_wire::codec::Lost;
 
-use crate::harness::{Decoded, Subject};
+use fdwire_fuzz::subject::{Decoded, Subject};
 
 fn lost(why: Lost) -> Decoded {
     Decoded { lost: Some(why), ..Decoded::default() }

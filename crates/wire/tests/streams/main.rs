@@ -1,8 +1,6 @@
 //! The stream codecs against their vectors, and the laws of `contract.rs` for arbitrary bytes.
 
 mod base64;
-mod corpus;
-mod harness;
 mod headers;
 mod laws;
 mod limits;

@@ -4,7 +4,7 @@ use fdwire_wire::codec::{Lost, Unframeable};
 use fdwire_wire::{Malformed, Protocol};
 use serde_json::Value as Json;
 
-use crate::harness::{Decoded, Subject, Value};
+use fdwire_fuzz::subject::{Decoded, Subject, Value};
 
 const VECTORS: [(Protocol, &str); 5] = [
     (Protocol::LengthPrefixed, include_str!("../../../../vectors/length_prefixed.json")),

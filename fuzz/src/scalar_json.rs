@@ -31,7 +31,9 @@ impl Reader {
     }
 }
 
-pub(crate) fn is_balanced(text: &[u8]) -> bool {
+/// Whether all brackets and quotes of a text have their counterpart.
+#[must_use]
+pub fn is_balanced(text: &[u8]) -> bool {
     let mut reader = Reader::default();
     for byte in text {
         reader.is_separator(*byte);
@@ -39,7 +41,9 @@ pub(crate) fn is_balanced(text: &[u8]) -> bool {
     reader.depth == 0 && !reader.in_string
 }
 
-pub(crate) fn elements(array: &[u8]) -> Vec<&[u8]> {
+/// Returns the texts of the elements of an array.
+#[must_use]
+pub fn elements(array: &[u8]) -> Vec<&[u8]> {
     let [b'[', inner @ .., b']'] = array else { return Vec::new() };
     if inner.is_empty() {
         return Vec::new();

@@ -5,63 +5,77 @@ use fdwire_wire::{Malformed, Protocol, Text};
 
 /// A message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Value {
+pub enum Value {
+    /// A text.
     Text(String),
+    /// Bytes.
     Bytes(Vec<u8>),
 }
 
 impl Value {
-    pub(crate) fn bytes(&self) -> &[u8] {
+    /// Returns its bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
         match self {
             Self::Text(text) => text.as_bytes(),
             Self::Bytes(bytes) => bytes,
         }
     }
 
-    pub(crate) fn is_text(&self) -> bool {
+    /// Whether it is a text.
+    #[must_use]
+    pub fn is_text(&self) -> bool {
         matches!(self, Self::Text(_))
     }
 }
 
 /// The result of decoding a whole stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Decoded {
+pub struct Decoded {
     /// Messages and malformed frames, in order.
-    pub(crate) items: Vec<Result<Value, Malformed>>,
+    pub items: Vec<Result<Value, Malformed>>,
     /// Number of bytes outside frames.
-    pub(crate) noise: usize,
+    pub noise: usize,
     /// Why decoding stopped before the end of the stream.
-    pub(crate) lost: Option<Lost>,
+    pub lost: Option<Lost>,
     /// Least number of bytes missing from the last frame, if the stream ends within it.
-    pub(crate) missing: Option<usize>,
+    pub missing: Option<usize>,
 }
 
 impl Decoded {
-    pub(crate) fn values(&self) -> impl Iterator<Item = &Value> {
+    /// Returns the messages.
+    pub fn values(&self) -> impl Iterator<Item = &Value> {
         self.items.iter().flatten()
     }
 }
 
 /// The codec under test: a protocol with options.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Subject {
-    pub(crate) protocol: Protocol,
-    pub(crate) options: Options,
+pub struct Subject {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// Its options.
+    pub options: Options,
 }
 
 impl Subject {
-    pub(crate) fn new(protocol: Protocol, text: bool) -> Self {
+    /// Returns a protocol with its default options and a limit of 16 MiB.
+    #[must_use]
+    pub fn new(protocol: Protocol, text: bool) -> Self {
         let options = Options { max_message: 1 << 24, text, lenient: false, final_line: false };
         Self { protocol, options }
     }
 
-    pub(crate) fn limited(mut self, max_message: usize) -> Self {
+    /// Returns the same with another limit for messages, in bytes.
+    #[must_use]
+    pub fn limited(mut self, max_message: usize) -> Self {
         self.options.max_message = max_message;
         self
     }
 
     /// Returns all protocols with framing, with each option that changes how they decode.
-    pub(crate) fn all_framed() -> Vec<Self> {
+    #[must_use]
+    pub fn all_framed() -> Vec<Self> {
         let mut all = Vec::new();
         for protocol in Protocol::ALL {
             if matches!(protocol, Protocol::Jsoncomm | Protocol::Raw) {
@@ -82,12 +96,23 @@ impl Subject {
         all
     }
 
-    pub(crate) fn codec(&self) -> Codec {
+    /// Returns its codec, at the start of a stream.
+    ///
+    /// # Panics
+    ///
+    /// If the protocol is not for streams.
+    #[must_use]
+    pub fn codec(&self) -> Codec {
         Codec::new(self.protocol, self.options).expect("a protocol for streams")
     }
 
     /// Returns the frame of a payload, or None if the protocol cannot carry it.
-    pub(crate) fn try_frame(&self, payload: &[u8], text: bool) -> Option<Vec<u8>> {
+    ///
+    /// # Panics
+    ///
+    /// If encoding changes what the buffer contained before.
+    #[must_use]
+    pub fn try_frame(&self, payload: &[u8], text: bool) -> Option<Vec<u8>> {
         let mut out = b"before".to_vec();
         let result = self.codec().encode(payload, text, &mut out);
         assert!(out.starts_with(b"before"), "the previous contents are unchanged");
@@ -95,20 +120,34 @@ impl Subject {
         result.ok().map(|()| out.split_off(6))
     }
 
-    pub(crate) fn frame(&self, payload: &[u8], text: bool) -> Vec<u8> {
+    /// Returns the frame of a payload.
+    ///
+    /// # Panics
+    ///
+    /// If the protocol cannot carry it.
+    #[must_use]
+    pub fn frame(&self, payload: &[u8], text: bool) -> Vec<u8> {
         self.try_frame(payload, text).expect("the protocol can carry the payload")
     }
 
-    pub(crate) fn whole(&self, bytes: &[u8]) -> Decoded {
+    /// Decodes a stream that arrives at once.
+    #[must_use]
+    pub fn whole(&self, bytes: &[u8]) -> Decoded {
         self.decode([bytes])
     }
 
-    pub(crate) fn one_by_one(&self, bytes: &[u8]) -> Decoded {
+    /// Decodes a stream of which each byte arrives alone.
+    #[must_use]
+    pub fn one_by_one(&self, bytes: &[u8]) -> Decoded {
         self.decode(bytes.chunks(1))
     }
 
     /// Decodes a stream to its end: each chunk is appended to the bytes that are not consumed yet.
-    pub(crate) fn decode<'a>(&self, chunks: impl IntoIterator<Item = &'a [u8]>) -> Decoded {
+    ///
+    /// # Panics
+    ///
+    /// If the codec breaks its contract.
+    pub fn decode<'a>(&self, chunks: impl IntoIterator<Item = &'a [u8]>) -> Decoded {
         let mut codec = self.codec();
         let mut decoded = Decoded::default();
         let mut input = Vec::new();
