@@ -70,7 +70,7 @@ describe('the protocols', () => {
     const streams = protocols.filter(
       name => name !== 'raw' && rowOf(name as Protocol).types.some(type => type === 'stream'),
     )
-    expect(readdirSync(new URL('fuzz/corpus/', root)).sort()).toEqual(streams)
+    expect(readdirSync(new URL('fuzz/corpus/', root))).toEqual(expect.arrayContaining(streams))
   })
 
   it('include the name of every compatibility module of the package', () => {

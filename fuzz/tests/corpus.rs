@@ -20,6 +20,13 @@ fn corpus() -> BTreeMap<String, Vec<Vec<u8>>> {
 }
 
 #[test]
+fn the_corpus_has_a_folder_for_each_target_and_no_other() {
+    let mut names: Vec<_> = fdwire_fuzz::targets().iter().map(|target| target.name).collect();
+    names.sort_unstable();
+    assert_eq!(corpus().into_keys().collect::<Vec<_>>(), names);
+}
+
+#[test]
 fn every_target_accepts_every_input() {
     let corpus = corpus();
     for target in fdwire_fuzz::targets() {
