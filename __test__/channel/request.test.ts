@@ -16,6 +16,7 @@ import {
   track,
   withFd,
 } from '../support/channels.js'
+import { waitUntil } from '../support/streams.js'
 
 destroyChannelsAfterEach()
 
@@ -135,6 +136,23 @@ describe('request', () => {
     await loopTurns(3)
     await receiveValues(client, unread)
     expect(value(await reply)).toBe('reply')
+  })
+
+  it('reads on once some of what is kept ahead of its reply has been received', async () => {
+    const client = await boundChannel()
+    const [server, other] = [await boundChannel(), await boundChannel()]
+    const to = client.localAddress as string
+    const reply = client.request('?', { to: server.localAddress as string })
+    reply.catch(() => {})
+    const text = 'x'.repeat(200_000)
+    for (let sent = 0; sent < 200; sent++) {
+      if (!other.send(text, { to }) && !(await isRead(client))) break
+    }
+    while (await isRead(client)) {}
+    const { received } = client.stats
+    expect(received).toBeLessThan(172)
+    await receiveValues(client, 20)
+    await waitUntil(() => client.stats.received > received)
   })
 
   it('rejects if it cannot be sent, and then claims no message as its reply', async () => {

@@ -48,8 +48,8 @@ export class Receiver {
   #next = 0
   /** Messages that were read when there was no consumer. */
   #buffered: Queue<Incoming> = NONE_BUFFERED
-  /** How many bytes had been received when the oldest buffered message was buffered. */
-  #receivedAtFirst: number | undefined
+  /** The counters before the first buffered message: buffered ones are taken to have average size. */
+  #receivedBefore: { bytes: number; messages: number } | undefined
   #consumer: 'none' | 'listeners' | 'iterator' = 'none'
   /** The only `'message'` listener, if it can be called directly instead of by `emit`. */
   #loneListener: Listener | undefined
@@ -197,10 +197,7 @@ export class Receiver {
     if (this.#fdsHeld === 'unchecked') this.onFdsHeld()
   }
 
-  /**
-   * Reads from the socket exactly while there is a consumer, and schedules the delivery of buffered
-   * messages.
-   */
+  /** Reads from the socket exactly while there is a consumer; schedules buffered deliveries. */
   settle(): void {
     const isFlowing = this.#isFlowing
     if (isFlowing && this.#buffered.length > 0) this.#deliverSoon()
@@ -332,7 +329,7 @@ export class Receiver {
 
   #buffer(incoming: Incoming): void {
     if (this.#buffered === NONE_BUFFERED) this.#buffered = new Queue()
-    if (this.#buffered.length === 0) this.#receivedAtFirst = undefined
+    if (this.#buffered.length === 0) this.#receivedBefore = undefined
     this.#buffered.push(incoming)
   }
 
@@ -381,9 +378,11 @@ export class Receiver {
   /** Whether too many bytes are buffered while only requests wait. */
   #isFull(): boolean {
     if (this.#buffered.length === 0) return false
-    const receivedBytes = this.#handle.counter(Counter.ReceivedBytes)
-    this.#receivedAtFirst ??= receivedBytes
-    return receivedBytes - this.#receivedAtFirst > MAX_BUFFERED
+    const bytes = this.#handle.counter(Counter.ReceivedBytes)
+    const messages = this.#handle.counter(Counter.Received)
+    this.#receivedBefore ??= { bytes, messages: messages - this.#buffered.length }
+    const { bytes: first, messages: count } = this.#receivedBefore
+    return (bytes - first) * this.#buffered.length > MAX_BUFFERED * (messages - count)
   }
 }
 

@@ -66,11 +66,27 @@ impl Buffers {
     ///
     /// `ENOTSOCK` if the descriptor is not a socket.
     pub(crate) fn set_send(&self, socket: BorrowedFd<'_>, bytes: usize) -> Result<(), Errno> {
+        self.keep_send(socket)?;
+        sockopt::set_socket_send_buffer_size(socket, bytes.min(LARGEST))
+    }
+
+    /// Sets the size of the send buffer whatever `net.core.wmem_max` is, and returns whether the
+    /// process has the privilege for that. The kernel doubles the size.
+    ///
+    /// # Errors
+    ///
+    /// `ENOTSOCK` if the descriptor is not a socket.
+    pub(crate) fn force_send(&self, socket: BorrowedFd<'_>, bytes: usize) -> Result<bool, Errno> {
+        self.keep_send(socket)?;
+        Ok(sockopt::set_socket_send_buffer_size_force(socket, bytes.min(LARGEST)).is_ok())
+    }
+
+    fn keep_send(&self, socket: BorrowedFd<'_>) -> Result<(), Errno> {
         let previous = self.previous(socket);
         if previous.send.get() == 0 {
             previous.send.set(size(sockopt::socket_send_buffer_size(socket)?));
         }
-        sockopt::set_socket_send_buffer_size(socket, bytes.min(LARGEST))
+        Ok(())
     }
 
     /// Restores the previous sizes. There is no way to recover from a failure here.

@@ -3,16 +3,24 @@
 //! The kernel charges every datagram in a receiver's queue to the sender's one send buffer
 //! (SO_SNDBUF). A receiver that is connected to us has no other limit, so one stopped receiver
 //! could fill the buffer, and the kernel would refuse our datagrams to all others. Therefore the
-//! buffer is enlarged if the kernel permits it, and a destination may occupy a sixteenth of the
-//! free bytes, or one message of any size while an eighth of the buffer stays free:
+//! buffer is enlarged as far as the kernel permits, and it is shared by three rules:
+//!
+//! - **First message.** A destination that has read everything may be sent a message if as much as
+//!   that message takes stays free after it, or a tenth of the buffer if that is less. So stopped
+//!   receivers leave room for one message of the size of theirs, or of a smaller one.
+//! - **More messages.** A destination that has not read everything may be sent more only from the
+//!   first half of the buffer, and an eighth of what is free there. However many receivers stop,
+//!   the second half is left for first messages.
+//! - **Probes.** A destination that seems to have stopped is sent a single message at growing
+//!   intervals while a quarter of the buffer stays free.
 //!
 //! ```text
-//! send buffer  |# stuck A #|# stuck B #|# stuck C #|# in flight to D, E #|....... free .......|
-//!              |<-------------- floor ------------>|
+//! send buffer  |# stuck A #|# stuck B #|.. more messages ..|.... first messages ....|. tenth .|
+//!              |<------------- first half --------------->|<--------- second half --------->|
 //! ```
 //!
 //! The kernel does not report how much a destination occupies. It reports the exact sum (SIOCOUTQ),
-//! so the shares are estimated:
+//! so what each occupies is estimated:
 //!
 //! - The datagrams that were sent last are assumed to be received first. Active receivers drain
 //!   quickly, so old datagrams are those of stuck receivers (`in_flight.rs`).
@@ -25,8 +33,8 @@
 //!   below the floor of the last probe, the next probe is due at once.
 //!
 //! An estimate can be wrong if several destinations read at the same time. If it is too high, an
-//! active destination waits for a probe; if it is too low, a stuck destination gets another
-//! sixteenth of the free bytes. Since the sum is exact, some of the buffer always stays free.
+//! active destination waits for a probe; if it is too low, a stuck destination gets another first
+//! message. Since the sum is exact, some of the buffer always stays free.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -35,19 +43,33 @@ use fdwire_socket::{Address, Datagram, Errno};
 
 use super::in_flight::InFlight;
 
-/// Size in bytes of the send buffer that an unconnected socket requests. The kernel grants at most
-/// twice net.core.wmem_max, which by default is twice the default send buffer.
-const BUFFER: usize = 1024 * 1024;
+/// Size in bytes of the send buffer that an unconnected socket requests. Without CAP_NET_ADMIN, the
+/// kernel grants at most twice net.core.wmem_max, which by default is twice the default send
+/// buffer.
+const BUFFER: usize = 8 * 1024 * 1024;
 
-/// The share of a destination is the number of free bytes divided by this.
-const SHARE: usize = 16;
+/// The share of a destination is the number of free bytes in the first half of the buffer, divided
+/// by this.
+const SHARE: usize = 8;
 
-/// A large message must leave the buffer size divided by this free.
-const RESERVE: usize = 8;
+/// A first message leaves at most the size of the buffer divided by this free.
+const RESERVE: usize = 10;
 
-/// Length in bytes of the longest datagram that the kernel stores contiguously. Longer ones are
-/// stored in pages.
+/// A probe leaves the size of the buffer divided by this free.
+const PROBE_RESERVE: usize = 4;
+
+/// The kernel's `SKB_MAX_ALLOC`: the length in bytes up to which it stores a datagram contiguously.
 const LINEAR: usize = 16_064;
+
+/// The number of bytes beyond `LINEAR` that the kernel stores in pages: the size of a page times
+/// `MAX_SKB_FRAGS`.
+const PAGED: usize = 17 * PAGE;
+
+/// The sum is read when as much as the buffer divided by this has been sent since the last time.
+const READ_AFTER: usize = 16;
+
+/// The size in bytes of a page.
+const PAGE: usize = 4_096;
 
 /// The first pause between probes, and the time within which a probe should be received. Each pause
 /// is four times as long as the previous one.
@@ -104,16 +126,9 @@ impl Shares {
     ///
     /// The error of the system call that failed.
     pub(crate) fn new(socket: &Datagram) -> Result<Self, Errno> {
-        let (before, largest) = (socket.send_buffer()?, socket.max_message()?);
-        // If wmem_max is low, a larger request yields a smaller buffer, so another socket tries it
-        // first.
-        let given = || {
-            let other = Datagram::new()?;
-            other.set_send_buffer(BUFFER)?;
-            other.send_buffer()
-        };
-        if !socket.has_fixed_send_buffer() && given().is_ok_and(|given| given > before) {
-            socket.set_send_buffer(BUFFER)?;
+        let largest = socket.max_message()?;
+        if !socket.has_fixed_send_buffer() {
+            socket.raise_send_buffer(BUFFER)?;
         }
         Ok(Self {
             buffer: socket.send_buffer()?,
@@ -138,7 +153,7 @@ impl Shares {
     pub(crate) fn permits(&mut self, socket: &Datagram, to: &Address, len: usize) -> bool {
         let cost = cost(len);
         // The sum is read often, so that the estimates concern few bytes.
-        if self.since <= self.buffer / SHARE && self.fits(to, cost) {
+        if self.since <= self.buffer / READ_AFTER && self.fits(to, cost) {
             return true;
         }
         self.read_sum(socket);
@@ -159,7 +174,10 @@ impl Shares {
         let due = suspect.probe_at <= now;
         // There is one probe at a time, because the sum does not show whose probe was received.
         let undecided = self.probe.as_ref().is_some_and(|probe| probe.until > now);
-        if !(due || held < suspect.floor) || undecided || !self.leaves_reserve(cost) {
+        if !(due || held < suspect.floor)
+            || undecided
+            || !self.leaves(cost, self.buffer / PROBE_RESERVE)
+        {
             return false;
         }
         let Some(suspect) = self.suspects.get_mut(to) else { return false };
@@ -216,14 +234,19 @@ impl Shares {
     }
 
     fn fits(&self, to: &Address, cost: usize) -> bool {
-        let held_by = self.in_flight.to(to);
-        let free = self.buffer.saturating_sub(self.held());
-        held_by + cost <= free / SHARE || (held_by == 0 && self.leaves_reserve(cost))
+        match self.in_flight.to(to) {
+            0 => self.leaves(cost, cost.min(self.buffer / RESERVE)),
+            held_by => {
+                let free = (self.buffer / 2).saturating_sub(self.held());
+                held_by + cost <= free / SHARE
+            }
+        }
     }
 
-    fn leaves_reserve(&self, cost: usize) -> bool {
+    /// Returns whether `room` bytes stay free after a datagram.
+    fn leaves(&self, cost: usize, room: usize) -> bool {
         let held = self.held();
-        held == 0 || held + cost <= self.buffer - self.buffer / RESERVE
+        held == 0 || held + cost + room <= self.buffer
     }
 
     /// Returns an upper bound of the number of bytes that all destinations occupy.
@@ -232,13 +255,9 @@ impl Shares {
     }
 }
 
-/// Returns an upper bound of the number of bytes that the kernel charges for a datagram: its
-/// buffer, whose size is a power of two and includes the `skb_shared_info`, and a `struct sk_buff`.
-/// The kernel allocates the pages of a large datagram in blocks.
+/// Returns how many bytes the kernel charges for a datagram: its buffer, whose size is a power of two
+/// and includes the `skb_shared_info`, a `struct sk_buff`, and pages for the end of a long one.
 fn cost(len: usize) -> usize {
-    if len <= LINEAR {
-        (len + 320).next_power_of_two().max(512) + 256
-    } else {
-        len + len / 2 + 8_192
-    }
+    let pages = len.saturating_sub(LINEAR).min(PAGED).next_multiple_of(PAGE).min(len);
+    (len - pages + 320).next_power_of_two().max(512) + 256 + pages
 }

@@ -135,6 +135,26 @@ impl Datagram {
         self.buffers.set_send(self.as_fd(), bytes / 2)
     }
 
+    /// Raises the size of the send buffer to `bytes`, or as far as the kernel permits.
+    ///
+    /// # Errors
+    ///
+    /// `ENOTSOCK` if the descriptor is not a socket; `EMFILE`, `ENFILE`.
+    pub fn raise_send_buffer(&self, bytes: usize) -> Result<(), Errno> {
+        // This needs CAP_NET_ADMIN.
+        if self.buffers.force_send(self.as_fd(), bytes / 2)? {
+            return Ok(());
+        }
+        // If wmem_max is low, a larger request yields a smaller buffer, so another socket tries it
+        // first.
+        let other = Self::new()?;
+        other.set_send_buffer(bytes)?;
+        if other.send_buffer()? > self.send_buffer()? {
+            self.set_send_buffer(bytes)?;
+        }
+        Ok(())
+    }
+
     /// Returns whether an option determines the size of the send buffer.
     #[must_use]
     pub fn has_fixed_send_buffer(&self) -> bool {
