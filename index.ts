@@ -1,6 +1,7 @@
 export type { Channel } from './lib/channel/channel.js'
 export type { ChannelEvents, RequestOptions, SendOptions } from './lib/channel/events.js'
 export type { ChannelStats } from './lib/channel/stats.js'
+export { type ChannelStream, toDuplex } from './lib/channel/to-duplex.js'
 export type { FdSource } from './lib/fds/borrow.js'
 export { FdSet } from './lib/fds/fdset.js'
 export { createMemfd, type MemfdOptions, mapMemfd, sealMemfd } from './lib/fds/memfd.js'

@@ -1,53 +1,31 @@
 /** examples/dbus, which implements D-Bus over a `raw` channel, with a real dbus-daemon. */
-import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { openSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { FdSet } from 'fdwire'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 // @ts-expect-error an example has no types
 import { Bus } from '../../examples/dbus/bus.mjs'
 import { destroyChannelsAfterEach } from '../support/channels.js'
-import { busConfig } from '../support/dbus.js'
+import { useBus } from '../support/dbus.js'
 import { fdTargets } from '../support/descriptors.js'
 import { canary } from '../support/rights.js'
 
 destroyChannelsAfterEach()
 
-let folder: string
-let path: string
-let daemon: ChildProcess
-beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'fdwire-dbus-'))
-  path = join(folder, 'bus')
-  writeFileSync(join(folder, 'bus.conf'), busConfig(path))
-  const args = [`--config-file=${join(folder, 'bus.conf')}`, '--nofork', '--print-address']
-  daemon = spawn('dbus-daemon', args, { stdio: ['ignore', 'pipe', 'inherit'] })
-  const failed = once(daemon, 'error').then(([error]) => {
-    throw new Error(`This test needs dbus-daemon (Debian package dbus-daemon): ${error.message}`)
-  })
-  await Promise.race([once(daemon.stdout as NodeJS.ReadableStream, 'data'), failed])
-})
-
-afterAll(async () => {
-  const ended = once(daemon, 'exit')
-  daemon.kill()
-  await ended
-  rmSync(folder, { recursive: true })
-})
+const bus = useBus()
 
 describe('the dbus example', () => {
   it('passes descriptors of the same files between two connections, in both directions', async () => {
     const before = fdTargets().length
-    const [client, service] = await Promise.all([Bus.connect(path), Bus.connect(path)])
+    const [client, service] = await Promise.all([Bus.connect(bus.path), Bus.connect(bus.path)])
     expect(client.name).toMatch(/^:1\.\d+$/)
     expect(service.name).not.toBe(client.name)
 
     service.on('call', async (message: { member: string; body: unknown[]; fds: FdSet }) => {
       const read = await text(message.fds.toReadStream(message.body[1] as number))
-      const reply = openSync(join(folder, 'reply'), 'r')
+      const reply = openSync(join(bus.folder, 'reply'), 'r')
       service.reply(message, {
         signature: 'sh',
         body: [`${message.member}: ${read}`, 0],
@@ -55,9 +33,9 @@ describe('the dbus example', () => {
       })
       FdSet.from([reply]).close()
     })
-    writeFileSync(join(folder, 'request'), 'request content')
-    writeFileSync(join(folder, 'reply'), 'reply content')
-    const request = openSync(join(folder, 'request'), 'r')
+    writeFileSync(join(bus.folder, 'request'), 'request content')
+    writeFileSync(join(bus.folder, 'reply'), 'reply content')
+    const request = openSync(join(bus.folder, 'request'), 'r')
     const { body, fds, sender } = await client.call(service.name, 'Read', {
       interface: 'org.example.Reader',
       signature: 'sh',
@@ -72,7 +50,7 @@ describe('the dbus example', () => {
   })
 
   it('assigns descriptors to the right call when calls arrive in one read', async () => {
-    const [client, service] = await Promise.all([Bus.connect(path), Bus.connect(path)])
+    const [client, service] = await Promise.all([Bus.connect(bus.path), Bus.connect(bus.path)])
     service.on('call', async (message: { body: unknown[]; fds: FdSet }) => {
       const streams = [...message.fds].map((_, i) => text(message.fds.toReadStream(i)))
       const read = (await Promise.all(streams)).join()
@@ -80,8 +58,8 @@ describe('the dbus example', () => {
     })
     const calls = Array.from({ length: 60 }, async (_, i) => {
       const names = Array.from({ length: i % 4 }, (_, k) => `${i}.${k}`)
-      for (const name of names) writeFileSync(join(folder, name), name)
-      const fds = names.map(name => openSync(join(folder, name), 'r'))
+      for (const name of names) writeFileSync(join(bus.folder, name), name)
+      const fds = names.map(name => openSync(join(bus.folder, name), 'r'))
       const call = client.call(service.name, 'Join', {
         interface: 'org.example.Reader',
         signature: `s${'h'.repeat(fds.length)}`,
@@ -97,8 +75,8 @@ describe('the dbus example', () => {
 
   it('closes the descriptors of an undeliverable call and of one with too many', async () => {
     const [client, service] = await Promise.all([
-      Bus.connect(path, { maxFds: 17 }),
-      Bus.connect(path),
+      Bus.connect(bus.path, { maxFds: 17 }),
+      Bus.connect(bus.path),
     ])
     const watched = canary()
     const message = { interface: 'org.example.Reader', signature: 'h', body: [0] }
@@ -116,7 +94,7 @@ describe('the dbus example', () => {
   })
 
   it('rejects a call that the bus answers with an error', async () => {
-    const client = await Bus.connect(path)
+    const client = await Bus.connect(bus.path)
     await expect(client.call('org.example.Nobody', 'Read')).rejects.toThrow(
       'org.freedesktop.DBus.Error.ServiceUnknown',
     )

@@ -88,10 +88,13 @@ export class Lifecycle {
   #onInputEnd: (() => void) | undefined
   /** The calls that wait for `'close'`; EMITTED once it is emitted. */
   #closeWaiters = NONE
+  /** Whether messages can still be sent after the peer has ended. */
+  #allowsHalfOpen: boolean
 
   constructor(parts: Parts, owner: ChannelOwner | undefined) {
     this.#parts = parts
     this.#owner = owner
+    this.#allowsHalfOpen = parts.options.allowHalfOpen
   }
 
   get state(): ChannelState {
@@ -146,6 +149,11 @@ export class Lifecycle {
     return closedError(call, this.#closedBy)
   }
 
+  /** Leaves it to the owner of the channel to end it after the peer has ended. */
+  keepHalfOpen(): void {
+    this.#allowsHalfOpen = true
+  }
+
   /** Half-closes the connection when everything is sent. */
   finish(): void {
     this.checkOpen('end')
@@ -186,7 +194,7 @@ export class Lifecycle {
       try {
         channel.emit('end')
       } finally {
-        if (!this.#parts.options.allowHalfOpen || this.#parts.sender.isClosed) this.#closeByItself()
+        if (!this.#allowsHalfOpen || this.#parts.sender.isClosed) this.#closeByItself()
       }
     })
   }

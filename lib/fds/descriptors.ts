@@ -34,13 +34,13 @@ export function closeDuplicate(fd: number): void {
 }
 
 /**
- * Duplicates descriptors to send later, so that the caller may close its own.
+ * Duplicates descriptors, at most `max`, to send later, so that the caller may close its own.
  *
  * # Errors
  * Those of `collectFds`; EBADF, EMFILE. If this throws, no duplicate stays open.
  */
-export function duplicateFds(fds: FdSet | Iterable<FdSource>): FdSet {
-  const numbers = new Int32Array(MAX_MESSAGE_FDS)
+export function duplicateFds(fds: FdSet | Iterable<FdSource>, max = MAX_MESSAGE_FDS): FdSet {
+  const numbers = new Int32Array(max)
   const duplicates: number[] = []
   try {
     for (const fd of numbers.subarray(0, collectFds(fds, numbers))) duplicates.push(duplicateFd(fd))

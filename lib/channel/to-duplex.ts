@@ -1,0 +1,61 @@
+import type { Duplex } from 'node:stream'
+import type { FdSource } from '../fds/borrow.js'
+import type { FdSet } from '../fds/fdset.js'
+import { checkChannel } from '../options/check.js'
+import { conflictError } from '../util/errors.js'
+import { type Channel, coreOf } from './channel.js'
+import { ChannelDuplex, FdDuplex } from './duplex.js'
+
+/**
+ * A Duplex stream over a channel, as `toDuplex` returns it.
+ *
+ * The methods exist only if the channel's `maxFds` is not 0: libraries look for them to find out
+ * whether a stream passes descriptors. The event `'fds'` has the descriptors that arrive, an array
+ * of numbers, immediately before the bytes that they came with. They belong to the listener;
+ * without a listener they are closed.
+ */
+export interface ChannelStream extends Duplex {
+  /**
+   * Writes bytes and sends duplicates of the descriptors with them. Returns what `write` returns.
+   *
+   * # Errors
+   * ERR_FDWIRE_UNENCODABLE for descriptors without bytes; ERR_FDWIRE_TOO_MANY_FDS;
+   * ERR_FDWIRE_FD_GONE; EBADF, EMFILE; TypeError, RangeError. If it throws, nothing is written.
+   */
+  writeWithFds?(bytes: string | ArrayBufferView, fds: FdSet | Iterable<FdSource>): boolean
+  /**
+   * Closes descriptors that came with `'fds'`.
+   *
+   * # Errors
+   * EBADF for one that is not open, EBUSY for one that an FdSet or a channel owns; TypeError,
+   * RangeError. If it throws, all of them stay open.
+   */
+  closeFds?(fds: Iterable<number>): void
+}
+
+/**
+ * Makes a Duplex stream of Node over a `raw` channel, for a library that takes a stream.
+ *
+ * Back-pressure, `end`, half-close and errors are those of a `net.Socket`. The stream owns the
+ * channel from now on. It reads nothing before the first read. A malformed chunk destroys it.
+ *
+ * # Errors
+ * TypeError unless the channel is one of `raw` over a stream; ERR_FDWIRE_CONSUMER_CONFLICT if
+ * something else takes its messages; ERR_FDWIRE_CLOSED, or the error that has closed it.
+ */
+export function toDuplex(channel: Channel<Buffer>): ChannelStream {
+  checkChannel('toDuplex', channel, 'raw')
+  if (channel.type !== 'stream') {
+    throw new TypeError(`toDuplex takes a channel over a stream socket, not ${channel.type}`)
+  }
+  const core = coreOf(channel)
+  core.lifecycle.checkError()
+  core.lifecycle.checkOpen('toDuplex')
+  if (channel.listenerCount('message') > 0) {
+    throw conflictError("a 'message' listener takes the messages of this channel")
+  }
+  if (core.receiver.waiting > 0) {
+    throw conflictError('a call waits for the next message of this channel')
+  }
+  return core.options.maxFds > 0 ? new FdDuplex(core) : new ChannelDuplex(core)
+}
