@@ -90,6 +90,8 @@ describe('an option that does not apply', () => {
       undefined,
       'it is an option of connect, listen, pair, adopt and over',
     ],
+    ['bind', 'mode', JSONCOMM, FD, 'the socket that is passed in has its address already'],
+    ['bind', 'unlink', JSONCOMM, FD, 'the socket that is passed in has its address already'],
     ['connect', 'onMalformed', LINES, '/x', 'it is an option of Codec'],
     ['connect', 'backlog', LINES, '/x', 'it is an option of listen'],
     ['connect', 'head', LINES, '/x', 'it is an option of adopt'],

@@ -31,7 +31,7 @@ export interface TcpAddress {
   port: number
 }
 
-/** A listening socket that this process was given. */
+/** A socket that this process was given: for `listen` a listening one, for `bind` a bound one. */
 export interface ListenFd {
   /** Its descriptor. */
   fd: number

@@ -169,6 +169,7 @@ function withDerived(checked: CheckedOptions, { opener }: OptionContext): Checke
 }
 
 function targetOf(opener: Opener, address: unknown): Target {
-  if (opener === 'adopt' || (opener === 'listen' && isListenFd(address))) return 'fd'
+  if (opener === 'adopt') return 'fd'
+  if ((opener === 'listen' || opener === 'bind') && isListenFd(address)) return 'fd'
   return isTcp(address) ? 'tcp' : 'unix'
 }
