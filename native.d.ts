@@ -92,6 +92,10 @@ export declare class Environment {
   describe(fd: number): SocketDescription
   /** Duplicates a descriptor. The duplicate is close-on-exec, and belongs to the caller. */
   duplicate(fd: number): number
+  /** Creates a pipe. Returns its reading and its writing end, which belong to the caller. */
+  pipe(): [number, number]
+  /** Makes a descriptor close-on-exec. Throws EBADF if it is not open. */
+  setCloseOnExec(fd: number): void
   /** Returns how many descriptors of the process the closing threads have yet to close. */
   pendingCloses(): number
   /** Closes a duplicate that the caller still owns. */

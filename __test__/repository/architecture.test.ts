@@ -6,7 +6,18 @@ import { describe, expect, it } from 'vitest'
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
 /** The folders of `lib/`, lowest first: an import points to its own folder or to one before it. */
-const LAYERS = ['util', 'native', 'options', 'fds', 'wire', 'channel', 'open', 'compat', 'cli']
+const LAYERS = [
+  'util',
+  'native',
+  'options',
+  'fds',
+  'wire',
+  'channel',
+  'open',
+  'systemd',
+  'compat',
+  'cli',
+]
 
 const files = (folder: string): string[] =>
   readdirSync(join(root, folder), { recursive: true, withFileTypes: true })

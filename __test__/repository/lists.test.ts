@@ -19,6 +19,12 @@ const protocols: string[] = [...PROTOCOL_NAMES].sort()
 const packageJson = JSON.parse(read('package.json'))
 const api = read('docs/api.md')
 
+/** The entries of the package besides the main one. */
+const entries = Object.keys(packageJson.exports)
+  .map(entry => entry.slice(2))
+  .filter(entry => entry !== '' && entry !== 'package.json')
+const exportOf = (entry: string): string => packageJson.exports[`./${entry}`].default
+
 describe('the protocols', () => {
   it('are the same in TypeScript and Rust', () => {
     const source = read('crates/wire/src/protocol.rs')
@@ -74,13 +80,23 @@ describe('the protocols', () => {
   })
 
   it('include the name of every compatibility module of the package', () => {
-    const entries = Object.keys(packageJson.exports)
-      .map(entry => entry.slice(2))
-      .filter(entry => entry !== '' && entry !== 'package.json')
-    expect(entries.filter(entry => !protocols.includes(entry))).toEqual([])
-    for (const entry of entries) {
-      expect(packageJson.exports[`./${entry}`].default).toBe(`./dist/lib/compat/${entry}/index.js`)
+    const modules = entries.filter(entry => exportOf(entry).startsWith('./dist/lib/compat/'))
+    expect(modules.filter(entry => !protocols.includes(entry))).toEqual([])
+    for (const entry of modules) {
+      expect(exportOf(entry)).toBe(`./dist/lib/compat/${entry}/index.js`)
       expect(api).toContain(`## fdwire/${entry}`)
+    }
+  })
+})
+
+describe('an entry of the package that is no compatibility module', () => {
+  it('has a folder in lib/ and a page in docs/ of its name, to which docs/api.md links', () => {
+    const others = entries.filter(entry => !exportOf(entry).startsWith('./dist/lib/compat/'))
+    expect(others.length).toBeGreaterThan(0)
+    for (const entry of others) {
+      expect(exportOf(entry)).toBe(`./dist/lib/${entry}/index.js`)
+      expect(read(`docs/${entry}.md`)).toContain(`fdwire/${entry}`)
+      expect(api).toContain(`(${entry}.md)`)
     }
   })
 })

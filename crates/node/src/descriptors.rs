@@ -8,6 +8,8 @@ use fdwire_socket::{
 };
 use napi::Result;
 use napi_derive::napi;
+use rustix::io::FdFlags;
+use rustix::pipe::PipeFlags;
 
 use crate::environment::Environment;
 use crate::error::syscall_error;
@@ -86,6 +88,21 @@ impl Environment {
         let duplicate = lend(fd).and_then(|fd| rustix::io::fcntl_dupfd_cloexec(fd, 3));
         let duplicate = duplicate.map_err(syscall_error("fcntl"));
         duplicate.map(IntoRawFd::into_raw_fd).map_err(|error| self.thrown(error))
+    }
+
+    /// Creates a pipe. Returns its reading and its writing end, which belong to the caller.
+    #[napi(ts_return_type = "[number, number]")]
+    pub fn pipe(&self) -> Result<Vec<i32>> {
+        let ends = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(syscall_error("pipe2"));
+        let (reading, writing) = ends.map_err(|error| self.thrown(error))?;
+        Ok(vec![reading.into_raw_fd(), writing.into_raw_fd()])
+    }
+
+    /// Makes a descriptor close-on-exec. Throws EBADF if it is not open.
+    #[napi]
+    pub fn set_close_on_exec(&self, fd: i32) -> Result<()> {
+        let set = lend(fd).and_then(|fd| rustix::io::fcntl_setfd(fd, FdFlags::CLOEXEC));
+        set.map_err(syscall_error("fcntl")).map_err(|error| self.thrown(error))
     }
 
     /// Returns how many descriptors of the process the closing threads have yet to close.
