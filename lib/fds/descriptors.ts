@@ -1,11 +1,12 @@
 import { environment } from '../native/environment.js'
+import { findOwner } from '../native/owners.js'
 import { MAX_MESSAGE_FDS } from '../util/descriptor.js'
 import { collectFds, type FdSource } from './borrow.js'
 import { FdSet } from './fdset.js'
 
 /** Whether an FdSet or a channel owns a descriptor, and closes it. */
 export function isOwned(fd: number): boolean {
-  return environment.ownerOf(fd) !== null
+  return findOwner(fd) !== undefined
 }
 
 /** Whether a number is that of an open descriptor. */

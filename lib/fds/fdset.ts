@@ -1,8 +1,10 @@
 import type { Socket as DgramSocket } from 'node:dgram'
 import type { Server, Socket } from 'node:net'
+import { constants } from 'node:os'
 import type { Readable, Writable } from 'node:stream'
 import { environment } from '../native/environment.js'
 import { type ChannelHandle, NO_CHANNEL } from '../native/handle.js'
+import { findOwner } from '../native/owners.js'
 import { describeValue } from '../util/checks.js'
 import { isDescriptor, type Kind, MAX_FD } from '../util/descriptor.js'
 import { FdwireError, type SystemError, systemError } from '../util/errors.js'
@@ -98,6 +100,7 @@ export class FdSet implements Iterable<number> {
     numbers.forEach(checkOpen)
     numbers.forEach((fd, index) => {
       try {
+        checkUnownedElsewhere(fd, index)
         environment.ownFd(fd)
       } catch (error) {
         for (const owned of numbers.slice(0, index)) NO_CHANNEL.takeFd(owned)
@@ -350,6 +353,15 @@ function checkNumber(fd: unknown, index: number, all: unknown[]): void {
 }
 
 /** Throws EBADF with the index of a descriptor that is not open. */
+/** Native code checks what this copy of the package owns. */
+function checkUnownedElsewhere(fd: number, index: number): void {
+  const owner = findOwner(fd)
+  if (!owner?.isForeign) return
+  const what = owner.kind === 'FdSet' ? 'an FdSet' : 'a channel'
+  const hint = `descriptor ${fd} belongs to ${what} of another copy of fdwire in this process`
+  throw systemError(constants.errno.EBUSY, 'fcntl', { hint, index })
+}
+
 function checkOpen(fd: number, index: number): void {
   try {
     environment.kindOf(fd)

@@ -2,6 +2,7 @@ import { Socket } from 'node:net'
 import type { SocketDescription } from '#native'
 import { type Channel, makeChannel } from '../channel/channel.js'
 import { environment } from '../native/environment.js'
+import { findOwner } from '../native/owners.js'
 import {
   type AdoptOptions,
   type CheckedOptions,
@@ -74,11 +75,12 @@ export function checkDescriptor(call: string, fd: unknown): asserts fd is number
  * TypeError.
  */
 export function checkUnowned(call: string, fd: number): void {
-  const owner = environment.ownerOf(fd)
-  if (owner === null) return
-  const how =
-    owner === 'FdSet' ? 'an FdSet: take(i) gives it away' : 'a channel: detach() gives it away'
-  throw new TypeError(`${call}: descriptor ${fd} belongs to ${how}`)
+  const owner = findOwner(fd)
+  if (owner === undefined) return
+  const what = owner.kind === 'FdSet' ? 'an FdSet' : 'a channel'
+  const whose = owner.isForeign ? ' of another copy of fdwire in this process' : ''
+  const how = owner.kind === 'FdSet' ? 'take(i)' : 'detach()'
+  throw new TypeError(`${call}: descriptor ${fd} belongs to ${what}${whose}: ${how} gives it away`)
 }
 
 /**
