@@ -1,5 +1,12 @@
 export type { Channel } from './lib/channel/channel.js'
 export type { ChannelEvents, RequestOptions, SendOptions } from './lib/channel/events.js'
+export type {
+  ReplyOf,
+  ServeContext,
+  ServeHandler,
+  ServeOptions,
+} from './lib/channel/serve/options.js'
+export { Reply, type ReplyOptions } from './lib/channel/serve/reply.js'
 export type { ChannelStats } from './lib/channel/stats.js'
 export { type ChannelStream, toDuplex } from './lib/channel/to-duplex.js'
 export type { FdSource } from './lib/fds/borrow.js'

@@ -12,13 +12,14 @@ import {
   type WaitOptions,
 } from '../options/check.js'
 import { WatchedEmitter } from '../util/emitter.js'
-import { conflictError, FdwireError } from '../util/errors.js'
+import { FdwireError } from '../util/errors.js'
 import type { Message } from '../wire/message.js'
 import { ChannelCore } from './core.js'
 import type { ChannelEvents, RequestOptions, SendOptions } from './events.js'
 import { Iteration } from './iteration.js'
 import { type ChannelOwner, CLOSE_TIMEOUT } from './lifecycle.js'
 import { peerOf } from './peer.js'
+import type { ServeHandler, ServeOptions } from './serve/options.js'
 import { type ChannelStats, statsOf } from './stats.js'
 
 /** Makes a channel over a socket of native code (its index) or over another handle. */
@@ -98,7 +99,7 @@ export class Channel<Receives = unknown, Sends = Sendable<Receives>> extends Wat
 
   /** Counters of what the channel has done, and of what it holds now. */
   get stats(): ChannelStats {
-    return statsOf(this.#core.handle, this.#core.receiver)
+    return statsOf(this.#core)
   }
 
   /**
@@ -159,6 +160,24 @@ export class Channel<Receives = unknown, Sends = Sendable<Receives>> extends Wat
    */
   request(value: Sends, options: RequestOptions<Receives> = {}): Promise<Message<Receives>> {
     return this.#core.request(value, options as RequestOptions) as Promise<Message<Receives>>
+  }
+
+  /**
+   * Calls `handler` for each message, and sends what it returns as the reply. Replies leave in the
+   * order of the requests. docs/serve.md describes it.
+   *
+   * Resolves at the end of the channel, or, after `signal` is aborted, when the replies of running
+   * handlers are flushed. Its rejection is marked as handled.
+   *
+   * # Errors
+   * The error that has closed the channel. At once: TypeError and RangeError for invalid arguments,
+   * ERR_FDWIRE_CLOSED, ERR_FDWIRE_CONSUMER_CONFLICT.
+   */
+  serve(
+    handler: ServeHandler<Receives, Sends>,
+    options: ServeOptions<Receives, Sends> = {},
+  ): Promise<void> {
+    return this.#core.serve(handler, options)
   }
 
   /**
@@ -256,14 +275,15 @@ export class Channel<Receives = unknown, Sends = Sendable<Receives>> extends Wat
     handle.flush()
     const { queued, unread, inHand } = this.stats
     const { waiting } = receiver
+    const unanswered = this.#core.serving?.unanswered ?? 0
     // The kernel reports an error only once, so the next owner would miss it.
     const events = this.#core.pendingEvents
-    if (queued > 0 || unread > 0 || inHand > 0 || waiting > 0 || events > 0) {
+    if (queued > 0 || unread > 0 || inHand > 0 || waiting > 0 || events > 0 || unanswered > 0) {
       throw new FdwireError(
         'ERR_FDWIRE_NOT_QUIET',
         `detach: ${queued} messages are queued, ${unread} were read and not delivered, ` +
           `${inHand} bytes of the next one were read, ${waiting} calls wait, ` +
-          `${events} events are pending`,
+          `${events} events are pending, ${unanswered} requests of serve() are not answered`,
       )
     }
     return lifecycle.detach()
@@ -293,9 +313,7 @@ export class Channel<Receives = unknown, Sends = Sendable<Receives>> extends Wat
   }
 
   protected override beforeListener(event: keyof ChannelEvents<Receives>): void {
-    if (event === 'message' && this.#core.receiver.isIterating) {
-      throw conflictError('an iterator takes the messages of this channel')
-    }
+    if (event === 'message') this.#core.receiver.consumer.checkListener()
   }
 
   protected override listenersChanged(event: keyof ChannelEvents<Receives> | undefined): void {

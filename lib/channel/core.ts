@@ -17,6 +17,9 @@ import { Receiver } from './receiver.js'
 import type { ReceiverHost } from './receiver-host.js'
 import { undeliveredError } from './send-errors.js'
 import { Sender } from './sender.js'
+import { noCounts, type ServeCounts } from './serve/counts.js'
+import { type CheckedServe, checkServe } from './serve/options.js'
+import { Serving, type ServingHost } from './serve/serving.js'
 
 const undeliveredChannel = diagnostics('fdwire:undelivered')
 
@@ -33,13 +36,17 @@ export interface ChannelInit {
  *
  * `coreOf(channel)` returns it to the modules of `compat/`. The package does not export it.
  */
-export class ChannelCore extends AsyncResource implements ReceiverHost {
+export class ChannelCore extends AsyncResource implements ReceiverHost, ServingHost {
   readonly channel: Channel
   readonly options: CheckedOptions
   readonly handle: ChannelHandle
   readonly sender: Sender
   readonly receiver: Receiver
   readonly lifecycle: Lifecycle
+  /** The `serve` call that takes the messages; undefined if there is none. */
+  serving: Serving | undefined
+  /** What `serve` has counted; undefined before the first call. */
+  serveCounts: ServeCounts | undefined
   /** Events that are not handled yet; undefined until the first one. */
   #events: Queue<ChannelEvent> | undefined
   /**
@@ -107,6 +114,7 @@ export class ChannelCore extends AsyncResource implements ReceiverHost {
       this.lifecycle.checkError()
       if (this.lifecycle.hasEnded) return Promise.resolve(null)
       this.lifecycle.checkOpen('receive')
+      this.receiver.consumer.checkNotServing()
       const message = this.receiver.wait({ ...checkWait('receive', options), takesMalformed })
       this.settle()
       return message as Promise<Message<V> | null>
@@ -125,6 +133,9 @@ export class ChannelCore extends AsyncResource implements ReceiverHost {
       this.lifecycle.checkError()
       this.lifecycle.checkOpen('request')
       if (this.lifecycle.hasEnded) throw closedError('request', 'peer')
+      if (predicate === undefined && this.serving?.isServed(sending.to)) {
+        this.receiver.consumer.checkNotServing()
+      }
       const queued = this.sender.send(value, sending, 'request')
       // A stream never drops a single message from its queue, so its number is not needed.
       const seq = this.options.type === 'stream' ? 0 : queued
@@ -136,6 +147,48 @@ export class ChannelCore extends AsyncResource implements ReceiverHost {
     } catch (error) {
       return Promise.reject(error)
     }
+  }
+
+  /** Answers the messages. `docs/serve.md` describes it. */
+  serve(handler: unknown, options: unknown): Promise<void> {
+    try {
+      return this.startServing(checkServe(handler, options))
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  /**
+   * The same for arguments that are checked.
+   *
+   * # Errors
+   * ERR_FDWIRE_CLOSED, ERR_FDWIRE_CONSUMER_CONFLICT; the error that has closed the channel.
+   */
+  startServing(serve: CheckedServe): Promise<void> {
+    this.lifecycle.checkError()
+    if (this.lifecycle.hasEnded) return Promise.resolve()
+    this.lifecycle.checkOpen('serve')
+    this.receiver.consumer.checkNotServing()
+    if (serve.signal?.aborted) return Promise.resolve()
+    this.serveCounts ??= noCounts()
+    const isConnected = this.handle.peerAddress() !== null
+    const { allowRelative } = this.options
+    const serving = new Serving(this, serve, { isConnected, allowRelative }, this.serveCounts)
+    this.receiver.beginServing(serving.take)
+    this.serving = serving
+    this.settle()
+    return serving.promise
+  }
+
+  /** No request is unanswered: closes the channel if its peer has ended. */
+  onAnswered(): void {
+    this.lifecycle.closeAfterReplies()
+  }
+
+  /** Serving has ended on demand: the channel may have another consumer. */
+  onDrained(): void {
+    this.receiver.stopServing()
+    this.serving = undefined
   }
 
   /** The default `timeout` of `request` (ms): a datagram socket does not notice its peer's end. */
@@ -198,6 +251,7 @@ export class ChannelCore extends AsyncResource implements ReceiverHost {
     switch (kind) {
       case RecordKind.Drained:
         flushes?.onDrained(name)
+        this.serving?.onDrain(name)
         if (this.lifecycle.isOpen) this.channel.emit('drain', name)
         break
       case RecordKind.Progress:

@@ -12,7 +12,7 @@ export class Iteration<V> implements AsyncIterableIterator<Message<V>> {
 
   async next(): Promise<IteratorResult<Message<V>, undefined>> {
     if (this.#state === 'done') return end()
-    if (this.#state === 'new') this.#core.receiver.beginIterating()
+    if (this.#state === 'new') this.#core.receiver.consumer.beginIterating()
     this.#state = 'active'
     try {
       const message = await this.#receive()
@@ -47,7 +47,7 @@ export class Iteration<V> implements AsyncIterableIterator<Message<V>> {
     const wasActive = this.#state === 'active'
     this.#state = 'done'
     if (!wasActive) return undefined
-    this.#core.receiver.endIterating()
+    this.#core.receiver.consumer.end()
     return this.#core.lifecycle.takeUnreported()
   }
 }

@@ -1,4 +1,5 @@
 import type { AsyncResource } from 'node:async_hooks'
+import { channel as diagnostics } from 'node:diagnostics_channel'
 import type { EventEmitter } from 'node:events'
 import { Counter } from '#native'
 import type { ChannelHandle } from '../native/handle.js'
@@ -7,6 +8,9 @@ import { type ClosedBy, closedError, FdwireError } from '../util/errors.js'
 import { clearTimeout, nextTick, now, setTimeout } from '../util/timers.js'
 import type { Receiver } from './receiver.js'
 import type { Sender } from './sender.js'
+import type { Serving } from './serve/serving.js'
+
+const closeChannel = diagnostics('fdwire:close')
 
 /** The default `timeout` of `close()` (ms). */
 export const CLOSE_TIMEOUT = 10_000
@@ -43,6 +47,7 @@ interface Parts {
   readonly handle: ChannelHandle
   readonly sender: Sender
   readonly receiver: Receiver
+  readonly serving: Serving | undefined
 }
 
 /** How the input from the peer has ended. */
@@ -194,9 +199,20 @@ export class Lifecycle {
       try {
         channel.emit('end')
       } finally {
-        if (!this.#allowsHalfOpen || this.#parts.sender.isClosed) this.#closeByItself()
+        this.closeAfterReplies()
       }
     })
+  }
+
+  /**
+   * Closes the channel after the peer's end, unless the program keeps its side open or `serve` has
+   * not answered all requests.
+   */
+  closeAfterReplies(): void {
+    const { sender, serving } = this.#parts
+    if (this.#state !== 'peer-ended') return
+    if (this.#allowsHalfOpen && !sender.isClosed) return
+    if (sender.isClosed || (serving?.unanswered ?? 0) === 0) this.#closeByItself()
   }
 
   /** Sends the queue, and closes within `timeout` (ms, 0: no limit). */
@@ -230,7 +246,8 @@ export class Lifecycle {
     if (error === undefined) {
       receiver.endAll(this.#closedBy)
     } else {
-      const isTaken = receiver.failAll(error) || isFlushRejected || isHandled
+      const isServing = this.#parts.serving?.fail(error) ?? false
+      const isTaken = receiver.failAll(error) || isFlushRejected || isServing || isHandled
       this.#emitError(error, isTaken)
     }
     this.#emitClose()
@@ -244,7 +261,7 @@ export class Lifecycle {
 
   #emitError(error: Error, isTaken: boolean): void {
     const { channel, context, receiver } = this.#parts
-    const isIterating = receiver.isIterating
+    const isIterating = receiver.consumer.isIterating
     const failure = { error, isUnreported: !isTaken && isIterating }
     this.#failure = failure
     context.runInAsyncScope(nextTick, process, () => {
@@ -256,8 +273,10 @@ export class Lifecycle {
 
   /** Emits `'close'` in a tick of its own, which runs even if an `'error'` listener throws. */
   #emitClose(): void {
-    const { channel, context } = this.#parts
+    const { channel, context, serving } = this.#parts
     context.runInAsyncScope(nextTick, process, () => {
+      serving?.end()
+      if (closeChannel.hasSubscribers) closeChannel.publish({ channel, error: this.error })
       for (const resolve of this.#closeWaiters) resolve()
       this.#closeWaiters = EMITTED
       channel.emit('close')

@@ -10,6 +10,7 @@ import { cursor } from '../wire/cursor.js'
 import { type Incoming, isMessage, type Malformed, type Message } from '../wire/message.js'
 import { MessageReader } from '../wire/reader.js'
 import { NOT_PLAIN, turn } from '../wire/turn.js'
+import { Consumer, type Listener, type Take } from './consumer.js'
 import type { ReceiverHost } from './receiver-host.js'
 import { Waiters, type WaitFor } from './waiters.js'
 import { warnFdsHeld } from './warnings.js'
@@ -21,10 +22,6 @@ const NOT_DIRECT = NOT_PLAIN
 const MAX_BUFFERED = 32 * 1024 * 1024
 
 const malformedChannel = diagnostics('fdwire:malformed')
-
-/** A listener as EventEmitter stores it: one of `once` removes itself when it is called. */
-// biome-ignore lint/complexity/noBannedTypes: `rawListeners` returns this type
-export type Listener = Function
 
 /**
  * The receiving half of a channel: delivers the messages of a turn to their consumers.
@@ -42,6 +39,8 @@ export class Receiver {
   readonly #handle: ChannelHandle
   readonly #options: CheckedOptions
   readonly #reader: MessageReader
+  /** Takes the messages for which no call waits. */
+  readonly consumer: Consumer
   #waiters: Waiters | undefined
   /** The messages that were read in this turn, and the index of the first undelivered one. */
   #fresh: Incoming[] = NONE
@@ -50,10 +49,7 @@ export class Receiver {
   #buffered: Queue<Incoming> = NONE_BUFFERED
   /** The counters before the first buffered message: buffered ones are taken to have average size. */
   #receivedBefore: { bytes: number; messages: number } | undefined
-  #consumer: 'none' | 'listeners' | 'iterator' = 'none'
-  /** The only `'message'` listener, if it can be called directly instead of by `emit`. */
-  #loneListener: Listener | undefined
-  /** The lone listener while the next message goes to it and no undelivered one precedes it. */
+  /** The consumer's lone function, while the next message is for it and nothing undelivered precedes. */
   #direct: Listener | undefined
   #delivery: 'on' | 'paused' | 'stopped' = 'on'
   /** Whether the delivery of buffered messages is scheduled for the next tick. */
@@ -68,6 +64,7 @@ export class Receiver {
     this.#handle = handle
     this.#options = options
     this.#reader = new MessageReader(turn, handle, options)
+    this.consumer = new Consumer(!options.credentials)
   }
 
   /** The number of replies that were dropped because their request was abandoned. */
@@ -109,30 +106,29 @@ export class Receiver {
 
   /** Sets the number of `'message'` listeners, and the only one if it can be called directly. */
   setListeners(count: number, lone: Listener | undefined): void {
-    if (count > 0) this.#consumer = 'listeners'
-    else if (this.#consumer === 'listeners') this.#consumer = 'none'
-    this.#loneListener = this.#options.credentials ? undefined : lone
+    this.consumer.setListeners(count, lone)
     this.#updateDirect()
   }
 
-  /** Whether an iterator takes the messages. */
-  get isIterating(): boolean {
-    return this.#consumer === 'iterator'
+  /** Makes `serve` the consumer. Throws ERR_FDWIRE_CONSUMER_CONFLICT if there is another. */
+  beginServing(take: Take): void {
+    if ((this.#waiters?.ordered ?? 0) > 0) {
+      throw conflictError('a receive() or request() call waits for the messages of this channel')
+    }
+    this.consumer.beginServing(take)
+    this.#updateDirect()
   }
 
-  /** Makes an iterator the consumer. Throws ERR_FDWIRE_CONSUMER_CONFLICT if there is another. */
-  beginIterating(): void {
-    if (this.#consumer === 'iterator') {
-      throw conflictError('another iterator takes the messages of this channel')
-    }
-    if (this.#consumer === 'listeners') {
-      throw conflictError("a 'message' listener takes the messages of this channel")
-    }
-    this.#consumer = 'iterator'
+  /** Stops or resumes the delivery to `serve`. */
+  setHeld(isHeld: boolean): void {
+    this.consumer.setHeld(isHeld)
+    this.#updateDirect()
   }
 
-  endIterating(): void {
-    this.#consumer = 'none'
+  /** Ends the delivery to `serve`. */
+  stopServing(): void {
+    this.consumer.end()
+    this.#updateDirect()
   }
 
   /** From now on malformed messages are buffered for calls with `takesMalformed`, not emitted. */
@@ -230,9 +226,9 @@ export class Receiver {
     for (const incoming of dropped) closeFds(incoming)
   }
 
-  /** Whether messages go to listeners now. */
+  /** Whether messages go to listeners, or to `serve`, now. */
   get #isFlowing(): boolean {
-    return this.#consumer === 'listeners' && this.#delivery === 'on'
+    return this.#delivery === 'on' && this.consumer.isFlowing
   }
 
   /** Delivers plain messages directly. If the listener throws, native code calls `onTurn` again. */
@@ -265,7 +261,7 @@ export class Receiver {
         const read = cursor.read(this.#reader)
         if (read === undefined) return
         if (typeof read === 'number') this.#host.addEvent(turn.event(read))
-        else this.#take(read)
+        else this.#keep(read)
       } catch (error) {
         this.#host.fail(error as Error)
       }
@@ -278,10 +274,10 @@ export class Receiver {
       (this.#waiters === undefined || this.#waiters.isEmpty) &&
       this.#buffered.length === 0 &&
       this.#next === this.#fresh.length
-    this.#direct = isDirect ? this.#loneListener : undefined
+    this.#direct = isDirect ? this.consumer.lone : undefined
   }
 
-  #take(incoming: Incoming): void {
+  #keep(incoming: Incoming): void {
     const { from } = incoming
     if (from !== undefined && from !== null) this.#host.noteSender(from)
     // A listener that was called directly may have closed the channel.
@@ -340,7 +336,9 @@ export class Receiver {
     }
     const { value, fds, from, credentials } = incoming
     const { channel } = this.#host
-    if (credentials === undefined) channel.emit('message', value, fds, from)
+    const { take } = this.consumer
+    if (take !== undefined) take(value, fds, from, credentials)
+    else if (credentials === undefined) channel.emit('message', value, fds, from)
     else channel.emit('message', value, fds, from, credentials)
   }
 

@@ -1,7 +1,6 @@
 import { Counter } from '#native'
 import { environment } from '../native/environment.js'
-import type { ChannelHandle } from '../native/handle.js'
-import type { Receiver } from './receiver.js'
+import type { ChannelCore } from './core.js'
 
 /** Counters of what a channel has done since it was made, and of what it holds now. */
 export interface ChannelStats {
@@ -41,12 +40,23 @@ export interface ChannelStats {
   busyPollHits: number
   /** Received descriptors that are neither taken nor closed. */
   openFds: number
+  /** Handlers of `serve` that run. */
+  handlers: number
+  /**
+   * Requests on a datagram socket that `serve` has dropped: replies to their sender wait in the
+   * queue, or too many of its requests wait.
+   */
+  droppedRequests: number
+  /** Replies that `serve` has dropped, because their sender has no name, or a relative one. */
+  droppedReplies: number
+  /** Requests on a datagram socket whose handler has failed, and that got no reply. */
+  failedRequests: number
   /** Descriptors of the whole process, received on any channel, that threads have yet to close. */
   closing: number
 }
 
 /** Returns the statistics of a channel; after it is closed, the last ones. */
-export function statsOf(handle: ChannelHandle, receiver: Receiver): ChannelStats {
+export function statsOf({ handle, receiver, serving, serveCounts }: ChannelCore): ChannelStats {
   const counters = handle.counters()
   return {
     received: counters[Counter.Received],
@@ -67,6 +77,10 @@ export function statsOf(handle: ChannelHandle, receiver: Receiver): ChannelStats
     busyPolls: counters[Counter.BusyPolls],
     busyPollHits: counters[Counter.BusyPollHits],
     openFds: handle.openFds,
+    handlers: serving?.running ?? 0,
+    droppedRequests: serveCounts?.droppedRequests ?? 0,
+    droppedReplies: serveCounts?.droppedReplies ?? 0,
+    failedRequests: serveCounts?.failedRequests ?? 0,
     closing: environment.pendingCloses(),
   }
 }

@@ -12,6 +12,7 @@ import { nextTick } from '../util/timers.js'
 import { startLimits, type WaitLimits } from '../util/wait.js'
 import { turn } from '../wire/turn.js'
 import { AcceptPause } from './accept-pause.js'
+import { serveConnections } from './serve-connections.js'
 
 /**
  * The most connections that one turn accepts, so that it does not delay other channels for long.
@@ -158,6 +159,19 @@ export class Listener<C extends Channel = Channel>
     if (this.#isReferenced) countReferenced(-1)
     this.#isReferenced = false
     return this
+  }
+
+  /**
+   * Calls `channel.serve(handler, options)` for every connection. docs/serve.md describes it.
+   *
+   * # Errors
+   * Those of `channel.serve`; the error that has closed the listener.
+   */
+  serve(
+    handler: Parameters<C['serve']>[0],
+    options: Parameters<C['serve']>[1] = {},
+  ): Promise<void> {
+    return serveConnections(this, handler, options)
   }
 
   /**

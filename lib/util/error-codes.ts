@@ -30,7 +30,7 @@ export const ERROR_CODES = {
   },
   ERR_FDWIRE_CONSUMER_CONFLICT: {
     fault: 'caller',
-    meaning: 'Two iterators, or an iterator and a listener, compete for the same messages.',
+    meaning: 'Two consumers compete for the same messages: iterators, listeners, `serve`.',
   },
   ERR_FDWIRE_QUEUE_FULL: {
     fault: 'caller',

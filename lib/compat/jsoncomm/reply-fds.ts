@@ -1,14 +1,6 @@
-import { closeSync } from 'node:fs'
-import { isOwned } from '../../fds/descriptors.js'
 import { FdSet } from '../../fds/fdset.js'
+import { type Closable, releaseFds } from '../../fds/release.js'
 import { describeValue } from '../../util/checks.js'
-import { isDescriptor } from '../../util/descriptor.js'
-
-/** An object that owns a descriptor and can close it: a FileHandle. */
-interface Closable {
-  readonly fd: number
-  close(): unknown
-}
 
 /** The descriptors of a reply: an `FdSet`, or an iterable of numbers and FileHandles. */
 export type ServiceFds = FdSet | Iterable<number | Closable>
@@ -53,32 +45,16 @@ export class ReplyFds {
   async close(): Promise<void> {
     const fds = this.#fds
     this.#fds = []
-    if (fds instanceof FdSet) closeSet(fds)
-    else await Promise.all(Array.from(new Set(fds), closeOne))
-  }
-}
-
-/** Closes a set. Ignores errors of descriptors that were closed outside the set. */
-export function closeSet(fds: FdSet): void {
-  try {
-    fds.close()
-  } catch {
-    // The set has closed all others.
+    await releaseFds(fds, hasClose)
   }
 }
 
 function isClosable(fd: unknown): fd is number | Closable {
-  if (typeof fd === 'number') return true
-  const { fd: number, close } = (fd ?? {}) as Partial<Closable>
-  // A net.Socket or net.Server has a handle with a descriptor, but no `fd` of its own to close.
-  return typeof number === 'number' && typeof close === 'function'
+  return typeof fd === 'number' || hasClose(fd)
 }
 
-async function closeOne(fd: number | Closable): Promise<void> {
-  try {
-    if (typeof fd !== 'number') await fd.close()
-    else if (isDescriptor(fd) && fd > 2 && !isOwned(fd)) closeSync(fd)
-  } catch {
-    // The descriptor is not open. Sending the reply has failed for the same reason.
-  }
+function hasClose(source: unknown): source is Closable {
+  const { fd, close } = (source ?? {}) as Partial<Closable>
+  // A net.Socket or net.Server has a handle with a descriptor, but no `fd` of its own to close.
+  return typeof fd === 'number' && typeof close === 'function'
 }

@@ -1,13 +1,13 @@
 import type { ChildProcess } from 'node:child_process'
 import type { FdSource } from '../../fds/borrow.js'
 import type { FdSet } from '../../fds/fdset.js'
+import { closeSet } from '../../fds/release.js'
 import { checkCallOptions, checkTimeout, checkWait, type WaitOptions } from '../../options/check.js'
 import { checkFunction, describeValue } from '../../util/checks.js'
 import { errorCode, FdwireError } from '../../util/errors.js'
 import { Queue } from '../../util/queue.js'
 import { ProtocolError, RemoteError } from './errors.js'
 import type { Received } from './options.js'
-import { closeSet } from './reply-fds.js'
 import { Call, type OnSignal, type Reply } from './service-call.js'
 import {
   decodeException,

@@ -1,11 +1,12 @@
 import type { FdSource } from '../../fds/borrow.js'
 import type { FdSet } from '../../fds/fdset.js'
+import { closeSet } from '../../fds/release.js'
 import { checkDescriptor, describeSocket } from '../../open/adopt.js'
 import { checkCallOptions } from '../../options/check.js'
 import { errorCode, FdwireError, isDisconnected } from '../../util/errors.js'
 import { ProtocolError } from './errors.js'
 import type { Received } from './options.js'
-import { closeSet, ReplyFds, type ServiceFds } from './reply-fds.js'
+import { ReplyFds, type ServiceFds } from './reply-fds.js'
 import { parseServiceArgs } from './service-args.js'
 import {
   decodeMessage,

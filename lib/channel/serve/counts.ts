@@ -1,0 +1,13 @@
+/** What a channel has counted while it served. */
+export interface ServeCounts {
+  /** Requests that were dropped, because replies to their sender wait in the queue, or too many do. */
+  droppedRequests: number
+  /** Replies that were dropped, because their sender has no name, or a relative one. */
+  droppedReplies: number
+  /** Requests whose handler has failed, and that got no reply. */
+  failedRequests: number
+}
+
+export function noCounts(): ServeCounts {
+  return { droppedRequests: 0, droppedReplies: 0, failedRequests: 0 }
+}

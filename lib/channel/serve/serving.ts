@@ -1,0 +1,173 @@
+import type { FdSet } from '../../fds/fdset.js'
+import type { Address } from '../../options/address.js'
+import type { Credentials } from '../../options/types.js'
+import { nextTick } from '../../util/timers.js'
+import { startLimits } from '../../util/wait.js'
+import type { From } from '../../wire/message.js'
+import type { Channel } from '../channel.js'
+import type { SendOptions } from '../events.js'
+import { RequestContext } from './context.js'
+import type { ServeCounts } from './counts.js'
+import { Lanes } from './lanes.js'
+import type { CheckedServe } from './options.js'
+import { Requests } from './requests.js'
+
+/**
+ * ```text
+ *  serving ──── the signal ────► draining ──── all replies are flushed ────► done
+ *     └─────────────┬────────────────┘                                        ▲
+ *                   └─────── the channel is closed, or has failed ────────────┘
+ * ```
+ *
+ * - `serving`: requests are taken.
+ * - `draining`: no request is taken. The replies of running handlers are sent.
+ * - `done`: the promise of `serve` has settled. Further replies are dropped.
+ */
+type ServingState = 'serving' | 'draining' | 'done'
+
+/** The parts of a channel that serving uses. */
+export interface ServingHost {
+  readonly channel: Channel
+  readonly sender: { send(value: unknown, options: SendOptions | undefined): number }
+  readonly receiver: {
+    /** Stops or resumes the delivery of requests. */
+    setHeld(isHeld: boolean): void
+    /** Ends the delivery of requests. */
+    stopServing(): void
+  }
+  /** Destroys the channel with an error. */
+  fail(error: Error): void
+  /** Applies what `receiver` was told. */
+  settle(): void
+  flush(): Promise<void>
+  /** Called when no request is unanswered. */
+  onAnswered(): void
+  /** Called when `drain` is complete: the channel may have another consumer. */
+  onDrained(): void
+}
+
+/** One call of `serve` on a channel: what it takes, and how it ends. */
+export class Serving {
+  readonly #host: ServingHost
+  readonly #requests: Requests
+  readonly #lanes: Lanes | undefined
+  readonly #stopWatching: () => void
+  #state: ServingState = 'serving'
+  #abort: AbortController | undefined
+  #abortReason: Error | undefined
+  #resolve = nothing
+  #reject: (error: Error) => void = nothing
+  /** Settles at the end of serving. A rejection is marked as handled. */
+  readonly promise = new Promise<void>((resolve, reject) => {
+    this.#resolve = resolve
+    this.#reject = reject
+  })
+
+  /** `isConnected`: whether the channel has a peer, to which all replies go. */
+  constructor(
+    host: ServingHost,
+    serve: CheckedServe,
+    { isConnected, allowRelative }: { isConnected: boolean; allowRelative: boolean },
+    counts: ServeCounts,
+  ) {
+    this.#host = host
+    this.#lanes = isConnected ? undefined : new Lanes(allowRelative)
+    this.#requests = new Requests(host, serve, this.#lanes, counts, () => this.#onAnswered())
+    this.promise.catch(nothing)
+    const { signal } = serve
+    this.#stopWatching =
+      signal === undefined
+        ? nothing
+        : startLimits({ timeout: 0, signal }, { late: 'serve' }, () => this.drain())
+  }
+
+  /** The channel. */
+  get channel(): Channel {
+    return this.#host.channel
+  }
+
+  /** The signal of the handlers, which is made when one of them first reads it. */
+  get signal(): AbortSignal {
+    if (this.#abort === undefined) {
+      this.#abort = new AbortController()
+      if (this.#state === 'done') this.#abort.abort(this.#abortReason)
+    }
+    return this.#abort.signal
+  }
+
+  /** How many handlers run. */
+  get running(): number {
+    return this.#requests.running
+  }
+
+  /** How many requests are not answered. */
+  get unanswered(): number {
+    return this.#requests.unanswered
+  }
+
+  /** Whether an address belongs to a peer that sends requests; undefined: the channel's peer. */
+  isServed(to: Address | null | undefined): boolean {
+    if (this.#lanes === undefined || to === undefined || to === null) return true
+    return this.#lanes.has(to)
+  }
+
+  /** Takes a request. It never throws. */
+  readonly take = (value: unknown, fds: FdSet, from: From, credentials?: Credentials): void => {
+    this.#requests.take(value, fds, new RequestContext(this, from, credentials))
+  }
+
+  /** Handles the event that the queue for a destination (undefined: the peer) is empty. */
+  onDrain(to: Address | undefined): void {
+    if (this.#state !== 'done') this.#requests.onDrain(to)
+  }
+
+  /** Takes no more requests, and ends serving when the replies of running handlers are flushed. */
+  drain(): void {
+    if (this.#state !== 'serving') return
+    this.#state = 'draining'
+    this.#host.receiver.stopServing()
+    this.#host.settle()
+    if (this.unanswered === 0) void this.#flush()
+  }
+
+  /** Ends serving because the channel has failed. Returns whether the promise takes the error. */
+  fail(error: Error): boolean {
+    if (this.#state === 'done') return false
+    this.#abortReason = error
+    this.#reject(error)
+    this.#close()
+    return true
+  }
+
+  /** Ends serving because the channel is closed. */
+  end(): void {
+    if (this.#state === 'done') return
+    this.#resolve()
+    this.#close()
+  }
+
+  /** Drops the replies that are not sent, and tells the handlers that run. */
+  #close(): void {
+    this.#state = 'done'
+    this.#stopWatching()
+    this.#requests.close()
+    nextTick(() => this.#abort?.abort(this.#abortReason))
+  }
+
+  #onAnswered(): void {
+    if (this.#state === 'draining') void this.#flush()
+    else if (this.#state === 'serving') this.#host.onAnswered()
+  }
+
+  async #flush(): Promise<void> {
+    // The channel reports the error of a message that could not be delivered.
+    await this.#host.flush().catch(nothing)
+    if (this.#state !== 'draining') return
+    this.#state = 'done'
+    this.#stopWatching()
+    this.#host.onDrained()
+    this.#resolve()
+  }
+}
+
+function nothing(): void {}
