@@ -254,12 +254,12 @@ os.set_blocking(3, False)`,
         const other = track(adopt(there, options))
         for (let i = 0; i < 1_000; i++) channel.send(Buffer.alloc(1_000))
         await loopTurns(2)
-        // A stream enlarges its send buffer, the others enable credentials, and none enables
-        // pidfds.
-        if (!changed || type === 'stream') expect(optionsOf(channel.fd)).not.toBe(original)
         other.on('message', () => {})
         other.send('there')
         await channel.receive()
+        // A stream enlarges its send buffer, the others enable credentials to read, and none
+        // enables pidfds.
+        if (!changed || type === 'stream') expect(optionsOf(channel.fd)).not.toBe(original)
         await channel.flush()
         const detached = channel.detach()
         expect(optionsOf(detached)).toBe(original)

@@ -75,14 +75,16 @@ describe('descriptors on a stream', () => {
     for (const maxFds of [0, 1]) {
       const [a, b] = streamPair(WITH_FDS, { maxFds })
       const events: unknown[] = []
-      b.on('malformed', error => events.push(error.code))
-      b.on('message', (value, fds) => {
-        events.push(String(value))
-        fds.close()
-      })
       await withFd(async fd => {
         a.send('two', { fds: [fd, fd] })
         a.send('none')
+        // With maxFds: 0 the kernel refuses descriptors from the first read on.
+        await a.flush()
+        b.on('malformed', error => events.push(error.code))
+        b.on('message', (value, fds) => {
+          events.push(String(value))
+          fds.close()
+        })
         await waitUntil(() => events.length === 2)
       }, '/dev/full')
       expect(events).toEqual(['ERR_FDWIRE_TOO_MANY_FDS', 'none'])
@@ -95,13 +97,15 @@ describe('descriptors on a stream', () => {
     // The raw peer sends them in the middle of a frame.
     const frame = new Codec('length_prefixed').encode(patternBytes(1_000))
     const events: unknown[] = []
-    b.on('malformed', error => events.push(error.code))
-    b.on('message', value => events.push((value as Buffer).length))
     await withFd(fd => {
       raw.send(frame.subarray(0, 500), { fds: [fd, fd] })
       raw.send(frame.subarray(500))
       raw.send(frame)
+      return raw.flush()
     }, '/dev/full')
+    // The kernel refuses descriptors from the first read on.
+    b.on('malformed', error => events.push(error.code))
+    b.on('message', value => events.push((value as Buffer).length))
     await waitUntil(() => events.length === 2)
     expect(events).toEqual(['ERR_FDWIRE_TOO_MANY_FDS', 1_000])
     expect(countOpen('/dev/full')).toBe(0)

@@ -136,6 +136,10 @@ impl Channel {
 
     pub(crate) fn set_reading(&mut self, reading: bool) {
         self.reading = reading;
+        if reading {
+            let Self { transport, meter, .. } = self;
+            on_transport!(&*transport, it => it.prepare_to_receive(&meter.limits));
+        }
     }
 
     pub(crate) fn set_reports_progress(&mut self, reports: bool) {

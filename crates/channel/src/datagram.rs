@@ -27,7 +27,7 @@ use fdwire_socket::{Address, Datagram, Errno};
 use fdwire_wire::Protocol;
 
 use crate::batch::Event;
-use crate::limits::Meter;
+use crate::limits::{Limits, Meter};
 use crate::poll::{EventFlags, Poller};
 use crate::send::{Queued, SendError, Sent};
 use crate::{Shared, Site, Turn};
@@ -89,6 +89,11 @@ impl DatagramTransport {
 
     pub(crate) fn is_connected(&self) -> bool {
         self.outbox.is_connected()
+    }
+
+    /// Prepares the socket for its first receive.
+    pub(crate) fn prepare_to_receive(&self, limits: &Limits) {
+        self.socket.prepare_to_receive(limits.refuses_fds());
     }
 
     /// Returns the length in bytes of the longest message that the kernel accepts.

@@ -38,6 +38,12 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// Whether every message with descriptors is refused, so that the kernel may refuse it at its
+    /// sender.
+    pub fn refuses_fds(&self) -> bool {
+        self.max_fds == 0 && !self.memfd
+    }
+
     /// The number of queued descriptors of a stream above which `send` reports
     /// [`Sent::Queued`](crate::Sent).
     pub(crate) fn fds_high_water_mark(&self) -> usize {

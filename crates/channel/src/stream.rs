@@ -113,6 +113,13 @@ impl StreamTransport {
         }
     }
 
+    /// Prepares the socket for its first receive.
+    pub(crate) fn prepare_to_receive(&self, limits: &Limits) {
+        if let Some(socket) = self.socket() {
+            socket.prepare_to_receive(limits.refuses_fds());
+        }
+    }
+
     pub(crate) fn socket(&self) -> Option<&Stream> {
         self.link.socket()
     }

@@ -245,6 +245,7 @@ fn tcp_pair() -> (Stream, Stream) {
         no_delay: true,
         keep_alive: None,
         reuse_port: false,
+        refuse_fds: false,
         credentials: false,
         send_buffer: None,
         receive_buffer: None,

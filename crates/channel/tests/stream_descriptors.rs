@@ -115,7 +115,9 @@ fn with_max_fds_0_a_message_with_descriptors_is_refused_and_they_are_closed() {
     let before = open_fds();
     let mut harness = Harness::new();
     let (peer, b) = Stream::pair().unwrap();
-    let receiver = harness.add_stream(b, Protocol::Lines, Limits { max_fds: 0, ..limits() });
+    // A channel with `memfd` lets the kernel accept descriptors.
+    let limits = Limits { max_fds: 0, memfd: true, ..limits() };
+    let receiver = harness.add_stream(b, Protocol::Lines, limits);
     harness.reactor.set_reading(receiver, true);
     let file = numbered(1);
     peer.send(&[IoSlice::new(b"with\n")], &[file.as_fd()]).unwrap();
@@ -140,7 +142,9 @@ fn an_unfinished_frame_holds_at_most_max_fds_descriptors() {
     for (max_fds, held) in [(0, 0), (4, 3), (253, 253)] {
         let mut harness = Harness::new();
         let (a, b) = Stream::pair().unwrap();
-        let receiver = harness.add_stream(b, Protocol::Lines, Limits { max_fds, ..limits() });
+        // A channel with `memfd` lets the kernel accept descriptors.
+        let limits = Limits { max_fds, memfd: true, ..limits() };
+        let receiver = harness.add_stream(b, Protocol::Lines, limits);
         harness.reactor.set_reading(receiver, true);
         let before = open_fds();
         let mut send = |bytes: &[u8], count: usize| {

@@ -84,6 +84,7 @@ impl ChannelOptions {
                 Either::B(_) => None,
             },
             reuse_port: self.reuse_port,
+            refuse_fds: self.limits().refuses_fds(),
             credentials: self.credentials,
             send_buffer: self.send_buffer_size,
             receive_buffer: self.recv_buffer_size,

@@ -3,6 +3,7 @@
 
 mod io;
 
+use std::cell::Cell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::ioctl_fionbio;
@@ -11,6 +12,7 @@ use rustix::net::{self, AddressFamily, SocketAddrAny, SocketFlags, SocketType, s
 use crate::buffers::Buffers;
 use crate::error::{SyscallError, syscall_error};
 use crate::passpidfd::PassPidfd;
+use crate::passrights::PassRights;
 use crate::socket_fd::SocketFd;
 use crate::{Address, Binding, Bound, Errno, SocketSetup, sys};
 
@@ -20,8 +22,9 @@ use crate::{Address, Binding, Bound, Errno, SocketSetup, sys};
 ///
 /// On a seqpacket socket, a receive returns 0 bytes for an empty record and also at the end of the
 /// connection. With `SO_PASSCRED`, the sender's credentials accompany each record, but not the end.
-/// So this type sets `SO_PASSCRED` on each seqpacket socket. [`into_fd`](Self::into_fd) restores
-/// all socket options that were changed.
+/// So this type sets `SO_PASSCRED` on a seqpacket socket before its first receive, but no earlier:
+/// another program that inherits the socket may not expect credentials.
+/// [`into_fd`](Self::into_fd) restores all socket options that were changed.
 #[derive(Debug)]
 pub struct Datagram {
     // Dropped before the descriptor: a path that exists leads to an open socket.
@@ -35,7 +38,8 @@ pub struct Datagram {
     /// Whether [`recv`](Self::recv) reports senders' credentials.
     credentials: bool,
     /// Previous value of `SO_PASSCRED`, if this type has set it.
-    passcred: Option<bool>,
+    passcred: Cell<Option<bool>>,
+    passrights: PassRights,
     passpidfd: PassPidfd,
     buffers: Buffers,
 }
@@ -72,11 +76,8 @@ impl Datagram {
     pub fn seqpacket_pair() -> Result<(Self, Self), Errno> {
         let flags = SocketFlags::CLOEXEC;
         let (a, b) = net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
-        let connected = |fd| match Self::new_seqpacket(fd, true) {
-            Ok(socket) => Ok(socket.known_connected()),
-            Err((errno, _)) => Err(errno),
-        };
-        Ok((connected(a)?, connected(b)?))
+        let connected = |fd| Self::new_seqpacket(fd).known_connected();
+        Ok((connected(a), connected(b)))
     }
 
     /// Creates a seqpacket socket, binds it to `local` if given, and connects it to `peer`.
@@ -103,9 +104,7 @@ impl Datagram {
         ioctl_fionbio(&fd, false).map_err(syscall_error("ioctl"))?;
         // If SO_PASSCRED were set before connecting, the kernel would bind the socket to an
         // abstract address.
-        let socket = Self::new_seqpacket(fd, true);
-        let socket = socket.map_err(|(errno, _)| syscall_error("setsockopt")(errno))?;
-        let mut socket = Self { bound, ..socket.known_connected() };
+        let mut socket = Self { bound, ..Self::new_seqpacket(fd).known_connected() };
         socket.set_up(setup).map_err(syscall_error("setsockopt"))?;
         Ok(socket)
     }
@@ -119,25 +118,33 @@ impl Datagram {
     pub fn adopt(fd: OwnedFd) -> Result<Self, (Errno, OwnedFd)> {
         match sockopt::socket_type(&fd) {
             Ok(kind) => {
-                let mut socket = match kind {
-                    SocketType::SEQPACKET => Self::new_seqpacket(fd, false)?,
-                    _ => Self { created: false, ..Self::new_datagram(fd) },
-                };
-                socket.passpidfd = PassPidfd::disable(socket.fd.as_fd());
-                Ok(socket)
+                let seqpacket = kind == SocketType::SEQPACKET;
+                let passpidfd = PassPidfd::disable(fd.as_fd());
+                let (created, passrights) = (false, PassRights::adopted());
+                Ok(Self { seqpacket, created, passrights, passpidfd, ..Self::new_datagram(fd) })
             }
             Err(errno) => Err((errno, fd)),
         }
     }
 
+    /// Takes ownership of an accepted socket, which has inherited `passrights` of its listener.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`adopt`](Self::adopt).
+    pub(crate) fn accepted(fd: OwnedFd, passrights: &PassRights) -> Result<Self, (Errno, OwnedFd)> {
+        Ok(Self { passrights: passrights.clone(), ..Self::adopt(fd)? })
+    }
+
     /// Restores the socket options and returns the descriptor. A bound path remains.
     #[must_use]
     pub fn into_fd(self) -> OwnedFd {
-        if self.passcred == Some(false) {
+        if self.passcred.get() == Some(false) {
             // There is no way to recover from a failure here.
             let _ = sockopt::set_socket_passcred(&self.fd, false);
         }
         self.buffers.restore(self.fd.as_fd());
+        self.passrights.restore(self.fd.as_fd());
         self.passpidfd.restore(self.fd.as_fd());
         if let Some(bound) = self.bound {
             bound.keep();
@@ -188,29 +195,38 @@ impl Datagram {
             created: true,
             connected: false,
             credentials: false,
-            passcred: None,
+            passcred: Cell::new(None),
+            passrights: PassRights::default(),
             passpidfd: PassPidfd::default(),
             buffers: Buffers::default(),
         }
     }
 
-    fn new_seqpacket(fd: OwnedFd, created: bool) -> Result<Self, (Errno, OwnedFd)> {
-        let mut socket = Self { seqpacket: true, created, ..Self::new_datagram(fd) };
-        match socket.set_passcred() {
-            Ok(()) => Ok(socket),
-            Err(errno) => Err((errno, socket.fd.into_owned())),
-        }
+    fn new_seqpacket(fd: OwnedFd) -> Self {
+        Self { seqpacket: true, ..Self::new_datagram(fd) }
     }
 
     fn known_connected(self) -> Self {
         Self { connected: true, ..self }
     }
 
-    fn set_passcred(&mut self) -> Result<(), Errno> {
-        if self.passcred.is_none() {
+    /// Sets the options that the first receive needs. A receive does so itself, but only once
+    /// there is something to receive.
+    ///
+    /// `refuse_fds`: whether senders of descriptors get `EPERM` from now on (Linux 6.16).
+    pub fn prepare_to_receive(&self, refuse_fds: bool) {
+        if self.seqpacket {
+            // This cannot fail for a Unix socket.
+            let _ = self.set_passcred();
+        }
+        self.passrights.set(self.fd.as_fd(), !refuse_fds);
+    }
+
+    fn set_passcred(&self) -> Result<(), Errno> {
+        if self.passcred.get().is_none() {
             let previous = !self.created && sockopt::socket_passcred(&self.fd)?;
             sockopt::set_socket_passcred(&self.fd, true)?;
-            self.passcred = Some(previous);
+            self.passcred.set(Some(previous));
         }
         Ok(())
     }

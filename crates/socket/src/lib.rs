@@ -19,6 +19,7 @@
 //! | `setup.rs` | options of sockets | |
 //! | `buffers.rs` | sizes of buffers, and what they were before | |
 //! | `passpidfd.rs` | turns `SO_PASSPIDFD` off while this crate owns a socket | |
+//! | `passrights.rs` | turns `SO_PASSRIGHTS` off on a socket that accepts no descriptors | |
 //! | `address.rs` | addresses of Unix sockets | |
 //! | `socket_address.rs` | addresses of Unix and TCP sockets | |
 //! | `bind.rs` | binds a socket to a path, and removes the path | |
@@ -48,6 +49,7 @@ mod listener;
 mod mapping;
 mod memfd;
 mod passpidfd;
+mod passrights;
 mod peer;
 mod pipe;
 mod receive;

@@ -8,6 +8,7 @@ use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 
 use crate::buffers::Buffers;
 use crate::error::{SyscallError, syscall_error};
+use crate::passrights::PassRights;
 use crate::socket_fd::SocketFd;
 use crate::{Binding, Bound, Datagram, Errno, SocketAddress, SocketSetup, Stream};
 
@@ -19,6 +20,7 @@ pub struct Listener {
     fd: SocketFd,
     tcp: bool,
     seqpacket: bool,
+    passrights: PassRights,
     /// Options to apply to accepted sockets; None if these inherit them.
     setup: Option<SocketSetup>,
     /// The sizes that the listener's buffers had before options have changed them.
@@ -56,6 +58,8 @@ impl Listener {
         setup: &SocketSetup,
     ) -> Result<Self, SyscallError> {
         let mut listener = Self::new(AddressFamily::UNIX, kind, Some(*setup))?;
+        // Clients may send before their connection is accepted, which inherits the option.
+        listener.passrights.set(listener.as_fd(), !setup.refuse_fds);
         let listen =
             |socket: BorrowedFd<'_>| net::listen(socket, backlog).map_err(syscall_error("listen"));
         listener.bound = binding.bind(listener.fd.as_fd(), listen)?;
@@ -100,8 +104,9 @@ impl Listener {
         match properties {
             Ok((tcp, kind)) => {
                 let (seqpacket, setup) = (kind == SocketType::SEQPACKET, Some(*setup));
-                let buffers = Buffers::default();
-                Ok(Self { bound: None, fd: fd.into(), tcp, seqpacket, setup, buffers })
+                let (passrights, buffers) = (PassRights::adopted(), Buffers::default());
+                let fd = fd.into();
+                Ok(Self { bound: None, fd, tcp, seqpacket, passrights, setup, buffers })
             }
             Err(errno) => Err((errno, fd)),
         }
@@ -113,6 +118,7 @@ impl Listener {
         if let Some(bound) = self.bound {
             bound.keep();
         }
+        self.passrights.restore(self.fd.as_fd());
         self.fd.into_owned()
     }
 
@@ -137,10 +143,10 @@ impl Listener {
     pub fn accept(&self) -> Result<Accepted, Errno> {
         let fd = retry_on_intr(|| net::accept_with(&self.fd, SocketFlags::CLOEXEC))?;
         let mut accepted = if self.seqpacket {
-            let adopted = Datagram::adopt(fd);
-            Accepted::Seqpacket(adopted.map_err(|_| Errno::CONNABORTED)?)
+            let accepted = Datagram::accepted(fd, &self.passrights);
+            Accepted::Seqpacket(accepted.map_err(|_| Errno::CONNABORTED)?)
         } else {
-            Accepted::Stream(Stream::accepted(fd, self.tcp, &self.buffers))
+            Accepted::Stream(Stream::accepted(fd, self.tcp, &self.buffers, &self.passrights))
         };
         if let Some(setup) = &self.setup {
             accepted.set_up(setup).map_err(|_| Errno::CONNABORTED)?;
@@ -167,8 +173,8 @@ impl Listener {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let fd = net::socket_with(family, kind, flags, None).map_err(syscall_error("socket"))?;
         let (tcp, seqpacket) = (family != AddressFamily::UNIX, kind == SocketType::SEQPACKET);
-        let buffers = Buffers::default();
-        Ok(Self { bound: None, fd: fd.into(), tcp, seqpacket, setup, buffers })
+        let (fd, passrights, buffers) = (fd.into(), PassRights::default(), Buffers::default());
+        Ok(Self { bound: None, fd, tcp, seqpacket, passrights, setup, buffers })
     }
 }
 

@@ -20,6 +20,8 @@ pub struct SocketSetup {
     pub keep_alive: Option<Duration>,
     /// TCP listeners: whether other sockets may listen on the same port (`SO_REUSEPORT`).
     pub reuse_port: bool,
+    /// Unix: whether senders of descriptors get `EPERM` (`SO_PASSRIGHTS`, Linux 6.16).
+    pub refuse_fds: bool,
     /// Datagrams: whether each message comes with the credentials of its sender (`SO_PASSCRED`).
     pub credentials: bool,
     /// The size of the send buffer in bytes; None for the kernel's default (`SO_SNDBUF`).

@@ -14,6 +14,7 @@ use crate::buffers::Buffers;
 use crate::control::SEND_SPACE;
 use crate::error::{SyscallError, syscall_error};
 use crate::passpidfd::PassPidfd;
+use crate::passrights::PassRights;
 use crate::receive::{next_is_empty, receive};
 use crate::socket_fd::SocketFd;
 use crate::{
@@ -29,6 +30,7 @@ pub struct Stream {
     bound: Option<Box<Bound>>,
     fd: SocketFd,
     tcp: bool,
+    passrights: PassRights,
     passpidfd: PassPidfd,
     buffers: Buffers,
 }
@@ -64,23 +66,40 @@ impl Stream {
         match sockopt::socket_domain(&fd) {
             Ok(AddressFamily::UNIX) => {
                 let passpidfd = PassPidfd::disable(fd.as_fd());
-                Ok(Self { passpidfd, ..Self::new(fd, false) })
+                let passrights = PassRights::adopted();
+                Ok(Self { passrights, passpidfd, ..Self::new(fd, false) })
             }
             Ok(_) => Ok(Self::new(fd, true)),
             Err(errno) => Err((errno, fd)),
         }
     }
 
-    /// Creates a stream from a socket that this crate has created or accepted.
-    pub(crate) fn new(fd: OwnedFd, tcp: bool) -> Self {
-        let (passpidfd, buffers) = (PassPidfd::default(), Buffers::default());
-        Self { bound: None, fd: fd.into(), tcp, passpidfd, buffers }
+    /// Creates a stream from a socket that this crate has created.
+    fn new(fd: OwnedFd, tcp: bool) -> Self {
+        let (passrights, passpidfd) = (PassRights::default(), PassPidfd::default());
+        let buffers = Buffers::default();
+        Self { bound: None, fd: fd.into(), tcp, passrights, passpidfd, buffers }
     }
 
-    /// Creates a stream from an accepted socket, which has inherited the sizes of the listener's
-    /// buffers. `buffers` has the sizes that these had before.
-    pub(crate) fn accepted(fd: OwnedFd, tcp: bool, buffers: &Buffers) -> Self {
-        Self { buffers: buffers.clone(), ..Self::new(fd, tcp) }
+    /// Creates a stream from an accepted socket, which has inherited the options of its listener.
+    /// Those of the listener are known from before it changed them.
+    pub(crate) fn accepted(
+        fd: OwnedFd,
+        tcp: bool,
+        buffers: &Buffers,
+        passrights: &PassRights,
+    ) -> Self {
+        let (buffers, passrights) = (buffers.clone(), passrights.clone());
+        Self { buffers, passrights, ..Self::new(fd, tcp) }
+    }
+
+    /// Sets the options that the first receive needs.
+    ///
+    /// `refuse_fds`: whether senders of descriptors get `EPERM` from now on (Unix, Linux 6.16).
+    pub fn prepare_to_receive(&self, refuse_fds: bool) {
+        if !self.tcp {
+            self.passrights.set(self.as_fd(), !refuse_fds);
+        }
     }
 
     /// Applies those options of `setup` that this type of socket has.
@@ -106,6 +125,9 @@ impl Stream {
     #[must_use]
     pub fn into_fd(self) -> OwnedFd {
         self.buffers.restore(self.fd.as_fd());
+        if !self.tcp {
+            self.passrights.restore(self.fd.as_fd());
+        }
         self.passpidfd.restore(self.fd.as_fd());
         if let Some(bound) = self.bound {
             bound.keep();

@@ -213,3 +213,4 @@ pub(crate) const SO_PEERCRED: c_int = 17;
 pub(crate) const SO_BUF_LOCK: c_int = 72;
 pub(crate) const SO_PASSPIDFD: c_int = 76;
 pub(crate) const SO_PEERPIDFD: c_int = 77;
+pub(crate) const SO_PASSRIGHTS: c_int = 83;

@@ -16,6 +16,7 @@ const SETUP: SocketSetup = SocketSetup {
     no_delay: false,
     keep_alive: None,
     reuse_port: false,
+    refuse_fds: false,
     credentials: false,
     send_buffer: Some(SIZE),
     receive_buffer: Some(SIZE),

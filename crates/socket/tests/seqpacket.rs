@@ -49,7 +49,10 @@ fn into_fd_restores_so_passcred() {
         assert!(!sockopt::socket_passcred(&fd).unwrap());
         sockopt::set_socket_passcred(&fd, passcred).unwrap();
         let adopted = Datagram::adopt(fd).unwrap();
-        assert!(adopted.is_seqpacket() && sockopt::socket_passcred(&adopted).unwrap());
+        assert!(adopted.is_seqpacket());
+        assert_eq!(sockopt::socket_passcred(&adopted), Ok(passcred), "until the first receive");
+        adopted.prepare_to_receive(false);
+        assert_eq!(sockopt::socket_passcred(&adopted), Ok(true));
         assert_eq!(sockopt::socket_passcred(adopted.into_fd()), Ok(passcred));
     }
 }

@@ -35,6 +35,7 @@ const SETUP: SocketSetup = SocketSetup {
     no_delay: false,
     keep_alive: None,
     reuse_port: false,
+    refuse_fds: false,
     credentials: false,
     send_buffer: None,
     receive_buffer: None,

@@ -184,6 +184,7 @@ mod tests {
             no_delay: false,
             keep_alive: None,
             reuse_port: false,
+            refuse_fds: false,
             credentials: false,
             send_buffer: None,
             receive_buffer: None,

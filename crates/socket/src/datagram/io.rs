@@ -66,6 +66,9 @@ impl Datagram {
         fds: &mut Vec<ForeignFd>,
         from: &mut Address,
     ) -> Result<Received, Errno> {
+        if self.seqpacket {
+            self.set_passcred()?;
+        }
         let (mut received, sender) = receive(&self.fd, into, control, fds)?;
         received.end &= self.seqpacket && received.len == 0;
         received.credentials = received.credentials.filter(|_| self.credentials);
@@ -101,7 +104,16 @@ impl Datagram {
     ///
     /// `ECONNRESET` …
     pub fn at_end(&self) -> Result<bool, Errno> {
-        next_is_end(&self.fd)
+        if self.passcred.get().is_some() {
+            return next_is_end(&self.fd);
+        }
+        // The answer needs SO_PASSCRED. Another program that has inherited the socket may read it.
+        self.set_passcred()?;
+        let end = next_is_end(&self.fd);
+        if self.passcred.take() == Some(false) {
+            sockopt::set_socket_passcred(&self.fd, false)?;
+        }
+        end
     }
 
     /// Returns the length in bytes of the longest message that fits into the send buffer.
