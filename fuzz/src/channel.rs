@@ -1,10 +1,10 @@
 //! A reactor with one channel, and what it reports.
 
 use std::ops::Range;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fdwire_channel::{Batch, Event, Limits, NAMES, PayloadKind, ROOM, Reactor};
-use fdwire_socket::ForeignFd;
+use fdwire_socket::{Errno, ForeignFd};
 
 /// How long a step may take. Nothing here waits for anything but its own process.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -28,30 +28,37 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new() -> Result<Self, Errno> {
         // Smaller than that of the addon, so that large frames get memory of their own sooner.
-        Self {
-            reactor: Reactor::new().expect("epoll is available"),
-            slab: vec![0; 2 * ROOM + NAMES],
-        }
+        Ok(Self { reactor: Reactor::new()?, slab: vec![0; 2 * ROOM + NAMES] })
     }
 
     /// Runs turns until no channel has anything to do. Waits until one has, if `waits`.
     pub(crate) fn run(&mut self, waits: bool) -> Vec<Report> {
-        let timeout = if waits { TIMEOUT } else { Duration::ZERO };
-        self.reactor.poll(timeout).expect("epoll_wait succeeds");
+        let reports = self.try_run(waits).expect("epoll_wait succeeds");
+        reports.into_iter().map(|(_, report)| report).collect()
+    }
+
+    /// Does the same, and returns the channel of each report.
+    pub(crate) fn try_run(&mut self, waits: bool) -> Result<Vec<(usize, Report)>, Errno> {
+        let end = Instant::now() + if waits { TIMEOUT } else { Duration::ZERO };
         let mut reports = Vec::new();
         loop {
-            let mut batch = Batch::new(&mut self.slab, Vec::new(), Vec::new(), Vec::new());
-            if self.reactor.turn(&mut batch).is_none() {
-                return reports;
+            self.reactor.poll(end.saturating_duration_since(Instant::now()))?;
+            loop {
+                let mut batch = Batch::new(&mut self.slab, Vec::new(), Vec::new(), Vec::new());
+                let Some(channel) = self.reactor.turn(&mut batch) else { break };
+                take(&mut batch, |report| reports.push((channel, report)));
             }
-            take(&mut batch, &mut reports);
+            // A wakeup may have nothing to report.
+            if !reports.is_empty() || Instant::now() >= end {
+                return Ok(reports);
+            }
         }
     }
 }
 
-fn take(batch: &mut Batch<'_>, reports: &mut Vec<Report>) {
+fn take(batch: &mut Batch<'_>, mut report: impl FnMut(Report)) {
     let mut fds: Vec<Option<ForeignFd>> = batch.fds.drain(..).map(Some).collect();
     let mut taken = |range: Range<usize>| -> Vec<ForeignFd> {
         fds[range].iter_mut().map(|fd| fd.take().expect("a descriptor has one message")).collect()
@@ -63,14 +70,14 @@ fn take(batch: &mut Batch<'_>, reports: &mut Vec<Report>) {
             Report::Message(Received { bytes: batch.bytes(span.range()).to_vec(), is_text, fds })
         };
         match event {
-            Event::Messages(spans) => reports.extend(spans.map(|index| small(index, Vec::new()))),
-            Event::Message(index, message) => reports.push(small(index, taken(message.fds))),
-            Event::Large(bytes, payload, message) => reports.push(Report::Message(Received {
+            Event::Messages(spans) => spans.for_each(|index| report(small(index, Vec::new()))),
+            Event::Message(index, message) => report(small(index, taken(message.fds))),
+            Event::Large(bytes, payload, message) => report(Report::Message(Received {
                 bytes: bytes[payload].to_vec(),
                 is_text: matches!(message.kind, PayloadKind::Text(_)),
                 fds: taken(message.fds),
             })),
-            other => reports.push(Report::Other(other)),
+            other => report(Report::Other(other)),
         }
     }
     assert!(fds.iter().all(Option::is_none), "every descriptor belongs to a message");

@@ -49,7 +49,7 @@ impl Receiver {
         let max_fds = input.byte()? % 254;
         let max_open_fds = max_fds.max(1) + input.byte()?;
         let limits = Limits { max_fds, max_open_fds, max_message: 64, ..limits() };
-        let mut driver = Driver::new();
+        let mut driver = Driver::new().expect("epoll is available");
         let channel = Channel::datagram(own, Protocol::Raw, limits.clone());
         let channel = channel.unwrap_or_else(|(errno, _)| panic!("{errno}"));
         let channel = driver.reactor.add(channel);

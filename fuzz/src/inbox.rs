@@ -30,7 +30,7 @@ pub(crate) fn inbox(data: &[u8]) {
     let options = subject.options;
     let framing = Framing { codec: subject.codec(), text: options.text, json: false };
     let limits = Limits { max_message: options.max_message, ..limits() };
-    let mut driver = Driver::new();
+    let mut driver = Driver::new().expect("epoll is available");
     let channel = driver.reactor.add_stream(own, false, framing, limits);
     let channel = channel.unwrap_or_else(|(errno, _)| panic!("{errno}"));
     driver.reactor.set_reading(channel, true);

@@ -10,6 +10,7 @@
 //! | `inbox.rs` | a channel that receives a hostile stream |
 //! | `outbox.rs` | a channel that sends to a slow peer |
 //! | `descriptors.rs` | a channel that receives descriptors |
+//! | `exchange.rs`, `bin/exchange.rs` | an exchange of which `tests/errnos.rs` makes system calls fail |
 //! | `control.rs` | the parser of control messages |
 //! | `json.rs`, `scalar_json.rs` | the scan of JSON texts, and its reference |
 //! | `utf16.rs` | the conversion of JavaScript's texts |
@@ -20,6 +21,7 @@
 mod channel;
 mod control;
 mod descriptors;
+pub mod exchange;
 mod inbox;
 mod input;
 mod json;

@@ -54,7 +54,7 @@ impl Exchange {
         let subject = Subject::new(Protocol::LengthPrefixed, false);
         let limits = Limits { high_water_mark: 4_096, max_queued: 300_000, ..limits() };
         let framing = Framing { codec: subject.codec(), text: false, json: false };
-        let mut driver = Driver::new();
+        let mut driver = Driver::new().expect("epoll is available");
         let channel = driver.reactor.add_stream(own, false, framing, limits);
         let channel = channel.unwrap_or_else(|(errno, _)| panic!("{errno}"));
         let file = std::fs::File::open("/dev/null").expect("it exists").into();

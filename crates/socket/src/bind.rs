@@ -111,7 +111,11 @@ fn bind_socket(
         fs::statat(&dir, &name, AtFlags::SYMLINK_NOFOLLOW).map_err(syscall_error("lstat"))?;
     // `path` was resolved twice. If the directory was moved in between, `name` in `dir` is not the
     // file that `bind` created.
-    if !is_socket(&stat) || lstat(path).map(|at_path| inode(&at_path)) != Ok(inode(&stat)) {
+    let at_path = match lstat(path) {
+        Err(errno) if errno != Errno::NOENT => return Err(syscall_error("lstat")(errno)),
+        at_path => at_path.ok(),
+    };
+    if !is_socket(&stat) || at_path.as_ref().map(inode) != Some(inode(&stat)) {
         return Err(syscall_error("bind")(Errno::STALE));
     }
     // This precedes the release of the lock, so the next process that acquires it finds the mode
