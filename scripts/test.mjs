@@ -6,6 +6,7 @@ import { runAll } from './run.mjs'
 /** The packages of Debian that tests need, and how to find out whether they are installed. */
 const PROGRAMS = [
   { name: 'dbus-daemon', test: ['dbus-daemon', ['--version']] },
+  { name: 'strace', test: ['strace', ['--version']] },
   { name: 'systemd', test: ['systemd-socket-activate', ['--version']] },
 ]
 
