@@ -197,8 +197,10 @@ fn an_exchange_completes_or_ends_with_the_error_of_the_call_that_failed() {
     let mut seen = BTreeSet::new();
     let cases: Vec<Case> =
         KINDS.into_iter().flat_map(|kind| cases(kind, &folder, &mut seen)).collect();
-    let rows: BTreeSet<String> = table().into_keys().collect();
-    assert_eq!(rows, seen, "errnos.txt has the calls that the exchanges make, and no others");
+    let rows = table().into_iter().filter(|(_, errors)| errors.is_some());
+    let unseen: Vec<String> =
+        rows.map(|(call, _)| call).filter(|call| !seen.contains(call)).collect();
+    assert!(unseen.is_empty(), "no exchange makes these calls of errnos.txt: {unseen:?}");
     let count = cases.len();
     let (waiting, faults) = (Mutex::new(cases.into_iter()), Mutex::new(Vec::new()));
     thread::scope(|scope| {
