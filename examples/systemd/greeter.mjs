@@ -8,11 +8,9 @@ if (socket === undefined) throw new Error('Start it by systemd-socket-activate o
 const listener = await listen({ fd: socket.fd }, { protocol: 'lines' })
 
 let greetings = 0
-listener.on('connection', channel => {
-  channel.on('message', name => {
-    channel.send(`Hello ${name}`)
-    status(`${++greetings} greetings`)
-  })
+void listener.serve(name => {
+  status(`${++greetings} greetings`)
+  return `Hello ${name}`
 })
 
 process.once('SIGTERM', async () => {
