@@ -3,14 +3,21 @@ import { closeSet } from '../../fds/release.js'
 import type { Address } from '../../options/address.js'
 import { describeValue } from '../../util/checks.js'
 import { isClosed } from '../../util/errors.js'
+import type { Take } from '../consumer.js'
 import { Call } from './call.js'
-import type { RequestContext } from './context.js'
+import { RequestContext, type Shared } from './context.js'
 import type { ServeCounts } from './counts.js'
 import { Lane } from './lane.js'
 import type { Lanes } from './lanes.js'
 import type { CheckedServe } from './options.js'
 import { Reply } from './reply.js'
 import type { ServingHost } from './serving.js'
+
+/** What the requests of a channel belong to. */
+interface RequestsOwner extends Shared {
+  /** Called when no request is unanswered. */
+  onAnswered(): void
+}
 
 /** How many replies may wait for their turn in a lane, for each handler that it may run. */
 const UNSENT_PER_HANDLER = 4
@@ -33,7 +40,9 @@ export class Requests {
   readonly #host: ServingHost
   readonly #serve: CheckedServe
   readonly #counts: ServeCounts
-  readonly #onAnswered: () => void
+  readonly #owner: RequestsOwner
+  /** The context of all requests of a connected channel, which do not differ. */
+  readonly #context: RequestContext | undefined
   /** The lanes of an unconnected datagram socket. */
   readonly #lanes: Lanes | undefined
   /** The only lane of a connected channel. */
@@ -46,21 +55,23 @@ export class Requests {
   #waiting = 0
   #unanswered = 0
 
-  /** `onAnswered` is called when no request is unanswered. */
   constructor(
     host: ServingHost,
     serve: CheckedServe,
     lanes: Lanes | undefined,
     counts: ServeCounts,
-    onAnswered: () => void,
+    owner: RequestsOwner,
   ) {
     this.#host = host
     this.#serve = serve
     this.#lanes = lanes
     this.#counts = counts
-    this.#onAnswered = onAnswered
+    this.#owner = owner
     const { concurrency } = serve
-    if (lanes === undefined) this.#lane = new Lane(undefined, null)
+    if (lanes === undefined) {
+      this.#lane = new Lane(undefined, null)
+      this.#context = new RequestContext(owner, undefined, undefined)
+    }
     this.#laneLimit = lanes === undefined ? concurrency : Math.max(1, Math.floor(concurrency / 4))
   }
 
@@ -75,8 +86,9 @@ export class Requests {
   }
 
   /** Handles a request, at once or after others of its sender. It never throws. */
-  take(value: unknown, fds: FdSet, context: RequestContext): void {
-    const lane = this.#lane ?? (this.#lanes as Lanes).of(context.from)
+  readonly take: Take = (value, fds, from, credentials) => {
+    const context = this.#context ?? new RequestContext(this.#owner, from, credentials)
+    const lane = this.#lane ?? (this.#lanes as Lanes).of(from)
     if (lane.isBlocked && this.#lanes !== undefined) this.#dropRequest(fds)
     else if (this.#isFull(lane)) this.#wait(lane, value, fds, context)
     else this.#run(lane, value, fds, context, undefined)
@@ -282,7 +294,7 @@ export class Requests {
     call.end()
     if (this.#isClosed) return
     this.#unanswered--
-    if (this.#unanswered === 0) this.#onAnswered()
+    if (this.#unanswered === 0) this.#owner.onAnswered()
   }
 
   /** Lets a request wait for earlier ones of its sender. Drops it if too many wait. */

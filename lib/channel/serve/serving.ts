@@ -1,12 +1,8 @@
-import type { FdSet } from '../../fds/fdset.js'
 import type { Address } from '../../options/address.js'
-import type { Credentials } from '../../options/types.js'
 import { nextTick } from '../../util/timers.js'
 import { startLimits } from '../../util/wait.js'
-import type { From } from '../../wire/message.js'
 import type { Channel } from '../channel.js'
 import type { SendOptions } from '../events.js'
-import { RequestContext } from './context.js'
 import type { ServeCounts } from './counts.js'
 import { Lanes } from './lanes.js'
 import type { CheckedServe } from './options.js'
@@ -72,7 +68,7 @@ export class Serving {
   ) {
     this.#host = host
     this.#lanes = isConnected ? undefined : new Lanes(allowRelative)
-    this.#requests = new Requests(host, serve, this.#lanes, counts, () => this.#onAnswered())
+    this.#requests = new Requests(host, serve, this.#lanes, counts, this)
     this.promise.catch(nothing)
     const { signal } = serve
     this.#stopWatching =
@@ -112,8 +108,8 @@ export class Serving {
   }
 
   /** Takes a request. It never throws. */
-  readonly take = (value: unknown, fds: FdSet, from: From, credentials?: Credentials): void => {
-    this.#requests.take(value, fds, new RequestContext(this, from, credentials))
+  get take(): Requests['take'] {
+    return this.#requests.take
   }
 
   /** Handles the event that the queue for a destination (undefined: the peer) is empty. */
@@ -154,7 +150,8 @@ export class Serving {
     nextTick(() => this.#abort?.abort(this.#abortReason))
   }
 
-  #onAnswered(): void {
+  /** No request is unanswered. */
+  onAnswered(): void {
     if (this.#state === 'draining') void this.#flush()
     else if (this.#state === 'serving') this.#host.onAnswered()
   }

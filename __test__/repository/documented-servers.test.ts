@@ -1,0 +1,164 @@
+/** The servers of the documents, as processes, under clients that mean no good. */
+import { spawn } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { connect } from 'fdwire'
+import { afterEach, describe, expect, it } from 'vitest'
+import { ATTACKS, type Target } from '../support/hostile-clients.js'
+import { cleanUpAfterEach, temporaryDirectory, testPath } from '../support/processes.js'
+
+cleanUpAfterEach()
+
+const ROOT = testPath('..')
+const read = (page: string) => readFileSync(join(ROOT, page), 'utf8')
+
+interface Documented {
+  /** The page and the line of the program. */
+  where: string
+  /** The program up to its client. */
+  code: string
+  target: Omit<Target, 'path'>
+  file: string
+}
+
+/** Returns the programs of a page that serve at a path, without their clients. */
+function serversOf(page: string): Documented[] {
+  const text = read(page)
+  const setup = /```js setup\n(.*?)```/s.exec(text)?.[1] ?? ''
+  const imports = setup
+    .split('\n')
+    .filter(line => line.startsWith('import '))
+    .join('\n')
+  return [...text.matchAll(/```js( part)?\n(.*?)```/gs)].flatMap(match => {
+    const [, part, program = ''] = match
+    const made = /await (?:listen|bind)\('([\w.]+)', (\{[^}]*\})/.exec(program)
+    if (made === null || !program.includes('.serve(')) return []
+    const [, file = '', options = ''] = made
+    const protocol = /protocol: '(\w+)'/.exec(options)?.[1] as Target['protocol']
+    const type =
+      /type: '(\w+)'/.exec(options)?.[1] ?? (protocol === 'jsoncomm' ? 'dgram' : 'stream')
+    const server = program.split(/^const client = /m)[0] as string
+    const line = text.slice(0, match.index).split('\n').length
+    return [
+      {
+        where: `${page}:${line}`,
+        code: part === undefined ? server : `${imports}\n${server}`,
+        target: { protocol, type: type as Target['type'] },
+        file,
+      },
+    ]
+  })
+}
+
+const PAGES = ['README.md', ...readdirSync(join(ROOT, 'docs')).map(name => `docs/${name}`)]
+const SERVERS = PAGES.filter(page => page.endsWith('.md')).flatMap(serversOf)
+
+const running: { stop(): Promise<void> }[] = []
+afterEach(async () => {
+  for (const server of running.splice(0)) await server.stop()
+})
+
+/** Starts a documented server as a process of its own, in a directory of its own. */
+async function start({ code, file }: Documented) {
+  const directory = temporaryDirectory()
+  // Static imports are resolved before the program changes its directory.
+  const program = `
+    import { createInterface as lines } from 'node:readline'
+    process.chdir(${JSON.stringify(directory)})
+    ${code}
+    lines({ input: process.stdin }).on('line', () => {
+      gc()
+      const { heapUsed, arrayBuffers } = process.memoryUsage()
+      console.log(JSON.stringify({ memory: heapUsed + arrayBuffers }))
+    })
+    console.log('ready')`
+  const args = ['--expose-gc', '--input-type=module', '--eval', program]
+  const child = spawn(process.execPath, args, { cwd: ROOT, stdio: ['pipe', 'pipe', 'pipe'] })
+  const ended = new Promise<string>(resolve => {
+    child.on('close', (code, signal) => resolve(`${code ?? signal}: ${errors}`))
+  })
+  let errors = ''
+  child.stderr.on('data', chunk => {
+    errors += chunk
+  })
+  const output = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
+  const next = async () => {
+    const { done, value } = await output.next()
+    if (done) throw new Error(`The server has ended: ${await ended}`)
+    return value
+  }
+  running.push({
+    async stop() {
+      child.kill('SIGKILL')
+      await ended
+    },
+  })
+  expect(await next()).toBe('ready')
+  return {
+    path: join(directory, file),
+    fds: () => readdirSync(`/proc/${child.pid}/fd`).length,
+    async memory() {
+      child.stdin.write('\n')
+      return JSON.parse(await next()).memory as number
+    },
+    rss: () =>
+      Number(/VmRSS:\s*(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1]),
+    warnings: () => errors,
+  }
+}
+
+/** A correct request for each server, and the reply. */
+const GOOD: Record<string, [request: unknown, reply: unknown]> = {
+  'files.sock': [{ name: '/dev/null' }, expect.anything()],
+  'app.sock': ['hello', expect.anything()],
+}
+
+async function isServed({ target, file, code }: Documented, path: string): Promise<void> {
+  const [request, reply] = code.includes('a + b')
+    ? [{ a: 1, b: 2 }, { sum: 3 }]
+    : (GOOD[file] as [unknown, unknown])
+  const encoding = code.includes("encoding: 'json'") ? 'json' : 'text'
+  const client =
+    target.protocol === 'jsoncomm'
+      ? await connect(path, { protocol: 'jsoncomm', type: target.type as 'dgram' })
+      : await connect(path, { protocol: target.protocol, encoding } as never)
+  const answer = await client.request(request as never, { timeout: 20_000 })
+  expect(answer.value).toEqual(reply)
+  answer.fds.close()
+  await client.close()
+}
+
+it('finds the servers of the README and of the pages', () => {
+  expect(SERVERS.filter(({ where }) => where.startsWith('README.md')).length).toBe(2)
+  expect(SERVERS.length).toBeGreaterThanOrEqual(6)
+})
+
+describe.each(SERVERS)('the server at $where', documented => {
+  it('lives and serves others during every attack, with flat descriptors and memory', async () => {
+    const server = await start(documented)
+    const target = { ...documented.target, path: server.path }
+    const round = async () => {
+      for (const [name, attack] of Object.entries(ATTACKS)) {
+        const attacker = await attack(target).catch(error => {
+          throw new Error(`${name} has failed`, { cause: error })
+        })
+        await isServed(documented, server.path)
+        await attacker?.stop()
+      }
+      await isServed(documented, server.path)
+    }
+    await round()
+    await round()
+    const settled = async (fds: number) => {
+      await expect.poll(server.fds, { timeout: 20_000 }).toBeLessThanOrEqual(fds)
+    }
+    await settled(server.fds())
+    const before = { memory: await server.memory(), fds: server.fds(), rss: server.rss() }
+    for (let i = 0; i < 4; i++) await round()
+    await settled(before.fds)
+    expect(await server.memory()).toBeLessThan(before.memory + 4 * 1024 * 1024)
+    expect(server.rss()).toBeLessThan(before.rss + 64 * 1024)
+    expect(server.warnings()).not.toMatch(/Unhandled|Uncaught|MaxListeners/i)
+  }, 180_000)
+})
