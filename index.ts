@@ -29,6 +29,7 @@ export type {
   ChannelOptions,
   CodecOptions,
   ConnectOptions,
+  CustomEncoding,
   Encoding,
   EncodingOf,
   JsonOptions,

@@ -250,6 +250,14 @@ export interface ChannelOptions {
   lenient: boolean
   /** lines: whether the bytes after the last delimiter are a message. */
   finalLine: boolean
+  /** lines: what ends each message, in UTF-8 or as bytes. */
+  delimiter: string | Uint8Array
+  /** length_prefixed: the size of the length in bytes. */
+  lengthBytes: number
+  /** length_prefixed: whether the length begins with its lowest byte. */
+  littleEndian: boolean
+  /** length_prefixed: what is added to the received number to get the size of the message. */
+  lengthAdjustment: number
   /** Datagrams: whether each message comes with the credentials of its sender. */
   credentials: boolean
   /** TCP: whether small messages are sent at once. */

@@ -55,7 +55,7 @@ describe('the type of socket', () => {
       'over',
       JSONCOMM,
       undefined,
-      "over needs a stream, and jsoncomm uses a datagram socket: use protocol 'uds_comms', 'stockings', 'msg_channel', 'length_prefixed', 'lines', 'socket_protocol' or 'raw'",
+      "over needs a stream, and jsoncomm uses a datagram socket: use protocol 'uds_comms', 'stockings', 'msg_channel', 'length_prefixed', 'lines', 'content_length', 'netstring', 'varint', 'socket_protocol' or 'raw'",
     ],
   ]
   it.each(WRONG)(

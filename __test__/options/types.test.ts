@@ -1,4 +1,5 @@
-import type { bind, Codec, over } from 'fdwire'
+import type { bind, Channel, Codec, CustomEncoding, over } from 'fdwire'
+import * as open from 'fdwire'
 import { describe, expectTypeOf, it } from 'vitest'
 import type {
   AdoptOptions,
@@ -15,6 +16,7 @@ import type {
   Peer,
   Protocol,
   Sendable,
+  SendableOf,
   ValueOf,
 } from '../../lib/options/check.js'
 import type { OPTIONS, OptionName } from '../../lib/options/table.js'
@@ -68,6 +70,52 @@ describe('the types', () => {
     // @ts-expect-error no such encoding
     connect({ protocol: 'lines', encoding: 'utf8' })
     connect({ protocol: 'uds_comms', encoding: 'json' })
+  })
+
+  it('infer both directions from the methods of a custom encoding', () => {
+    class Dates {
+      encode(value: Date): string {
+        return value.toISOString()
+      }
+      decode(bytes: Buffer): number {
+        return Date.parse(String(bytes))
+      }
+    }
+    const encoding = new Dates()
+    expectTypeOf(connect({ protocol: 'lines', encoding })).toEqualTypeOf<number>()
+    expectTypeOf(codec('varint', { encoding })).toEqualTypeOf<number>()
+    expectTypeOf<ValueOf<'raw', Dates>>().toEqualTypeOf<number>()
+    expectTypeOf<SendableOf<'raw', Dates>>().toEqualTypeOf<Date>()
+    const calls = {
+      connect: () => open.connect('a', { protocol: 'netstring', encoding }),
+      pair: () => open.pair({ protocol: 'raw', type: 'dgram', encoding }),
+      inline: () =>
+        open.pair({
+          protocol: 'length_prefixed',
+          encoding: {
+            encode: (value: { id: number }) => JSON.stringify(value),
+            decode: bytes => bytes.length,
+          },
+        }),
+      json: <T>(custom: CustomEncoding<T>) => open.pair({ protocol: 'lines', encoding: custom }),
+    }
+    expectTypeOf(calls.connect).returns.toEqualTypeOf<Promise<Channel<number, Date>>>()
+    expectTypeOf(calls.pair).returns.toEqualTypeOf<[Channel<number, Date>, Channel<number, Date>]>()
+    expectTypeOf(calls.inline).returns.items.toEqualTypeOf<Channel<number, { id: number }>>()
+    const none = (_: unknown) => {}
+    // @ts-expect-error jsoncomm carries no Buffers
+    none(() => connect({ protocol: 'jsoncomm', encoding }))
+    // @ts-expect-error stockings has no option encoding
+    none(() => connect({ protocol: 'stockings', encoding }))
+    // @ts-expect-error encode must not return a promise
+    none(() => connect({ protocol: 'lines', encoding: { encode: async () => '', decode: Number } }))
+    // @ts-expect-error decode is missing
+    none(() => connect({ protocol: 'lines', encoding: { encode: String } }))
+    const numbers = { encode: String, decode: (n: number) => n }
+    // @ts-expect-error decode gets a Buffer
+    none(() => connect({ protocol: 'lines', encoding: numbers }))
+    // @ts-expect-error the type arguments of a call are for JSON
+    none(() => open.connect<number>('a', { protocol: 'lines', encoding }))
   })
 
   it("allow only the protocol's types and options", () => {

@@ -126,6 +126,7 @@ describe('the value of an option', () => {
     ['lenient', 'pair', { protocol: 'uds_comms' }],
     ['allowEmpty', 'Codec', { protocol: 'stockings' }],
     ['finalLine', 'adopt', LINES],
+    ['littleEndian', 'over', { protocol: 'length_prefixed' }],
   ]
   it.each(FLAGS)('must be true or false for %s', (name, opener, options, address) => {
     for (const wrong of [1, null, 'yes']) {
@@ -202,6 +203,57 @@ describe('the value of an option', () => {
     }
   })
 
+  it('has 1 to 16 bytes for delimiter, and is a copy', () => {
+    const check = (delimiter: unknown) => checkOptions('over', { ...LINES, delimiter }).delimiter
+    expect(check('\0')).toBe('\0')
+    expect(check('€'.repeat(5))).toBe('€'.repeat(5))
+    const bytes = Buffer.from('xab')
+    const checked = check(new DataView(bytes.buffer, bytes.byteOffset + 1, 2))
+    expect(checked).toEqual(Buffer.from('ab'))
+    const view = Buffer.from('ab')
+    check(view)
+    view[0] = 0x78
+    expect(check(view)).toEqual(Buffer.from('xb'))
+    for (const [wrong, length] of [
+      ['', 0],
+      ['€'.repeat(6), 18],
+      [Buffer.alloc(17), 17],
+      [new Uint8Array(0), 0],
+    ]) {
+      expect(() => check(wrong)).toThrow(
+        new RangeError(`delimiter must have 1 to 16 bytes, not ${length}`),
+      )
+    }
+    for (const wrong of [null, 10, {}, ['\n'], new ArrayBuffer(1)]) {
+      expect(() => check(wrong)).toThrow(TypeError)
+    }
+    expect(() => check('a\ud800')).toThrow(
+      expect.objectContaining({ code: 'ERR_FDWIRE_ILL_FORMED_TEXT' }),
+    )
+  })
+
+  it('is one of the sizes for lengthBytes, and an integer for lengthAdjustment', () => {
+    const check = (options: object) =>
+      checkOptions('pair', { protocol: 'length_prefixed', ...options })
+    for (const right of [1, 2, 3, 4, 8])
+      expect(check({ lengthBytes: right }).lengthBytes).toBe(right)
+    for (const wrong of [0, 5, 6, 7, 16, -1, 1.5, Number.NaN]) {
+      expect(() => check({ lengthBytes: wrong })).toThrow(
+        new RangeError(`lengthBytes must be 1, 2, 3, 4 or 8, not ${wrong}`),
+      )
+    }
+    for (const wrong of ['4', null, true, 4n]) {
+      expect(() => check({ lengthBytes: wrong })).toThrow(TypeError)
+      expect(() => check({ lengthAdjustment: wrong })).toThrow(TypeError)
+    }
+    for (const right of [-4, 0, 5, Number.MIN_SAFE_INTEGER]) {
+      expect(check({ lengthAdjustment: right }).lengthAdjustment).toBe(right)
+    }
+    for (const wrong of [0.5, Number.NaN, 2 ** 53]) {
+      expect(() => check({ lengthAdjustment: wrong })).toThrow(RangeError)
+    }
+  })
+
   it('may be any view of bytes for head', () => {
     const bytes = Buffer.from('xxhead')
     const view = new DataView(bytes.buffer, bytes.byteOffset + 2, 4)
@@ -246,7 +298,7 @@ describe('a protocol', () => {
     expect(() => checkCodecOptions('nonsense', {})).toThrow(/^protocol must be /)
     expect(() => checkCodecOptions('lines', null as never)).toThrow(/^Codec takes its options as/)
     expect(() => checkCodecOptions('lines', Object.create({ nonsense: 1 }))).toThrow(
-      /^Codec has no option nonsense: it has protocol, encoding, finalLine, maxMessage, /,
+      /^Codec has no option nonsense: it has protocol, encoding, finalLine, delimiter, maxMessage, /,
     )
   })
 })

@@ -261,13 +261,15 @@ function conditionOf(name: string): string {
 }
 
 /**
- * Parses a documented default: `16 MiB`, `30,000`, `0o600`, `'stale'`, false; undefined if none.
+ * Parses a documented default: `16 MiB`, `30,000`, `0o600`, `'stale'`, `'\n'`, false; undefined if none.
  */
 function parseDefault(stated: string): unknown {
   const [, number, unit] = /^(0o\d+|[\d,]+)(?: (KiB|MiB))?/.exec(stated) ?? []
   if (number !== undefined) {
     return Number(number.replaceAll(',', '')) * (unit === 'MiB' ? 1 << 20 : unit ? 1 << 10 : 1)
   }
+  const [, escaped] = /^`'(\\\w)'`/.exec(stated) ?? []
+  if (escaped !== undefined) return JSON.parse(`"${escaped}"`)
   const [boolean] = /^(?:true|false)\b/.exec(stated) ?? []
   return boolean === undefined ? quoted(stated)[0] : boolean === 'true'
 }

@@ -45,6 +45,15 @@ export const KINDS = [
   ['lines with text', 'lines', 'text'],
   ['lines with json', 'lines', 'json'],
   ['lines with buffer', 'lines', 'buffer'],
+  ['content_length with buffer', 'content_length', 'buffer'],
+  ['content_length with text', 'content_length', 'text'],
+  ['content_length with json', 'content_length', 'json'],
+  ['netstring with buffer', 'netstring', 'buffer'],
+  ['netstring with text', 'netstring', 'text'],
+  ['netstring with json', 'netstring', 'json'],
+  ['varint with buffer', 'varint', 'buffer'],
+  ['varint with text', 'varint', 'text'],
+  ['varint with json', 'varint', 'json'],
 ] as const
 
 /** Returns the test values of an encoding that a protocol can carry. */

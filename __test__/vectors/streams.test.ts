@@ -8,7 +8,16 @@ import { rawStreamPair, whenClosed } from '../support/streams.js'
 
 destroyChannelsAfterEach()
 
-const PROTOCOLS = ['uds_comms', 'stockings', 'msg_channel', 'length_prefixed', 'lines'] as const
+const PROTOCOLS = [
+  'uds_comms',
+  'stockings',
+  'msg_channel',
+  'length_prefixed',
+  'lines',
+  'content_length',
+  'netstring',
+  'varint',
+] as const
 type Name = (typeof PROTOCOLS)[number]
 
 interface Value {

@@ -1,7 +1,14 @@
 //! Drives a codec as a channel does, and checks each step.
 
-use fdwire_wire::codec::{Codec, End, Kind, Lost, Options, Step};
+use fdwire_wire::codec::{Codec, Delimiter, End, Kind, LengthField, Lost, Options, Step};
 use fdwire_wire::{Malformed, Protocol, Text};
+
+/// Delimiters: single bytes, and such as overlap with themselves or with the start of another.
+const DELIMITERS: [&[u8]; 5] = [b"\0", b"::", b"\r\n\r\n", b":%:$:%:", b"%$%$%$%$%$%$%$%:"];
+
+/// The size, byte order and adjustment of lengths.
+const LENGTH_FIELDS: [(u8, bool, i64); 4] =
+    [(1, false, 0), (2, true, -2), (3, false, 5), (8, true, -8)];
 
 /// A message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,8 +69,7 @@ impl Subject {
     /// Returns a protocol with its default options and a limit of 16 MiB.
     #[must_use]
     pub fn new(protocol: Protocol, text: bool) -> Self {
-        let options = Options { max_message: 1 << 24, text, lenient: false, final_line: false };
-        Self { protocol, options }
+        Self { protocol, options: Options::new(1 << 24, text) }
     }
 
     /// Returns the same with another limit for messages, in bytes.
@@ -71,6 +77,31 @@ impl Subject {
     pub fn limited(mut self, max_message: usize) -> Self {
         self.options.max_message = max_message;
         self
+    }
+
+    /// Returns `lines` with another delimiter.
+    ///
+    /// # Panics
+    ///
+    /// If the delimiter does not have 1 to 16 bytes.
+    #[must_use]
+    pub fn delimited(delimiter: &[u8], text: bool) -> Self {
+        let mut subject = Self::new(Protocol::Lines, text);
+        subject.options.delimiter = Delimiter::new(delimiter).expect("1 to 16 bytes");
+        subject
+    }
+
+    /// Returns `length_prefixed` with another form of the length.
+    ///
+    /// # Panics
+    ///
+    /// If the size is not valid.
+    #[must_use]
+    pub fn prefixed(size: u8, little_endian: bool, adjustment: i64) -> Self {
+        let mut subject = Self::new(Protocol::LengthPrefixed, false);
+        subject.options.length_field =
+            LengthField::new(size, little_endian, adjustment).expect("a valid size");
+        subject
     }
 
     /// Returns all protocols with framing, with each option that changes how they decode.
@@ -92,6 +123,15 @@ impl Subject {
             subject.options.lenient = protocol == Protocol::UdsComms;
             subject.options.final_line = protocol == Protocol::Lines;
             all.push(subject);
+        }
+        for delimiter in DELIMITERS {
+            all.push(Self::delimited(delimiter, true));
+        }
+        let mut final_line = Self::delimited(b"\r\n", false);
+        final_line.options.final_line = true;
+        all.push(final_line);
+        for (size, little_endian, adjustment) in LENGTH_FIELDS {
+            all.push(Self::prefixed(size, little_endian, adjustment));
         }
         all
     }

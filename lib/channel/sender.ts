@@ -4,13 +4,14 @@ import { flushes, gather, gatherableLength } from '../native/gather.js'
 import type { ChannelHandle } from '../native/handle.js'
 import { table } from '../native/memory.js'
 import { type Address, isRelative } from '../options/address.js'
-import { type CheckedOptions, rowOf } from '../options/check.js'
-import { hasAscii } from '../util/buffers.js'
+import type { CheckedOptions } from '../options/check.js'
+import { copyOf } from '../util/buffers.js'
 import { asBytes, checkIsObject, checkNames, only } from '../util/checks.js'
 import { type ClosedBy, closedError, FdwireError } from '../util/errors.js'
 import { type Encoded, type EncodingCodec, encodingOf, isEmpty } from '../wire/encodings/index.js'
 import { encodeJsonBatch } from '../wire/encodings/json.js'
 import { unframeableError } from '../wire/errors.js'
+import { type FrameRule, frameRuleOf } from '../wire/frame-rules.js'
 import { badAddressError, Destinations } from './destinations.js'
 import type { SendOptions } from './events.js'
 import { FlushWaiters } from './flush-waiters.js'
@@ -35,8 +36,8 @@ export class Sender {
   // Read for every message, so they are fields of their own.
   readonly #isStream: boolean
   readonly #sendsEmpty: boolean
-  /** Whether a message must be searched for the delimiter of the protocol. */
-  readonly #isDelimited: boolean
+  /** Which messages the protocol cannot carry; undefined if it can carry all. */
+  readonly #rule: FrameRule | undefined
   /** How many bytes may be gathered with an empty queue; 0 on a datagram socket. */
   readonly #maxRoom: number
   /** How many bytes may still be gathered, if `flushes.count` is `#flushCount`. */
@@ -54,7 +55,7 @@ export class Sender {
     this.#encoding = encodingOf(options.encoding)
     this.#isStream = options.type === 'stream'
     this.#sendsEmpty = options.empty === 'sent'
-    this.#isDelimited = rowOf(options.protocol).delimited === true && options.encoding !== 'json'
+    this.#rule = frameRuleOf(options)
     this.#maxRoom = this.#isStream ? maxRoomOf(options) : 0
   }
 
@@ -99,7 +100,7 @@ export class Sender {
     }
     const to = this.#destination(options)
     const list: unknown[] = [...values]
-    const batch = this.#options.encoding === 'json' ? encodeJsonBatch(list) : undefined
+    const batch = this.#canBatch ? encodeJsonBatch(list) : undefined
     const texts = batch === undefined ? this.#encodeAll(list) : batch.texts
     // Encoding runs code of the values, which may have closed the channel.
     if (this.#closedBy !== undefined) throw closedError('sendAll', this.#closedBy)
@@ -159,16 +160,21 @@ export class Sender {
     const length = gatherableLength(encoded)
     const room = this.#room - length - OVERHEAD
     if (length === 0 || room < 0 || this.#closedBy !== undefined) return false
-    if (this.#hasDelimiter(encoded)) return false
+    if (this.#mayRefuse(encoded)) return false
     this.#room = room
     gather(this.#handle.index, encoded, length)
     this.#handle.flushSoon()
     return true
   }
 
-  /** Whether a text, or an array of bytes, contains the delimiter of the protocol. */
-  #hasDelimiter(encoded: Encoded): boolean {
-    return this.#isDelimited && hasAscii(encoded as string | Uint8Array, '\n', 0x0a)
+  /** Whether native code must decide if the protocol can carry a text or an array of bytes. */
+  #mayRefuse(encoded: Encoded): boolean {
+    return this.#rule?.mayRefuse(encoded as string | Uint8Array) === true
+  }
+
+  /** Whether the elements of a JSON array can be sent as messages without a look at each. */
+  get #canBatch(): boolean {
+    return this.#options.json && this.#rule === undefined
   }
 
   /** After a flush that has emptied all queues, a stream may gather again. */
@@ -256,14 +262,18 @@ export class Sender {
     throw Object.assign(this.#error(code, to, 0, length), { sent })
   }
 
-  /** Encodes a batch in place, of which nothing is sent yet. Sets `index` on the error of a value. */
+  /**
+   * Encodes a batch in place, of which nothing is sent yet. Sets `index` on the error of a value.
+   * Copies bytes whose memory the encoding of the program may use for the next value.
+   */
   #encodeAll(values: unknown[]): Encoded[] {
+    const { isCustom } = this.#encoding
     let index = 0
     try {
       for (; index < values.length; index++) {
         const encoded = this.#encoding.encode(values[index])
-        if (!this.#skips(encoded, 0) && this.#isDelimited) this.#checkFrame(encoded)
-        values[index] = encoded
+        if (!this.#skips(encoded, 0) && this.#rule !== undefined) this.#checkFrame(encoded)
+        values[index] = isCustom && typeof encoded !== 'string' ? copyOf(asBytes(encoded)) : encoded
       }
     } catch (error) {
       throw Object.assign(error as Error, { index })
@@ -273,8 +283,8 @@ export class Sender {
 
   /** Throws for a message that the protocol cannot frame. */
   #checkFrame(encoded: Encoded): void {
-    const isSearchable = typeof encoded === 'string' || encoded instanceof Uint8Array
-    if (isSearchable && !this.#hasDelimiter(encoded)) return
+    const isCheckable = typeof encoded === 'string' || encoded instanceof Uint8Array
+    if (isCheckable && !this.#mayRefuse(encoded)) return
     const bytes = typeof encoded === 'string' ? Buffer.from(encoded) : asBytes(encoded)
     const result = this.#handle.checkFrame(bytes)
     if (result < 0) throw unframeableError(result, this.#options.protocol)

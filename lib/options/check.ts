@@ -107,8 +107,18 @@ function isSame(given: Given, { names, values }: LastChecked): boolean {
 }
 
 /** Whether the options can be cached: they hold no function, signal or buffer of the program. */
-function canBeShared({ signal, head, allowPeer, onMalformed }: CheckedOptions): boolean {
+function canBeShared({
+  signal,
+  head,
+  allowPeer,
+  onMalformed,
+  delimiter,
+  encoding,
+}: CheckedOptions): boolean {
   return (
+    typeof delimiter === 'string' &&
+    typeof encoding !== 'object' &&
+    typeof encoding !== 'function' &&
     signal === undefined &&
     head === undefined &&
     allowPeer === undefined &&

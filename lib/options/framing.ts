@@ -1,6 +1,7 @@
 /** Options of the framing: the type of messages, and which of them are valid. */
 
-import { checkFunction, checkOneOf } from '../util/checks.js'
+import { asBytes, checkFunction, checkOneOf, describeValue, listOr, quote } from '../util/checks.js'
+import { FdwireError } from '../util/errors.js'
 import {
   ALL,
   boolean,
@@ -9,12 +10,22 @@ import {
   type OptionContext,
   type OptionTable,
 } from './option.js'
-import { type Encoding, type EncodingOf, type Protocol, rowOf } from './protocols.js'
+import {
+  type CustomEncoding,
+  type CustomEncodingOf,
+  type Encoding,
+  type EncodingOf,
+  type Protocol,
+  rowOf,
+} from './protocols.js'
 
 /** Options of every function. */
 export interface FramingOptions<P extends Protocol, E extends EncodingOf<P>> {
-  /** The type of messages (default: the protocol's first encoding). */
-  encoding?: E | undefined
+  /**
+   * The type of messages (default: the protocol's first encoding): a name, or an object that encodes
+   * and decodes them.
+   */
+  encoding?: E | CustomEncodingOf<P> | undefined
   /**
    * uds_comms: whether to accept every message that the original implementation accepts (false).
    */
@@ -23,6 +34,16 @@ export interface FramingOptions<P extends Protocol, E extends EncodingOf<P>> {
   allowEmpty?: OnlyOf<'stockings', P, boolean>
   /** lines: whether the bytes after the last delimiter are a message too (false). */
   finalLine?: OnlyOf<'lines', P, boolean>
+  /** lines: what ends each message, 1 to 16 bytes (`'\\n'`). A string stands for its UTF-8. */
+  delimiter?: OnlyOf<'lines', P, string | ArrayBufferView>
+  /** length_prefixed: the size of the length: 1, 2, 3, 4 or 8 (bytes, 4). */
+  lengthBytes?: OnlyOf<'length_prefixed', P, LengthBytes>
+  /** length_prefixed: whether the length begins with its lowest byte (false). */
+  littleEndian?: OnlyOf<'length_prefixed', P, boolean>
+  /**
+   * length_prefixed: what is added to the received number to get the size of the message (bytes, 0).
+   */
+  lengthAdjustment?: OnlyOf<'length_prefixed', P, number>
   /** The size of the largest message to receive (bytes, 16 MiB). */
   maxMessage?: number | undefined
 }
@@ -36,9 +57,13 @@ export interface DecoderOptions {
   onMalformed?: OnMalformed | undefined
 }
 
+type LengthBytes = (typeof LENGTH_BYTES)[number]
+
 type OnMalformed = (error: Error, before: number) => void
 
 const MIB = 1024 * 1024
+const LENGTH_BYTES = [1, 2, 3, 4, 8] as const
+const MAX_DELIMITER = 16
 
 export const FRAMING = {
   encoding: {
@@ -48,12 +73,68 @@ export const FRAMING = {
         ? `each message of ${protocol} says whether it is text or bytes`
         : undefined,
     default: ({ protocol }: OptionContext): Encoding | undefined => rowOf(protocol).encodings[0],
-    check: (_, value, { protocol }): Encoding =>
-      checkOneOf(`encoding of ${protocol}`, value, rowOf(protocol).encodings),
+    check: checkEncoding,
   },
   lenient: { of: ALL, protocols: ['uds_comms'], default: false, check: boolean },
   allowEmpty: { of: ALL, protocols: ['stockings'], default: false, check: boolean },
   finalLine: { of: ALL, protocols: ['lines'], default: false, check: boolean },
+  delimiter: { of: ALL, protocols: ['lines'], default: '\n', check: checkDelimiter },
+  lengthBytes: { of: ALL, protocols: ['length_prefixed'], default: 4, check: checkLengthBytes },
+  littleEndian: { of: ALL, protocols: ['length_prefixed'], default: false, check: boolean },
+  lengthAdjustment: {
+    of: ALL,
+    protocols: ['length_prefixed'],
+    default: 0,
+    check: integer(Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER),
+  },
   maxMessage: { of: ALL, default: 16 * MIB, check: integer(1) },
   onMalformed: { of: ['Codec'], check: checkFunction<OnMalformed> },
 } as const satisfies OptionTable<FramingOptions<Protocol, Encoding> & DecoderOptions>
+
+/** Checks the name of an encoding, or an object that encodes and decodes. */
+function checkEncoding(
+  _: string,
+  value: unknown,
+  { protocol, type }: OptionContext,
+): Encoding | CustomEncoding {
+  const { encodings } = rowOf(protocol)
+  const what = `encoding of ${protocol}`
+  const isObject = (typeof value === 'object' && value !== null) || typeof value === 'function'
+  if (!isObject || !encodings.includes('buffer')) return checkOneOf(what, value, encodings)
+  if (protocol === 'raw' && type === 'stream') {
+    throw new TypeError(
+      `${what} must be 'buffer' on a stream, whose chunks are no messages: use a protocol with frames`,
+    )
+  }
+  const { encode, decode } = value as Partial<CustomEncoding>
+  if (typeof encode === 'function' && typeof decode === 'function') return value as CustomEncoding
+  const names = encodings.map(quote).join(', ')
+  throw new TypeError(
+    `${what} must be ${names} or an object with methods encode and decode, not ${describeValue(value)}`,
+  )
+}
+
+/** Checks a delimiter. Returns a copy of bytes, which the caller may change afterwards. */
+function checkDelimiter(name: string, value: unknown): string | Buffer {
+  if (typeof value !== 'string' && !ArrayBuffer.isView(value)) {
+    throw new TypeError(
+      `${name} must be a string, a Buffer or another ArrayBufferView, not ${describeValue(value)}`,
+    )
+  }
+  if (typeof value === 'string' && !value.isWellFormed()) {
+    throw new FdwireError('ERR_FDWIRE_ILL_FORMED_TEXT', `${name} has a lone surrogate`)
+  }
+  const length = typeof value === 'string' ? Buffer.byteLength(value) : value.byteLength
+  if (length < 1 || length > MAX_DELIMITER) {
+    throw new RangeError(`${name} must have 1 to ${MAX_DELIMITER} bytes, not ${length}`)
+  }
+  return typeof value === 'string' ? value : Buffer.from(asBytes(value))
+}
+
+function checkLengthBytes(name: string, value: unknown): LengthBytes {
+  if (typeof value !== 'number') {
+    throw new TypeError(`${name} must be a number, not ${describeValue(value)}`)
+  }
+  if (LENGTH_BYTES.includes(value as LengthBytes)) return value as LengthBytes
+  throw new RangeError(`${name} must be ${listOr(LENGTH_BYTES.map(String))}, not ${value}`)
+}

@@ -24,8 +24,6 @@ interface Row {
   maxFds: number
   /** What `send` does with an empty message. */
   empty: Empty
-  /** Whether messages end with a delimiter, which no message may contain (false). */
-  delimited?: true
   /** Whether errors must not show a sample of a message, which may contain keys (false). */
   redacted?: true
 }
@@ -67,7 +65,24 @@ export const PROTOCOLS = {
     encodings: ['text', 'json', 'buffer'],
     maxFds: 0,
     empty: 'sent',
-    delimited: true,
+  },
+  content_length: {
+    types: ['stream'],
+    encodings: ['buffer', 'text', 'json'],
+    maxFds: 0,
+    empty: 'sent',
+  },
+  netstring: {
+    types: ['stream'],
+    encodings: ['buffer', 'text', 'json'],
+    maxFds: 0,
+    empty: 'sent',
+  },
+  varint: {
+    types: ['stream'],
+    encodings: ['buffer', 'text', 'json'],
+    maxFds: 0,
+    empty: 'sent',
   },
   socket_protocol: {
     types: ['stream', 'seqpacket', 'dgram'],
@@ -100,12 +115,35 @@ export type ProtocolOver<T extends SocketType> = {
   [P in Protocol]: T extends TypeOf<P> ? P : never
 }[Protocol]
 
-/** The encodings of a protocol; never if each message says whether it is text. */
-export type EncodingOf<P extends Protocol> = Rows[P]['encodings'][number]
+/** The names of a protocol's encodings; never if each message says whether it is text. */
+export type NamedEncodingOf<P extends Protocol> = Rows[P]['encodings'][number]
+
+/** The values of the option `encoding` of a protocol. Custom ones replace `'buffer'`. */
+export type EncodingOf<P extends Protocol> = NamedEncodingOf<P> | CustomEncodingOf<P>
+
+/** The custom encodings of a protocol; never if it carries no Buffers. */
+export type CustomEncodingOf<P extends Protocol> = CustomEncodings[P]
+
+// A table instead of a conditional type: the compiler infers the types of methods through it.
+type CustomEncodings = {
+  // biome-ignore lint/suspicious/noExplicitAny: the types follow from its methods
+  [P in Protocol]: 'buffer' extends NamedEncodingOf<P> ? CustomEncoding<any, any> : never
+}
+
+/**
+ * An encoding of the program, as the value of the option `encoding`: converts between values and the
+ * bytes of messages.
+ */
+export interface CustomEncoding<Receives = unknown, Sends = Receives> {
+  /** Returns the bytes of a value, or a string that stands for its UTF-8. */
+  encode(value: Sends): string | Uint8Array
+  /** Returns the value of bytes, which belong to it: the value may contain views of them. */
+  decode(bytes: Buffer): Receives
+}
 
 /** The default encoding of a protocol: its first. */
 export type DefaultEncodingOf<P extends Protocol> = P extends Protocol
-  ? Rows[P]['encodings'] extends readonly [infer First extends EncodingOf<P>, ...unknown[]]
+  ? Rows[P]['encodings'] extends readonly [infer First extends NamedEncodingOf<P>, ...unknown[]]
     ? First
     : never
   : never
@@ -114,7 +152,13 @@ export type DefaultEncodingOf<P extends Protocol> = P extends Protocol
 export type ValueOf<
   P extends Protocol,
   E extends EncodingOf<P> = DefaultEncodingOf<P>,
-> = P extends keyof OwnValues ? OwnValues[P] : Values[E]
+> = P extends keyof OwnValues
+  ? OwnValues[P]
+  : E extends Encoding
+    ? Values[E]
+    : E extends { decode(bytes: Buffer): infer Receives }
+      ? Receives
+      : never
 
 /** The messages of each encoding. */
 interface Values {
@@ -137,11 +181,15 @@ export type Sendable<V> = V extends Buffer ? string | ArrayBufferView : V
 export type SendableOf<
   P extends Protocol,
   E extends EncodingOf<P> = DefaultEncodingOf<P>,
-> = Sendable<ValueOf<P, E>>
+> = P extends keyof OwnValues
+  ? Sendable<OwnValues[P]>
+  : E extends { encode(value: infer Sends): unknown }
+    ? Sends
+    : Sendable<ValueOf<P, E>>
 
 /** The protocols that have the encoding `'json'`. */
 export type JsonProtocol = {
-  [P in Protocol]: 'json' extends EncodingOf<P> ? P : never
+  [P in Protocol]: 'json' extends NamedEncodingOf<P> ? P : never
 }[Protocol]
 
 /** Returns the row of a protocol, with one type for all protocols. */

@@ -13,6 +13,7 @@ import type {
   DefaultEncodingOf,
   EncodingOf,
   JsonProtocol,
+  NamedEncodingOf,
   Protocol,
   ProtocolOver,
 } from './protocols.js'
@@ -101,7 +102,7 @@ export interface ListenOptions<
  * call: `connect<Receives, Sends>(address, options)`.
  */
 export type JsonOptions<F extends keyof Openers> = {
-  [P in JsonProtocol & Openers[F]]: OptionsOf<P, EncodingOf<P> & 'json'>[F] & JsonEncoding<P>
+  [P in JsonProtocol & Openers[F]]: OptionsOf<P, NamedEncodingOf<P> & 'json'>[F] & JsonEncoding<P>
 }[JsonProtocol & Openers[F]]
 
 /** The functions that make channels, and the protocols that each of them supports. */

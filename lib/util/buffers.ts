@@ -12,9 +12,10 @@ interface Sliceable extends Buffer {
 
 const { copy, latin1Slice, readInt32LE, readUInt32LE, subarray, utf8Slice } =
   Buffer.prototype as Sliceable
+const indexOf = Buffer.prototype.indexOf as (this: Uint8Array, part: Uint8Array) => number
 const { allocUnsafeSlow, from } = Buffer
 const { includes } = String.prototype
-const { indexOf, set } = Uint8Array.prototype
+const { includes: includesByte, set } = Uint8Array.prototype
 const lengthGetter = Object.getOwnPropertyDescriptor(
   Object.getPrototypeOf(Uint8Array.prototype),
   'length',
@@ -44,11 +45,14 @@ export function lengthOf(bytes: Uint8Array): number {
   return lengthGetter.call(bytes)
 }
 
-/** Whether bytes, or the UTF-8 of a text, contain an ASCII character. */
-export function hasAscii(message: Uint8Array | string, character: string, byte: number): boolean {
-  return typeof message === 'string'
-    ? includes.call(message, character)
-    : indexOf.call(message, byte) >= 0
+/** Whether a text contains another one. */
+export function includesText(text: string, part: string): boolean {
+  return includes.call(text, part)
+}
+
+/** Whether bytes contain one byte, or several in this order. */
+export function includesBytes(bytes: Uint8Array, part: number | Buffer): boolean {
+  return typeof part === 'number' ? includesByte.call(bytes, part) : indexOf.call(bytes, part) >= 0
 }
 
 /**

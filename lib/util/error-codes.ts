@@ -64,6 +64,10 @@ export const ERROR_CODES = {
     fault: 'peer',
     meaning: 'The text of the message is not valid JSON.',
   },
+  ERR_FDWIRE_UNDECODABLE: {
+    fault: 'peer',
+    meaning: 'The `decode` of the option `encoding` threw: see `cause`.',
+  },
   ERR_FDWIRE_NOT_BASE64: {
     fault: 'peer',
     meaning: 'The message is not base64 in the form that the protocol uses.',

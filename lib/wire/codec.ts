@@ -8,14 +8,14 @@ import {
   type DefaultEncodingOf,
   type EncodingOf,
   type ProtocolOver,
-  type Sendable,
+  type SendableOf,
   type ValueOf,
 } from '../options/check.js'
 import { asBytes } from '../util/checks.js'
 import { closedError, type FdwireError } from '../util/errors.js'
 import { nextTick } from '../util/timers.js'
 import { Cursor } from './cursor.js'
-import { encodingOf, isEmpty } from './encodings/index.js'
+import { type EncodingCodec, encodingOf, isEmpty } from './encodings/index.js'
 import { cutError, lossError, unframeableError } from './errors.js'
 import { isMessage } from './message.js'
 import { MessageReader } from './reader.js'
@@ -34,6 +34,7 @@ export class Codec<
   readonly protocol: P
   readonly #options: CheckedOptions
   readonly #native: NativeCodec
+  readonly #encoding: EncodingCodec
   /** The messages of the last chunk, and the records that describe them. */
   readonly #memory: RecordMemory = { ...NO_MEMORY }
   readonly #records = new TurnRecords(this.#memory)
@@ -41,11 +42,14 @@ export class Codec<
   readonly #reader: MessageReader
   #error: Error | undefined
   #ended = false
+  /** Whether the records of a chunk are being read, which may call code of the program. */
+  #isReading = false
 
   constructor(protocol: P, options: CodecOptions<P, E> = {}) {
     this.#options = checkCodecOptions(protocol, options)
     this.protocol = protocol
     this.#native = new NativeCodec(this.#options)
+    this.#encoding = encodingOf(this.#options.encoding)
     this.#reader = new MessageReader(this.#records, NO_CHANNEL, this.#options)
   }
 
@@ -64,6 +68,7 @@ export class Codec<
     if (!ArrayBuffer.isView(chunk)) {
       throw new TypeError('push takes a Buffer or another ArrayBufferView')
     }
+    this.#checkNotReading('push')
     if (this.#error !== undefined) throw this.#error
     if (this.#ended) throw closedError('push')
     return this.#read(this.#native.push(asBytes(chunk)))
@@ -77,6 +82,7 @@ export class Codec<
    * `push`.
    */
   end(): ValueOf<P, E>[] {
+    this.#checkNotReading('end')
     if (this.#error !== undefined) throw this.#error
     if (this.#ended) return []
     this.#ended = true
@@ -92,8 +98,8 @@ export class Codec<
    * # Errors
    * ERR_FDWIRE_UNENCODABLE, ERR_FDWIRE_ILL_FORMED_TEXT, TypeError.
    */
-  encode(value: Sendable<ValueOf<P, E>>): Buffer {
-    const encoded = encodingOf(this.#options.encoding).encode(value)
+  encode(value: SendableOf<P, E>): Buffer {
+    const encoded = this.#encoding.encode(value)
     if (this.#options.empty === 'skipped' && isEmpty(encoded)) return Buffer.alloc(0)
     const frame =
       typeof encoded === 'string'
@@ -106,10 +112,23 @@ export class Codec<
   #read({ bytes, records, spans }: Decoded): ValueOf<P, E>[] {
     const words = wordsOf(records)
     Object.assign(this.#memory, { bytes, words, spans: wordsOf(spans) })
-    const cursor = this.#cursor
     const values: unknown[] = []
     const malformed: [error: FdwireError, before: number][] = []
-    cursor.begin(words.length / RECORD_WORDS)
+    this.#isReading = true
+    try {
+      this.#readRecords(words.length / RECORD_WORDS, values, malformed)
+    } finally {
+      this.#isReading = false
+      Object.assign(this.#memory, NO_MEMORY)
+    }
+    // Only now: a handler may call push(), which reuses the memory.
+    for (const [error, before] of malformed) this.#report(error, before)
+    return values as ValueOf<P, E>[]
+  }
+
+  #readRecords(count: number, values: unknown[], malformed: [FdwireError, number][]): void {
+    const cursor = this.#cursor
+    cursor.begin(count)
     for (;;) {
       const read = cursor.read(this.#reader)
       if (read === undefined) break
@@ -118,10 +137,11 @@ export class Codec<
       else malformed.push([read.error, values.length])
     }
     cursor.end()
-    Object.assign(this.#memory, NO_MEMORY)
-    // Only now: a handler may call push(), which reuses the memory.
-    for (const [error, before] of malformed) this.#report(error, before)
-    return values as ValueOf<P, E>[]
+  }
+
+  /** Refuses a call by `decode` of the option `encoding`: a chunk is read while it runs. */
+  #checkNotReading(method: string): void {
+    if (this.#isReading) throw new TypeError(`decode must not call ${method} of its Codec`)
   }
 
   /** Returns the error of a record that ends the stream. */

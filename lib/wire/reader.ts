@@ -78,10 +78,11 @@ export class MessageReader {
     const records = this.#records
     const joined = records.joinedValue(span)
     if (joined !== NOT_JOINED) return { value: joined, fds, from }
-    const { decodeText, decodeBytes } = this.#encoding
+    const { decodeText, decodeBytes, isCustom } = this.#encoding
     try {
       if (records.payloadKind(span) === Bytes) {
-        const value = decodeBytes === undefined ? this.#copy(span) : decodeBytes(records.view(span))
+        if (decodeBytes === undefined) return { value: this.#copy(span), fds, from }
+        const value = decodeBytes(isCustom ? this.#copy(span) : records.view(span))
         return { value, fds, from }
       }
       const text = records.text(span)

@@ -52,8 +52,7 @@ impl Loop {
     /// streams.
     #[must_use]
     pub fn new(protocol: Protocol, work: Work, size: usize) -> Option<Self> {
-        let options =
-            Options { max_message: 1 << 24, text: true, lenient: false, final_line: false };
+        let options = Options::new(1 << 24, true);
         let codec = Codec::new(protocol, options)?;
         let payloads: Vec<Vec<u8>> = (0..RING).map(|i| payload(i, size)).collect();
         let mut stream = Vec::new();

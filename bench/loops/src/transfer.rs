@@ -77,7 +77,7 @@ impl Transfer {
 
 fn framing() -> Framing {
     let max_message = limits().max_message;
-    let options = Options { max_message, text: true, lenient: false, final_line: false };
+    let options = Options::new(max_message, true);
     let codec = Codec::new(Protocol::LengthPrefixed, options);
     Framing { codec: codec.expect("length_prefixed is for streams"), text: true, json: false }
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use fdwire_channel::{Framing, Limits};
 use fdwire_socket::{Address, Binding, Errno, SocketSetup, SyscallError, Unlink};
 use fdwire_wire::Protocol;
-use fdwire_wire::codec::{self, Codec};
+use fdwire_wire::codec::{self, Codec, Delimiter, LengthField};
 use napi::Either;
+use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 
 use crate::error::syscall_error;
@@ -42,6 +43,15 @@ pub struct ChannelOptions {
     pub lenient: bool,
     /// lines: whether the bytes after the last delimiter are a message.
     pub final_line: bool,
+    /// lines: what ends each message, in UTF-8 or as bytes.
+    #[napi(ts_type = "string | Uint8Array")]
+    pub delimiter: Either<String, Uint8Array>,
+    /// length_prefixed: the size of the length in bytes.
+    pub length_bytes: u8,
+    /// length_prefixed: whether the length begins with its lowest byte.
+    pub little_endian: bool,
+    /// length_prefixed: what is added to the received number to get the size of the message.
+    pub length_adjustment: i64,
     /// Datagrams: whether each message comes with the credentials of its sender.
     pub credentials: bool,
     /// TCP: whether small messages are sent at once.
@@ -97,11 +107,23 @@ impl ChannelOptions {
     }
 
     pub(crate) fn framing(&self) -> Result<Framing, SyscallError> {
+        let invalid = || syscall_error("framing")(Errno::INVAL);
+        let delimiter = match &self.delimiter {
+            Either::A(text) => text.as_bytes(),
+            Either::B(bytes) => bytes,
+        };
         let options = codec::Options {
             max_message: self.max_message as usize,
             text: self.text,
             lenient: self.lenient,
             final_line: self.final_line,
+            delimiter: Delimiter::new(delimiter).ok_or_else(invalid)?,
+            length_field: LengthField::new(
+                self.length_bytes,
+                self.little_endian,
+                self.length_adjustment,
+            )
+            .ok_or_else(invalid)?,
         };
         let codec = Codec::new(self.protocol()?, options).ok_or(Errno::PROTONOSUPPORT);
         let codec = codec.map_err(syscall_error("protocol"))?;

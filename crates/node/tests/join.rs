@@ -56,12 +56,7 @@ impl Fixture {
     fn lines() -> (Self, Stream) {
         let (socket, sender) = Stream::pair().unwrap();
         let mut reactor = Reactor::new().unwrap();
-        let options = codec::Options {
-            max_message: 1024 * 1024,
-            text: true,
-            lenient: false,
-            final_line: false,
-        };
+        let options = codec::Options::new(1024 * 1024, true);
         let codec = Codec::new(Protocol::Lines, options).unwrap();
         let framing = Framing { codec, text: true, json: true };
         let added = reactor.add_stream(socket, false, framing, limits());

@@ -3,10 +3,15 @@
 use alloc::vec::Vec;
 
 pub use crate::contract::{Encoded, End, Frame, Head, Kind, Lost, Options, Step, Unframeable};
+pub use crate::length_prefixed::LengthField;
+pub use crate::lines::Delimiter;
 
 use crate::contract::StreamCodec;
 use crate::protocol::Protocol;
-use crate::{length_prefixed, lines, msg_channel, raw, socket_protocol, stockings, uds_comms};
+use crate::{
+    content_length, length_prefixed, lines, msg_channel, netstring, raw, socket_protocol,
+    stockings, uds_comms, varint,
+};
 
 /// The codec of one direction of one stream.
 ///
@@ -14,12 +19,20 @@ use crate::{length_prefixed, lines, msg_channel, raw, socket_protocol, stockings
 /// newly received bytes. It may have moved in memory.
 #[derive(Clone, Debug)]
 pub enum Codec {
-    /// A length before each payload.
+    /// A block of header lines before each payload.
+    ContentLength(content_length::Codec),
+    /// A length in four bytes, big-endian, before each payload.
     LengthPrefixed(length_prefixed::Codec),
+    /// A length in another form before each payload.
+    LengthField(length_prefixed::field::Codec),
     /// A line feed after each payload.
     Lines(lines::Codec),
+    /// Another delimiter after each payload.
+    Delimited(lines::delimited::Codec),
     /// A header line before each payload.
     MsgChannel(msg_channel::Codec),
+    /// A length in digits before each payload, a comma after it.
+    Netstring(netstring::Codec),
     /// No framing.
     Raw(raw::Codec),
     /// A payload with escape sequences between two delimiters.
@@ -28,19 +41,26 @@ pub enum Codec {
     Stockings(stockings::Codec),
     /// Base64 between two delimiters.
     UdsComms(uds_comms::Codec),
+    /// A length of 1 to 10 bytes before each payload.
+    Varint(varint::Codec),
 }
 
 /// Evaluates `$call` with `$codec` bound to the codec of the protocol.
 macro_rules! dispatch {
     ($self:ident, $codec:ident => $call:expr) => {
         match $self {
+            Self::ContentLength($codec) => $call,
             Self::LengthPrefixed($codec) => $call,
+            Self::LengthField($codec) => $call,
             Self::Lines($codec) => $call,
+            Self::Delimited($codec) => $call,
             Self::MsgChannel($codec) => $call,
+            Self::Netstring($codec) => $call,
             Self::Raw($codec) => $call,
             Self::SocketProtocol($codec) => $call,
             Self::Stockings($codec) => $call,
             Self::UdsComms($codec) => $call,
+            Self::Varint($codec) => $call,
         }
     };
 }
@@ -50,14 +70,23 @@ impl Codec {
     #[must_use]
     pub fn new(protocol: Protocol, options: Options) -> Option<Self> {
         Some(match protocol {
+            Protocol::ContentLength => Self::ContentLength(StreamCodec::new(options)),
             Protocol::Jsoncomm => return None,
-            Protocol::LengthPrefixed => Self::LengthPrefixed(StreamCodec::new(options)),
-            Protocol::Lines => Self::Lines(StreamCodec::new(options)),
+            Protocol::LengthPrefixed if options.length_field == LengthField::DEFAULT => {
+                Self::LengthPrefixed(StreamCodec::new(options))
+            }
+            Protocol::LengthPrefixed => Self::LengthField(StreamCodec::new(options)),
+            Protocol::Lines if options.delimiter == Delimiter::LINE_FEED => {
+                Self::Lines(StreamCodec::new(options))
+            }
+            Protocol::Lines => Self::Delimited(StreamCodec::new(options)),
             Protocol::MsgChannel => Self::MsgChannel(StreamCodec::new(options)),
+            Protocol::Netstring => Self::Netstring(StreamCodec::new(options)),
             Protocol::Raw => Self::Raw(StreamCodec::new(options)),
             Protocol::SocketProtocol => Self::SocketProtocol(StreamCodec::new(options)),
             Protocol::Stockings => Self::Stockings(StreamCodec::new(options)),
             Protocol::UdsComms => Self::UdsComms(StreamCodec::new(options)),
+            Protocol::Varint => Self::Varint(StreamCodec::new(options)),
         })
     }
 
@@ -84,7 +113,7 @@ impl Codec {
     ///
     /// [`Unframeable`] if the protocol cannot carry the payload.
     #[inline]
-    pub fn frame(&self, payload: &[u8], text: bool) -> Result<Frame, Unframeable> {
+    pub fn frame(&self, payload: &[u8], text: bool) -> Result<Frame<'_>, Unframeable> {
         dispatch!(self, codec => codec.frame(payload, text))
     }
 

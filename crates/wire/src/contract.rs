@@ -39,6 +39,8 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use crate::length_prefixed::LengthField;
+use crate::lines::Delimiter;
 use crate::payload::{Malformed, Text};
 
 /// A codec for one direction of one stream.
@@ -66,7 +68,7 @@ pub(crate) trait StreamCodec {
     /// # Errors
     ///
     /// [`Unframeable`] if the protocol cannot carry the payload.
-    fn frame(&self, payload: &[u8], text: bool) -> Result<Frame, Unframeable>;
+    fn frame(&self, payload: &[u8], text: bool) -> Result<Frame<'_>, Unframeable>;
 
     /// Appends the frame of a payload for which `frame` returned [`Frame::Transformed`].
     ///
@@ -137,6 +139,25 @@ pub struct Options {
     pub lenient: bool,
     /// `lines`: whether the bytes after the last delimiter are a message.
     pub final_line: bool,
+    /// `lines`: the bytes that end each message.
+    pub delimiter: Delimiter,
+    /// `length_prefixed`: how the length is written.
+    pub length_field: LengthField,
+}
+
+impl Options {
+    /// Returns the options of a codec whose protocol has its defaults.
+    #[must_use]
+    pub const fn new(max_message: usize, text: bool) -> Self {
+        Self {
+            max_message,
+            text,
+            lenient: false,
+            final_line: false,
+            delimiter: Delimiter::LINE_FEED,
+            length_field: LengthField::DEFAULT,
+        }
+    }
 }
 
 /// Whether a payload is text or bytes.
@@ -217,13 +238,13 @@ pub enum Unframeable {
 
 /// How a payload appears on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Frame {
+pub enum Frame<'a> {
     /// Unchanged, between a head and a tail.
     Around {
         /// The bytes before the payload.
         head: Head,
         /// The bytes after the payload.
-        tail: &'static [u8],
+        tail: &'a [u8],
     },
     /// Transformed, so that the whole frame must be written anew.
     Transformed,
@@ -238,7 +259,7 @@ pub struct Head {
 
 impl Head {
     /// Length in bytes of the longest head.
-    pub(crate) const CAPACITY: usize = 24;
+    pub(crate) const CAPACITY: usize = 32;
 
     /// A head without bytes.
     pub const EMPTY: Self = Self { bytes: [0; Self::CAPACITY], len: 0 };

@@ -1,4 +1,5 @@
-//! length_prefixed: the payload's length in bytes as a 32-bit big-endian integer, then the payload.
+//! length_prefixed: the payload's length in bytes, by default as a 32-bit big-endian integer, then
+//! the payload.
 //!
 //! ```text
 //!  ┌─────────────┬───────────────────────────────┐
@@ -7,7 +8,12 @@
 //!  └─────────────┴───────────────────────────────┘
 //! ```
 //!
-//! The default of tokio-util's `LengthDelimitedCodec`, and Erlang's `{packet, 4}`.
+//! The default of tokio-util's `LengthDelimitedCodec`, and Erlang's `{packet, 4}`. This codec is for
+//! that form alone; [`field`] has the one for other forms of the length.
+
+pub mod field;
+
+pub use field::LengthField;
 
 use crate::contract::{
     End, Frame, Head, Lost, Options, Step, StreamCodec, Unframeable, end_after,
@@ -17,12 +23,13 @@ use crate::contract::{
 /// The codec of one stream.
 #[derive(Clone, Debug)]
 pub struct Codec {
-    options: Options,
+    max_message: usize,
+    text: bool,
 }
 
 impl StreamCodec for Codec {
-    fn new(options: Options) -> Self {
-        Self { options }
+    fn new(Options { max_message, text, .. }: Options) -> Self {
+        Self { max_message, text }
     }
 
     #[inline]
@@ -31,10 +38,10 @@ impl StreamCodec for Codec {
             return Ok(Step::Incomplete { frame: HEADER.max(input.len() + 1) });
         };
         let length = usize::try_from(u32::from_be_bytes(*header)).map_err(|_| Lost::TooLarge)?;
-        if length > self.options.max_message {
+        if length > self.max_message {
             return Err(Lost::TooLarge);
         }
-        Ok(length_prefixed_step(input, HEADER, length, self.options.text))
+        Ok(length_prefixed_step(input, HEADER, length, self.text))
     }
 
     fn end(&mut self, rest: &mut [u8]) -> End {
@@ -42,7 +49,7 @@ impl StreamCodec for Codec {
     }
 
     #[inline]
-    fn frame(&self, payload: &[u8], _text: bool) -> Result<Frame, Unframeable> {
+    fn frame(&self, payload: &[u8], _text: bool) -> Result<Frame<'_>, Unframeable> {
         let length = u32::try_from(payload.len()).map_err(|_| Unframeable::TooLong)?;
         let mut head = Head::EMPTY;
         head.extend(&length.to_be_bytes());

@@ -1,4 +1,4 @@
-//! lines: each message ends with a line feed.
+//! lines: each message ends with a delimiter, by default a line feed.
 //!
 //! ```text
 //!  ┌────────────────────────┬────┐
@@ -9,8 +9,15 @@
 //!
 //! A carriage return before the line feed belongs to the message. Bytes after the last line feed
 //! are an incomplete message when the stream ends; with `final_line` they are a message.
+//!
+//! This codec is for the line feed alone; [`delimited`] has the one for other delimiters.
+
+pub mod delimited;
+mod delimiter;
 
 use memchr::memchr;
+
+pub use delimiter::Delimiter;
 
 use crate::contract::{
     End, Frame, Head, Lost, Options, Step, StreamCodec, Unframeable, complete_step, kind_of,
@@ -19,14 +26,16 @@ use crate::contract::{
 /// The codec of one stream.
 #[derive(Clone, Debug)]
 pub struct Codec {
-    options: Options,
+    max_message: usize,
+    text: bool,
+    final_line: bool,
     /// Number of bytes at the start of the input that are known to contain no delimiter.
     searched: usize,
 }
 
 impl StreamCodec for Codec {
-    fn new(options: Options) -> Self {
-        Self { options, searched: 0 }
+    fn new(Options { max_message, text, final_line, .. }: Options) -> Self {
+        Self { max_message, text, final_line, searched: 0 }
     }
 
     #[inline]
@@ -34,28 +43,28 @@ impl StreamCodec for Codec {
         let from = core::mem::take(&mut self.searched);
         let delimiter = memchr(DELIMITER, &input[from..]).map(|at| from + at);
         let length = delimiter.unwrap_or(input.len());
-        if length > self.options.max_message {
+        if length > self.max_message {
             return Err(Lost::TooLarge);
         }
         if delimiter.is_none() {
             self.searched = length;
             return Ok(Step::Incomplete { frame: length + 1 });
         }
-        Ok(complete_step(&input[..length], 0, length + 1, self.options.text))
+        Ok(complete_step(&input[..length], 0, length + 1, self.text))
     }
 
     fn end(&mut self, rest: &mut [u8]) -> End {
-        if !self.options.final_line {
+        if !self.final_line {
             return End::Cut { missing: 1 };
         }
-        match kind_of(rest, self.options.text) {
+        match kind_of(rest, self.text) {
             Ok(kind) => End::Message(0..rest.len(), kind),
             Err(why) => End::Malformed(why),
         }
     }
 
     #[inline]
-    fn frame(&self, payload: &[u8], _text: bool) -> Result<Frame, Unframeable> {
+    fn frame(&self, payload: &[u8], _text: bool) -> Result<Frame<'_>, Unframeable> {
         if memchr(DELIMITER, payload).is_some() {
             return Err(Unframeable::Delimiter);
         }

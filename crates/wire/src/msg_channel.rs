@@ -16,16 +16,18 @@ use crate::contract::{
     End, Frame, Head, Lost, Options, Step, StreamCodec, Unframeable, end_after,
     length_prefixed_step,
 };
+use crate::decimal;
 
 /// The codec of one stream.
 #[derive(Clone, Debug)]
 pub struct Codec {
-    options: Options,
+    max_message: usize,
+    text: bool,
 }
 
 impl StreamCodec for Codec {
-    fn new(options: Options) -> Self {
-        Self { options }
+    fn new(Options { max_message, text, .. }: Options) -> Self {
+        Self { max_message, text }
     }
 
     #[inline]
@@ -33,7 +35,7 @@ impl StreamCodec for Codec {
         let Some((header, length)) = self.header(input)? else {
             return Ok(Step::Incomplete { frame: SHORTEST_FRAME.max(input.len() + 1) });
         };
-        Ok(length_prefixed_step(input, header, length, self.options.text))
+        Ok(length_prefixed_step(input, header, length, self.text))
     }
 
     fn end(&mut self, rest: &mut [u8]) -> End {
@@ -41,20 +43,10 @@ impl StreamCodec for Codec {
     }
 
     #[inline]
-    fn frame(&self, payload: &[u8], _text: bool) -> Result<Frame, Unframeable> {
-        let mut digits = [0; MAX_DIGITS];
-        let (mut rest, mut first) = (payload.len(), MAX_DIGITS);
-        while first > 0 && (rest > 0 || first == MAX_DIGITS) {
-            first -= 1;
-            digits[first] = b"0123456789"[rest % 10];
-            rest /= 10;
-        }
-        if rest > 0 {
-            return Err(Unframeable::TooLong);
-        }
+    fn frame(&self, payload: &[u8], _text: bool) -> Result<Frame<'_>, Unframeable> {
         let mut head = Head::EMPTY;
         head.extend(HEADER_START);
-        head.extend(&digits[first..]);
+        decimal::append::<MAX_DIGITS>(payload.len(), &mut head)?;
         head.extend(HEADER_END);
         Ok(Frame::Around { head, tail: b"" })
     }
@@ -83,9 +75,8 @@ impl Codec {
         if available < HEADER_END.len() {
             return Ok(None);
         }
-        let value = digits.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'));
-        match usize::try_from(value) {
-            Ok(length) if length <= self.options.max_message => {
+        match usize::try_from(decimal::value(digits)) {
+            Ok(length) if length <= self.max_message => {
                 Ok(Some((HEADER_START.len() + count + HEADER_END.len(), length)))
             }
             _ => Err(Lost::TooLarge),

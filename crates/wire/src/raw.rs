@@ -8,17 +8,18 @@ use crate::contract::{
 /// The codec of one stream.
 #[derive(Clone, Debug)]
 pub struct Codec {
-    options: Options,
+    max_message: usize,
+    text: bool,
 }
 
 impl StreamCodec for Codec {
-    fn new(options: Options) -> Self {
-        Self { options }
+    fn new(Options { max_message, text, .. }: Options) -> Self {
+        Self { max_message, text }
     }
 
     fn decode(&mut self, input: &mut [u8]) -> Result<Step, Lost> {
-        let consumed = input.len().min(self.options.max_message.max(1));
-        Ok(complete_step(&input[..consumed], 0, consumed, self.options.text))
+        let consumed = input.len().min(self.max_message.max(1));
+        Ok(complete_step(&input[..consumed], 0, consumed, self.text))
     }
 
     fn end(&mut self, _rest: &mut [u8]) -> End {
@@ -26,7 +27,7 @@ impl StreamCodec for Codec {
     }
 
     #[inline]
-    fn frame(&self, _payload: &[u8], _text: bool) -> Result<Frame, Unframeable> {
+    fn frame(&self, _payload: &[u8], _text: bool) -> Result<Frame<'_>, Unframeable> {
         Ok(Frame::Around { head: Head::EMPTY, tail: b"" })
     }
 }

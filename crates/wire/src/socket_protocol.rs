@@ -30,7 +30,8 @@ pub mod body;
 /// The codec of one stream.
 #[derive(Clone, Debug)]
 pub struct Codec {
-    options: Options,
+    max_message: usize,
+    text: bool,
     /// Number of bytes of the current frame that have been scanned; 0 outside a frame.
     scanned: usize,
     /// Number of escape sequences in the scanned bytes.
@@ -38,8 +39,8 @@ pub struct Codec {
 }
 
 impl StreamCodec for Codec {
-    fn new(options: Options) -> Self {
-        Self { options, scanned: 0, escapes: 0 }
+    fn new(Options { max_message, text, .. }: Options) -> Self {
+        Self { max_message, text, scanned: 0, escapes: 0 }
     }
 
     fn decode(&mut self, input: &mut [u8]) -> Result<Step, Lost> {
@@ -88,7 +89,7 @@ impl StreamCodec for Codec {
         }
     }
 
-    fn frame(&self, body: &[u8], _text: bool) -> Result<Frame, Unframeable> {
+    fn frame(&self, body: &[u8], _text: bool) -> Result<Frame<'_>, Unframeable> {
         if memchr(COLON, body).is_some() {
             return Ok(Frame::Transformed);
         }
@@ -115,7 +116,7 @@ impl Codec {
     /// Checks the length of the part of the body that ends at `end`, without its escapes.
     fn check_limit(&self, end: usize) -> Result<(), Lost> {
         let body = end - START.len() - self.escapes;
-        if body > self.options.max_message { Err(Lost::TooLarge) } else { Ok(()) }
+        if body > self.max_message { Err(Lost::TooLarge) } else { Ok(()) }
     }
 
     /// Unescapes the body that ends at `end`, and returns it as a message.
@@ -126,7 +127,7 @@ impl Codec {
             unescape(&mut input[START.len()..end]);
         }
         let body = &input[START.len()..end - escapes];
-        complete_step(body, START.len(), consumed, self.options.text)
+        complete_step(body, START.len(), consumed, self.text)
     }
 
     fn reset(&mut self) {

@@ -23,12 +23,12 @@ use crate::contract::{
 /// The codec of one stream.
 #[derive(Clone, Debug)]
 pub struct Codec {
-    options: Options,
+    max_message: usize,
 }
 
 impl StreamCodec for Codec {
-    fn new(options: Options) -> Self {
-        Self { options }
+    fn new(Options { max_message, .. }: Options) -> Self {
+        Self { max_message }
     }
 
     #[inline]
@@ -44,7 +44,7 @@ impl StreamCodec for Codec {
     }
 
     #[inline]
-    fn frame(&self, payload: &[u8], text: bool) -> Result<Frame, Unframeable> {
+    fn frame(&self, payload: &[u8], text: bool) -> Result<Frame<'_>, Unframeable> {
         let length = payload.len();
         let mut head = Head::EMPTY;
         let mut byte = low_bits(length, FIRST_BITS) | if text { 0 } else { BYTES };
@@ -69,7 +69,7 @@ impl Codec {
             let bits = if at == 0 { FIRST_BITS } else { OTHER_BITS };
             length |= u128::from(byte & ((1 << bits) - 1)) << shift;
             shift += bits;
-            if length > self.options.max_message as u128 {
+            if length > self.max_message as u128 {
                 return Err(Lost::TooLarge);
             }
             if byte & LAST != 0 {

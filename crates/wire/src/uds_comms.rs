@@ -83,7 +83,7 @@ impl StreamCodec for Codec {
     }
 
     #[inline]
-    fn frame(&self, _payload: &[u8], _text: bool) -> Result<Frame, Unframeable> {
+    fn frame(&self, _payload: &[u8], _text: bool) -> Result<Frame<'_>, Unframeable> {
         Ok(Frame::Transformed)
     }
 

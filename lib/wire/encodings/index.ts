@@ -1,8 +1,9 @@
 /** The encodings: they convert between the values of a program and the payloads of frames. */
 
-import type { Encoding } from '../../options/check.js'
+import type { CustomEncoding, Encoding } from '../../options/check.js'
 import { describeValue } from '../../util/checks.js'
 import { FdwireError } from '../../util/errors.js'
+import { decodeCustom, encodeCustom, undecodable } from './custom.js'
 import { encodeJson, notJson } from './json.js'
 import { decodeBody, encodeMessage } from './socket_protocol.js'
 
@@ -21,10 +22,15 @@ export interface EncodingCodec {
   /** Decodes a text payload; undefined if the value is the text itself. */
   readonly decodeText: ((text: string) => unknown) | undefined
   /**
-   * Decodes a payload of bytes, from a view that is valid only during the call; undefined if the
-   * value is a Buffer with a copy of the bytes.
+   * Decodes a payload of bytes, from a view that is valid only during the call unless `isCustom`;
+   * undefined if the value is a Buffer with a copy of the bytes.
    */
-  readonly decodeBytes: ((bytes: Uint8Array) => unknown) | undefined
+  readonly decodeBytes: ((bytes: Buffer) => unknown) | undefined
+  /**
+   * Whether it is code of the program: `decodeBytes` owns its bytes, and `encode` may use the memory
+   * of its result again.
+   */
+  readonly isCustom: boolean
   /**
    * Returns the error of a malformed message, from the exception of `decodeText` or `decodeBytes`.
    */
@@ -34,9 +40,9 @@ export interface EncodingCodec {
 /** Makes a row of the table. All rows have one shape, which V8 reads faster. */
 function codec(
   encode: EncodingCodec['encode'],
-  { decodeText, decodeBytes, malformed = asThrown }: Partial<EncodingCodec> = {},
+  { decodeText, decodeBytes, malformed = asThrown, isCustom = false }: Partial<EncodingCodec> = {},
 ): EncodingCodec {
-  return { encode, decodeText, decodeBytes, malformed }
+  return { encode, decodeText, decodeBytes, malformed, isCustom }
 }
 
 /** Bytes, or a text as UTF-8. Protocols whose messages say whether they are text use it too. */
@@ -55,8 +61,18 @@ const ENCODINGS: Readonly<Record<Encoding, EncodingCodec>> = {
 }
 
 /** Returns the codec of an encoding. Undefined is the encoding of protocols that have no choice. */
-export function encodingOf(encoding: Encoding | undefined): EncodingCodec {
-  return encoding === undefined ? buffer : ENCODINGS[encoding]
+export function encodingOf(encoding: Encoding | CustomEncoding | undefined): EncodingCodec {
+  if (encoding === undefined) return buffer
+  return typeof encoding === 'string' ? ENCODINGS[encoding] : customCodec(encoding)
+}
+
+function customCodec(encoding: CustomEncoding): EncodingCodec {
+  const encode = (value: unknown) => {
+    const encoded = encodeCustom(encoding, value)
+    return typeof encoded === 'string' ? checkWellFormed(encoded) : encoded
+  }
+  const decodeBytes = (bytes: Buffer) => decodeCustom(encoding, bytes)
+  return codec(encode, { decodeBytes, malformed: undecodable, isCustom: true })
 }
 
 /** Whether a payload has no bytes. */
@@ -70,7 +86,11 @@ function encodeText(value: unknown): string {
       `A message of encoding 'text' must be a string, not ${describeValue(value)}`,
     )
   }
-  if (value.isWellFormed()) return value
+  return checkWellFormed(value)
+}
+
+function checkWellFormed(text: string): string {
+  if (text.isWellFormed()) return text
   throw new FdwireError('ERR_FDWIRE_ILL_FORMED_TEXT', 'The text has a lone surrogate')
 }
 

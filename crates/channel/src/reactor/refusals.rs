@@ -110,12 +110,7 @@ mod tests {
     }
 
     fn framing() -> Framing {
-        let options = codec::Options {
-            max_message: 1024 * 1024,
-            text: false,
-            lenient: false,
-            final_line: false,
-        };
+        let options = codec::Options::new(1024 * 1024, false);
         let codec = Codec::new(Protocol::LengthPrefixed, options).expect("a protocol for streams");
         Framing { codec, text: false, json: false }
     }

@@ -35,8 +35,9 @@ const LARGE: usize = 32 * 1024;
 pub const FLUSH: usize = 128 * 1024;
 
 /// What the caller of [`gather`](Outbox::gather) counts for the framing of a message, in bytes. It is
-/// approximate.
-pub const OVERHEAD: usize = 4;
+/// approximate. Three times as much is the longest framing: the block of `content_length` before a
+/// gathered message.
+pub const OVERHEAD: usize = 8;
 
 /// Largest length of a gathered frame, as a multiple of what the caller counts for it. A text in
 /// UTF-8 has up to three bytes for each UTF-16 code unit, and an escaped one two for each byte.

@@ -40,7 +40,7 @@ pub fn limits() -> Limits {
 /// Returns the framing of a protocol with payloads of bytes.
 pub fn framing(protocol: Protocol, limits: &Limits) -> Framing {
     let max_message = limits.max_message;
-    let options = codec::Options { max_message, text: false, lenient: false, final_line: false };
+    let options = codec::Options::new(max_message, false);
     Framing { codec: Codec::new(protocol, options).unwrap(), text: false, json: false }
 }
 

@@ -14,7 +14,7 @@ pub(crate) struct Decoded {
 }
 
 pub(crate) fn codec(max_message: usize) -> Codec {
-    let options = Options { max_message, text: false, lenient: false, final_line: false };
+    let options = Options::new(max_message, false);
     Codec::new(Protocol::SocketProtocol, options).expect("a protocol for streams")
 }
 

@@ -18,8 +18,8 @@ fn a_message_at_the_limit_is_decoded_and_a_larger_one_ends_decoding() {
     for subject in Subject::all_framed() {
         for limit in [1, 2, 3, 4, 5, 6, 63, 64, 255, 300] {
             let limited = subject.limited(limit);
-            let fitting = subject.frame(&vec![b'x'; limit], true);
-            let large = subject.frame(&vec![b'x'; limit + 1], true);
+            let frame = |length| subject.try_frame(&vec![b'x'; length], true);
+            let (Some(fitting), Some(large)) = (frame(limit), frame(limit + 1)) else { continue };
             assert_eq!(limited.whole(&fitting).items.len(), 1, "{limited:?}");
             assert_eq!(limited.whole(&large), lost(Lost::TooLarge), "{limited:?}");
             let both = limited.one_by_one(&[fitting, large].concat());
@@ -30,12 +30,21 @@ fn a_message_at_the_limit_is_decoded_and_a_larger_one_ends_decoding() {
 
 #[test]
 fn a_length_above_the_limit_ends_decoding_before_the_payload_arrives() {
-    for protocol in [Protocol::LengthPrefixed, Protocol::MsgChannel, Protocol::Stockings] {
+    let announced = [
+        Protocol::ContentLength,
+        Protocol::LengthPrefixed,
+        Protocol::MsgChannel,
+        Protocol::Netstring,
+        Protocol::Stockings,
+        Protocol::Varint,
+    ];
+    for protocol in announced {
         let subject = Subject::new(protocol, true);
+        let tail = usize::from(protocol == Protocol::Netstring);
         for length in [11, 100, 70_000] {
             let frame = subject.frame(&vec![b'x'; length], true);
-            let header = &frame[..frame.len() - length];
-            assert_eq!(subject.limited(length).whole(header), cut(length), "{subject:?}");
+            let header = &frame[..frame.len() - length - tail];
+            assert_eq!(subject.limited(length).whole(header), cut(length + tail), "{subject:?}");
             assert_eq!(subject.limited(length - 1).whole(header), lost(Lost::TooLarge));
         }
     }
@@ -78,6 +87,16 @@ fn lengths_of_2_to_the_63_and_more_neither_overflow_nor_allocate() {
     assert_eq!(all.whole(headers[3]), lost(Lost::TooLarge));
     let length_prefixed = Subject::new(Protocol::LengthPrefixed, false).limited(usize::MAX);
     assert_eq!(length_prefixed.whole(b"\xff\xff\xff\xff"), cut(0xffff_ffff));
+    let eight_bytes = Subject::prefixed(8, false, 0).limited(usize::MAX);
+    assert_eq!(eight_bytes.whole(&[0xff; 8]), cut(usize::MAX - 8));
+    let adjusted = Subject::prefixed(8, true, i64::MIN).limited(usize::MAX);
+    assert_eq!(adjusted.whole(&[0xff; 8]), cut(usize::MAX >> 1));
+    let above_64_bits = Subject::prefixed(8, true, 1).limited(usize::MAX);
+    assert_eq!(above_64_bits.whole(&[0xff; 8]), lost(Lost::TooLarge));
+    let varint = Subject::new(Protocol::Varint, false).limited(usize::MAX);
+    assert_eq!(varint.whole(&[&[0xff; 9][..], &[1]].concat()), cut(usize::MAX - 10));
+    let netstring = Subject::new(Protocol::Netstring, false).limited(usize::MAX);
+    assert_eq!(netstring.whole(b"9999999999:"), cut(10_000_000_000));
     let msg_channel = Subject::new(Protocol::MsgChannel, false).limited(usize::MAX);
     assert_eq!(msg_channel.whole(b"\r\nMSG 9999999999\r\n"), cut(9_999_999_999));
     assert_eq!(msg_channel.whole(b"\r\nMSG 9223372036854775808\r\n"), lost(Lost::BadHeader));

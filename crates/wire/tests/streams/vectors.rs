@@ -1,17 +1,20 @@
 //! Every stream codec against `vectors/`: in one chunk, split at every byte, and byte by byte.
 
-use fdwire_wire::codec::{Lost, Unframeable};
+use fdwire_wire::codec::{Delimiter, LengthField, Lost, Unframeable};
 use fdwire_wire::{Malformed, Protocol};
 use serde_json::Value as Json;
 
 use fdwire_fuzz::subject::{Decoded, Subject, Value};
 
-const VECTORS: [(Protocol, &str); 5] = [
+const VECTORS: [(Protocol, &str); 8] = [
+    (Protocol::ContentLength, include_str!("../../../../vectors/content_length.json")),
     (Protocol::LengthPrefixed, include_str!("../../../../vectors/length_prefixed.json")),
     (Protocol::Lines, include_str!("../../../../vectors/lines.json")),
     (Protocol::MsgChannel, include_str!("../../../../vectors/msg_channel.json")),
+    (Protocol::Netstring, include_str!("../../../../vectors/netstring.json")),
     (Protocol::Stockings, include_str!("../../../../vectors/stockings.json")),
     (Protocol::UdsComms, include_str!("../../../../vectors/uds_comms.json")),
+    (Protocol::Varint, include_str!("../../../../vectors/varint.json")),
 ];
 
 /// Returns the rows of a section for every protocol.
@@ -59,6 +62,15 @@ fn subject(protocol: Protocol, row: &Json) -> Subject {
     let mut subject = Subject::new(protocol, text);
     subject.options.lenient = options["lenient"] == true;
     subject.options.final_line = options["finalLine"] == true;
+    if let Some(delimiter) = options["delimiter"].as_str() {
+        subject.options.delimiter = Delimiter::new(delimiter.as_bytes()).expect("a delimiter");
+    }
+    subject.options.length_field = LengthField::new(
+        options["lengthBytes"].as_u64().map_or(4, |size| size.try_into().expect("a size")),
+        options["littleEndian"] == true,
+        options["lengthAdjustment"].as_i64().unwrap_or(0),
+    )
+    .expect("a valid size");
     small(&options["maxMessage"]).map_or(subject, |limit| subject.limited(limit))
 }
 
@@ -106,7 +118,11 @@ fn encoded_frames_equal_the_vectors() {
         let result = subject.codec().encode(value.bytes(), value.is_text(), &mut frame);
         if row["refused"].is_string() {
             assert_eq!(row["refused"], "ERR_FDWIRE_UNENCODABLE");
-            assert_eq!(result, Err(Unframeable::Delimiter), "{row}");
+            let why = match protocol {
+                Protocol::Lines => Unframeable::Delimiter,
+                _ => Unframeable::TooLong,
+            };
+            assert_eq!(result, Err(why), "{row}");
         } else {
             assert!(frame == unhex(&row["wire"]), "{row}");
         }

@@ -22,7 +22,7 @@ impl Outbox {
         link: &Link,
         head: &[u8],
         payload: Payload<'_>,
-        tail: &'static [u8],
+        tail: &[u8],
     ) {
         let mut sent = 0;
         if let Link::Socket(socket) = link

@@ -1,0 +1,35 @@
+//! Lengths in decimal digits.
+
+use crate::contract::{Head, Unframeable};
+
+/// Returns the value of ASCII digits, or the largest one if it is larger.
+#[inline]
+pub(crate) fn value(digits: &[u8]) -> u64 {
+    let append =
+        |sum: u64, digit: &u8| sum.saturating_mul(10).saturating_add((digit - b'0').into());
+    digits.iter().fold(0, append)
+}
+
+/// Appends the digits of a number to a head.
+///
+/// # Errors
+///
+/// [`Unframeable::TooLong`] for a number of more than `DIGITS` digits.
+#[inline]
+pub(crate) fn append<const DIGITS: usize>(
+    number: usize,
+    head: &mut Head,
+) -> Result<(), Unframeable> {
+    let mut digits = [0; DIGITS];
+    let (mut rest, mut first) = (number, DIGITS);
+    while first > 0 && (rest > 0 || first == DIGITS) {
+        first -= 1;
+        digits[first] = b"0123456789"[rest % 10];
+        rest /= 10;
+    }
+    if rest > 0 {
+        return Err(Unframeable::TooLong);
+    }
+    head.extend(&digits[first..]);
+    Ok(())
+}
