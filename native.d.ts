@@ -179,6 +179,11 @@ export declare class Environment {
   listen(type: 'stream' | 'seqpacket', address: Uint8Array, backlog: number, path: PathOptions, options: ChannelOptions): number
   /** Creates a listener at a TCP address. */
   listenTcp(host: string, port: number, backlog: number, options: ChannelOptions): number
+  /**
+   * Accepts connections on a listening socket without reading from them: its records have their
+   * descriptors, which belong to the caller. If this throws, the caller keeps the descriptor.
+   */
+  acceptUnread(fd: number): number
   /** Creates a listener over a listening socket. If this throws, the caller keeps the descriptor. */
   adoptListener(fd: number, options: ChannelOptions): number
   /** Creates two channels over sockets that are connected to each other. */
@@ -212,6 +217,26 @@ export declare class Environment {
    * socket.
    */
   isDue(channel: number): boolean
+  /**
+   * Copies the first bytes of a connection into `target`; they stay in its socket. Returns their
+   * number, -1 if there are none yet, and 0 at the end.
+   *
+   * Throws ECONNRESET, ETIMEDOUT …
+   */
+  peek(fd: number, target: Buffer): number
+  /**
+   * Watches a descriptor of `ownFd` or of a connection, and returns the number under which records
+   * report its readiness. Until `unwatch`, native code owns the descriptor.
+   */
+  watch(fd: number): number
+  /** Ends watching a descriptor. The caller owns it again. */
+  unwatch(watched: number): void
+  /** Closes a descriptor of a connection. It does not wait. */
+  closeConnection(fd: number): void
+  /** Returns the address of the peer of a socket; null if it has none. */
+  peerOfFd(fd: number): SocketAddress | null
+  /** Returns the address of a socket; null if it has none. */
+  addressOfFd(fd: number): SocketAddress | null
 }
 
 /** The error code of `send` if the destination is not a valid address. */
@@ -518,18 +543,22 @@ export declare enum RecordKind {
   Connected = 9,
   /** A listener has accepted a connection. The place is the index of its channel. */
   Accepted = 10,
+  /** A listener of `acceptUnread` has accepted connections: the descriptors of the record. */
+  Connections = 11,
+  /** A watched descriptor may be readable. The place is 1 if its peer has ended the connection. */
+  Readable = 12,
   /** The peer has ended the connection. */
-  End = 11,
+  End = 13,
   /**
    * The peer has ended the connection within a frame. The place is the least number of bytes
    * that are missing.
    */
-  Cut = 12,
+  Cut = 14,
   /**
    * The rest of the stream cannot be decoded. Its first bytes are in the slab; the detail is a
    * `LossReason`.
    */
-  Lost = 13,
+  Lost = 15,
 }
 
 /** The word of the table at which the first record begins. */

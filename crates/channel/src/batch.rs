@@ -147,6 +147,10 @@ pub enum Event {
     Connected,
     /// A listener has accepted a connection: the channel with this index.
     Accepted(usize),
+    /// A listener has accepted connections: the descriptors of this range of [`Batch::fds`].
+    Connections(Range<usize>),
+    /// A watched descriptor may be readable; whether its peer has ended the connection.
+    Readable(bool),
     /// The peer has ended the connection. Everything that it has sent precedes this event.
     End,
     /// The peer has ended the connection within a frame, of which at least this many bytes are

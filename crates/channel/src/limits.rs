@@ -13,7 +13,7 @@ const PENDING_MAX: usize = 1_024;
 const CLOSING_RETRY: Duration = Duration::from_millis(50);
 
 /// The limits of a channel.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     /// Maximum length of a received message in bytes.
     pub max_message: usize,

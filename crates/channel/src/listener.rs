@@ -1,6 +1,6 @@
 //! A listening socket in a reactor.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use fdwire_socket::{Accepted, Errno, Listener};
 use fdwire_wire::Protocol;
@@ -40,6 +40,8 @@ pub enum Connection {
     Stream(Framing),
     /// The connections are seqpacket sockets.
     Seqpacket(Protocol),
+    /// The connections are not read here: the caller gets their descriptors.
+    Unread,
 }
 
 /// A listening socket with the settings of its connections.
@@ -81,10 +83,26 @@ impl Listening {
     ///
     /// Those of accept4 that concern the listener, not one connection.
     pub(crate) fn accept(&mut self) -> Result<Option<Accepted>, Errno> {
+        self.accept_with(Listener::accept)
+    }
+
+    /// Accepts the descriptor of the next connection, as [`accept`](Self::accept) does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`accept`](Self::accept).
+    pub(crate) fn accept_fd(&mut self) -> Result<Option<OwnedFd>, Errno> {
+        self.accept_with(Listener::accept_fd)
+    }
+
+    fn accept_with<T>(
+        &mut self,
+        accept: impl Fn(&Listener) -> Result<T, Errno>,
+    ) -> Result<Option<T>, Errno> {
         if self.allowed == 0 {
             return Ok(None);
         }
-        let accepted = first_accepted(|| self.socket.accept())?;
+        let accepted = first_accepted(|| accept(&self.socket))?;
         self.allowed -= usize::from(accepted.is_some());
         Ok(accepted)
     }

@@ -10,6 +10,7 @@
 //! | `stays.rs` | whether to poll for messages instead of waiting |
 //! | `streams.rs` | the calls that concern streams |
 //! | `listeners.rs` | listeners and accepted connections |
+//! | `watched.rs` | descriptors that are only watched |
 //! | `refusals.rs` | registrations that epoll_ctl has refused |
 
 mod listeners;
@@ -18,13 +19,14 @@ mod stays;
 mod streams;
 mod timers;
 mod turns;
+mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::rc::Rc;
 use std::time::Instant;
 
-use fdwire_socket::{Address, Control, Errno, closing};
+use fdwire_socket::{Address, Control, Errno, ForeignFd, closing};
 use slab::Slab;
 
 use crate::channel::Channel;
@@ -70,6 +72,7 @@ pub struct Reactor {
 enum Entry {
     Channel(Box<Channel>),
     Listening(Box<Listening>),
+    Watched(ForeignFd),
 }
 
 impl Reactor {
@@ -116,7 +119,7 @@ impl Reactor {
     pub fn channel(&self, index: usize) -> Option<&Channel> {
         match self.entries.get(index)? {
             Entry::Channel(channel) => Some(channel),
-            Entry::Listening(_) => None,
+            Entry::Listening(_) | Entry::Watched(_) => None,
         }
     }
 
@@ -125,6 +128,7 @@ impl Reactor {
         self.entries.iter().any(|(_, entry)| match entry {
             Entry::Channel(channel) => channel.owns(number),
             Entry::Listening(listening) => listening.fd().as_raw_fd() == number,
+            Entry::Watched(fd) => fd.as_raw_fd() == number,
         })
     }
 
@@ -152,7 +156,7 @@ impl Reactor {
         self.leave_stay(index);
         match removed {
             Entry::Channel(channel) => Some(*channel),
-            Entry::Listening(_) => None,
+            Entry::Listening(_) | Entry::Watched(_) => None,
         }
     }
 
@@ -242,6 +246,7 @@ impl Reactor {
             match entry {
                 Entry::Channel(channel) => channel.unlink(),
                 Entry::Listening(listening) => listening.unlink(),
+                Entry::Watched(_) => {}
             }
         }
     }
@@ -249,7 +254,7 @@ impl Reactor {
     fn channel_mut(&mut self, index: usize) -> Option<&mut Channel> {
         match self.entries.get_mut(index)? {
             Entry::Channel(channel) => Some(channel),
-            Entry::Listening(_) => None,
+            Entry::Listening(_) | Entry::Watched(_) => None,
         }
     }
 

@@ -7,6 +7,7 @@
 //! | `channels.rs` | its methods that act on a channel or listener | |
 //! | `queries.rs` | its methods that return information about a channel or listener | |
 //! | `descriptors.rs` | its methods that act on descriptors | |
+//! | `unread.rs` | its methods that look at accepted connections | |
 //! | `memfd.rs` | its methods that act on memfds | yes |
 //! | `options.rs` | options as JavaScript passes them | |
 //! | `error.rs` | errors that methods throw | |
@@ -66,6 +67,7 @@ pub mod socket_protocol;
 mod state;
 pub mod table;
 mod turn;
+pub mod unread;
 
 /// The version of the addon, which must be that of the package that loads it.
 #[napi_derive::napi]

@@ -173,14 +173,31 @@ impl State {
     fn drop_unrecorded(&mut self, turn: &mut Turn) {
         let mut unused = Vec::new();
         for event in turn.events.drain(turn.recorded..) {
-            if let Event::Message(_, message) | Event::Large(_, _, message) = event {
-                for at in message.fds {
-                    let number = self.memory.table()[FDS_IN as usize + at];
-                    unused.extend(self.owned.take(number));
-                }
+            let fds = match event {
+                Event::Message(_, message) | Event::Large(_, _, message) => message.fds,
+                Event::Connections(fds) => fds,
+                _ => continue,
+            };
+            for at in fds {
+                let number = self.memory.table()[FDS_IN as usize + at];
+                unused.extend(self.owned.take(number));
             }
         }
         closing::discard(&mut unused);
+    }
+
+    /// Closes descriptors of connections that are in a sent message. Returns how many of the numbers
+    /// were open.
+    ///
+    /// This process has accepted them and set no linger time, so close(2) does not wait.
+    pub(crate) fn close_sent(&mut self, numbers: &[i32]) -> usize {
+        let mut sent: Vec<_> = numbers
+            .iter()
+            .filter_map(|&number| Some(self.owned.take(number)?.into_owned()))
+            .collect();
+        let count = sent.len();
+        closing::close_at_once(&mut sent);
+        count
     }
 
     fn record(&mut self, event: &mut Event, names: &mut usize) -> Record {
@@ -231,6 +248,14 @@ impl State {
             Event::Connected => Record::new(RecordKind::Connected),
             Event::Accepted(channel) => {
                 Record { place: word(*channel), ..Record::new(RecordKind::Accepted) }
+            }
+            Event::Connections(fds) => Record {
+                first_fd: word(fds.start),
+                fds: word(fds.len()),
+                ..Record::new(RecordKind::Connections)
+            },
+            Event::Readable(ended) => {
+                Record { place: i32::from(*ended), ..Record::new(RecordKind::Readable) }
             }
             Event::End => Record::new(RecordKind::End),
             Event::Cut(missing) => Record { place: word(*missing), ..Record::new(RecordKind::Cut) },

@@ -194,6 +194,10 @@ pub enum RecordKind {
     Connected,
     /// A listener has accepted a connection. The place is the index of its channel.
     Accepted,
+    /// A listener of `acceptUnread` has accepted connections: the descriptors of the record.
+    Connections,
+    /// A watched descriptor may be readable. The place is 1 if its peer has ended the connection.
+    Readable,
     /// The peer has ended the connection.
     End,
     /// The peer has ended the connection within a frame. The place is the least number of bytes

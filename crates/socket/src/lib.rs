@@ -13,6 +13,7 @@
 //! | --- | --- | --- |
 //! | `datagram.rs`, `datagram/` | datagram and seqpacket sockets | |
 //! | `stream.rs` | stream sockets | |
+//! | `unread.rs` | looks at connections that another process reads from | |
 //! | `listener.rs` | listening sockets | |
 //! | `receive.rs` | receiving from sockets of all types | |
 //! | `control.rs` | the buffer that receives control messages | |
@@ -58,6 +59,7 @@ mod socket_address;
 mod socket_fd;
 mod stream;
 mod sys;
+mod unread;
 
 pub use address::{Address, AddressError};
 pub use bind::{Binding, Bound, Unlink, bind_path};
@@ -79,3 +81,4 @@ pub use setup::SocketSetup;
 pub use socket_address::SocketAddress;
 pub use stream::{Connect, Stream};
 pub use sys::zeroed;
+pub use unread::{is_tcp, peek};

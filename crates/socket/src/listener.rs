@@ -141,7 +141,7 @@ impl Listener {
     /// lost before it was accepted, or could not be set up; `EMFILE`, `ENFILE`, `ENOBUFS`,
     /// `ENOMEM`, `EPERM`.
     pub fn accept(&self) -> Result<Accepted, Errno> {
-        let fd = retry_on_intr(|| net::accept_with(&self.fd, SocketFlags::CLOEXEC))?;
+        let fd = self.accept_fd()?;
         let mut accepted = if self.seqpacket {
             let accepted = Datagram::accepted(fd, &self.passrights);
             Accepted::Seqpacket(accepted.map_err(|_| Errno::CONNABORTED)?)
@@ -152,6 +152,15 @@ impl Listener {
             accepted.set_up(setup).map_err(|_| Errno::CONNABORTED)?;
         }
         Ok(accepted)
+    }
+
+    /// Accepts the descriptor of one connection, in blocking mode, without setting options.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`accept`](Self::accept).
+    pub fn accept_fd(&self) -> Result<OwnedFd, Errno> {
+        retry_on_intr(|| net::accept_with(&self.fd, SocketFlags::CLOEXEC))
     }
 
     /// Returns the address that the socket is bound to.

@@ -28,12 +28,20 @@ impl SocketAddress {
     }
 
     /// Returns the address that a socket is bound to.
-    pub(crate) fn of_socket(fd: BorrowedFd<'_>) -> Result<Self, Errno> {
+    ///
+    /// # Errors
+    ///
+    /// `EBADF`, `ENOTSOCK`; `EAFNOSUPPORT` for a socket of another family.
+    pub fn of_socket(fd: BorrowedFd<'_>) -> Result<Self, Errno> {
         Self::from_kernel(&net::getsockname(fd)?)
     }
 
     /// Returns the address of a socket's peer.
-    pub(crate) fn of_peer(fd: BorrowedFd<'_>) -> Result<Self, Errno> {
+    ///
+    /// # Errors
+    ///
+    /// `ENOTCONN`, and those of [`of_socket`](Self::of_socket).
+    pub fn of_peer(fd: BorrowedFd<'_>) -> Result<Self, Errno> {
         match net::getpeername(fd)? {
             Some(peer) => Self::from_kernel(&peer),
             None => Ok(Self::Unix(Address::UNNAMED)),

@@ -21,7 +21,7 @@ impl Reactor {
     pub fn listener(&self, index: usize) -> Option<&Listening> {
         match self.entries.get(index)? {
             Entry::Listening(listening) => Some(listening),
-            Entry::Channel(_) => None,
+            Entry::Channel(_) | Entry::Watched(_) => None,
         }
     }
 
@@ -29,12 +29,12 @@ impl Reactor {
     pub fn remove_listener(&mut self, index: usize) -> Option<Listening> {
         match self.entries.get_mut(index)? {
             Entry::Listening(listening) => listening.disarm(&self.poller),
-            Entry::Channel(_) => return None,
+            Entry::Channel(_) | Entry::Watched(_) => return None,
         }
         self.refused.remove(&index);
         match self.entries.remove(index) {
             Entry::Listening(listening) => Some(*listening),
-            Entry::Channel(_) => None,
+            Entry::Channel(_) | Entry::Watched(_) => None,
         }
     }
 
@@ -50,10 +50,39 @@ impl Reactor {
     pub(super) fn accept(&mut self, index: usize, batch: &mut Batch<'_>) {
         let Some(Entry::Listening(listening)) = self.entries.get(index) else { return };
         let most = if listening.singles.expects_one() { 1 } else { ACCEPTS };
+        if matches!(listening.connection, Connection::Unread) {
+            self.accept_fds(most, index, batch);
+            return;
+        }
         let events_before = batch.events.len();
         self.accept_up_to(most, index, batch);
         if let Some(Entry::Listening(listening)) = self.entries.get_mut(index) {
             listening.singles.note(batch.events.len() - events_before);
+        }
+    }
+
+    /// Accepts descriptors. One event reports all of them.
+    fn accept_fds(&mut self, most: usize, index: usize, batch: &mut Batch<'_>) {
+        let Some(Entry::Listening(listening)) = self.entries.get_mut(index) else { return };
+        let first = batch.fds.len();
+        let failed = loop {
+            if batch.fds.len() - first == most {
+                break None;
+            }
+            match listening.accept_fd() {
+                Ok(None) => break None,
+                Ok(Some(fd)) => batch.fds.push(fd.into()),
+                Err(errno) => break Some(errno),
+            }
+        };
+        listening.singles.note(batch.fds.len() - first);
+        if batch.fds.len() > first {
+            batch.events.push(Event::Connections(first..batch.fds.len()));
+        }
+        if let Some(errno) = failed {
+            // The caller decides when to retry.
+            listening.allowed = 0;
+            batch.events.push(Event::Failed(errno, "accept4"));
         }
     }
 

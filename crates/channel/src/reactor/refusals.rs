@@ -70,7 +70,8 @@ impl Reactor {
         match self.entries.get_mut(index) {
             Some(Entry::Channel(channel)) => channel.arm(Site { poller: &self.poller, index }),
             Some(Entry::Listening(listening)) => listening.arm(&self.poller, index),
-            None => Ok(()),
+            // A watched descriptor is registered once.
+            Some(Entry::Watched(_)) | None => Ok(()),
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use fdwire_socket::Errno;
 
-use super::{Entry, Reactor};
+use super::{Entry, Reactor, watched};
 use crate::batch::{Batch, Event};
 use crate::poll::{EventFlags, Ready, Token};
 use crate::{Site, Turn};
@@ -122,6 +122,10 @@ impl Reactor {
             Entry::Channel(channel) => channel,
             Entry::Listening(_) => {
                 self.accept(index, batch);
+                return true;
+            }
+            Entry::Watched(_) => {
+                batch.events.push(Event::Readable(ready.flags.intersects(watched::ENDED)));
                 return true;
             }
         };

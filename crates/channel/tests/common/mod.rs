@@ -113,6 +113,8 @@ pub enum Seen {
     FdsHeld,
     Connected { channel: usize },
     Accepted { listener: usize, channel: usize },
+    Connections { listener: usize, fds: Vec<ForeignFd> },
+    Readable { watched: usize, ended: bool },
     End { channel: usize },
     Cut { channel: usize, missing: usize },
     Lost { channel: usize, why: Lost, sample: Vec<u8> },
@@ -206,12 +208,17 @@ impl Harness {
         for event in batch.events.iter().rev() {
             if let Event::Messages(spans) = event {
                 seen_from_last.nth(spans.len() - 1);
-            } else if let (
-                Some(Seen::Message { fds: own, .. }),
-                Event::Message(_, message) | Event::Large(_, _, message),
-            ) = (seen_from_last.next(), event)
-            {
-                *own = fds.split_off(message.fds.start);
+                continue;
+            }
+            match (seen_from_last.next(), event) {
+                (
+                    Some(Seen::Message { fds: own, .. }),
+                    Event::Message(_, message) | Event::Large(_, _, message),
+                ) => *own = fds.split_off(message.fds.start),
+                (Some(Seen::Connections { fds: own, .. }), Event::Connections(at)) => {
+                    *own = fds.split_off(at.start);
+                }
+                _ => {}
             }
         }
         assert!(fds.is_empty());
@@ -285,6 +292,8 @@ fn observe(
             Event::FdsHeld => Seen::FdsHeld,
             Event::Connected => Seen::Connected { channel },
             Event::Accepted(accepted) => Seen::Accepted { listener: channel, channel: *accepted },
+            Event::Connections(_) => Seen::Connections { listener: channel, fds: Vec::new() },
+            Event::Readable(ended) => Seen::Readable { watched: channel, ended: *ended },
             Event::End => Seen::End { channel },
             Event::Cut(missing) => Seen::Cut { channel, missing: *missing },
             Event::Lost(why, sample) => {

@@ -3,17 +3,23 @@
 
 use std::os::fd::IntoRawFd;
 
-use fdwire_socket::Errno;
+use fdwire_socket::{Errno, is_tcp as is_tcp_socket};
 use napi::sys;
 
 use super::Callback;
 use crate::call::Call;
+use crate::fds::lend;
 use crate::state::State;
 use crate::table::{FDS_OUT, FDS_OUT_MAX};
 
 /// The functions of this file and their names in JavaScript.
-pub(super) const FUNCTIONS: [(&str, Callback); 3] =
-    [("closeFd", close_fd), ("closeFds", close_fds), ("takeFd", take_fd)];
+pub(super) const FUNCTIONS: [(&str, Callback); 5] = [
+    ("closeFd", close_fd),
+    ("closeFds", close_fds),
+    ("takeFd", take_fd),
+    ("closeSent", close_sent),
+    ("isTcp", is_tcp),
+];
 
 /// `closeFd(channel, fd)` closes a descriptor of an `FdSet`. `channel` is the channel that received
 /// it, or -1.
@@ -58,6 +64,30 @@ unsafe extern "C" fn take_fd(env: sys::napi_env, info: sys::napi_callback_info) 
         release(call, state, 1);
         Ok(0.0)
     })
+}
+
+/// `closeSent(count)` closes the first `count` descriptors of the table, which are those of
+/// connections in a message that was sent.
+unsafe extern "C" fn close_sent(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+) -> sys::napi_value {
+    // SAFETY: napi calls this with the arguments of a callback that `bind_function` made.
+    let call = unsafe { Call::<1>::new(env, info) };
+    call.number(|call, state| {
+        let count = usize::try_from(call.integer(0)).unwrap_or(0).min(FDS_OUT_MAX as usize);
+        let mut numbers = [0; FDS_OUT_MAX as usize];
+        numbers[..count].copy_from_slice(&state.memory.table()[FDS_OUT as usize..][..count]);
+        state.close_sent(&numbers[..count]);
+        Ok(0.0)
+    })
+}
+
+/// `isTcp(fd)` returns 1 if a descriptor is a TCP socket.
+unsafe extern "C" fn is_tcp(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    // SAFETY: napi calls this with the arguments of a callback that `bind_function` made.
+    let call = unsafe { Call::<1>::new(env, info) };
+    call.number(|call, _| Ok(f64::from(lend(call.integer(0)).is_ok_and(is_tcp_socket))))
 }
 
 /// Counts descriptors as no longer open for the channel that received them.

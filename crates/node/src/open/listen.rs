@@ -2,8 +2,8 @@
 
 use std::os::fd::IntoRawFd;
 
-use fdwire_channel::{Connection, Listening};
-use fdwire_socket::{Listener, SocketType, SyscallError};
+use fdwire_channel::{Connection, Limits, Listening};
+use fdwire_socket::{Listener, SocketSetup, SocketType, SyscallError};
 use napi::Result;
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
@@ -56,6 +56,22 @@ impl Environment {
             let address = inet_address(&host, port, "bind")?;
             let socket = Listener::listen_tcp(address, backlog, &options.setup())?;
             add_listener(state, socket, &options)
+        })
+    }
+
+    /// Accepts connections on a listening socket without reading from them: its records have their
+    /// descriptors, which belong to the caller. If this throws, the caller keeps the descriptor.
+    #[napi]
+    pub fn accept_unread(&self, fd: i32) -> Result<i32> {
+        self.attempt(|state| {
+            let owned = take_over(fd).map_err(syscall_error("listen"))?;
+            let socket =
+                Listener::adopt(owned, &SocketSetup::default()).map_err(|(errno, fd)| {
+                    let _number = fd.into_raw_fd();
+                    syscall_error("listen")(errno)
+                })?;
+            let listening = Listening::new(socket, Connection::Unread, Limits::default());
+            Ok(number(state.reactor.add_listener(listening)))
         })
     }
 
