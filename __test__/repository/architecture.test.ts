@@ -15,6 +15,7 @@ const LAYERS = [
   'channel',
   'open',
   'systemd',
+  'dispatch',
   'compat',
   'cli',
 ]

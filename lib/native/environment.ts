@@ -31,6 +31,13 @@ interface Hot {
   /** Releases a descriptor that an FdSet owns. */
   takeFd(channel: number, fd: number): Result
   /**
+   * Closes the first `count` descriptors of the shared table at once: those of TCP connections that
+   * are in a sent message.
+   */
+  closeSent(count: number): Result
+  /** Returns 1 if a descriptor is a TCP socket. */
+  isTcp(fd: number): Result
+  /**
    * Sets whether messages are read from the socket of a channel: 0: no, 1: yes, 2: yes, and a call
    * waits for one.
    */

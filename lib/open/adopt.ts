@@ -154,7 +154,12 @@ function adoptFd(fd: number, options: object, { protocol, type }: CheckedOptions
 }
 
 function adoptSocket(socket: Socket, options: object, checked: CheckedOptions): Channel {
-  const fd = checkSocket(socket, checked)
+  if (checked.type !== 'stream') {
+    throw new TypeError(
+      'adopt takes the number of a descriptor, not a net.Socket: that is a stream, never a datagram socket',
+    )
+  }
+  const fd = checkSocket('adopt', socket)
   socket.pause()
   const own = environment.duplicate(fd)
   const given = checked.head === undefined ? [] : [checked.head]
@@ -171,35 +176,45 @@ function adoptSocket(socket: Socket, options: object, checked: CheckedOptions): 
   }
 }
 
-/** Checks that a `net.Socket` can be adopted, and returns its descriptor. */
-function checkSocket(socket: Socket, { type }: CheckedOptions): number {
-  if (type !== 'stream') {
-    throw new TypeError(
-      'adopt takes the number of a descriptor, not a net.Socket: that is a stream, never a datagram socket',
-    )
-  }
+/**
+ * Checks that a `net.Socket` can be taken from Node, and returns its descriptor.
+ *
+ * # Errors
+ * TypeError for a TLSSocket and one that emits strings; ERR_FDWIRE_FD_GONE; ERR_FDWIRE_NOT_QUIET.
+ */
+export function checkSocket(call: string, socket: Socket): number {
   if ('encrypted' in socket && socket.encrypted) {
-    throw new TypeError('adopt does not take a TLSSocket, whose keys stay in Node: use over()')
+    throw new TypeError(
+      `${call} does not take a TLSSocket, whose keys stay in Node${TLS_HINTS[call]}`,
+    )
   }
   const handle = (socket as { _handle?: { fd?: unknown } | null })._handle
   const fd = handle?.fd
   if (!isDescriptor(fd) || socket.connecting || socket.destroyed) {
-    throw new FdwireError('ERR_FDWIRE_FD_GONE', 'adopt: the net.Socket is not connected, or closed')
+    throw new FdwireError(
+      'ERR_FDWIRE_FD_GONE',
+      `${call}: the net.Socket is not connected, or closed`,
+    )
   }
   if (socket.writableLength > 0) {
     throw new FdwireError(
       'ERR_FDWIRE_NOT_QUIET',
-      `adopt: the net.Socket has ${socket.writableLength} unsent bytes: wait until it has sent them`,
+      `${call}: the net.Socket has ${socket.writableLength} unsent bytes: wait until it has sent them`,
     )
   }
   if (socket.readableEncoding) {
-    throw new TypeError('adopt: the net.Socket emits strings (setEncoding), not bytes')
+    throw new TypeError(`${call}: the net.Socket emits strings (setEncoding), not bytes`)
   }
   return fd
 }
 
+const TLS_HINTS: Readonly<Record<string, string>> = {
+  adopt: ': use over()',
+  dispatch: ': dispatch the connection before TLS, and let the worker decrypt it',
+}
+
 /** Takes the bytes that Node has read from a socket but not delivered. */
-function takeBuffered(socket: Socket): Buffer[] {
+export function takeBuffered(socket: Socket): Buffer[] {
   const chunks: Buffer[] = []
   // read() also emits 'data', and these bytes are only for the channel.
   const listeners = socket.rawListeners('data') as ((chunk: Buffer) => void)[]
