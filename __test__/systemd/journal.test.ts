@@ -50,7 +50,7 @@ describe('systemd-journald', () => {
       expect(taken).toBe('true')
       const entries = lines.map(line => JSON.parse(line))
       expect(entries.slice(0, 2)).toMatchObject([
-        { MESSAGE: 'one line', PRIORITY: '5', _TRANSPORT: 'journal', _COMM: 'node', EMPTY: '' },
+        { MESSAGE: 'one line', PRIORITY: '5', _TRANSPORT: 'journal', EMPTY: '' },
         { MESSAGE: 'two\nlines', NUMBER: ['1', '2'], BYTES: [10, 255] },
       ])
       expect(entries[2].MESSAGE).toBe('large')
