@@ -171,13 +171,18 @@ export class ChannelCore extends AsyncResource implements ReceiverHost, ServingH
     this.receiver.consumer.checkNotServing()
     if (serve.signal?.aborted) return Promise.resolve()
     this.serveCounts ??= noCounts()
-    const isConnected = this.handle.peerAddress() !== null
-    const { allowRelative } = this.options
+    const { type, allowRelative } = this.options
+    const isConnected = type !== 'dgram' || this.handle.peerAddress() !== null
     const serving = new Serving(this, serve, { isConnected, allowRelative }, this.serveCounts)
     this.receiver.beginServing(serving.take)
     this.serving = serving
     this.settle()
     return serving.promise
+  }
+
+  /** How many handlers of `serve` run. */
+  get runningHandlers(): number {
+    return this.serving?.running ?? 0
   }
 
   /** No request is unanswered: closes the channel if its peer has ended. */
@@ -189,6 +194,7 @@ export class ChannelCore extends AsyncResource implements ReceiverHost, ServingH
   onDrained(): void {
     this.receiver.stopServing()
     this.serving = undefined
+    this.lifecycle.closeAfterReplies()
   }
 
   /** The default `timeout` of `request` (ms): a datagram socket does not notice its peer's end. */

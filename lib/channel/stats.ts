@@ -56,7 +56,8 @@ export interface ChannelStats {
 }
 
 /** Returns the statistics of a channel; after it is closed, the last ones. */
-export function statsOf({ handle, receiver, serving, serveCounts }: ChannelCore): ChannelStats {
+export function statsOf(core: ChannelCore): ChannelStats {
+  const { handle, receiver, serveCounts } = core
   const counters = handle.counters()
   return {
     received: counters[Counter.Received],
@@ -77,7 +78,7 @@ export function statsOf({ handle, receiver, serving, serveCounts }: ChannelCore)
     busyPolls: counters[Counter.BusyPolls],
     busyPollHits: counters[Counter.BusyPollHits],
     openFds: handle.openFds,
-    handlers: serving?.running ?? 0,
+    handlers: core.runningHandlers,
     droppedRequests: serveCounts?.droppedRequests ?? 0,
     droppedReplies: serveCounts?.droppedReplies ?? 0,
     failedRequests: serveCounts?.failedRequests ?? 0,

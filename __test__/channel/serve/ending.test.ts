@@ -10,6 +10,7 @@ import {
   track,
 } from '../../support/channels.js'
 import { deferred } from '../../support/deferred.js'
+import { whenClosed } from '../../support/streams.js'
 
 destroyChannelsAfterEach()
 
@@ -100,6 +101,23 @@ describe('the promise of serve', () => {
     expect((await reply).value).toBe('last')
     client.send('next')
     expect((await server.receive())?.value).toBe('next')
+  })
+
+  it('resolves after the signal if the peer has ended meanwhile, and the channel closes', async () => {
+    const [client, server] = connected()
+    const gate = deferred<string>()
+    const abort = new AbortController()
+    const closed = whenClosed(server)
+    const serving = server.serve(() => gate.promise, { signal: abort.signal })
+    client.send(1)
+    await expect.poll(() => server.stats.handlers).toBe(1)
+    abort.abort()
+    client.end()
+    // Without a consumer the end is noticed all the same.
+    await once(server, 'end')
+    gate.resolve('last')
+    await serving
+    await closed
   })
 
   it('can be followed by another serve', async () => {

@@ -1,4 +1,5 @@
-import { pair, Reply, type ServeContext } from 'fdwire'
+import { Duplex, PassThrough } from 'node:stream'
+import { over, pair, Reply, type ServeContext } from 'fdwire'
 import { describe, expect, it } from 'vitest'
 import { destroyChannelsAfterEach, loopTurns, track } from '../../support/channels.js'
 import { type Deferred, deferred } from '../../support/deferred.js'
@@ -150,6 +151,18 @@ describe.each(TYPES)('serve on a connected channel ($protocol, $type)', options 
     expect(seen).toEqual([1])
     server.resume()
     await expect.poll(() => seen).toEqual([1, 2])
+  })
+})
+
+describe('serve on a channel over a Duplex', () => {
+  it('replies', async () => {
+    const [forth, back] = [new PassThrough(), new PassThrough()]
+    const options = { protocol: 'lines', encoding: 'json' } as const
+    const client = track(over(Duplex.from({ readable: back, writable: forth }), options))
+    const server = track(over(Duplex.from({ readable: forth, writable: back }), options))
+    void server.serve(async value => ({ re: value }))
+    const replies = await Promise.all([1, 2].map(value => client.request(value)))
+    expect(replies.map(({ value }) => value)).toEqual([{ re: 1 }, { re: 2 }])
   })
 })
 
