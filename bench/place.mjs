@@ -40,7 +40,7 @@ function installNpmPeers() {
 }
 
 /** Returns the path of a `node`. @param {string} given a version, such as 24, or a path */
-function findNode(given) {
+export function findNode(given) {
   return /^[\d.]+$/.test(given) ? join(installNode(given), 'node') : resolve(given)
 }
 
