@@ -211,13 +211,13 @@ describe('a listener under load', () => {
   it('pauses with one warning if descriptors run out, and resumes when some are free', async () => {
     const peer = new Peer('sh', [
       '-c',
-      'ulimit -n 48; exec "$0" "$1" echo-server',
+      'ulimit -n 64; exec "$0" "$1" echo-server',
       process.execPath,
       CHILD,
     ])
     const address = await peer.receive()
     const options = { protocol: 'length_prefixed', timeout: 0 }
-    const clients = await Promise.all(Array.from({ length: 60 }, () => dial(address, options)))
+    const clients = await Promise.all(Array.from({ length: 80 }, () => dial(address, options)))
     expect(await peer.receive()).toEqual({ warning: 'FDWIRE_ACCEPT_PAUSED' })
     const served = await Promise.all(
       clients.map(async (client, i) => {

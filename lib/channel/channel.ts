@@ -1,4 +1,6 @@
 import { captureRejectionSymbol } from 'node:events'
+import { type InspectOptionsStylized, inspect } from 'node:util'
+import { totals } from '../native/counters.js'
 import { ChannelHandle } from '../native/handle.js'
 import { decodeSocketAddress, type TcpAddress } from '../options/address.js'
 import {
@@ -11,11 +13,14 @@ import {
   type SocketType,
   type WaitOptions,
 } from '../options/check.js'
+import { diagnostics } from '../util/diagnostics.js'
 import { WatchedEmitter } from '../util/emitter.js'
 import { FdwireError } from '../util/errors.js'
+import { inspectFields } from '../util/inspect.js'
 import type { Message } from '../wire/message.js'
 import { ChannelCore } from './core.js'
 import type { ChannelEvents, RequestOptions, SendOptions } from './events.js'
+import { fieldsOf } from './inspect.js'
 import { Iteration } from './iteration.js'
 import { type ChannelOwner, CLOSE_TIMEOUT } from './lifecycle.js'
 import { peerOf } from './peer.js'
@@ -57,6 +62,8 @@ export class Channel<Receives = unknown, Sends = Sendable<Receives>> extends Wat
     super({ captureRejections: options.captureRejections })
     const handle = typeof socket === 'number' ? new ChannelHandle(socket) : socket
     this.#core = new ChannelCore(this as Channel, { handle, options, owner })
+    totals.opened++
+    if (diagnostics.open.hasSubscribers) diagnostics.open.publish({ channel: this })
   }
 
   /** The framing. */
@@ -300,6 +307,11 @@ export class Channel<Receives = unknown, Sends = Sendable<Receives>> extends Wat
    */
   [Symbol.asyncIterator](): AsyncIterableIterator<Message<Receives>> {
     return new Iteration<Receives>(this.#core)
+  }
+
+  /** Shows the state of the channel in console.log. */
+  [inspect.custom](depth: number, options: InspectOptionsStylized): string {
+    return inspectFields('Channel', fieldsOf(this as Channel, this.#core), depth, options)
   }
 
   /** The same as `close()`. */

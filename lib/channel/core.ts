@@ -1,9 +1,9 @@
 import { AsyncResource } from 'node:async_hooks'
-import { channel as diagnostics } from 'node:diagnostics_channel'
 import { RecordKind } from '#native'
 import type { ChannelHandle } from '../native/handle.js'
 import { type CheckedOptions, checkWait, type WaitOptions } from '../options/check.js'
 import { checkFunction, checkIsObject } from '../util/checks.js'
+import { diagnostics } from '../util/diagnostics.js'
 import { closedError } from '../util/errors.js'
 import { Queue } from '../util/queue.js'
 import { endError } from '../wire/errors.js'
@@ -21,7 +21,7 @@ import { noCounts, type ServeCounts } from './serve/counts.js'
 import { type CheckedServe, checkServe } from './serve/options.js'
 import { Serving, type ServingHost } from './serve/serving.js'
 
-const undeliveredChannel = diagnostics('fdwire:undelivered')
+const { limit, undelivered } = diagnostics
 
 /** What a channel is made from. */
 export interface ChannelInit {
@@ -59,7 +59,7 @@ export class ChannelCore extends AsyncResource implements ReceiverHost, ServingH
     this.channel = channel
     this.options = options
     this.handle = handle
-    this.sender = new Sender(handle, options)
+    this.sender = new Sender(handle, options, channel)
     this.receiver = new Receiver(handle, options, this)
     this.lifecycle = new Lifecycle(this, owner)
     handle.register(this)
@@ -267,6 +267,7 @@ export class ChannelCore extends AsyncResource implements ReceiverHost, ServingH
         this.#onUndelivered(event)
         break
       case RecordKind.FdsHeld:
+        if (limit.hasSubscribers) limit.publish({ channel: this.channel, limit: 'maxOpenFds' })
         this.receiver.onFdsHeld()
         break
       case RecordKind.End:
@@ -283,7 +284,7 @@ export class ChannelCore extends AsyncResource implements ReceiverHost, ServingH
     this.receiver.fail(seq, error)
     this.sender.flushes?.fail(seq, error)
     const { channel } = this
-    if (undeliveredChannel.hasSubscribers) undeliveredChannel.publish({ channel, error, to })
+    if (undelivered.hasSubscribers) undelivered.publish({ channel, error, to })
     channel.emit('undelivered', error, { to })
   }
 }

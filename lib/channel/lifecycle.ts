@@ -1,16 +1,16 @@
 import type { AsyncResource } from 'node:async_hooks'
-import { channel as diagnostics } from 'node:diagnostics_channel'
 import type { EventEmitter } from 'node:events'
 import { Counter } from '#native'
 import type { ChannelHandle } from '../native/handle.js'
 import type { CheckedOptions } from '../options/check.js'
+import { diagnostics } from '../util/diagnostics.js'
 import { type ClosedBy, closedError, FdwireError } from '../util/errors.js'
 import { clearTimeout, nextTick, now, setTimeout } from '../util/timers.js'
 import type { Receiver } from './receiver.js'
 import type { Sender } from './sender.js'
 import type { Serving } from './serve/serving.js'
 
-const closeChannel = diagnostics('fdwire:close')
+const { close } = diagnostics
 
 /** The default `timeout` of `close()` (ms). */
 export const CLOSE_TIMEOUT = 10_000
@@ -276,7 +276,7 @@ export class Lifecycle {
     const { channel, context, serving } = this.#parts
     context.runInAsyncScope(nextTick, process, () => {
       serving?.end()
-      if (closeChannel.hasSubscribers) closeChannel.publish({ channel, error: this.error })
+      if (close.hasSubscribers) close.publish({ channel, error: this.error })
       for (const resolve of this.#closeWaiters) resolve()
       this.#closeWaiters = EMITTED
       channel.emit('close')

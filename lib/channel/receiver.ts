@@ -1,8 +1,8 @@
-import { channel as diagnostics } from 'node:diagnostics_channel'
 import { Counter } from '#native'
 import { EMPTY_FD_SET } from '../fds/fdset.js'
 import type { ChannelHandle } from '../native/handle.js'
 import type { CheckedOptions } from '../options/check.js'
+import { diagnostics } from '../util/diagnostics.js'
 import { type ClosedBy, conflictError, replyLostError } from '../util/errors.js'
 import { Queue } from '../util/queue.js'
 import { nextTick } from '../util/timers.js'
@@ -21,7 +21,7 @@ const NOT_DIRECT = NOT_PLAIN
 /** The number of buffered bytes at which reading stops while only `request()` calls wait. */
 const MAX_BUFFERED = 32 * 1024 * 1024
 
-const malformedChannel = diagnostics('fdwire:malformed')
+const { malformed } = diagnostics
 
 /**
  * The receiving half of a channel: delivers the messages of a turn to their consumers.
@@ -344,7 +344,7 @@ export class Receiver {
 
   #emitMalformed({ error, from }: Malformed): void {
     const { channel } = this.#host
-    if (malformedChannel.hasSubscribers) malformedChannel.publish({ channel, error, from })
+    if (malformed.hasSubscribers) malformed.publish({ channel, error, from })
     channel.emit('malformed', error, from)
   }
 

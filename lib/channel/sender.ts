@@ -1,4 +1,13 @@
-import { Counter, FDS_OUT, FRAME_EXPANSION, FRAME_OVERHEAD, MAX_ROOM, ROOM, TAKEN } from '#native'
+import {
+  Counter,
+  FDS_OUT,
+  FRAME_EXPANSION,
+  FRAME_OVERHEAD,
+  MAX_ROOM,
+  QUEUE_FULL,
+  ROOM,
+  TAKEN,
+} from '#native'
 import { collectFds } from '../fds/borrow.js'
 import { flushes, gather, gatherableLength } from '../native/gather.js'
 import type { ChannelHandle } from '../native/handle.js'
@@ -7,6 +16,7 @@ import { type Address, isRelative } from '../options/address.js'
 import type { CheckedOptions } from '../options/check.js'
 import { copyOf } from '../util/buffers.js'
 import { asBytes, checkIsObject, checkNames, only } from '../util/checks.js'
+import { diagnostics } from '../util/diagnostics.js'
 import { type ClosedBy, closedError, FdwireError } from '../util/errors.js'
 import { type Encoded, type EncodingCodec, encodingOf, isEmpty } from '../wire/encodings/index.js'
 import { encodeJsonBatch } from '../wire/encodings/json.js'
@@ -30,6 +40,8 @@ interface Progress {
 
 /** The sending half of a channel: encodes values, hands them to native code, reports its errors. */
 export class Sender {
+  /** The channel, for reports. */
+  readonly #channel: unknown
   readonly #handle: ChannelHandle
   readonly #options: CheckedOptions
   readonly #encoding: EncodingCodec
@@ -49,7 +61,8 @@ export class Sender {
   #flushes: FlushWaiters | undefined
   #closedBy: ClosedBy | undefined
 
-  constructor(handle: ChannelHandle, options: CheckedOptions) {
+  constructor(handle: ChannelHandle, options: CheckedOptions, channel: unknown) {
+    this.#channel = channel
     this.#handle = handle
     this.#options = options
     this.#encoding = encodingOf(options.encoding)
@@ -303,6 +316,9 @@ export class Sender {
 
   /** Returns the error for a negative code that native code has returned for a message. */
   #error(code: number, to: Address | undefined, fds: number, length: () => number): Error {
+    if (code === QUEUE_FULL && diagnostics.limit.hasSubscribers) {
+      diagnostics.limit.publish({ channel: this.#channel, limit: 'maxQueued', to })
+    }
     const [handle, options, isConnected] = [this.#handle, this.#options, this.#isConnected()]
     return sendError(code, { handle, options, isConnected, to, fds, length })
   }

@@ -1,13 +1,20 @@
 import type { Socket as DgramSocket } from 'node:dgram'
 import type { Server, Socket } from 'node:net'
-import { constants } from 'node:os'
 import type { Readable, Writable } from 'node:stream'
+import { type InspectOptionsStylized, inspect } from 'node:util'
 import { environment } from '../native/environment.js'
 import { type ChannelHandle, NO_CHANNEL } from '../native/handle.js'
-import { findOwner } from '../native/owners.js'
 import { describeValue } from '../util/checks.js'
-import { isDescriptor, type Kind, MAX_FD } from '../util/descriptor.js'
-import { FdwireError, type SystemError, systemError } from '../util/errors.js'
+import type { Kind } from '../util/descriptor.js'
+import { FdwireError, systemError } from '../util/errors.js'
+import {
+  absentError,
+  checkNumber,
+  checkOpen,
+  checkUnownedElsewhere,
+  describeFd,
+  refuseToSerializeFdSet,
+} from './checks.js'
 import { ABSENT, type Entries, fdOf, isPresent, lentEntry } from './entries.js'
 import { type OpenFds, watchForLeaks } from './leaks.js'
 import {
@@ -69,6 +76,11 @@ export let borrow: (set: FdSet, out: Int32Array) => number
 export class FdSet implements Iterable<number> {
   #entries: Entries
   readonly #handle: ChannelHandle
+  /**
+   * Refuses to serialize the set: a descriptor's number means nothing elsewhere. It is a property of
+   * each set, since structuredClone and postMessage fail for an object with a function only then.
+   */
+  readonly toJSON: () => never
 
   private constructor(key: symbol, entries: number[], handle: ChannelHandle) {
     if (key !== CONSTRUCTOR_KEY) {
@@ -76,6 +88,7 @@ export class FdSet implements Iterable<number> {
     }
     this.#entries = entries
     this.#handle = handle
+    this.toJSON = refuseToSerializeFdSet
   }
 
   /**
@@ -270,6 +283,15 @@ export class FdSet implements Iterable<number> {
     if (result < 0) throw systemError(result, 'close', { hint: 'it was closed outside the set' })
   }
 
+  /** Shows the descriptors with their kinds in console.log. */
+  [inspect.custom](depth: number, options: InspectOptionsStylized): string {
+    const name = `FdSet(${this.#entries.length})`
+    if (this.#entries === CLOSED) return `${name} [closed]`
+    if (depth < 0) return options.stylize(`[${name}]`, 'special')
+    const shown = this.#entries.map(entry => (entry === ABSENT ? 'taken' : describeFd(fdOf(entry))))
+    return `${name} [ ${shown.join(', ')} ]`
+  }
+
   /** The same as {@link FdSet.close}. */
   [Symbol.dispose](): void {
     this.close()
@@ -338,44 +360,4 @@ export function adoptReceived(fds: number[], handle: ChannelHandle): FdSet {
   const set = createSet(fds, handle)
   watchForLeaks(set, openFdsOf)
   return set
-}
-
-function checkNumber(fd: unknown, index: number, all: unknown[]): void {
-  if (typeof fd !== 'number') {
-    throw new TypeError(`fds[${index}] must be a descriptor number, not ${describeValue(fd)}`)
-  }
-  if (!isDescriptor(fd)) {
-    throw new RangeError(`fds[${index}] must be a descriptor number from 0 to ${MAX_FD}, not ${fd}`)
-  }
-  if (all.indexOf(fd) !== index) {
-    throw new RangeError(`fds[${index}] is ${fd} again: a set would close it twice`)
-  }
-}
-
-/** Throws EBADF with the index of a descriptor that is not open. */
-/** Native code checks what this copy of the package owns. */
-function checkUnownedElsewhere(fd: number, index: number): void {
-  const owner = findOwner(fd)
-  if (!owner?.isForeign) return
-  const what = owner.kind === 'FdSet' ? 'an FdSet' : 'a channel'
-  const hint = `descriptor ${fd} belongs to ${what} of another copy of fdwire in this process`
-  throw systemError(constants.errno.EBUSY, 'fcntl', { hint, index })
-}
-
-function checkOpen(fd: number, index: number): void {
-  try {
-    environment.kindOf(fd)
-  } catch (cause) {
-    const { errno, syscall } = cause as SystemError
-    const hint = `fds[${index}] (descriptor ${fd}) is not open`
-    throw systemError(errno, syscall, { hint, index })
-  }
-}
-
-function absentError(index: number): FdwireError {
-  return new FdwireError(
-    'ERR_FDWIRE_FD_GONE',
-    `Descriptor ${index} of the FdSet was taken, given to Node or closed`,
-    { index },
-  )
 }

@@ -21,3 +21,28 @@ export function readCounters(): Counters {
   }
   return counters as unknown as Counters
 }
+
+/** What the channels and listeners of this thread have done, without the counters of open channels. */
+export const totals = {
+  /** Channels that were made. */
+  opened: 0,
+  /** Open listeners. */
+  listeners: 0,
+  /** Connections that listeners have accepted. */
+  accepted: 0,
+  /** Accepted connections that were closed before they were delivered. */
+  dropped: 0,
+  /** The sums of the counters of closed channels, by `Counter`; undefined before the first. */
+  closed: undefined as Counters | undefined,
+}
+
+/** Adds the last counters of a channel to the totals. */
+export function addToTotals(counters: Counters): void {
+  const sums = totals.closed as number[] | undefined
+  if (sums === undefined) {
+    totals.closed = [...(counters as unknown as number[])] as unknown as Counters
+    return
+  }
+  const last = counters as unknown as number[]
+  for (let i = 0; i < last.length; i++) sums[i] = (sums[i] as number) + (last[i] as number)
+}

@@ -84,6 +84,11 @@ export interface Receiver {
 /** The receivers, by index. The array has no holes: reading a hole searches its prototypes. */
 const receivers: (Receiver | undefined)[] = []
 
+/** Returns the receivers of the open channels and listeners. */
+export function openReceivers(): Receiver[] {
+  return receivers.filter(receiver => receiver !== undefined)
+}
+
 /** The turn whose records are being handled. */
 export const turnOfThread = {
   isRunning: false,

@@ -1,5 +1,5 @@
 import { Counter, FDS_OUT, FDS_OUT_MAX, type PeerCredentials, type SocketAddress } from '#native'
-import { type Counters, readCounter, readCounters } from './counters.js'
+import { addToTotals, type Counters, readCounter, readCounters, totals } from './counters.js'
 import {
   countReferenced,
   environment,
@@ -218,7 +218,7 @@ export class ChannelHandle {
     if (hot.closeIfIdle(index, peerEnded ? 1 : 0) !== undefined) return false
     this.#leave()
     forget(index)
-    this.#finalCounters = readCounters()
+    this.#endWith(readCounters())
     return true
   }
 
@@ -233,7 +233,7 @@ export class ChannelHandle {
     queueGathered()
     this.#leave()
     unregister(index)
-    this.#finalCounters = readCounters()
+    this.#endWith(readCounters())
   }
 
   /** Removes the channel and returns its socket's descriptor, which stays open. */
@@ -241,7 +241,7 @@ export class ChannelHandle {
     const { index } = this
     const counters = this.counters()
     this.#leave()
-    this.#finalCounters = counters
+    this.#endWith(counters)
     return release(index)
   }
 
@@ -281,9 +281,16 @@ export class ChannelHandle {
     this.index = -1
   }
 
+  #endWith(counters: Counters): void {
+    this.#finalCounters = counters
+    addToTotals(counters)
+  }
+
   /** Counts descriptors as taken or closed. While the channel is open, native code does. */
   #countReleased(fds: number): void {
-    if (this.#finalCounters !== undefined) this.#finalCounters[Counter.OpenFds] -= fds
+    if (this.#finalCounters === undefined) return
+    this.#finalCounters[Counter.OpenFds] -= fds
+    if (totals.closed !== undefined) totals.closed[Counter.OpenFds] -= fds
   }
 }
 

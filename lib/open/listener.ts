@@ -1,49 +1,29 @@
 import { AsyncResource } from 'node:async_hooks'
 import { captureRejectionSymbol } from 'node:events'
+import { type InspectOptionsStylized, inspect } from 'node:util'
 import { RecordKind } from '#native'
 import { Channel, makeChannel } from '../channel/channel.js'
+import { totals } from '../native/counters.js'
 import { countReferenced, environment, hot, register, unregister } from '../native/environment.js'
 import { decodeSocketAddress, type TcpAddress } from '../options/address.js'
-import type { CheckedOptions } from '../options/check.js'
+import type { CheckedOptions, Protocol, SocketType } from '../options/check.js'
+import { diagnostics } from '../util/diagnostics.js'
 import { WatchedEmitter } from '../util/emitter.js'
 import { closedError, conflictError, type SystemError, systemError } from '../util/errors.js'
+import { inspectFields } from '../util/inspect.js'
 import { Queue } from '../util/queue.js'
 import { nextTick } from '../util/timers.js'
 import { startLimits, type WaitLimits } from '../util/wait.js'
 import { turn } from '../wire/turn.js'
 import { AcceptPause } from './accept-pause.js'
+import type { Drop, ListenerEvents, Waiter } from './listener-events.js'
+import { fieldsOf, reportDrop, reportLimit } from './listener-events.js'
 import { serveConnections } from './serve-connections.js'
 
-/**
- * The most connections that one turn accepts, so that it does not delay other channels for long.
- */
+/** The most connections that one turn accepts: it must not delay other channels for long. */
 const MAX_ACCEPTS = 64
 
-/** Why a connection was dropped. */
-export interface Drop {
-  /** The step at which it was dropped. */
-  reason: 'allowPeer' | 'handshake'
-  /** The exception that `allowPeer` has thrown, or the error of the handshake. */
-  error?: unknown
-}
-
-/** The events of a listener and their arguments. */
-export interface ListenerEvents<C> {
-  /** A connection was accepted. */
-  connection: [channel: C]
-  /** A connection was closed before it was delivered. */
-  drop: [details: Drop]
-  /** The listener has failed, and closes. */
-  error: [error: Error]
-  /** The listener is closed. This is its last event. */
-  close: []
-}
-
-/** A call that waits for a connection. */
-interface Waiter<C> {
-  resolve(result: IteratorResult<C, undefined>): void
-  reject(error: unknown): void
-}
+const { accept, close, open } = diagnostics
 
 /** Makes a listener from a listener of the addon (its index). */
 export let makeListener: <C extends Channel>(index: number, options: CheckedOptions) => Listener<C>
@@ -63,9 +43,7 @@ export let acceptConnection: <C extends Channel>(
 
 /**
  * Accepts connections as channels while it has a `'connection'` listener, or while an iterator
- * waits in `next()`.
- *
- * `listen` makes listeners. docs/api.md describes them.
+ * waits in `next()`. `listen` makes listeners.
  */
 export class Listener<C extends Channel = Channel>
   extends WatchedEmitter<ListenerEvents<C>>
@@ -113,11 +91,23 @@ export class Listener<C extends Channel = Channel>
       onTurn: records => this.#context.runInAsyncScope(runTurn, undefined, records),
     })
     countReferenced(1)
+    totals.listeners++
+    if (open.hasSubscribers) open.publish({ listener: this })
   }
 
   /** The address at which it listens. The port of a TCP address is the real one, never 0. */
   get address(): string | Buffer | TcpAddress | null {
     return this.#address
+  }
+
+  /** The framing of its connections. */
+  get protocol(): Protocol {
+    return this.#options.protocol
+  }
+
+  /** The type of its socket. */
+  get type(): SocketType {
+    return this.#options.type
   }
 
   /** The socket's descriptor, which the listener owns; -1 once it is closed. */
@@ -184,10 +174,16 @@ export class Listener<C extends Channel = Channel>
       if (!this.closed) this.#release()
       this.#nextTick(() => {
         resolve()
+        if (close.hasSubscribers) close.publish({ listener: this, error: this.#error })
         this.emit('close')
       })
     })
     return this.#closing
+  }
+
+  /** Shows the state of the listener in console.log. */
+  [inspect.custom](depth: number, options: InspectOptionsStylized): string {
+    return inspectFields('Listener', fieldsOf(this as Listener, this.#error), depth, options)
   }
 
   /** The same as `close()`. */
@@ -300,6 +296,8 @@ export class Listener<C extends Channel = Channel>
       return
     }
     this.#connections++
+    totals.accepted++
+    if (this.#connections === this.#options.maxConnections) reportLimit(this, 'maxConnections')
     this.#pause.reset()
     const channel = makeChannel(index, this.#options, this.#channelOwner) as C
     const { allowPeer } = this.#options
@@ -319,7 +317,7 @@ export class Listener<C extends Channel = Channel>
     }
     channel.destroy()
     // A closed listener emits no 'drop': 'close' is its last event.
-    if (!this.closed) this.#nextTick(() => this.emit('drop', drop))
+    if (!this.closed) this.#nextTick(() => reportDrop(this, drop))
   }
 
   /** Delivers connections. If a listener throws, the connections after its own stay queued. */
@@ -330,6 +328,7 @@ export class Listener<C extends Channel = Channel>
         // The connection may have ended in the meantime.
         if (channel.closed) continue
         if (channel.listenerCount('error') > 0) channel.off('error', ignore)
+        if (accept.hasSubscribers) accept.publish({ listener: this, channel })
         const waiter = this.#waiters.shift()
         if (waiter !== undefined) waiter.resolve({ done: false, value: channel })
         else this.emit('connection', channel)
@@ -366,7 +365,8 @@ export class Listener<C extends Channel = Channel>
   }
 
   #onAcceptError(error: SystemError): void {
-    if (!this.#pause.start(error)) this.#fail(error)
+    if (this.#pause.start(error)) reportLimit(this, 'accept', error)
+    else this.#fail(error)
   }
 
   #fail(error: Error): void {
@@ -383,6 +383,7 @@ export class Listener<C extends Channel = Channel>
   /** Closes the socket, ends the waiting calls, and destroys undelivered connections. */
   #release(): void {
     unregister(this.#index)
+    totals.listeners--
     this.#index = -1
     if (this.#isReferenced) countReferenced(-1)
     while (this.#accepted.length > 0) this.#accepted.shift()?.destroy()

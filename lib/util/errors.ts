@@ -1,5 +1,5 @@
 import { constants } from 'node:os'
-import { getSystemErrorName } from 'node:util'
+import { getSystemErrorName, type InspectOptionsStylized, inspect } from 'node:util'
 import { copyOf, viewOf } from './buffers.js'
 import { ERROR_CODES, type ErrorCode, type Fault } from './error-codes.js'
 
@@ -62,6 +62,17 @@ export class FdwireError extends Error {
     if (unsent !== undefined) this.unsent = unsent
     if (sent !== undefined) this.sent = sent
     if (index !== undefined) this.index = index
+  }
+
+  /** Shows the code in the first line, and `sample` as text, in console.log. */
+  [inspect.custom](depth: number, options: InspectOptionsStylized): string {
+    const { name, code, message, cause, sample } = this
+    if (depth < 0) return options.stylize(`[${name}: ${code}]`, 'special')
+    const title = `${name} [${code}]: ${message}`
+    const frames = /\n {4}at [\s\S]*$/.exec(this.stack ?? '')?.[0] ?? ''
+    const shown = sample === undefined ? {} : { sample: sample.toString('latin1') }
+    const fields = { ...this, ...shown, ...(cause !== undefined && { cause }) }
+    return `${title}${frames} ${inspect(fields, options)}`
   }
 }
 

@@ -2,6 +2,7 @@ import { constants } from 'node:os'
 import type { Channel } from '../../channel/channel.js'
 import { listen } from '../../open/listen.js'
 import type { Listener } from '../../open/listener.js'
+import { reportDrop } from '../../open/listener-events.js'
 import type { Address } from '../../options/address.js'
 import { checkWait, type WaitOptions } from '../../options/check.js'
 import {
@@ -193,7 +194,7 @@ export class UdsServer {
         if (code === 'ABORT_ERR') throw error
         if (code === 'ERR_FDWIRE_TIMEOUT' && own.deadline === limits.deadline) throw error
         this.#checkOpen('waitForConnection')
-        listener.emit('drop', { reason: 'handshake', error })
+        reportDrop(listener, { reason: 'handshake', error })
       }
     }
   }
