@@ -37,6 +37,7 @@ export const COLUMNS = {
   connect: [P50, P99, CPU_MICROS],
   close: [CONNECTIONS, CPU_MICROS],
   accept: [CONNECTIONS, CPU_MICROS],
+  http: [CONNECTIONS, CPU_MICROS],
   idle: [
     { key: 'resident', unit: 'bytes', show: whole },
     { key: 'heap', unit: 'JS heap', show: whole },

@@ -25,7 +25,7 @@ const RING = 64
  * The most connections or round trips in a batch.
  * @type {{ [work in import('./scenario.mjs').Work]?: number }}
  */
-const FEW = { trips: 200, pairs: 50, connect: 50, close: 50, accept: 200, idle: 50 }
+const FEW = { trips: 200, pairs: 50, connect: 50, close: 50, accept: 200, idle: 50, http: 100 }
 
 /**
  * Runs all, and sets the exit code to 1 if a run fails.

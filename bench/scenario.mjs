@@ -36,11 +36,12 @@
  * - `close`: connections, one after the other on one core, each closed as soon as it is connected
  * - `accept`: connections that are open at once, each with a message and its reply
  * - `idle`: the same, and the connections stay open
- * @typedef {'oneway' | 'trips' | 'lone' | 'pairs' | 'connect' | 'close' | 'accept' | 'idle'} Work
+ * - `http`: HTTP connections, 64 at once, each with one request; the server has worker processes
+ * @typedef {'oneway' | 'trips' | 'lone' | 'pairs' | 'connect' | 'close' | 'accept' | 'idle' | 'http'} Work
  *
  * @typedef {object} Scenario
  * @property {string} title
- * @property {'datagrams' | 'descriptors' | 'streams' | 'latency' | 'many' | 'connections'} group
+ * @property {'datagrams' | 'descriptors' | 'streams' | 'latency' | 'many' | 'connections' | 'dispatch'} group
  * @property {number} size bytes of a message
  * @property {number} fds descriptors of each message
  * @property {number} [idle] further connections, on which no message is sent (0)

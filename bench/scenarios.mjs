@@ -4,6 +4,7 @@
 import { connections } from './connections.mjs'
 import { datagrams } from './datagrams.mjs'
 import { descriptors } from './descriptors.mjs'
+import { dispatch } from './dispatch.mjs'
 import { latency } from './latency.mjs'
 import { lone } from './lone.mjs'
 import { many } from './many.mjs'
@@ -17,4 +18,5 @@ export const scenarios = [
   ...lone,
   ...many,
   ...connections,
+  ...dispatch,
 ]

@@ -23,6 +23,7 @@ export function drawAll(results) {
     { name: 'versions', svg: versions(results) },
     { name: 'descriptors', svg: descriptors(newest) },
     { name: 'round-trips', svg: roundTrips(newest) },
+    { name: 'dispatch', svg: dispatch(newest) },
   ]
 }
 
@@ -147,6 +148,32 @@ function roundTrips(one) {
           values: [title, String(twoCores)].map(from =>
             scaled(figure(one, from, run, 'p50'), 1e-3),
           ),
+        })),
+      },
+    ],
+  })
+}
+
+/** @param {Results} one */
+function dispatch(one) {
+  const titles = ['1 worker', '2 workers'].map(workers => `HTTP connections to ${workers}`)
+  return barChart({
+    title: `HTTP connections with one request each, ${versionOf(one)}`,
+    panels: [
+      {
+        unit: '1,000 connections a second: longer is better',
+        categories: ['1 worker', '2 workers'],
+        series: ['fdwire', 'cluster'].map(name => ({
+          name,
+          values: titles.map(title => scaled(figure(one, title, name, 'rate'), 1e-3)),
+        })),
+      },
+      {
+        unit: 'CPU time of all processes a connection, µs: shorter is better',
+        categories: ['1 worker', '2 workers'],
+        series: ['fdwire', 'cluster'].map(name => ({
+          name,
+          values: titles.map(title => scaled(figure(one, title, name, 'cpu'), 1e-3)),
         })),
       },
     ],

@@ -33,6 +33,7 @@ const RATIOS = {
   lone: [({ work }) => work === 'lone', ({ to }) => to !== undefined],
   many: [({ group }) => group === 'many', () => true],
   connections: [({ group }) => group === 'connections', () => true],
+  dispatch: [({ group }) => group === 'dispatch', () => true],
 }
 
 /** @param {string} contender @param {string | undefined} name */

@@ -6,6 +6,7 @@
 
 mod batch;
 mod connections;
+mod http;
 mod link;
 mod messages;
 mod options;
@@ -105,7 +106,9 @@ fn send(options: &Options) -> Outcome<()> {
 
     // The runner writes the first line when the receiver is ready.
     if go()? {
-        if options.work.is_connections() {
+        if options.work == Work::Http {
+            http::send_batches(options, go)?;
+        } else if options.work.is_connections() {
             connections::send_batches(options, &ring(options.size, options.fds), go)?;
         } else {
             match (ours, options.topology) {

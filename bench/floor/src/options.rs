@@ -30,6 +30,7 @@ pub(crate) enum Work {
     Close,
     Accept,
     Idle,
+    Http,
 }
 
 impl Work {
@@ -72,6 +73,7 @@ impl Options {
                 "close" => Work::Close,
                 "accept" => Work::Accept,
                 "idle" => Work::Idle,
+                "http" => Work::Http,
                 other => return Err(format!("Unknown work={other}").into()),
             },
             topology: match text("topology")?.as_str() {
