@@ -109,7 +109,12 @@ impl Codec {
         {
             return Err(Lost::BadHeader);
         }
-        match usize::try_from(decimal::value(digits)) {
+        let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
+        let significant = &digits[zeros..];
+        if significant.len() > decimal::MAX_DIGITS {
+            return Err(Lost::TooLarge);
+        }
+        match usize::try_from(decimal::value(significant)) {
             Ok(length) if length <= self.max_message => {
                 self.block.length = Some(length);
                 Ok(())

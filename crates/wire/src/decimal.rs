@@ -2,12 +2,10 @@
 
 use crate::contract::{Head, Unframeable};
 
-/// Returns the value of ASCII digits, or the largest one if it is larger.
+/// Returns the value of at most [`MAX_DIGITS`] ASCII digits.
 #[inline]
 pub(crate) fn value(digits: &[u8]) -> u64 {
-    let append =
-        |sum: u64, digit: &u8| sum.saturating_mul(10).saturating_add((digit - b'0').into());
-    digits.iter().fold(0, append)
+    digits.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'))
 }
 
 /// Appends the digits of a number to a head.
@@ -33,3 +31,6 @@ pub(crate) fn append<const DIGITS: usize>(
     head.extend(&digits[first..]);
     Ok(())
 }
+
+/// A number of so many digits has at most 64 bits.
+pub(crate) const MAX_DIGITS: usize = 19;
