@@ -42,12 +42,13 @@ export class Arguments {
     return this.#values[name] as string | undefined
   }
 
-  /** Returns a non-negative integer; undefined if the option is absent. */
-  integer(name: string): number | undefined {
+  /** Returns an integer, which is not negative unless `isSigned`; undefined if the option is absent. */
+  integer(name: string, isSigned = false): number | undefined {
     const text = this.text(name)
     if (text === undefined) return undefined
-    if (/^\d{1,15}$/.test(text)) return Number(text)
-    throw new UsageError(`--${name} must be a non-negative integer, not '${text}'`)
+    if (/^-?\d{1,15}$/.test(text) && (isSigned || !text.startsWith('-'))) return Number(text)
+    const kind = isSigned ? 'an integer' : 'a non-negative integer'
+    throw new UsageError(`--${name} must be ${kind}, not '${text}'`)
   }
 
   /** Returns one of the permitted values; undefined if the option is absent. */

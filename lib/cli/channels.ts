@@ -57,10 +57,38 @@ export function planChannel(
     type,
     ...(encoding !== undefined && { encoding }),
     ...(maxFds !== undefined && { maxFds }),
+    ...framingOf(args),
     // A peer that has ended still gets its answers.
     ...(type !== 'dgram' && { allowHalfOpen: true }),
   }
   return { protocol, type, options, form: formOf(args, protocol, encoding) }
+}
+
+/** Returns the options of the framing; undefined for those that are absent. */
+function framingOf(args: Arguments): Record<string, unknown> {
+  const delimiter = args.text('delimiter')
+  return {
+    delimiter: delimiter === undefined ? undefined : parseDelimiter(delimiter),
+    lengthBytes: args.integer('length-bytes'),
+    littleEndian: args.flag('little-endian') || undefined,
+    lengthAdjustment: args.integer('length-adjustment', true),
+  }
+}
+
+const ESCAPES: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t', 0: '\0', '\\': '\\' }
+
+/** Returns the bytes of a delimiter, in which a backslash begins an escape sequence. */
+function parseDelimiter(text: string): Buffer {
+  const parts = text.match(/\\x[\da-f]{2}|\\.?|[^\\]+/gis) ?? []
+  return Buffer.concat(
+    parts.map(part => {
+      if (!part.startsWith('\\')) return Buffer.from(part)
+      if (part.length === 4) return Buffer.from(part.slice(2), 'hex')
+      const escaped = ESCAPES[part.slice(1)]
+      if (escaped !== undefined) return Buffer.from(escaped)
+      throw new UsageError(`--delimiter has the unknown escape sequence '${part}'`)
+    }),
+  )
 }
 
 function formOf(args: Arguments, protocol: Protocol, encoding: string | undefined): ValueForm {

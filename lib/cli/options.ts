@@ -26,6 +26,25 @@ export const CHANNEL_OPTIONS = {
     value: 'NAME',
     text: 'The encoding of messages: json, text or buffer (the first one of the protocol).',
   },
+  delimiter: {
+    type: 'string',
+    value: 'TEXT',
+    text: 'lines: what ends each message, with the escapes \\n, \\r, \\t, \\0 and \\xNN (\\n).',
+  },
+  'length-bytes': {
+    type: 'string',
+    value: 'N',
+    text: 'length_prefixed: the size of the length, 1, 2, 3, 4 or 8 bytes (4).',
+  },
+  'little-endian': {
+    type: 'boolean',
+    text: 'length_prefixed: the length begins with its lowest byte.',
+  },
+  'length-adjustment': {
+    type: 'string',
+    value: 'N',
+    text: 'length_prefixed: what is added to the received number to get the size of the message (0).',
+  },
   hex: { type: 'boolean', text: 'Values that are sent are hexadecimal bytes.' },
   'max-fds': {
     type: 'string',
