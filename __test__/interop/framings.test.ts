@@ -70,7 +70,9 @@ describe('content_length', () => {
     const notify = (method: string, params: unknown) =>
       channel.send({ jsonrpc: '2.0', method, params })
     const capabilities = { textDocument: {} }
-    expect(await call('initialize', { processId: null, rootUri: null, capabilities })).toMatchObject({
+    expect(
+      await call('initialize', { processId: null, rootUri: null, capabilities }),
+    ).toMatchObject({
       jsonrpc: '2.0',
       id: 1,
       result: {
