@@ -27,13 +27,14 @@ pub(crate) struct Run {
 }
 
 /// Joins messages of a batch of JSON texts, as far as the result is exact, and calls `joined` with
-/// each run. `used` is the number of bytes of the slab that the batch uses.
+/// each run.
 ///
 /// A text that closes all its strings and brackets cannot change the meaning of its neighbours. So
 /// if the array parses and has as many elements as the run has messages, each message is its own
 /// element; see [`json::is_balanced`].
-pub(crate) fn join(slab: &mut [u8], used: usize, spans: &[Span], mut joined: impl FnMut(Run)) {
-    if spans.len() < 2 || used > spans.len() * JOIN_BELOW {
+pub(crate) fn join(slab: &mut [u8], spans: &[Span], mut joined: impl FnMut(Run)) {
+    let [begin, .., end] = spans else { return };
+    if (end.end - begin.start) as usize > spans.len() * JOIN_BELOW {
         return;
     }
     let mut first = 0;

@@ -75,7 +75,7 @@ impl State {
         let fds = std::mem::take(&mut self.fds);
         let mut batch = Batch::new(&mut self.memory.slab()[..BATCH_BYTES], events, spans, fds);
         let channel = self.reactor.turn(&mut batch);
-        let (used, results) = (batch.used(), batch.results());
+        let results = batch.results();
         let (events, spans, mut fds) = (batch.events, batch.spans, batch.fds);
         let table = self.memory.table();
         for (at, fd) in fds.drain(..).enumerate() {
@@ -87,14 +87,14 @@ impl State {
             (self.events, self.spans) = (events, spans);
             return None;
         };
-        self.write_spans(channel, &spans, used);
+        self.write_spans(channel, &spans);
         self.spans = spans;
         self.current = Some(channel);
         Some(Turn { channel, events, recorded: 0, results, began: Instant::now() })
     }
 
     /// Writes the spans of a turn into the table, and joins small JSON messages.
-    fn write_spans(&mut self, channel: usize, spans: &[Span], used: usize) {
+    fn write_spans(&mut self, channel: usize, spans: &[Span]) {
         let words =
             self.memory.table()[SPANS as usize..].as_chunks_mut::<{ SPAN_WORDS as usize }>();
         for (words, span) in words.0.iter_mut().zip(spans) {
@@ -105,7 +105,7 @@ impl State {
             return;
         }
         let (slab, table) = self.memory.slab_and_table();
-        join(slab, used, spans, |run| {
+        join(slab, spans, |run| {
             let at = SPANS + word(run.first).cast_unsigned() * SPAN_WORDS + SPAN_KIND;
             table[at as usize] += word(run.len) * JOINED;
         });

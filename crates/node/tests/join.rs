@@ -71,12 +71,12 @@ impl Fixture {
         self.reactor.poll(Duration::from_secs(20)).unwrap();
         let mut batch = Batch::new(&mut self.slab, Vec::new(), Vec::new(), Vec::new());
         assert_eq!(self.reactor.turn(&mut batch), Some(self.channel));
-        let (used, spans) = (batch.used(), batch.spans);
+        let spans = batch.spans;
         let at = |index: usize| spans[index].range();
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         let messages = (0..spans.len()).map(|index| text(&self.slab[at(index)])).collect();
         let mut runs = Vec::new();
-        join(&mut self.slab, used, &spans, |run| runs.push(run));
+        join(&mut self.slab, &spans, |run| runs.push(run));
         let array = |run: Run| {
             let place = at(run.first).start - 1..at(run.first + run.len - 1).end + 1;
             (run, text(&self.slab[place]))
