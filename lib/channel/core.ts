@@ -97,6 +97,15 @@ export class ChannelCore extends AsyncResource implements ReceiverHost, ServingH
     this.#events.push(event)
   }
 
+  /**
+   * Sets whether the program works on messages of the peer although the channel reads on. The clocks
+   * of `idleTimeout` and `messageTimeout` stop meanwhile.
+   */
+  setBusy(busy: boolean): void {
+    const { idleTimeout, messageTimeout } = this.options
+    if (idleTimeout > 0 || messageTimeout > 0) this.handle.setBusy(busy)
+  }
+
   fail(error: Error): void {
     this.lifecycle.destroy(error)
   }
@@ -273,6 +282,7 @@ export class ChannelCore extends AsyncResource implements ReceiverHost, ServingH
       case RecordKind.End:
       case RecordKind.Cut:
       case RecordKind.Lost:
+      case RecordKind.Late:
       case RecordKind.Failed:
         this.lifecycle.endInput(endError(event, this.options))
     }

@@ -11,6 +11,7 @@ export const {
   COUNTERS,
   Counter,
   CREDENTIALS,
+  Deadline,
   decodeSocketProtocol,
   Environment,
   encodePureJson,

@@ -175,6 +175,11 @@ export class ChannelHandle {
     hot.setReading(this.index, READING[reading])
   }
 
+  /** Sets whether the clocks of the channel's deadlines stop although it reads. */
+  setBusy(busy: boolean): void {
+    if (this.index >= 0) environment.setBusy(this.index, busy)
+  }
+
   /** Lets the loop of this thread poll for messages of channels with the option `busyPoll`. */
   startBusyPolling(): void {
     environment.startBusyPolling()

@@ -2,6 +2,7 @@ import { ADOPTED } from './adopted.js'
 import { BUFFERS } from './buffers.js'
 import { CHANNEL } from './channel.js'
 import { DATAGRAM } from './datagram.js'
+import { DEADLINES } from './deadlines.js'
 import { DESCRIPTORS } from './descriptors.js'
 import { FRAMING } from './framing.js'
 import { LATENCY } from './latency.js'
@@ -17,6 +18,7 @@ export const OPTIONS = {
   ...FRAMING,
   ...DESCRIPTORS,
   ...CHANNEL,
+  ...DEADLINES,
   ...LATENCY,
   ...DATAGRAM,
   ...PATH,

@@ -4,6 +4,7 @@ import type { AdoptedOptions } from './adopted.js'
 import type { RecvBufferOptions, SendBufferOptions } from './buffers.js'
 import type { CommonOptions } from './channel.js'
 import type { DatagramOptions } from './datagram.js'
+import type { DeadlineOptions } from './deadlines.js'
 import type { DescriptorOptions } from './descriptors.js'
 import type { DecoderOptions, FramingOptions } from './framing.js'
 import type { LatencyOptions } from './latency.js'
@@ -37,7 +38,8 @@ export interface CodecOptions<
 export interface OverOptions<P extends Protocol = Protocol, E extends EncodingOf<P> = EncodingOf<P>>
   extends ProtocolOptions<P>,
     FramingOptions<P, E>,
-    CommonOptions {}
+    CommonOptions,
+    DeadlineOptions {}
 
 /** Options of every function that makes a channel over a socket. `pair` has only these. */
 export interface ChannelOptions<

@@ -24,6 +24,14 @@ export const ERROR_CODES = {
     fault: 'system',
     meaning: 'The operation took longer than `timeout`.',
   },
+  ERR_FDWIRE_IDLE_TIMEOUT: {
+    fault: 'peer',
+    meaning: 'No byte moved in either direction for `idleTimeout`.',
+  },
+  ERR_FDWIRE_MESSAGE_TIMEOUT: {
+    fault: 'peer',
+    meaning: 'A message began, and did not end within `messageTimeout`.',
+  },
   ERR_FDWIRE_HANDSHAKE: {
     fault: 'peer',
     meaning: 'The handshake of the protocol failed or is not complete.',

@@ -1,6 +1,6 @@
 /** The errors of messages that native code refuses to deliver or to send. */
 
-import { HAS_DELIMITER, LossReason, RecordKind, RefusalReason } from '#native'
+import { Deadline, HAS_DELIMITER, LossReason, RecordKind, RefusalReason } from '#native'
 import type { CheckedOptions } from '../options/check.js'
 import { type ErrorCode, FdwireError, systemError } from '../util/errors.js'
 import type { ChannelEvent } from './turn.js'
@@ -101,6 +101,16 @@ export function cutError(missing: number): FdwireError {
   return new FdwireError('ERR_FDWIRE_CUT_SHORT', message, { missing })
 }
 
+/** Returns the error of a connection whose deadline has passed. */
+function deadlineError(passed: Deadline, { idleTimeout, messageTimeout }: CheckedOptions): FdwireError {
+  if (passed === Deadline.Idle) {
+    const message = `No byte moved in either direction for ${idleTimeout} ms (idleTimeout)`
+    return new FdwireError('ERR_FDWIRE_IDLE_TIMEOUT', message)
+  }
+  const message = `A message did not end within ${messageTimeout} ms of its start (messageTimeout)`
+  return new FdwireError('ERR_FDWIRE_MESSAGE_TIMEOUT', message)
+}
+
 /** Returns the error of an event that ends the input; undefined for an orderly end. */
 export function endError(
   { kind, name, place, detail, sample }: ChannelEvent,
@@ -113,6 +123,8 @@ export function endError(
       return cutError(place)
     case RecordKind.Lost:
       return lossError(detail, sample, options)
+    case RecordKind.Late:
+      return deadlineError(detail, options)
     default:
       return undefined
   }

@@ -93,6 +93,8 @@ fn limits() -> Limits {
         max_queued_fds: 1024,
         memfd: false,
         send_timeout: None,
+        idle_timeout: None,
+        message_timeout: None,
         busy_poll: Duration::ZERO,
     }
 }

@@ -122,6 +122,15 @@ impl Span {
     }
 }
 
+/// A deadline of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deadline {
+    /// No byte has moved in either direction for the idle timeout.
+    Idle,
+    /// A message has begun, and has not ended within the message timeout.
+    Message,
+}
+
 /// An event of a channel or listener.
 #[derive(Debug)]
 pub enum Event {
@@ -159,6 +168,8 @@ pub enum Event {
     /// The codec cannot find the next frame. The range of the slab holds the bytes at that point as
     /// a sample.
     Lost(Lost, Range<usize>),
+    /// A deadline has passed. The channel reports it once, and its owner removes it.
+    Late(Deadline),
     /// The socket cannot be used any more: this system call failed.
     Failed(Errno, &'static str),
 }

@@ -1,8 +1,14 @@
 //! One channel: its limits and counters, its read interest, and its transport.
 //!
-//! `channel/queries.rs` has the methods that return information about it.
+//! | file | contents |
+//! | --- | --- |
+//! | `channel/deadlines.rs` | how long no byte may move, and how long one message may take |
+//! | `channel/queries.rs` | the methods that return information about it |
+//! | `channel/registration.rs` | the registration with the epoll instances |
 
+mod deadlines;
 mod queries;
+mod registration;
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
@@ -18,11 +24,13 @@ use crate::datagram::DatagramTransport;
 use crate::interest::Interest;
 use crate::limits::{Limits, Meter};
 use crate::pace::Pace;
-use crate::poll::{EventFlags, Token};
+use crate::poll::EventFlags;
 use crate::send::{SendError, Sent};
 use crate::stream::{Framing, Link, Payload, SegmentPool, StreamTransport};
 use crate::transport::{Transport, on_transport};
 use crate::{Shared, Site, Turn};
+pub(crate) use deadlines::Activity;
+use deadlines::Deadlines;
 
 /// A transport with the limits, counters and read interest of its channel.
 pub struct Channel {
@@ -42,6 +50,7 @@ pub struct Channel {
     /// How many messages the next turn may have.
     pub(crate) pace: Pace,
     pub(crate) busy_poll: Option<Box<BusyPoll>>,
+    deadlines: Option<Box<Deadlines>>,
 }
 
 impl Channel {
@@ -76,6 +85,7 @@ impl Channel {
     fn new(transport: Transport, json: bool, limits: Limits) -> Self {
         Self {
             busy_poll: BusyPoll::new(limits.busy_poll),
+            deadlines: Deadlines::new(limits.idle_timeout, limits.message_timeout),
             meter: Meter::new(limits),
             transport,
             scheduled: None,
@@ -140,6 +150,7 @@ impl Channel {
             let Self { transport, meter, .. } = self;
             on_transport!(&*transport, it => it.prepare_to_receive(&meter.limits));
         }
+        self.update_deadlines();
     }
 
     pub(crate) fn set_reports_progress(&mut self, reports: bool) {
@@ -151,7 +162,9 @@ impl Channel {
     }
 
     pub(crate) fn released(&mut self, fds: usize) -> bool {
-        self.meter.released(fds)
+        let held = self.meter.released(fds);
+        self.update_deadlines();
+        held
     }
 
     /// Sends a message. The second result is whether the reactor must add the channel to its list
@@ -256,6 +269,7 @@ impl Channel {
         {
             self.lower(turn.site);
         }
+        self.update_deadlines();
     }
 
     /// Handles a write-space edge: a receiver has consumed one of our datagrams.
@@ -279,6 +293,7 @@ impl Channel {
         let reads = self.reads();
         on_transport!(&mut self.transport, it => it.on_time(now, reads, &mut self.meter, turn));
         self.report_progress(turn);
+        self.check_deadlines(turn);
     }
 
     /// Makes one attempt to send everything that is queued.
@@ -296,60 +311,14 @@ impl Channel {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let now = self.is_due().then(Instant::now);
         let other = || on_transport!(&self.transport, it => it.deadline());
-        now.or_else(|| other().into_iter().chain(self.meter.retry_at(self.reading)).min())
-    }
-
-    /// Registers the readiness that the channel waits for.
-    pub(crate) fn arm(&mut self, site: Site<'_>) -> Result<(), Errno> {
-        if let Some(datagrams) = self.transport.datagrams_mut() {
-            datagrams.watch_write_space(site);
-        }
-        let registered = self.raise(site);
-        if registered.is_err()
-            && let Some(datagrams) = self.transport.datagrams_mut()
-            && datagrams.poll_by_timer(Instant::now())
-        {
-            // The queued message was accepted, so it must be sent: a timer replaces the
-            // registration.
-            return self.raise(site);
-        }
-        registered
-    }
-
-    /// Removes the channel from the epoll instances.
-    pub(crate) fn disarm(&mut self, site: Site<'_>) {
-        let Self { transport, interest, .. } = self;
-        if let Some(fd) = on_transport!(&*transport, it => it.fd()) {
-            interest.clear(site.poller, fd);
-        }
-        if let Some(datagrams) = transport.datagrams_mut() {
-            datagrams.disarm(site);
-        }
-    }
-
-    fn raise(&mut self, site: Site<'_>) -> Result<(), Errno> {
-        let (desired, token) = (self.desired(), Token::Channel(site.index));
-        let Self { transport, interest, .. } = self;
-        let fd = on_transport!(&*transport, it => it.fd());
-        fd.map_or(Ok(()), |fd| interest.raise(site.poller, fd, token, desired))
-    }
-
-    fn lower(&mut self, site: Site<'_>) {
-        let (desired, token) = (self.desired(), Token::Channel(site.index));
-        let Self { transport, interest, .. } = self;
-        if let Some(fd) = on_transport!(&*transport, it => it.fd()) {
-            interest.lower(site.poller, fd, token, desired);
-        }
+        let clocks = self.deadlines.as_ref().and_then(|deadlines| deadlines.next());
+        let retry = self.meter.retry_at(self.reading);
+        now.or_else(|| other().into_iter().chain(retry).chain(clocks).min())
     }
 
     /// Returns whether to read messages now.
     pub(crate) fn reads(&self) -> bool {
         self.reading && !self.meter.holds_fds()
-    }
-
-    /// Returns the readiness that the channel waits for.
-    fn desired(&self) -> EventFlags {
-        on_transport!(&self.transport, it => it.desired(self.reads()))
     }
 
     fn report_progress(&mut self, turn: &mut Turn<'_, '_>) {

@@ -27,7 +27,8 @@ use fdwire_socket::{Address, Datagram, Errno};
 use fdwire_wire::Protocol;
 
 use crate::batch::Event;
-use crate::limits::{Limits, Meter};
+use crate::channel::Activity;
+use crate::limits::{Counters, Limits, Meter};
 use crate::poll::{EventFlags, Poller};
 use crate::send::{Queued, SendError, Sent};
 use crate::{Shared, Site, Turn};
@@ -107,6 +108,18 @@ impl DatagramTransport {
 
     pub(crate) fn seqs(&self) -> (Option<u64>, u64) {
         self.outbox.seqs()
+    }
+
+    /// Returns whether nothing more is received.
+    pub(crate) fn input_ended(&self) -> bool {
+        self.inbox.ended
+    }
+
+    /// Returns what has moved so far.
+    pub(crate) fn activity(&self, counters: &Counters) -> Activity {
+        let queued = self.outbox.queued().messages as u64;
+        let received = (counters.received, counters.refused);
+        Activity { received, sent: counters.sent - queued, message: None }
     }
 
     pub(crate) fn take_settled(&mut self) -> bool {

@@ -7,7 +7,7 @@
 //! | file | contents |
 //! | --- | --- |
 //! | `reactor.rs`, `reactor/` | all channels of an environment, and their turns |
-//! | `channel.rs` | one channel: limits, counters, read interest |
+//! | `channel.rs`, `channel/` | one channel: limits, counters, read interest, deadlines |
 //! | `transport.rs` | the two kinds of transport of a channel |
 //! | `datagram.rs`, `datagram/` | datagrams and records, in both directions |
 //! | `stream.rs`, `stream/` | byte streams, in both directions |
@@ -40,8 +40,8 @@ mod transport;
 use fdwire_socket::{Address, Control, Errno, ForeignFd, zeroed};
 
 pub use batch::{
-    Batch, Event, MAX_EVENTS, MAX_FDS, Message, NAMES, ROOM, Refusal, SAMPLE, Sender, Span,
-    Undelivered, UndeliveredReason,
+    Batch, Deadline, Event, MAX_EVENTS, MAX_FDS, Message, NAMES, ROOM, Refusal, SAMPLE, Sender,
+    Span, Undelivered, UndeliveredReason,
 };
 pub use channel::Channel;
 pub use limits::{Counters, Limits};

@@ -33,6 +33,10 @@ pub struct Limits {
     pub memfd: bool,
     /// How long a datagram may be queued; None for no limit.
     pub send_timeout: Option<Duration>,
+    /// How long no byte may move in either direction of a connection; None for no limit.
+    pub idle_timeout: Option<Duration>,
+    /// How long a message of a stream may take in all; None for no limit.
+    pub message_timeout: Option<Duration>,
     /// How long to poll for the next message instead of waiting for it; zero for not at all.
     pub busy_poll: Duration,
 }

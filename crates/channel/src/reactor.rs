@@ -165,6 +165,12 @@ impl Reactor {
         self.update(index, |channel| channel.set_reading(reading));
     }
 
+    /// Sets whether the owner of a channel is occupied with messages of the peer, which stops the
+    /// clocks of its deadlines.
+    pub fn set_busy(&mut self, index: usize, busy: bool) {
+        self.update(index, |channel| channel.set_busy(busy));
+    }
+
     /// Sets whether [`Progress`](crate::Event::Progress) events report that queued messages were
     /// sent or dropped.
     pub fn set_reports_progress(&mut self, index: usize, reports: bool) {

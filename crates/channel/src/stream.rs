@@ -24,7 +24,8 @@ use fdwire_socket::{Errno, Stream};
 use fdwire_wire::codec::{Codec, Encoded, Unframeable};
 
 use crate::batch::{Batch, Event};
-use crate::limits::{Limits, Meter};
+use crate::channel::Activity;
+use crate::limits::{Counters, Limits, Meter};
 use crate::poll::EventFlags;
 use crate::send::{Queued, SendError, Sent};
 use crate::{Site, Turn};
@@ -155,6 +156,20 @@ impl StreamTransport {
 
     pub(crate) fn seqs(&self) -> (Option<u64>, u64) {
         self.outbox.seqs()
+    }
+
+    /// Returns whether nothing more is received.
+    pub(crate) fn input_ended(&self) -> bool {
+        self.inbox.ended()
+    }
+
+    /// Returns what has moved so far.
+    pub(crate) fn activity(&self, counters: &Counters) -> Activity {
+        let (messages, bytes) = self.inbox.progress(counters);
+        // What a full turn has left is whole, as far as is known.
+        let begun = self.buffered_input() > 0 && !self.inbox.has_undecoded();
+        let message = begun.then_some(messages);
+        Activity { received: (messages, bytes), sent: self.outbox.taken(), message }
     }
 
     pub(crate) fn take_settled(&mut self) -> bool {

@@ -134,6 +134,8 @@ impl Cell {
         let limits = Limits {
             max_open_fds: if state == State::Held { 1 } else { 256 },
             send_timeout: None,
+            idle_timeout: None,
+            message_timeout: None,
             ..limits()
         };
         let (channel, peer, shared) = match kind {

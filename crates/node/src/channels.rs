@@ -32,6 +32,13 @@ impl Environment {
         self.with(|state| state.reactor.set_reports_progress(index(channel), watched))
     }
 
+    /// Sets whether JavaScript is occupied with messages of a channel, which stops the clocks of its
+    /// deadlines.
+    #[napi]
+    pub fn set_busy(&self, channel: i32, busy: bool) -> Result<()> {
+        self.with(|state| state.reactor.set_busy(index(channel), busy))
+    }
+
     /// Counts a message as malformed instead of received.
     #[napi]
     pub fn count_malformed(&self, channel: i32, bytes: u32, fds: u32) -> Result<()> {

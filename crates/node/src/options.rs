@@ -31,6 +31,10 @@ pub struct ChannelOptions {
     pub max_queued_fds: u32,
     /// How long a datagram may be queued (ms); 0 for no limit.
     pub send_timeout: u32,
+    /// How long no byte may move in either direction of a connection (ms); 0 for no limit.
+    pub idle_timeout: u32,
+    /// How long a message of a stream may take in all (ms); 0 for no limit.
+    pub message_timeout: u32,
     /// How long to poll for the next message (µs); 0 for not at all.
     pub busy_poll: u32,
     /// Whether payloads are text.
@@ -72,7 +76,6 @@ pub struct ChannelOptions {
 
 impl ChannelOptions {
     pub(crate) fn limits(&self) -> Limits {
-        let timeout = Duration::from_millis(self.send_timeout.into());
         Limits {
             max_message: self.max_message as usize,
             max_fds: self.max_fds as usize,
@@ -82,7 +85,9 @@ impl ChannelOptions {
             max_queued_fds: self.max_queued_fds as usize,
             memfd: self.memfd,
             busy_poll: Duration::from_micros(self.busy_poll.into()),
-            send_timeout: (!timeout.is_zero()).then_some(timeout),
+            send_timeout: timeout(self.send_timeout),
+            idle_timeout: timeout(self.idle_timeout),
+            message_timeout: timeout(self.message_timeout),
         }
     }
 
@@ -129,6 +134,11 @@ impl ChannelOptions {
         let codec = codec.map_err(syscall_error("protocol"))?;
         Ok(Framing { codec, text: self.text, json: self.json })
     }
+}
+
+/// Returns a time limit in ms, of which 0 stands for none.
+fn timeout(ms: u32) -> Option<Duration> {
+    (ms > 0).then(|| Duration::from_millis(ms.into()))
 }
 
 /// How a socket is bound to a path.

@@ -5,9 +5,9 @@ use fdwire_wire::codec::{Kind, Lost};
 use fdwire_wire::{Malformed, Text};
 
 use crate::table::{
-    FROM_PEER, LossReason, PayloadKind, RECORD_DETAIL, RECORD_FDS, RECORD_FIRST_FD, RECORD_KIND,
-    RECORD_LENGTH, RECORD_NAME, RECORD_NAME_LENGTH, RECORD_PLACE, RECORD_WORDS, RecordKind,
-    RefusalReason,
+    Deadline, FROM_PEER, LossReason, PayloadKind, RECORD_DETAIL, RECORD_FDS, RECORD_FIRST_FD,
+    RECORD_KIND, RECORD_LENGTH, RECORD_NAME, RECORD_NAME_LENGTH, RECORD_PLACE, RECORD_WORDS,
+    RecordKind, RefusalReason,
 };
 
 /// The fields of a record; see the `RECORD_` constants for what they mean.
@@ -87,6 +87,14 @@ pub(crate) fn malformed_reason(why: Malformed) -> RefusalReason {
         Malformed::NotBase64 => RefusalReason::NotBase64,
         Malformed::CutOff => RefusalReason::CutOff,
         Malformed::BadEscape => RefusalReason::BadEscape,
+    }
+}
+
+/// Returns the deadline that has passed.
+pub(crate) fn deadline(passed: fdwire_channel::Deadline) -> Deadline {
+    match passed {
+        fdwire_channel::Deadline::Idle => Deadline::Idle,
+        fdwire_channel::Deadline::Message => Deadline::Message,
     }
 }
 

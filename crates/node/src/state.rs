@@ -12,7 +12,7 @@ use crate::gathered::Texts;
 use crate::join::join;
 use crate::memory::Memory;
 use crate::open::prepared::PreparedStream;
-use crate::record::{Record, loss_reason, payload_kind, refusal_reason, word};
+use crate::record::{Record, deadline, loss_reason, payload_kind, refusal_reason, word};
 use crate::table::{
     BATCH_BYTES, CREDENTIALS, FDS_IN, FROM_PEER, FROM_SAME, FROM_UNNAMED, JOINED, RECORD_WORDS,
     RECORDS, RecordKind, SPAN_KIND, SPAN_WORDS, SPANS,
@@ -265,6 +265,9 @@ impl State {
                 detail: loss_reason(*why) as i32,
                 ..Record::new(RecordKind::Lost)
             },
+            Event::Late(passed) => {
+                Record { detail: deadline(*passed) as i32, ..Record::new(RecordKind::Late) }
+            }
             Event::Failed(errno, syscall) => {
                 let (name, name_length) = self.keep(syscall.as_bytes(), names);
                 let place = errno.raw_os_error();

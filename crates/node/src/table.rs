@@ -203,9 +203,21 @@ pub enum RecordKind {
     /// The peer has ended the connection within a frame. The place is the least number of bytes
     /// that are missing.
     Cut,
+    /// A deadline of the connection has passed. The detail is a `Deadline`.
+    Late,
     /// The rest of the stream cannot be decoded. Its first bytes are in the slab; the detail is a
     /// `LossReason`.
     Lost,
+}
+
+/// A deadline of a connection.
+#[napi]
+#[derive(Clone, Copy)]
+pub enum Deadline {
+    /// No byte has moved in either direction for `idleTimeout`.
+    Idle,
+    /// A message has not ended within `messageTimeout`.
+    Message,
 }
 
 /// Why the rest of a stream cannot be decoded.

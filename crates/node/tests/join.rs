@@ -32,6 +32,8 @@ fn limits() -> Limits {
         max_queued_fds: 1_024,
         memfd: false,
         send_timeout: None,
+        idle_timeout: None,
+        message_timeout: None,
         busy_poll: std::time::Duration::ZERO,
     }
 }

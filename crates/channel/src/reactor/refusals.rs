@@ -106,6 +106,8 @@ mod tests {
             max_queued_fds: 1_024,
             memfd: false,
             send_timeout: None,
+            idle_timeout: None,
+            message_timeout: None,
             busy_poll: Duration::ZERO,
         }
     }

@@ -21,7 +21,7 @@ use fdwire_socket::{Errno, Stream, zeroed};
 use fdwire_wire::codec::{Codec, End, Step};
 
 use crate::batch::{Batch, Event, Refusal};
-use crate::limits::Meter;
+use crate::limits::{Counters, Meter};
 use crate::stream::message::{LargePayload, Place, ReceivedFds, deliver, refuse};
 use crate::{Shared, append};
 
@@ -118,6 +118,13 @@ impl Inbox {
     /// Returns the number of bytes that were read but do not form a complete message yet.
     pub(crate) fn buffered(&self) -> usize {
         self.large.as_ref().map_or(self.rest.len(), |large| large.filled)
+    }
+
+    /// Returns the number of messages so far, and a number of bytes that grows with each received
+    /// one.
+    pub(crate) fn progress(&self, counters: &Counters) -> (u64, u64) {
+        let bytes = counters.received_bytes + counters.noise + self.buffered() as u64;
+        (counters.received + counters.refused, bytes)
     }
 
     /// Returns whether there is something to decode without reading.

@@ -118,6 +118,11 @@ impl Outbox {
         (oldest, self.taken + self.bytes as u64 + 1)
     }
 
+    /// Returns the number of bytes that the kernel has accepted.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.bytes == 0
     }

@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use fdwire_channel::{
-    Batch, Channel, Counters, Event, Framing, Limits, NAMES, Payload, Queued, Reactor, Refusal,
-    SendError, Sender, Sent, Span, UndeliveredReason,
+    Batch, Channel, Counters, Deadline, Event, Framing, Limits, NAMES, Payload, Queued, Reactor,
+    Refusal, SendError, Sender, Sent, Span, UndeliveredReason,
 };
 use fdwire_socket::{Address, Control, Datagram, Errno, ForeignFd, Stream};
 use fdwire_wire::Protocol;
@@ -33,6 +33,8 @@ pub fn limits() -> Limits {
         max_queued_fds: 1_024,
         memfd: false,
         send_timeout: Some(Duration::from_secs(30)),
+        idle_timeout: None,
+        message_timeout: None,
         busy_poll: std::time::Duration::ZERO,
     }
 }
@@ -118,6 +120,7 @@ pub enum Seen {
     End { channel: usize },
     Cut { channel: usize, missing: usize },
     Lost { channel: usize, why: Lost, sample: Vec<u8> },
+    Late { channel: usize, deadline: Deadline },
     Failed(Errno, &'static str),
 }
 
@@ -299,6 +302,7 @@ fn observe(
             Event::Lost(why, sample) => {
                 Seen::Lost { channel, why: *why, sample: batch.bytes(sample.clone()).to_vec() }
             }
+            Event::Late(deadline) => Seen::Late { channel, deadline: *deadline },
             Event::Failed(errno, syscall) => Seen::Failed(*errno, syscall),
         });
     }

@@ -1,0 +1,26 @@
+/** Deadlines of connections, which protect against peers that hold one without using it. */
+
+import { CHANNELS, CONNECTIONS, integer, type OptionTable, STREAM } from './option.js'
+
+/** Options of every function that makes channels; not for datagrams. */
+export interface DeadlineOptions {
+  /**
+   * How long no byte may move in either direction before the channel is destroyed with
+   * ERR_FDWIRE_IDLE_TIMEOUT (ms, 0: no limit).
+   *
+   * The clock stops while the channel does not read: it is paused, has no consumer, or has reached
+   * `maxOpenFds`.
+   */
+  idleTimeout?: number | undefined
+  /**
+   * How long a message of a stream may take from its first byte to its last before the channel is
+   * destroyed with ERR_FDWIRE_MESSAGE_TIMEOUT (ms, 0: no limit). The clock stops as that of
+   * `idleTimeout` does.
+   */
+  messageTimeout?: number | undefined
+}
+
+export const DEADLINES = {
+  idleTimeout: { of: CHANNELS, types: CONNECTIONS, default: 0, check: integer(0) },
+  messageTimeout: { of: CHANNELS, types: STREAM, default: 0, check: integer(0) },
+} as const satisfies OptionTable<DeadlineOptions>
