@@ -259,6 +259,8 @@ export interface ChannelOptions {
   highWaterMark: number
   /** Maximum number of bytes in a queue. Each destination of datagrams has its own queue. */
   maxQueued: number
+  /** Maximum number of bytes in all queues of a datagram socket together; 0 for no limit. */
+  maxQueuedTotal: number
   /** Maximum number of descriptors in a queue. */
   maxQueuedFds: number
   /** How long a datagram may be queued (ms); 0 for no limit. */
@@ -379,6 +381,9 @@ export declare function encodePureJson(json: string): Buffer
 
 /** Returns the body of `struct_json` that carries JSON data. */
 export declare function encodeStructJson(status: number, serviceId: number, dataId: number, json: string): Buffer
+
+/** `RECORD_PLACE` of an undelivered message that was dropped at the limit of all queues together. */
+export declare const EVICTED: number
 
 /** The word of the table at which the descriptors of a turn's messages begin. */
 export declare const FDS_IN: number
@@ -529,7 +534,8 @@ export declare enum RecordKind {
   /** The queue for a destination is empty. The name is that of the destination. */
   Drained = 4,
   /**
-   * A queued message could not be delivered. The place is the errno, or 0 if it expired; the
+   * A queued message could not be delivered. The place is the errno, 0 if it expired, or
+   * `EVICTED`; the
    * name is that of the destination; the detail is the low 31 bits of its sequence number.
    */
   Undelivered = 5,

@@ -130,7 +130,8 @@ describe('the send queue', () => {
     const [full, free] = [join(temporaryDirectory(), 'full'), join(temporaryDirectory(), 'free')]
     const one = await bindReceiver(full)
     await bindReceiver(free)
-    const sender = track(await bind(null, { ...JSONCOMM, maxQueued: 100 }))
+    // Each queued message counts 128 bytes more than it has.
+    const sender = track(await bind(null, { ...JSONCOMM, maxQueued: 2 * 128 + 100 }))
     const sent = sendUntilQueued(sender, full)
     const refused = errorOf(() => sender.send('x'.repeat(100), { to: full }))
     expect(refused).toMatchObject({ code: 'ERR_FDWIRE_QUEUE_FULL', fault: 'caller' })

@@ -185,7 +185,7 @@ describe('send', () => {
 
   it('throws if the queue is full, but accepts one larger message into an empty queue', async () => {
     const receiver = await boundChannel()
-    const sender = await connectTo(receiver, { maxQueued: 100, maxQueuedFds: 3 })
+    const sender = await connectTo(receiver, { maxQueued: 3 * 128 + 100, maxQueuedFds: 3 })
     for (let i = 0; i < KERNEL_QUEUE_LENGTH; i++) sender.send(i)
     expect(sender.send('x'.repeat(1_000))).toBe(false)
     expect(() => sender.send(1)).toThrow(errorWithCode('QUEUE_FULL'))

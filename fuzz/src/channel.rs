@@ -91,9 +91,12 @@ pub(crate) fn limits() -> Limits {
         max_open_fds: 1_024,
         high_water_mark: 64 * 1024,
         max_queued: 1 << 24,
+        max_queued_total: usize::MAX,
         max_queued_fds: 1_024,
         memfd: false,
         send_timeout: None,
+        idle_timeout: None,
+        message_timeout: None,
         busy_poll: Duration::ZERO,
     }
 }

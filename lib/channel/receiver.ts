@@ -7,7 +7,13 @@ import { type ClosedBy, conflictError, replyLostError } from '../util/errors.js'
 import { Queue } from '../util/queue.js'
 import { nextTick } from '../util/timers.js'
 import { cursor } from '../wire/cursor.js'
-import { type Incoming, isMessage, type Malformed, type Message } from '../wire/message.js'
+import {
+  closeFds,
+  type Incoming,
+  isMessage,
+  type Malformed,
+  type Message,
+} from '../wire/message.js'
 import { MessageReader } from '../wire/reader.js'
 import { NOT_PLAIN, turn } from '../wire/turn.js'
 import { Consumer, type Listener, type Take } from './consumer.js'
@@ -18,8 +24,8 @@ import { warnFdsHeld } from './warnings.js'
 // A local constant: the optimizing compiler folds it, which it does not do with an import.
 const NOT_DIRECT = NOT_PLAIN
 
-/** The number of buffered bytes at which reading stops while only `request()` calls wait. */
-const MAX_BUFFERED = 32 * 1024 * 1024
+/** Buffered bytes at which reading stops while only requests wait; those that a message adds. */
+const [MAX_BUFFERED, BUFFERED_ENTRY] = [32 * 1024 * 1024, 64]
 
 const { malformed } = diagnostics
 
@@ -379,8 +385,9 @@ export class Receiver {
     const bytes = this.#handle.counter(Counter.ReceivedBytes)
     const messages = this.#handle.counter(Counter.Received)
     this.#receivedBefore ??= { bytes, messages: messages - this.#buffered.length }
-    const { bytes: first, messages: count } = this.#receivedBefore
-    return (bytes - first) * this.#buffered.length > MAX_BUFFERED * (messages - count)
+    const count = messages - this.#receivedBefore.messages
+    const held = bytes - this.#receivedBefore.bytes + count * BUFFERED_ENTRY
+    return held * this.#buffered.length > MAX_BUFFERED * count
   }
 }
 
@@ -390,7 +397,3 @@ let inTurn: Receiver | undefined
 // Idle channels share these, so that each needs less memory. Nothing may be added to them.
 const NONE: Incoming[] = []
 const NONE_BUFFERED = new Queue<Incoming>()
-
-function closeFds(incoming: Incoming): void {
-  if (isMessage(incoming)) incoming.fds.close()
-}

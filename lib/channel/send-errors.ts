@@ -3,6 +3,7 @@
 import { constants } from 'node:os'
 import {
   BAD_ADDRESS,
+  EVICTED,
   FDS_OUT,
   HAS_DELIMITER,
   NO_ROOM_FOR_FILE,
@@ -65,8 +66,17 @@ export function sendError(code: number, message: RefusedMessage): Error {
   return kernelError(code, message)
 }
 
-/** Returns the error of a queued message that was not delivered. `errno` is 0 if it expired. */
+/**
+ * Returns the error of a queued message that was not delivered. `errno` is 0 if it expired, and
+ * `EVICTED` if the queues have reached `maxQueuedTotal`.
+ */
 export function undeliveredError(errno: number, to: Address | undefined): Error {
+  if (errno === EVICTED) {
+    const message =
+      'The queues of all destinations hold maxQueuedTotal bytes, so the longest one has lost its ' +
+      'oldest message'
+    return new FdwireError('ERR_FDWIRE_UNDELIVERED', message, { fault: 'caller' })
+  }
   if (errno !== 0) return systemError(errno, 'sendmsg', destinationOf(to))
   const message = 'The destination did not read for sendTimeout, so a queued message was dropped'
   return new FdwireError('ERR_FDWIRE_UNDELIVERED', message)

@@ -14,6 +14,7 @@ export const {
   Deadline,
   decodeSocketProtocol,
   Environment,
+  EVICTED,
   encodePureJson,
   encodeStructJson,
   FDS_IN,

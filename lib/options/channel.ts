@@ -9,7 +9,10 @@ export interface CommonOptions {
    * returns false as soon as a message is queued.
    */
   highWaterMark?: number | undefined
-  /** The most bytes in the queue; for datagrams, in the queue of each destination (32 MiB). */
+  /**
+   * The most bytes in the queue; for datagrams, in the queue of each destination (32 MiB). A queued
+   * datagram or record counts 128 bytes more than it has.
+   */
   maxQueued?: number | undefined
   /** Whether messages can still be sent after the peer has ended (false); not for datagrams. */
   allowHalfOpen?: boolean | undefined

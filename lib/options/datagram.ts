@@ -8,6 +8,11 @@ export interface DatagramOptions {
    * How long a queued datagram waits before `'undelivered'` is emitted (ms, 30,000; 0: no limit).
    */
   sendTimeout?: number | undefined
+  /**
+   * The most bytes in the queues of all destinations together (64 MiB). At the limit, the longest
+   * queue loses its oldest messages. A queued message counts 128 bytes more than it has.
+   */
+  maxQueuedTotal?: number | undefined
   /** Whether to send to a relative path that arrived as a sender's address (false). */
   allowRelative?: boolean | undefined
   /**
@@ -23,6 +28,12 @@ export const DATAGRAM = {
     // Messages of a connection do not expire.
     default: ({ type }: OptionContext): number => (type === 'dgram' ? 30_000 : 0),
     check: integer(0),
+  },
+  maxQueuedTotal: {
+    of: SOCKETS,
+    types: DGRAM,
+    default: ({ type }: OptionContext): number => (type === 'dgram' ? 64 * 1024 * 1024 : 0),
+    check: integer(1),
   },
   allowRelative: { of: SOCKETS, types: DGRAM, default: false, check: boolean },
   credentials: { of: SOCKETS, types: DGRAM, default: false, check: boolean },

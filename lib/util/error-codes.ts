@@ -135,7 +135,8 @@ export const ERROR_CODES = {
   },
   ERR_FDWIRE_UNDELIVERED: {
     fault: 'peer',
-    meaning: 'The message waited in the queue longer than `sendTimeout`.',
+    meaning:
+      'The message waited longer than `sendTimeout`, or the queues hold `maxQueuedTotal` bytes.',
   },
   ERR_FDWIRE_FD_GONE: {
     fault: 'caller',

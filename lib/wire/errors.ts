@@ -102,7 +102,10 @@ export function cutError(missing: number): FdwireError {
 }
 
 /** Returns the error of a connection whose deadline has passed. */
-function deadlineError(passed: Deadline, { idleTimeout, messageTimeout }: CheckedOptions): FdwireError {
+function deadlineError(
+  passed: Deadline,
+  { idleTimeout, messageTimeout }: CheckedOptions,
+): FdwireError {
   if (passed === Deadline.Idle) {
     const message = `No byte moved in either direction for ${idleTimeout} ms (idleTimeout)`
     return new FdwireError('ERR_FDWIRE_IDLE_TIMEOUT', message)

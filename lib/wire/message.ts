@@ -35,3 +35,8 @@ export type Incoming = Message | Malformed
 export function isMessage(incoming: Incoming): incoming is Message {
   return 'value' in incoming
 }
+
+/** Closes the descriptors of a message that is not delivered. */
+export function closeFds(incoming: Incoming): void {
+  if (isMessage(incoming)) incoming.fds.close()
+}

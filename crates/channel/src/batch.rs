@@ -86,6 +86,9 @@ pub struct Message {
 /// Why a queued message could not be delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UndeliveredReason {
+    /// It was among the oldest of the longest queue when the queues of all destinations reached their
+    /// limit.
+    Evicted,
     /// The kernel refused it with this error.
     Refused(Errno),
     /// It was queued for longer than the send timeout.

@@ -322,6 +322,10 @@ impl Channel {
     }
 
     fn report_progress(&mut self, turn: &mut Turn<'_, '_>) {
+        // Before the progress, which tells that everything before the oldest queued message was sent.
+        if let Some(datagrams) = self.transport.datagrams_mut() {
+            datagrams.report_evicted(&mut self.meter, &mut turn.batch.events);
+        }
         let settled = on_transport!(&mut self.transport, it => it.take_settled());
         if settled && self.reports_progress {
             turn.batch.events.push(Event::Progress);

@@ -34,6 +34,7 @@ use crate::send::{Queued, SendError, Sent};
 use crate::{Shared, Site, Turn};
 use inbox::Inbox;
 use outbox::{Context, Outbox};
+pub use queue::ENTRY;
 use share::Shares;
 
 /// Maximum number of records that closing discards.
@@ -241,8 +242,13 @@ impl DatagramTransport {
         outbox.on_receiver(&mut cx, queue, &mut turn.batch.events);
     }
 
+    /// Reports messages that were dropped outside a turn.
+    pub(crate) fn report_evicted(&mut self, meter: &mut Meter, events: &mut Vec<Event>) {
+        self.outbox.report_evicted(&mut meter.counters, events);
+    }
+
     pub(crate) fn is_due(&self, _reads: bool) -> bool {
-        false
+        self.outbox.is_due()
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {

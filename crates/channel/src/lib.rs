@@ -44,6 +44,7 @@ pub use batch::{
     Span, Undelivered, UndeliveredReason,
 };
 pub use channel::Channel;
+pub use datagram::ENTRY as QUEUE_ENTRY;
 pub use limits::{Counters, Limits};
 pub use listener::{Connection, Listening};
 pub use reactor::Reactor;

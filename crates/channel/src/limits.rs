@@ -25,8 +25,11 @@ pub struct Limits {
     /// The number of queued bytes of a stream above which `send` reports
     /// [`Sent::Queued`](crate::Sent).
     pub high_water_mark: usize,
-    /// Maximum number of bytes that are queued for one destination.
+    /// Maximum number of bytes that are queued for one destination. Each datagram also counts the
+    /// memory of its entry in the queue.
     pub max_queued: usize,
+    /// Maximum number of bytes that are queued for all destinations of a datagram socket together.
+    pub max_queued_total: usize,
     /// Maximum number of descriptors that are queued for one destination.
     pub max_queued_fds: usize,
     /// Whether a jsoncomm message may be sent and received in a memfd.

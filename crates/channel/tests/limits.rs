@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use common::{Harness, Seen, bound, limits, name, number, numbered, recv};
-use fdwire_channel::{Limits, SendError, Sent};
+use fdwire_channel::{Limits, QUEUE_ENTRY, SendError, Sent, UndeliveredReason};
 use fdwire_socket::{Datagram, Errno};
 
 #[test]
@@ -15,7 +15,8 @@ fn a_queue_takes_at_most_max_queued_bytes() {
     let (full, free) = (name(), name());
     let (receiver, _other) = (bound(&full), bound(&free));
     let mut harness = Harness::new();
-    let limits = Limits { max_queued: 1_000, ..limits() };
+    // Two messages of 1,000 bytes in all, with their entries.
+    let limits = Limits { max_queued: 1_000 + 2 * QUEUE_ENTRY, ..limits() };
     let channel = harness.add(bound(&name()), limits);
     while harness.send(channel, b"first", Some(&full)) == Sent::Now {}
     assert_eq!(harness.queued(channel), (1, 5, 0));
@@ -35,6 +36,102 @@ fn a_queue_takes_at_most_max_queued_bytes() {
     // An empty queue takes a message that is larger than the limit.
     while harness.send(channel, &[b'y'; 2_000], Some(&full)) == Sent::Now {}
     assert_eq!(harness.queued(channel), (1, 2_000, 0));
+}
+
+#[test]
+fn empty_messages_count_the_memory_of_their_entries() {
+    let to = name();
+    let _receiver = bound(&to);
+    let mut harness = Harness::new();
+    let channel = harness.add(bound(&name()), Limits { max_queued: 100 * QUEUE_ENTRY, ..limits() });
+    while harness.send(channel, b"", Some(&to)) == Sent::Now {}
+    while harness.try_send(channel, b"", &[], Some(&to)).is_ok() {}
+    assert_eq!(harness.queued(channel), (100, 0, 0));
+}
+
+/// Fills the kernel's queue of `to`, so that the next message is queued.
+fn fill(harness: &mut Harness, channel: usize, to: &fdwire_socket::Address) {
+    while harness.queued(channel).0 == 0 {
+        harness.send(channel, b"f", Some(to));
+    }
+}
+
+#[test]
+fn at_the_limit_of_all_queues_the_longest_one_loses_its_oldest_messages() {
+    let names = [name(), name(), name()];
+    let receivers = names.each_ref().map(bound);
+    let mut harness = Harness::new();
+    let total = 10_000;
+    let channel = harness.add(bound(&name()), Limits { max_queued_total: total, ..limits() });
+    let [long, short, new] = &names;
+    fill(&mut harness, channel, long);
+    let first = harness.send(channel, &[b'l'; 5_000], Some(long));
+    harness.send(channel, &[b'l'; 3_000], Some(long));
+    while harness.send(channel, b"s", Some(short)) == Sent::Now {}
+    let (messages, bytes, _) = harness.queued(channel);
+    assert_eq!((messages, bytes), (4, 8_002));
+    // The queue to `new` is empty: it takes the message, and the longest one loses two.
+    while harness.send(channel, &[b'n'; 4_000], Some(new)) == Sent::Now {}
+    assert_eq!(harness.queued(channel).1, 3_000 + 1 + 4_000);
+    let mut undelivered = Vec::new();
+    harness.run_until(|_, seen| {
+        for seen in seen {
+            match seen {
+                Seen::Undelivered { reason, seq, to, .. } => {
+                    assert_eq!((reason, to.as_ref()), (UndeliveredReason::Evicted, Some(long)));
+                    undelivered.push(seq);
+                }
+                Seen::Drained { .. } => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        undelivered.len() == 2
+    });
+    assert_eq!(Sent::Queued(undelivered[1]), first, "oldest first");
+    assert_eq!(harness.counters(channel).undelivered, 2);
+    // The rest arrives in order.
+    let mut got = vec![Vec::new(); 3];
+    harness.run_until(|harness, _| {
+        for (got, receiver) in got.iter_mut().zip(&receivers) {
+            got.extend(std::iter::from_fn(|| recv(receiver)).map(|(bytes, _)| bytes.len()));
+        }
+        harness.queued(channel).0 == 0 && got[2].contains(&4_000)
+    });
+    assert_eq!(got[0].last(), Some(&3_000));
+    assert!(!got[0].contains(&5_000));
+}
+
+#[test]
+fn an_empty_queue_always_takes_one_message_of_64_kib() {
+    let names: Vec<_> = (0..50).map(|_| name()).collect();
+    let _receivers: Vec<_> = names.iter().map(bound).collect();
+    let mut harness = Harness::new();
+    let channel = harness.add(bound(&name()), Limits { max_queued_total: 1_000, ..limits() });
+    for to in &names {
+        while harness.try_send(channel, &[b'x'; 64 * 1024], &[], Some(to)).unwrap() == Sent::Now {}
+    }
+}
+
+#[test]
+fn reports_of_evicted_messages_are_limited_until_the_caller_takes_them() {
+    let to = name();
+    let _receiver = bound(&to);
+    let mut harness = Harness::new();
+    let limits = Limits { max_queued_total: 100_000, ..limits() };
+    let channel = harness.add(bound(&name()), limits);
+    fill(&mut harness, channel, &to);
+    let mut sent = 0;
+    while harness.try_send(channel, b"x", &[], Some(&to)).is_ok() {
+        sent += 1;
+        assert!(sent < 10_000, "the reports grow for ever");
+    }
+    let mut reported = 0;
+    harness.run_until(|_, seen| {
+        reported += seen.iter().filter(|seen| matches!(seen, Seen::Undelivered { .. })).count();
+        reported > 0
+    });
+    assert_eq!(harness.queued(channel).0 + reported, sent + 1);
+    assert!(harness.try_send(channel, b"x", &[], Some(&to)).is_ok());
 }
 
 #[test]

@@ -27,6 +27,8 @@ pub struct ChannelOptions {
     pub high_water_mark: u32,
     /// Maximum number of bytes in a queue. Each destination of datagrams has its own queue.
     pub max_queued: u32,
+    /// Maximum number of bytes in all queues of a datagram socket together; 0 for no limit.
+    pub max_queued_total: u32,
     /// Maximum number of descriptors in a queue.
     pub max_queued_fds: u32,
     /// How long a datagram may be queued (ms); 0 for no limit.
@@ -82,6 +84,10 @@ impl ChannelOptions {
             max_open_fds: self.max_open_fds as usize,
             high_water_mark: self.high_water_mark as usize,
             max_queued: self.max_queued as usize,
+            max_queued_total: match self.max_queued_total {
+                0 => usize::MAX,
+                limit => limit as usize,
+            },
             max_queued_fds: self.max_queued_fds as usize,
             memfd: self.memfd,
             busy_poll: Duration::from_micros(self.busy_poll.into()),

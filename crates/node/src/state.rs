@@ -14,8 +14,8 @@ use crate::memory::Memory;
 use crate::open::prepared::PreparedStream;
 use crate::record::{Record, deadline, loss_reason, payload_kind, refusal_reason, word};
 use crate::table::{
-    BATCH_BYTES, CREDENTIALS, FDS_IN, FROM_PEER, FROM_SAME, FROM_UNNAMED, JOINED, RECORD_WORDS,
-    RECORDS, RecordKind, SPAN_KIND, SPAN_WORDS, SPANS,
+    BATCH_BYTES, CREDENTIALS, EVICTED, FDS_IN, FROM_PEER, FROM_SAME, FROM_UNNAMED, JOINED,
+    RECORD_WORDS, RECORDS, RecordKind, SPAN_KIND, SPAN_WORDS, SPANS,
 };
 
 /// The state of one environment.
@@ -238,6 +238,7 @@ impl State {
                 let place = match message.reason {
                     UndeliveredReason::Refused(errno) => errno.raw_os_error(),
                     UndeliveredReason::Expired => 0,
+                    UndeliveredReason::Evicted => EVICTED,
                 };
                 let detail = low_31_bits(message.seq);
                 let record = Record::new(RecordKind::Undelivered);

@@ -181,7 +181,8 @@ pub enum RecordKind {
     Refused,
     /// The queue for a destination is empty. The name is that of the destination.
     Drained,
-    /// A queued message could not be delivered. The place is the errno, or 0 if it expired; the
+    /// A queued message could not be delivered. The place is the errno, 0 if it expired, or
+    /// `EVICTED`; the
     /// name is that of the destination; the detail is the low 31 bits of its sequence number.
     Undelivered,
     /// Messages have left the queue.
@@ -277,6 +278,10 @@ pub const FROM_UNNAMED: i32 = -2;
 /// `RECORD_NAME` of a message from the same sender as the channel's previous message.
 #[napi]
 pub const FROM_SAME: i32 = -3;
+
+/// `RECORD_PLACE` of an undelivered message that was dropped at the limit of all queues together.
+#[napi]
+pub const EVICTED: i32 = -1;
 
 /// The error code of `send` if the queue for the destination is full.
 #[napi]

@@ -29,6 +29,7 @@ fn limits() -> Limits {
         max_open_fds: 256,
         high_water_mark: 64 * 1024,
         max_queued: 1024 * 1024,
+        max_queued_total: usize::MAX,
         max_queued_fds: 1_024,
         memfd: false,
         send_timeout: None,

@@ -13,6 +13,7 @@
 //!
 //! Every queue also waits for its oldest message to expire.
 
+mod evict;
 mod flush;
 
 use std::collections::{BTreeSet, HashMap};
@@ -25,12 +26,13 @@ use slab::Slab;
 
 use super::attempt::{Blocked, Failure, attempt};
 use super::memfd::{goes_in_memfd, memfd_for};
-use super::queue::{Pauses, Queue, QueuedMessage, SPACE, Wait};
+use super::queue::{ENTRY, Pauses, Queue, QueuedMessage, SPACE, Wait};
 use super::share::Shares;
 use crate::Site;
 use crate::limits::{Counters, Limits};
 use crate::poll::Poller;
 use crate::send::{Queued, SendError, Sent, duplicate};
+use evict::Evictions;
 
 /// Length in bytes of a message that fits into the smallest send buffer that a socket can have.
 const ALWAYS_FITS: usize = 4_096;
@@ -50,6 +52,7 @@ pub(crate) struct Outbox {
     seq: u64,
     /// The sums over all queues.
     queued: Queued,
+    evictions: Evictions,
     /// The number of bytes in memfds that the peer may not have received yet.
     memfd_bytes: usize,
     /// The number of queues that wait for write-space edges.
@@ -77,6 +80,7 @@ impl Outbox {
             shares: shares.map(Box::new),
             seq: 0,
             queued: Queued::default(),
+            evictions: Evictions::default(),
             memfd_bytes: 0,
             edge_takers: 0,
             settled: false,
@@ -110,6 +114,11 @@ impl Outbox {
     pub(crate) fn seqs(&self) -> (Option<u64>, u64) {
         let oldest = |(_, queue): (usize, &Queue)| Some(queue.messages.front()?.seq);
         (self.queues.iter().filter_map(oldest).min(), self.seq + 1)
+    }
+
+    /// Returns whether a turn would have an event although nothing is ready.
+    pub(crate) fn is_due(&self) -> bool {
+        self.evictions.is_due()
     }
 
     /// Returns when `on_time` must be called, if at all.
@@ -157,6 +166,7 @@ impl Outbox {
         };
         // Nothing may fail after the message is queued.
         let message = self.message(cx, bytes, fds, memfd)?;
+        self.make_room(cx, message.len, None)?;
         let queue = self.open_queue(to.cloned());
         let sent = self.enqueue(queue, message);
         self.wait_for(cx, queue, blocked, Instant::now());
@@ -172,7 +182,7 @@ impl Outbox {
         fds: &[BorrowedFd<'_>],
     ) -> Result<Sent, SendError> {
         let queue = &self.queues[index];
-        if queue.bytes + bytes.len() > cx.limits.max_queued
+        if queue.held() + ENTRY + bytes.len() > cx.limits.max_queued
             || queue.fds + fds.len() > cx.limits.max_queued_fds
         {
             return Err(SendError::QueueFull);
@@ -183,7 +193,11 @@ impl Outbox {
             true => return Err(SendError::Refused(Errno::MSGSIZE)),
         };
         let message = self.message(cx, bytes, fds, memfd)?;
-        Ok(self.enqueue(index, message))
+        self.make_room(cx, message.len, Some(index))?;
+        let sent = self.enqueue(index, message);
+        // The message may be the oldest one now.
+        self.update_timer(index);
+        Ok(sent)
     }
 
     /// Removes the sockets that wait for receivers from the epoll instance.
@@ -280,14 +294,17 @@ impl Outbox {
         self.queued.messages += 1;
         self.queued.bytes += message.len;
         self.queued.fds += message.fds.len();
-        let seq = message.seq;
+        let (seq, before) = (message.seq, self.queues[queue].held());
         self.queues[queue].push(message);
+        self.note_size(queue, before);
         Sent::Queued(seq)
     }
 
     /// Removes the oldest message of a queue, which was sent or is dropped.
     fn settle(&mut self, queue: usize) -> Option<QueuedMessage> {
+        let before = self.queues[queue].held();
         let message = self.queues[queue].pop()?;
+        self.note_size(queue, before);
         self.queued.messages -= 1;
         self.queued.bytes -= message.len;
         self.queued.fds -= message.fds.len();

@@ -19,6 +19,13 @@ pub(crate) const SPACE: Pauses = (Duration::from_millis(1), Duration::from_milli
 /// receiver is probably stuck, and other receivers cause the edges.
 const EDGES: Duration = Duration::from_millis(16);
 
+/// Number of bytes of memory that a queued message occupies in addition to its own: its entry in the
+/// queue, whose allocation has up to as many free entries, and the overhead of its own allocation.
+pub const ENTRY: usize = 128;
+
+const _: () =
+    assert!(size_of::<QueuedMessage>() <= ENTRY / 3 * 2, "half of the entries may be free");
+
 /// A message that the kernel has not accepted yet.
 pub(crate) struct QueuedMessage {
     pub(crate) seq: u64,
@@ -98,6 +105,11 @@ impl Queue {
         });
         self.takes_edges = matches!(wait, Wait::Share) && self.pause <= EDGES;
         std::mem::replace(&mut self.wait, wait)
+    }
+
+    /// Returns the number of bytes that its messages count towards the limits.
+    pub(crate) fn held(&self) -> usize {
+        self.bytes + self.messages.len() * ENTRY
     }
 
     pub(crate) fn push(&mut self, message: QueuedMessage) {

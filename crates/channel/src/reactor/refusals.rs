@@ -103,6 +103,7 @@ mod tests {
             max_open_fds: 1,
             high_water_mark: 64 * 1024,
             max_queued: 16 * 1024 * 1024,
+            max_queued_total: usize::MAX,
             max_queued_fds: 1_024,
             memfd: false,
             send_timeout: None,

@@ -30,6 +30,7 @@ pub fn limits() -> Limits {
         max_open_fds: 256,
         high_water_mark: 64 * 1024,
         max_queued: 256 * 1024 * 1024,
+        max_queued_total: usize::MAX,
         max_queued_fds: 1_024,
         memfd: false,
         send_timeout: Some(Duration::from_secs(30)),
