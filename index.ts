@@ -40,6 +40,7 @@ export type {
   Peer,
   PeerProcess,
   Protocol,
+  Reconnect,
   Sendable,
   SendableOf,
   SocketType,

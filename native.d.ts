@@ -32,6 +32,28 @@ export declare class Environment {
   detach(channel: number): number
   /** Sets whether a `Progress` record reports that messages have left the queue of a channel. */
   watchQueue(channel: number, watched: boolean): void
+  /**
+   * Lets the connection of a channel be replaced: its loss drops no message that was not sent at
+   * all.
+   */
+  keepOnLoss(channel: number): void
+  /** Queues the messages of a datagram or seqpacket socket instead of sending them. */
+  hold(channel: number): void
+  /**
+   * Drops the connection of a channel, and a message of which a part was sent, or all messages
+   * unless `keep`. Returns the sequence numbers of the dropped messages.
+   */
+  disconnect(channel: number, keep: boolean): Array<number>
+  /**
+   * Moves the connection of the channel `from`, which is new and is removed, to a channel whose
+   * connection is lost.
+   */
+  reconnect(channel: number, from: number): void
+  /**
+   * Sets whether JavaScript is occupied with messages of a channel, which stops the clocks of its
+   * deadlines.
+   */
+  setBusy(channel: number, busy: boolean): void
   /** Counts a message as malformed instead of received. */
   countMalformed(channel: number, bytes: number, fds: number): void
   /**
@@ -165,6 +187,11 @@ export declare class Environment {
    * on its directory.
    */
   connectUnix(type: 'stream' | 'seqpacket', address: Uint8Array, local: Uint8Array | undefined | null, path: PathOptions, options: ChannelOptions): number
+  /**
+   * Returns whether a datagram socket may be bound to `address`: false only if the one that was
+   * is closed.
+   */
+  hasReceiver(address: Uint8Array): boolean
   /** Sets the options of the channels that the hot function `connect` makes from now on. */
   prepareConnect(options: ChannelOptions): void
   /** Creates a channel over a TCP socket that is connected or connecting. */
@@ -265,6 +292,10 @@ export interface ChannelOptions {
   maxQueuedFds: number
   /** How long a datagram may be queued (ms); 0 for no limit. */
   sendTimeout: number
+  /** How long no byte may move in either direction of a connection (ms); 0 for no limit. */
+  idleTimeout: number
+  /** How long a message of a stream may take in all (ms); 0 for no limit. */
+  messageTimeout: number
   /** How long to poll for the next message (µs); 0 for not at all. */
   busyPoll: number
   /** Whether payloads are text. */
@@ -354,6 +385,14 @@ export declare const COUNTERS: number
  * credentials are pid, uid and gid as 32-bit little-endian integers.
  */
 export declare const CREDENTIALS: number
+
+/** A deadline of a connection. */
+export declare enum Deadline {
+  /** No byte has moved in either direction for `idleTimeout`. */
+  Idle = 0,
+  /** A message has not ended within `messageTimeout`. */
+  Message = 1,
+}
 
 /**
  * The result of decoding.
@@ -560,11 +599,13 @@ export declare enum RecordKind {
    * that are missing.
    */
   Cut = 14,
+  /** A deadline of the connection has passed. The detail is a `Deadline`. */
+  Late = 15,
   /**
    * The rest of the stream cannot be decoded. Its first bytes are in the slab; the detail is a
    * `LossReason`.
    */
-  Lost = 15,
+  Lost = 16,
 }
 
 /** The word of the table at which the first record begins. */

@@ -174,6 +174,19 @@ describe('idleTimeout', () => {
     expect(await failure).toEqual(IDLE)
   })
 
+  it('stops while a handler of serve runs', async () => {
+    const [channel, peer] = streamPair({ ...LINES, idleTimeout: 20 }, { idleTimeout: 0 })
+    let reply: ((text: string) => void) | undefined
+    const served = channel.serve(() => new Promise<string>(resolve => (reply = resolve)))
+    const request = peer.request('slow')
+    await waitUntil(() => reply !== undefined)
+    await pass(150)
+    expect(channel.closed).toBe(false)
+    reply?.('done')
+    expect((await request).value).toBe('done')
+    await expect(served).rejects.toEqual(IDLE)
+  })
+
   it('stops when the peer has ended and only we send', async () => {
     const [channel, peer] = streamPair({ ...LINES, idleTimeout: 20, allowHalfOpen: true })
     channel.on('message', () => {})

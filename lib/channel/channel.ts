@@ -24,6 +24,7 @@ import { fieldsOf } from './inspect.js'
 import { Iteration } from './iteration.js'
 import { type ChannelOwner, CLOSE_TIMEOUT } from './lifecycle.js'
 import { peerOf } from './peer.js'
+import type { Reopening } from './reconnection.js'
 import type { ServeHandler, ServeOptions } from './serve/options.js'
 import { type ChannelStats, statsOf } from './stats.js'
 
@@ -32,6 +33,7 @@ export let makeChannel: <Receives, Sends>(
   socket: number | ChannelHandle,
   options: CheckedOptions,
   owner?: ChannelOwner,
+  reopening?: Reopening,
 ) => Channel<Receives, Sends>
 
 /** Returns the internals of a channel, for the modules of this package. */
@@ -48,7 +50,7 @@ export class Channel<Receives = unknown, Sends = Sendable<Receives>> extends Wat
   ChannelEvents<Receives>
 > {
   static {
-    makeChannel = (socket, options, owner) => new Channel(socket, options, owner)
+    makeChannel = (...init) => new Channel(...init)
     coreOf = channel => channel.#core
   }
 
@@ -57,11 +59,12 @@ export class Channel<Receives = unknown, Sends = Sendable<Receives>> extends Wat
   private constructor(
     socket: number | ChannelHandle,
     options: CheckedOptions,
-    owner: ChannelOwner | undefined,
+    owner?: ChannelOwner,
+    reopening?: Reopening,
   ) {
     super({ captureRejections: options.captureRejections })
     const handle = typeof socket === 'number' ? new ChannelHandle(socket) : socket
-    this.#core = new ChannelCore(this as Channel, { handle, options, owner })
+    this.#core = new ChannelCore(this as Channel, { handle, options, owner, reopening })
     totals.opened++
     if (diagnostics.open.hasSubscribers) diagnostics.open.publish({ channel: this })
   }
@@ -278,6 +281,9 @@ export class Channel<Receives = unknown, Sends = Sendable<Receives>> extends Wat
   detach(): number {
     const { lifecycle, handle, receiver } = this.#core
     lifecycle.checkOpen('detach')
+    if (this.#core.reconnection !== undefined) {
+      throw new TypeError('detach: the channel reconnects, so its socket is not its only one')
+    }
     if (this.fd < 0) throw new TypeError('detach: the channel has no socket of its own')
     handle.flush()
     const { queued, unread, inHand } = this.stats

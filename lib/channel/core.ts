@@ -1,10 +1,12 @@
 import { AsyncResource } from 'node:async_hooks'
-import { RecordKind } from '#native'
+import { constants } from 'node:os'
+import { Counter, RecordKind } from '#native'
 import type { ChannelHandle } from '../native/handle.js'
+import type { Address } from '../options/address.js'
 import { type CheckedOptions, checkWait, type WaitOptions } from '../options/check.js'
 import { checkFunction, checkIsObject } from '../util/checks.js'
 import { diagnostics } from '../util/diagnostics.js'
-import { closedError } from '../util/errors.js'
+import { closedError, systemError } from '../util/errors.js'
 import { Queue } from '../util/queue.js'
 import { endError } from '../wire/errors.js'
 import type { Message } from '../wire/message.js'
@@ -15,6 +17,7 @@ import { type ChannelOwner, Lifecycle } from './lifecycle.js'
 import type { Match } from './match-requests.js'
 import { Receiver } from './receiver.js'
 import type { ReceiverHost } from './receiver-host.js'
+import { Reconnection, type Reopening } from './reconnection.js'
 import { undeliveredError } from './send-errors.js'
 import { Sender } from './sender.js'
 import { noCounts, type ServeCounts } from './serve/counts.js'
@@ -29,6 +32,8 @@ export interface ChannelInit {
   options: CheckedOptions
   /** The listener that accepted the channel. */
   owner?: ChannelOwner | undefined
+  /** How the channel gets its next connection, with the option `reconnect`. */
+  reopening?: Reopening | undefined
 }
 
 /**
@@ -47,6 +52,8 @@ export class ChannelCore extends AsyncResource implements ReceiverHost, ServingH
   serving: Serving | undefined
   /** What `serve` has counted; undefined before the first call. */
   serveCounts: ServeCounts | undefined
+  /** Replaces the connection when it is lost; undefined without the option `reconnect`. */
+  readonly reconnection: Reconnection | undefined
   /** Events that are not handled yet; undefined until the first one. */
   #events: Queue<ChannelEvent> | undefined
   /**
@@ -54,7 +61,7 @@ export class ChannelCore extends AsyncResource implements ReceiverHost, ServingH
    */
   #unfinished = NOT_CONTINUED
 
-  constructor(channel: Channel, { handle, options, owner }: ChannelInit) {
+  constructor(channel: Channel, { handle, options, owner, reopening }: ChannelInit) {
     super('FDWIRECHANNEL')
     this.channel = channel
     this.options = options
@@ -63,6 +70,8 @@ export class ChannelCore extends AsyncResource implements ReceiverHost, ServingH
     this.receiver = new Receiver(handle, options, this)
     this.lifecycle = new Lifecycle(this, owner)
     handle.register(this)
+    this.reconnection = reopening && new Reconnection(this, reopening)
+    if (this.reconnection) this.sender.setLossHandler(code => this.#onLoss(code))
     if (options.busyPoll > 0) handle.startBusyPolling()
   }
 
@@ -146,8 +155,7 @@ export class ChannelCore extends AsyncResource implements ReceiverHost, ServingH
         this.receiver.consumer.checkNotServing()
       }
       const queued = this.sender.send(value, sending, 'request')
-      // A stream never drops a single message from its queue, so its number is not needed.
-      const seq = this.options.type === 'stream' ? 0 : queued
+      const seq = this.options.type === 'stream' ? this.#streamSeq : queued
       const replyFrom = sending.to ?? null
       const reply = this.receiver.wait({ ...limits, replyFrom, seq, match: predicate })
       this.settle()
@@ -204,6 +212,28 @@ export class ChannelCore extends AsyncResource implements ReceiverHost, ServingH
     this.receiver.stopServing()
     this.serving = undefined
     this.lifecycle.closeAfterReplies()
+  }
+
+  /**
+   * The number of the message that was just sent on a stream: the position of its last byte. A stream
+   * drops single messages from its queue only if it reconnects; otherwise the number is not needed.
+   */
+  get #streamSeq(): number {
+    return this.reconnection === undefined ? 0 : this.handle.counter(Counter.NextQueued) - 1
+  }
+
+  #endConnection(error: Error | undefined): void {
+    if (!this.reconnection?.lose(error)) this.lifecycle.endInput(error)
+  }
+
+  /** Handles an error of sending a packet. Returns whether it means that packets are queued now. */
+  #onLoss(code: number): boolean {
+    if (!LOST.has(-code)) return false
+    const { reconnection } = this
+    // The end of a seqpacket connection follows its last messages.
+    if (this.options.type === 'seqpacket') this.handle.hold()
+    else this.#endConnection(systemError(code, 'sendmsg'))
+    return reconnection?.keepsQueue === true && this.lifecycle.isOpen
   }
 
   /** The default `timeout` of `request` (ms): a datagram socket does not notice its peer's end. */
@@ -273,7 +303,11 @@ export class ChannelCore extends AsyncResource implements ReceiverHost, ServingH
         flushes?.onProgress()
         break
       case RecordKind.Undelivered:
-        this.#onUndelivered(event)
+        this.reportUndelivered(
+          this.handle.queuedNumber(event.detail),
+          undeliveredError(event.place, name),
+          name,
+        )
         break
       case RecordKind.FdsHeld:
         if (limit.hasSubscribers) limit.publish({ channel: this.channel, limit: 'maxOpenFds' })
@@ -284,13 +318,12 @@ export class ChannelCore extends AsyncResource implements ReceiverHost, ServingH
       case RecordKind.Lost:
       case RecordKind.Late:
       case RecordKind.Failed:
-        this.lifecycle.endInput(endError(event, this.options))
+        this.#endConnection(endError(event, this.options))
     }
   }
 
-  #onUndelivered({ place: errno, detail, name: to }: ChannelEvent): void {
-    const error = undeliveredError(errno, to)
-    const seq = this.handle.queuedNumber(detail)
+  /** Reports that a queued message was not delivered. */
+  reportUndelivered(seq: number, error: Error, to?: Address): void {
     this.receiver.fail(seq, error)
     this.sender.flushes?.fail(seq, error)
     const { channel } = this
@@ -298,6 +331,10 @@ export class ChannelCore extends AsyncResource implements ReceiverHost, ServingH
     channel.emit('undelivered', error, { to })
   }
 }
+
+/** The errors of sending a packet which mean that the connection is lost. */
+const { ECONNREFUSED, ECONNRESET, ENOTCONN, EPIPE } = constants.errno
+const LOST = new Set([ECONNREFUSED, ECONNRESET, ENOTCONN, EPIPE])
 
 /** The default `timeout` of `request` on a datagram socket (ms). */
 const DGRAM_REQUEST_TIMEOUT = 30_000

@@ -19,6 +19,13 @@ export interface ChannelEvents<V> {
    * of `highWaterMark`.
    */
   drain: [to: Address | undefined]
+  /**
+   * With `reconnect`: the connection is lost, with the error that has ended it; undefined after an
+   * orderly end.
+   */
+  disconnect: [error: Error | undefined]
+  /** With `reconnect`: there is a new connection. */
+  reconnect: []
   /** The peer has ended, and all its messages are delivered. Never emitted for datagram sockets. */
   end: []
   /** The channel has failed, and closes itself. */

@@ -48,6 +48,7 @@ interface Parts {
   readonly sender: Sender
   readonly receiver: Receiver
   readonly serving: Serving | undefined
+  readonly reconnection: { stop(): void; onFinished(): void } | undefined
 }
 
 /** How the input from the peer has ended. */
@@ -87,9 +88,7 @@ export class Lifecycle {
   #failure: Failure | undefined
   #closedBy: ClosedBy = 'caller'
   #closing: Promise<void> | undefined
-  /**
-   * Called when the input ends or the channel closes: continues a `close()` that waits for that.
-   */
+  /** Called when the input ends or the channel closes: continues a `close()` that waits. */
   #onInputEnd: (() => void) | undefined
   /** The calls that wait for `'close'`; EMITTED once it is emitted. */
   #closeWaiters = NONE
@@ -166,6 +165,7 @@ export class Lifecycle {
     if (sender.isClosed) return
     sender.close('caller')
     handle.finish()
+    this.#parts.reconnection?.onFinished()
     if (this.#state === 'peer-ended') this.#closeByItself()
   }
 
@@ -389,6 +389,7 @@ export class Lifecycle {
   #leave(): void {
     this.#stop()
     this.#state = 'closed'
+    this.#parts.reconnection?.stop()
     this.#owner?.onChannelClosed()
     this.#onInputEnd?.()
   }

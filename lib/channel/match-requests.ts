@@ -2,7 +2,7 @@ import type { Address } from '../options/address.js'
 import { type ClosedBy, closedError } from '../util/errors.js'
 import { startLimits, type WaitLimits } from '../util/wait.js'
 import type { Message } from '../wire/message.js'
-import { isFrom } from './senders.js'
+import { isFrom, isInFlight } from './senders.js'
 
 /** Decides whether a message is the reply to a request. */
 export type Match = (message: Message) => unknown
@@ -102,6 +102,13 @@ export class MatchRequests {
       return true
     }
     return false
+  }
+
+  /** Rejects the requests that were sent before the queued message with the number `oldest`. */
+  failInFlight(oldest: number, error: unknown): void {
+    for (const request of this.#requests) {
+      if (isInFlight(request.seq, oldest)) this.#reject(request, error)
+    }
   }
 
   /** Rejects all requests. Returns whether there was one. */

@@ -7,13 +7,8 @@ import { type ClosedBy, conflictError, replyLostError } from '../util/errors.js'
 import { Queue } from '../util/queue.js'
 import { nextTick } from '../util/timers.js'
 import { cursor } from '../wire/cursor.js'
-import {
-  closeFds,
-  type Incoming,
-  isMessage,
-  type Malformed,
-  type Message,
-} from '../wire/message.js'
+import type { Incoming, Malformed, Message } from '../wire/message.js'
+import { closeFds, isMessage } from '../wire/message.js'
 import { MessageReader } from '../wire/reader.js'
 import { NOT_PLAIN, turn } from '../wire/turn.js'
 import { Consumer, type Listener, type Take } from './consumer.js'
@@ -156,6 +151,11 @@ export class Receiver {
   /** Rejects the request whose queued message has this number, which was not delivered. */
   fail(seq: number, error: unknown): void {
     this.#waiters?.fail(seq, error)
+  }
+
+  /** Rejects the requests whose messages precede the queued one with this number (0: all). */
+  failInFlight(oldest: number, error: unknown): void {
+    this.#waiters?.failInFlight(oldest, error)
   }
 
   /** Rejects the waiting calls. Returns whether there was one. */

@@ -60,6 +60,10 @@ export class Sender {
   #destinations: Destinations | undefined
   #flushes: FlushWaiters | undefined
   #closedBy: ClosedBy | undefined
+  /** Whether `#closedBy` is set only until the channel reconnects. */
+  #isRefusing = false
+  /** Handles the loss of the connection of packets. Returns whether they are queued then. */
+  #onLoss: ((code: number) => boolean) | undefined
 
   constructor(handle: ChannelHandle, options: CheckedOptions, channel: unknown) {
     this.#channel = channel
@@ -84,7 +88,7 @@ export class Sender {
 
   /** Whether sending has ended on this side. */
   get isClosed(): boolean {
-    return this.#closedBy !== undefined
+    return this.#closedBy !== undefined && !this.#isRefusing
   }
 
   /**
@@ -113,7 +117,7 @@ export class Sender {
     }
     const to = this.#destination(options)
     const list: unknown[] = [...values]
-    const batch = this.#canBatch ? encodeJsonBatch(list) : undefined
+    const batch = this.#canBatch && this.#onLoss === undefined ? encodeJsonBatch(list) : undefined
     const texts = batch === undefined ? this.#encodeAll(list) : batch.texts
     // Encoding runs code of the values, which may have closed the channel.
     if (this.#closedBy !== undefined) throw closedError('sendAll', this.#closedBy)
@@ -129,9 +133,7 @@ export class Sender {
     await this.#flushWaiters().wait()
   }
 
-  /**
-   * Resolves when the kernel has taken a packet. `seq` is the number that `send` returned for it.
-   */
+  /** Resolves when the kernel has taken a packet; `seq` is what `send` returned for it. */
   async flushMessage(seq: number, to: Address | undefined): Promise<void> {
     if (seq > 0) await this.#flushWaiters().waitFor(seq, to)
   }
@@ -144,6 +146,19 @@ export class Sender {
   /** Refuses to send from now on. The queue is still sent. */
   close(by: ClosedBy): void {
     this.#closedBy = by
+    this.#isRefusing = false
+  }
+
+  /** Sets whether messages are refused because the connection is lost. */
+  setRefusing(refusing: boolean): void {
+    if (this.isClosed) return
+    this.#isRefusing = refusing
+    this.#closedBy = refusing ? 'peer' : undefined
+  }
+
+  /** Sets what handles the loss of a connection of packets that can be replaced. */
+  setLossHandler(onLoss: (code: number) => boolean): void {
+    if (!this.#isStream) this.#onLoss = onLoss
   }
 
   /** Remembers the address of a message's sender if it is a relative path. */
@@ -209,7 +224,8 @@ export class Sender {
     if (this.#closedBy !== undefined) throw closedError('send', this.#closedBy)
     const result = this.#handle.send(encoded, fds, to)
     if (this.#isStream) this.#afterHand()
-    return result ?? 0
+    const isLost = result !== undefined && result < 0 && this.#onLoss?.(result)
+    return (isLost ? this.#handle.send(encoded, fds, to) : result) ?? 0
   }
 
   /** Reads how much room the queue has left, which native code has just written. */
@@ -233,10 +249,7 @@ export class Sender {
     }
   }
 
-  /**
-   * Gathers checked messages from index `first` on, with one look at the state for all of them.
-   * Returns the index after the last one.
-   */
+  /** Gathers checked messages from index `first` on. Returns the index after the last one. */
   #gatherMany(messages: Encoded[], first: number): number {
     if (this.#flushCount !== flushes.count && !this.#renewRoom()) return first
     const channel = this.#handle.index

@@ -5,7 +5,7 @@ import { clearTimeout, now, setImmediate, setTimeout } from '../util/timers.js'
 import { startLimits, type WaitLimits } from '../util/wait.js'
 import { type From, type Incoming, isMessage, type Message } from '../wire/message.js'
 import { type Match, MatchRequests } from './match-requests.js'
-import { isFrom } from './senders.js'
+import { isFrom, isInFlight } from './senders.js'
 
 /** One `receive()` or `request()` call. */
 interface Waiter {
@@ -195,6 +195,25 @@ export class Waiters {
       this.#remove(waiter)
       if (state === 'waiting') waiter.reject(error)
       return
+    }
+  }
+
+  /**
+   * Rejects the requests whose messages precede the queued one with the number `oldest` (0: all).
+   * Their replies, and those to abandoned requests, will not arrive.
+   */
+  failInFlight(oldest: number, error: unknown): void {
+    this.#matching?.failInFlight(oldest, error)
+    const lost: Waiter[] = []
+    for (let at = 0; at < this.#calls.length; at++) {
+      const waiter = this.#calls.at(at) as Waiter
+      const isRequest = waiter.state !== 'done' && waiter.replyFrom !== undefined
+      if (isRequest && isInFlight(waiter.seq, oldest)) lost.push(waiter)
+    }
+    for (const waiter of lost) {
+      const { state } = waiter
+      this.#remove(waiter)
+      if (state === 'waiting') waiter.reject(error)
     }
   }
 

@@ -167,12 +167,27 @@ export class ChannelHandle {
   }
 
   /** Whether messages are read from the socket. */
-  protected get isReading(): boolean {
+  get isReading(): boolean {
     return this.#reading !== 'no'
   }
 
   protected applyReading(reading: Reading): void {
     hot.setReading(this.index, READING[reading])
+  }
+
+  /**
+   * Drops the connection, and a message of which a part was sent, or all messages unless `keep`.
+   * Returns the numbers of the dropped messages.
+   */
+  disconnect(keep: boolean): number[] {
+    if (this.index < 0) return []
+    queueGathered()
+    return environment.disconnect(this.index, keep)
+  }
+
+  /** Queues packets instead of sending them. */
+  hold(): void {
+    if (this.index >= 0) environment.hold(this.index)
   }
 
   /** Sets whether the clocks of the channel's deadlines stop although it reads. */

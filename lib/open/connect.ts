@@ -1,4 +1,7 @@
+import { statSync } from 'node:fs'
+import { constants } from 'node:os'
 import { type Channel, makeChannel } from '../channel/channel.js'
+import type { Reopening } from '../channel/reconnection.js'
 import { environment, tryConnect } from '../native/environment.js'
 import { flushSoon } from '../native/gather.js'
 import { type Address, encodeAddress, isTcp, type TcpAddress } from '../options/address.js'
@@ -13,7 +16,7 @@ import {
   type SendableOf,
   type ValueOf,
 } from '../options/check.js'
-import { FdwireError } from '../util/errors.js'
+import { FdwireError, systemError } from '../util/errors.js'
 import { connectTcp } from './connect-tcp.js'
 import { openUnix } from './open-unix.js'
 
@@ -45,7 +48,45 @@ export async function connect(
   const index = isTcp(address)
     ? await connectTcp(address, checked)
     : (connectAtOnce(address, checked) ?? (await connectUnix(address, checked)))
-  return makeChannel(index, checked)
+  return makeChannel(index, checked, undefined, reopeningOf(address, checked))
+}
+
+/** Returns how a channel gets its next connection; undefined without the option `reconnect`. */
+function reopeningOf(
+  address: Address | TcpAddress,
+  checked: CheckedOptions,
+): Reopening | undefined {
+  const { reconnect: options, type } = checked
+  if (options === undefined) return undefined
+  const open = (signal: AbortSignal) =>
+    isTcp(address)
+      ? connectTcp(address, { ...checked, signal })
+      : connectUnix(address, { ...checked, signal })
+  const findLoss = type === 'dgram' ? lossOf(address as Address) : undefined
+  return { options, open, findLoss }
+}
+
+/**
+ * Returns a function that returns the error of a peer which has closed its datagram socket, or
+ * whose path belongs to another socket now.
+ */
+function lossOf(peer: Address): () => Error | undefined {
+  const name = encodePeer(peer)
+  const path = typeof peer === 'string' ? peer : Buffer.from(name)
+  const isPath = name[0] !== 0
+  const fileOf = () => {
+    const found = isPath ? statSync(path, { bigint: true, throwIfNoEntry: false }) : undefined
+    return found && `${found.dev} ${found.ino} ${found.ctimeNs}`
+  }
+  let known = fileOf()
+  return () => {
+    const current = fileOf()
+    const isGone = isPath && current === undefined
+    const isReplaced = known !== undefined && current !== known
+    known = current
+    if (!isGone && !isReplaced && environment.hasReceiver(name)) return undefined
+    return systemError(-constants.errno.ECONNREFUSED, 'connect', { path })
+  }
 }
 
 /**

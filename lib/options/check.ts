@@ -107,18 +107,13 @@ function isSame(given: Given, { names, values }: LastChecked): boolean {
 }
 
 /** Whether the options can be cached: they hold no function, signal or buffer of the program. */
-function canBeShared({
-  signal,
-  head,
-  allowPeer,
-  onMalformed,
-  delimiter,
-  encoding,
-}: CheckedOptions): boolean {
+function canBeShared(checked: CheckedOptions): boolean {
+  const { signal, head, allowPeer, onMalformed, delimiter, encoding, reconnect } = checked
   return (
     typeof delimiter === 'string' &&
     typeof encoding !== 'object' &&
     typeof encoding !== 'function' &&
+    reconnect === undefined &&
     signal === undefined &&
     head === undefined &&
     allowPeer === undefined &&

@@ -8,6 +8,7 @@ import { FRAMING } from './framing.js'
 import { LATENCY } from './latency.js'
 import { LISTENER } from './listener.js'
 import { PATH } from './path.js'
+import { RECONNECT } from './reconnect.js'
 import { TCP } from './tcp.js'
 import { TRANSPORT } from './transport.js'
 import { WAIT } from './wait.js'
@@ -23,6 +24,7 @@ export const OPTIONS = {
   ...DATAGRAM,
   ...PATH,
   ...WAIT,
+  ...RECONNECT,
   ...TCP,
   ...BUFFERS,
   ...LISTENER,

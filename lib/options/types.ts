@@ -18,6 +18,7 @@ import type {
   Protocol,
   ProtocolOver,
 } from './protocols.js'
+import type { ReconnectOptions } from './reconnect.js'
 import type { TcpOptions } from './tcp.js'
 import type { ProtocolOptions, SocketTypeOptions } from './transport.js'
 import type { WaitOptions } from './wait.js'
@@ -25,6 +26,7 @@ import type { WaitOptions } from './wait.js'
 export type { AllowPeer } from './listener.js'
 export type { Unlink } from './path.js'
 export type { Credentials, Peer, PeerProcess } from './peer.js'
+export type { Reconnect } from './reconnect.js'
 export type { WaitOptions } from './wait.js'
 
 /** Options of `Codec`. */
@@ -80,6 +82,7 @@ export interface ConnectOptions<
 > extends ChannelOptions<P, E>,
     PathOptions,
     LocalAddressOptions,
+    ReconnectOptions,
     WaitOptions,
     TcpOptions,
     RecvBufferOptions {}

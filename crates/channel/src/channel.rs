@@ -2,10 +2,12 @@
 //!
 //! | file | contents |
 //! | --- | --- |
+//! | `channel/connection.rs` | replaces the connection |
 //! | `channel/deadlines.rs` | how long no byte may move, and how long one message may take |
 //! | `channel/queries.rs` | the methods that return information about it |
 //! | `channel/registration.rs` | the registration with the epoll instances |
 
+mod connection;
 mod deadlines;
 mod queries;
 mod registration;

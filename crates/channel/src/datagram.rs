@@ -51,6 +51,8 @@ pub(crate) struct DatagramTransport {
     end_pending: bool,
     /// Whether to half-close a seqpacket socket as soon as the queue is empty.
     finishing: bool,
+    /// Whether the connection is lost. Then the socket is a placeholder.
+    disconnected: bool,
     pub(crate) socket: Datagram,
 }
 
@@ -70,13 +72,14 @@ impl DatagramTransport {
             watches_write_space: false,
             end_pending: false,
             finishing: false,
+            disconnected: false,
             socket,
         })
     }
 
-    #[expect(clippy::unnecessary_wraps, reason = "the same signature as a stream's")]
+    /// Returns the descriptor; None while the connection is lost.
     pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.socket.as_fd())
+        (!self.disconnected).then(|| self.socket.as_fd())
     }
 
     /// Returns the descriptor. A bound path remains.
@@ -193,6 +196,35 @@ impl DatagramTransport {
             }
             _ => self.end_pending = true,
         }
+    }
+
+    /// Makes the loss of the connection drop no message.
+    pub(crate) fn keep_on_loss(&mut self) {
+        self.outbox.keep_on_loss();
+    }
+
+    /// Stops to send until the connection is replaced: messages are queued.
+    pub(crate) fn hold(&mut self) {
+        self.outbox.hold();
+    }
+
+    /// Drops the connection: closes the socket, and drops all messages unless `keep`. Returns the
+    /// sequence numbers of the dropped messages.
+    pub(crate) fn disconnect(&mut self, keep: bool) -> Vec<u64> {
+        // Without a descriptor for the placeholder, the old socket stays, and is only shut down.
+        match Datagram::new() {
+            Ok(placeholder) => self.socket = placeholder,
+            Err(_) => self.socket.unlink(),
+        }
+        self.disconnected = true;
+        (self.inbox.ended, self.end_pending) = (true, false);
+        self.outbox.disconnect(keep)
+    }
+
+    /// Replaces the lost connection by that of `other`, which is new. The queue stays.
+    pub(crate) fn reconnect(&mut self, other: Self) {
+        (self.socket, self.inbox, self.disconnected) = (other.socket, other.inbox, false);
+        self.outbox.release();
     }
 
     /// Discards unread records.

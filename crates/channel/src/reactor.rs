@@ -9,10 +9,12 @@
 //! | `timers.rs` | the deadlines of the channels |
 //! | `stays.rs` | whether to poll for messages instead of waiting |
 //! | `streams.rs` | the calls that concern streams |
+//! | `connections.rs` | connections that are lost and replaced |
 //! | `listeners.rs` | listeners and accepted connections |
 //! | `watched.rs` | descriptors that are only watched |
 //! | `refusals.rs` | registrations that epoll_ctl has refused |
 
+mod connections;
 mod listeners;
 mod refusals;
 mod stays;

@@ -132,7 +132,7 @@ impl StreamTransport {
     pub(crate) fn into_socket(self) -> Option<Stream> {
         match self.link {
             Link::Socket(socket) => Some(socket),
-            Link::External { .. } => None,
+            Link::External { .. } | Link::Disconnected => None,
         }
     }
 
@@ -266,9 +266,29 @@ impl StreamTransport {
 
     /// Half-closes the stream as soon as the queue is empty.
     pub(crate) fn finish(&mut self) {
+        self.outbox.note_finish();
         if self.output == Output::Open {
             self.output = Output::Finishing;
         }
+        self.flush();
+    }
+
+    /// Drops the connection: closes the socket, and drops a message of which a part was sent, or all
+    /// messages unless `keep`. Returns the sequence numbers of the dropped messages.
+    pub(crate) fn disconnect(&mut self, keep: bool) -> Vec<u64> {
+        self.link = Link::Disconnected;
+        self.inbox.drop_rest();
+        if self.output != Output::Finished {
+            // What broke the output concerned the connection.
+            let finishes = self.outbox.finishes();
+            self.output = if finishes { Output::Finishing } else { Output::Open };
+        }
+        self.outbox.disconnect(keep)
+    }
+
+    /// Replaces the lost connection by that of `other`, which is new. The queue stays.
+    pub(crate) fn reconnect(&mut self, other: Self) {
+        (self.link, self.inbox, self.input) = (other.link, other.inbox, other.input);
         self.flush();
     }
 
@@ -314,7 +334,7 @@ impl StreamTransport {
         match (bytes, &mut self.link) {
             (Some(bytes), _) => self.inbox.feed(bytes),
             (None, Link::External { ended }) => *ended = true,
-            (None, Link::Socket(_)) => {}
+            (None, Link::Socket(_) | Link::Disconnected) => {}
         }
     }
 

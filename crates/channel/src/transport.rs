@@ -7,6 +7,7 @@ use crate::stream::StreamTransport;
 ///
 /// [`DatagramTransport`] and [`StreamTransport`] have the same methods for what every channel does,
 /// which [`on_transport!`] dispatches statically.
+#[expect(clippy::large_enum_variant, reason = "channels are boxed, and most are streams")]
 pub(crate) enum Transport {
     /// One message per system call. Boxed because it is the larger and the rarer of the two.
     Datagram(Box<DatagramTransport>),

@@ -32,6 +32,42 @@ impl Environment {
         self.with(|state| state.reactor.set_reports_progress(index(channel), watched))
     }
 
+    /// Lets the connection of a channel be replaced: its loss drops no message that was not sent at
+    /// all.
+    #[napi]
+    pub fn keep_on_loss(&self, channel: i32) -> Result<()> {
+        self.with(|state| state.reactor.keep_on_loss(index(channel)))
+    }
+
+    /// Queues the messages of a datagram or seqpacket socket instead of sending them.
+    #[napi]
+    pub fn hold(&self, channel: i32) -> Result<()> {
+        self.with(|state| state.reactor.hold(index(channel)))
+    }
+
+    /// Drops the connection of a channel, and a message of which a part was sent, or all messages
+    /// unless `keep`. Returns the sequence numbers of the dropped messages.
+    #[napi]
+    pub fn disconnect(&self, channel: i32, keep: bool) -> Result<Vec<f64>> {
+        #[expect(clippy::cast_precision_loss, reason = "no channel sends 2^53 messages or bytes")]
+        self.with(|state| {
+            let dropped = state.reactor.disconnect(index(channel), keep);
+            dropped.into_iter().map(|seq| seq as f64).collect()
+        })
+    }
+
+    /// Moves the connection of the channel `from`, which is new and is removed, to a channel whose
+    /// connection is lost.
+    #[napi]
+    pub fn reconnect(&self, channel: i32, from: i32) -> Result<()> {
+        self.attempt(|state| match state.reactor.reconnect(index(channel), index(from)) {
+            true => Ok(()),
+            false => Err(syscall_error("connect")(Errno::BADF)),
+        })?;
+        self.inner.run_due_turns();
+        Ok(())
+    }
+
     /// Sets whether JavaScript is occupied with messages of a channel, which stops the clocks of its
     /// deadlines.
     #[napi]

@@ -181,10 +181,10 @@ export class Requests {
     const { lane } = call
     call.state = 'running'
     lane.running++
-    this.#running++
+    if (this.#running++ === 0) this.#host.setBusy(true)
     const settle = (act: () => void) => {
       lane.running--
-      this.#running--
+      if (--this.#running === 0) this.#host.setBusy(false)
       act()
       this.#runWaiting(lane)
       this.#update(lane)

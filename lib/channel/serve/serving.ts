@@ -31,6 +31,8 @@ export interface ServingHost {
     /** Ends the delivery of requests. */
     stopServing(): void
   }
+  /** Sets whether handlers run, while which no deadline passes. */
+  setBusy(busy: boolean): void
   /** Destroys the channel with an error. */
   fail(error: Error): void
   /** Applies what `receiver` was told. */

@@ -1,6 +1,7 @@
 import { connect, encodePeer } from '../../open/connect.js'
 import { type Address, checkTcp, isTcp, type TcpAddress } from '../../options/address.js'
 import { type ConnectOptions, checkIsObject, checkOptions } from '../../options/check.js'
+import { Backoff } from '../../util/backoff.js'
 import { checkInteger } from '../../util/checks.js'
 import { clearTimeout, now, setTimeout } from '../../util/timers.js'
 import { BaseTransport } from './base-transport.js'
@@ -33,9 +34,9 @@ export class SocketClient extends BaseTransport {
   readonly IS_CLIENT = true
   readonly #address: Address | TcpAddress
   readonly #options: ConnectOptions<'socket_protocol', 'buffer'>
-  readonly #minDelay: number
   readonly #maxDelay: number
   readonly #maxAttempts: number
+  readonly #backoff: Backoff
   readonly #logger: Logger
   /** Aborted by `close()`. */
   readonly #abort = new AbortController()
@@ -60,9 +61,10 @@ export class SocketClient extends BaseTransport {
     checkTransportOptions('SocketClient', options, { signal: 'use close() to end it' })
     const { minDelay, maxDelay, maxAttempts, logger, ...connection } = options
     this.#address = address
-    this.#minDelay = checkInteger('minDelay', minDelay, 100, 1)
-    this.#maxDelay = checkInteger('maxDelay', maxDelay, 10_000, this.#minDelay)
+    const least = checkInteger('minDelay', minDelay, 100, 1)
+    this.#maxDelay = checkInteger('maxDelay', maxDelay, 10_000, least)
     this.#maxAttempts = checkInteger('maxAttempts', maxAttempts, 0, 0)
+    this.#backoff = new Backoff({ minDelay: least, maxDelay: this.#maxDelay, maxAttempts: 0 })
     this.#logger = checkLogger(logger)
     this.#options = { ...connection, protocol: 'socket_protocol', encoding: 'buffer' }
     checkOptions('connect', this.#options, address)
@@ -76,7 +78,7 @@ export class SocketClient extends BaseTransport {
   async reconnect(): Promise<boolean> {
     if (this.#isClosed) return false
     this.disconnect()
-    this.#failures = 0
+    this.#reset()
     return this.#try()
   }
 
@@ -94,8 +96,13 @@ export class SocketClient extends BaseTransport {
   }
 
   protected onDisconnected(): void {
-    if (now() - this.#connectedAt > this.#maxDelay) this.#failures = 0
+    if (now() - this.#connectedAt > this.#maxDelay) this.#reset()
     this.#schedule()
+  }
+
+  #reset(): void {
+    this.#failures = 0
+    this.#backoff.reset()
   }
 
   #try(): Promise<boolean> {
@@ -125,7 +132,7 @@ export class SocketClient extends BaseTransport {
     }
   }
 
-  /** Schedules the next attempt. Jitter avoids a thundering herd of clients. */
+  /** Schedules the next attempt. */
   #schedule(): void {
     if (this.#isClosed) return
     clearTimeout(this.#timer)
@@ -135,7 +142,6 @@ export class SocketClient extends BaseTransport {
       this.#logger.error(`socket_protocol: no more attempts to connect: ${attempts} have failed`)
       return
     }
-    const delay = Math.min(this.#maxDelay, this.#minDelay * 2 ** Math.min(this.#failures - 1, 30))
-    this.#timer = setTimeout(() => this.#try(), delay * (0.5 + Math.random() / 2))
+    this.#timer = setTimeout(() => this.#try(), this.#backoff.next())
   }
 }

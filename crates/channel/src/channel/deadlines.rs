@@ -106,7 +106,6 @@ impl Deadlines {
     }
 
     /// Forgets what a previous connection has done.
-    #[expect(dead_code, reason = "used when a connection is replaced")]
     pub(super) fn restart(&mut self) {
         (self.idle_for, self.message_for) = (Duration::ZERO, Duration::ZERO);
         (self.seen, self.running_since, self.passed) = (Activity::default(), None, false);

@@ -15,6 +15,7 @@
 
 mod evict;
 mod flush;
+mod hold;
 
 use std::collections::{BTreeSet, HashMap};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -57,6 +58,10 @@ pub(crate) struct Outbox {
     memfd_bytes: usize,
     /// The number of queues that wait for write-space edges.
     edge_takers: usize,
+    /// Whether nothing is sent, because the connection is lost.
+    held: bool,
+    /// Whether the connection can be replaced: then its loss drops no message.
+    reconnects: bool,
     /// Whether queued messages were sent or dropped since `take_settled` was called last.
     settled: bool,
 }
@@ -83,6 +88,8 @@ impl Outbox {
             evictions: Evictions::default(),
             memfd_bytes: 0,
             edge_takers: 0,
+            held: false,
+            reconnects: false,
             settled: false,
         }
     }
@@ -98,7 +105,8 @@ impl Outbox {
 
     /// Returns whether the queue of the peer waits for the socket to become writable.
     pub(crate) fn wants_writable(&self) -> bool {
-        self.peer.is_some_and(|queue| matches!(self.queues[queue].wait, Wait::Writable))
+        !self.held
+            && self.peer.is_some_and(|queue| matches!(self.queues[queue].wait, Wait::Writable))
     }
 
     /// Returns whether a queue waits for write-space edges.
@@ -139,6 +147,9 @@ impl Outbox {
         }
         let mut memfd = None;
         let blocked = loop {
+            if self.held {
+                break Blocked::Peer;
+            }
             if memfd.is_some() && !self.has_room_for_memfd(cx, bytes.len()) {
                 break Blocked::Share;
             }

@@ -213,6 +213,7 @@ impl Inbox {
     /// Stops reading, and drops the rest.
     pub(crate) fn drop_rest(&mut self) {
         self.ended = true;
+        self.undecoded = false;
         self.rest = Vec::new();
         self.large = None;
         self.fds = None;

@@ -12,6 +12,8 @@ pub(crate) enum Link {
         /// Whether the caller has reported the end of the input.
         ended: bool,
     },
+    /// Nothing: the connection is lost, and another one may replace it.
+    Disconnected,
 }
 
 impl Link {
@@ -22,7 +24,7 @@ impl Link {
     pub(crate) fn socket(&self) -> Option<&Stream> {
         match self {
             Self::Socket(socket) => Some(socket),
-            Self::External { .. } => None,
+            Self::External { .. } | Self::Disconnected => None,
         }
     }
 }

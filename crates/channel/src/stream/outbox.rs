@@ -12,6 +12,7 @@
 //! frame and no others.
 
 pub(super) mod direct;
+mod frames;
 mod large;
 
 use std::collections::VecDeque;
@@ -27,6 +28,7 @@ use crate::limits::Limits;
 use crate::send::{Queued, SendError, Sent};
 use crate::stream::link::Link;
 use crate::stream::segment::{Payload, SEGMENT, Segment, SegmentPool};
+use frames::Frames;
 
 /// Length in bytes from which a payload is not copied into a segment.
 const LARGE: usize = 32 * 1024;
@@ -77,6 +79,8 @@ pub(crate) struct Outbox {
     full: bool,
     /// Whether the kernel has accepted bytes since `take_settled` was last called.
     settled: bool,
+    /// Where frames end; None if the connection cannot be replaced.
+    frames: Option<Box<Frames>>,
 }
 
 /// What the outbox waits for before it retries.
@@ -103,6 +107,7 @@ impl Outbox {
             raised: false,
             full: false,
             settled: false,
+            frames: None,
         }
     }
 
@@ -197,6 +202,9 @@ impl Outbox {
         messages: impl Iterator<Item = (&'a [u8], bool)>,
         total: &mut Encoded,
     ) -> Result<(), SendError> {
+        if self.frames.is_some() {
+            return self.gather_singly(codec, messages, total);
+        }
         let Some(last) = self.open_segment() else { return Ok(()) };
         let before = last.bytes.len();
         let encoded = codec.encode_all(messages, &mut last.bytes, total);
@@ -204,6 +212,21 @@ impl Outbox {
         let len = last.bytes.len() - before;
         self.bytes += len;
         encoded.map_err(SendError::Unframeable)
+    }
+
+    /// Queues gathered messages one by one, to note where each ends.
+    fn gather_singly<'a>(
+        &mut self,
+        codec: &Codec,
+        messages: impl Iterator<Item = (&'a [u8], bool)>,
+        total: &mut Encoded,
+    ) -> Result<(), SendError> {
+        for (payload, text) in messages {
+            self.append(codec, payload, text)?;
+            total.payloads += 1;
+            total.bytes += payload.len();
+        }
+        Ok(())
     }
 
     /// Returns how many bytes [`gather`](Self::gather) accepts before the high-water mark or the
@@ -282,6 +305,7 @@ impl Outbox {
         last.messages += 1;
         let len = last.bytes.len() - before;
         self.bytes += len;
+        self.note_frame();
         Ok(())
     }
 
@@ -321,6 +345,7 @@ impl Outbox {
         self.taken += bytes as u64;
         self.settled |= bytes > 0;
         self.pause_ms = 0;
+        self.forget_sent_frames();
         while let Some(front) = self.queue.front_mut() {
             if bytes > 0 {
                 // Descriptors go with the first byte.

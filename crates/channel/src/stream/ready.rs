@@ -72,6 +72,7 @@ impl StreamTransport {
                     self.inbox.end(meter, batch);
                 }
             }
+            Link::Disconnected => {}
         }
     }
 

@@ -1,6 +1,6 @@
 //! Sockets that are bound or connected to an address.
 
-use fdwire_socket::{Connect, Datagram, SocketAddress, Stream};
+use fdwire_socket::{Connect, Datagram, Errno, SocketAddress, Stream};
 use napi::Result;
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
@@ -92,6 +92,17 @@ impl Environment {
             }
             let connect = Stream::connect(&SocketAddress::Unix(peer), local.as_ref(), &setup)?;
             add_stream(state, connect.stream, false, &options)
+        })
+    }
+
+    /// Returns whether a datagram socket may be bound to `address`: false only if the one that was
+    /// is closed.
+    #[napi]
+    pub fn has_receiver(&self, address: Uint8Array) -> Result<bool> {
+        self.attempt(|_| {
+            let address = unix_address(&address)?;
+            let socket = Datagram::new().map_err(syscall_error("socket"))?;
+            Ok(socket.connect(&address) != Err(Errno::CONNREFUSED))
         })
     }
 

@@ -111,9 +111,19 @@ impl Outbox {
             burst.bytes = burst.bytes.saturating_sub(front.bytes.len());
             let outcome = if front.deadline.is_some_and(|deadline| deadline <= now) {
                 Some(UndeliveredReason::Expired)
+            } else if self.held {
+                self.update_timer(index);
+                return;
             } else {
                 match self.attempt_front(cx, index, now) {
                     Ok(()) => None,
+                    Err(Failure::Refused(errno)) if self.is_loss(errno) => {
+                        self.hold();
+                        if !cx.socket.is_seqpacket() {
+                            events.push(Event::Failed(errno, "sendmsg"));
+                        }
+                        return;
+                    }
                     Err(Failure::Refused(errno)) => Some(UndeliveredReason::Refused(errno)),
                     Err(Failure::Blocked(blocked)) => {
                         self.wait_for(cx, index, blocked, now);
@@ -214,6 +224,10 @@ impl Outbox {
         blocked: Blocked,
         now: Instant,
     ) {
+        if self.held {
+            self.set_wait(cx, index, Wait::Pause, None, now);
+            return;
+        }
         let queue = &self.queues[index];
         if let (Blocked::Share, Wait::Share) = (blocked, &queue.wait)
             && queue.retry_at.is_some_and(|at| at > now)

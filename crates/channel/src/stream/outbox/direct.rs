@@ -66,6 +66,7 @@ impl Outbox {
         last.bytes.extend_from_slice(tail);
         last.messages += 1;
         self.bytes += last.bytes.len() - start;
+        self.note_frame();
         Ok(self.after_send(link, limits))
     }
 }

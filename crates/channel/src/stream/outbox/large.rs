@@ -55,6 +55,7 @@ impl Outbox {
         if let Some(last) = self.queue.back_mut() {
             last.messages += 1;
         }
+        self.note_frame();
     }
 
     /// Queues bytes of which the first `sent` have been sent.
@@ -75,13 +76,18 @@ impl Outbox {
         text: bool,
         fds: &[BorrowedFd<'_>],
     ) -> Result<(), SendError> {
-        let Link::Socket(socket) = link else { return Err(SendError::Refused(Errno::OPNOTSUPP)) };
+        if matches!(link, Link::External { .. }) {
+            return Err(SendError::Refused(Errno::OPNOTSUPP));
+        }
         self.flush_quietly(link);
         let mut bytes = Vec::with_capacity(payload.len() + FRAMING);
         codec.encode(payload, text, &mut bytes).map_err(SendError::Unframeable)?;
         let len = bytes.len();
         let mut sent = 0;
-        if self.bytes == 0 && self.wait == Wait::Nothing {
+        if let Some(socket) = link.socket()
+            && self.bytes == 0
+            && self.wait == Wait::Nothing
+        {
             match socket.send(&[IoSlice::new(&bytes)], fds) {
                 Ok(taken) => sent = taken,
                 // With these errors no byte has entered the stream, and a retry would fail too.
@@ -104,6 +110,7 @@ impl Outbox {
         self.bytes += len - sent;
         self.fds += fds.len();
         self.push(Segment { bytes, sent, messages: 1, fds, alone: true });
+        self.note_frame();
         self.flush_quietly(link);
         Ok(())
     }

@@ -1,0 +1,56 @@
+//! The queue of a connection that is lost and may be replaced.
+
+use std::time::Instant;
+
+use fdwire_socket::Errno;
+
+use super::Outbox;
+use crate::datagram::queue::{SPACE, Wait};
+
+impl Outbox {
+    /// Makes the loss of the connection drop no message.
+    pub(crate) fn keep_on_loss(&mut self) {
+        self.reconnects = true;
+    }
+
+    /// Returns whether an error of sending means that the connection is lost and may be replaced.
+    pub(super) fn is_loss(&self, errno: Errno) -> bool {
+        let lost = [Errno::CONNREFUSED, Errno::NOTCONN, Errno::PIPE, Errno::CONNRESET];
+        self.reconnects && lost.contains(&errno)
+    }
+
+    /// Stops to send: messages are queued, and only expire.
+    pub(crate) fn hold(&mut self) {
+        self.held = true;
+        if let Some(index) = self.peer {
+            self.queues[index].set_wait(Wait::Pause, None, Instant::now());
+            self.update_timer(index);
+        }
+    }
+
+    /// Holds the queue, or drops its messages unless `keep`. Returns their sequence numbers.
+    pub(crate) fn disconnect(&mut self, keep: bool) -> Vec<u64> {
+        self.hold();
+        self.memfd_bytes = 0;
+        let mut dropped = Vec::new();
+        if let Some(index) = self.peer
+            && !keep
+        {
+            while let Some(message) = self.settle(index) {
+                dropped.push(message.seq);
+            }
+            self.queues.remove(index);
+            self.peer = None;
+        }
+        dropped
+    }
+
+    /// Sends again, over a new connection.
+    pub(crate) fn release(&mut self) {
+        self.held = false;
+        if let Some(index) = self.peer {
+            self.queues[index].set_wait(Wait::Pause, Some(SPACE), Instant::now());
+            self.update_timer(index);
+        }
+    }
+}
