@@ -1,8 +1,10 @@
 //! Pipes that are shared with their sender.
 
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{self, Mode, OFlags};
+use rustix::io::retry_on_intr;
 
 use crate::Errno;
 use crate::file_system::is_on_local_disk;
@@ -22,5 +24,20 @@ pub fn reopen_pipe(fd: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     }
     // O_DIRECT makes each write a packet.
     let flags = fs::fcntl_getfl(fd)? & (OFlags::ACCMODE | OFlags::DIRECT);
-    fs::open(path, flags | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())
+    let open = |flags| fs::open(&path, flags | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty());
+    let own = open(flags)?;
+    if flags.contains(OFlags::WRONLY) || !has_hangup(fd)? || has_hangup(own.as_fd())? {
+        return Ok(own);
+    }
+    // All writers were gone when the pipe was opened again. The kernel reports the end only to readers
+    // that were there before the last writer went, so one more comes and goes.
+    drop(open(OFlags::WRONLY)?);
+    Ok(own)
+}
+
+/// Whether the kernel reports that a pipe has no writers any more.
+fn has_hangup(pipe: BorrowedFd<'_>) -> Result<bool, Errno> {
+    let mut ready = [PollFd::new(&pipe, PollFlags::IN)];
+    retry_on_intr(|| poll(&mut ready, Some(&Timespec::default())))?;
+    Ok(ready[0].revents().contains(PollFlags::HUP))
 }
