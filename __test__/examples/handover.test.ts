@@ -183,9 +183,9 @@ describe('the handover example', () => {
 
   it('continues with the old server if its successor has too few descriptors', async () => {
     const server = await serve()
-    const idle = await connect(60)
+    const idle = await connect(80)
     for (const client of idle) await client.get()
-    const limited = ['-c', 'ulimit -n 50; exec "$0" "$@"', process.execPath, SERVER, '0', control]
+    const limited = ['-c', 'ulimit -n 64; exec "$0" "$@"', process.execPath, SERVER, '0', control]
     const successor = spawn('sh', limited, { stdio: ['ignore', 'ignore', 'pipe'] })
     children.push(successor)
     const ended = once(successor, 'exit')

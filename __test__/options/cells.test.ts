@@ -1,7 +1,7 @@
 /** Each option with each function over each kind of socket is applied, or refused by its name. */
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, openSync, readFileSync, statSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, statSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Channel, Codec } from 'fdwire'
 import { describe, expect, it } from 'vitest'
@@ -143,6 +143,33 @@ const EFFECTS: Partial<Record<OptionName, Effect>> = {
     const pair = await open({ maxQueued: 50_000 })
     expect(sendUntilRefused(pair)).toEqual(code('QUEUE_FULL'))
     expect(pair.ours.stats.queuedBytes).toBeLessThan(60_000)
+  },
+  maxQueuedTotal: async (_, open) => {
+    const pair = await open({ maxQueuedTotal: 100_000 })
+    const undelivered = once(pair.ours, 'undelivered')
+    expect(sendUntilRefused(pair)).toEqual(code('QUEUE_FULL'))
+    expect(pair.ours.stats.queuedBytes).toBeLessThan(100_000)
+    expect((await undelivered)[0]).toEqual(code('UNDELIVERED'))
+  },
+  idleTimeout: async (_, open) => {
+    const { ours } = await open({ idleTimeout: 20 })
+    expect(await failureOf(ours)).toEqual(code('IDLE_TIMEOUT'))
+  },
+  messageTimeout: async (_, open) => {
+    const { ours, theirs } = await open({ messageTimeout: 20 })
+    const failed = failureOf(ours)
+    const fd = theirs.detach()
+    writeSync(fd, Buffer.from('\0\0\0\tcut'))
+    expect(await failed).toEqual(code('MESSAGE_TIMEOUT'))
+    closeSync(fd)
+  },
+  reconnect: async (_, open) => {
+    const { ours, theirs } = await open({ reconnect: { minDelay: 5 } })
+    ours.on('message', never)
+    const lost = once(ours, 'disconnect')
+    theirs.destroy()
+    await lost
+    expect(ours.closed).toBe(false)
   },
   allowHalfOpen: async (_, open) => {
     const { ours, theirs } = await open({ allowHalfOpen: true })
