@@ -3,8 +3,9 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     include: ['__test__/**/*.test.ts'],
-    // These need the packed packages: see vitest.packages.config.ts.
-    exclude: ['__test__/packages/**'],
+    // These need the packed packages and large programs: see vitest.packages.config.ts and
+    // vitest.peers.config.ts.
+    exclude: ['__test__/packages/**', '__test__/peers/**'],
     // Each file runs in its own process, so that the setup file can compare its open descriptors.
     setupFiles: ['__test__/support/descriptors.ts'],
     pool: 'forks',
