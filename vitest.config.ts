@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     include: ['__test__/**/*.test.ts'],
-    // These need the packed packages and large programs: see vitest.packages.config.ts and
+    // These need the packed packages and other programs: see vitest.packages.config.ts and
     // vitest.peers.config.ts.
     exclude: ['__test__/packages/**', '__test__/peers/**'],
     // Each file runs in its own process, so that the setup file can compare its open descriptors.

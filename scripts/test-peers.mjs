@@ -1,4 +1,7 @@
-// Runs the tests with large programs that pass descriptors, which `npm test` does not install.
+// Runs the tests with programs that `npm test` does not install.
+import { existsSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { installLocked } from './locked-packages.mjs'
 import { requirePrograms } from './programs.mjs'
 import { runAll } from './run.mjs'
 
@@ -8,4 +11,9 @@ requirePrograms('The tests with other programs', [
   { name: 'runc', test: ['runc', ['--version']] },
   { name: 'weston', test: ['weston', ['--version']] },
 ])
+// unix-dgram is a native addon for one version of Node. Its build needs Node's header files, which
+// most installations have; without them, node-gyp downloads them.
+const node = dirname(dirname(process.execPath))
+if (existsSync(`${node}/include/node/node.h`)) process.env.npm_config_nodedir = node
+installLocked('scripts/peers', 'target/peers', [], process.version)
 runAll([['vitest', ['run', '--config=vitest.peers.config.ts']]])
