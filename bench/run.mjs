@@ -17,6 +17,7 @@
  * machine affects all of them. The results are medians over the rounds.
  */
 
+import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { describe, describeMachine, versionOf } from './machine.mjs'
 import { preparePlace } from './place.mjs'
@@ -124,7 +125,9 @@ async function measure(scenario) {
         if (best.others > DISTURBED) disturbed++
         record.rounds[round] = best
       } catch (error) {
-        record.failed = error instanceof Error ? error.message : String(error)
+        const why = error instanceof Error ? error.message : String(error)
+        // Results are committed, and must not name a path of this machine.
+        record.failed = why.replaceAll(fileURLToPath(new URL('..', import.meta.url)), '')
       }
     }
   }
