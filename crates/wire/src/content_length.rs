@@ -17,7 +17,7 @@
 use memchr::memchr;
 
 use crate::contract::{
-    End, Frame, Head, Lost, Options, Step, StreamCodec, Unframeable, end_after,
+    Frame, Head, Lost, Options, Step, StreamCodec, Unframeable, checked_length,
     length_prefixed_step,
 };
 use crate::decimal;
@@ -60,10 +60,6 @@ impl StreamCodec for Codec {
             self.block = Block::default();
         }
         Ok(step)
-    }
-
-    fn end(&mut self, rest: &mut [u8]) -> End {
-        end_after(self.decode(rest), rest.len())
     }
 
     fn frame(&self, payload: &[u8], _text: bool) -> Result<Frame<'_>, Unframeable> {
@@ -114,13 +110,8 @@ impl Codec {
         if significant.len() > decimal::MAX_DIGITS {
             return Err(Lost::TooLarge);
         }
-        match usize::try_from(decimal::value(significant)) {
-            Ok(length) if length <= self.max_message => {
-                self.block.length = Some(length);
-                Ok(())
-            }
-            _ => Err(Lost::TooLarge),
-        }
+        self.block.length = Some(checked_length(decimal::value(significant), self.max_message)?);
+        Ok(())
     }
 }
 

@@ -60,8 +60,14 @@ pub(crate) trait StreamCodec {
 
     /// Returns how the stream ended, given the bytes that `decode` last reported as incomplete.
     ///
-    /// `rest` is not empty.
-    fn end(&mut self, rest: &mut [u8]) -> End;
+    /// `rest` is not empty. The default suits codecs whose frames tell where they end: the last one
+    /// is cut.
+    fn end(&mut self, rest: &mut [u8]) -> End {
+        match self.decode(rest) {
+            Ok(Step::Incomplete { frame }) => End::Cut { missing: frame - rest.len() },
+            _ => End::Clean,
+        }
+    }
 
     /// Returns what surrounds a payload on the wire, or that the payload must be transformed.
     ///
@@ -298,6 +304,22 @@ impl Head {
     }
 }
 
+/// Returns the length of a payload that a header announces.
+///
+/// # Errors
+///
+/// [`Lost::TooLarge`] if it exceeds `max_message`.
+#[inline]
+pub(crate) fn checked_length<N>(length: N, max_message: usize) -> Result<usize, Lost>
+where
+    usize: TryFrom<N>,
+{
+    match usize::try_from(length) {
+        Ok(length) if length <= max_message => Ok(length),
+        _ => Err(Lost::TooLarge),
+    }
+}
+
 /// Returns the step for a frame whose header has `header` bytes and announces `length` bytes.
 #[inline]
 pub(crate) fn length_prefixed_step(input: &[u8], header: usize, length: usize, text: bool) -> Step {
@@ -314,14 +336,6 @@ pub(crate) fn complete_step(payload: &[u8], start: usize, consumed: usize, text:
     match kind_of(payload, text) {
         Ok(kind) => Step::Message { consumed, payload: start..start + payload.len(), kind },
         Err(why) => Step::Malformed { consumed, why },
-    }
-}
-
-/// Returns how a stream ended whose last `rest` bytes decode to `step`.
-pub(crate) fn end_after(step: Result<Step, Lost>, rest: usize) -> End {
-    match step {
-        Ok(Step::Incomplete { frame }) => End::Cut { missing: frame - rest },
-        _ => End::Clean,
     }
 }
 

@@ -16,7 +16,7 @@ pub mod field;
 pub use field::LengthField;
 
 use crate::contract::{
-    End, Frame, Head, Lost, Options, Step, StreamCodec, Unframeable, end_after,
+    Frame, Head, Lost, Options, Step, StreamCodec, Unframeable, checked_length,
     length_prefixed_step,
 };
 
@@ -37,15 +37,8 @@ impl StreamCodec for Codec {
         let Some(header) = input.first_chunk::<HEADER>() else {
             return Ok(Step::Incomplete { frame: HEADER.max(input.len() + 1) });
         };
-        let length = usize::try_from(u32::from_be_bytes(*header)).map_err(|_| Lost::TooLarge)?;
-        if length > self.max_message {
-            return Err(Lost::TooLarge);
-        }
+        let length = checked_length(u32::from_be_bytes(*header), self.max_message)?;
         Ok(length_prefixed_step(input, HEADER, length, self.text))
-    }
-
-    fn end(&mut self, rest: &mut [u8]) -> End {
-        end_after(self.decode(rest), rest.len())
     }
 
     #[inline]

@@ -13,7 +13,7 @@
 //! where the next frame starts, so decoding stops.
 
 use crate::contract::{
-    End, Frame, Head, Lost, Options, Step, StreamCodec, Unframeable, end_after,
+    Frame, Head, Lost, Options, Step, StreamCodec, Unframeable, checked_length,
     length_prefixed_step,
 };
 use crate::decimal;
@@ -36,10 +36,6 @@ impl StreamCodec for Codec {
             return Ok(Step::Incomplete { frame: SHORTEST_FRAME.max(input.len() + 1) });
         };
         Ok(length_prefixed_step(input, header, length, self.text))
-    }
-
-    fn end(&mut self, rest: &mut [u8]) -> End {
-        end_after(self.decode(rest), rest.len())
     }
 
     #[inline]
@@ -75,12 +71,8 @@ impl Codec {
         if available < HEADER_END.len() {
             return Ok(None);
         }
-        match usize::try_from(decimal::value(digits)) {
-            Ok(length) if length <= self.max_message => {
-                Ok(Some((HEADER_START.len() + count + HEADER_END.len(), length)))
-            }
-            _ => Err(Lost::TooLarge),
-        }
+        let length = checked_length(decimal::value(digits), self.max_message)?;
+        Ok(Some((HEADER_START.len() + count + HEADER_END.len(), length)))
     }
 }
 

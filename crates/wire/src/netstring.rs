@@ -13,7 +13,7 @@
 //! so decoding stops.
 
 use crate::contract::{
-    End, Frame, Head, Lost, Options, Step, StreamCodec, Unframeable, complete_step, end_after,
+    Frame, Head, Lost, Options, Step, StreamCodec, Unframeable, checked_length, complete_step,
 };
 use crate::decimal;
 
@@ -42,10 +42,6 @@ impl StreamCodec for Codec {
         }
     }
 
-    fn end(&mut self, rest: &mut [u8]) -> End {
-        end_after(self.decode(rest), rest.len())
-    }
-
     #[inline]
     fn frame(&self, payload: &[u8], _text: bool) -> Result<Frame<'_>, Unframeable> {
         let mut head = Head::EMPTY;
@@ -71,10 +67,7 @@ impl Codec {
             Some(&COLON) => {}
             Some(_) => return Err(Lost::BadHeader),
         }
-        match usize::try_from(decimal::value(digits)) {
-            Ok(length) if length <= self.max_message => Ok(Some((count + 1, length))),
-            _ => Err(Lost::TooLarge),
-        }
+        Ok(Some((count + 1, checked_length(decimal::value(digits), self.max_message)?)))
     }
 }
 

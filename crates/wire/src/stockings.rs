@@ -16,8 +16,7 @@
 //! more than any length in use, and stops decoding at a longer header.
 
 use crate::contract::{
-    End, Frame, Head, Lost, Options, Step, StreamCodec, Unframeable, end_after,
-    length_prefixed_step,
+    Frame, Head, Lost, Options, Step, StreamCodec, Unframeable, length_prefixed_step,
 };
 
 /// The codec of one stream.
@@ -37,10 +36,6 @@ impl StreamCodec for Codec {
             return Ok(Step::Incomplete { frame: input.len() + 1 });
         };
         Ok(length_prefixed_step(input, header, length, input[0] & BYTES == 0))
-    }
-
-    fn end(&mut self, rest: &mut [u8]) -> End {
-        end_after(self.decode(rest), rest.len())
     }
 
     #[inline]

@@ -13,7 +13,7 @@
 //! of Protocol Buffers accept it, but at most 10 bytes and 64 bits.
 
 use crate::contract::{
-    End, Frame, Head, Lost, Options, Step, StreamCodec, Unframeable, end_after,
+    Frame, Head, Lost, Options, Step, StreamCodec, Unframeable, checked_length,
     length_prefixed_step,
 };
 
@@ -35,10 +35,6 @@ impl StreamCodec for Codec {
             return Ok(Step::Incomplete { frame: input.len() + 1 });
         };
         Ok(length_prefixed_step(input, header, length, self.text))
-    }
-
-    fn end(&mut self, rest: &mut [u8]) -> End {
-        end_after(self.decode(rest), rest.len())
     }
 
     #[inline]
@@ -66,10 +62,7 @@ impl Codec {
             }
             length |= bits << (BITS * at);
             if byte & MORE == 0 {
-                return match usize::try_from(length) {
-                    Ok(length) if length <= self.max_message => Ok(Some((at + 1, length))),
-                    _ => Err(Lost::TooLarge),
-                };
+                return Ok(Some((at + 1, checked_length(length, self.max_message)?)));
             }
         }
         if input.len() < MAX_HEADER { Ok(None) } else { Err(Lost::BadHeader) }

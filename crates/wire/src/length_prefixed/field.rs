@@ -8,7 +8,7 @@
 //! ```
 
 use crate::contract::{
-    End, Frame, Head, Lost, Options, Step, StreamCodec, Unframeable, end_after,
+    Frame, Head, Lost, Options, Step, StreamCodec, Unframeable, checked_length,
     length_prefixed_step,
 };
 
@@ -85,16 +85,8 @@ impl StreamCodec for Codec {
         if length < 0 {
             return Err(Lost::BadHeader);
         }
-        match usize::try_from(length) {
-            Ok(length) if length <= self.max_message => {
-                Ok(length_prefixed_step(input, size, length, self.text))
-            }
-            _ => Err(Lost::TooLarge),
-        }
-    }
-
-    fn end(&mut self, rest: &mut [u8]) -> End {
-        end_after(self.decode(rest), rest.len())
+        let length = checked_length(length, self.max_message)?;
+        Ok(length_prefixed_step(input, size, length, self.text))
     }
 
     fn frame(&self, payload: &[u8], _text: bool) -> Result<Frame<'_>, Unframeable> {
