@@ -243,15 +243,7 @@ fn add_datagram(
 }
 
 fn tcp_pair() -> (Stream, Stream) {
-    let setup = SocketSetup {
-        no_delay: true,
-        keep_alive: None,
-        reuse_port: false,
-        refuse_fds: false,
-        credentials: false,
-        send_buffer: None,
-        receive_buffer: None,
-    };
+    let setup = SocketSetup { no_delay: true, ..SocketSetup::default() };
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let listener = Listener::listen_tcp(any, 1, &setup).unwrap();
     let SocketAddress::Inet(address) = listener.local_address().unwrap() else { panic!("not TCP") };

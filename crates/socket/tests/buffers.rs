@@ -12,15 +12,10 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{self, AddressFamily, sockopt};
 
 const SIZE: u32 = 20_000;
-const SETUP: SocketSetup = SocketSetup {
-    no_delay: false,
-    keep_alive: None,
-    reuse_port: false,
-    refuse_fds: false,
-    credentials: false,
-    send_buffer: Some(SIZE),
-    receive_buffer: Some(SIZE),
-};
+
+fn setup() -> SocketSetup {
+    SocketSetup { send_buffer: Some(SIZE), receive_buffer: Some(SIZE), ..SocketSetup::default() }
+}
 
 fn sizes(socket: impl AsFd) -> (usize, usize) {
     let socket = socket.as_fd();
@@ -45,11 +40,11 @@ fn wait_for(socket: BorrowedFd<'_>, flags: PollFlags) {
 fn unix_sockets_get_the_send_buffer_and_give_it_back() {
     let (default, receive) = default_sizes(AddressFamily::UNIX, SocketType::STREAM);
     let (stream, _peer) = Stream::pair().unwrap();
-    stream.set_up(&SETUP).unwrap();
+    stream.set_up(&setup()).unwrap();
     assert_eq!(sizes(&stream), (SET, receive), "a Unix socket has no use for a receive buffer");
     assert_eq!(sizes(stream.into_fd()), (default, receive));
     for (mut socket, _peer) in [Datagram::pair().unwrap(), Datagram::seqpacket_pair().unwrap()] {
-        socket.set_up(&SETUP).unwrap();
+        socket.set_up(&setup()).unwrap();
         assert_eq!(sizes(&socket).0, SET);
         assert!(socket.has_fixed_send_buffer());
         assert_eq!(sizes(socket.into_fd()).0, default);
@@ -59,7 +54,7 @@ fn unix_sockets_get_the_send_buffer_and_give_it_back() {
 #[test]
 fn a_size_that_an_option_determines_is_not_raised() {
     let (stream, _peer) = Stream::pair().unwrap();
-    stream.set_up(&SETUP).unwrap();
+    stream.set_up(&setup()).unwrap();
     stream.raise_send_buffer(512 * 1024).unwrap();
     assert_eq!(sizes(&stream).0, SET);
 }
@@ -69,18 +64,18 @@ fn sockets_that_unix_listeners_accept_get_the_send_buffer() {
     let (default, _) = default_sizes(AddressFamily::UNIX, SocketType::STREAM);
     for kind in [SocketType::STREAM, SocketType::SEQPACKET] {
         let binding = Binding { address: &Address::UNNAMED, mode: 0, unlink: Unlink::Never };
-        let listener = Listener::listen_unix(&binding, kind, 9, &SETUP).unwrap();
+        let listener = Listener::listen_unix(&binding, kind, 9, &setup()).unwrap();
         let SocketAddress::Unix(name) = listener.local_address().unwrap() else { panic!() };
         let (accepted, fd);
         if kind == SocketType::STREAM {
             let peer = SocketAddress::Unix(name);
-            let client = Stream::connect(&peer, None, &SETUP).unwrap().stream;
+            let client = Stream::connect(&peer, None, &setup()).unwrap().stream;
             assert_eq!(sizes(&client).0, SET);
             let Accepted::Stream(stream) = listener.accept().unwrap() else { panic!() };
             accepted = sizes(&stream).0;
             fd = stream.into_fd();
         } else {
-            let client = Datagram::connect_seqpacket(&name, None, &SETUP).unwrap();
+            let client = Datagram::connect_seqpacket(&name, None, &setup()).unwrap();
             assert_eq!(sizes(&client).0, SET);
             let Accepted::Seqpacket(socket) = listener.accept().unwrap() else { panic!() };
             accepted = sizes(&socket).0;
@@ -93,9 +88,10 @@ fn sockets_that_unix_listeners_accept_get_the_send_buffer() {
 #[test]
 fn tcp_sockets_get_both_buffers_before_they_connect_and_listen() {
     let default = default_sizes(AddressFamily::INET, SocketType::STREAM);
-    let listener = Listener::listen_tcp("127.0.0.1:0".parse().unwrap(), 9, &SETUP).unwrap();
+    let listener = Listener::listen_tcp("127.0.0.1:0".parse().unwrap(), 9, &setup()).unwrap();
     assert_eq!(sizes(&listener), (SET, SET));
-    let client = Stream::connect(&listener.local_address().unwrap(), None, &SETUP).unwrap().stream;
+    let client =
+        Stream::connect(&listener.local_address().unwrap(), None, &setup()).unwrap().stream;
     assert_eq!(sizes(&client), (SET, SET));
     wait_for(listener.as_fd(), PollFlags::IN);
     let Accepted::Stream(server) = listener.accept().unwrap() else { panic!() };
@@ -106,8 +102,9 @@ fn tcp_sockets_get_both_buffers_before_they_connect_and_listen() {
 
 #[test]
 fn tcp_adjusts_the_buffers_of_a_socket_that_was_given_back() {
-    let listener = Listener::listen_tcp("127.0.0.1:0".parse().unwrap(), 9, &SETUP).unwrap();
-    let client = Stream::connect(&listener.local_address().unwrap(), None, &SETUP).unwrap().stream;
+    let listener = Listener::listen_tcp("127.0.0.1:0".parse().unwrap(), 9, &setup()).unwrap();
+    let client =
+        Stream::connect(&listener.local_address().unwrap(), None, &setup()).unwrap().stream;
     wait_for(client.as_fd(), PollFlags::OUT);
     client.finish_connect().unwrap();
     wait_for(listener.as_fd(), PollFlags::IN);

@@ -31,16 +31,6 @@ fn send(stream: &Stream, bytes: &[u8]) {
     assert_eq!(stream.send(&[IoSlice::new(bytes)], &[]).unwrap(), bytes.len());
 }
 
-const SETUP: SocketSetup = SocketSetup {
-    no_delay: false,
-    keep_alive: None,
-    reuse_port: false,
-    refuse_fds: false,
-    credentials: false,
-    send_buffer: None,
-    receive_buffer: None,
-};
-
 fn abstract_name(what: &str) -> Address {
     let name = format!("\0fdw-streams-{}-{what}", std::process::id());
     Address::from_bytes(name.as_bytes()).unwrap()
@@ -48,7 +38,7 @@ fn abstract_name(what: &str) -> Address {
 
 fn listen(address: &Address, backlog: i32) -> Listener {
     let binding = Binding { address, mode: 0, unlink: Unlink::Never };
-    Listener::listen_unix(&binding, SocketType::STREAM, backlog, &SETUP).unwrap()
+    Listener::listen_unix(&binding, SocketType::STREAM, backlog, &SocketSetup::default()).unwrap()
 }
 
 fn wait_until(socket: &Stream, flags: PollFlags) {
@@ -104,7 +94,7 @@ fn a_full_backlog_fails_at_once_and_connected_sockets_lack_o_nonblock() {
     assert_eq!(listener.accept().unwrap_err(), Errno::AGAIN);
     let mut connected = Vec::new();
     let error = loop {
-        match Stream::connect(&SocketAddress::Unix(name.clone()), None, &SETUP) {
+        match Stream::connect(&SocketAddress::Unix(name.clone()), None, &SocketSetup::default()) {
             Ok(Connect { stream, connecting }) => {
                 assert!(!connecting);
                 connected.push(stream);
@@ -126,14 +116,14 @@ fn an_adopted_listener_does_not_block_while_other_threads_accept_its_connections
     let fd = listen(&name, 64).into_fd();
     fcntl_setfl(&fd, fcntl_getfl(&fd).unwrap() - OFlags::NONBLOCK).unwrap();
     let shared: Vec<_> = (0..4).map(|_| fd.try_clone().unwrap()).collect();
-    let listener = Listener::adopt(fd, &SETUP).unwrap();
+    let listener = Listener::adopt(fd, &SocketSetup::default()).unwrap();
     assert!(fcntl_getfl(listener.as_fd()).unwrap().contains(OFlags::NONBLOCK));
     assert_eq!(listener.accept().unwrap_err(), Errno::AGAIN);
     // Each thread polls before it accepts, so several of them see the same connection.
     let (accepted, most) = (AtomicUsize::new(0), 200);
     thread::scope(|scope| {
         for fd in shared {
-            let listener = Listener::adopt(fd, &SETUP).unwrap();
+            let listener = Listener::adopt(fd, &SocketSetup::default()).unwrap();
             let accepted = &accepted;
             scope.spawn(move || {
                 while accepted.load(Ordering::Relaxed) < most {
@@ -147,7 +137,8 @@ fn an_adopted_listener_does_not_block_while_other_threads_accept_its_connections
             });
         }
         for _ in 0..most {
-            while let Err(error) = Stream::connect(&SocketAddress::Unix(name.clone()), None, &SETUP)
+            while let Err(error) =
+                Stream::connect(&SocketAddress::Unix(name.clone()), None, &SocketSetup::default())
             {
                 assert_eq!(error.errno, Errno::AGAIN, "the backlog is full");
                 thread::yield_now();
@@ -164,7 +155,7 @@ fn tcp_connects_over_both_families_with_its_options() {
             no_delay: true,
             keep_alive: Some(Duration::from_secs(7)),
             reuse_port: true,
-            ..SETUP
+            ..SocketSetup::default()
         };
         let listener = Listener::listen_tcp(host.parse().unwrap(), 9, &setup).unwrap();
         let to = listener.local_address().unwrap();
@@ -188,10 +179,16 @@ fn tcp_connects_over_both_families_with_its_options() {
 
 #[test]
 fn accepted_sockets_of_an_adopted_tcp_listener_get_the_options_that_it_lacks() {
-    let listener = Listener::listen_tcp("127.0.0.1:0".parse().unwrap(), 9, &SETUP).unwrap();
-    let setup = SocketSetup { no_delay: true, keep_alive: Some(Duration::from_secs(7)), ..SETUP };
+    let listener =
+        Listener::listen_tcp("127.0.0.1:0".parse().unwrap(), 9, &SocketSetup::default()).unwrap();
+    let setup = SocketSetup {
+        no_delay: true,
+        keep_alive: Some(Duration::from_secs(7)),
+        ..SocketSetup::default()
+    };
     let listener = Listener::adopt(listener.into_fd(), &setup).unwrap();
-    let client = Stream::connect(&listener.local_address().unwrap(), None, &SETUP).unwrap();
+    let client =
+        Stream::connect(&listener.local_address().unwrap(), None, &SocketSetup::default()).unwrap();
     wait_until(&client.stream, PollFlags::OUT);
     let server = accept(&listener);
     assert!(sockopt::tcp_nodelay(&server).unwrap());
@@ -206,7 +203,7 @@ fn listening_replaces_a_stale_socket_but_not_one_in_use() {
     let dir = common::TestDir::new();
     let path = common::address(&dir.join("s"));
     let binding = Binding { address: &path, mode: 0o640, unlink: Unlink::Stale };
-    let listen = || Listener::listen_unix(&binding, SocketType::STREAM, 9, &SETUP);
+    let listen = || Listener::listen_unix(&binding, SocketType::STREAM, 9, &SocketSetup::default());
     let first = listen().unwrap();
     assert_eq!(listen().unwrap_err().errno, Errno::ADDRINUSE);
     // The check for a stale socket has not connected to it.
@@ -215,7 +212,7 @@ fn listening_replaces_a_stale_socket_but_not_one_in_use() {
     let second = listen().unwrap();
     let mode = rustix::fs::stat(dir.join("s")).unwrap().st_mode;
     assert_eq!(mode & 0o777, 0o640);
-    Stream::connect(&SocketAddress::Unix(path.clone()), None, &SETUP).unwrap();
+    Stream::connect(&SocketAddress::Unix(path.clone()), None, &SocketSetup::default()).unwrap();
     accept(&second);
 }
 
@@ -229,7 +226,8 @@ fn the_path_of_a_client_has_its_mode_and_is_removed_with_the_client() {
         let connect = || connect_from(&local, &server, kind);
         assert_eq!(connect().unwrap_err().errno, Errno::NOENT);
         assert!(!dir.join("c").exists(), "a failed connect leaves no file");
-        let _listener = Listener::listen_unix(&at_server, kind, 9, &SETUP).unwrap();
+        let _listener =
+            Listener::listen_unix(&at_server, kind, 9, &SocketSetup::default()).unwrap();
         let client = connect().unwrap();
         let mode = rustix::fs::stat(dir.join("c")).unwrap().st_mode;
         assert_eq!(mode & 0o777, 0o640);
@@ -248,9 +246,10 @@ fn connect_from(
     kind: SocketType,
 ) -> Result<Box<dyn Debug>, SyscallError> {
     if kind == SocketType::SEQPACKET {
-        let client = Datagram::connect_seqpacket(peer, Some(local), &SETUP)?;
+        let client = Datagram::connect_seqpacket(peer, Some(local), &SocketSetup::default())?;
         return Ok(Box::new(client));
     }
-    let client = Stream::connect(&SocketAddress::Unix(peer.clone()), Some(local), &SETUP)?;
+    let client =
+        Stream::connect(&SocketAddress::Unix(peer.clone()), Some(local), &SocketSetup::default())?;
     Ok(Box::new(client.stream))
 }

@@ -179,15 +179,7 @@ mod tests {
 
     #[test]
     fn a_listener_accepts_after_refused_registrations() {
-        let setup = SocketSetup {
-            no_delay: false,
-            keep_alive: None,
-            reuse_port: false,
-            refuse_fds: false,
-            credentials: false,
-            send_buffer: None,
-            receive_buffer: None,
-        };
+        let setup = SocketSetup::default();
         let address = fdwire_socket::Address::UNNAMED;
         let binding = Binding { address: &address, mode: 0, unlink: Unlink::Never };
         let socket = Listener::listen_unix(&binding, SocketType::STREAM, 9, &setup);
