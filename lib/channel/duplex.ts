@@ -2,7 +2,8 @@ import { Duplex } from 'node:stream'
 import type { FdSource } from '../fds/borrow.js'
 import { duplicateFds } from '../fds/descriptors.js'
 import { FdSet } from '../fds/fdset.js'
-import { asBytes, describeValue } from '../util/checks.js'
+import { bufferOf } from '../util/buffers.js'
+import { describeValue } from '../util/checks.js'
 import { FdwireError } from '../util/errors.js'
 import { nextTick } from '../util/timers.js'
 import type { ChannelCore } from './core.js'
@@ -170,10 +171,7 @@ export class FdDuplex extends ChannelDuplex {
 /** Returns a new Buffer for bytes, which identifies the chunk; without a copy. */
 function toChunk(bytes: unknown): Buffer {
   if (typeof bytes === 'string') return Buffer.from(bytes)
-  if (ArrayBuffer.isView(bytes)) {
-    const { buffer, byteOffset, byteLength } = asBytes(bytes)
-    return Buffer.from(buffer, byteOffset, byteLength)
-  }
+  if (ArrayBuffer.isView(bytes)) return bufferOf(bytes)
   throw new TypeError(
     `writeWithFds takes a Buffer, another ArrayBufferView or a string, not ${describeValue(bytes)}`,
   )

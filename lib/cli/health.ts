@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { release } from 'node:os'
 import { thisSystem } from '../native/system.js'
 import { VERSION } from '../native/version.js'
+import { softLimit } from '../util/process-limits.js'
 
 /** Whether fdwire works (`ok`), works with a restriction (`note`), or does not work. */
 export type Verdict = 'ok' | 'note' | 'problem'
@@ -72,7 +73,7 @@ export function kernelChecks(): Check[] {
 
 /** Checks the limits of the kernel and of this process. */
 export function limitChecks(): Check[] {
-  const files = limitOf('Max open files')
+  const files = softLimit('Max open files')
   return [
     sysctl('net.core.wmem_default', 212_992, value => [
       `A datagram has at most ${value - 32} bytes; memfd: true or a stream carries more.`,
@@ -121,10 +122,4 @@ function readNumber(path: string): number | undefined {
   } catch {
     return undefined
   }
-}
-
-/** Returns a soft limit of this process; Infinity if there is none. */
-function limitOf(name: string): number {
-  const line = new RegExp(`^${name} +(\\S+)`, 'm').exec(readFileSync('/proc/self/limits', 'utf8'))
-  return line?.[1] === 'unlimited' ? Number.POSITIVE_INFINITY : Number(line?.[1])
 }

@@ -1,4 +1,5 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
+import { softLimit } from '../util/process-limits.js'
 import { clearTimeout, setTimeout } from '../util/timers.js'
 
 /** How many descriptors stay free besides those of the messages on their way. */
@@ -58,9 +59,7 @@ function openFiles(): number {
 /** Returns the soft limit RLIMIT_NOFILE; infinite if it is unknown. */
 export function openFilesLimit(): number {
   try {
-    const limits = readFileSync('/proc/self/limits', 'latin1')
-    const soft = Number(/^Max open files +(\d+)/m.exec(limits)?.[1])
-    return Number.isNaN(soft) ? Number.POSITIVE_INFINITY : soft
+    return softLimit('Max open files')
   } catch {
     return Number.POSITIVE_INFINITY
   }

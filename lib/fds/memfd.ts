@@ -7,7 +7,7 @@ import { environment } from '../native/environment.js'
 import { checkCallOptions } from '../options/calls.js'
 import { allocate } from '../util/buffers.js'
 import { asBytes, checkBoolean, checkInteger, describeValue } from '../util/checks.js'
-import { errorCode, FdwireError, systemError } from '../util/errors.js'
+import { errorCode, FdwireError, illFormedError, systemError } from '../util/errors.js'
 import { type FdSource, fdOfSource } from './borrow.js'
 import { FdSet } from './fdset.js'
 
@@ -101,7 +101,7 @@ function checkContent(content: unknown): Uint8Array | number {
   }
   if (typeof content === 'string') {
     if (content.isWellFormed()) return Buffer.from(content)
-    throw new FdwireError('ERR_FDWIRE_ILL_FORMED_TEXT', 'The text contains a lone surrogate')
+    throw illFormedError('The text')
   }
   if (ArrayBuffer.isView(content)) return asBytes(content)
   throw new TypeError(

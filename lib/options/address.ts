@@ -7,7 +7,7 @@ import type { SocketAddress } from '#native'
 import { copyOf, sliceUtf8 } from '../util/buffers.js'
 import { checkInteger, checkNames, describeValue, listOr, only } from '../util/checks.js'
 import { MAX_FD } from '../util/descriptor.js'
-import { FdwireError } from '../util/errors.js'
+import { FdwireError, illFormedError } from '../util/errors.js'
 
 export { printableAddress } from '../util/errors.js'
 
@@ -72,9 +72,7 @@ export function checkTcp(address: TcpAddress, what: string, leastPort: 0 | 1 = 0
   if (typeof host !== 'string') {
     throw new TypeError(`host must be a string, not ${describeValue(host)}`)
   }
-  if (!host.isWellFormed()) {
-    throw new FdwireError('ERR_FDWIRE_ILL_FORMED_TEXT', 'host contains a lone surrogate')
-  }
+  if (!host.isWellFormed()) throw illFormedError('host')
   if (host.includes('\0')) {
     throw new FdwireError('ERR_FDWIRE_BAD_ADDRESS', 'host contains a zero byte')
   }
@@ -153,9 +151,7 @@ export function emptyError(what: string, instead: string): TypeError {
  */
 export function checkAddress(address: Address, what: string): void {
   const isText = typeof address === 'string'
-  if (isText && !address.isWellFormed()) {
-    throw new FdwireError('ERR_FDWIRE_ILL_FORMED_TEXT', `${what} contains a lone surrogate`)
-  }
+  if (isText && !address.isWellFormed()) throw illFormedError(what)
   const bytes = isText ? Buffer.byteLength(address) : address.length
   if (bytes > MAX_ADDRESS) {
     throw new FdwireError(

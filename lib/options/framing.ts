@@ -1,7 +1,7 @@
 /** Options of the framing: the type of messages, and which of them are valid. */
 
 import { asBytes, checkFunction, checkOneOf, describeValue, listOr, quote } from '../util/checks.js'
-import { FdwireError } from '../util/errors.js'
+import { illFormedError } from '../util/errors.js'
 import {
   ALL,
   boolean,
@@ -121,9 +121,7 @@ function checkDelimiter(name: string, value: unknown): string | Buffer {
       `${name} must be a string, a Buffer or another ArrayBufferView, not ${describeValue(value)}`,
     )
   }
-  if (typeof value === 'string' && !value.isWellFormed()) {
-    throw new FdwireError('ERR_FDWIRE_ILL_FORMED_TEXT', `${name} has a lone surrogate`)
-  }
+  if (typeof value === 'string' && !value.isWellFormed()) throw illFormedError(name)
   const length = typeof value === 'string' ? Buffer.byteLength(value) : value.byteLength
   if (length < 1 || length > MAX_DELIMITER) {
     throw new RangeError(`${name} must have 1 to ${MAX_DELIMITER} bytes, not ${length}`)

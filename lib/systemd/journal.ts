@@ -1,8 +1,9 @@
 import type { ChannelCore } from '../channel/core.js'
 import { createMemfd } from '../fds/memfd.js'
 import { checkCallOptions, checkTimeout } from '../options/check.js'
-import { asBytes, describeValue } from '../util/checks.js'
-import { errorCode, FdwireError } from '../util/errors.js'
+import { bufferOf } from '../util/buffers.js'
+import { describeValue } from '../util/checks.js'
+import { errorCode, illFormedError } from '../util/errors.js'
 import { decodeAddress, TIMEOUT, withSocket } from './socket.js'
 
 /** The socket of systemd-journald. */
@@ -102,14 +103,11 @@ function encodeField(name: string, value: unknown, parts: Buffer[]): void {
 const LINE_BREAK = Buffer.from('\n')
 
 function encodeValue(name: string, value: unknown): Buffer {
-  if (ArrayBuffer.isView(value)) {
-    const { buffer, byteOffset, byteLength } = asBytes(value)
-    return Buffer.from(buffer, byteOffset, byteLength)
-  }
+  if (ArrayBuffer.isView(value)) return bufferOf(value)
   if (typeof value === 'number' || typeof value === 'bigint') return Buffer.from(String(value))
   const text = checkString(name, value, ', a number, or a Buffer or another ArrayBufferView')
   if (text.isWellFormed()) return Buffer.from(text)
-  throw new FdwireError('ERR_FDWIRE_ILL_FORMED_TEXT', `${name} contains a lone surrogate`)
+  throw illFormedError(name)
 }
 
 /** Checks the name of a field, as the journal does: it ignores invalid ones. */

@@ -63,6 +63,11 @@ export function allocate(length: number): Buffer {
   return allocUnsafeSlow(length)
 }
 
+/** Returns the bytes of a view as a Buffer, without a copy. */
+export function bufferOf({ buffer, byteOffset, byteLength }: ArrayBufferView): Buffer {
+  return from(buffer as ArrayBuffer, byteOffset, byteLength)
+}
+
 /** Returns a copy of bytes. */
 export function copyOf(bytes: Uint8Array): Buffer {
   return from(bytes)

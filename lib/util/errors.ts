@@ -186,6 +186,11 @@ export function failureOf(error: {
   return `${syscall} ${code}${about}${to}`
 }
 
+/** Returns the error of a text that UTF-8 cannot encode. */
+export function illFormedError(what: string): FdwireError {
+  return new FdwireError('ERR_FDWIRE_ILL_FORMED_TEXT', `${what} contains a lone surrogate`)
+}
+
 /** Returns the error of an aborted operation: an AbortError whose cause is the signal's reason. */
 export function abortError(signal: AbortSignal): Error & { code: 'ABORT_ERR' } {
   const error = new Error('The operation was aborted', { cause: signal.reason })
