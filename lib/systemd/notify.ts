@@ -4,7 +4,7 @@ import { FdSet } from '../fds/fdset.js'
 import { environment } from '../native/environment.js'
 import { checkCallOptions, checkTimeout } from '../options/check.js'
 import { checkInteger, describeValue } from '../util/checks.js'
-import { FdwireError } from '../util/errors.js'
+import { illFormedError } from '../util/errors.js'
 import { Deadline, withLimits } from '../util/wait.js'
 import { decodeAddress, TIMEOUT, withSocket } from './socket.js'
 
@@ -54,13 +54,23 @@ export async function notify(
   const timeout = checkTimeout(options.timeout, TIMEOUT)
   const address = notifySocket()
   if (address === undefined) return false
-  const fds = duplicateFds(options.fds ?? [])
+  return pass(address, bytes, duplicateFds(options.fds ?? []), timeout)
+}
+
+/** Sends a notification with descriptors, if there is an address, and closes the descriptors. */
+async function pass(
+  address: string | undefined,
+  bytes: Buffer,
+  fds: FdSet,
+  timeout: number,
+): Promise<boolean> {
   try {
+    if (address === undefined) return false
     await withSocket(address, timeout, core => core.sendAndFlush(bytes, { fds }))
+    return true
   } finally {
     fds.close()
   }
-  return true
 }
 
 /** Reports that the service has started, or has reloaded its configuration: `READY=1`. */
@@ -102,14 +112,11 @@ export async function mainPid(pid: number): Promise<boolean> {
  * `FDSTORE=1`. They come back with `listenFds`, under the same name.
  */
 export async function storeFds(name: string, fds: FdSet | Iterable<FdSource>): Promise<boolean> {
-  const FDNAME = checkName(name)
+  const bytes = encodeState({ FDSTORE: 1, FDNAME: checkName(name) })
+  const address = notifySocket()
   const copies = duplicateFds(fds)
-  try {
-    if (copies.length === 0) throw new RangeError('storeFds needs at least one descriptor')
-    return await notify({ FDSTORE: 1, FDNAME }, { fds: copies })
-  } finally {
-    copies.close()
-  }
+  if (copies.length === 0) throw new RangeError('storeFds needs at least one descriptor')
+  return pass(address, bytes, copies, TIMEOUT)
 }
 
 /** Makes the service manager close the descriptors that it keeps by a name: `FDSTOREREMOVE=1`. */
@@ -126,7 +133,8 @@ export async function removeFds(name: string): Promise<boolean> {
 export async function barrier(options: BarrierOptions = {}): Promise<boolean> {
   checkCallOptions('barrier', options, ['timeout'])
   const deadline = new Deadline(checkTimeout(options.timeout, TIMEOUT))
-  if (notifySocket() === undefined) return false
+  const address = notifySocket()
+  if (address === undefined) return false
   const [reading, writing] = environment.pipe()
   const sent = FdSet.from([writing])
   const kept = FdSet.from([reading])
@@ -136,8 +144,7 @@ export async function barrier(options: BarrierOptions = {}): Promise<boolean> {
     const closed = new Promise<void>((resolve, reject) => {
       pipe.on('end', resolve).on('error', reject).resume()
     })
-    await notify('BARRIER=1', { fds: sent, timeout: deadline.remaining })
-    sent.close()
+    await pass(address, encodeState('BARRIER=1'), sent, deadline.remaining)
     const late = 'The service manager did not handle the notifications'
     await withLimits(closed, { timeout: deadline.remaining }, { late })
   } finally {
@@ -156,9 +163,7 @@ function notifySocket(): string | undefined {
 function encodeState(state: unknown): Buffer {
   const text = typeof state === 'string' ? state : encodeFields(state)
   if (text === '') throw new TypeError('notify needs at least one field')
-  if (!text.isWellFormed()) {
-    throw new FdwireError('ERR_FDWIRE_ILL_FORMED_TEXT', 'The notification has a lone surrogate')
-  }
+  if (!text.isWellFormed()) throw illFormedError('The notification')
   const bytes = Buffer.from(text)
   if (bytes.length <= MAX_NOTIFICATION) return bytes
   throw new RangeError(
