@@ -191,9 +191,7 @@ export class Waiters {
     for (let at = 0; at < this.#calls.length; at++) {
       const waiter = this.#calls.at(at) as Waiter
       if (waiter.state === 'done' || waiter.seq !== seq) continue
-      const { state } = waiter
-      this.#remove(waiter)
-      if (state === 'waiting') waiter.reject(error)
+      this.#fail(waiter, error)
       return
     }
   }
@@ -204,17 +202,11 @@ export class Waiters {
    */
   failInFlight(oldest: number, error: unknown): void {
     this.#matching?.failInFlight(oldest, error)
-    const lost: Waiter[] = []
-    for (let at = 0; at < this.#calls.length; at++) {
-      const waiter = this.#calls.at(at) as Waiter
-      const isRequest = waiter.state !== 'done' && waiter.replyFrom !== undefined
-      if (isRequest && isInFlight(waiter.seq, oldest)) lost.push(waiter)
-    }
-    for (const waiter of lost) {
-      const { state } = waiter
-      this.#remove(waiter)
-      if (state === 'waiting') waiter.reject(error)
-    }
+    const lost = this.#calls.filter(
+      ({ state, replyFrom, seq }) =>
+        state !== 'done' && replyFrom !== undefined && isInFlight(seq, oldest),
+    )
+    for (const waiter of lost) this.#fail(waiter, error)
   }
 
   /** Rejects every waiting call. Returns whether there was one. */
@@ -261,6 +253,13 @@ export class Waiters {
     else if (calls.length > 2 * (this.#waiting + this.#abandoned) + MAX_DONE) {
       calls.keepOnly(({ state }) => state !== 'done')
     }
+  }
+
+  /** Gives up the place of a call, and rejects it unless it was abandoned before. */
+  #fail(waiter: Waiter, error: unknown): void {
+    const isWaiting = waiter.state === 'waiting'
+    this.#remove(waiter)
+    if (isWaiting) waiter.reject(error)
   }
 
   #takeAll(): Waiter[] {
@@ -314,12 +313,7 @@ export class Waiters {
   }
 
   #abandonedCalls(): Waiter[] {
-    const abandoned: Waiter[] = []
-    for (let at = 0; at < this.#calls.length; at++) {
-      const waiter = this.#calls.at(at) as Waiter
-      if (waiter.state === 'abandoned') abandoned.push(waiter)
-    }
-    return abandoned
+    return this.#calls.filter(({ state }) => state === 'abandoned')
   }
 
   /** Removes the places of abandoned requests that have expired, unless their replies are lost. */

@@ -46,6 +46,11 @@ export class Queue<T> {
     return item
   }
 
+  /** Returns the items that pass a test, in time proportional to the length of the queue. */
+  filter(test: (item: T) => boolean): T[] {
+    return (this.#items.slice(this.#head) as T[]).filter(test)
+  }
+
   /** Removes an item wherever it is, in time proportional to the length of the queue. */
   remove(item: T): void {
     this.keepOnly(other => other !== item)
@@ -53,7 +58,7 @@ export class Queue<T> {
 
   /** Removes the items that fail a test, in time proportional to the length of the queue. */
   keepOnly(test: (item: T) => boolean): void {
-    const items = (this.#items.slice(this.#head) as T[]).filter(test)
+    const items = this.filter(test)
     this.#items = items.length === 0 ? NONE : items
     this.#head = 0
   }
