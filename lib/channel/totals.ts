@@ -2,9 +2,26 @@ import { Counter } from '#native'
 import { totals } from '../native/counters.js'
 import { environment, openReceivers } from '../native/environment.js'
 import { ChannelCore } from './core.js'
+import type { ChannelStats } from './stats.js'
+
+/** The counters of channels that have a sum over all channels. */
+type Summed =
+  | 'received'
+  | 'receivedBytes'
+  | 'receivedFds'
+  | 'malformed'
+  | 'sent'
+  | 'sentBytes'
+  | 'sentFds'
+  | 'undelivered'
+  | 'queued'
+  | 'queuedBytes'
+  | 'queuedFds'
+  | 'openFds'
+  | 'closing'
 
 /** What fdwire has done in this thread, and what it holds now: the sums over all channels. */
-export interface Stats {
+export interface Stats extends Pick<ChannelStats, Summed> {
   /** Open channels. */
   channels: number
   /** Open listeners. */
@@ -15,32 +32,6 @@ export interface Stats {
   accepted: number
   /** Accepted connections that were closed before they were delivered. */
   dropped: number
-  /** Messages that were received. */
-  received: number
-  /** Bytes of the received messages. */
-  receivedBytes: number
-  /** Descriptors of the received messages. */
-  receivedFds: number
-  /** Messages that could not be delivered to the program. */
-  malformed: number
-  /** Messages that the kernel or a queue has taken. */
-  sent: number
-  /** Bytes of the sent messages. */
-  sentBytes: number
-  /** Descriptors of the sent messages. */
-  sentFds: number
-  /** Queued messages that were not delivered. */
-  undelivered: number
-  /** Messages in the queues of open channels. */
-  queued: number
-  /** Bytes in these queues. */
-  queuedBytes: number
-  /** Descriptors in these queues. */
-  queuedFds: number
-  /** Received descriptors that are neither taken nor closed. */
-  openFds: number
-  /** Descriptors of the whole process that threads have yet to close. */
-  closing: number
 }
 
 /**
@@ -51,7 +42,7 @@ export function stats(): Stats {
   const cores = openReceivers().filter(receiver => receiver instanceof ChannelCore)
   const open = cores.map(({ handle }) => handle.counters())
   const sumOpen = (counter: Counter) => open.reduce((sum, counters) => sum + counters[counter], 0)
-  const sum = (counter: Counter) => sumOpen(counter) + (totals.closed?.[counter] ?? 0)
+  const sum = (counter: Counter) => sumOpen(counter) + (totals.closed[counter] ?? 0)
   const { listeners, opened, accepted, dropped } = totals
   return {
     channels: cores.length,

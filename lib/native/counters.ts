@@ -9,17 +9,21 @@ const END = table.length
 
 /** Reads a counter that native code has just written into the shared table. */
 export function readCounter(counter: Counter): number {
-  const at = COUNTERS + 2 * counter
-  return ((table[at] as number) >>> 0) + (table[at + 1] as number) * 2 ** 32
+  return readAt(COUNTERS + 2 * counter)
 }
 
 /** Reads all counters that native code has just written into the shared table. */
 export function readCounters(): Counters {
   const counters: number[] = []
   for (let at = COUNTERS; at < END; at += 2) {
-    counters.push(((table[at] as number) >>> 0) + (table[at + 1] as number) * 2 ** 32)
+    counters.push(readAt(at))
   }
   return counters as unknown as Counters
+}
+
+/** Reads the low and the high word of a number. */
+function readAt(at: number): number {
+  return ((table[at] as number) >>> 0) + (table[at + 1] as number) * 2 ** 32
 }
 
 /** What the channels and listeners of this thread have done, without the counters of open channels. */
@@ -32,17 +36,14 @@ export const totals = {
   accepted: 0,
   /** Accepted connections that were closed before they were delivered. */
   dropped: 0,
-  /** The sums of the counters of closed channels, by `Counter`; undefined before the first. */
-  closed: undefined as Counters | undefined,
+  /** The sums of the counters of closed channels, by `Counter`; empty before the first. */
+  closed: [] as number[],
 }
 
 /** Adds the last counters of a channel to the totals. */
 export function addToTotals(counters: Counters): void {
-  const sums = totals.closed as number[] | undefined
-  if (sums === undefined) {
-    totals.closed = [...(counters as unknown as number[])] as unknown as Counters
-    return
-  }
-  const last = counters as unknown as number[]
-  for (let i = 0; i < last.length; i++) sums[i] = (sums[i] as number) + (last[i] as number)
+  const { closed } = totals
+  ;(counters as unknown as number[]).forEach((value, i) => {
+    closed[i] = (closed[i] ?? 0) + value
+  })
 }

@@ -310,7 +310,7 @@ export class ChannelHandle {
   #countReleased(fds: number): void {
     if (this.#finalCounters === undefined) return
     this.#finalCounters[Counter.OpenFds] -= fds
-    if (totals.closed !== undefined) totals.closed[Counter.OpenFds] -= fds
+    totals.closed[Counter.OpenFds] = (totals.closed[Counter.OpenFds] ?? 0) - fds
   }
 }
 
