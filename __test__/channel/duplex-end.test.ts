@@ -32,7 +32,7 @@ describe('the end of a stream over a channel', () => {
     expect(stream.allowHalfOpen).toBe(false)
     peer.end()
     await loopTurns(10)
-    // Nobody has read the end yet, so the stream has not ended itself.
+    // The end is not read yet, so the stream has not ended itself.
     stream.write('late')
     stream.resume()
     await once(stream, 'close')

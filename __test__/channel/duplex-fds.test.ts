@@ -222,7 +222,7 @@ describe('closeFds', () => {
   })
 })
 
-describe('descriptors that nobody takes', () => {
+describe('descriptors that no listener takes', () => {
   it('are closed when a chunk has too many, which destroys the stream after what preceded it', async () => {
     const { channel, peer: other } = streamAndPeer()
     const watched = canary()

@@ -143,7 +143,7 @@ it('workers that are killed under load fail only the requests that they have', a
   expect(await get(port)).toMatch(/^\d+$/)
 })
 
-it('a worker that never reads holds up nobody', async () => {
+it('a worker that never reads delays no other connection', async () => {
   const { dispatcher, port } = await front()
   const [stuck, other] = channels()
   const blocked = dispatcher.add(stuck)
