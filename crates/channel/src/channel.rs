@@ -31,7 +31,6 @@ use crate::send::{SendError, Sent};
 use crate::stream::{Framing, Link, Payload, SegmentPool, StreamTransport};
 use crate::transport::{Transport, on_transport};
 use crate::{Shared, Site, Turn};
-pub(crate) use deadlines::Activity;
 use deadlines::Deadlines;
 
 /// A transport with the limits, counters and read interest of its channel.

@@ -27,8 +27,7 @@ use fdwire_socket::{Address, Datagram, Errno};
 use fdwire_wire::Protocol;
 
 use crate::batch::Event;
-use crate::channel::Activity;
-use crate::limits::{Counters, Limits, Meter};
+use crate::limits::{Activity, Counters, Limits, Meter};
 use crate::poll::{EventFlags, Poller};
 use crate::send::{Queued, SendError, Sent};
 use crate::{Shared, Site, Turn};

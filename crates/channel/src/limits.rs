@@ -81,6 +81,17 @@ pub struct Counters {
     pub undelivered: u64,
 }
 
+/// What has moved on a connection so far.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Activity {
+    /// Changes with each byte that is received.
+    pub(crate) received: (u64, u64),
+    /// Changes with each byte that the kernel accepts.
+    pub(crate) sent: u64,
+    /// Identifies the message that has begun and not ended.
+    pub(crate) message: Option<u64>,
+}
+
 /// The limits and counters of a channel.
 pub(crate) struct Meter {
     /// Shared by channels with equal limits.

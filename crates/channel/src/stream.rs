@@ -24,8 +24,7 @@ use fdwire_socket::{Errno, Stream};
 use fdwire_wire::codec::{Codec, Encoded, Unframeable};
 
 use crate::batch::{Batch, Event};
-use crate::channel::Activity;
-use crate::limits::{Counters, Limits, Meter};
+use crate::limits::{Activity, Counters, Limits, Meter};
 use crate::poll::EventFlags;
 use crate::send::{Queued, SendError, Sent};
 use crate::{Site, Turn};

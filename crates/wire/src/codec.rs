@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 
 pub use crate::contract::{Encoded, End, Frame, Head, Kind, Lost, Options, Step, Unframeable};
-pub use crate::length_prefixed::LengthField;
-pub use crate::lines::Delimiter;
+pub use crate::delimiter::Delimiter;
+pub use crate::length_field::LengthField;
 
 use crate::contract::StreamCodec;
 use crate::protocol::Protocol;

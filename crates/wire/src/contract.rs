@@ -39,8 +39,8 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use crate::length_prefixed::LengthField;
-use crate::lines::Delimiter;
+use crate::delimiter::Delimiter;
+use crate::length_field::LengthField;
 use crate::payload::{Malformed, Text};
 
 /// A codec for one direction of one stream.

@@ -13,8 +13,6 @@
 
 pub mod field;
 
-pub use field::LengthField;
-
 use crate::contract::{
     Frame, Head, Lost, Options, Step, StreamCodec, Unframeable, checked_length,
     length_prefixed_step,

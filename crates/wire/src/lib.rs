@@ -20,6 +20,7 @@
 //! | [`stockings`] | a type and a length before each payload |
 //! | [`uds_comms`] | base64 between two delimiters |
 //! | [`varint`] | a length of 1 to 10 bytes before each payload |
+//! | `delimiter`, `length_field` | the options of `lines` and `length_prefixed` |
 //! | `decimal` | lengths in decimal digits |
 //! | `payload` | [`Text`] and [`Malformed`]: what a payload is, or why it cannot be delivered |
 //! | [`utf16`] | converts the UTF-16 of JavaScript to UTF-8 |
@@ -34,8 +35,10 @@ pub mod codec;
 pub mod content_length;
 mod contract;
 mod decimal;
+mod delimiter;
 pub mod json;
 pub mod jsoncomm;
+mod length_field;
 pub mod length_prefixed;
 pub mod lines;
 pub mod msg_channel;

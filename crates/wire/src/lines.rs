@@ -13,11 +13,8 @@
 //! This codec is for the line feed alone; [`delimited`] has the one for other delimiters.
 
 pub mod delimited;
-mod delimiter;
 
 use memchr::memchr;
-
-pub use delimiter::Delimiter;
 
 use crate::contract::{
     End, Frame, Head, Lost, Options, Step, StreamCodec, Unframeable, complete_step, kind_of,

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::Channel;
 use crate::Turn;
 use crate::batch::{Deadline, Event};
+use crate::limits::Activity;
 use crate::transport::on_transport;
 
 /// Number of comparisons within the time after which a connection is idle.
@@ -17,17 +18,6 @@ const COMPARISONS: u32 = 4;
 
 /// The shortest time between two comparisons.
 const SHORTEST: Duration = Duration::from_millis(1);
-
-/// What has moved on a connection so far.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Activity {
-    /// Changes with each byte that is received.
-    pub(crate) received: (u64, u64),
-    /// Changes with each byte that the kernel accepts.
-    pub(crate) sent: u64,
-    /// Identifies the message that has begun and not ended.
-    pub(crate) message: Option<u64>,
-}
 
 /// The clocks of a connection.
 pub(super) struct Deadlines {

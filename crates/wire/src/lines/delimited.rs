@@ -1,9 +1,9 @@
 //! The codec of `lines` for delimiters other than a single line feed.
 
-use super::Delimiter;
 use crate::contract::{
     End, Frame, Head, Lost, Options, Step, StreamCodec, Unframeable, complete_step, kind_of,
 };
+use crate::delimiter::Delimiter;
 
 /// The codec of one stream.
 #[derive(Clone, Debug)]
