@@ -58,6 +58,17 @@ describe('sendAll on a stream', () => {
     expectSame(got, JSON.parse(JSON.stringify([...values, new Date(0)])))
   })
 
+  it('sends short and long JSON values of one batch in order', async () => {
+    const short = ['', 0, null, { a: 'é' }]
+    const long = ['x'.repeat(20_000), { text: '€'.repeat(9_000) }]
+    const orders = [[...short, ...long, ...short], [...long, ...short, ...long], long, [long[0]]]
+    for (const values of orders) {
+      const [a, b] = streamPair({ ...FRAMES, encoding: 'json' })
+      a.sendAll(values as never)
+      expectSame(await receiveUpTo(b, values.length), values)
+    }
+  })
+
   it('rejects a line that contains a delimiter, and the channel stays usable', async () => {
     const [a, b] = streamPair(LINES)
     expect(() => a.send('two\nlines')).toThrow(errorWithCode('UNENCODABLE'))

@@ -132,7 +132,9 @@ export class Channel<Receives = unknown, Sends = Sendable<Receives>> extends Wat
   /**
    * Sends many messages: the same bytes as a loop of `send`, but faster for JSON.
    *
-   * Returns what `send` would return for the last message.
+   * Returns what `send` would return for the last message. All values are encoded before the first is
+   * sent, and what the kernel does not take at once (usually more than 256 KiB) is copied, so batches
+   * of large messages should be small.
    *
    * # Errors
    * Those of `send`. If a value cannot be encoded, `error.index` is its index, and no message was

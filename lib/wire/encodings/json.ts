@@ -25,9 +25,6 @@ function withoutText(value: unknown): string {
   return type === 'object' ? 'text for an object whose toJSON returns undefined' : type
 }
 
-/** The number of values in the first array, when their average size is not known yet. */
-const FIRST_VALUES = 8
-
 /** The target length of the text of an array (UTF-16 code units). */
 const ARRAY_LENGTH = 16 * 1024
 
@@ -52,18 +49,24 @@ export interface JsonBatch {
 export function encodeJsonBatch(values: unknown[]): JsonBatch | undefined {
   if ('toJSON' in values || !values.every(isSameAsElement)) return undefined
   const arrays: string[] = []
-  let first = 0
-  let count = FIRST_VALUES
+  const texts: string[] = []
+  if (values.length === 0) return { arrays, texts }
   try {
-    while (first < values.length && count > 0) {
-      const part = values.slice(first, first + count)
+    // The first value tells whether the others are likely to be long.
+    const head = encodeJson(values[0])
+    if (head.length < LONG_VALUE) arrays.push(`[${head}]`)
+    else texts.push(head)
+    let average = head.length
+    let first = 1
+    while (first < values.length && average < LONG_VALUE) {
+      const part = values.slice(first, first + Math.ceil(ARRAY_LENGTH / average))
       const text = JSON.stringify(part)
       arrays.push(text)
       first += part.length
-      const average = text.length / part.length
-      count = average < LONG_VALUE ? Math.ceil(ARRAY_LENGTH / average) : 0
+      average = text.length / part.length
     }
-    return { arrays, texts: values.slice(first).map(encodeJson) }
+    for (; first < values.length; first++) texts.push(encodeJson(values[first]))
+    return { arrays, texts }
   } catch {
     // The caller then encodes the values one by one, and finds the one that throws.
     return undefined
