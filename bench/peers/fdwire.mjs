@@ -98,16 +98,24 @@ function sendOne(channel) {
   return () => sendBatch((index, resume) => one(index) || !channel.once('drain', resume))
 }
 
+/** The largest batch of `sendAll` (bytes): what the kernel does not take at once is copied. */
+const SEND_ALL = 256 * 1024
+
 /**
- * Sends the whole ring in one call, so the length of a batch must be a multiple of it.
+ * Sends many messages of the ring in one call. The length of a batch must be a multiple of that of
+ * the ring.
  * @param {Channel} channel
  */
 function sendAll(channel) {
   const ring = messages()
+  const count = Math.min(ring.length, Math.max(1, Math.floor(SEND_ALL / options.size)))
+  const parts = Array.from({ length: ring.length / count }, (_, part) =>
+    ring.slice(part * count, (part + 1) * count),
+  )
   return () =>
     sendBatch((index, resume) => {
-      if (index % ring.length !== 0) return true
-      return channel.sendAll(ring) || !channel.once('drain', resume)
+      if (index % count !== 0) return true
+      return channel.sendAll(parts[(index % ring.length) / count]) || !channel.once('drain', resume)
     })
 }
 
