@@ -54,6 +54,8 @@ export declare class Environment {
    * deadlines.
    */
   setBusy(channel: number, busy: boolean): void
+  /** Makes a record report, once, that the connection is shut down in both directions. */
+  watchHangUp(channel: number): void
   /** Counts a message as malformed instead of received. */
   countMalformed(channel: number, bytes: number, fds: number): void
   /**
@@ -599,13 +601,15 @@ export declare enum RecordKind {
    * that are missing.
    */
   Cut = 14,
+  /** The connection is shut down in both directions: nothing can be sent any more. */
+  HungUp = 15,
   /** A deadline of the connection has passed. The detail is a `Deadline`. */
-  Late = 15,
+  Late = 16,
   /**
    * The rest of the stream cannot be decoded. Its first bytes are in the slab; the detail is a
    * `LossReason`.
    */
-  Lost = 16,
+  Lost = 17,
 }
 
 /** The word of the table at which the first record begins. */

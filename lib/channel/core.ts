@@ -115,6 +115,12 @@ export class ChannelCore extends AsyncResource implements ReceiverHost, ServingH
     if (idleTimeout > 0 || messageTimeout > 0) this.handle.setBusy(busy)
   }
 
+  watchHangUp(): void {
+    // A datagram socket has no connection.
+    if (this.options.type === 'dgram') return
+    this.handle.watchHangUp(() => this.serving?.onHangUp())
+  }
+
   fail(error: Error): void {
     this.lifecycle.destroy(error)
   }
@@ -312,6 +318,9 @@ export class ChannelCore extends AsyncResource implements ReceiverHost, ServingH
       case RecordKind.FdsHeld:
         if (limit.hasSubscribers) limit.publish({ channel: this.channel, limit: 'maxOpenFds' })
         this.receiver.onFdsHeld()
+        break
+      case RecordKind.HungUp:
+        this.serving?.onHangUp()
         break
       case RecordKind.End:
       case RecordKind.Cut:

@@ -195,6 +195,14 @@ export class ChannelHandle {
     if (this.index >= 0) environment.setBusy(this.index, busy)
   }
 
+  /**
+   * Watches for the connection to be shut down in both directions. A record reports it, once, or
+   * `done` is called.
+   */
+  watchHangUp(_done: () => void): void {
+    if (this.index >= 0) environment.watchHangUp(this.index)
+  }
+
   /** Lets the loop of this thread poll for messages of channels with the option `busyPoll`. */
   startBusyPolling(): void {
     environment.startBusyPolling()

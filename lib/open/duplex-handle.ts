@@ -71,6 +71,11 @@ export class DuplexHandle extends ChannelHandle {
     this.#duplex.end()
   }
 
+  override watchHangUp(done: () => void): void {
+    if (this.#duplex.closed) nextTick(done)
+    else this.#duplex.once('close', done)
+  }
+
   override shutDown(peerEnded: boolean, done: () => void): void {
     const duplex = this.#duplex
     this.#isDiscarding = true

@@ -171,6 +171,9 @@ pub enum Event {
     /// The codec cannot find the next frame. The range of the slab holds the bytes at that point as
     /// a sample.
     Lost(Lost, Range<usize>),
+    /// The connection is shut down in both directions, so nothing can be sent any more. Input may
+    /// be unread.
+    HungUp,
     /// A deadline has passed. The channel reports it once, and its owner removes it.
     Late(Deadline),
     /// The socket cannot be used any more: this system call failed.

@@ -52,6 +52,8 @@ pub struct Channel {
     pub(crate) pace: Pace,
     pub(crate) busy_poll: Option<Box<BusyPoll>>,
     deadlines: Option<Box<Deadlines>>,
+    /// Whether to report that the connection is shut down in both directions.
+    watches_hang_up: bool,
 }
 
 impl Channel {
@@ -96,6 +98,7 @@ impl Channel {
             reports_progress: false,
             json,
             pace: Pace::FIRST,
+            watches_hang_up: false,
         }
     }
 
@@ -152,6 +155,10 @@ impl Channel {
             on_transport!(&*transport, it => it.prepare_to_receive(&meter.limits));
         }
         self.update_deadlines();
+    }
+
+    pub(crate) fn watch_hang_up(&mut self) {
+        self.watches_hang_up = true;
     }
 
     pub(crate) fn set_reports_progress(&mut self, reports: bool) {
@@ -256,6 +263,10 @@ impl Channel {
         let (before, reads) = (self.desired(), self.reads());
         on_transport!(&mut self.transport, it => it.on_ready(flags, reads, &mut self.meter, turn));
         self.report_progress(turn);
+        if self.watches_hang_up && flags.contains(EventFlags::HUP) {
+            self.watches_hang_up = false;
+            turn.batch.events.push(Event::HungUp);
+        }
         // Readiness that the channel does not wait for is unregistered when epoll first reports it.
         // Writability is compared with the interest before this call, because a sender often
         // refills a queue that has just become empty. Input is compared with the interest after the

@@ -173,6 +173,13 @@ impl Reactor {
         self.update(index, |channel| channel.set_busy(busy));
     }
 
+    /// Makes an event report, once, that the connection is shut down in both directions
+    /// (`EPOLLHUP`): the peer has closed it, or it was reset. A peer that only half-closes it still
+    /// receives. The event comes even if the input has ended before. Datagram sockets have none.
+    pub fn watch_hang_up(&mut self, index: usize) {
+        self.update(index, Channel::watch_hang_up);
+    }
+
     /// Sets whether [`Progress`](crate::Event::Progress) events report that queued messages were
     /// sent or dropped.
     pub fn set_reports_progress(&mut self, index: usize, reports: bool) {

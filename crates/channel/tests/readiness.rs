@@ -13,7 +13,7 @@ use common::{Harness, Seen, limits};
 use fdwire_channel::{Limits, Sent};
 use fdwire_socket::{Accepted, Datagram, Listener, SocketAddress, SocketSetup, Stream};
 use fdwire_wire::Protocol;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{Shutdown, shutdown};
 
 /// The time within which a channel must become idle, and for which it is then observed.
@@ -215,6 +215,18 @@ impl Cell {
         self.harness.wakeups - before
     }
 
+    /// Checks that a hang-up is reported once if both directions are shut down, and only then.
+    fn check_hang_up(&self, watches: bool, name: &str) {
+        let reports = self.seen.iter().filter(|seen| matches!(seen, Seen::HungUp)).count();
+        let mut state = [PollFd::new(&self.shared, PollFlags::empty())];
+        poll(&mut state, Some(&Timespec::default())).unwrap();
+        let hung_up = state[0].revents().contains(PollFlags::HUP);
+        // A channel that fails is removed, possibly before the hang-up.
+        let expected = usize::from(watches && hung_up);
+        let fits = reports == expected || (self.failed && reports == 0);
+        assert!(fits, "{name}: {reports} hang-ups, hung up: {hung_up}");
+    }
+
     fn has_ended(&self) -> bool {
         self.failed || self.seen.iter().any(|seen| matches!(seen, Seen::End { .. }))
     }
@@ -264,16 +276,19 @@ fn fill(harness: &mut Harness, channel: usize) {
     harness.reactor.flush();
 }
 
-/// Checks one row for each event.
-fn check(kind: Kind, state: State) {
+/// Checks one row for each event. `watches`: whether a hang-up is to be reported.
+fn check(kind: Kind, state: State, watches: bool) {
     // Only TCP discards, and only Unix sockets carry descriptors.
     let absent = if kind == Kind::Tcp { State::Held } else { State::Discarding };
     if state == absent {
         return;
     }
     for event in EVENTS {
-        let name = format!("{kind:?}, {state:?}, {event:?}");
+        let name = format!("{kind:?}, {state:?}, {event:?}, watches: {watches}");
         let mut cell = Cell::new(kind, state);
+        if watches {
+            cell.harness.reactor.watch_hang_up(cell.channel);
+        }
         assert!(cell.run() <= 1, "{name}: the state itself has no rest");
         cell.cause(event);
         cell.run();
@@ -292,13 +307,16 @@ fn check(kind: Kind, state: State) {
             assert!(cell.has_ended(), "{name}: the end is not reported: {:?}", cell.seen);
             assert!(cell.is_drained(), "{name}: the queue waits for a peer that is dead");
         }
+        cell.check_hang_up(watches, &name);
     }
 }
 
 fn check_all(kind: Kind) {
     std::thread::scope(|scope| {
         for state in STATES {
-            scope.spawn(move || check(kind, state));
+            for watches in [false, true] {
+                scope.spawn(move || check(kind, state, watches));
+            }
         }
     });
 }

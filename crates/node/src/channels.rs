@@ -75,6 +75,12 @@ impl Environment {
         self.with(|state| state.reactor.set_busy(index(channel), busy))
     }
 
+    /// Makes a record report, once, that the connection is shut down in both directions.
+    #[napi]
+    pub fn watch_hang_up(&self, channel: i32) -> Result<()> {
+        self.with(|state| state.reactor.watch_hang_up(index(channel)))
+    }
+
     /// Counts a message as malformed instead of received.
     #[napi]
     pub fn count_malformed(&self, channel: i32, bytes: u32, fds: u32) -> Result<()> {

@@ -266,6 +266,7 @@ impl State {
                 detail: loss_reason(*why) as i32,
                 ..Record::new(RecordKind::Lost)
             },
+            Event::HungUp => Record::new(RecordKind::HungUp),
             Event::Late(passed) => {
                 Record { detail: deadline(*passed) as i32, ..Record::new(RecordKind::Late) }
             }

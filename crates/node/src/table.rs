@@ -204,6 +204,8 @@ pub enum RecordKind {
     /// The peer has ended the connection within a frame. The place is the least number of bytes
     /// that are missing.
     Cut,
+    /// The connection is shut down in both directions: nothing can be sent any more.
+    HungUp,
     /// A deadline of the connection has passed. The detail is a `Deadline`.
     Late,
     /// The rest of the stream cannot be decoded. Its first bytes are in the slab; the detail is a

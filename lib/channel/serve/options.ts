@@ -19,7 +19,10 @@ export interface ServeContext<Receives = unknown, Sends = unknown> {
   readonly from: From
   /** The channel. */
   readonly channel: Channel<Receives, Sends>
-  /** Aborted when the channel is closed: no reply can be sent any more. */
+  /**
+   * Aborted when no reply can be sent any more: the channel is closed, or the peer has closed or reset
+   * the connection.
+   */
   readonly signal: AbortSignal
   /** The sender's credentials. Only with the option `credentials`. */
   readonly credentials?: Credentials

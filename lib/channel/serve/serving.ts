@@ -1,4 +1,5 @@
 import type { Address } from '../../options/address.js'
+import { closedError } from '../../util/errors.js'
 import { nextTick } from '../../util/timers.js'
 import { startLimits } from '../../util/wait.js'
 import type { Channel } from '../channel.js'
@@ -33,6 +34,8 @@ export interface ServingHost {
   }
   /** Sets whether handlers run, while which no deadline passes. */
   setBusy(busy: boolean): void
+  /** Makes `onHangUp` be called when nothing can be sent to the peer any more. */
+  watchHangUp(): void
   /** Destroys the channel with an error. */
   fail(error: Error): void
   /** Applies what `receiver` was told. */
@@ -89,6 +92,7 @@ export class Serving {
     if (this.#abort === undefined) {
       this.#abort = new AbortController()
       if (this.#state === 'done') this.#abort.abort(this.#abortReason)
+      else this.#host.watchHangUp()
     }
     return this.#abort.signal
   }
@@ -126,6 +130,11 @@ export class Serving {
     this.#host.receiver.stopServing()
     this.#host.settle()
     if (this.unanswered === 0) void this.#flush()
+  }
+
+  /** The peer has closed the connection: no reply reaches it. Tells the handlers that run. */
+  onHangUp(): void {
+    if (this.#state !== 'done') this.#abort?.abort(closedError('serve', 'peer'))
   }
 
   /** Ends serving because the channel has failed. Returns whether the promise takes the error. */

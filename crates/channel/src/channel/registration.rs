@@ -55,6 +55,9 @@ impl Channel {
 
     /// Returns the readiness that the channel waits for.
     pub(super) fn desired(&self) -> EventFlags {
-        on_transport!(&self.transport, it => it.desired(self.reads()))
+        let mut flags = on_transport!(&self.transport, it => it.desired(self.reads()));
+        // Epoll reports a hang-up of every registered descriptor. This flag registers it.
+        flags.set(EventFlags::HUP, self.watches_hang_up);
+        flags
     }
 }

@@ -121,6 +121,7 @@ pub enum Seen {
     End { channel: usize },
     Cut { channel: usize, missing: usize },
     Lost { channel: usize, why: Lost, sample: Vec<u8> },
+    HungUp,
     Late { channel: usize, deadline: Deadline },
     Failed(Errno, &'static str),
 }
@@ -303,6 +304,7 @@ fn observe(
             Event::Lost(why, sample) => {
                 Seen::Lost { channel, why: *why, sample: batch.bytes(sample.clone()).to_vec() }
             }
+            Event::HungUp => Seen::HungUp,
             Event::Late(deadline) => Seen::Late { channel, deadline: *deadline },
             Event::Failed(errno, syscall) => Seen::Failed(*errno, syscall),
         });
