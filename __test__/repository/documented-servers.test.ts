@@ -51,8 +51,10 @@ function serversOf(page: string): Documented[] {
   })
 }
 
-const PAGES = ['README.md', ...readdirSync(join(ROOT, 'docs')).map(name => `docs/${name}`)]
-const SERVERS = PAGES.filter(page => page.endsWith('.md')).flatMap(serversOf)
+const PAGES = ['', 'guides/'].flatMap(folder =>
+  readdirSync(join(ROOT, 'docs', folder)).map(name => `docs/${folder}${name}`),
+)
+const SERVERS = ['README.md', ...PAGES].filter(page => page.endsWith('.md')).flatMap(serversOf)
 
 const running: { stop(): Promise<void> }[] = []
 afterEach(async () => {
@@ -112,6 +114,8 @@ async function start({ code, file }: Documented) {
 const GOOD: Record<string, [request: unknown, reply: unknown]> = {
   'files.sock': [{ name: '/dev/null' }, expect.anything()],
   'app.sock': ['hello', expect.anything()],
+  'control.sock': ['socket', 'yours'],
+  'hash.sock': [{ algorithm: 'sha256' }, { error: 'One file, please' }],
 }
 
 async function isServed({ target, file, code }: Documented, path: string): Promise<void> {

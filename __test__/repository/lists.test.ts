@@ -182,14 +182,6 @@ describe('OPTIONS', () => {
   })
 })
 
-describe('the README', () => {
-  it('links every page of docs/', () => {
-    const readme = read('README.md')
-    const pages = names('docs/', '.md').map(name => `docs/${name}.md`)
-    expect(pages.filter(page => !readme.includes(`](${page}`))).toEqual([])
-  })
-})
-
 describe('a version', () => {
   it('of the package is the same in package.json, Cargo.toml, CHANGELOG.md and lib/', () => {
     const cargo = /\[workspace\.package\]\nversion = "([^"]+)"/.exec(read('Cargo.toml'))?.[1]

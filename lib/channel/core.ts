@@ -346,7 +346,7 @@ const { ECONNREFUSED, ECONNRESET, ENOTCONN, EPIPE } = constants.errno
 const LOST = new Set([ECONNREFUSED, ECONNRESET, ENOTCONN, EPIPE])
 
 /** The default `timeout` of `request` on a datagram socket (ms). */
-const DGRAM_REQUEST_TIMEOUT = 30_000
+export const DGRAM_REQUEST_TIMEOUT = 30_000
 
 /** Above every `receiver.unfinished`. A small integer, which V8 keeps in the object itself. */
 const NOT_CONTINUED = 2 ** 31 - 1
