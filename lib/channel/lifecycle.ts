@@ -33,9 +33,8 @@ export const CLOSE_TIMEOUT = 10_000
  */
 export type ChannelState = 'open' | 'peer-ended' | 'closing' | 'closed'
 
-/** The listener that accepted a channel. */
+/** The listener that accepted a channel, called when its socket is closed, before `'close'`. */
 export interface ChannelOwner {
-  /** Called when the channel's socket is closed or detached, before `'close'`. */
   onChannelClosed(): void
 }
 
@@ -177,6 +176,8 @@ export class Lifecycle {
     if (this.#inputEnd?.error === undefined) {
       this.#inputEnd = { error, isHandled, isReported: this.hasEnded }
     }
+    // Replies that wait for a drain would hold back the messages before the error.
+    if (error !== undefined) this.#parts.serving?.loseOutput(error)
     this.#onInputEnd?.()
   }
 

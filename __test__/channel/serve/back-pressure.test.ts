@@ -1,4 +1,5 @@
-import { pair } from 'fdwire'
+import { once } from 'node:events'
+import { pair, type ServeContext } from 'fdwire'
 import { describe, expect, it } from 'vitest'
 import { destroyChannelsAfterEach, loopTurns, track } from '../../support/channels.js'
 import { deferred } from '../../support/deferred.js'
@@ -46,6 +47,42 @@ describe.each([
     await expect.poll(() => seen.length, { timeout: 20_000 }).toBe(count)
     expect(seen).toEqual(Array.from({ length: count }, (_, i) => i))
     expect(calls).toBe(count)
+  })
+})
+
+describe.each([
+  ['handlers that return at once', { handler: (value: unknown) => ({ value, text: TEXT }) }],
+  [
+    'handlers that wait for the drain themselves',
+    {
+      handler: async (value: unknown, _: unknown, { channel, signal }: ServeContext) => {
+        if (!channel.send(TEXT)) await once(channel, 'drain', { signal })
+        return value
+      },
+    },
+  ],
+  [
+    'handlers that fail, and an onError that replies',
+    {
+      handler: () => {
+        throw new Error('always')
+      },
+      onError: () => TEXT,
+    },
+  ],
+])('a client that has not read its replies, from %s, and is gone', (_, { handler, ...options }) => {
+  it.each([1, 8])('ends the channel with an error (concurrency %i)', async concurrency => {
+    const [client, server] = connected()
+    const serving = server.serve(handler, { concurrency, ...options })
+    // The requests after those that were handled wait in the channel.
+    for (let i = 0; i < 500; i++) client.send(i)
+    await whenStill(() => server.stats.received)
+    expect(server.stats).toMatchObject({ unread: expect.toSatisfy(count => count > 0) })
+    client.destroy()
+    const error = await serving.catch(error => error)
+    // A handler whose signal is aborted may fail first, with the error of its own wait.
+    expect(['ECONNRESET', 'EPIPE', 'ABORT_ERR']).toContain(error.code)
+    expect(server.closed).toBe(true)
   })
 })
 

@@ -51,6 +51,8 @@ export class Requests {
   readonly #laneLimit: number
   #isHeld = false
   #isClosed = false
+  /** Whether replies can be sent. */
+  #canReply = true
   #running = 0
   #waiting = 0
   #unanswered = 0
@@ -101,6 +103,15 @@ export class Requests {
     lane.isBlocked = false
     this.#sendReplies(lane)
     this.#update(lane)
+  }
+
+  /** Drops the replies of a connected channel from now on, so that none waits for `'drain'`. */
+  dropReplies(): void {
+    if (this.#lane === undefined) return
+    this.#canReply = false
+    this.#lane.isBlocked = false
+    this.#sendReplies(this.#lane)
+    this.#update(this.#lane)
   }
 
   /** Drops all replies that are not sent. Those of running handlers are dropped later. */
@@ -155,7 +166,7 @@ export class Requests {
 
   /** Fast path: answers a request without descriptors. Returns false if the reply must wait. */
   #answerAtOnce(lane: Lane, value: unknown, result: unknown, context: RequestContext): boolean {
-    if (result === undefined) return true
+    if (result === undefined || !this.#canReply) return true
     if (lane.isBlocked || lane.to === undefined || result instanceof Reply) return false
     try {
       const queued = this.#host.sender.send(result, lane.to === null ? undefined : { to: lane.to })
@@ -234,7 +245,7 @@ export class Requests {
 
   #sendReply(call: Call): void {
     const { lane } = call
-    if (!call.hasReply) {
+    if (!call.hasReply || !this.#canReply) {
       this.#finish(call)
     } else if (lane.to === undefined) {
       this.#counts.droppedReplies++
@@ -284,7 +295,7 @@ export class Requests {
   /** Ends a request that has failed and gets no reply. */
   #giveUp(call: Call, error: unknown): void {
     if (this.#lanes !== undefined) this.#counts.failedRequests++
-    else if (!this.#isClosed) this.#host.fail(asError(error))
+    else if (!this.#isClosed && this.#canReply) this.#host.fail(asError(error))
     this.#finish(call)
     this.#sendReplies(call.lane)
   }

@@ -56,6 +56,8 @@ export class Serving {
   #state: ServingState = 'serving'
   #abort: AbortController | undefined
   #abortReason: Error | undefined
+  /** Whether no reply can be sent any more. */
+  #isCutOff = false
   #resolve = nothing
   #reject: (error: Error) => void = nothing
   /** Settles at the end of serving. A rejection is marked as handled. */
@@ -91,7 +93,7 @@ export class Serving {
   get signal(): AbortSignal {
     if (this.#abort === undefined) {
       this.#abort = new AbortController()
-      if (this.#state === 'done') this.#abort.abort(this.#abortReason)
+      if (this.#isCutOff || this.#state === 'done') this.#abort.abort(this.#abortReason)
       else this.#host.watchHangUp()
     }
     return this.#abort.signal
@@ -121,6 +123,18 @@ export class Serving {
   /** Handles the event that the queue for a destination (undefined: the peer) is empty. */
   onDrain(to: Address | undefined): void {
     if (this.#state !== 'done') this.#requests.onDrain(to)
+  }
+
+  /**
+   * Drops all replies, because nothing can be sent any more. The last requests are still handled; the
+   * channel fails after them.
+   */
+  loseOutput(error: Error): void {
+    if (this.#state === 'done' || this.#isCutOff) return
+    this.#isCutOff = true
+    this.#abortReason = error
+    this.#abortHandlers()
+    this.#requests.dropReplies()
   }
 
   /** Takes no more requests, and ends serving when the replies of running handlers are flushed. */
@@ -158,6 +172,10 @@ export class Serving {
     this.#state = 'done'
     this.#stopWatching()
     this.#requests.close()
+    this.#abortHandlers()
+  }
+
+  #abortHandlers(): void {
     nextTick(() => this.#abort?.abort(this.#abortReason))
   }
 
