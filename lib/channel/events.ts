@@ -41,7 +41,7 @@ export interface SendOptions {
   /** The destination, on a channel without a peer. */
   to?: Address | undefined
   /**
-   * Whether `to` may be a relative path that arrived as a sender's address (the channel's option).
+   * Whether `to` may be a relative path that arrived as a sender's address (default: the channel's option).
    */
   allowRelative?: boolean | undefined
 }

@@ -82,7 +82,7 @@ function warn(): void {
       code: 'FDWIRE_FDSET_COLLECTED',
       detail:
         'Close the FdSet of each message (fds.close() or `using`), or take() the descriptors that ' +
-        'you keep. See docs/api.md, Descriptors. This warning appears once.',
+        'you keep. See docs/api/descriptors.md. This warning appears once.',
     },
   )
 }

@@ -16,7 +16,8 @@ import { kindError, type OwnedFd, openSocket, type SocketOptions } from './to-no
  */
 interface StreamOptions {
   /**
-   * Buffered bytes at which the stream applies back-pressure (Node's default). Not for a terminal.
+   * How much the stream buffers before it applies back-pressure (bytes, Node's default). Not for a
+   * terminal.
    */
   highWaterMark?: number | undefined
   /** The offset in a file or memfd at which the stream starts (bytes, 0). */
@@ -33,7 +34,7 @@ interface StreamOptions {
 
 /** Options of {@link FdSet.toReadStream}. */
 export interface ReadStreamOptions extends StreamOptions {
-  /** The offset of the last byte to read from a file or memfd (default: the end of the file). */
+  /** The offset of the last byte to read from a file or memfd (bytes, the end of the file). */
   end?: number | undefined
   /** The encoding of the strings that the stream delivers instead of Buffers. */
   encoding?: BufferEncoding | undefined

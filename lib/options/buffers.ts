@@ -5,8 +5,8 @@ import { integer, type OptionTable, SOCKETS, STREAM } from './option.js'
 /** Options of functions that create, accept or adopt a socket. */
 export interface SendBufferOptions {
   /**
-   * The size of the socket's send buffer (bytes, SO_SNDBUF; default: the kernel's). The kernel
-   * doubles it for its own bookkeeping, and limits it to net.core.wmem_max.
+   * The size of the socket's send buffer, SO_SNDBUF (bytes, the kernel's). The kernel doubles it for
+   * its own bookkeeping, and limits it to `net.core.wmem_max`.
    */
   sendBufferSize?: number | undefined
 }
@@ -14,8 +14,8 @@ export interface SendBufferOptions {
 /** Options of functions that make, accept or adopt TCP connections. */
 export interface RecvBufferOptions {
   /**
-   * The size of the receive buffer of a TCP socket (bytes, SO_RCVBUF; default: the kernel's, which it
-   * adjusts). The kernel doubles it for its own bookkeeping, and limits it to net.core.rmem_max.
+   * The size of the receive buffer of a TCP socket, SO_RCVBUF (bytes, the kernel's, which it adjusts).
+   * The kernel doubles it for its own bookkeeping, and limits it to `net.core.rmem_max`.
    */
   recvBufferSize?: number | undefined
 }

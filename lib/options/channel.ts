@@ -5,13 +5,14 @@ import { boolean, CHANNELS, CONNECTIONS, integer, type OptionTable } from './opt
 /** Options of every function that makes channels. */
 export interface CommonOptions {
   /**
-   * Unsent bytes of a stream above which `send` returns false (64 KiB). On dgram and seqpacket it
-   * returns false as soon as a message is queued.
+   * How much of a stream may be unsent before `send` returns false (bytes, 64 KiB). On dgram and
+   * seqpacket it returns false as soon as a message is queued.
    */
   highWaterMark?: number | undefined
   /**
-   * The most bytes in the queue; for datagrams, in the queue of each destination (32 MiB). A queued
-   * datagram or record counts 128 bytes more than it has.
+   * The size of the queue; for datagrams, of the queue of each destination (bytes, 32 MiB). Beyond
+   * it, `send` throws ERR_FDWIRE_QUEUE_FULL. A queued datagram or record counts 128 bytes more than
+   * it has.
    */
   maxQueued?: number | undefined
   /** Whether messages can still be sent after the peer has ended (false); not for datagrams. */

@@ -9,7 +9,7 @@ export interface DatagramOptions {
    */
   sendTimeout?: number | undefined
   /**
-   * The most bytes in the queues of all destinations together (64 MiB). At the limit, the longest
+   * The size of the queues of all destinations together (bytes, 64 MiB). At the limit, the longest
    * queue loses its oldest messages. A queued message counts 128 bytes more than it has.
    */
   maxQueuedTotal?: number | undefined

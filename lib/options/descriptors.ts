@@ -16,11 +16,14 @@ import { type Protocol, rowOf } from './protocols.js'
 /** Options of channels over sockets. */
 export interface DescriptorOptions<P extends Protocol> {
   /**
-   * jsoncomm: whether a message that is too large for one packet is passed in a memfd (true on
-   * seqpacket, false on dgram).
+   * jsoncomm: whether a message that is too large for one packet is passed in a memfd (default: true
+   * on seqpacket, else false).
    */
   memfd?: OnlyOf<'jsoncomm', P, boolean>
-  /** The most descriptors of one message, sent or received (jsoncomm: 253, else 0); TCP: only 0. */
+  /**
+   * The most descriptors of one message, sent or received (default: 253 for jsoncomm, else 0). Must
+   * be 0 where no descriptors can travel: over TCP, with `over` and in a `Codec`.
+   */
   maxFds?: number | undefined
   /** Received descriptors, neither taken nor closed, at which the channel stops reading (256). */
   maxOpenFds?: number | undefined

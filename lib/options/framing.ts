@@ -34,9 +34,9 @@ export interface FramingOptions<P extends Protocol, E extends EncodingOf<P>> {
   allowEmpty?: OnlyOf<'stockings', P, boolean>
   /** lines: whether the bytes after the last delimiter are a message too (false). */
   finalLine?: OnlyOf<'lines', P, boolean>
-  /** lines: what ends each message, 1 to 16 bytes (`'\\n'`). A string stands for its UTF-8. */
+  /** lines: what ends each message (`'\n'`). A string stands for its UTF-8. */
   delimiter?: OnlyOf<'lines', P, string | ArrayBufferView>
-  /** length_prefixed: the size of the length: 1, 2, 3, 4 or 8 (bytes, 4). */
+  /** length_prefixed: the size of the length (bytes, 4). */
   lengthBytes?: OnlyOf<'length_prefixed', P, LengthBytes>
   /** length_prefixed: whether the length begins with its lowest byte (false). */
   littleEndian?: OnlyOf<'length_prefixed', P, boolean>

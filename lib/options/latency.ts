@@ -5,8 +5,8 @@ import { integer, type OptionTable, SOCKETS } from './option.js'
 /** The option of functions that create or accept a socket. */
 export interface LatencyOptions {
   /**
-   * How long to poll for the next message instead of sleeping until it arrives (µs, at most 1,000;
-   * default: 0, not at all).
+   * How long to poll for the next message instead of sleeping until it arrives (µs, 0: not at all; at
+   * most 1,000).
    *
    * The thread polls after it has handled input, and after a flush while a `request` or `receive`
    * waits. It uses its processor fully meanwhile, but yields it to other threads between two polls.

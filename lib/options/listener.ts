@@ -7,7 +7,7 @@ import type { Peer } from './peer.js'
 /** Options of `listen` alone. */
 export interface ListenerOptions {
   /**
-   * The most connections that wait in the kernel to be accepted (511; up to net.core.somaxconn).
+   * The most connections that wait in the kernel to be accepted (511; up to `net.core.somaxconn`).
    */
   backlog?: number | undefined
   /** Open channels at which the listener stops accepting (10,000). Others wait in the backlog. */

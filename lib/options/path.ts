@@ -9,7 +9,7 @@ export interface PathOptions {
   /** The permissions of the path, whatever the umask is (0o600). */
   mode?: number | undefined
   /**
-   * What to do with a socket that exists at the path: `'stale'` (default) removes it if no process
+   * What to do with a socket that exists at the path (`'stale'`): `'stale'` removes it if no process
    * has it open, `'always'` removes it, `false` leaves it.
    */
   unlink?: Unlink | undefined
@@ -18,8 +18,8 @@ export interface PathOptions {
 /** The option of `connect` that binds the socket. */
 export interface LocalAddressOptions {
   /**
-   * The address to bind the socket to, null for none (dgram: an abstract name that the kernel
-   * chooses; else none). Not for TCP.
+   * The address to bind the socket to; null for none (default: on dgram an abstract name that the
+   * kernel chooses, else none).
    */
   localAddress?: Address | null | undefined
 }

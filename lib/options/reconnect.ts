@@ -9,10 +9,10 @@ export interface Reconnect {
   minDelay?: number | undefined
   /** The longest delay (ms, 10,000). */
   maxDelay?: number | undefined
-  /** Failed attempts in a row after which the channel gives up (0 or Infinity: no limit, default). */
+  /** Failed attempts in a row after which the channel gives up (0: no limit). So is Infinity. */
   maxAttempts?: number | undefined
   /**
-   * What happens to messages while the connection is lost: `'keep'` (default) queues them for the
+   * What happens to messages while the connection is lost (`'keep'`): `'keep'` queues them for the
    * next connection, `'refuse'` drops those that are queued, and `send` throws
    * ERR_FDWIRE_PEER_CLOSED.
    */

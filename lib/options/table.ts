@@ -13,7 +13,7 @@ import { TCP } from './tcp.js'
 import { TRANSPORT } from './transport.js'
 import { WAIT } from './wait.js'
 
-/** Every option, in the order of docs/api.md. */
+/** Every option, by group. */
 export const OPTIONS = {
   ...TRANSPORT,
   ...FRAMING,

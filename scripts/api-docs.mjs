@@ -1,0 +1,67 @@
+// Writes the generated blocks of the reference: signatures, tables of options, members, events and
+// exports. They come from the published declarations and from the modules that check the options.
+//
+// Fails if a page names something that does not exist, and if an export, a public member of a class
+// or an option has no place. With --check it writes nothing, and fails if a page is stale.
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { normalize } from 'node:path'
+import { parseArgs } from 'node:util'
+import { Blocks } from './api/blocks.mjs'
+import { readEntries } from './api/declarations.mjs'
+import { listFiles } from './files.mjs'
+
+process.chdir(new URL('..', import.meta.url).pathname)
+
+const BLOCK = /(<!-- api:(?!end)([\w-]+) ?([^>]*?) ?-->\n)[\s\S]*?(<!-- api:end -->)/g
+
+const { values: flags } = parseArgs({ options: { check: { type: 'boolean', default: false } } })
+const blocks = new Blocks(readEntries(process.cwd()))
+const pages = listFiles(['docs/'])
+  .map(normalize)
+  .filter(file => file.endsWith('.md') && readFileSync(file, 'utf8').includes('<!-- api:'))
+
+for (const page of pages) eachBlock(page, (kind, args, where) => blocks.place(kind, args, where))
+for (const page of pages) {
+  eachBlock(page, (kind, args, where) => {
+    if (kind === 'members' && args.length === 1) blocks.placeRest(args[0], where)
+  })
+}
+const missing = blocks.missing()
+if (missing.length > 0) {
+  console.error(`The reference does not describe ${missing.join(', ')}`)
+  process.exitCode = 1
+}
+const stale = pages.filter(page => readFileSync(page, 'utf8') !== rendered(page))
+for (const page of stale) {
+  if (flags.check) console.error(`${page} is stale: node scripts/api-docs.mjs`)
+  else writeFileSync(page, rendered(page))
+}
+if (flags.check && stale.length > 0) process.exitCode = 1
+
+function rendered(page) {
+  return readFileSync(page, 'utf8').replace(BLOCK, (_, start, kind, args, end) => {
+    const text = blocks.render(kind, words(args), page)
+    return `${start}\n${text}\n\n${end}`
+  })
+}
+
+/** Calls a function for each block of a page, with the heading above it. */
+function eachBlock(page, visit) {
+  const text = readFileSync(page, 'utf8')
+  for (const { index, 2: kind, 3: args } of text.matchAll(BLOCK)) {
+    const heading = [...text.slice(0, index).matchAll(/^#+ (.*)$/gm)].at(-1)?.[1] ?? ''
+    visit(kind, words(args), { page, anchor: anchorOf(heading), title: heading })
+  }
+}
+
+function words(text) {
+  return text.split(' ').filter(word => word !== '')
+}
+
+/** Returns the anchor that GitHub gives a heading. */
+function anchorOf(heading) {
+  return heading
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N} _-]/gu, '')
+    .replaceAll(' ', '-')
+}

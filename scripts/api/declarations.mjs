@@ -1,0 +1,116 @@
+// Reads what the package exports from its published declarations, with TypeScript's compiler.
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { SyntaxKind } from 'typescript/unstable/ast'
+import { API, SymbolFlags } from 'typescript/unstable/sync'
+
+const PROJECT = 'target/api/tsconfig.json'
+
+const KINDS = new Map([
+  [SyntaxKind.ClassDeclaration, 'class'],
+  [SyntaxKind.FunctionDeclaration, 'function'],
+  [SyntaxKind.InterfaceDeclaration, 'interface'],
+  [SyntaxKind.TypeAliasDeclaration, 'type'],
+  [SyntaxKind.VariableDeclaration, 'constant'],
+])
+const HIDDEN = [SyntaxKind.PrivateKeyword, SyntaxKind.ProtectedKeyword]
+
+/**
+ * Returns the exports of each entry: `{ name, entry, kind, doc, nodes, members, properties, place }`.
+ *
+ * `place` identifies the declaration: two entries may export the same. `members` are the public
+ * members of a class, by name; `properties` the properties of an interface, inherited ones included.
+ */
+export function readEntries(root) {
+  const { exports } = JSON.parse(readFileSync(resolve(root, 'package.json'), 'utf8'))
+  const files = Object.entries(exports).flatMap(([entry, { types }]) =>
+    types === undefined ? [] : [[entry.slice(2), resolve(root, types)]],
+  )
+  const project = openProject(
+    root,
+    files.map(([, file]) => file),
+  )
+  return new Map(files.map(([entry, file]) => [entry, exportsOf(project, entry, file)]))
+}
+
+function openProject(root, files) {
+  const config = resolve(root, PROJECT)
+  mkdirSync(resolve(config, '..'), { recursive: true })
+  const settings = {
+    extends: resolve(root, 'tsconfig.json'),
+    compilerOptions: { noEmit: true, rootDir: root },
+    include: [],
+    files,
+  }
+  writeFileSync(config, JSON.stringify(settings))
+  const api = new API({ cwd: root })
+  process.once('exit', () => api.close())
+  return api.updateSnapshot({ openProjects: [config] }).getProject(config)
+}
+
+function exportsOf(project, entry, file) {
+  const { program, checker } = project
+  const module = checker.getSymbolAtLocation(program.getSourceFile(file))
+  return new Map(
+    checker.getExportsOfModule(module).map(exported => {
+      const symbol =
+        exported.flags & SymbolFlags.Alias ? checker.getAliasedSymbol(exported) : exported
+      const nodes = symbol.declarations.map(handle => handle.resolve(project))
+      const kind = KINDS.get(nodes[0].kind)
+      if (kind === undefined) throw new Error(`${entry}: what is ${exported.name}?`)
+      const place = `${nodes[0].getSourceFile().fileName}:${nodes[0].pos}`
+      const doc = docOf(nodes)
+      const members = kind === 'class' ? membersOf(nodes[0]) : undefined
+      const properties = kind === 'interface' ? propertiesOf(project, symbol) : undefined
+      const found = { name: exported.name, entry, kind, doc, nodes, members, properties, place }
+      return [exported.name, found]
+    }),
+  )
+}
+
+/** Returns the public members of a class that it declares itself. */
+function membersOf(node) {
+  const members = new Map()
+  for (const member of node.members) {
+    const modifiers = (member.modifiers ?? []).map(({ kind }) => kind)
+    if (modifiers.some(kind => HIDDEN.includes(kind))) continue
+    const isConstructor = member.kind === SyntaxKind.Constructor
+    const name = isConstructor ? 'constructor' : member.name.getText()
+    if (name.startsWith('#')) continue
+    const nodes = [...(members.get(name)?.nodes ?? []), member]
+    members.set(name, { name, kind: 'member', owner: node.name.text, doc: docOf(nodes), nodes })
+  }
+  return members
+}
+
+function propertiesOf(project, symbol) {
+  const { checker } = project
+  const type = checker.getDeclaredTypeOfSymbol(symbol)
+  return checker
+    .getPropertiesOfType(type)
+    .map(property => ({ symbol: property, node: property.declarations?.[0]?.resolve(project) }))
+    .filter(({ node }) => node !== undefined && isOurs(node))
+    .map(({ symbol, node }) => ({
+      name: node.name.getText(),
+      isOptional: (symbol.flags & SymbolFlags.Optional) !== 0,
+      doc: docOf([node]),
+      node,
+    }))
+}
+
+/** Whether a declaration is fdwire's, not Node's. */
+function isOurs(node) {
+  return !node.getSourceFile().fileName.includes('/node_modules/')
+}
+
+/** Returns the doc comment of the first of some declarations that has one, with links as code. */
+function docOf(nodes) {
+  const comments = nodes.map(node => {
+    const whole = node.kind === SyntaxKind.VariableDeclaration ? node.parent.parent : node
+    const before = whole.getFullText().slice(0, -whole.getText().length)
+    return /\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\s*$/.exec(before)?.[1] ?? ''
+  })
+  const comment = comments.find(text => text !== '') ?? ''
+  const text = comment.replace(/^\s*\* ?/gm, '').trim()
+  return text.replace(/\{@link ([^}]*)\}/g, (_, name) => `\`${name.replace(/\s+/g, ' ')}\``)
+}

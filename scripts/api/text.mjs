@@ -1,0 +1,125 @@
+// Formats declarations and doc comments as Markdown.
+import { SyntaxKind } from 'typescript/unstable/ast'
+
+/** Longest line of a code block. */
+const WIDTH = 96
+/** What the type parameters of the option types stand for. */
+const GENERIC = new Map([
+  ['P', 'Protocol'],
+  ['E | CustomEncodingOf<P>', 'Encoding | CustomEncoding'],
+  ['TypeOf<P>', 'SocketType'],
+])
+
+/** Returns a code block with all declarations of an export or member. */
+export function fence(...declared) {
+  const text = declared.flatMap(({ nodes, owner }) => nodes.map(node => codeOf(node, owner)))
+  return `\`\`\`ts\n${text.join('\n')}\n\`\`\``
+}
+
+/** Returns a declaration in the style of the documents. */
+function codeOf(node, owner) {
+  if (node.kind === SyntaxKind.TypeAliasDeclaration && node.type.parameters !== undefined) {
+    const [head] = lines(node).split(' = ')
+    return `${head} = ${signature('', node.type, ' => ')}`
+  }
+  if (node.parameters === undefined) return lines(node)
+  const isFunction = node.kind === SyntaxKind.FunctionDeclaration
+  const isStatic = node.modifiers?.some(({ kind }) => kind === SyntaxKind.StaticKeyword)
+  const prefix = isFunction ? 'function ' : isStatic ? `${owner}.` : ''
+  const name = node.name === undefined ? `new ${owner}` : `${prefix}${node.name.getText()}`
+  return signature(name, node, ': ')
+}
+
+/** Returns a signature, with a line for each parameter if it is long. */
+function signature(name, { typeParameters = [], parameters, type }, arrow) {
+  const result = type === undefined ? '' : `${arrow}${lines(type)}`
+  const generics = typeParameters.map(lines)
+  const list = parameters.map(lines)
+  const generic = generics.length === 0 ? '' : `<${generics.join(', ')}>`
+  const short = `${name}${generic}(${list.join(', ')})${result}`
+  if (short.length <= WIDTH) return short
+  const head = `${name}${generic}(`
+  const open = head.length <= WIDTH ? head : `${name}<\n${indented(generics)}>(`
+  return `${open}\n${indented(list)})${result}`
+}
+
+const indented = list => list.map(one => `  ${one},\n`).join('')
+
+/** Returns the text of a node without comments, modifiers of exports and semicolons. */
+function lines(node) {
+  return node
+    .getText()
+    .replace(/\s*\/\*\*[\s\S]*?\*\//g, '')
+    .replace(/^export (declare )?/, '')
+    .replace(/;$/gm, '')
+    .replace(/^ +/gm, spaces => ' '.repeat(spaces.length / 2))
+}
+
+/** Returns a member on one line, as a program writes it: `FdSet.from(fds: Iterable<number>): FdSet`. */
+export function memberTitle({ nodes, owner }) {
+  return nodes
+    .map(node => {
+      const text = oneLine(node)
+      if (node.kind === SyntaxKind.Constructor) return text.replace(/^constructor/, `new ${owner}`)
+      if (text.startsWith('static ')) return text.replace(/^static (readonly )?/, `${owner}.`)
+      if (node.kind === SyntaxKind.GetAccessor) return text.replace(/^get (\w+)\(\)/, '$1')
+      return text.replace(/^readonly /, '')
+    })
+    .map(code)
+    .join(', ')
+}
+
+/** Returns the type of an option or property, without `undefined`. */
+export function typeTitle(node, aliases = new Map()) {
+  if (node.type === undefined || node.parameters !== undefined) {
+    return code(oneLine(node).replace(/^\w+\??/, ''))
+  }
+  const text = oneLine(node.type).replace(/ \| undefined$/, '')
+  const only = /^OnlyOf<'\w+', P, (.*)>$/.exec(text)?.[1] ?? text
+  const plain = only.replace(/^\((\([^()]*\) => [^()]*)\)$/, '$1')
+  return code(GENERIC.get(plain) ?? aliases.get(plain) ?? plain)
+}
+
+function oneLine(node) {
+  return lines(node)
+    .replace(/(?<=\{)\s*\n\s*/g, ' ')
+    .replace(/\s*\n\s*(?=\})/g, ' ')
+    .replace(/\s*\n\s*/g, '; ')
+    .replace(/^(.*\{ .*)$/s, '$1')
+}
+
+/** Returns text as inline code in a table. */
+export function code(text) {
+  return `\`${text.replaceAll('|', '\\|')}\``
+}
+
+/** Splits a doc comment: its text, and the text under `# Errors`. */
+export function splitDoc(doc, page) {
+  const [text, errors = ''] = linked(doc, page).split(/\n*^# Errors\n/m)
+  return { text: text.trim(), errors: errors.trim() }
+}
+
+/** Returns a doc comment as the content of a table's cell. */
+export function cell(doc, page) {
+  const { text, errors } = splitDoc(doc, page)
+  const said = [text, errors === '' ? '' : `Errors: ${errors}`].filter(one => one !== '')
+  return escaped(said.map(joinLines).join(' '))
+}
+
+export const joinLines = text => text.replace(/\s*\n\s*/g, ' ')
+const escaped = text => text.replace(/\\?\|/g, '\\|')
+
+/** Makes links of the pages that a doc comment names as `docs/page.md#anchor`. */
+function linked(doc, page) {
+  const up = '../'.repeat(page.split('/').length - 2)
+  return doc.replace(
+    /docs\/([\w/-]+?)(?:\/README)?\.md(#[\w-]+)?/g,
+    (whole, name) => `[${name.split('/').at(-1).replace(/_/g, ' ')}](${up}${whole.slice(5)})`,
+  )
+}
+
+/** Returns a table. */
+export function table(head, rows) {
+  const line = cells => `| ${cells.join(' | ')} |`.replace(/ {2}(?=\|)/g, ' ')
+  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')
+}
