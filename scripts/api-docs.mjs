@@ -3,7 +3,7 @@
 //
 // Fails if a page names something that does not exist, and if an export, a public member of a class
 // or an option has no place. With --check it writes nothing, and fails if a page is stale.
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { normalize } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Blocks } from './api/blocks.mjs'

@@ -4,6 +4,8 @@
 // A code block marked `js` is a whole program. On a page with a block `js setup`, each block `js
 // part` runs after the code of that block. If a program has comments `// → …`, its output must be
 // their texts, in order. It must exit with 0 and write nothing to stderr.
+//
+// With paths of documents as arguments, only their programs run.
 import { execFile } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
@@ -30,7 +32,10 @@ const TIMEOUT = 30_000
 
 const pages = new Map(PAGES.map(page => [page, readPage(page)]))
 const problems = []
-const programs = [...pages].flatMap(([page, { fences }]) => programsOf(page, fences))
+const chosen = process.argv.slice(2).map(normalize)
+const programs = [...pages]
+  .filter(([page]) => chosen.length === 0 || chosen.includes(page))
+  .flatMap(([page, { fences }]) => programsOf(page, fences))
 
 for (const [page, { prose }] of pages) {
   checkLinks(page, prose)

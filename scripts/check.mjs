@@ -20,6 +20,7 @@ runAll([
   ['tsc', ['--noEmit', '--project', 'tsconfig.json']],
   ['tsc', ['--noEmit', '--project', '__test__/tsconfig.json']],
   ['node', ['scripts/cli-docs.mjs']],
+  ['node', ['scripts/api-docs.mjs', '--check']],
   ['node', ['scripts/packages/describe.mjs']],
   ['node', ['scripts/packages/notices.mjs']],
   // The generated files and the lock files are committed: they must be up to date.

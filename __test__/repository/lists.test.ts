@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { ERROR_CODES } from 'fdwire'
 import { describe, expect, it } from 'vitest'
@@ -5,7 +6,8 @@ import { optionsOf } from '../../lib/options/applicability.js'
 import { checkOptions } from '../../lib/options/check.js'
 import { OPENERS, type OptionContext, type OptionSpec } from '../../lib/options/option.js'
 import { PROTOCOL_NAMES, PROTOCOLS, type Protocol, rowOf } from '../../lib/options/protocols.js'
-import { OPTIONS, type OptionName } from '../../lib/options/table.js'
+import { OPTIONS } from '../../lib/options/table.js'
+import { testPath } from '../support/processes.js'
 
 const root = new URL('../..', import.meta.url)
 const read = (file: string): string => readFileSync(new URL(file, root), 'utf8')
@@ -17,7 +19,15 @@ const names = (folder: string, extension: string): string[] =>
 
 const protocols: string[] = [...PROTOCOL_NAMES].sort()
 const packageJson = JSON.parse(read('package.json'))
-const api = read('docs/api.md')
+const reference = read('docs/api/README.md')
+
+const documents = [
+  'README.md',
+  'SECURITY.md',
+  ...readdirSync(new URL('docs/', root), { recursive: true })
+    .map(file => `docs/${file}`)
+    .filter(file => file.endsWith('.md')),
+]
 
 /** The entries of the package besides the main one. */
 const entries = Object.keys(packageJson.exports)
@@ -39,10 +49,10 @@ describe('the protocols', () => {
     expect(names('docs/protocols/', '.md')).toEqual(protocols)
   })
 
-  it('have one row each in docs/api.md, with the facts of the code', () => {
-    const rows = tableUnder('## Protocols')
+  it('have one row each in docs/api/protocols.md, with the facts of the code', () => {
+    const rows = tableUnder('docs/api/protocols.md', '## Protocols')
     expect(
-      rows.map(([name]) => /^\[`(\w+)`\]\(protocols\/\1\.md\)$/.exec(name ?? '')?.[1]),
+      rows.map(([name]) => /^\[`(\w+)`\]\(\.\.\/protocols\/\1\.md\)$/.exec(name ?? '')?.[1]),
     ).toEqual(Object.keys(PROTOCOLS))
     for (const [index, name] of PROTOCOL_NAMES.entries()) {
       const { types, encodings, empty } = rowOf(name)
@@ -84,19 +94,19 @@ describe('the protocols', () => {
     expect(modules.filter(entry => !protocols.includes(entry))).toEqual([])
     for (const entry of modules) {
       expect(exportOf(entry)).toBe(`./dist/lib/compat/${entry}/index.js`)
-      expect(api).toContain(`## fdwire/${entry}`)
+      expect(read(`docs/api/${entry}.md`)).toMatch(`# fdwire/${entry}\n`)
     }
   })
 })
 
 describe('an entry of the package that is no compatibility module', () => {
-  it('has a folder in lib/ and a page in docs/ of its name, to which docs/api.md links', () => {
+  it('has a folder in lib/ and a page in docs/ of its name, to which the API reference links', () => {
     const others = entries.filter(entry => !exportOf(entry).startsWith('./dist/lib/compat/'))
     expect(others.length).toBeGreaterThan(0)
     for (const entry of others) {
       expect(exportOf(entry)).toBe(`./dist/lib/${entry}/index.js`)
       expect(read(`docs/${entry}.md`)).toContain(`fdwire/${entry}`)
-      expect(api).toContain(`(${entry}.md)`)
+      expect(reference).toContain(`(../${entry}.md)`)
     }
   })
 })
@@ -109,7 +119,7 @@ describe('ERROR_CODES', () => {
   })
 
   it('contains every code that the documents mention', () => {
-    for (const page of ['README.md', 'SECURITY.md', 'docs/api.md', ...pagesOf('docs/protocols/')]) {
+    for (const page of documents) {
       const mentioned = read(page).match(/ERR_FDWIRE_\w+/g) ?? []
       expect(mentioned.filter(code => !(code in ERROR_CODES))).toEqual([])
     }
@@ -130,55 +140,58 @@ describe('the addon', () => {
 })
 
 describe('OPTIONS', () => {
-  const rows = tableUnder('## Options')
-  const documented = rows.map(([name]) => code(name))
   const declarations = names('lib/options/', '.ts')
     .map(name => read(`lib/options/${name}.ts`))
     .join('\n')
 
-  it('is documented in order, with the functions and protocols that have each option', () => {
-    expect(documented).toEqual(Object.keys(OPTIONS))
-    for (const [name, of, only] of rows) {
-      expect([of, only], name).toEqual([functionsOf(code(name)), conditionOf(code(name))])
-    }
-  })
-
-  it('contains only options that apply to some function and are declared in the types', () => {
-    for (const name of documented) {
+  it.each(Object.keys(OPTIONS))(
+    'contains %s, which applies to some function and is declared in the types',
+    name => {
       expect(allContexts().some(context => optionsOf(context).some(one => one === name))).toBe(true)
       expect(declarations).toMatch(new RegExp(`^  ${name}\\??: [^{]`, 'm'))
-    }
-  })
+    },
+  )
 
-  it('has the documented defaults', () => {
+  it('has the same defaults in docs/api/options.md and in the checked options', () => {
     const actual: Record<string, unknown> = {
       ...checkOptions('bind', { protocol: 'jsoncomm' }),
       allowEmpty: checkOptions('Codec', { protocol: 'stockings' }).empty === 'sent',
     }
-    const exempt = ['protocol', 'type', 'encoding']
-    for (const [name, , , , stated = ''] of rows) {
-      if (!exempt.includes(code(name))) {
-        expect(parseDefault(stated), name).toBe(actual[code(name)])
-      }
+    const rows = [...read('docs/api/options.md').matchAll(/^\| `(\w+)` \|.*$/gm)]
+    expect(rows.map(([, name]) => name).sort()).toEqual(Object.keys(OPTIONS).sort())
+    const exempt = ['protocol', 'type', 'encoding', 'memfd', 'maxFds']
+    for (const [row, name = ''] of rows) {
+      if (exempt.includes(name)) continue
+      expect(parseDefault(cellsOf(row)[3] ?? ''), name).toBe(actual[name])
     }
-    const records = { protocol: 'jsoncomm', type: 'seqpacket' }
-    expect(checkOptions('pair', records).memfd).toBe(true)
-    const maxFds = rows.find(([name]) => code(name) === 'maxFds')?.[4]
-    const some = PROTOCOL_NAMES.filter(name => rowOf(name).maxFds > 0)
-    expect(maxFds).toBe(`${some.map(name => `${rowOf(name).maxFds} for \`${name}\``)}, else 0`)
+    expect(checkOptions('pair', { protocol: 'jsoncomm', type: 'seqpacket' }).memfd).toBe(true)
+    expect(actual).toMatchObject({ memfd: false, maxFds: 253 })
+    expect(checkOptions('pair', { protocol: 'raw' }).maxFds).toBe(0)
   })
 
-  it('has the documented defaults in the comments of its types', () => {
-    // Its default differs by function, and the comments of the functions state it.
-    const exempt = ['timeout']
-    for (const [name, , , unit = '', stated = ''] of rows) {
-      const value = /^(?:\d[\w,]*(?: [KM]iB)?|true|false|'\w+')/.exec(stated)?.[0]
-      if (value === undefined || exempt.includes(code(name))) continue
-      const pattern = new RegExp(`/\\*\\*((?:(?!\\*/)[^])*)\\*/\n  ${code(name)}\\?: `)
-      const comment = pattern.exec(declarations)
-      expect(comment?.[1], name).toContain(value)
-      if (unit === 'ms') expect(comment?.[1], name).toContain('(ms, ')
-    }
+  it('has the units of its doc comments: ms for every time limit, bytes for every size', () => {
+    const rows = [...read('docs/api/options.md').matchAll(/^\| `(\w+)` \|.*$/gm)]
+    const units = Object.fromEntries(rows.map(([row, name]) => [name, cellsOf(row)[2]]))
+    const withUnit = (unit: string) => Object.keys(units).filter(name => units[name] === unit)
+    expect(withUnit('ms')).toEqual(Object.keys(units).filter(name => /timeout$/i.test(name)))
+    expect(withUnit('bytes')).toEqual(
+      expect.arrayContaining(
+        Object.keys(units).filter(
+          name => /Size$|Mark$|Message$|Queued(Total)?$/.test(name) && !/^on/.test(name),
+        ),
+      ),
+    )
+  })
+})
+
+describe('the API reference', () => {
+  it('is generated from the declarations, which it describes completely', () => {
+    const script = testPath('../scripts/api-docs.mjs')
+    const { status, stderr } = spawnSync(process.execPath, [script, '--check'], {
+      encoding: 'utf8',
+    })
+    expect(stderr).toBe('')
+    expect(status).toBe(0)
   })
 })
 
@@ -198,31 +211,26 @@ describe('a version', () => {
       expect(read(page), page).toContain(`Node ${node} or newer`)
       expect(read(page), page).toContain(`${rust} or newer`)
     }
-    expect(api).toContain(`Node ${node} and newer`)
+    expect(read('docs/api/runtime.md')).toContain(`Node ${node} and newer`)
   })
 })
 
-function pagesOf(folder: string): string[] {
-  return names(folder, '.md').map(name => `${folder}${name}.md`)
+/** Returns the rows of the first table after a heading of a page, without its head. */
+function tableUnder(page: string, heading: string): string[][] {
+  const text = read(page)
+  const section = text.slice(text.indexOf(`\n${heading}\n`))
+  const table = /\n\|.*\n\| ?-.*\n((?:\|.*\n)+)/.exec(section)?.[1] ?? ''
+  return table.trim().split('\n').map(cellsOf)
 }
 
-/** Returns the rows of the first table after a heading of docs/api.md, without its head. */
-function tableUnder(heading: string): string[][] {
-  const section = api.slice(api.indexOf(`\n${heading}\n`))
-  const table = /\n\|.*\n\| ?-.*\n((?:\|.*\n)+)/.exec(section)?.[1] ?? ''
-  return table
-    .trim()
-    .split('\n')
-    .map(row => row.split('|').slice(1, -1))
-    .map(cells => cells.map(cell => cell.trim()))
+/** Returns the cells of a row, in which `\\|` is no border. */
+function cellsOf(row: string): string[] {
+  const cells = row.split(/(?<!\\)\|/).slice(1, -1)
+  return cells.map(cell => cell.trim())
 }
 
 function quoted(cell: string | undefined): string[] {
   return [...(cell ?? '').matchAll(/`'(\w+)'`/g)].map(([, word]) => word as string)
-}
-
-function code(cell: string | undefined): string {
-  return cell?.replaceAll('`', '') ?? ''
 }
 
 /** Returns the options that only some protocols have, this one among them. */
@@ -243,25 +251,8 @@ function allContexts(): OptionContext[] {
   )
 }
 
-/** Returns the functions that have an option, in the wording of the documents. */
-function functionsOf(name: string): string {
-  const { of } = OPTIONS[name as OptionName]
-  const others = OPENERS.filter(opener => !of.some(one => one === opener))
-  if (others.length === 0) return 'all'
-  const named = others.length < 3 ? others : of
-  return `${others.length < 3 ? 'all but ' : ''}${named.map(one => `\`${one}\``).join(', ')}`
-}
-
-/** Returns the condition under which an option applies, in the wording of the documents. */
-function conditionOf(name: string): string {
-  const rule = OPTIONS[name as OptionName]
-  if ('protocols' in rule) return rule.protocols.map(one => `\`${one}\``).join(', ')
-  if ('on' in rule) return rule.on.some(one => one === 'unix') ? 'Unix' : 'TCP'
-  return 'types' in rule ? rule.types.map(type => `\`'${type}'\``).join(', ') : ''
-}
-
 /**
- * Parses a documented default: `16 MiB`, `30,000`, `0o600`, `'stale'`, `'\n'`, false; undefined if none.
+ * Parses a documented default: 16 MiB, 30,000, 0o600, `'stale'`, `'\n'`, `false`; undefined if none.
  */
 function parseDefault(stated: string): unknown {
   const [, number, unit] = /^(0o\d+|[\d,]+)(?: (KiB|MiB))?/.exec(stated) ?? []
@@ -270,6 +261,6 @@ function parseDefault(stated: string): unknown {
   }
   const [, escaped] = /^`'(\\\w)'`/.exec(stated) ?? []
   if (escaped !== undefined) return JSON.parse(`"${escaped}"`)
-  const [boolean] = /^(?:true|false)\b/.exec(stated) ?? []
+  const [, boolean] = /^`(true|false)`/.exec(stated) ?? []
   return boolean === undefined ? quoted(stated)[0] : boolean === 'true'
 }

@@ -1,6 +1,13 @@
 // The generated blocks of the reference. A block begins with `<!-- api:KIND ARGUMENTS -->` and ends
 // with `<!-- api:end -->`.
-import { describeOption, describeProperty, groupBy, OPENERS, OPTIONS, optionsOfFunction } from './options.mjs'
+import {
+  describeOption,
+  describeProperty,
+  groupBy,
+  OPENERS,
+  OPTIONS,
+  optionsOfFunction,
+} from './options.mjs'
 import { cell, code, fence, memberTitle, splitDoc, table, typeTitle } from './text.mjs'
 
 /** The options of each function. */
@@ -44,7 +51,8 @@ export class Blocks {
       return
     }
     if (kind === 'exports') return
-    for (const name of named(kind, args) ?? this.#constants(args)) this.#put(this.#find(name), where)
+    for (const name of named(kind, args) ?? this.#constants(args))
+      this.#put(this.#find(name), where)
   }
 
   /** Returns the content of a block. */
@@ -140,7 +148,10 @@ export class Blocks {
 
   #functions(names, page) {
     const some = names.map(name => this.#find(name))
-    const rows = some.map(one => [code(fence(one).split('\n').slice(1, -1).join(' ').replace('function ', '')), cell(one.doc, page)])
+    const rows = some.map(one => [
+      code(fence(one).split('\n').slice(1, -1).join(' ').replace('function ', '')),
+      cell(one.doc, page),
+    ])
     return table(['Function', 'Description'], rows)
   }
 
@@ -172,7 +183,14 @@ export class Blocks {
   #events([name], page) {
     const rows = this.#find(name).properties.map(({ name: event, node, doc }) => {
       const elements = node.type.elements ?? []
-      const args = elements.map(element => code(element.getText().replace(/\s*\n\s*/g, ' ').replaceAll(';', '')))
+      const args = elements.map(element =>
+        code(
+          element
+            .getText()
+            .replace(/\s*\n\s*/g, ' ')
+            .replaceAll(';', ''),
+        ),
+      )
       return [code(`'${event}'`), args.join(', '), cell(doc, page)]
     })
     return table(['Event', 'Arguments', 'When'], rows)
@@ -272,7 +290,11 @@ function isReadable(type) {
 /** Whether a property is no option of a channel, which other pages describe. */
 function isOwn({ node }) {
   const file = node.getSourceFile().fileName
-  return !file.includes('/lib/options/') || file.endsWith('/wait.d.ts') || file.endsWith('/reconnect.d.ts')
+  return (
+    !file.includes('/lib/options/') ||
+    file.endsWith('/wait.d.ts') ||
+    file.endsWith('/reconnect.d.ts')
+  )
 }
 
 /** Returns the link from a page to a place. */

@@ -43,8 +43,8 @@ function openProject(root, files) {
     files,
   }
   writeFileSync(config, JSON.stringify(settings))
+  // The compiler runs as a process of its own, and ends with this one.
   const api = new API({ cwd: root })
-  process.once('exit', () => api.close())
   return api.updateSnapshot({ openProjects: [config] }).getProject(config)
 }
 

@@ -64,13 +64,13 @@ export function describeProperty({ doc, node, isOptional }, page, aliases) {
   return {
     type: typeTitle(node, aliases),
     unit: unit ?? '',
-    default: isOptional ? valueOf(stated) : 'required',
+    default: isOptional ? defaultTitle(stated) : 'required',
     description: described(rest, notes, page),
   }
 }
 
 /** Returns a default that a doc comment states; values of JavaScript as code. */
-function valueOf(stated = 'none') {
+function defaultTitle(stated = 'none') {
   return /^(?:'|true$|false$|\[\])/.test(stated) ? code(stated) : stated
 }
 
@@ -104,7 +104,11 @@ export function parseDoc(doc) {
     return {
       unit,
       stated: stated === '' ? undefined : stated.replaceAll('`', ''),
-      notes: said.filter(one => one !== undefined).map(sentence).join(' ') || undefined,
+      notes:
+        said
+          .filter(one => one !== undefined)
+          .map(sentence)
+          .join(' ') || undefined,
       rest,
     }
   }
@@ -116,7 +120,8 @@ const sentence = text => `${text[0].toUpperCase()}${text.slice(1)}.`
 /** Returns the default of an option; undefined if it has none. */
 function defaultOf(name, contexts, unit) {
   const { default: value } = OPTIONS[name]
-  if (typeof value !== 'function') return value === undefined ? undefined : format(name, value, unit)
+  if (typeof value !== 'function')
+    return value === undefined ? undefined : format(name, value, unit)
   if (contexts.every(context => value(context) === context.type)) return "the protocol's first"
   const by = key => groupBy(contexts, context => context[key])
   const all = new Set(contexts.map(value))

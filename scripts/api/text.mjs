@@ -13,7 +13,7 @@ const GENERIC = new Map([
 /** Returns a code block with all declarations of an export or member. */
 export function fence(...declared) {
   const text = declared.flatMap(({ nodes, owner }) => nodes.map(node => codeOf(node, owner)))
-  return `\`\`\`ts\n${text.join('\n')}\n\`\`\``
+  return `\`\`\`ts signature\n${text.join('\n')}\n\`\`\``
 }
 
 /** Returns a declaration in the style of the documents. */
@@ -95,7 +95,9 @@ export function code(text) {
 
 /** Splits a doc comment: its text, and the text under `# Errors`. */
 export function splitDoc(doc, page) {
-  const [text, errors = ''] = linked(doc, page).split(/\n*^# Errors\n/m)
+  // Programs of doc comments need a context; the pages have their own.
+  const prose = doc.replace(/```js\n[\s\S]*?\n```\n?/g, '')
+  const [text, errors = ''] = linked(prose, page).split(/\n*^# Errors\n/m)
   return { text: text.trim(), errors: errors.trim() }
 }
 
