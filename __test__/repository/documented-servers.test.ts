@@ -51,7 +51,7 @@ function serversOf(page: string): Documented[] {
   })
 }
 
-const PAGES = ['', 'api/', 'guides/'].flatMap(folder =>
+const PAGES = ['', 'api/', 'guides/', 'migration/'].flatMap(folder =>
   readdirSync(join(ROOT, 'docs', folder)).map(name => `docs/${folder}${name}`),
 )
 const SERVERS = ['README.md', ...PAGES].filter(page => page.endsWith('.md')).flatMap(serversOf)
