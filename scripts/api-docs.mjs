@@ -39,9 +39,10 @@ for (const page of stale) {
 if (flags.check && stale.length > 0) process.exitCode = 1
 
 function rendered(page) {
-  return readFileSync(page, 'utf8').replace(BLOCK, (_, start, kind, args, end) => {
-    const text = blocks.render(kind, words(args), page)
-    return `${start}\n${text}\n\n${end}`
+  const text = readFileSync(page, 'utf8')
+  return text.replace(BLOCK, (_, start, kind, args, end, index) => {
+    const { level } = headingBefore(text, index)
+    return `${start}\n${blocks.render(kind, words(args), page, level)}\n\n${end}`
   })
 }
 
@@ -49,9 +50,16 @@ function rendered(page) {
 function eachBlock(page, visit) {
   const text = readFileSync(page, 'utf8')
   for (const { index, 2: kind, 3: args } of text.matchAll(BLOCK)) {
-    const heading = [...text.slice(0, index).matchAll(/^#+ (.*)$/gm)].at(-1)?.[1] ?? ''
-    visit(kind, words(args), { page, anchor: anchorOf(heading), title: heading })
+    const { title } = headingBefore(text, index)
+    visit(kind, words(args), { page, anchor: anchorOf(title), title })
   }
+}
+
+/** Returns the heading above a position, without those of generated blocks. */
+function headingBefore(text, index) {
+  const written = text.slice(0, index).replace(BLOCK, '')
+  const [, marks = '', title = ''] = [...written.matchAll(/^(#+) (.*)$/gm)].at(-1) ?? []
+  return { level: marks.length, title }
 }
 
 function words(text) {

@@ -47,8 +47,8 @@ export interface SendOptions {
 }
 
 /**
- * Options of `request`: those of `send`, `timeout` (ms, 0: no limit; 30,000 on a datagram socket,
- * else 0) and `signal`.
+ * Options of `request`: those of `send`, `timeout` (ms, 30,000 on a datagram socket, else 0; 0: no
+ * limit) and `signal`.
  */
 export interface RequestOptions<V = unknown> extends SendOptions, WaitOptions {
   /**

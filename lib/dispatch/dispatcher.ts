@@ -22,7 +22,7 @@ export type Pick = (connection: Connection, head: Buffer) => DispatchWorker | un
 export interface DispatcherOptions {
   /** How the worker of a connection is chosen (`'round-robin'`). */
   pick?: 'round-robin' | 'least-connections' | Pick | undefined
-  /** The number of first bytes to wait for before `pick` is called (0; at most 16,384). */
+  /** How much to wait for before `pick` is called (bytes, 0; at most 16,384). */
   peek?: number | undefined
   /** How long to wait for these bytes (ms, 10,000; 0: no limit). Then `pick` gets those there are. */
   peekTimeout?: number | undefined

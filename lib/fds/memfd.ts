@@ -15,7 +15,7 @@ import { FdSet } from './fdset.js'
 export interface MemfdOptions {
   /** The name that `/proc` shows (`'fdwire'`; at most 249 bytes). */
   name?: string | undefined
-  /** Whether to seal the memfd against every change (true, or false if `content` is a size). */
+  /** Whether to seal the memfd against every change (default: true, or false if `content` is a size). */
   seal?: boolean | undefined
 }
 

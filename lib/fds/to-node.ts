@@ -37,7 +37,8 @@ export interface SocketOptions {
   /** Whether the socket can be written (true). */
   writable?: boolean | undefined
   /**
-   * Buffered bytes at which `write` returns false and reading stops (64 KiB, on Node 20 16 KiB).
+   * How much the socket buffers before `write` returns false and reading stops (bytes, Node's
+   * default: 64 KiB, on Node 20 16 KiB).
    */
   highWaterMark?: number | undefined
   /** Destroys the socket when it is aborted. */
@@ -54,7 +55,7 @@ export interface ServerOptions<S extends Server = Server> extends ServerOpts {
 
 /** Options of {@link FdSet.toDatagram}: some of `dgram.createSocket`. Others are a TypeError. */
 export interface DatagramOptions {
-  /** Resolves host names (`dns.lookup`). */
+  /** Resolves host names (default: `dns.lookup`). */
   lookup?: NodeDgramOptions['lookup'] | undefined
   /** SO_RCVBUF (bytes, unchanged). It applies to every process that has the socket. */
   recvBufferSize?: number | undefined

@@ -28,7 +28,7 @@ import { FdwireError, type SystemError, systemError } from '../util/errors.js'
  *
  * `head` is the first input of the channel. From a `net.Socket` the channel takes a duplicate of
  * the descriptor and, after `head`, the bytes that Node has already read. Then the `net.Socket` is
- * destroyed.
+ * destroyed; its connection lives on.
  *
  * # Errors
  * ERR_FDWIRE_NOT_A_SOCKET; ERR_FDWIRE_WRONG_SOCKET; EBADF if the descriptor is not open;

@@ -9,7 +9,7 @@ export interface Reconnect {
   minDelay?: number | undefined
   /** The longest delay (ms, 10,000). */
   maxDelay?: number | undefined
-  /** Failed attempts in a row after which the channel gives up (0: no limit). So is Infinity. */
+  /** Failed attempts in a row after which the channel gives up (0: no limit). Infinity means the same. */
   maxAttempts?: number | undefined
   /**
    * What happens to messages while the connection is lost (`'keep'`): `'keep'` queues them for the

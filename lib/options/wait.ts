@@ -6,7 +6,7 @@ import { integer, NAMED, type OptionTable } from './option.js'
 
 /** Limits of an operation that waits. */
 export interface WaitOptions {
-  /** How long it may take (ms; 0: no limit). */
+  /** How long it may take (ms, 0: no limit). */
   timeout?: number | undefined
   /** Aborts it. */
   signal?: AbortSignal | undefined

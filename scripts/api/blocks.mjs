@@ -8,7 +8,20 @@ import {
   OPTIONS,
   optionsOfFunction,
 } from './options.mjs'
-import { cell, code, fence, memberTitle, splitDoc, table, typeTitle } from './text.mjs'
+import {
+  cell,
+  code,
+  fence,
+  firstSentence,
+  headingOf,
+  memberTitle,
+  splitDoc,
+  table,
+  typeTitle,
+} from './text.mjs'
+
+/** The longest comment of a member that stands in a table (characters). */
+const LONGEST_CELL = 180
 
 /** The options of each function. */
 const OPTION_TYPES = {
@@ -56,14 +69,14 @@ export class Blocks {
   }
 
   /** Returns the content of a block. */
-  render(kind, args, page) {
+  render(kind, args, page, level) {
     switch (kind) {
       case 'signature':
         return fence(...args.map(name => this.#find(name)))
       case 'doc':
         return args.map(name => this.#doc(this.#find(name), page)).join('\n\n')
       case 'members':
-        return this.#members(args, page)
+        return this.#members(args, page, level)
       case 'functions':
         return this.#functions(args, page)
       case 'options':
@@ -133,17 +146,25 @@ export class Blocks {
     return `${own}${text}${errors === '' ? '' : `\n\n**Errors:** ${errors}`}`
   }
 
-  #members([name, ...names], page) {
+  /** Returns a table of the members with a short comment, and a section for each other one. */
+  #members([name, ...names], page, level) {
     const found = this.#find(name)
     const isRest = ([member]) => this.places.get(`${found.place}.${member}`)?.rest === true
     const some =
       names.length > 0
         ? names.map(member => this.#find(`${name}.${member}`))
         : [...found.members].filter(isRest).map(([, member]) => member)
-    return table(
-      ['Member', 'Description'],
-      some.map(member => [memberTitle(member), cell(member.doc, page)]),
-    )
+    const cells = some.map(member => ({ member, text: cell(member.doc, page) }))
+    const short = cells.filter(({ text }) => text.length <= LONGEST_CELL)
+    const rows = short.map(({ member, text }) => [memberTitle(member), text])
+    const sections = cells
+      .filter(({ text }) => text.length > LONGEST_CELL)
+      .map(
+        ({ member }) =>
+          `${'#'.repeat(level + 1)} ${headingOf(member)}\n\n${this.#doc(member, page)}`,
+      )
+    const tables = rows.length === 0 ? [] : [table(['Member', 'Description'], rows)]
+    return [...tables, ...sections].join('\n\n')
   }
 
   #functions(names, page) {
@@ -157,10 +178,10 @@ export class Blocks {
 
   #optionsOfInterfaces(names, page) {
     const rows = names.flatMap(name => {
-      const { properties } = this.#find(name)
-      return properties.filter(isOwn).map(property => {
+      const { properties, doc } = this.#find(name)
+      return ownOptions(properties).map(property => {
         this.#learnAliases(property.node)
-        const one = describeProperty(property, page, this.#aliases)
+        const one = describeProperty(withOwnDefault(property, doc), page, this.#aliases)
         return [code(property.name), one.type, one.unit, one.default, one.description]
       })
     })
@@ -252,9 +273,9 @@ export class Blocks {
   #exports(entry, page) {
     const rows = [...this.#entries.get(entry).values()].map(({ name, kind, doc, place }) => {
       const where = this.places.get(place)
-      const first = /^[\s\S]*?(?:[.:](?=\s|$)|$)/.exec(splitDoc(doc, page).text)?.[0] ?? ''
+      const first = firstSentence(splitDoc(doc, page).text)
       const link = where === undefined ? code(name) : `[${code(name)}](${relative(page, where)})`
-      return [link, kind, cell(first.replace(/:$/, '.'), page)]
+      return [link, kind, cell(first, page)]
     })
     return table(['Export', 'Kind', 'Description'], rows)
   }
@@ -287,14 +308,18 @@ function isReadable(type) {
   return !/ extends | in |keyof|\bOmit<|\bPick</.test(type.getText())
 }
 
-/** Whether a property is no option of a channel, which other pages describe. */
-function isOwn({ node }) {
-  const file = node.getSourceFile().fileName
-  return (
-    !file.includes('/lib/options/') ||
-    file.endsWith('/wait.d.ts') ||
-    file.endsWith('/reconnect.d.ts')
-  )
+/** Returns the options of an interface, without those of channels if it has them. */
+function ownOptions(properties) {
+  const isOfChannel = ({ node }) => node.getSourceFile().fileName.includes('/lib/options/')
+  const hasChannelOptions = properties.some(({ name }) => name === 'maxMessage')
+  return properties.filter(property => !hasChannelOptions || !isOfChannel(property))
+}
+
+/** Returns `timeout` with the default that the doc comment of its interface states. */
+function withOwnDefault(property, doc) {
+  const stated = /`timeout` (\([^)]*\))/.exec(doc.replace(/\s+/g, ' '))?.[1]
+  if (property.name !== 'timeout' || stated === undefined) return property
+  return { ...property, doc: property.doc.replace(/\([^)]*\)/, stated) }
 }
 
 /** Returns the link from a page to a place. */

@@ -45,7 +45,7 @@ export function describeOption({ name, doc, node, isOptional }, page, aliases) {
   const fallback = isOptional ? defaultOf(name, contexts, unit) : 'required'
   // The functions have the option `timeout` in common with calls that have other defaults.
   const isValue = /^(?:`[^`]*`|[\d,]+(?: [KM]iB)?)$/.test(fallback) && name !== 'timeout'
-  if (isValue && stated !== fallback.replaceAll('`', '')) {
+  if (isValue && stated?.replaceAll('`', '') !== fallback.replaceAll('`', '')) {
     throw new Error(`${name}: the doc comment states the default ${stated}, the code ${fallback}`)
   }
   const range = rangeOf(name, contexts[0])
@@ -96,14 +96,20 @@ export function parseDoc(doc) {
     const isDefault =
       unit !== undefined ||
       whole.startsWith(' (default: ') ||
-      /^(?:\d[\d,]*(?: [KM]iB)?(?:: .*)?|0o\d+|true|false|none|\[\]|`?'[^']*'`?)$/.test(value)
+      /^(?:(?:default )?\d[\d,]*(?: [KM]iB)?(?:: .*)?|0o\d+|true|false|none|\[\]|`?'[^']*'`?)$/.test(
+        value,
+      )
     if (!isDefault) continue
-    const [, stated, meaning] = /^(\d[\d,]*): (.*)$/.exec(value) ?? [undefined, value, undefined]
+    const [, stated, meaning] = /^(?:default )?(\d[\d,]*): (.*)$/.exec(value) ?? [
+      undefined,
+      value,
+      undefined,
+    ]
     const said = [meaning === undefined ? undefined : `${stated}: ${meaning}`, notes]
     const rest = text.replace(whole, '')
     return {
       unit,
-      stated: stated === '' ? undefined : stated.replaceAll('`', ''),
+      stated: stated === '' ? undefined : stated,
       notes:
         said
           .filter(one => one !== undefined)

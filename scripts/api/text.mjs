@@ -22,12 +22,24 @@ function codeOf(node, owner) {
     const [head] = lines(node).split(' = ')
     return `${head} = ${signature('', node.type, ' => ')}`
   }
-  if (node.parameters === undefined) return lines(node)
+  if (node.parameters === undefined) return wrapped(lines(node))
   const isFunction = node.kind === SyntaxKind.FunctionDeclaration
   const isStatic = node.modifiers?.some(({ kind }) => kind === SyntaxKind.StaticKeyword)
   const prefix = isFunction ? 'function ' : isStatic ? `${owner}.` : ''
   const name = node.name === undefined ? `new ${owner}` : `${prefix}${node.name.getText()}`
   return signature(name, node, ': ')
+}
+
+/** Breaks the long line of a union before its members. */
+function wrapped(text) {
+  if (text.length <= WIDTH || text.includes('\n')) return text
+  const [head, ...members] = text.split(/ = | \| /)
+  const rows = ['']
+  for (const member of members) {
+    if (rows.at(-1).length + member.length > WIDTH - 6) rows.push('')
+    rows[rows.length - 1] += `${rows.at(-1) === '' ? '' : ' '}| ${member}`
+  }
+  return `${head} =\n${rows.map(row => `  ${row}`).join('\n')}`
 }
 
 /** Returns a signature, with a line for each parameter if it is long. */
@@ -67,6 +79,23 @@ export function memberTitle({ nodes, owner }) {
     })
     .map(code)
     .join(', ')
+}
+
+/** Returns a member as a heading: `FdSet.from(fds)`. */
+export function headingOf({ nodes, owner }) {
+  const [node] = nodes
+  const isStatic = node.modifiers?.some(({ kind }) => kind === SyntaxKind.StaticKeyword)
+  const name = node.name === undefined ? `new ${owner}` : node.name.getText()
+  const parameters = node.parameters?.map(one => one.name.getText()).join(', ')
+  const call =
+    parameters === undefined || node.kind === SyntaxKind.GetAccessor ? '' : `(${parameters})`
+  return `\`${isStatic ? `${owner}.` : ''}${name}${call}\``
+}
+
+/** Returns the first sentence of a text, which may end with a colon or semicolon. */
+export function firstSentence(text) {
+  const first = /^(?:[^.:;(]|\([^)]*\)|[.:;](?!\s|$))*/.exec(text)?.[0] ?? ''
+  return `${first.trim()}.`
 }
 
 /** Returns the type of an option or property, without `undefined`. */

@@ -14,13 +14,13 @@ export type Output = IOType | number | Stream
 
 /** Options of `ServiceClient.start`. */
 export interface StartOptions {
-  /** The id of the service (a random UUID). */
+  /** The id of the service (default: a random UUID). */
   id?: string | undefined
   /** Arguments that follow `--service-id ID --service-fd FD` (none). */
   extra?: readonly string[] | undefined
-  /** The working directory (that of this process). */
+  /** The working directory (default: that of this process). */
   cwd?: string | undefined
-  /** The environment (that of this process). */
+  /** The environment (default: that of this process). */
   env?: NodeJS.ProcessEnv | undefined
   /** Where stdout goes (`'inherit'`); with `'pipe'` it is `client.child.stdout`. */
   stdout?: Output | undefined

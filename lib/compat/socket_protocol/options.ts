@@ -26,7 +26,7 @@ export interface ProtocolOptions {
    * With `autoAuth` the server proves itself too.
    */
   mutual?: boolean | undefined
-  /** Derives the key for a seed, for peers that do not use {@link deriveKey} (the default). */
+  /** Derives the key for a seed, for peers that derive it in another way (default: {@link deriveKey}). */
   deriveKey?: DeriveKey | undefined
   /** The attempts of the peer to prove itself (5). After the last one the connection is closed. */
   maxAttempts?: number | undefined
@@ -34,7 +34,7 @@ export interface ProtocolOptions {
   maxBufferedEach?: number | undefined
   /** The most messages that are buffered for `receive` (1,024). Drops the oldest one. */
   maxBuffered?: number | undefined
-  /** The most bytes that are buffered for `receive` (32 MiB). Drops the oldest messages. */
+  /** The most bytes that are buffered for `receive` (bytes, 32 MiB). Drops the oldest messages. */
   maxBufferedBytes?: number | undefined
   /** The most requests in flight (1,024). Further ones wait for their turn. */
   maxRequests?: number | undefined
@@ -43,7 +43,7 @@ export interface ProtocolOptions {
    * connection is closed. At a sixteenth of the limit the transport stops reading.
    */
   maxWaiting?: number | undefined
-  /** The most bytes of those requests (64 MiB). At a quarter of it the transport stops reading. */
+  /** The most bytes of those requests (bytes, 64 MiB). At a quarter of it the transport stops reading. */
   maxWaitingBytes?: number | undefined
   /** Receives the log: an object like `console` (none). Data is never logged. */
   logger?: Logger | undefined

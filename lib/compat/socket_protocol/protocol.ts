@@ -17,9 +17,9 @@ import { type ProtocolEvents, type ProtocolStats, Session } from './session.js'
 import type { Transport } from './transport.js'
 import { within } from './wait.js'
 
-/** Options of `send`. */
+/** Options of `send`; `timeout` (ms, 2,000; 0: no limit) includes the wait for a connection. */
 export interface SendOptions extends WaitOptions {
-  /** The status (STATUS_OKAY). Requests should have the default. */
+  /** The status (default: STATUS_OKAY). Requests should have the default. */
   status?: number | undefined
 }
 
@@ -230,8 +230,8 @@ export abstract class Protocol extends EventEmitter<ProtocolEvents> {
    * wait alone is limited to 2,000 ms.
    *
    * # Errors
-   * ERR_FDWIRE_TIMEOUT, AbortError; ERR_FDWIRE_CLOSED if the connection ends before the response
-   * arrives; the error of a malformed response: ERR_FDWIRE_BAD_CHECKSUM …; RangeError for a service
+   * ERR_FDWIRE_TIMEOUT, AbortError; ERR_FDWIRE_PEER_CLOSED if the peer ends the connection before
+   * the response arrives, ERR_FDWIRE_CLOSED if this side does; the error of a malformed response: ERR_FDWIRE_BAD_CHECKSUM …; RangeError for a service
    * without a response; those of `send`.
    */
   async request(

@@ -9,7 +9,7 @@ interface OwnOptions {
   /** How long the handshake may take (ms, 10,000; 0: no limit). */
   handshakeTimeout?: number | undefined
   /**
-   * Bytes of unread messages at which reading from the socket pauses (1 MiB). Each message counts
+   * How much may be unread before reading from the socket pauses (bytes, 1 MiB). Each message counts
    * 64 bytes in addition to its own.
    */
   maxUnread?: number | undefined
