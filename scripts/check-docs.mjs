@@ -21,7 +21,7 @@ const PAGES = [
   'SECURITY.md',
   'CHANGELOG.md',
   'bench/README.md',
-  ...listFiles(['docs/'])
+  ...listFiles(['docs/', 'examples/'])
     .map(normalize)
     .filter(file => file.endsWith('.md')),
 ]

@@ -19,6 +19,7 @@ runAll([
   ['biome', ['check', '--error-on-warnings']],
   ['tsc', ['--noEmit', '--project', 'tsconfig.json']],
   ['tsc', ['--noEmit', '--project', '__test__/tsconfig.json']],
+  ['tsc', ['--noEmit', '--project', 'examples/tsconfig.json']],
   ['node', ['scripts/cli-docs.mjs']],
   ['node', ['scripts/api-docs.mjs', '--check']],
   ['node', ['scripts/packages/describe.mjs']],

@@ -6,10 +6,10 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { useBus } from '../support/dbus.js'
-import { testPath } from '../support/processes.js'
+import { useExample } from '../support/examples.js'
 
 const bus = useBus()
-const example = (name: string) => testPath(`../examples/dbus-native/${name}.mjs`)
+const example = useExample('dbus-native')
 
 describe('the dbus-native example', () => {
   it('lets a service read a file that only its client has opened', async () => {

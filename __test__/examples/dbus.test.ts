@@ -4,17 +4,23 @@ import { openSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { FdSet } from 'fdwire'
-import { describe, expect, it } from 'vitest'
-// @ts-expect-error an example has no types
-import { Bus } from '../../examples/dbus/bus.mjs'
+import { beforeAll, describe, expect, it } from 'vitest'
 import { destroyChannelsAfterEach } from '../support/channels.js'
 import { useBus } from '../support/dbus.js'
 import { fdTargets } from '../support/descriptors.js'
+import { useExample } from '../support/examples.js'
 import { canary } from '../support/rights.js'
 
 destroyChannelsAfterEach()
 
 const bus = useBus()
+const file = useExample('dbus')
+
+// biome-ignore lint/suspicious/noExplicitAny: an example has no types
+let Bus: any
+beforeAll(async () => {
+  Bus = (await import(file('bus'))).Bus
+})
 
 describe('the dbus example', () => {
   it('passes descriptors of the same files between two connections, in both directions', async () => {

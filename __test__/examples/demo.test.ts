@@ -5,9 +5,18 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
+import { connect } from 'fdwire'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import {
+  AttackedServer,
+  expectUnharmed,
+  stopServersAfterEach,
+} from '../support/attacked-servers.js'
+import { useExample } from '../support/examples.js'
 
-const DEMO = new URL('../../examples/demo/main.mjs', import.meta.url).pathname
+stopServersAfterEach()
+
+const file = useExample('demo')
 
 /** The demo's temporary directory, and an environment variable that marks its processes. */
 let directory: string
@@ -75,9 +84,30 @@ describe('the demo', () => {
   })
 })
 
+describe('the server of the demo', () => {
+  it('survives every attack, with flat descriptors and memory', async () => {
+    const ready = /^server {2}Received a memfd and a pipe/
+    const stdio = ['pipe', 'pipe', 'pipe', 'ipc'] as const
+    const options = { stdio: [...stdio] }
+    const server = await AttackedServer.start([file('server'), directory], ready, options)
+    const path = join(directory, 'demo.sock')
+    await expectUnharmed(server, { path, protocol: 'jsoncomm', type: 'dgram' }, async () => {
+      const client = await connect(path, { protocol: 'jsoncomm' })
+      for (const kind of ['file', 'memfd']) {
+        const { value, fds } = await client.request({ open: kind }, { timeout: 20_000 })
+        expect([value, fds.kind(0)]).toEqual([{ opened: kind }, kind])
+        fds.close()
+      }
+      const unknown = await client.request({ open: 'constructor' }, { timeout: 20_000 })
+      expect(unknown.value).toEqual({ error: 'Unknown request' })
+      await client.close()
+    })
+  }, 180_000)
+})
+
 function start(options: { detached?: boolean } = {}) {
   const [name, value] = mark.split('=') as [string, string]
-  const child = spawn(process.execPath, [DEMO], {
+  const child = spawn(process.execPath, [file('main')], {
     ...options,
     env: { ...process.env, TMPDIR: directory, [name]: value },
     stdio: ['ignore', 'pipe', 'pipe'],

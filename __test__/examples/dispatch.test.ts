@@ -2,14 +2,16 @@
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { afterEach, expect, it } from 'vitest'
+import { useExample } from '../support/examples.js'
 import { get } from '../support/http.js'
-import { testPath } from '../support/processes.js'
+
+const file = useExample('dispatch')
 
 let stop = () => {}
 afterEach(() => stop())
 
 it('serves requests with a worker, and with another one after it was killed', async () => {
-  const front = spawn(process.execPath, [testPath('../examples/dispatch/front.mjs'), '0', '1'], {
+  const front = spawn(process.execPath, [file('front'), '0', '1'], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   stop = () => front.kill('SIGKILL')

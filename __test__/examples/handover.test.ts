@@ -8,10 +8,11 @@ import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { useExample } from '../support/examples.js'
 import { get, KeepAliveClient, type LoadResult, requestBytes, runLoad } from '../support/http.js'
 
 const file = (name: string) => fileURLToPath(new URL(name, import.meta.url))
-const SERVER = file('../../examples/handover/server.mjs')
+const example = useExample('handover')
 const FAULTY = file('../support/children/handover.mjs')
 
 let directory: string
@@ -185,7 +186,14 @@ describe('the handover example', () => {
     const server = await serve()
     const idle = await connect(80)
     for (const client of idle) await client.get()
-    const limited = ['-c', 'ulimit -n 64; exec "$0" "$@"', process.execPath, SERVER, '0', control]
+    const limited = [
+      '-c',
+      'ulimit -n 64; exec "$0" "$@"',
+      process.execPath,
+      example('server'),
+      '0',
+      control,
+    ]
     const successor = spawn('sh', limited, { stdio: ['ignore', 'ignore', 'pipe'] })
     children.push(successor)
     const ended = once(successor, 'exit')
@@ -236,7 +244,7 @@ describe('the handover example', () => {
 })
 
 /** Starts a server or its successor and waits until it accepts connections. */
-const serve = () => start(SERVER, ['0', control])
+const serve = () => start(example('server'), ['0', control])
 
 /** Starts a process of children/handover.mjs, which stops or misbehaves at the point `role`. */
 const startFaulty = (role: string) => start(FAULTY, [role, control])

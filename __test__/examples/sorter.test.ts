@@ -15,14 +15,17 @@ import {
   Socket,
 } from 'fdwire/jsoncomm'
 import { describe, expect, expectTypeOf, it } from 'vitest'
-import { cleanUpAfterEach, temporaryDirectory, testPath } from '../support/processes.js'
+import { useExample } from '../support/examples.js'
+import { cleanUpAfterEach, temporaryDirectory } from '../support/processes.js'
 
 cleanUpAfterEach()
+
+const file = useExample('sorter')
 
 describe('the sorter example', () => {
   it('sends an unlinked file to a service and receives a sorted one', async () => {
     const directory = temporaryDirectory()
-    const child = spawn(process.execPath, [testPath('../examples/sorter/main.mjs')], {
+    const child = spawn(process.execPath, [file('main')], {
       env: { ...process.env, TMPDIR: directory },
       stdio: ['ignore', 'pipe', 'pipe'],
     })

@@ -6,14 +6,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
-import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
+import { useExample } from '../support/examples.js'
 
-const example = (name: string) => fileURLToPath(new URL(`../../examples/${name}`, import.meta.url))
+const chat = useExample('stockings-chat')
+const echo = useExample('msg-echo')
 
 /** Runs an example until it exits and returns its exit code and output. */
-async function run(name: string, args: string[] = [], env = {}) {
-  const child = spawn(process.execPath, [example(name), ...args], {
+async function run(file: string, args: string[] = [], env = {}) {
+  const child = spawn(process.execPath, [file, ...args], {
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
@@ -27,7 +28,7 @@ describe('the stockings-chat example', () => {
   it('exchanges names and lines between two processes, which then exit', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'fdwire-test-'))
     try {
-      const { code, errors, lines } = await run('stockings-chat/main.mjs', [], {
+      const { code, errors, lines } = await run(chat('main'), [], {
         TMPDIR: directory,
       })
       expect([code, errors]).toEqual([0, ''])
@@ -58,7 +59,7 @@ describe('the stockings-chat example', () => {
 
 describe('the msg-echo example', () => {
   it('echoes the messages of its clients and exits on SIGTERM', async () => {
-    const server = spawn(process.execPath, [example('msg-echo/server.mjs')], {
+    const server = spawn(process.execPath, [echo('server')], {
       stdio: ['ignore', 'pipe', 'inherit'],
     })
     try {
@@ -69,7 +70,7 @@ describe('the msg-echo example', () => {
       )?.[1] as string
       const messages = ['hello', '', 'naïve 😀', 'x'.repeat(50_000)]
       for (let i = 0; i < 2; i++) {
-        const client = await run('msg-echo/client.mjs', [port, ...messages])
+        const client = await run(echo('client'), [port, ...messages])
         expect(client).toEqual({
           code: 0,
           errors: '',

@@ -4,14 +4,17 @@ import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
 import { text } from 'node:stream/consumers'
 import { describe, expect, it } from 'vitest'
-import { cleanUpAfterEach, temporaryDirectory, testPath } from '../support/processes.js'
+import { useExample } from '../support/examples.js'
+import { cleanUpAfterEach, temporaryDirectory } from '../support/processes.js'
 
 cleanUpAfterEach()
+
+const file = useExample('thermostat')
 
 describe('the thermostat example', () => {
   it('loses no acknowledged entry when the device is killed', async () => {
     const directory = temporaryDirectory()
-    const child = spawn(process.execPath, [testPath('../examples/thermostat/main.mjs')], {
+    const child = spawn(process.execPath, [file('main')], {
       env: { ...process.env, TMPDIR: directory },
       stdio: ['ignore', 'pipe', 'pipe'],
     })

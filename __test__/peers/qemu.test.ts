@@ -1,9 +1,12 @@
 /** QEMU's machine protocol (QMP), which takes descriptors beside its commands. */
-import { readdirSync, readlinkSync } from 'node:fs'
+import { execFile } from 'node:child_process'
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { type Channel, connect, createMemfd, type FdSource, listen } from 'fdwire'
 import { describe, expect, it } from 'vitest'
 import { destroyChannelsAfterEach, track } from '../support/channels.js'
+import { useExample } from '../support/examples.js'
 import { cleanUpAfterEach, Peer, temporaryDirectory } from '../support/processes.js'
 import { whenReady } from '../support/programs.js'
 
@@ -21,13 +24,18 @@ interface Reply {
 
 const QMP = { protocol: 'lines', encoding: 'json', maxFds: 1 } as const
 
+/** Starts a QEMU without a machine, whose monitor is at a path. */
+function runQemu(monitor: string) {
+  const machine = ['-machine', 'none', '-nodefaults', '-display', 'none', '-S']
+  const args = [...machine, '-qmp', `unix:${monitor},server=on,wait=off`]
+  return new Peer('qemu-system-x86_64', args)
+}
+
 /** Starts a QEMU without a machine, and connects to its monitor. */
 async function startQemu() {
   const folder = temporaryDirectory()
   const monitor = join(folder, 'qmp')
-  const machine = ['-machine', 'none', '-nodefaults', '-display', 'none', '-S']
-  const args = [...machine, '-qmp', `unix:${monitor},server=on,wait=off`]
-  const qemu = new Peer('qemu-system-x86_64', args)
+  const qemu = runQemu(monitor)
   const channel = track(await whenReady(qemu, () => connect<Reply, object>(monitor, QMP)))
   expect((await channel.receive())?.value).toHaveProperty('QMP.version.qemu.major')
   let last = 0
@@ -131,5 +139,21 @@ describe('QEMU', () => {
     expect(await execute('stop')).toEqual({})
     expect(await execute('query-status')).toMatchObject({ running: false })
     expect(events).toEqual(['RESUME', 'STOP'])
+  })
+})
+
+describe('the qmp example', () => {
+  const file = useExample('qmp')
+
+  it('has QEMU save the state of its machine in a file that the example opens', async () => {
+    const folder = temporaryDirectory()
+    const monitor = join(folder, 'qmp')
+    const state = join(folder, 'machine.state')
+    const qemu = runQemu(monitor)
+    const save = () => promisify(execFile)(process.execPath, [file('save'), monitor, state])
+    const { stdout } = await whenReady(qemu, save)
+    expect(stdout).toMatch(/^Event MIGRATION completed\nSaving has completed: \d+ bytes$/m)
+    // The magic number of a QEMU migration stream.
+    expect(readFileSync(state).toString('latin1', 0, 4)).toBe('QEVM')
   })
 })

@@ -1,14 +1,18 @@
 /** The servers of the documents, as processes, under clients that mean no good. */
-import { spawn } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { connect } from 'fdwire'
-import { afterEach, describe, expect, it } from 'vitest'
-import { ATTACKS, type Target } from '../support/hostile-clients.js'
+import { describe, expect, it } from 'vitest'
+import {
+  AttackedServer,
+  expectUnharmed,
+  stopServersAfterEach,
+} from '../support/attacked-servers.js'
+import type { Target } from '../support/hostile-clients.js'
 import { cleanUpAfterEach, temporaryDirectory, testPath } from '../support/processes.js'
 
 cleanUpAfterEach()
+stopServersAfterEach()
 
 const ROOT = testPath('..')
 const read = (page: string) => readFileSync(join(ROOT, page), 'utf8')
@@ -56,58 +60,17 @@ const PAGES = ['', 'api/', 'guides/', 'migration/'].flatMap(folder =>
 )
 const SERVERS = ['README.md', ...PAGES].filter(page => page.endsWith('.md')).flatMap(serversOf)
 
-const running: { stop(): Promise<void> }[] = []
-afterEach(async () => {
-  for (const server of running.splice(0)) await server.stop()
-})
-
 /** Starts a documented server as a process of its own, in a directory of its own. */
 async function start({ code, file }: Documented) {
   const directory = temporaryDirectory()
   // Static imports are resolved before the program changes its directory.
   const program = `
-    import { createInterface as lines } from 'node:readline'
     process.chdir(${JSON.stringify(directory)})
     ${code}
-    lines({ input: process.stdin }).on('line', () => {
-      gc()
-      const { heapUsed, arrayBuffers } = process.memoryUsage()
-      console.log(JSON.stringify({ memory: heapUsed + arrayBuffers }))
-    })
     console.log('ready')`
-  const args = ['--expose-gc', '--input-type=module', '--eval', program]
-  const child = spawn(process.execPath, args, { cwd: ROOT, stdio: ['pipe', 'pipe', 'pipe'] })
-  const ended = new Promise<string>(resolve => {
-    child.on('close', (code, signal) => resolve(`${code ?? signal}: ${errors}`))
-  })
-  let errors = ''
-  child.stderr.on('data', chunk => {
-    errors += chunk
-  })
-  const output = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
-  const next = async () => {
-    const { done, value } = await output.next()
-    if (done) throw new Error(`The server has ended: ${await ended}`)
-    return value
-  }
-  running.push({
-    async stop() {
-      child.kill('SIGKILL')
-      await ended
-    },
-  })
-  expect(await next()).toBe('ready')
-  return {
-    path: join(directory, file),
-    fds: () => readdirSync(`/proc/${child.pid}/fd`).length,
-    async memory() {
-      child.stdin.write('\n')
-      return JSON.parse(await next()).memory as number
-    },
-    rss: () =>
-      Number(/VmRSS:\s*(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1]),
-    warnings: () => errors,
-  }
+  const args = ['--input-type=module', '--eval', program]
+  const server = await AttackedServer.start(args, /^ready$/, { cwd: ROOT })
+  return { server, path: join(directory, file) }
 }
 
 /** A correct request for each server, and the reply. */
@@ -140,29 +103,7 @@ it('finds the servers of the README and of the pages', () => {
 
 describe.each(SERVERS)('the server at $where', documented => {
   it('lives and serves others during every attack, with flat descriptors and memory', async () => {
-    const server = await start(documented)
-    const target = { ...documented.target, path: server.path }
-    const round = async () => {
-      for (const [name, attack] of Object.entries(ATTACKS)) {
-        const attacker = await attack(target).catch(error => {
-          throw new Error(`${name} has failed`, { cause: error })
-        })
-        await isServed(documented, server.path)
-        await attacker?.stop()
-      }
-      await isServed(documented, server.path)
-    }
-    await round()
-    await round()
-    const settled = async (fds: number) => {
-      await expect.poll(server.fds, { timeout: 20_000 }).toBeLessThanOrEqual(fds)
-    }
-    await settled(server.fds())
-    const before = { memory: await server.memory(), fds: server.fds(), rss: server.rss() }
-    for (let i = 0; i < 4; i++) await round()
-    await settled(before.fds)
-    expect(await server.memory()).toBeLessThan(before.memory + 4 * 1024 * 1024)
-    expect(server.rss()).toBeLessThan(before.rss + 64 * 1024)
-    expect(server.warnings()).not.toMatch(/Unhandled|Uncaught|MaxListeners/i)
+    const { server, path } = await start(documented)
+    await expectUnharmed(server, { ...documented.target, path }, () => isServed(documented, path))
   }, 180_000)
 })

@@ -8,21 +8,36 @@ import { testPath } from './processes.js'
 /** How to reach a server. */
 export interface Target {
   path: string
-  protocol: 'lines' | 'length_prefixed' | 'jsoncomm'
+  protocol: keyof typeof FRAMES
   type: SocketType
+  /** Further options of the server's framing. */
+  options?: object
 }
 
 /** A client; `stop` ends one that stays. */
 export type Attack = (target: Target) => Promise<{ stop(): unknown } | undefined>
 
+/** A whole message, and half of one: each framing announces or begins more than what comes. */
+const FRAMES = {
+  lines: { whole: '{}\n', half: '{"name": "ha' },
+  length_prefixed: { whole: '\0\0\0\x02{}', half: '\0\0\x01\0{"' },
+  content_length: { whole: 'Content-Length: 2\r\n\r\n{}', half: 'Content-Length: 99\r\n\r\n{"' },
+  jsoncomm: { whole: '{}', half: '{"name": "ha' },
+  raw: { whole: '{}', half: '{"name": "ha' },
+} as const
+
 /** Connects without framing. With `maxFds` it can send descriptors, whatever the server allows. */
 const connectRaw = ({ path, type }: Target) => connect(path, { protocol: 'raw', type, maxFds: 253 })
 
-/** Connects with the server's framing, for messages of JSON or of text. */
-const connectWell = ({ path, protocol, type }: Target, encoding: 'json' | 'text') =>
-  protocol === 'jsoncomm'
-    ? connect(path, { protocol, type: type as 'dgram' })
-    : connect(path, { protocol, encoding })
+/** What `raw` has no encoding for. */
+const JSON_BYTES = { encode: JSON.stringify, decode: (bytes: Buffer) => JSON.parse(`${bytes}`) }
+
+/** Connects with the server's framing, for messages of JSON. */
+function connectWell({ path, protocol, type, options }: Target) {
+  const encoding = { jsoncomm: {}, raw: { encoding: JSON_BYTES } }[protocol as string]
+  const framing = { protocol, type, ...(encoding ?? { encoding: 'json' }), ...options }
+  return connect(path, framing as { protocol: 'lines'; encoding: 'json' })
+}
 
 const bytes =
   (content: string | Buffer): Attack =>
@@ -39,7 +54,7 @@ const values =
   (...all: unknown[]): Attack =>
   async target => {
     for (const value of all) {
-      const channel = await connectWell(target, 'json')
+      const channel = await connectWell(target)
       channel.on('error', () => {})
       channel.send(value as never)
       await channel.flush().catch(() => {})
@@ -49,20 +64,13 @@ const values =
     return undefined
   }
 
-/** Half of a message: each framing announces or begins more than what comes. */
-const HALF = {
-  lines: '{"name": "ha',
-  length_prefixed: Buffer.from([0, 0, 1, 0, 0x7b, 0x22]),
-  jsoncomm: '{"name": "ha',
-} as const
-
 export const ATTACKS: Readonly<Record<string, Attack>> = {
   'HTTP bytes': bytes('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'),
   'random bytes': bytes(Buffer.from(Array.from({ length: 400 }, (_, i) => (i * 151 + 7) % 256))),
   'an empty connection': bytes(''),
   'null and values of other types': values(null, 42, 'text', [], true, {}, { name: null }),
   'an unknown name': values({ name: '/no/such/file' }, { name: '../../etc/shadow' }, { name: '' }),
-  'half a message': async target => bytes(HALF[target.protocol])(target),
+  'half a message': async target => bytes(FRAMES[target.protocol].half)(target),
 
   '300 unexpected descriptors': async target => {
     const channel = await connectRaw(target)
@@ -83,10 +91,10 @@ export const ATTACKS: Readonly<Record<string, Attack>> = {
   },
 
   'a client that never reads': async target => {
-    const channel = await connectWell(target, 'json')
+    const channel = await connectWell(target)
     channel.on('error', () => {})
     // A channel without a consumer reads nothing.
-    for (let i = 0; i < 2_000; i++) {
+    for (let i = 0; i < 20_000; i++) {
       try {
         if (!channel.send({ a: i, b: 1, name: '/dev/null' } as never)) break
       } catch {
@@ -99,7 +107,10 @@ export const ATTACKS: Readonly<Record<string, Attack>> = {
   'kill -9 in the middle of a message': async target => {
     const child: ChildProcess = spawn(
       process.execPath,
-      [testPath('support/children/half-message.mjs'), JSON.stringify(target)],
+      [
+        testPath('support/children/half-message.mjs'),
+        JSON.stringify({ ...target, ...FRAMES[target.protocol] }),
+      ],
       { stdio: ['ignore', 'pipe', 'inherit'] },
     )
     const ended = once(child, 'close')

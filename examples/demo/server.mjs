@@ -1,12 +1,13 @@
-// The server. It opens what the client requests, and sends the descriptors.
+// The server. It opens what the client requests, and replies with the descriptors.
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, constants, mkdirSync, openSync, rmSync, writeFileSync } from 'node:fs'
+import { constants, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { open } from 'node:fs/promises'
 import net from 'node:net'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { bind, pair } from 'fdwire'
+import { bind, listen, pair, Reply } from 'fdwire'
 
 const [, , directory] = process.argv
 const log = line => console.log(`server  ${line}`)
@@ -25,61 +26,69 @@ const { fds: made } = await channel.receive({ timeout: 5_000 })
 log(`Received a ${made.kind(0)} and a ${made.kind(1)} from a Python program. Waiting for a client.`)
 process.send('ready')
 
-/** The kinds that a client can request. Each function sends one message with one descriptor. */
-const open = {
-  file(to) {
+/** The kinds that a client can request. Each function returns a reply with one descriptor. */
+const kinds = {
+  async file() {
     const path = `${directory}/letter.txt`
     writeFileSync(path, 'The path of this file was removed before the file was sent.\n')
-    const fd = openSync(path, 'r')
+    const file = await open(path)
     rmSync(path) // from now on the file is accessible only through descriptors
-    channel.send({ opened: 'file' }, { to, fds: [fd] })
-    closeSync(fd) // the kernel or the channel's queue holds a duplicate
+    return reply('file', file) // `serve` closes the file once it is sent
   },
-  directory(to) {
+  async directory() {
     const path = `${directory}/garden`
-    mkdirSync(path)
+    mkdirSync(path, { recursive: true })
     for (const name of ['apple', 'pear', 'plum']) writeFileSync(`${path}/${name}`, '')
-    const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY)
-    channel.send({ opened: 'directory' }, { to, fds: [fd] })
-    closeSync(fd)
+    return reply('directory', await open(path, constants.O_RDONLY | constants.O_DIRECTORY))
   },
-  memfd(to) {
-    channel.send({ opened: 'memfd' }, { to, fds: [made.get(0)] }) // borrowed: the set still owns it
-  },
-  pipe(to) {
-    channel.send({ opened: 'pipe' }, { to, fds: [made.get(1)] })
-  },
-  async listener(to) {
-    const server = net.createServer().listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    const { port } = server.address()
-    channel.send({ opened: 'listener', port }, { to, fds: [server] })
-    server.close() // the port stays open, because the sent descriptor does
-    call(port)
+  memfd: () => reply('memfd', made.get(0)), // borrowed: the set still owns it
+  pipe: () => reply('pipe', made.get(1)),
+  async listener() {
+    const listener = await listen({ host: '127.0.0.1', port: 0 }, { protocol: 'raw' })
+    const { port } = listener.address
+    call(listener).catch(error => log(`Port ${port}: ${error.message}`))
+    return new Reply({ opened: 'listener', port }, { fds: [listener] })
   },
   /** A socketpair: one end for the client, one end to send messages as fast as possible. */
-  async socket(to) {
+  socket() {
     const [mine, yours] = pair({ protocol: 'jsoncomm' })
-    channel.send({ opened: 'socket' }, { to, fds: [yours.fd] })
-    yours.destroy()
-    await burst(mine, undefined)
-    await burst(mine, { fds: [made.get(0)] })
-    await mine.close()
+    bursts(mine).catch(() => mine.destroy()) // the client has closed its end
+    return reply('socket', yours.detach())
   },
 }
 
-for await (const { value, from } of channel) {
-  if (value.bye) break
-  await open[value.open](from)
+function reply(opened, fd) {
+  return new Reply({ opened }, { fds: [fd] })
 }
+
+const finished = new AbortController()
+await channel.serve(
+  request => {
+    // A client may send anything: only the names above are served, and no inherited property.
+    if (request?.bye) finished.abort()
+    else if (Object.hasOwn(kinds, request?.open)) return kinds[request.open]()
+    else return { error: 'Unknown request' }
+  },
+  { onError: error => ({ error: error.message }), signal: finished.signal },
+)
 made.close()
 await channel.close() // this also removes the path
 log('The client has finished. The socket is closed, and its path is removed.')
 
 /** Connects to a port, as any process on this machine can, and prints the reply. */
-async function call(port) {
+async function call(listener) {
+  const { port } = listener.address
   const caller = net.connect(port, '127.0.0.1')
+  await once(caller, 'connect')
+  await listener.close() // the port stays open, because the client has the descriptor
   log(`Connected to port ${port} and received: ${await text(caller)}`)
+}
+
+/** Sends messages without descriptors, and then messages with one. */
+async function bursts(socket) {
+  await burst(socket, undefined)
+  await burst(socket, { fds: [made.get(0)] })
+  await socket.close()
 }
 
 /** Sends messages for a second, and waits whenever one is queued. */

@@ -8,7 +8,8 @@ import { text as textOf } from 'node:stream/consumers'
 import { QUIT, UdsClient } from 'fdwire/uds_comms'
 import { describe, expect, it } from 'vitest'
 import { destroyChannelsAfterEach, errorWithCode } from '../../support/channels.js'
-import { cleanUpAfterEach, temporaryDirectory, testPath } from '../../support/processes.js'
+import { useExample } from '../../support/examples.js'
+import { cleanUpAfterEach, temporaryDirectory } from '../../support/processes.js'
 import {
   closeAfterTest,
   closeConnectionsAfterEach,
@@ -23,6 +24,8 @@ import {
 cleanUpAfterEach()
 destroyChannelsAfterEach()
 closeConnectionsAfterEach()
+
+const file = useExample('keystone')
 
 describe('UdsServer with a Python client', () => {
   it('exchanges texts of all sizes until the client closes', async () => {
@@ -103,7 +106,7 @@ describe('the keystone example', () => {
   it('sends requests, handles errors, replaces a failed child and ends it with QUIT', async () => {
     const temporary = mkdtempSync(join(tmpdir(), 'fdwire-keystone-'))
     try {
-      const child = spawn(process.execPath, [testPath('../examples/keystone/parent.mjs')], {
+      const child = spawn(process.execPath, [file('parent')], {
         env: { ...process.env, TMPDIR: temporary },
         stdio: ['ignore', 'pipe', 'pipe'],
       })
@@ -126,7 +129,7 @@ describe('the keystone example', () => {
   })
 
   it('encodes JSON to the same bytes as the original', async () => {
-    const { toJson } = await import(testPath('../examples/keystone/json.mjs'))
+    const { toJson } = await import(file('json'))
     expect(toJson({ b: [{ d: 1, c: null }], a: 'é😀"\u007f' })).toBe(
       '{"a":"\\u00e9\\ud83d\\ude00\\"\u007f","b":[{"c":null,"d":1}]}',
     )

@@ -2,11 +2,10 @@
 import { openSync } from 'node:fs'
 import { connect } from 'fdwire'
 
-const { path, type, protocol } = JSON.parse(process.argv[2])
+const { path, type, whole, half } = JSON.parse(process.argv[2])
 const channel = await connect(path, { protocol: 'raw', type, maxFds: 253 })
 channel.on('error', () => {})
-const half = protocol === 'length_prefixed' ? Buffer.from([0, 0, 1, 0, 0x7b]) : '{"name": "ha'
-channel.send(protocol === 'length_prefixed' ? Buffer.from('\0\0\0\x02{}') : '{}\n')
+channel.send(whole)
 try {
   channel.send(half, { fds: [openSync('/dev/null', 'r')] })
   await channel.flush()
