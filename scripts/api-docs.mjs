@@ -2,7 +2,7 @@
 // exports. They come from the published declarations and from the modules that check the options.
 //
 // Fails if a page names something that does not exist, and if an export, a public member of a class
-// or an option has no place. With --check it writes nothing, and fails if a page is stale.
+// or an option has no place or no doc comment. With --check it writes nothing, and fails if a page is stale.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { normalize } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -26,17 +26,20 @@ for (const page of pages) {
     if (kind === 'members' && args.length === 1) blocks.placeRest(args[0], where)
   })
 }
-const missing = blocks.missing()
-if (missing.length > 0) {
-  console.error(`The reference does not describe ${missing.join(', ')}`)
-  process.exitCode = 1
-}
+report('The reference does not describe', blocks.missing())
+report('There is no doc comment for', blocks.undocumented())
 const stale = pages.filter(page => readFileSync(page, 'utf8') !== rendered(page))
 for (const page of stale) {
   if (flags.check) console.error(`${page} is stale: node scripts/api-docs.mjs`)
   else writeFileSync(page, rendered(page))
 }
 if (flags.check && stale.length > 0) process.exitCode = 1
+
+function report(problem, names) {
+  if (names.length === 0) return
+  console.error(`${problem} ${names.join(', ')}`)
+  process.exitCode = 1
+}
 
 function rendered(page) {
   const text = readFileSync(page, 'utf8')

@@ -1,4 +1,4 @@
-/** The defaults in the tables of the reference that do not come from lib/options. */
+/** The numbers in the reference that do not come from lib/options: defaults and limits. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { checkServe } from '../../lib/channel/serve/options.js'
@@ -133,5 +133,49 @@ describe.each(stated)('%s.%s', (type, option, value) => {
     const module = MODULES[type]
     if (checked === undefined && module === undefined) throw new Error(`Where is ${type} read?`)
     expect(checked === undefined ? inSource(module as string, option) : checked[option]).toBe(value)
+  })
+})
+
+/** Limits in the text of a page: the text, with the constant that it states. */
+const LIMITS: readonly (readonly [page: string, text: string, file: string, name: string])[] = [
+  ['api/listener', '10 ms to', 'lib/open/accept-pause.ts', 'FIRST'],
+  ['api/listener', 'to 1 s', 'lib/open/accept-pause.ts', 'LONGEST'],
+  ['api/descriptors', 'up to 16 threads', 'crates/socket/src/closing/queue.rs', 'THREADS'],
+  ['api/descriptors', 'at most two', 'crates/socket/src/closing/queue.rs', 'THREADS_OF_DEVICE'],
+  ['api/descriptors', 'At 1,024, channels', 'crates/channel/src/limits.rs', 'PENDING_MAX'],
+  ['api/memory-files', 'less than 64 KiB', 'crates/node/src/memfd.rs', 'MAPPED'],
+  ['api/memory-files', '4,096 Buffers', 'crates/node/src/memfd.rs', 'MAPPINGS'],
+  ['api/runtime', 'shared ArrayBuffer of 64 KiB', 'lib/wire/payloads.ts', 'CHUNK'],
+  ['dispatch', 'at most 16 KiB', 'lib/dispatch/peeks.ts', 'MAX_HEAD'],
+  ['systemd', 'more than 4,096 bytes', 'lib/systemd/notify.ts', 'MAX_NOTIFICATION'],
+  ['serve', 'four replies for each', 'lib/channel/serve/requests.ts', 'UNSENT_PER_HANDLER'],
+]
+
+/** Returns the number of a text: 64 KiB, 1 s, two. */
+function numberIn(text: string): number {
+  const words: Readonly<Record<string, number>> = { two: 2, four: 4 }
+  const word = Object.keys(words).find(one => text.split(' ').includes(one))
+  if (word !== undefined) return words[word] as number
+  const [, number = '', unit = ''] = /([\d,]+)(?: (KiB|s)\b)?/.exec(text) ?? []
+  return Number(number.replaceAll(',', '')) * ({ KiB: 1_024, s: 1_000 }[unit] ?? 1)
+}
+
+describe.each(LIMITS)('docs/%s.md', (page, text, file, name) => {
+  it(`says '${text}', as ${name} of ${file}`, () => {
+    const value = new RegExp(`const ${name}(?:: \\w+)? = ([\\d_ *]+)`).exec(read(file))?.[1]
+    expect(read(`docs/${page}.md`).replace(/\s+/g, ' ')).toContain(text)
+    expect(numberIn(text)).toBe(literal(value?.trim() ?? ''))
+  })
+})
+
+describe('docs/diagnostics.md', () => {
+  it('lists every warning', () => {
+    const modules = readdirSync(new URL('lib/', root), { recursive: true })
+      .map(file => `lib/${file}`)
+      .filter(file => file.endsWith('.ts'))
+    const codes = modules.flatMap(file => read(file).match(/(?<=code: ')FDWIRE_\w+/g) ?? [])
+    const rows = read('docs/diagnostics.md').match(/(?<=^\| `)FDWIRE_\w+/gm)
+    expect(rows?.toSorted()).toEqual(codes.toSorted())
+    expect(codes.length).toBeGreaterThan(2)
   })
 })

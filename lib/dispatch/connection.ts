@@ -15,6 +15,7 @@ export class Connection {
   #peer: SocketAddress | null | undefined
   #local: SocketAddress | null | undefined
 
+  /** Describes a connection. A dispatcher makes it. */
   constructor(fd: number, meta: unknown) {
     this.fd = fd
     this.meta = meta

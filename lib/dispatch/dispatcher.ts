@@ -88,6 +88,8 @@ export class Dispatcher extends EventEmitter<DispatcherEvents> {
   #isClosed = false
 
   /**
+   * Makes a dispatcher without workers.
+   *
    * # Errors
    * TypeError, RangeError.
    */

@@ -297,6 +297,7 @@ export class FdSet implements Iterable<number> {
     this.close()
   }
 
+  /** Lends the numbers of the remaining entries, in order. */
   *[Symbol.iterator](): Generator<number, undefined> {
     for (let i = 0; i < this.#entries.length; i++) {
       if (this.#entries[i] !== ABSENT) yield this.get(i)

@@ -22,8 +22,11 @@ export interface MessageFields {
 
 /** The numbers of a message. */
 export interface Ids {
+  /** The result. */
   status: number
+  /** The id of the service. */
   service_id: number
+  /** The id of the data within the service. */
   data_id: number
 }
 

@@ -52,6 +52,7 @@ export class FdwireError extends Error {
   /** The index of the refused value in the batch, or of the refused descriptor in the list. */
   declare readonly index?: number
 
+  /** Makes an error. fdwire makes its errors itself; a test or a mock may make one. */
   constructor(code: ErrorCode, message: string, options: FdwireErrorOptions = {}) {
     super(message, 'cause' in options ? { cause: options.cause } : undefined)
     this.code = code

@@ -45,6 +45,12 @@ export class Codec<
   /** Whether the records of a chunk are being read, which may call code of the program. */
   #isReading = false
 
+  /**
+   * Makes a codec.
+   *
+   * # Errors
+   * TypeError for a protocol without streams, and for an invalid option; RangeError.
+   */
   constructor(protocol: P, options: CodecOptions<P, E> = {}) {
     this.#options = checkCodecOptions(protocol, options)
     this.protocol = protocol

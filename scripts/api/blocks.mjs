@@ -56,7 +56,7 @@ export class Blocks {
   /** Records what a block describes. Returns the names that it names. */
   place(kind, args, where) {
     if (kind === 'option-table') {
-      for (const name of args) this.optionPlaces.set(name, where)
+      for (const name of args) if (!this.optionPlaces.has(name)) this.optionPlaces.set(name, where)
       return
     }
     if (kind === 'options-of') {
@@ -98,6 +98,17 @@ export class Blocks {
       default:
         throw new Error(`${page}: unknown block api:${kind}`)
     }
+  }
+
+  /** Returns the exports, members and properties without a doc comment. */
+  undocumented() {
+    return [...this.#entries.values()].flatMap(exports =>
+      [...exports.values()].flatMap(({ entry, name, doc, members, properties }) => {
+        const parts = [...(members?.values() ?? []), ...(properties ?? [])]
+        const bare = parts.filter(part => part.doc === '').map(part => `${name}.${part.name}`)
+        return [...(doc === '' ? [name] : []), ...bare].map(one => `${entry}/${one}`)
+      }),
+    )
   }
 
   /** Returns the exports, members and options that no block describes. */

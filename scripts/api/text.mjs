@@ -1,4 +1,6 @@
 // Formats declarations and doc comments as Markdown.
+import { readFileSync } from 'node:fs'
+import { dirname, relative } from 'node:path'
 import { SyntaxKind } from 'typescript/unstable/ast'
 
 /** Longest line of a code block. */
@@ -19,7 +21,8 @@ export function fence(...declared) {
 /** Returns a declaration in the style of the documents. */
 function codeOf(node, owner) {
   if (node.kind === SyntaxKind.TypeAliasDeclaration && node.type.parameters !== undefined) {
-    const [head] = lines(node).split(' = ')
+    const generics = (node.typeParameters ?? []).map(lines).join(', ')
+    const head = `type ${node.name.text}${generics === '' ? '' : `<${generics}>`}`
     return `${head} = ${signature('', node.type, ' => ')}`
   }
   if (node.parameters === undefined) return wrapped(lines(node))
@@ -142,11 +145,11 @@ const escaped = text => text.replace(/\\?\|/g, '\\|')
 
 /** Makes links of the pages that a doc comment names as `docs/page.md#anchor`. */
 function linked(doc, page) {
-  const up = '../'.repeat(page.split('/').length - 2)
-  return doc.replace(
-    /docs\/([\w/-]+?)(?:\/README)?\.md(#[\w-]+)?/g,
-    (whole, name) => `[${name.split('/').at(-1).replace(/_/g, ' ')}](${up}${whole.slice(5)})`,
-  )
+  return doc.replace(/docs\/([\w/-]+\.md)((?:#[\w-]+)?)/g, (name, _, anchor) => {
+    const [, title] = /^# (.*)$/m.exec(readFileSync(name, 'utf8')) ?? [name, name]
+    const path = relative(dirname(page), name)
+    return `[${title}](${path}${anchor})`
+  })
 }
 
 /** Returns a table. */

@@ -41,7 +41,7 @@ export type ServeHandler<Receives = unknown, Sends = unknown> = (
 
 /** Options of `serve`. */
 export interface ServeOptions<Receives = unknown, Sends = unknown> {
-  /** The most handlers that run at once (16). */
+  /** The most handlers that run at once (16; at least 1). */
   concurrency?: number | undefined
   /**
    * Handles the error of a handler, or of a reply that cannot be sent. It may return a reply.

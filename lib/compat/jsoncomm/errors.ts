@@ -10,6 +10,7 @@ export class ProtocolError extends FdwireError {
     nameErrorClass(ProtocolError, 'ProtocolError')
   }
 
+  /** Makes an error with ERR_FDWIRE_BAD_BODY, or another code. */
   constructor(
     message: string,
     { code = 'ERR_FDWIRE_BAD_BODY', cause }: { code?: ErrorCode; cause?: unknown } = {},
@@ -25,6 +26,7 @@ export class RemoteError extends FdwireError {
   /** The stack trace of the exception, in the format of the service's language. */
   readonly backtrace: string
 
+  /** Makes the error of an exception in a service. */
   constructor(name: string, value: string, backtrace: string) {
     super('ERR_FDWIRE_REMOTE', `${name}: ${value}\n ${backtrace}`)
     Object.defineProperty(this, 'name', { value: name, configurable: true, writable: true })

@@ -15,9 +15,13 @@ export type Echo = boolean | ((client: Client) => void)
 
 /** Yields the clients that connect. Ends when the listener is closed. */
 export interface ClientsIterator<C> extends AsyncIterableIterator<C, undefined, undefined> {
+  /** Waits for the next client. */
   next(): Promise<IteratorResult<C, undefined>>
+  /** Closes the listener, as leaving the loop does. */
   return(): Promise<IteratorResult<C, undefined>>
+  /** Closes the listener. */
   close(): Promise<void>
+  /** The same as `close()`. */
   [Symbol.asyncDispose](): Promise<void>
 }
 

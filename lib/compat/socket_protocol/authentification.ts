@@ -102,6 +102,7 @@ export class Authentification {
   /** Whether the peer has sent a correct key on this connection. Wrong keys do not change that. */
   #verified = false
 
+  /** Makes the state machine of a new connection. */
   constructor(options: AuthentificationOptions) {
     this.#options = options
   }

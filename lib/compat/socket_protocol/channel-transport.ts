@@ -16,6 +16,7 @@ export interface ChannelTransportOptions {
  * The channel needs the options `{ protocol: 'socket_protocol', encoding: 'buffer' }`.
  */
 export class ChannelTransport extends BaseTransport {
+  /** Whether this side is the client. */
   readonly IS_CLIENT: boolean
   readonly #channel: Channel<Buffer>
   readonly #onEnd: (() => void) | undefined

@@ -9,6 +9,7 @@ import type { MessageFields } from '../../options/socket_protocol.js'
 export class DataStorage {
   readonly #fields: MessageFields
 
+  /** Makes a message. Fields may be missing. */
   constructor(fields: MessageFields = {}) {
     const { status, service_id, data_id, data } = fields
     this.#fields = { status, service_id, data_id, data }

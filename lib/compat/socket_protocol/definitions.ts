@@ -29,10 +29,14 @@ export interface DatumChecks<Request, Response> {
 
 /** The definition of a service, which both sides share. */
 export class ServiceDefinition {
+  /** The service id of requests. */
   readonly requestSid: number
+  /** The service id of responses. */
   readonly responseSid: number
+  /** The name, for logs and errors. */
   readonly name: string
 
+  /** Defines a service. `defineService` does the same. */
   constructor(requestSid: number, responseSid: number, name: string) {
     this.requestSid = requestSid
     this.responseSid = responseSid
@@ -73,9 +77,12 @@ export function defineService(
 
 /** Throw it in a `serve` function to answer with a status other than STATUS_OKAY. */
 export class Refusal extends Error {
+  /** The status of the response. */
   readonly status: number
+  /** The data of the response. */
   readonly data: unknown
 
+  /** Makes a refusal with a status other than STATUS_OKAY, and data (null). */
   constructor(status: number, data: unknown = null) {
     super(`Answered with status ${status}`)
     this.status = status

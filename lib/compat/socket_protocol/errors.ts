@@ -3,6 +3,7 @@ import type { DataStorage } from './data-storage.js'
 
 /** The error of `addService` if another service has the request id. */
 export class RequestSidExistsError extends FdwireError {
+  /** Makes the error for an id. */
   constructor(serviceId: number) {
     super('ERR_FDWIRE_SID_EXISTS', `A service with the request id ${serviceId} already exists`)
   }
@@ -10,6 +11,7 @@ export class RequestSidExistsError extends FdwireError {
 
 /** The error of `addService` if another service has the response id, or if it is the request id. */
 export class ResponseSidExistsError extends FdwireError {
+  /** Makes the error for an id. */
   constructor(serviceId: number) {
     super('ERR_FDWIRE_SID_EXISTS', `A service with the response id ${serviceId} already exists`)
   }
@@ -22,6 +24,7 @@ export class StatusError extends FdwireError {
   /** The complete response. */
   readonly response: DataStorage
 
+  /** Makes the error of a response. */
   constructor(message: string, status: number, response: DataStorage) {
     super('ERR_FDWIRE_STATUS', message)
     this.status = status

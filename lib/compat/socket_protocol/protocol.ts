@@ -291,6 +291,12 @@ export abstract class Protocol extends EventEmitter<ProtocolEvents> {
 
 /** A protocol object whose bodies are a JSON object and a checksum. */
 export class PureJsonProtocol extends Protocol {
+  /**
+   * Makes a protocol object, which owns the transport.
+   *
+   * # Errors
+   * TypeError, RangeError, ERR_FDWIRE_ILL_FORMED_TEXT for invalid options.
+   */
   constructor(transport: Transport, options: ProtocolOptions = {}) {
     super('pure_json', transport, options)
   }
@@ -298,6 +304,12 @@ export class PureJsonProtocol extends Protocol {
 
 /** A protocol object whose bodies are twelve bytes of status and ids, JSON data and a checksum. */
 export class StructJsonProtocol extends Protocol {
+  /**
+   * Makes a protocol object, which owns the transport.
+   *
+   * # Errors
+   * TypeError, RangeError, ERR_FDWIRE_ILL_FORMED_TEXT for invalid options.
+   */
   constructor(transport: Transport, options: ProtocolOptions = {}) {
     super('struct_json', transport, options)
   }

@@ -31,6 +31,7 @@ export interface SocketClientOptions
  * keeps the process alive until it is closed.
  */
 export class SocketClient extends BaseTransport {
+  /** Whether this side is the client. */
   readonly IS_CLIENT = true
   readonly #address: Address | TcpAddress
   readonly #options: ConnectOptions<'socket_protocol', 'buffer'>

@@ -32,6 +32,7 @@ export function listenForPeers(
  * the kernel's backlog.
  */
 export class SocketServer extends BaseTransport {
+  /** Whether this side is the client. */
   readonly IS_CLIENT = false
   readonly #listener: Listener<Channel<Buffer>>
   readonly #channels: AsyncIterator<Channel<Buffer>>

@@ -45,9 +45,13 @@ export interface Transport {
 
 /** Receives the log: `console`, or an object like it. */
 export interface Logger {
+  /** Logs what is of interest in a search for errors. */
   debug(message: string): void
+  /** Logs an ordinary event. */
   info(message: string): void
+  /** Logs something that the peer should not have done. */
   warn(message: string): void
+  /** Logs a failure. */
   error(message: string): void
 }
 

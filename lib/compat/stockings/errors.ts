@@ -10,6 +10,7 @@ export class EOFError extends FdwireError {
     nameErrorClass(EOFError, 'EOFError')
   }
 
+  /** Makes the error. */
   constructor(cause?: Error) {
     const message = 'The peer has closed the connection, and every message was read'
     super('ERR_FDWIRE_PEER_CLOSED', message, cause === undefined ? {} : { cause })
@@ -25,6 +26,7 @@ export class NotReady extends FdwireError {
     nameErrorClass(NotReady, 'NotReady')
   }
 
+  /** Makes the error of a call; `failure` if the handshake has failed. */
   constructor(call: string, failure?: { reason: unknown }) {
     const state = failure === undefined ? 'is not complete: await ready first' : 'has failed'
     super('ERR_FDWIRE_HANDSHAKE', `${call}: the handshake ${state}`, {

@@ -138,6 +138,7 @@ export class BodyError extends FdwireError {
    */
   declare readonly ids?: Ids
 
+  /** Makes the error of a body. */
   constructor(code: ErrorCode, message: string, ids?: Ids) {
     super(code, message)
     if (ids !== undefined) this.ids = ids
