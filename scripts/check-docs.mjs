@@ -11,6 +11,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { availableParallelism, tmpdir } from 'node:os'
 import { dirname, join, normalize } from 'node:path'
 import { listFiles } from './files.mjs'
+import { anchorOf } from './markdown.mjs'
 
 process.chdir(new URL('..', import.meta.url).pathname)
 
@@ -77,14 +78,6 @@ function readPage(page) {
     }
   }
   return { fences, prose, anchors }
-}
-
-/** Returns the anchor that GitHub gives a heading. */
-function anchorOf(heading) {
-  return heading
-    .toLowerCase()
-    .replace(/[^\p{L}\p{N} _-]/gu, '')
-    .replaceAll(' ', '-')
 }
 
 function programsOf(page, fences) {

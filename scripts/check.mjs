@@ -31,6 +31,7 @@ runAll([
   // The tables and charts of the documents show the committed results.
   ['node', ['bench/report/main.mjs', '--check']],
   ['node', ['scripts/check-docs.mjs']],
+  ['node', ['site/main.mjs', '--check']],
   ['node', ['scripts/matrix.mjs']],
 ])
 console.log('\nAll checks passed.')

@@ -127,7 +127,7 @@ export const COMMANDS: readonly Command[] = [
         type: 'boolean',
         text: 'Write the contents of the descriptors to stdout, and no more.',
       },
-      save: { type: 'string', value: 'DIR', text: 'Write the contents to DIR/<message>-<index>.' },
+      save: { type: 'string', value: 'DIR', text: 'Write the contents to DIR/MESSAGE-INDEX.' },
       exec: {
         type: 'string',
         value: 'CMD',
