@@ -114,6 +114,14 @@ describe('docs/guides/security.md', () => {
   })
 })
 
+describe('docs/guides/systemd.md', () => {
+  it.each(['greeter.socket', 'greeter.service'])('shows %s as it is in examples/systemd', unit => {
+    const blocks = read('docs/guides/systemd.md').split('```')
+    const shown = blocks.find(block => block.startsWith(`ini\n# ${unit}\n`))
+    expect(shown).toBe(`ini\n# ${unit}\n${read(`examples/systemd/${unit}`)}`)
+  })
+})
+
 /** Returns name, default and unit of the rows of the tables of a page that have these columns. */
 function tablesOf(page: string): [name: string, stated: string, unit: string][][] {
   const tables = read(page).matchAll(/^\| Option.* \| Default \| Unit \|.*\n\|.*\n((?:\|.*\n)+)/gm)
