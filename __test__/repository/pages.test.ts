@@ -110,7 +110,7 @@ describe('docs/guides/security.md', () => {
 
   it('states how many descriptors jsoncomm takes', () => {
     const { maxFds } = checkOptions('listen', { protocol: 'jsoncomm', type: 'seqpacket' })
-    expect(read('docs/guides/security.md')).toContain(`for \`jsoncomm\` ${maxFds}`)
+    expect(read('docs/guides/security.md')).toContain(`default of \`jsoncomm\` is ${maxFds}`)
   })
 })
 
