@@ -30,7 +30,33 @@ export function readEntries(root) {
     root,
     files.map(([, file]) => file),
   )
-  return new Map(files.map(([entry, file]) => [entry, exportsOf(project, entry, file)]))
+  const entries = new Map(files.map(([entry, file]) => [entry, exportsOf(project, entry, file)]))
+  addInherited(project, entries)
+  return entries
+}
+
+/**
+ * Adds the public members that classes inherit from classes that the package does not export, except
+ * those of the exported interfaces that such a class implements.
+ */
+function addInherited({ checker, ...project }, entries) {
+  const all = [...entries.values()].flatMap(exports => [...exports.values()])
+  const exported = new Set(all.map(({ place }) => place))
+  for (const { symbol, members, name: owner, entry } of all.filter(
+    ({ kind }) => kind === 'class',
+  )) {
+    const type = checker.getDeclaredTypeOfSymbol(symbol)
+    for (const property of checker.getPropertiesOfType(type)) {
+      const node = property.declarations?.[0]?.resolve({ checker, ...project })
+      if (node === undefined || !isOurs(node) || isHidden(node)) continue
+      // The base of the emitters has the methods of Node's EventEmitter.
+      const isKnown = exported.has(placeOf(node.parent)) || fileOf(node).endsWith('/emitter.d.ts')
+      const name = node.name.getText()
+      if (isKnown || members.has(name) || implementedBy(node.parent, entries.get(entry), name))
+        continue
+      members.set(name, { name, kind: 'member', owner, doc: docOf([node]), nodes: [node] })
+    }
+  }
 }
 
 function openProject(root, files) {
@@ -58,11 +84,21 @@ function exportsOf(project, entry, file) {
       const nodes = symbol.declarations.map(handle => handle.resolve(project))
       const kind = KINDS.get(nodes[0].kind)
       if (kind === undefined) throw new Error(`${entry}: what is ${exported.name}?`)
-      const place = `${nodes[0].getSourceFile().fileName}:${nodes[0].pos}`
+      const place = placeOf(nodes[0])
       const doc = docOf(nodes)
       const members = kind === 'class' ? membersOf(nodes[0]) : undefined
       const properties = kind === 'interface' ? propertiesOf(project, symbol) : undefined
-      const found = { name: exported.name, entry, kind, doc, nodes, members, properties, place }
+      const found = {
+        name: exported.name,
+        entry,
+        kind,
+        doc,
+        nodes,
+        members,
+        properties,
+        place,
+        symbol,
+      }
       return [exported.name, found]
     }),
   )
@@ -72,11 +108,9 @@ function exportsOf(project, entry, file) {
 function membersOf(node) {
   const members = new Map()
   for (const member of node.members) {
-    const modifiers = (member.modifiers ?? []).map(({ kind }) => kind)
-    if (modifiers.some(kind => HIDDEN.includes(kind))) continue
+    if (isHidden(member)) continue
     const isConstructor = member.kind === SyntaxKind.Constructor
     const name = isConstructor ? 'constructor' : member.name.getText()
-    if (name.startsWith('#')) continue
     const nodes = [...(members.get(name)?.nodes ?? []), member]
     members.set(name, { name, kind: 'member', owner: node.name.text, doc: docOf(nodes), nodes })
   }
@@ -98,10 +132,24 @@ function propertiesOf(project, symbol) {
     }))
 }
 
+function isHidden({ modifiers = [], name }) {
+  return modifiers.some(({ kind }) => HIDDEN.includes(kind)) || name?.getText().startsWith('#')
+}
+
+/** Whether a class has a member because of an exported interface. */
+function implementedBy({ heritageClauses = [] }, exports, member) {
+  const clauses = heritageClauses.filter(({ token }) => token === SyntaxKind.ImplementsKeyword)
+  const names = clauses.flatMap(({ types }) => types.map(type => type.expression.getText()))
+  return names.some(name => exports.get(name)?.properties?.some(one => one.name === member))
+}
+
 /** Whether a declaration is fdwire's, not Node's. */
 function isOurs(node) {
-  return !node.getSourceFile().fileName.includes('/node_modules/')
+  return !fileOf(node).includes('/node_modules/')
 }
+
+const fileOf = node => node.getSourceFile().fileName
+const placeOf = node => `${fileOf(node)}:${node.pos}`
 
 /** Returns the doc comment of the first of some declarations that has one, with links as code. */
 function docOf(nodes) {

@@ -32,7 +32,9 @@ function isValid(context) {
 /** Returns the options of a function, in the order of the table. */
 export function optionsOfFunction(opener) {
   const some = CONTEXTS.filter(context => context.opener === opener).flatMap(optionsOf)
-  return Object.keys(OPTIONS).filter(name => some.includes(name))
+  // The protocol of a codec is its first argument.
+  const isOption = name => some.includes(name) && !(opener === 'Codec' && name === 'protocol')
+  return Object.keys(OPTIONS).filter(isOption)
 }
 
 /**

@@ -25,7 +25,11 @@ function codeOf(node, owner) {
     const head = `type ${node.name.text}${generics === '' ? '' : `<${generics}>`}`
     return `${head} = ${signature('', node.type, ' => ')}`
   }
-  if (node.parameters === undefined) return wrapped(lines(node))
+  if (node.parameters === undefined) {
+    const flat = oneLine(node)
+    const isAlias = node.kind === SyntaxKind.TypeAliasDeclaration
+    return isAlias && flat.length <= WIDTH ? flat : wrapped(lines(node))
+  }
   const isFunction = node.kind === SyntaxKind.FunctionDeclaration
   const isStatic = node.modifiers?.some(({ kind }) => kind === SyntaxKind.StaticKeyword)
   const prefix = isFunction ? 'function ' : isStatic ? `${owner}.` : ''
@@ -47,9 +51,9 @@ function wrapped(text) {
 
 /** Returns a signature, with a line for each parameter if it is long. */
 function signature(name, { typeParameters = [], parameters, type }, arrow) {
-  const result = type === undefined ? '' : `${arrow}${lines(type)}`
+  const result = type === undefined ? '' : `${arrow}${oneLine(type)}`
   const generics = typeParameters.map(lines)
-  const list = parameters.map(lines)
+  const list = parameters.map(oneLine)
   const generic = generics.length === 0 ? '' : `<${generics.join(', ')}>`
   const short = `${name}${generic}(${list.join(', ')})${result}`
   if (short.length <= WIDTH) return short
