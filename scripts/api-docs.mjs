@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util'
 import { Blocks } from './api/blocks.mjs'
 import { readEntries } from './api/declarations.mjs'
 import { listFiles } from './files.mjs'
+import { anchorOf } from './markdown.mjs'
 
 process.chdir(new URL('..', import.meta.url).pathname)
 
@@ -67,12 +68,4 @@ function headingBefore(text, index) {
 
 function words(text) {
   return text.split(' ').filter(word => word !== '')
-}
-
-/** Returns the anchor that GitHub gives a heading. */
-function anchorOf(heading) {
-  return heading
-    .toLowerCase()
-    .replace(/[^\p{L}\p{N} _-]/gu, '')
-    .replaceAll(' ', '-')
 }
