@@ -45,6 +45,15 @@ describe('an index page', () => {
   })
 })
 
+describe('a guide', () => {
+  const guides = pages.filter(page => dirname(page) === 'docs/guides' && !isIndex(page))
+
+  it.each(guides)('%s has a program, which CI runs, and a table', guide => {
+    expect(read(guide)).toMatch(/^```js\n/m)
+    expect(read(guide)).toMatch(/^\| --- \|/m)
+  })
+})
+
 describe('a code block marked ts', () => {
   it('compiles in strict mode, on every page', () => {
     const folder = join(ROOT, 'target/ts-blocks')
