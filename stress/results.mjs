@@ -1,0 +1,31 @@
+/** The committed results: `results/<name>.json`, from which the documents are written. */
+import { execFileSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { cpus, release } from 'node:os'
+import { fileURLToPath } from 'node:url'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+
+/** Writes a result, with what it was measured with. */
+export function record(name, { title, command, seconds, figures, samples }) {
+  const about = {
+    date: new Date().toISOString().slice(0, 10),
+    commit: commit(),
+    node: process.version,
+    linux: /^\d+\.\d+/.exec(release())[0],
+    cores: cpus().length,
+  }
+  const result = { title, command, ...about, seconds, figures, samples }
+  const text = JSON.stringify(result, null, 2)
+  // Each sample is one line.
+  const short = text.replace(/\{\s*"second"[^}]*\}/g, sample => sample.replace(/\s+/g, ' '))
+  writeFileSync(new URL(`results/${name}.json`, import.meta.url), `${short}\n`)
+}
+
+/** The commit, with `+` if the sources differ from it. */
+function commit() {
+  const git = (...args) => execFileSync('git', args, { cwd: root, encoding: 'utf8' }).trim()
+  const sources = ['lib', 'index.ts', 'crates', 'Cargo.lock']
+  const changed = git('status', '--porcelain', '--', ...sources)
+  return `${git('rev-parse', '--short', 'HEAD')}${changed === '' ? '' : '+'}`
+}
