@@ -26,6 +26,8 @@ runAll([
   ['node', ['scripts/packages/notices.mjs']],
   // The generated files and the lock files are committed: they must be up to date.
   ['git', ['diff', '--exit-code', '--stat', '--', ...GENERATED]],
+  ['node', ['stress/main.mjs']],
+  ['node', ['--expose-gc', 'stress/soak.mjs', '--minutes', '0.5']],
   ['node', ['bench/run.mjs', '--quick']],
   ['node', ['bench/instructions.mjs']],
   // The tables and charts of the documents show the committed results.

@@ -62,7 +62,14 @@ const SECTIONS = [
   ['Migration', ['docs/migration/README.md', 'docs/migration/']],
   [
     'Project',
-    ['docs/performance.md', 'ARCHITECTURE.md', 'SECURITY.md', 'CONTRIBUTING.md', 'CHANGELOG.md'],
+    [
+      'docs/performance.md',
+      'docs/reliability.md',
+      'ARCHITECTURE.md',
+      'SECURITY.md',
+      'CONTRIBUTING.md',
+      'CHANGELOG.md',
+    ],
   ],
 ]
 

@@ -48,7 +48,7 @@ function flags() {
 }
 
 /** Runs a case. Resolves to whether it passed. */
-async function runCase(name, { title, options, skip }) {
+async function runCase(name, { title, options, skip, count }) {
   const form = long ? 'long' : 'short'
   const settings = Object.fromEntries(
     Object.entries(options).map(([option, of]) => [option, changed[option] ?? of[form]]),
@@ -69,6 +69,6 @@ async function runCase(name, { title, options, skip }) {
   console.log(`passed in ${seconds} s: ${JSON.stringify(figures)}`)
   const given = Object.entries(settings).map(([option, value]) => ` --${option} ${value}`)
   const command = `npm run stress -- --only ${name}${given.join('')}`
-  if (isRecorded) record(name, { title, command, seconds, figures })
+  if (isRecorded) record(name, { title, command, seconds, ...count(figures), figures })
   return true
 }

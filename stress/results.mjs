@@ -6,8 +6,14 @@ import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
-/** Writes a result, with what it was measured with. */
-export function record(name, { title, command, seconds, figures, samples }) {
+/**
+ * Writes a result, with what it was measured with. `cases`, `executions` and `kills` are the numbers that
+ * docs/reliability.md shows.
+ */
+export function record(
+  name,
+  { title, command, seconds, cases, executions, kills, figures, samples },
+) {
   const about = {
     date: new Date().toISOString().slice(0, 10),
     commit: commit(),
@@ -15,7 +21,8 @@ export function record(name, { title, command, seconds, figures, samples }) {
     linux: /^\d+\.\d+/.exec(release())[0],
     cores: cpus().length,
   }
-  const result = { title, command, ...about, seconds, figures, samples }
+  const numbers = { seconds, cases, executions, kills }
+  const result = { title, command, ...about, ...numbers, figures, samples }
   const text = JSON.stringify(result, null, 2)
   // Each sample is one line.
   const short = text.replace(/\{\s*"second"[^}]*\}/g, sample => sample.replace(/\s+/g, ' '))

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
-const FOLDERS = ['lib', 'crates', '__test__', 'bench', 'scripts', 'site', 'examples']
+const FOLDERS = ['lib', 'crates', '__test__', 'bench', 'scripts', 'site', 'stress', 'examples']
 const EXTENSIONS = /\.(?:ts|mts|js|mjs|rs|py)$/
 const MAX_LINES = 400
 

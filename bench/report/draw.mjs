@@ -1,5 +1,5 @@
 // @ts-check
-/** Draws bar charts as SVG. */
+/** Draws charts as SVG. */
 
 import * as echarts from 'echarts'
 
@@ -22,6 +22,9 @@ const COLOURS = {
   Buffer: '#c78c06',
   JSON: '#3fa34d',
   'JSON by sendAll': '#a371f7',
+  'resident set': '#2f81f7',
+  'heap and external': '#3fa34d',
+  descriptors: '#d1662b',
 }
 
 const WIDTH = 760
@@ -29,6 +32,8 @@ const WIDTH = 760
 const BAR = 15
 const TOP = 66
 const BOTTOM = 46
+/** Height of a chart of curves. */
+const CURVES = 300
 const FONT = 'system-ui, Helvetica, Arial, sans-serif'
 
 /**
@@ -47,8 +52,63 @@ export function barChart({ title, panels, note }) {
   const most = Math.max(...panels.map(panel => panel.categories.length * panel.series.length))
   const gaps = Math.max(...panels.map(panel => panel.categories.length)) * 12
   const height = TOP + BOTTOM + most * BAR + gaps
-  const chart = echarts.init(null, null, { renderer: 'svg', ssr: true, width: WIDTH, height })
   const place = panels.map((panel, i) => placeOf(panel, i, panels))
+  return svgOf(height, title, note, {
+    grid: place.map(({ left, right }) => ({ left, right, top: TOP, bottom: BOTTOM })),
+    xAxis: panels.map((panel, i) => ({
+      ...valueAxis(i, panel.unit),
+      ...{ nameLocation: 'middle', nameGap: 26, splitNumber: panels.length > 2 ? 3 : 5 },
+    })),
+    yAxis: panels.map((panel, i) => ({
+      ...{ type: 'category', gridIndex: i, data: panel.categories, inverse: true },
+      axisTick: { show: false },
+      axisLine: { lineStyle: { color: TEXT } },
+      axisLabel: { color: TEXT, fontSize: 12 },
+    })),
+    series: panels.flatMap((panel, i) => panel.series.map(bars => seriesOf(bars, panel, i))),
+  })
+}
+
+/**
+ * Returns the SVG of curves over a common time, panels side by side.
+ * @param {object} chart
+ * @param {string} chart.title
+ * @param {string} chart.time unit of the time
+ * @param {{ unit: string, series: { name: string, points: [number, number][] }[] }[]} chart.panels
+ */
+export function lineChart({ title, time, panels }) {
+  const part = WIDTH / panels.length
+  return svgOf(CURVES, title, undefined, {
+    grid: panels.map((_, i) => ({
+      ...{ left: i * part + 46, right: WIDTH - (i + 1) * part + 20 },
+      ...{ top: TOP + 22, bottom: BOTTOM },
+    })),
+    xAxis: panels.map((_, i) => ({
+      ...valueAxis(i, time),
+      ...{ nameLocation: 'middle', nameGap: 26, splitLine: { show: false } },
+    })),
+    yAxis: panels.map(({ unit }, i) => ({
+      ...{ ...valueAxis(i, unit), nameLocation: 'end', min: 0 },
+      nameTextStyle: { color: TEXT, fontSize: 12, align: 'left', padding: [0, 0, 0, -30] },
+    })),
+    series: panels.flatMap(({ series }, i) =>
+      series.map(({ name, points }) => ({
+        ...{ name, type: 'line', xAxisIndex: i, yAxisIndex: i, silent: true, showSymbol: false },
+        ...{ itemStyle: { color: COLOURS[name] ?? TEXT }, lineStyle: { width: 1.5 }, data: points },
+      })),
+    ),
+  })
+}
+
+/**
+ * Draws a chart with a title and a legend.
+ * @param {number} height
+ * @param {string} title
+ * @param {string | undefined} note
+ * @param {object} options of ECharts
+ */
+function svgOf(height, title, note, options) {
+  const chart = echarts.init(null, null, { renderer: 'svg', ssr: true, width: WIDTH, height })
   chart.setOption({
     animation: false,
     textStyle: { fontFamily: FONT, color: TEXT },
@@ -62,21 +122,7 @@ export function barChart({ title, panels, note }) {
       textStyle: { color: TEXT, fontFamily: FONT },
       selectedMode: false,
     },
-    grid: place.map(({ left, right }) => ({ left, right, top: TOP, bottom: BOTTOM })),
-    xAxis: panels.map((panel, i) => ({
-      ...{ type: 'value', gridIndex: i, name: panel.unit, nameLocation: 'middle', nameGap: 26 },
-      nameTextStyle: { color: TEXT, fontSize: 12 },
-      axisLabel: { color: TEXT, hideOverlap: true },
-      splitNumber: panels.length > 2 ? 3 : 5,
-      splitLine: { lineStyle: { color: TEXT, opacity: 0.25 } },
-    })),
-    yAxis: panels.map((panel, i) => ({
-      ...{ type: 'category', gridIndex: i, data: panel.categories, inverse: true },
-      axisTick: { show: false },
-      axisLine: { lineStyle: { color: TEXT } },
-      axisLabel: { color: TEXT, fontSize: 12 },
-    })),
-    series: panels.flatMap((panel, i) => panel.series.map(bars => seriesOf(bars, panel, i))),
+    ...options,
   })
   const svg = chart.renderToSVGString()
   // It holds a timer, which would keep the process alive.
@@ -84,6 +130,16 @@ export function barChart({ title, panels, note }) {
   const accessible = svg.replace('>', `>\n<title>${title}</title>`)
   // The style is only for the pointer, which an image does not have.
   return `${accessible.replace(/<style[\s\S]*<\/style>\s*/, '')}\n`
+}
+
+/** @param {number} index of the panel @param {string} name */
+function valueAxis(index, name) {
+  return {
+    ...{ type: 'value', gridIndex: index, name },
+    nameTextStyle: { color: TEXT, fontSize: 12 },
+    axisLabel: { color: TEXT, hideOverlap: true },
+    splitLine: { lineStyle: { color: TEXT, opacity: 0.25 } },
+  }
 }
 
 /**

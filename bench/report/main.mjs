@@ -4,7 +4,7 @@
  * nothing, and fails if a file is not as it would write it.
  *
  * A table or sentence of a document is between the comments `<!-- bench:NAME -->` and
- * `<!-- bench:end -->`.
+ * `<!-- bench:end -->`, or `stress` instead of `bench` if it shows the results of `stress/`.
  */
 
 import { execFileSync } from 'node:child_process'
@@ -12,9 +12,10 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { readAll } from '../results.mjs'
+import { reliabilityText } from './reliability.mjs'
 import { textOf } from './tables.mjs'
 
-const PAGES = ['README.md', 'docs/performance.md']
+const PAGES = ['README.md', 'docs/performance.md', 'docs/reliability.md']
 const CHARTS = 'docs/charts'
 
 const { values: flags } = parseArgs({ options: { check: { type: 'boolean', default: false } } })
@@ -22,13 +23,17 @@ const root = new URL('../../', import.meta.url)
 installLibrary()
 // This imports the library.
 const { drawAll } = await import('./charts.mjs')
+const { soakChart } = await import('./reliability-charts.mjs')
 
 const results = readAll()
 if (results.length === 0) throw new Error('There are no results: run the benchmark with --record')
 
 const files = [
   ...PAGES.map(page => ({ file: page, text: withTables(page) })),
-  ...drawAll(results).map(({ name, svg }) => ({ file: `${CHARTS}/${name}.svg`, text: svg })),
+  ...[...drawAll(results), soakChart()].map(({ name, svg }) => ({
+    file: `${CHARTS}/${name}.svg`,
+    text: svg,
+  })),
 ]
 mkdirSync(new URL(CHARTS, root), { recursive: true })
 const stale = files.filter(({ file, text }) => read(file) !== text)
@@ -42,8 +47,11 @@ else console.log(`${flags.check ? 'Checked' : 'Wrote'} ${files.length} documents
 /** Returns a page with its tables replaced. @param {string} page */
 function withTables(page) {
   return (read(page) ?? '').replace(
-    /(<!-- bench:(?!end)([\w-]+) -->\n)[\s\S]*?(<!-- bench:end -->)/g,
-    (_, start, name, end) => `${start}\n${textOf(name, results)}\n\n${end}`,
+    /(<!-- (bench|stress):(?!end)([\w-]+) -->\n)[\s\S]*?(<!-- \2:end -->)/g,
+    (_, start, source, name, end) => {
+      const text = source === 'bench' ? textOf(name, results) : reliabilityText(name)
+      return `${start}\n${text}\n\n${end}`
+    },
   )
 }
 

@@ -207,7 +207,7 @@ function digits(number) {
 }
 
 /** @param {string[]} head @param {number} left columns @param {string[][]} rows */
-function markdown(head, left, rows) {
+export function markdown(head, left, rows) {
   const line = (/** @type {string[]} */ cells) => `| ${cells.join(' | ')} |`
   const rule = head.map((_, i) => (i < left ? '---' : '---:'))
   return [line(head), line(rule), ...rows.map(line)].join('\n')

@@ -33,6 +33,9 @@ const FRAMINGS = {
   varint: [{ encoding: 'text' }, TEXT],
 }
 
+/** A case is a framing, an execution a message. */
+export const count = ({ framings, messages }) => ({ cases: framings, executions: messages })
+
 export async function run({ pause, connections }) {
   await warmUp()
   const before = openFds()

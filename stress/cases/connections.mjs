@@ -14,6 +14,12 @@ const SPARE = 100
 const TYPES = ['stream', 'seqpacket']
 const PROCESSES = 2
 
+/** A case is a type of socket, an execution a connection. */
+export const count = figures => ({
+  cases: TYPES.length,
+  executions: TYPES.reduce((sum, type) => sum + figures[type].connections, 0),
+})
+
 export async function run({ connections }) {
   await warmUp()
   const figures = {}

@@ -20,6 +20,12 @@ const FDS = 4
 const STREAM = { protocol: 'length_prefixed', encoding: 'json', maxFds: 8 }
 const DATAGRAMS = { protocol: 'jsoncomm', maxFds: 8 }
 
+/** A case is a limit, an execution a request, a client or a refused call. */
+export const count = ({ requests, clients, refusedCalls }) => ({
+  cases: LIMITS.length,
+  executions: requests + clients + refusedCalls,
+})
+
 export async function run({ rounds }) {
   await warmUp()
   const totals = { requests: 0, refusedMessages: 0, clients: 0, refusedCalls: 0 }

@@ -15,6 +15,12 @@ const FLOODERS = 2
 /** The longest that a request of another client may take (ms). A loop that starves somebody takes for ever. */
 const MAX_LATENCY = 10_000
 
+/** A case is a kind of flood, an execution a request of somebody else. */
+export const count = figures => ({
+  cases: FLOODS.length,
+  executions: FLOODS.reduce((sum, kind) => sum + figures[kind].requests, 0),
+})
+
 export async function run({ requests }) {
   await warmUp()
   const figures = {}

@@ -33,6 +33,12 @@ export function skip() {
   return status === 0 ? undefined : 'a mount namespace needs root and unshare(1)'
 }
 
+/** A case is a call, an execution one attempt of it. */
+export const count = ({ attempts }) => ({
+  cases: Object.keys(EXPECTED).length,
+  executions: attempts,
+})
+
 export async function run({ rounds }) {
   for (let i = 0; i < rounds; i++) {
     await inFolder(async folder => {

@@ -20,6 +20,13 @@ const MAX_GROWTH = 4 * 1024 * 1024
 
 const PEER = new URL('../programs/peer.mjs', import.meta.url)
 
+/** A case is a side with a type of socket, an execution a connection whose peer was killed. */
+export const count = ({ kills, connections }) => ({
+  cases: 2 * KINDS.length,
+  executions: connections,
+  kills,
+})
+
 export async function run({ kills }) {
   const sides = {}
   for (const victim of ['client', 'server'])

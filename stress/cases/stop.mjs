@@ -20,6 +20,9 @@ const more = { sendTimeout: 0 }
 
 const PEER = new URL('../programs/peer.mjs', import.meta.url)
 
+/** A case is a side with a type of socket, an execution a connection. */
+export const count = ({ connections }) => ({ cases: 2 * KINDS.length, executions: connections })
+
 export async function run({ stops }) {
   await warmUp()
   const totals = { messages: 0, descriptors: 0, meanwhile: 0, queuedBytes: 0 }
