@@ -23,7 +23,7 @@ export const CLOSE_TIMEOUT = 10_000
  *    │  the peer's end, after     ▲           ▲
  *    │  all its messages          │           │
  *    ├──── close() ───────────────┘           │
- *    └──── destroy(), detach(), an error ─────┘   (from every state)
+ *    └──── destroy(), detach(), an error ─────┘   (from every state; `detach` not from `closing`)
  * ```
  *
  * - `open`: messages are delivered and sent.
