@@ -12,7 +12,21 @@ export const ROOT = fileURLToPath(new URL('..', import.meta.url))
  */
 const SECTIONS = [
   ['Start', ['README.md', 'docs/install.md']],
-  ['Guides', ['docs/guides/README.md', 'docs/guides/']],
+  [
+    'Guides',
+    [
+      'docs/guides/README.md',
+      'docs/guides/choosing.md',
+      'docs/guides/requests.md',
+      'docs/guides/descriptors.md',
+      'docs/guides/back-pressure.md',
+      'docs/guides/typescript.md',
+      'docs/guides/testing.md',
+      'docs/guides/security.md',
+      'docs/guides/',
+      'docs/guides/troubleshooting.md',
+    ],
+  ],
   [
     'Channels',
     [
