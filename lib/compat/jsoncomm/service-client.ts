@@ -136,9 +136,10 @@ export class ServiceClient {
    * the call has to wait for its turn.
    *
    * # Errors
-   * RemoteError for an exception of the service; ProtocolError if the service has ended
-   * (ERR_FDWIRE_PEER_CLOSED) or sent an invalid message (ERR_FDWIRE_BAD_BODY); ERR_FDWIRE_TIMEOUT
-   * and AbortError, after which the service may still execute the method; the exception of `onSignal`;
+   * RemoteError for an exception of the service; ProtocolError with ERR_FDWIRE_PEER_CLOSED if the
+   * service has ended (its message says how), with ERR_FDWIRE_BAD_BODY if it sent an invalid message;
+   * ERR_FDWIRE_TIMEOUT and AbortError, after which the service may still execute the method; the
+   * exception of `onSignal`;
    * ERR_FDWIRE_CLOSED after `stop()`; those of `send`, after which nothing was sent.
    */
   callWithFds(

@@ -65,7 +65,8 @@ export abstract class Protocol extends EventEmitter<ProtocolEvents> {
   }
 
   /**
-   * Adds a service with a request id and a response id. The names are for logs.
+   * Adds a service with a request id and a response id. The names are for logs. The services read,
+   * write and execute exist from the beginning.
    *
    * # Errors
    * RequestSidExistsError, ResponseSidExistsError; TypeError, RangeError for an invalid id.
