@@ -36,6 +36,13 @@ function seqpacketPair<O extends typeof JSON_SEQPACKET | typeof RAW_SEQPACKET>(o
   return [track(a) as Typed, track(b) as Typed] as const
 }
 
+/** Returns a channel without a consumer, and its peer. */
+async function untouched(origin: 'pair' | 'connect' | 'adopt') {
+  if (origin === 'connect') return connectedPair(abstractName(), JSON_SEQPACKET)
+  const [own, peer] = seqpacketPair(JSON_SEQPACKET)
+  return [origin === 'pair' ? own : track(adopt(own.detach(), JSON_SEQPACKET)), peer] as const
+}
+
 describe('a seqpacket channel', () => {
   it('preserves message boundaries and up to 253 descriptors', async () => {
     const [a, b] = seqpacketPair(JSON_SEQPACKET)
@@ -96,6 +103,26 @@ describe('a seqpacket channel', () => {
     child.kill('SIGKILL')
     await Promise.all([once(track(channel), 'end'), once(child, 'exit')])
   })
+
+  it.each(['pair', 'connect', 'adopt'] as const)(
+    'of %s notices the end without a reader, and delivers what precedes it',
+    async origin => {
+      for (const end of ['end', 'destroy'] as const) {
+        for (const value of [undefined, 'unread']) {
+          const [own, peer] = await untouched(origin)
+          const events = recordEvents(own, false)
+          const ended = once(own, 'end')
+          if (value !== undefined) peer.send(value)
+          if (end === 'end') peer.end()
+          else peer.destroy()
+          if (value !== undefined) expect((await own.receive())?.value).toBe(value)
+          await ended
+          await expect.poll(() => events).toEqual(['end', 'close'])
+          peer.destroy()
+        }
+      }
+    },
+  )
 
   it('delivers what was sent before a reset', async () => {
     const [a, b] = seqpacketPair(JSON_SEQPACKET)

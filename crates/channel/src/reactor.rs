@@ -110,8 +110,15 @@ impl Reactor {
         })
     }
 
-    /// Adds a channel, and returns its index.
-    pub fn add(&mut self, mut channel: Channel) -> usize {
+    /// Adds a channel, and polls a connection for its end. Returns its index.
+    pub fn add(&mut self, channel: Channel) -> usize {
+        let index = self.insert(channel);
+        self.arm(index);
+        index
+    }
+
+    /// Adds a channel that is not polled yet, and returns its index.
+    fn insert(&mut self, mut channel: Channel) -> usize {
         channel.share_limits(&mut self.last_limits);
         self.busy_polling |= channel.busy_poll.is_some();
         self.entries.insert(Entry::Channel(Box::new(channel)))

@@ -32,6 +32,8 @@ enum Kind {
 enum State {
     Reading,
     Paused,
+    /// The owner has not set its read interest.
+    Untouched,
     /// Reading rests at the limit of open descriptors.
     Held,
     /// The queue is not empty, and the peer reads nothing.
@@ -49,9 +51,10 @@ enum State {
     Discarding,
 }
 
-const STATES: [State; 9] = [
+const STATES: [State; 10] = [
     State::Reading,
     State::Paused,
+    State::Untouched,
     State::Held,
     State::Queued { reading: true },
     State::Queued { reading: false },
@@ -153,9 +156,11 @@ impl Cell {
 
     fn enter(&mut self, state: State) {
         let (harness, channel) = (&mut self.harness, self.channel);
-        harness.reactor.set_reading(channel, state != State::Paused);
+        if state != State::Untouched {
+            harness.reactor.set_reading(channel, state != State::Paused);
+        }
         match state {
-            State::Reading | State::Paused => {}
+            State::Reading | State::Paused | State::Untouched => {}
             State::Held => {
                 let fd = self.shared.try_clone().unwrap();
                 self.peer.send(&[fd.as_fd()]);

@@ -107,7 +107,7 @@ impl Reactor {
                 }
                 (Accepted::Seqpacket(socket), Connection::Seqpacket(protocol)) => {
                     match Channel::datagram(socket, *protocol, limits) {
-                        Ok(channel) => self.add(channel),
+                        Ok(channel) => self.insert(channel),
                         // The peer has closed the connection already.
                         Err(_) => continue,
                     }

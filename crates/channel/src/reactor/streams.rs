@@ -188,7 +188,7 @@ impl Reactor {
         framing: Framing,
         limits: Limits,
     ) -> usize {
-        self.add(Channel::stream(link, connecting, framing, limits, Rc::clone(&self.pool)))
+        self.insert(Channel::stream(link, connecting, framing, limits, Rc::clone(&self.pool)))
     }
 
     fn stream_mut(&mut self, index: usize) -> Option<&mut StreamTransport> {
