@@ -183,6 +183,31 @@ describe('toDuplex', () => {
     }
   })
 
+  it('makes every other consumer of the channel fail, which then takes nothing', async () => {
+    const [own, peer] = pair(RAW)
+    track(peer)
+    const stream = toDuplex(track(own))
+    const conflict = errorWithCode('CONSUMER_CONFLICT')
+    for (const listen of ['on', 'once', 'prependListener'] as const) {
+      expect(() => own[listen]('message', () => {})).toThrow(conflict)
+    }
+    const calls: (() => Promise<unknown>)[] = [
+      () => own.receive(),
+      () => own.request(Buffer.from('request')),
+      () => own.request(Buffer.from('request'), { match: () => true }),
+      () => own[Symbol.asyncIterator]().next(),
+      () => own.serve(() => undefined),
+    ]
+    for (const call of calls) {
+      await expect(call()).rejects.toEqual(conflict)
+      await expect(call()).rejects.toThrow(/a stream of toDuplex\(\) takes the messages/)
+    }
+    expect([own.listenerCount('message'), own.stats.sent]).toEqual([0, 0])
+    peer.send('all for the stream')
+    peer.end()
+    expect(await text(stream)).toBe('all for the stream')
+  })
+
   it('refuses a closed channel, with the error that has closed it', async () => {
     const [closed, other] = pair(RAW)
     track(other)

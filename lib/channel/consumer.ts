@@ -7,7 +7,7 @@ import type { From } from '../wire/message.js'
 // biome-ignore lint/complexity/noBannedTypes: `rawListeners` returns this type
 export type Listener = Function
 
-/** Takes the messages for `serve`. */
+/** Takes the messages for `serve` or `toDuplex`. */
 export type Take = (value: unknown, fds: FdSet, from: From, credentials?: Credentials) => void
 
 /** Why another consumer cannot take the messages. */
@@ -15,16 +15,20 @@ const CONFLICTS = {
   listeners: "a 'message' listener takes the messages of this channel",
   iterator: 'an iterator takes the messages of this channel',
   server: 'serve() takes the messages of this channel',
+  stream: 'a stream of toDuplex() takes the messages of this channel',
 } as const
 
+/** A consumer beside which no call can wait for messages. */
+type Sole = 'server' | 'stream'
+
 /**
- * What takes the messages for which no call waits: the `'message'` listeners, an iterator, or
- * `serve`. Only listeners and `serve` are called; an iterator waits.
+ * What takes the messages for which no call waits: the `'message'` listeners, an iterator, `serve`,
+ * or the stream of `toDuplex`. An iterator waits; the others are called.
  */
 export class Consumer {
   readonly #callsLone: boolean
-  #kind: 'none' | 'listeners' | 'iterator' | 'server' = 'none'
-  /** The listener, or the function of `serve`, if it can be called directly instead of by `emit`. */
+  #kind: 'none' | 'listeners' | 'iterator' | Sole = 'none'
+  /** The listener, or the function of a sole consumer, if it can be called directly. */
   #lone: Listener | undefined
   #take: Take | undefined
   #isHeld = false
@@ -34,9 +38,9 @@ export class Consumer {
     this.#callsLone = callsLone
   }
 
-  /** Whether messages can be delivered to listeners or to `serve` now. */
+  /** Whether a consumer that is called takes messages now. */
   get isFlowing(): boolean {
-    return this.#kind === 'listeners' || (this.#kind === 'server' && !this.#isHeld)
+    return this.#kind === 'listeners' || (this.#take !== undefined && !this.#isHeld)
   }
 
   /** The only function that takes messages at present, if it can be called directly. */
@@ -44,7 +48,7 @@ export class Consumer {
     return this.#isHeld ? undefined : this.#lone
   }
 
-  /** Takes a message for `serve`; undefined for any other consumer. */
+  /** Takes a message for a sole consumer; undefined for any other one. */
   get take(): Take | undefined {
     return this.#take
   }
@@ -59,9 +63,15 @@ export class Consumer {
     return this.#kind === 'server'
   }
 
-  /** Throws ERR_FDWIRE_CONSUMER_CONFLICT while `serve` takes the messages. */
-  checkNotServing(): void {
+  /** Throws ERR_FDWIRE_CONSUMER_CONFLICT while `serve`, or a stream, takes the messages. */
+  checkCall(): void {
     if (this.#kind === 'server') throw conflictError(CONFLICTS.server)
+    this.checkNoStream()
+  }
+
+  /** Throws ERR_FDWIRE_CONSUMER_CONFLICT while a stream takes the messages. */
+  checkNoStream(): void {
+    if (this.#kind === 'stream') throw conflictError(CONFLICTS.stream)
   }
 
   /** Throws ERR_FDWIRE_CONSUMER_CONFLICT if there cannot be a `'message'` listener. */
@@ -71,7 +81,7 @@ export class Consumer {
 
   /** Sets the number of `'message'` listeners, and the only one if it can be called directly. */
   setListeners(count: number, lone: Listener | undefined): void {
-    if (this.#kind === 'server') return
+    if (this.#take !== undefined) return
     if (count > 0) this.#kind = 'listeners'
     else if (this.#kind === 'listeners') this.#kind = 'none'
     this.#lone = this.#callsLone ? lone : undefined
@@ -83,10 +93,10 @@ export class Consumer {
     this.#kind = 'iterator'
   }
 
-  /** Makes `serve` the consumer. Throws ERR_FDWIRE_CONSUMER_CONFLICT if there is another. */
-  beginServing(take: Take): void {
+  /** Makes a sole consumer take the messages. Throws ERR_FDWIRE_CONSUMER_CONFLICT for a second one. */
+  beginTaking(kind: Sole, take: Take): void {
     this.#checkNone()
-    this.#kind = 'server'
+    this.#kind = kind
     this.#take = take
     this.#lone = this.#callsLone ? take : undefined
   }

@@ -138,7 +138,7 @@ export class ChannelCore extends AsyncResource implements ReceiverHost, ServingH
       this.lifecycle.checkError()
       if (this.lifecycle.hasEnded) return Promise.resolve(null)
       this.lifecycle.checkOpen('receive')
-      this.receiver.consumer.checkNotServing()
+      this.receiver.consumer.checkCall()
       const message = this.receiver.wait({ ...checkWait('receive', options), takesMalformed })
       this.settle()
       return message as Promise<Message<V> | null>
@@ -157,9 +157,9 @@ export class ChannelCore extends AsyncResource implements ReceiverHost, ServingH
       this.lifecycle.checkError()
       this.lifecycle.checkOpen('request')
       if (this.lifecycle.hasEnded) throw closedError('request', 'peer')
-      if (predicate === undefined && this.serving?.isServed(sending.to)) {
-        this.receiver.consumer.checkNotServing()
-      }
+      const { consumer } = this.receiver
+      consumer.checkNoStream()
+      if (predicate === undefined && this.serving?.isServed(sending.to)) consumer.checkCall()
       const queued = this.sender.send(value, sending, 'request')
       const seq = this.options.type === 'stream' ? this.#streamSeq : queued
       const replyFrom = sending.to ?? null
@@ -191,13 +191,13 @@ export class ChannelCore extends AsyncResource implements ReceiverHost, ServingH
     this.lifecycle.checkError()
     if (this.lifecycle.hasEnded) return Promise.resolve()
     this.lifecycle.checkOpen('serve')
-    this.receiver.consumer.checkNotServing()
+    this.receiver.consumer.checkCall()
     if (serve.signal?.aborted) return Promise.resolve()
     this.serveCounts ??= noCounts()
     const { type, allowRelative } = this.options
     const isConnected = type !== 'dgram' || this.handle.peerAddress() !== null
     const serving = new Serving(this, serve, { isConnected, allowRelative }, this.serveCounts)
-    this.receiver.beginServing(serving.take)
+    this.receiver.beginTaking('server', serving.take)
     this.serving = serving
     this.settle()
     return serving.promise

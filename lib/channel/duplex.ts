@@ -12,7 +12,7 @@ import type { ChannelCore } from './core.js'
  * A Duplex over a `raw` channel.
  *
  * ```text
- *  channel ──'message'──► push      reading stops while the Duplex is full, or nobody reads
+ *  channel ──messages──► push       reading stops while the Duplex is full, or nobody reads
  *  write ──► send, flush ──► the callback of the write: the kernel has taken it
  * ```
  *
@@ -31,7 +31,7 @@ export class ChannelDuplex extends Duplex {
     this.#core = core
     const { channel, lifecycle, receiver } = core
     // Throws if there is another consumer.
-    channel.on('message', (chunk, fds) => this.#take(chunk as Buffer, fds))
+    receiver.beginTaking('stream', (chunk, fds) => this.#take(chunk as Buffer, fds))
     // Until the first read.
     channel.pause()
     receiver.bufferMalformed()

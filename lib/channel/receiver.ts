@@ -111,12 +111,12 @@ export class Receiver {
     this.#updateDirect()
   }
 
-  /** Makes `serve` the consumer. Throws ERR_FDWIRE_CONSUMER_CONFLICT if there is another. */
-  beginServing(take: Take): void {
-    if ((this.#waiters?.ordered ?? 0) > 0) {
+  /** Makes `serve`, or a stream, the consumer. Throws ERR_FDWIRE_CONSUMER_CONFLICT for a second one. */
+  beginTaking(kind: 'server' | 'stream', take: Take): void {
+    if ((kind === 'stream' ? this.waiting : (this.#waiters?.ordered ?? 0)) > 0) {
       throw conflictError('a receive() or request() call waits for the messages of this channel')
     }
-    this.consumer.beginServing(take)
+    this.consumer.beginTaking(kind, take)
     this.#updateDirect()
   }
 

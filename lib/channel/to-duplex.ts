@@ -2,7 +2,6 @@ import type { Duplex } from 'node:stream'
 import type { FdSource } from '../fds/borrow.js'
 import type { FdSet } from '../fds/fdset.js'
 import { checkChannel } from '../options/check.js'
-import { conflictError } from '../util/errors.js'
 import { type Channel, coreOf } from './channel.js'
 import { ChannelDuplex, FdDuplex } from './duplex.js'
 
@@ -37,7 +36,8 @@ export interface ChannelStream extends Duplex {
  * Makes a Duplex stream of Node over a `raw` channel, for a library that takes a stream.
  *
  * Back-pressure, `end`, half-close and errors are those of a `net.Socket`. The stream owns the
- * channel from now on. It reads nothing before the first read. A malformed chunk destroys it.
+ * channel from now on: every other consumer fails with ERR_FDWIRE_CONSUMER_CONFLICT. It reads
+ * nothing before the first read. A malformed chunk destroys it.
  *
  * # Errors
  * TypeError unless the channel is one of `raw` over a stream; ERR_FDWIRE_CONSUMER_CONFLICT if
@@ -51,11 +51,5 @@ export function toDuplex(channel: Channel<Buffer>): ChannelStream {
   const core = coreOf(channel)
   core.lifecycle.checkError()
   core.lifecycle.checkOpen('toDuplex')
-  if (channel.listenerCount('message') > 0) {
-    throw conflictError("a 'message' listener takes the messages of this channel")
-  }
-  if (core.receiver.waiting > 0) {
-    throw conflictError('a call waits for the next message of this channel')
-  }
   return core.options.maxFds > 0 ? new FdDuplex(core) : new ChannelDuplex(core)
 }

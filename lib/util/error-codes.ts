@@ -38,7 +38,8 @@ export const ERROR_CODES = {
   },
   ERR_FDWIRE_CONSUMER_CONFLICT: {
     fault: 'caller',
-    meaning: 'Two consumers compete for the same messages: iterators, listeners, `serve`.',
+    meaning:
+      'Two consumers compete for the same messages: iterators, listeners, `serve`, a stream of `toDuplex`.',
   },
   ERR_FDWIRE_QUEUE_FULL: {
     fault: 'caller',
