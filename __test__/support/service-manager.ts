@@ -10,11 +10,16 @@ import { temporaryDirectory } from './processes.js'
 /** The hierarchy of control groups that systemd uses on systems with version 1. */
 const CGROUPS = '/sys/fs/cgroup/systemd'
 
-/** Whether this process may give systemd a control group and namespaces of its own. */
-export const canRunSystemd =
-  process.getuid?.() === 0 &&
-  spawnSync('test', ['-w', CGROUPS]).status === 0 &&
-  spawnSync('unshare', ['--mount', '--cgroup', 'true']).status === 0
+/** Why this process cannot give systemd a control group and namespaces; undefined if it can. */
+export const systemdObstacle = findObstacle()
+
+function findObstacle(): string | undefined {
+  if (process.getuid?.() !== 0) return 'it needs root'
+  if (!existsSync('/lib/systemd/systemd')) return 'systemd is not installed'
+  if (spawnSync('test', ['-w', CGROUPS]).status !== 0) return `${CGROUPS} is not writable`
+  const { status } = spawnSync('unshare', ['--mount', '--cgroup', 'true'])
+  return status === 0 ? undefined : 'no namespaces can be created'
+}
 
 // systemd moves the processes of its root group, so that must be one without other processes.
 const START = `
@@ -69,13 +74,21 @@ export class ServiceManager {
   }
 
   /** Runs systemctl, and returns what it prints. */
-  async systemctl(...args: string[]): Promise<string> {
+  systemctl(...args: string[]): Promise<string> {
+    return this.#run('systemctl', '--user', '--no-pager', ...args)
+  }
+
+  /** Runs systemd-run, and returns what it prints. */
+  systemdRun(...args: string[]): Promise<string> {
+    return this.#run('systemd-run', '--user', '--quiet', ...args)
+  }
+
+  /** Runs a program in the mount namespace of the manager. */
+  async #run(...command: string[]): Promise<string> {
     const namespace = ['--target', String(this.#process.pid), '--mount']
-    const { stdout } = await promisify(execFile)(
-      'nsenter',
-      [...namespace, 'systemctl', '--user', '--no-pager', ...args],
-      { env: this.#env },
-    )
+    const { stdout } = await promisify(execFile)('nsenter', [...namespace, ...command], {
+      env: this.#env,
+    })
     return stdout.trim()
   }
 

@@ -4,7 +4,7 @@ import { connect } from 'fdwire'
 import { afterEach, describe, expect, it } from 'vitest'
 import { destroyChannelsAfterEach, track } from '../support/channels.js'
 import { cleanUpAfterEach, testPath } from '../support/processes.js'
-import { canRunSystemd, ServiceManager } from '../support/service-manager.js'
+import { ServiceManager, systemdObstacle } from '../support/service-manager.js'
 
 cleanUpAfterEach()
 destroyChannelsAfterEach()
@@ -48,7 +48,8 @@ async function call(manager: ServiceManager, ...request: unknown[]) {
 }
 
 // These need the privilege to create namespaces, and control groups of version 1.
-describe.runIf(canRunSystemd)('a service of systemd', () => {
+const skipped = systemdObstacle === undefined ? '' : ` (skipped: ${systemdObstacle})`
+describe.skipIf(skipped !== '')(`a service of systemd${skipped}`, () => {
   it('is started by its socket, is ready, and describes its state', async () => {
     const manager = await startService()
     expect(await manager.show('test.service', 'ActiveState')).toBe('inactive')
@@ -87,6 +88,36 @@ describe.runIf(canRunSystemd)('a service of systemd', () => {
         { name: 'kept', kind: 'memfd', content: 'the state' },
         { name: 'kept', kind: 'memfd', content: 'more' },
       ]),
+    )
+  })
+
+  it('is made by systemd-run, for a socket, and works as one of a unit file', async () => {
+    const manager = await ServiceManager.start(() => ({}))
+    managers.push(manager)
+    await manager.systemdRun(
+      '--unit=test',
+      `--socket-property=ListenStream=${join(manager.folder, 'control.sock')}`,
+      '--socket-property=FileDescriptorName=control',
+      '--service-type=notify',
+      '--property=FileDescriptorStoreMax=8',
+      '--property=Restart=on-failure',
+      '--property=RestartSec=0',
+      process.execPath,
+      testPath('support/children/systemd-service.mjs'),
+    )
+    expect(await manager.show('test.socket', 'ActiveState')).toBe('active')
+    expect(await manager.show('test.service', 'ActiveState')).toBe('inactive')
+    const listener = { name: 'control', kind: 'unix-listener', content: null }
+    expect(await call(manager, 'passed')).toEqual([listener])
+    await expect.poll(() => manager.show('test.service', 'ActiveState'), PATIENT).toBe('active')
+    expect(await call(manager, 'status', 'Serving')).toBe(true)
+    expect(await call(manager, 'store', 'kept', 'the state')).toBe(true)
+    expect(await call(manager, 'barrier')).toBe(true)
+    expect(await manager.show('test.service', 'StatusText')).toBe('Serving')
+    await call(manager, 'fail').catch(() => {})
+    await expect.poll(() => manager.show('test.service', 'NRestarts'), PATIENT).toBe('1')
+    expect(await call(manager, 'passed')).toEqual(
+      expect.arrayContaining([listener, { name: 'kept', kind: 'memfd', content: 'the state' }]),
     )
   })
 
