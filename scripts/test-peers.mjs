@@ -10,9 +10,11 @@ requirePrograms('The tests with other programs', [
   { name: 'qemu-system-x86', test: ['qemu-system-x86_64', ['--version']] },
   { name: 'runc', test: ['runc', ['--version']] },
   { name: 'weston', test: ['weston', ['--version']] },
+  // sd-notify is compiled with it.
+  { name: 'libsystemd-dev', test: ['test', ['-e', '/usr/include/systemd/sd-daemon.h']] },
 ])
-// unix-dgram is a native addon for one version of Node. Its build needs Node's header files, which
-// most installations have; without them, node-gyp downloads them.
+// unix-dgram, usocket and sd-notify are native addons for one version of Node. Their build needs Node's
+// header files, which most installations have; without them, node-gyp downloads them.
 const node = dirname(dirname(process.execPath))
 if (existsSync(`${node}/include/node/node.h`)) process.env.npm_config_nodedir = node
 installLocked('scripts/peers', 'target/peers', [], process.version)
