@@ -12,7 +12,7 @@ import {
 import { destroyChannelsAfterEach, track } from '../support/channels.js'
 import { EXAMPLES, useExample } from '../support/examples.js'
 import { cleanUpAfterEach, Peer, temporaryDirectory } from '../support/processes.js'
-import { canRunSystemd, ServiceManager } from '../support/service-manager.js'
+import { canRunSystemd, ServiceManager, whySkipped } from '../support/service-manager.js'
 import { startManager, unsetVariablesAfterEach } from '../support/systemd.js'
 
 cleanUpAfterEach()
@@ -104,7 +104,7 @@ describe('the systemd example', () => {
 
   // This needs the privilege to create namespaces, and control groups of version 1.
   it.runIf(canRunSystemd)(
-    'continues to count after systemd has restarted it',
+    `continues to count after systemd has restarted it${whySkipped}`,
     async () => {
       const unit = (name: string) => readFileSync(join(EXAMPLES, 'systemd', name), 'utf8')
       const manager = await ServiceManager.start(folder => ({

@@ -11,7 +11,13 @@ import { temporaryDirectory } from './processes.js'
 const CGROUPS = '/sys/fs/cgroup/systemd'
 
 /** Why this process cannot give systemd a control group and namespaces; undefined if it can. */
-export const systemdObstacle = findObstacle()
+const obstacle = findObstacle()
+
+/** Whether tests with a service manager can run. */
+export const canRunSystemd = obstacle === undefined
+
+/** What the titles of tests with a service manager end with: why they are skipped. */
+export const whySkipped = obstacle === undefined ? '' : ` (skipped: ${obstacle})`
 
 function findObstacle(): string | undefined {
   if (process.getuid?.() !== 0) return 'it needs root'

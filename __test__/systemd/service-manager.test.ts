@@ -4,7 +4,7 @@ import { connect } from 'fdwire'
 import { afterEach, describe, expect, it } from 'vitest'
 import { destroyChannelsAfterEach, track } from '../support/channels.js'
 import { cleanUpAfterEach, testPath } from '../support/processes.js'
-import { ServiceManager, systemdObstacle } from '../support/service-manager.js'
+import { canRunSystemd, ServiceManager, whySkipped } from '../support/service-manager.js'
 
 cleanUpAfterEach()
 destroyChannelsAfterEach()
@@ -48,8 +48,7 @@ async function call(manager: ServiceManager, ...request: unknown[]) {
 }
 
 // These need the privilege to create namespaces, and control groups of version 1.
-const skipped = systemdObstacle === undefined ? '' : ` (skipped: ${systemdObstacle})`
-describe.skipIf(skipped !== '')(`a service of systemd${skipped}`, () => {
+describe.runIf(canRunSystemd)(`a service of systemd${whySkipped}`, () => {
   it('is started by its socket, is ready, and describes its state', async () => {
     const manager = await startService()
     expect(await manager.show('test.service', 'ActiveState')).toBe('inactive')
