@@ -116,8 +116,8 @@ export class ChannelCore extends AsyncResource implements ReceiverHost, ServingH
   }
 
   watchHangUp(): void {
-    // A datagram socket has no connection.
-    if (this.options.type === 'dgram') return
+    // A datagram socket has no connection. With `reconnect`, replies are for the next connection.
+    if (this.options.type === 'dgram' || this.reconnection !== undefined) return
     this.handle.watchHangUp(() => this.serving?.onHangUp())
   }
 
