@@ -162,7 +162,7 @@ describe('OPTIONS', () => {
     const exempt = ['protocol', 'type', 'encoding', 'memfd', 'maxFds']
     for (const [row, name = ''] of rows) {
       if (exempt.includes(name)) continue
-      expect(parseDefault(cellsOf(row)[3] ?? ''), name).toBe(actual[name])
+      expect(parseDefault(cellsOf(row)[2] ?? ''), name).toBe(actual[name])
     }
     expect(checkOptions('pair', { protocol: 'jsoncomm', type: 'seqpacket' }).memfd).toBe(true)
     expect(actual).toMatchObject({ memfd: false, maxFds: 253 })
@@ -171,7 +171,12 @@ describe('OPTIONS', () => {
 
   it('has the units of its doc comments: ms for every time limit, bytes for every size', () => {
     const rows = [...read('docs/api/options.md').matchAll(/^\| `(\w+)` \|.*$/gm)]
-    const units = Object.fromEntries(rows.map(([row, name]) => [name, cellsOf(row)[2]]))
+    const units = Object.fromEntries(
+      rows.map(([row, name]) => [
+        name,
+        /(?<=`, )(?:ms|bytes|µs)\b/.exec(cellsOf(row)[1] ?? '')?.[0],
+      ]),
+    )
     const withUnit = (unit: string) => Object.keys(units).filter(name => units[name] === unit)
     expect(withUnit('ms')).toEqual(Object.keys(units).filter(name => /timeout$/i.test(name)))
     expect(withUnit('bytes')).toEqual(

@@ -43,7 +43,7 @@ export let coreOf: <R, S>(channel: Channel<R, S>) => ChannelCore
  * Sends messages of type `Sends` and receives messages of type `Receives`, with file descriptors,
  * over a socket.
  *
- * `connect`, `listen`, `bind`, `pair`, `adopt` and `over` make channels. See docs/api/README.md.
+ * `connect`, `listen`, `bind`, `pair`, `adopt` and `over` make channels: see docs/api/opening.md.
  */
 export class Channel<Receives = unknown, Sends = Sendable<Receives>> extends WatchedEmitter<
   ChannelEvents<Receives>

@@ -13,7 +13,7 @@ import { PROTOCOL_NAMES, type Protocol, rowOf, type SocketType, type TypeOf } fr
 
 /** The option that every function has. */
 export interface ProtocolOptions<P extends Protocol> {
-  /** The framing. Required. */
+  /** The framing. */
   protocol: P
 }
 

@@ -23,6 +23,8 @@ import {
 /** The longest comment of a member that stands in a table (characters). */
 const LONGEST_CELL = 180
 
+const OPTION_COLUMNS = ['Option', 'Type', 'Default', 'Description']
+
 /** The options of each function. */
 const OPTION_TYPES = {
   bind: 'BindOptions',
@@ -193,13 +195,10 @@ export class Blocks {
       return ownOptions(properties).map(property => {
         this.#learnAliases(property.node)
         const one = describeProperty(withOwnDefault(property, doc), page, this.#aliases)
-        return [code(property.name), one.type, one.unit, one.default, one.description]
+        return [code(property.name), one.type, one.default, one.description]
       })
     })
-    const hasUnits = rows.some(([, , unit]) => unit !== '')
-    const head = ['Option', 'Type', 'Unit', 'Default', 'Description']
-    const without = row => row.filter((_, index) => hasUnits || index !== 2)
-    return table(without(head), rows.map(without))
+    return table(OPTION_COLUMNS, rows)
   }
 
   #properties(names, page) {
@@ -266,9 +265,9 @@ export class Blocks {
       const property = this.#options.get(name)
       if (property === undefined) throw new Error(`${page}: there is no option ${name}`)
       const one = describeOption(property, page, this.#aliases)
-      return [code(name), one.type, one.unit, one.default, one.applies, one.description]
+      return [code(name), one.type, one.default, one.description]
     })
-    return table(['Option', 'Type', 'Unit', 'Default', 'Applies to', 'Description'], rows)
+    return table(OPTION_COLUMNS, rows)
   }
 
   #optionsOf(opener, page) {

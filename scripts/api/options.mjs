@@ -38,8 +38,8 @@ export function optionsOfFunction(opener) {
 }
 
 /**
- * Returns the cells of an option that a function checks: type, unit, default, where it applies,
- * description. Throws if the doc comment does not state the default of the code.
+ * Returns the cells of an option that a function checks: type with unit and range, default,
+ * description with where it applies. Throws if the doc comment does not state the default of the code.
  */
 export function describeOption({ name, doc, node, isOptional }, page, aliases) {
   const contexts = CONTEXTS.filter(context => optionsOf(context).includes(name))
@@ -50,13 +50,13 @@ export function describeOption({ name, doc, node, isOptional }, page, aliases) {
   if (isValue && stated?.replaceAll('`', '') !== fallback.replaceAll('`', '')) {
     throw new Error(`${name}: the doc comment states the default ${stated}, the code ${fallback}`)
   }
-  const range = rangeOf(name, contexts[0])
+  const details = [unit, rangeOf(name, contexts[0])].filter(one => one !== undefined && one !== '')
+  const applies = appliesTo(name)
+  const text = described(rest, notes, page)
   return {
-    type: `${typeTitle(node, aliases)}${range === '' ? '' : `, ${range}`}`,
-    unit: unit ?? '',
+    type: [typeTitle(node, aliases), ...details].join(', '),
     default: fallback ?? stated ?? 'none',
-    applies: appliesTo(name),
-    description: described(rest, notes, page),
+    description: applies === '' ? text : `${text}<br>For ${applies}.`,
   }
 }
 
@@ -64,8 +64,7 @@ export function describeOption({ name, doc, node, isOptional }, page, aliases) {
 export function describeProperty({ doc, node, isOptional }, page, aliases) {
   const { unit, notes, stated, rest } = parseDoc(doc)
   return {
-    type: typeTitle(node, aliases),
-    unit: unit ?? '',
+    type: [typeTitle(node, aliases), ...(unit === undefined ? [] : [unit])].join(', '),
     default: isOptional ? defaultTitle(stated) : 'required',
     description: described(rest, notes, page),
   }
@@ -175,19 +174,22 @@ function rangeOf(name, context) {
   return ''
 }
 
-/** Returns the functions, protocols, socket types and address families that have an option. */
+/**
+ * Returns the functions, protocols, socket types and address families that have an option, or '' for all.
+ */
 function appliesTo(name) {
   const { of, protocols, types, on } = OPTIONS[name]
   const list = some => some.map(one => code(one)).join(', ')
   const others = OPENERS.filter(opener => !of.includes(opener))
   const functions =
-    others.length === 0 ? 'all' : others.length < 3 ? `all but ${list(others)}` : list(of)
+    others.length === 0 ? undefined : others.length < 3 ? `all but ${list(others)}` : list(of)
   const conditions = [
+    functions,
     protocols === undefined ? undefined : list(protocols),
     types === undefined ? undefined : types.join(', '),
     on === undefined ? undefined : on.includes('unix') ? 'Unix' : 'TCP',
   ]
-  return [functions, ...conditions.filter(one => one !== undefined)].join('; ')
+  return conditions.filter(one => one !== undefined).join('; ')
 }
 
 /** Groups a list by a key, in the order of the first elements. */

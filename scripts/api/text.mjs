@@ -4,7 +4,7 @@ import { dirname, relative } from 'node:path'
 import { SyntaxKind } from 'typescript/unstable/ast'
 
 /** Longest line of a code block. */
-const WIDTH = 96
+const WIDTH = 74
 /** What the type parameters of the option types stand for. */
 const GENERIC = new Map([
   ['P', 'Protocol'],
