@@ -2,11 +2,14 @@
 // name exist.
 //
 // A code block marked `js` is a whole program. On a page with a block `js setup`, each block `js
-// part` runs after the code of that block. If a program has comments `// → …`, its output must be
-// their texts, in order. It must exit with 0 and write nothing to stderr.
+// part` runs after the code of that block. A block `js client` runs beside the process of the block
+// `js server` before it, in the same directory, once that has printed something. If a program has
+// comments `// → …`, its output must be their texts, in order. It must exit with 0, unless it is a
+// server, and write nothing to stderr.
 //
 // With paths of documents as arguments, only their programs run.
 import { execFile } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { dirname, join, normalize } from 'node:path'
@@ -28,6 +31,8 @@ const PAGES = [
 ]
 /** Matches the files that a document names in backticks. */
 const NAMED = /`((?:lib|crates|scripts|docs|bench|examples|vectors|__test__)\/[\w./-]+)`/g
+/** What a program may be. */
+const KINDS = ['js', 'js setup', 'js part', 'js server', 'js client']
 /** Time limit for a program (ms). */
 const TIMEOUT = 30_000
 
@@ -82,21 +87,26 @@ function readPage(page) {
 
 function programsOf(page, fences) {
   const setup = fences.find(({ info }) => info === 'js setup')?.code.join('\n') ?? ''
+  let server
   return fences.flatMap(({ info, line, code }) => {
     if (!info.startsWith('js') || info === 'json') return []
-    if (!['js', 'js setup', 'js part'].includes(info) || (info === 'js part' && setup === '')) {
+    const place = `${page}:${line}`
+    const isAlone =
+      (info === 'js part' && setup === '') || (info === 'js client' && server === undefined)
+    if (!KINDS.includes(info) || isAlone) {
       problems.push(
-        `${page}:${line}: unknown code block '${info}': use js, js setup or, after a js setup, js part`,
+        `${place}: unknown code block '${info}': use js, js setup and then js part, or js server and then js client`,
       )
       return []
     }
     const own = code.join('\n')
     const source = info === 'js part' ? `${setup}\n{\n${own}\n}\n` : own
     // A part may leave its channels open, so it ends its process.
-    const end = info === 'js' ? '' : '\nprocess.exit()\n'
-    return [
-      { place: `${page}:${line}`, source: hoistImports(source) + end, expected: printed(own) },
-    ]
+    const end = info === 'js setup' || info === 'js part' ? '\nprocess.exit()\n' : ''
+    const program = { place, source: hoistImports(source) + end, expected: printed(own) }
+    if (info === 'js server') server = program
+    if (info === 'js server') return []
+    return [info === 'js client' ? { ...program, server } : program]
   })
 }
 
@@ -118,16 +128,35 @@ async function runSome() {
   }
 }
 
-async function run({ place, source, expected }) {
+/** Runs a program, beside its server if it has one. */
+async function run({ server, ...program }) {
+  const cwd = mkdtempSync(join(tmpdir(), 'fdwire-docs-'))
+  if (server === undefined) {
+    report(program, await start(program, cwd).ended)
+  } else {
+    const { child, ended } = start(server, cwd)
+    await Promise.race([once(child.stdout, 'data'), ended])
+    report(program, await start(program, cwd).ended)
+    const isRunning = child.kill()
+    const output = await ended
+    report(server, { ...output, error: isRunning ? null : (output.error ?? { code: 0 }) })
+  }
+  rmSync(cwd, { recursive: true })
+}
+
+function start({ place, source }, cwd) {
   const file = join(process.cwd(), folder, `${place.replaceAll(/[/:.]/g, '-')}.mjs`)
   writeFileSync(file, source)
-  const cwd = mkdtempSync(join(tmpdir(), 'fdwire-docs-'))
-  const { error, stdout, stderr } = await new Promise(resolve => {
-    execFile(process.execPath, [file], { cwd, timeout: TIMEOUT }, (error, stdout, stderr) =>
+  let child
+  const ended = new Promise(resolve => {
+    child = execFile(process.execPath, [file], { cwd, timeout: TIMEOUT }, (error, stdout, stderr) =>
       resolve({ error, stdout, stderr }),
     )
   })
-  rmSync(cwd, { recursive: true })
+  return { child, ended }
+}
+
+function report({ place, expected }, { error, stdout, stderr }) {
   if (error) problems.push(`${place}: ${reasonOf(error)}\n${stderr}`)
   else if (stderr !== '') problems.push(`${place}: the program writes to stderr:\n${stderr}`)
   const lines = stdout.split('\n').slice(0, -1)

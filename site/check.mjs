@@ -21,7 +21,7 @@ const problems = [
     examined: ['README.md', 'docs/api/sending.md'].map(addressOf),
     word: 'sendBufferSize',
     found: addressOf('docs/deadlines.md'),
-    code: /```js\n(.*?)```/s.exec(readFileSync('README.md', 'utf8'))?.[1],
+    code: /```js[^\n]*\n(.*?)```/s.exec(readFileSync('README.md', 'utf8'))?.[1],
   })),
 ]
 for (const problem of problems) console.error(problem)

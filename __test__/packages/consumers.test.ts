@@ -27,11 +27,22 @@ describe.each(['20', '22', '24', '26'])('Node %s', version => {
     "runs the README's program %i",
     (index, code) => {
       project.write({ [`readme-${index}.mjs`]: code })
-      const expected = [...code.matchAll(/\/\/ → (.*)$/gm)].map(([, line]) => `${line}\n`).join('')
+      const expected = documentedOutput(code)
       const printed = project.run(node, [`readme-${index}.mjs`])
       if (expected !== '') expect(printed).toBe(expected)
     },
   )
+
+  it("runs the README's server and client", () => {
+    const [server = '', client = ''] = ['server', 'client'].map(
+      kind => new RegExp(`^\`\`\`js ${kind}\\n(.*?)^\`\`\``, 'ms').exec(readme)?.[1],
+    )
+    project.write({ 'server.mjs': server, 'client.mjs': client })
+    const both = "await import('./server.mjs'); await import('./client.mjs'); process.exit()"
+    const printed = project.run(node, ['--input-type=module', '--eval', both])
+    expect(printed).toBe(documentedOutput(server + client))
+    expect(printed).toContain('{ ok: true }')
+  })
 
   it('runs a test of node:test', () => {
     project.write({ 'node.test.mjs': `import test from 'node:test'\n${inTest('test')}` })
@@ -67,6 +78,11 @@ describe.each([
 })
 
 const MANIFEST = 'node_modules/fdwire/package.json'
+
+/** Returns what the comments `// → …` of a program say that it prints. */
+function documentedOutput(code: string): string {
+  return [...code.matchAll(/\/\/ → (.*)$/gm)].map(([, line]) => `${line}\n`).join('')
+}
 
 /** A test that sends itself a message. */
 function inTest(test: string): string {

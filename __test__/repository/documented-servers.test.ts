@@ -34,7 +34,7 @@ function serversOf(page: string): Documented[] {
     .split('\n')
     .filter(line => line.startsWith('import '))
     .join('\n')
-  return [...text.matchAll(/```js( part)?\n(.*?)```/gs)].flatMap(match => {
+  return [...text.matchAll(/```js(?: server|( part))?\n(.*?)```/gs)].flatMap(match => {
     const [, part, program = ''] = match
     const made = /await (?:listen|bind)\('([\w.]+)', (\{[^}]*\})/.exec(program)
     if (made === null || !program.includes('.serve(')) return []
@@ -95,6 +95,21 @@ async function isServed({ target, file, code }: Documented, path: string): Promi
   answer.fds.close()
   await client.close()
 }
+
+it('shows a server and a client of at most 15 lines each on the first screen of the README', () => {
+  const [first, second] = [...read('README.md').matchAll(/```js ?(\w*)\n(.*?)```/gs)]
+  expect([first?.[1], second?.[1]]).toEqual(['server', 'client'])
+  for (const code of [first?.[2] ?? '', second?.[2] ?? '']) {
+    expect(
+      code
+        .trim()
+        .split('\n')
+        .filter(line => !line.startsWith('// →')).length,
+    ).toBeLessThan(16)
+  }
+  expect(first?.[2]).toMatch(/\.serve\(.*\.has\(.*onError/s)
+  expect(second?.[2]).toContain('timeout: ')
+})
 
 it('finds the servers of the README and of the pages', () => {
   expect(SERVERS.filter(({ where }) => where.startsWith('README.md')).length).toBe(2)
