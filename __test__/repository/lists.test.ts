@@ -205,7 +205,9 @@ describe('a version', () => {
     const cargo = /\[workspace\.package\]\nversion = "([^"]+)"/.exec(read('Cargo.toml'))?.[1]
     expect(packageJson.version).toBe(cargo)
     expect(JSON.parse(read('package-lock.json')).version).toBe(cargo)
-    expect(read('CHANGELOG.md')).toContain(`\n## ${cargo} (`)
+    // The version that is not released yet, or the latest one.
+    const latest = new RegExp(`^## \\[(?:Unreleased\\]\n\nVersion ${cargo}[, .]|${cargo}\\] - \\d)`)
+    expect(read('CHANGELOG.md').slice(read('CHANGELOG.md').indexOf('## '))).toMatch(latest)
     expect(read('lib/native/version.ts')).toContain(`VERSION = '${cargo}'`)
   })
 
