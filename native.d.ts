@@ -67,6 +67,8 @@ export declare class Environment {
   tryAll(): void
   /** Half-closes a connection once its queue is empty. */
   finish(channel: number): void
+  /** Discards the input of a connection, which closes as soon as its queue is empty. */
+  discardInput(channel: number): void
   /** Adds bytes to a channel's input that were read from the socket before it was adopted. */
   unshift(channel: number, bytes: Uint8Array): void
   /** Adds bytes to the input of a channel without a socket. Without `bytes`, ends the input. */

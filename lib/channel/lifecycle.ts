@@ -205,10 +205,7 @@ export class Lifecycle {
     })
   }
 
-  /**
-   * Closes the channel after the peer's end, unless the program keeps its side open or `serve` has
-   * not answered all requests.
-   */
+  /** Closes after the peer's end, unless the program keeps its side open or `serve` has to reply. */
   closeAfterReplies(): void {
     const { sender, serving } = this.#parts
     if (this.#state !== 'peer-ended') return
@@ -292,9 +289,7 @@ export class Lifecycle {
     })
   }
 
-  /**
-   * Closes after the peer's end. Only `flush()` and `close()` report that messages were not sent.
-   */
+  /** Closes after the peer's end. Only `flush()` and `close()` report unsent messages. */
   #closeByItself(): void {
     if (this.#state === 'closed' || this.#closing !== undefined) return
     // If the program has ended its side, the channel is closed by both.
@@ -346,16 +341,19 @@ export class Lifecycle {
 
   /** Sends what is queued and half-closes. Returns whether that took longer than `timeout` (ms). */
   async #isSendingLate(timeout: number): Promise<boolean> {
-    const { sender } = this.#parts
+    const { sender, handle, options } = this.#parts
     const began = now()
-    if (sender.hasQueue && (await sender.isQueueLate(timeout))) return true
+    if (sender.hasQueue) {
+      const hasPeer = options.type !== 'dgram' || handle.peerAddress() !== null
+      // If both ends close and neither reads, neither can send its queue.
+      if (hasPeer && this.#inputEnd === undefined) handle.discardInput()
+      if (await sender.isQueueLate(timeout)) return true
+    }
     if (this.#state === 'closed') return false
     return this.#isShutDownLate(timeout === 0 ? 0 : timeout - (now() - began))
   }
 
-  /**
-   * Shuts down both directions. Returns whether the peer took longer than `timeout` (ms) to end.
-   */
+  /** Shuts down both directions. Returns whether the peer ends later than in `timeout` (ms). */
   #isShutDownLate(timeout: number): Promise<boolean> {
     let isDone = false
     let resolve: ((isLate: boolean) => void) | undefined

@@ -225,6 +225,12 @@ export class ChannelHandle {
     environment.finish(this.index)
   }
 
+  /** Discards what arrives from now on, while the queue is still sent. */
+  discardInput(): void {
+    this.setReading(false, false)
+    environment.discardInput(this.index)
+  }
+
   /**
    * Prepares the connection for its close: half-closes it and discards what arrives.
    *

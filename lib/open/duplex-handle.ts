@@ -76,6 +76,11 @@ export class DuplexHandle extends ChannelHandle {
     else this.#duplex.once('close', done)
   }
 
+  override discardInput(): void {
+    this.#isDiscarding = true
+    this.#duplex.resume()
+  }
+
   override shutDown(peerEnded: boolean, done: () => void): void {
     const duplex = this.#duplex
     this.#isDiscarding = true

@@ -291,9 +291,11 @@ impl StreamTransport {
         self.flush();
     }
 
-    /// Discards input from now on.
+    /// Discards input from now on, until the peer ends.
     pub(crate) fn discard(&mut self) {
-        self.input = Input::Discarding;
+        if !self.inbox.ended() {
+            self.input = Input::Discarding;
+        }
     }
 
     /// Returns whether a turn would have an event although the socket is not ready. `reads`:

@@ -109,6 +109,12 @@ impl Environment {
         self.with(|state| state.reactor.finish(index(channel)))
     }
 
+    /// Discards the input of a connection, which closes as soon as its queue is empty.
+    #[napi]
+    pub fn discard_input(&self, channel: i32) -> Result<()> {
+        self.with(|state| state.reactor.discard_input(index(channel)))
+    }
+
     /// Adds bytes to a channel's input that were read from the socket before it was adopted.
     #[napi]
     pub fn unshift(&self, channel: i32, bytes: Uint8Array) -> Result<()> {

@@ -137,6 +137,18 @@ impl Reactor {
         self.update(index, Channel::finish);
     }
 
+    /// Discards the input of a connection from now on, while its queue is still sent. If both ends
+    /// close and neither reads, neither can send its queue.
+    ///
+    /// Packets are still reported, because each is read whole anyway.
+    pub fn discard_input(&mut self, index: usize) {
+        if self.stream_mut(index).is_some() {
+            self.update_stream(index, StreamTransport::discard);
+        } else {
+            self.set_reading(index, true);
+        }
+    }
+
     /// Prepares to close a connection. Closing a socket with unread input would reset the
     /// connection, and the peer would lose what it has not read.
     ///
