@@ -48,7 +48,7 @@ for (const [page, { prose }] of pages) {
   checkNames(page, prose)
 }
 // The programs run inside the repository, so that `fdwire` is this package.
-const folder = 'target/docs'
+const folder = `target/docs-${process.pid}`
 mkdirSync(folder, { recursive: true })
 const waiting = [...programs]
 await Promise.all(Array.from({ length: availableParallelism() }, runSome))

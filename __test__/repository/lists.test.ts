@@ -113,8 +113,10 @@ describe('an entry of the package that is no compatibility module', () => {
 
 describe('ERROR_CODES', () => {
   it('matches the table in docs/errors.md, with fault and meaning', () => {
-    const rows = read('docs/errors.md').matchAll(/^\| `(ERR_\w+)` \| (\w+) \| (.*) \|$/gm)
-    const documented = [...rows].map(([, code, fault, meaning]) => [code, { fault, meaning }])
+    const row = /^\| \[`(ERR_\w+)`\]\(#(\w+)\) \| (\w+) \| (.*) \|$/gm
+    const rows = [...read('docs/errors.md').matchAll(row)]
+    expect(rows.filter(([, code, anchor]) => anchor !== code?.toLowerCase())).toEqual([])
+    const documented = rows.map(([, code, , fault, meaning]) => [code, { fault, meaning }])
     expect(documented).toEqual(Object.entries(ERROR_CODES))
   })
 
