@@ -73,6 +73,13 @@ describe('lib/', () => {
     expect(replaceable).toEqual([])
   })
 
+  it('has no option that defaults to an object which inherits', () => {
+    const inheriting = sources
+      .filter(file => !file.startsWith('lib/cli/'))
+      .filter(file => /[Oo]ptions?\b[^=\n]* = \{\}/.test(readFileSync(join(root, file), 'utf8')))
+    expect(inheriting).toEqual([])
+  })
+
   it('has compatibility modules that do not import one another', () => {
     const module = (file: string) => file.split('/')[2]
     const across = files('lib/compat').flatMap(file =>

@@ -17,6 +17,7 @@ import { diagnostics } from '../util/diagnostics.js'
 import { WatchedEmitter } from '../util/emitter.js'
 import { FdwireError } from '../util/errors.js'
 import { inspectFields } from '../util/inspect.js'
+import { NO_OPTIONS } from '../util/no-options.js'
 import type { Message } from '../wire/message.js'
 import { ChannelCore } from './core.js'
 import type { ChannelEvents, RequestOptions, SendOptions } from './events.js'
@@ -151,7 +152,7 @@ export class Channel<Receives = unknown, Sends = Sendable<Receives>> extends Wat
    * ERR_FDWIRE_TIMEOUT and AbortError, which take no message; ERR_FDWIRE_CLOSED after `close()`;
    * the error that closed the channel.
    */
-  receive(options: WaitOptions = {}): Promise<Message<Receives> | null> {
+  receive(options: WaitOptions = NO_OPTIONS): Promise<Message<Receives> | null> {
     return this.#core.receive(options, false)
   }
 
@@ -169,7 +170,10 @@ export class Channel<Receives = unknown, Sends = Sendable<Receives>> extends Wat
    * the reply arrives, ERR_FDWIRE_PEER_CLOSED if the peer ends; ERR_FDWIRE_REPLY_LOST if the reply
    * to an earlier, abandoned request does not arrive within `replyTimeout`.
    */
-  request(value: Sends, options: RequestOptions<Receives> = {}): Promise<Message<Receives>> {
+  request(
+    value: Sends,
+    options: RequestOptions<Receives> = NO_OPTIONS,
+  ): Promise<Message<Receives>> {
     return this.#core.request(value, options as RequestOptions) as Promise<Message<Receives>>
   }
 
@@ -186,7 +190,7 @@ export class Channel<Receives = unknown, Sends = Sendable<Receives>> extends Wat
    */
   serve(
     handler: ServeHandler<Receives, Sends>,
-    options: ServeOptions<Receives, Sends> = {},
+    options: ServeOptions<Receives, Sends> = NO_OPTIONS,
   ): Promise<void> {
     return this.#core.serve(handler, options)
   }
@@ -224,7 +228,7 @@ export class Channel<Receives = unknown, Sends = Sendable<Receives>> extends Wat
    * ERR_FDWIRE_TIMEOUT with `error.unsent` (bytes) if that takes longer than `timeout` (ms, 10,000;
    * 0: no limit); then the unsent messages are dropped. The error that closed the channel.
    */
-  close(options: { timeout?: number | undefined } = {}): Promise<void> {
+  close(options: { timeout?: number | undefined } = NO_OPTIONS): Promise<void> {
     checkCallOptions('close', options, ['timeout'])
     return this.#core.lifecycle.close(checkTimeout(options.timeout, CLOSE_TIMEOUT))
   }

@@ -7,6 +7,7 @@ import { type CheckedOptions, checkWait, type WaitOptions } from '../options/che
 import { checkFunction, checkIsObject } from '../util/checks.js'
 import { diagnostics } from '../util/diagnostics.js'
 import { closedError, systemError } from '../util/errors.js'
+import { NO_OPTIONS } from '../util/no-options.js'
 import { Queue } from '../util/queue.js'
 import { endError } from '../wire/errors.js'
 import type { Message } from '../wire/message.js'
@@ -248,7 +249,7 @@ export class ChannelCore extends AsyncResource implements ReceiverHost, ServingH
   }
 
   /** Sends a message. Resolves when the kernel has taken it, even if other messages are queued. */
-  async sendAndFlush(value: unknown, options: SendOptions = {}): Promise<void> {
+  async sendAndFlush(value: unknown, options: SendOptions = NO_OPTIONS): Promise<void> {
     this.lifecycle.checkError()
     this.lifecycle.checkOpen('send')
     const seq = this.sender.send(value, options)

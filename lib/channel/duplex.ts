@@ -96,7 +96,7 @@ export class ChannelDuplex extends Duplex {
     for (const { chunk } of chunks) {
       const fds = this.#takeFds(chunk)
       try {
-        if (core.channel.send(chunk, fds && { fds }) && fds === undefined) continue
+        if (core.channel.send(chunk, fds && { to: undefined, fds }) && fds === undefined) continue
       } finally {
         fds?.close()
       }

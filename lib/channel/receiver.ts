@@ -336,11 +336,10 @@ export class Receiver {
   }
 
   #emit(incoming: Incoming): void {
-    if (!isMessage(incoming)) {
-      this.#emitMalformed(incoming)
-      return
-    }
-    const { value, fds, from, credentials } = incoming
+    if (!isMessage(incoming)) return void this.#emitMalformed(incoming)
+    const { value, fds, from } = incoming
+    // Without the option, the property could be one of Object.prototype.
+    const credentials = this.#options.credentials ? incoming.credentials : undefined
     const { channel } = this.#host
     const { take } = this.consumer
     if (take !== undefined) take(value, fds, from, credentials)

@@ -18,6 +18,7 @@ import { copyOf } from '../util/buffers.js'
 import { asBytes, checkIsObject, checkNames, only } from '../util/checks.js'
 import { diagnostics } from '../util/diagnostics.js'
 import { type ClosedBy, closedError, FdwireError } from '../util/errors.js'
+import { NO_OPTIONS } from '../util/no-options.js'
 import { type Encoded, type EncodingCodec, encodingOf, isEmpty } from '../wire/encodings/index.js'
 import { encodeJsonBatch } from '../wire/encodings/json.js'
 import { unframeableError } from '../wire/errors.js'
@@ -110,7 +111,7 @@ export class Sender {
   }
 
   /** Sends values one after another. Returns whether `send` would return 0 for the last one. */
-  sendAll(values: Iterable<unknown>, options: SendOptions = {}): boolean {
+  sendAll(values: Iterable<unknown>, options: SendOptions = NO_OPTIONS): boolean {
     checkSendOptions('sendAll', options)
     if (typeof values !== 'object' || values === null || !(Symbol.iterator in values)) {
       throw new TypeError('sendAll takes an array or another iterable of values')

@@ -4,6 +4,7 @@ import { checkCallOptions } from '../options/calls.js'
 import { checkTimeout } from '../options/wait.js'
 import { checkInteger, checkOneOf, describeValue } from '../util/checks.js'
 import { FdwireError } from '../util/errors.js'
+import { NO_OPTIONS } from '../util/no-options.js'
 import { nextTick } from '../util/timers.js'
 import { Attachment } from './attach.js'
 import { Connection, familyOf } from './connection.js'
@@ -93,7 +94,7 @@ export class Dispatcher extends EventEmitter<DispatcherEvents> {
    * # Errors
    * TypeError, RangeError.
    */
-  constructor(options: DispatcherOptions = {}) {
+  constructor(options: DispatcherOptions = NO_OPTIONS) {
     super()
     checkCallOptions('Dispatcher', options, OPTIONS)
     const { pick = 'round-robin' } = options
@@ -167,7 +168,7 @@ export class Dispatcher extends EventEmitter<DispatcherEvents> {
    * ERR_FDWIRE_CLOSED; TypeError, RangeError; those of `adopt` for a descriptor that is not a
    * connected stream socket, and for a `net.Socket` that is closed or has unsent bytes.
    */
-  dispatch(socket: Socket | number, options: DispatchOptions = {}): void {
+  dispatch(socket: Socket | number, options: DispatchOptions = NO_OPTIONS): void {
     this.#checkOpen('dispatch')
     checkCallOptions('dispatch', options, ['head', 'meta'])
     const { head, meta } = options

@@ -4,6 +4,7 @@ import type { FdSet } from '../fds/fdset.js'
 import { checkCallOptions } from '../options/calls.js'
 import { checkFunction, describeValue } from '../util/checks.js'
 import { FdwireError, isDisconnected } from '../util/errors.js'
+import { NO_OPTIONS } from '../util/no-options.js'
 import { nextTick } from '../util/timers.js'
 import { Headroom, openFilesLimit } from './headroom.js'
 import { type AnyChannel, type Details, type Wire, wireOf } from './messages.js'
@@ -40,7 +41,7 @@ const PART = 8
 export function receiveConnections(
   channel: AnyChannel,
   server: EventEmitter,
-  options: ReceiveConnectionsOptions = {},
+  options: ReceiveConnectionsOptions = NO_OPTIONS,
 ): Promise<void> {
   const wire = wireOf('receiveConnections', channel)
   checkCallOptions('receiveConnections', options, ['onMeta'])

@@ -132,7 +132,10 @@ export class DispatchWorker {
     const { channel } = this
     try {
       const message = this.#wire.encode({ connections: batch.map(detailsOf) })
-      const isSent = channel.send(message, { fds: batch.map(({ fd }) => fd) })
+      const isSent = channel.send(message, {
+        to: undefined,
+        fds: batch.map(({ fd }) => fd),
+      })
       this.#inFlight.push(batch.length)
       if (isSent && !this.#isStream) closeSent(batch)
       else this.#awaitFlush(batch, isSent)

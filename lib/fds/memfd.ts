@@ -8,6 +8,7 @@ import { checkCallOptions } from '../options/calls.js'
 import { allocate } from '../util/buffers.js'
 import { asBytes, checkBoolean, checkInteger, describeValue } from '../util/checks.js'
 import { errorCode, FdwireError, illFormedError, systemError } from '../util/errors.js'
+import { NO_OPTIONS } from '../util/no-options.js'
 import { type FdSource, fdOfSource } from './borrow.js'
 import { FdSet } from './fdset.js'
 
@@ -32,7 +33,7 @@ const MAX_NAME = 249
  */
 export function createMemfd(
   content: string | ArrayBufferView | number,
-  options: MemfdOptions = {},
+  options: MemfdOptions = NO_OPTIONS,
 ): FdSet {
   checkCallOptions('createMemfd', options, ['name', 'seal'])
   const name = checkName(options.name)

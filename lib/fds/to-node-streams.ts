@@ -9,6 +9,7 @@ import { checkCallOptions } from '../options/calls.js'
 import { checkActiveSignal } from '../options/wait.js'
 import type { Kind } from '../util/descriptor.js'
 import { errorCode, FdwireError } from '../util/errors.js'
+import { NO_OPTIONS } from '../util/no-options.js'
 import { kindError, type OwnedFd, openSocket, type SocketOptions } from './to-node.js'
 
 /**
@@ -62,7 +63,7 @@ const SOCKETS: ReadonlySet<Kind> = new Set(['pipe', 'tcp-socket', 'unix-stream']
 const SEEKABLE: ReadonlySet<Kind> = new Set(['file', 'memfd', 'blockdev'])
 
 /** Implements `FdSet.toReadStream`. */
-export function toReadStream(owned: OwnedFd, options: ReadStreamOptions = {}): Readable {
+export function toReadStream(owned: OwnedFd, options: ReadStreamOptions = NO_OPTIONS): Readable {
   const backend = checkStream(owned, 'toReadStream', options, READ_OPTIONS)
   const { signal, encoding, ...rest } = options
   if (encoding !== undefined && !Buffer.isEncoding(encoding)) {
@@ -74,7 +75,7 @@ export function toReadStream(owned: OwnedFd, options: ReadStreamOptions = {}): R
 }
 
 /** Implements `FdSet.toWriteStream`. */
-export function toWriteStream(owned: OwnedFd, options: WriteStreamOptions = {}): Writable {
+export function toWriteStream(owned: OwnedFd, options: WriteStreamOptions = NO_OPTIONS): Writable {
   const backend = checkStream(owned, 'toWriteStream', options, WRITE_OPTIONS)
   const { signal, ...rest } = options
   const stream = openWritable(owned, backend, rest)

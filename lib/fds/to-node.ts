@@ -11,6 +11,7 @@ import { checkActiveSignal } from '../options/wait.js'
 import { checkInteger, describeValue } from '../util/checks.js'
 import type { Kind } from '../util/descriptor.js'
 import { FdwireError, systemError } from '../util/errors.js'
+import { NO_OPTIONS } from '../util/no-options.js'
 import { type DgramHandle, dgramState } from './dgram-state.js'
 
 /**
@@ -70,7 +71,7 @@ const DATAGRAM_OPTIONS = ['lookup', 'recvBufferSize', 'sendBufferSize', 'signal'
 const DEFAULT_BACKLOG = 511
 
 /** Implements `FdSet.toSocket`. */
-export function toSocket(owned: OwnedFd, options: SocketOptions = {}): Socket {
+export function toSocket(owned: OwnedFd, options: SocketOptions = NO_OPTIONS): Socket {
   checkCallOptions('toSocket', options, SOCKET_OPTIONS)
   if (owned.kind !== 'tcp-socket' && owned.kind !== 'unix-stream') {
     throw kindError(owned, 'toSocket', 'a connected TCP or Unix stream socket')
@@ -91,7 +92,7 @@ export function openSocket(owned: OwnedFd, { signal, ...options }: SocketOptions
 /** Implements `FdSet.toServer`. */
 export function toServer<S extends Server>(
   owned: OwnedFd,
-  options: ServerOptions<S> = {},
+  options: ServerOptions<S> = NO_OPTIONS,
   onConnection?: (socket: Socket) => void,
 ): S {
   if (owned.kind !== 'tcp-listener' && owned.kind !== 'unix-listener') {
@@ -138,7 +139,7 @@ const createServerHandle = (
  * its socket. So one dgram.Socket opens the descriptor, and another one of the right family is
  * bound to its handle, as node:dgram does in cluster workers.
  */
-export function toDatagram(owned: OwnedFd, options: DatagramOptions = {}): DgramSocket {
+export function toDatagram(owned: OwnedFd, options: DatagramOptions = NO_OPTIONS): DgramSocket {
   checkCallOptions('toDatagram', options, DATAGRAM_OPTIONS)
   if (owned.kind !== 'udp-socket') throw kindError(owned, 'toDatagram', 'a UDP socket')
   checkActiveSignal(options.signal)

@@ -4,6 +4,7 @@ import { checkCallOptions, checkTimeout } from '../options/check.js'
 import { bufferOf } from '../util/buffers.js'
 import { describeValue } from '../util/checks.js'
 import { errorCode, illFormedError } from '../util/errors.js'
+import { NO_OPTIONS } from '../util/no-options.js'
 import { decodeAddress, TIMEOUT, withSocket } from './socket.js'
 
 /** The socket of systemd-journald. */
@@ -36,7 +37,7 @@ export interface JournalOptions {
  */
 export async function journal(
   fields: JournalFields,
-  options: JournalOptions = {},
+  options: JournalOptions = NO_OPTIONS,
 ): Promise<boolean> {
   checkCallOptions('journal', options, ['address', 'timeout'])
   const entry = encodeEntry(fields)

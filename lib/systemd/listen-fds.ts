@@ -3,6 +3,7 @@ import { checkCallOptions } from '../options/check.js'
 import { checkBoolean } from '../util/checks.js'
 import type { Kind } from '../util/descriptor.js'
 import { type SystemError, systemError } from '../util/errors.js'
+import { NO_OPTIONS } from '../util/no-options.js'
 import { parseNumber } from './environment.js'
 
 /** The first descriptor that a service manager passes (SD_LISTEN_FDS_START). */
@@ -39,7 +40,7 @@ export interface PassedFd {
  * # Errors
  * RangeError for invalid variables, EBADF for a descriptor that is not open; TypeError.
  */
-export function listenFds(options: ListenFdsOptions = {}): PassedFd[] {
+export function listenFds(options: ListenFdsOptions = NO_OPTIONS): PassedFd[] {
   checkCallOptions('listenFds', options, ['unset'])
   const unset = checkBoolean('unset', options.unset, true)
   try {

@@ -5,6 +5,7 @@ import { environment } from '../native/environment.js'
 import { checkCallOptions, checkTimeout } from '../options/check.js'
 import { checkInteger, describeValue } from '../util/checks.js'
 import { illFormedError } from '../util/errors.js'
+import { NO_OPTIONS } from '../util/no-options.js'
 import { Deadline, withLimits } from '../util/wait.js'
 import { decodeAddress, TIMEOUT, withSocket } from './socket.js'
 
@@ -47,7 +48,7 @@ export interface BarrierOptions {
  */
 export async function notify(
   state: string | NotifyFields,
-  options: NotifyOptions = {},
+  options: NotifyOptions = NO_OPTIONS,
 ): Promise<boolean> {
   checkCallOptions('notify', options, ['fds', 'timeout'])
   const bytes = encodeState(state)
@@ -130,7 +131,7 @@ export async function removeFds(name: string): Promise<boolean> {
  *
  * Resolves to false without NOTIFY_SOCKET.
  */
-export async function barrier(options: BarrierOptions = {}): Promise<boolean> {
+export async function barrier(options: BarrierOptions = NO_OPTIONS): Promise<boolean> {
   checkCallOptions('barrier', options, ['timeout'])
   const deadline = new Deadline(checkTimeout(options.timeout, TIMEOUT))
   const address = notifySocket()

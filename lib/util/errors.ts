@@ -2,6 +2,7 @@ import { constants } from 'node:os'
 import { getSystemErrorName, type InspectOptionsStylized, inspect } from 'node:util'
 import { copyOf, viewOf } from './buffers.js'
 import { ERROR_CODES, type ErrorCode, type Fault } from './error-codes.js'
+import { NO_OPTIONS } from './no-options.js'
 
 export type { ErrorCode } from './error-codes.js'
 
@@ -53,11 +54,13 @@ export class FdwireError extends Error {
   declare readonly index?: number
 
   /** Makes an error. fdwire makes its errors itself; a test or a mock may make one. */
-  constructor(code: ErrorCode, message: string, options: FdwireErrorOptions = {}) {
-    super(message, 'cause' in options ? { cause: options.cause } : undefined)
+  constructor(code: ErrorCode, message: string, options: FdwireErrorOptions = NO_OPTIONS) {
+    // Own properties only: what other code adds to Object.prototype is no option.
+    const own: FdwireErrorOptions = Object.assign(Object.create(null), options)
+    super(message, 'cause' in own ? { cause: own.cause } : undefined)
     this.code = code
-    this.fault = options.fault ?? ERROR_CODES[code].fault
-    const { sample, missing, unsent, sent, index } = options
+    this.fault = own.fault ?? ERROR_CODES[code].fault
+    const { sample, missing, unsent, sent, index } = own
     if (sample !== undefined) this.sample = copyOf(viewOf(sample, 0, MAX_SAMPLE))
     if (missing !== undefined) this.missing = missing
     if (unsent !== undefined) this.unsent = unsent
@@ -156,7 +159,7 @@ const HINTS: Readonly<Record<string, string>> = {
 export function systemError(
   errno: number,
   syscall: string,
-  extra: SystemErrorDetails = {},
+  extra: SystemErrorDetails = NO_OPTIONS,
 ): SystemError {
   const number = -Math.abs(errno)
   const code = errorName(number)

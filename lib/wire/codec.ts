@@ -13,6 +13,7 @@ import {
 } from '../options/check.js'
 import { asBytes } from '../util/checks.js'
 import { closedError, type FdwireError } from '../util/errors.js'
+import { NO_OPTIONS } from '../util/no-options.js'
 import { nextTick } from '../util/timers.js'
 import { Cursor } from './cursor.js'
 import { type EncodingCodec, encodingOf, isEmpty } from './encodings/index.js'
@@ -51,7 +52,7 @@ export class Codec<
    * # Errors
    * TypeError for a protocol without streams, and for an invalid option; RangeError.
    */
-  constructor(protocol: P, options: CodecOptions<P, E> = {}) {
+  constructor(protocol: P, options: CodecOptions<P, E> = NO_OPTIONS) {
     this.#options = checkCodecOptions(protocol, options)
     this.protocol = protocol
     this.#native = new NativeCodec(this.#options)

@@ -1,6 +1,7 @@
 import type { FdSource } from '../../fds/borrow.js'
 import { FdSet } from '../../fds/fdset.js'
 import { checkIsObject, checkNames, describeValue, only } from '../../util/checks.js'
+import { NO_OPTIONS } from '../../util/no-options.js'
 
 /** Options of a {@link Reply}. */
 export interface ReplyOptions {
@@ -27,7 +28,7 @@ export class Reply<V = unknown> {
    * TypeError for options that are not an object, for an unknown one, and for `fds` that are neither
    * a set nor iterable.
    */
-  constructor(value: V, options: ReplyOptions = {}) {
+  constructor(value: V, options: ReplyOptions = NO_OPTIONS) {
     checkIsObject('Reply', options)
     checkNames('Reply', options, hasOption)
     this.value = value

@@ -169,7 +169,10 @@ export class Requests {
     if (result === undefined || !this.#canReply) return true
     if (lane.isBlocked || lane.to === undefined || result instanceof Reply) return false
     try {
-      const queued = this.#host.sender.send(result, lane.to === null ? undefined : { to: lane.to })
+      const queued = this.#host.sender.send(
+        result,
+        lane.to === null ? undefined : { to: lane.to, fds: undefined },
+      )
       if (queued === 0) return true
       lane.isBlocked = true
     } catch (error) {
@@ -265,8 +268,8 @@ export class Requests {
 
   #send({ reply, replyFds: fds }: Call, to: Address | null): number {
     const { sender } = this.#host
-    if (to !== null) return sender.send(reply, fds === undefined ? { to } : { to, fds })
-    return sender.send(reply, fds === undefined ? undefined : { fds })
+    if (to !== null) return sender.send(reply, { to, fds })
+    return sender.send(reply, fds === undefined ? undefined : { to: undefined, fds })
   }
 
   /** Handles the error of a handler, or of a reply that cannot be sent. */

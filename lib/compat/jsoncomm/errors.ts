@@ -1,4 +1,5 @@
 import { type ErrorCode, FdwireError, nameErrorClass } from '../../util/errors.js'
+import { NO_OPTIONS } from '../../util/no-options.js'
 
 /**
  * The error if the peer violates the service protocol (ERR_FDWIRE_BAD_BODY), and of every call after
@@ -13,7 +14,7 @@ export class ProtocolError extends FdwireError {
   /** Makes an error with ERR_FDWIRE_BAD_BODY, or another code. */
   constructor(
     message: string,
-    { code = 'ERR_FDWIRE_BAD_BODY', cause }: { code?: ErrorCode; cause?: unknown } = {},
+    { code = 'ERR_FDWIRE_BAD_BODY', cause }: { code?: ErrorCode; cause?: unknown } = NO_OPTIONS,
   ) {
     super(code, message, { fault: 'peer', ...(cause === undefined ? {} : { cause }) })
   }

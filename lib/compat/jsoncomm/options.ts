@@ -7,6 +7,7 @@ import {
   checkFixedOptions,
   type ListenOptions,
 } from '../../options/check.js'
+import { NO_OPTIONS } from '../../util/no-options.js'
 
 /** Options that a `Socket` sets itself, and options of TCP. */
 type Fixed = 'protocol' | 'encoding' | 'noDelay' | 'keepAlive' | 'reusePort'
@@ -55,7 +56,7 @@ export interface SendOptions {
 export function withProtocol<O extends object>(
   call: string,
   options: O,
-  fixed: Readonly<Record<string, string>> = {},
+  fixed: Readonly<Record<string, string>> = NO_OPTIONS,
 ) {
   checkFixedOptions(call, options, {
     protocol: 'it is jsoncomm',

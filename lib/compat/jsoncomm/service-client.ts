@@ -5,6 +5,7 @@ import { closeSet } from '../../fds/release.js'
 import { checkCallOptions, checkTimeout, checkWait, type WaitOptions } from '../../options/check.js'
 import { checkFunction, describeValue } from '../../util/checks.js'
 import { errorCode, FdwireError } from '../../util/errors.js'
+import { NO_OPTIONS } from '../../util/no-options.js'
 import { Queue } from '../../util/queue.js'
 import { ProtocolError, RemoteError } from './errors.js'
 import type { Received } from './options.js'
@@ -84,7 +85,7 @@ export class ServiceClient {
   static async start(
     command: string,
     args: readonly string[] = [],
-    options: StartOptions = {},
+    options: StartOptions = NO_OPTIONS,
   ): Promise<ServiceClient> {
     const [process, socket] = await ServiceProcess.start(command, args, options)
     return new ServiceClient(socket, process)
@@ -122,7 +123,7 @@ export class ServiceClient {
    * Those of `callWithFds`.
    */
   // biome-ignore lint/suspicious/noExplicitAny: the type of JSON.parse
-  async call(method: string, args: unknown = [], options: CallOptions = {}): Promise<any> {
+  async call(method: string, args: unknown = [], options: CallOptions = NO_OPTIONS): Promise<any> {
     checkCallOptions('call', options, ['onSignal', 'timeout', 'signal'])
     const { value, fds } = await this.#call('call', method, args, options)
     fds.close()
@@ -145,7 +146,7 @@ export class ServiceClient {
   callWithFds(
     method: string,
     args: unknown = [],
-    options: CallWithFdsOptions = {},
+    options: CallWithFdsOptions = NO_OPTIONS,
   ): Promise<Reply> {
     return this.#call('callWithFds', method, args, options)
   }
@@ -157,7 +158,7 @@ export class ServiceClient {
    * the process has ended, or to null if the client has not started it. A second call returns the
    * same promise.
    */
-  stop(options: { timeout?: number | undefined } = {}): Promise<Exit | null> {
+  stop(options: { timeout?: number | undefined } = NO_OPTIONS): Promise<Exit | null> {
     checkCallOptions('stop', options, ['timeout'])
     this.#stopping ??= this.#stop(checkTimeout(options.timeout, STOP_TIMEOUT))
     return this.#stopping
@@ -219,7 +220,7 @@ export class ServiceClient {
   async #run(call: Call): Promise<void> {
     if (this.#broken !== undefined) throw this.#broken
     try {
-      await this.socket.send(call.message, { fds: call.fds })
+      await this.socket.send(call.message, { destination: undefined, fds: call.fds })
     } catch (error) {
       if (!SERVICE_CLOSED.includes(errorCode(error))) throw error
       throw await this.#endError(call, error)

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { closedError } from '../../util/errors.js'
+import { NO_OPTIONS } from '../../util/no-options.js'
 import { ServiceClient } from './service-client.js'
 import type { StartOptions } from './service-process.js'
 
@@ -18,7 +19,7 @@ export class ServiceManager {
   async start(
     command: string,
     args: readonly string[] = [],
-    options: StartOptions = {},
+    options: StartOptions = NO_OPTIONS,
   ): Promise<ServiceClient> {
     if (this.#stopping !== undefined) throw closedError('start')
     const { id = randomUUID() } = options
@@ -39,7 +40,7 @@ export class ServiceManager {
    * A service that takes longer than `timeout` (ms, 10,000; 0: no limit) is killed. A second call
    * returns the same promise.
    */
-  stop(options: { timeout?: number | undefined } = {}): Promise<void> {
+  stop(options: { timeout?: number | undefined } = NO_OPTIONS): Promise<void> {
     this.#stopping ??= this.#stop(options)
     return this.#stopping
   }

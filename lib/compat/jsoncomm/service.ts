@@ -173,7 +173,7 @@ export class Service {
     const replyFds = new ReplyFds()
     try {
       const reply = await this.#execute(payload, fds, replyFds)
-      await this.socket.send(reply, { fds: replyFds.sources })
+      await this.socket.send(reply, { destination: undefined, fds: replyFds.sources })
     } catch (error) {
       await this.#sendException(error)
     } finally {

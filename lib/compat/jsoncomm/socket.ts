@@ -17,6 +17,7 @@ import {
 } from '../../options/check.js'
 import { checkBoolean, describeValue } from '../../util/checks.js'
 import { closedError, errorCode, systemError } from '../../util/errors.js'
+import { NO_OPTIONS } from '../../util/no-options.js'
 import type { Message } from '../../wire/message.js'
 import {
   type ClientOptions,
@@ -67,7 +68,10 @@ export class Socket {
    * # Errors
    * Those of `connect`: ENOENT, ECONNREFUSED, EPROTOTYPE …
    */
-  static async newClient(connectTo?: Address, options: ClientOptions = {}): Promise<Socket> {
+  static async newClient(
+    connectTo?: Address,
+    options: ClientOptions = NO_OPTIONS,
+  ): Promise<Socket> {
     const checked = withProtocol('newClient', options)
     if (connectTo !== undefined) return new Socket(await connect(connectTo, checked))
     if (options.type === 'seqpacket') {
@@ -86,7 +90,10 @@ export class Socket {
    * # Errors
    * Those of `bind` and `listen`: EADDRINUSE, EEXIST, ENOENT …
    */
-  static async newServer(bindTo: Address | null, options: ServerOptions = {}): Promise<Socket> {
+  static async newServer(
+    bindTo: Address | null,
+    options: ServerOptions = NO_OPTIONS,
+  ): Promise<Socket> {
     const checked = withProtocol('newServer', options)
     if (options.type !== 'seqpacket') return new Socket(await bind(bindTo, checked))
     const { backlog } = checkOptions('listen', checked, bindTo)
@@ -94,7 +101,7 @@ export class Socket {
   }
 
   /** Makes two sockets that are connected to each other. */
-  static newPair(options: PairOptions = {}): [Socket, Socket] {
+  static newPair(options: PairOptions = NO_OPTIONS): [Socket, Socket] {
     const [first, second] = pair(withProtocol('newPair', options))
     return [new Socket(first), new Socket(second)]
   }
@@ -108,7 +115,7 @@ export class Socket {
    * # Errors
    * Those of `adopt`. If this throws, the caller still owns the descriptor.
    */
-  static newFromFd(fd: number, options: FromFdOptions = {}): Socket {
+  static newFromFd(fd: number, options: FromFdOptions = NO_OPTIONS): Socket {
     checkDescriptor('newFromFd', fd)
     const { closeFd, ...rest } = withProtocol('newFromFd', options, { type: "it is the socket's" })
     if (checkBoolean('closeFd', closeFd, true)) return Socket.#adopt(fd, rest)
@@ -174,7 +181,7 @@ export class Socket {
    * ERR_FDWIRE_TIMEOUT after `timeout` (ms, default 0: no limit) and AbortError, which take no
    * connection; ERR_FDWIRE_CLOSED; TypeError on a socket that does not listen.
    */
-  async accept(options: WaitOptions = {}): Promise<Socket | null> {
+  async accept(options: WaitOptions = NO_OPTIONS): Promise<Socket | null> {
     const limits = checkWait('accept', options)
     const listener = this.#requireListener('accept')
     if (this.#closing !== undefined) throw closedError('accept')
@@ -189,7 +196,7 @@ export class Socket {
    * Those of `Channel.send`; EPIPE if the peer of a seqpacket socket has closed; the error of a
    * queued message that could not be delivered.
    */
-  async send(payload: unknown, options: SendOptions = {}): Promise<void> {
+  async send(payload: unknown, options: SendOptions = NO_OPTIONS): Promise<void> {
     checkCallOptions('send', options, ['destination', 'fds'])
     const { destination, fds } = options
     const channel = this.#requireChannel('sendmsg')
@@ -208,7 +215,7 @@ export class Socket {
    * ERR_FDWIRE_TIMEOUT after `timeout` (ms, default 0: no limit) and AbortError, which take no
    * message; ERR_FDWIRE_CLOSED after `close()`.
    */
-  async recv(options: WaitOptions = {}): Promise<Received | null> {
+  async recv(options: WaitOptions = NO_OPTIONS): Promise<Received | null> {
     const message = await coreOf(this.#requireChannel('recvmsg')).receive(options, true)
     return message === null ? null : this.#received(message)
   }
@@ -219,7 +226,10 @@ export class Socket {
    * # Errors
    * Those of `Channel.request`.
    */
-  async sendAndRecv(payload: unknown, options: SendOptions & WaitOptions = {}): Promise<Received> {
+  async sendAndRecv(
+    payload: unknown,
+    options: SendOptions & WaitOptions = NO_OPTIONS,
+  ): Promise<Received> {
     checkCallOptions('sendAndRecv', options, ['destination', 'fds', 'timeout', 'signal'])
     const { destination, fds, timeout, signal } = options
     const request = { to: destination, fds, timeout, signal }

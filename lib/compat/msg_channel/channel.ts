@@ -4,6 +4,7 @@ import { listen } from '../../open/listen.js'
 import { isTcp } from '../../options/address.js'
 import { checkChannel, type WaitOptions } from '../../options/check.js'
 import { checkBoolean } from '../../util/checks.js'
+import { NO_OPTIONS } from '../../util/no-options.js'
 import { type Clients, type ClientsIterator, ListenerClients } from './clients.js'
 import { type ConnectingOptions, checkFixed, type ListeningOptions } from './options.js'
 
@@ -46,7 +47,7 @@ export class Channel {
   static listen(
     host: string,
     port: number,
-    options: ListeningOptions = {},
+    options: ListeningOptions = NO_OPTIONS,
   ): Promise<Clients<Channel>> & ClientsIterator<Channel> {
     const opening = openClients(host, port, options)
     const iterator: ClientsIterator<Channel> = {
@@ -68,7 +69,7 @@ export class Channel {
   static async connect(
     host: string,
     port: number,
-    options: ConnectingOptions = {},
+    options: ConnectingOptions = NO_OPTIONS,
   ): Promise<Channel> {
     checkFixed('Channel.connect', options)
     return new Channel(await connect({ host, port }, { ...options, protocol: 'msg_channel' }))
@@ -105,7 +106,7 @@ export class Channel {
    * `missing`, ERR_FDWIRE_MESSAGE_TOO_LARGE, ECONNRESET …; ERR_FDWIRE_TIMEOUT after `timeout` (ms,
    * 0: no limit, the default), AbortError.
    */
-  async recv(options: WaitOptions = {}): Promise<Buffer | null> {
+  async recv(options: WaitOptions = NO_OPTIONS): Promise<Buffer | null> {
     const message = await this.channel.receive(options)
     return message === null ? null : message.value
   }
@@ -131,7 +132,7 @@ export class Channel {
    * # Errors
    * Those of fdwire's `Channel.close`.
    */
-  close(options: { timeout?: number | undefined } = {}): Promise<void> {
+  close(options: { timeout?: number | undefined } = NO_OPTIONS): Promise<void> {
     const closing = this.channel.close(options)
     this.#closing = true
     return closing

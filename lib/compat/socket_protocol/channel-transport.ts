@@ -1,6 +1,7 @@
 import { type Channel, coreOf } from '../../channel/channel.js'
 import { checkCallOptions } from '../../options/check.js'
 import { checkBoolean } from '../../util/checks.js'
+import { NO_OPTIONS } from '../../util/no-options.js'
 import { BaseTransport } from './base-transport.js'
 
 /** Options of a {@link ChannelTransport}. */
@@ -22,7 +23,11 @@ export class ChannelTransport extends BaseTransport {
   readonly #onEnd: (() => void) | undefined
 
   /** `onEnd` is called when the connection has ended. */
-  constructor(channel: Channel<Buffer>, options: ChannelTransportOptions = {}, onEnd?: () => void) {
+  constructor(
+    channel: Channel<Buffer>,
+    options: ChannelTransportOptions = NO_OPTIONS,
+    onEnd?: () => void,
+  ) {
     super()
     checkCallOptions('ChannelTransport', options, ['isClient'])
     this.IS_CLIENT = checkBoolean('isClient', options.isClient)

@@ -1,4 +1,5 @@
 import type { MessageFields } from '../../options/socket_protocol.js'
+import { NO_OPTIONS } from '../../util/no-options.js'
 
 /**
  * A message: status, service id, data id and data.
@@ -10,7 +11,7 @@ export class DataStorage {
   readonly #fields: MessageFields
 
   /** Makes a message. Fields may be missing. */
-  constructor(fields: MessageFields = {}) {
+  constructor(fields: MessageFields = NO_OPTIONS) {
     const { status, service_id, data_id, data } = fields
     this.#fields = { status, service_id, data_id, data }
   }

@@ -1,4 +1,5 @@
 import { STATUS_OKAY } from '../../options/socket_protocol.js'
+import { NO_OPTIONS } from '../../util/no-options.js'
 import type { DataStorage } from './data-storage.js'
 import { StatusError } from './errors.js'
 import type { Protocol } from './protocol.js'
@@ -47,7 +48,7 @@ export class ServiceDefinition {
   datum<Request, Response>(
     dataId: number,
     name: string,
-    checks: DatumChecks<Request, Response> = {},
+    checks: DatumChecks<Request, Response> = NO_OPTIONS,
   ): Datum<Request, Response> {
     const { requestSid, responseSid } = this
     const { isRequest = acceptAll, isResponse = acceptAll } = checks

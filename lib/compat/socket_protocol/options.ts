@@ -7,6 +7,7 @@ import {
   MAX_U31,
 } from '../../util/checks.js'
 import { FdwireError } from '../../util/errors.js'
+import { NO_OPTIONS } from '../../util/no-options.js'
 import { type DeriveKey, deriveKey } from './authentification.js'
 import type { BufferLimits } from './buffers.js'
 import { type Logger, SILENT } from './transport.js'
@@ -159,7 +160,7 @@ export function checkLogger(logger: unknown): Logger {
 export function checkTransportOptions(
   call: string,
   options: object,
-  fixed: Readonly<Record<string, string>> = {},
+  fixed: Readonly<Record<string, string>> = NO_OPTIONS,
 ): void {
   checkFixedOptions(call, options, {
     protocol: 'it is socket_protocol',

@@ -2,6 +2,7 @@ import type { Channel } from '../../channel/channel.js'
 import type { Listener } from '../../open/listener.js'
 import type { Address, ListenFd, TcpAddress } from '../../options/address.js'
 import { describeValue } from '../../util/checks.js'
+import { NO_OPTIONS } from '../../util/no-options.js'
 import { ChannelTransport } from './channel-transport.js'
 import { Protocol } from './protocol.js'
 import { listenForPeers, type SocketServerOptions } from './socket-server.js'
@@ -28,7 +29,7 @@ export class ProtocolServer {
   static async listen(
     address: Address | TcpAddress | ListenFd | null,
     make: MakeProtocol,
-    options: SocketServerOptions = {},
+    options: SocketServerOptions = NO_OPTIONS,
   ): Promise<ProtocolServer> {
     if (typeof make !== 'function') {
       throw new TypeError(

@@ -7,6 +7,7 @@ import {
   type WaitOptions,
 } from '../../options/check.js'
 import { checkId, type Form, STATUS_OKAY } from '../../options/socket_protocol.js'
+import { NO_OPTIONS } from '../../util/no-options.js'
 import { Deadline } from '../../util/wait.js'
 import type { AuthState } from './constants.js'
 import type { DataStorage } from './data-storage.js'
@@ -146,7 +147,7 @@ export abstract class Protocol extends EventEmitter<ProtocolEvents> {
    * # Errors
    * AbortError.
    */
-  async authentificate(options: WaitOptions = {}): Promise<boolean> {
+  async authentificate(options: WaitOptions = NO_OPTIONS): Promise<boolean> {
     checkCallOptions('authentificate', options, ['timeout', 'signal'])
     const timeout = checkTimeout(options.timeout, SEND_TIMEOUT)
     const signal = checkSignal(options.signal)
@@ -192,7 +193,7 @@ export abstract class Protocol extends EventEmitter<ProtocolEvents> {
   async receive(
     serviceId: number,
     dataId: number,
-    options: WaitOptions = {},
+    options: WaitOptions = NO_OPTIONS,
   ): Promise<DataStorage | null> {
     checkIds(serviceId, dataId)
     const { timeout, signal } = checkWait('receive', options, RECEIVE_TIMEOUT)
@@ -213,7 +214,7 @@ export abstract class Protocol extends EventEmitter<ProtocolEvents> {
     serviceId: number,
     dataId: number,
     data: unknown = null,
-    options: SendOptions = {},
+    options: SendOptions = NO_OPTIONS,
   ): Promise<boolean> {
     checkIds(serviceId, dataId)
     const limits = checkWait('send', options, SEND_TIMEOUT, ['status'])
@@ -239,7 +240,7 @@ export abstract class Protocol extends EventEmitter<ProtocolEvents> {
     serviceId: number,
     dataId: number,
     data: unknown = null,
-    options: WaitOptions = {},
+    options: WaitOptions = NO_OPTIONS,
   ): Promise<DataStorage> {
     checkIds(serviceId, dataId)
     const limits = checkWait('request', options)
@@ -274,7 +275,7 @@ export abstract class Protocol extends EventEmitter<ProtocolEvents> {
   async call<Request, Response>(
     datum: Datum<Request, Response>,
     data: Request,
-    options: WaitOptions = {},
+    options: WaitOptions = NO_OPTIONS,
   ): Promise<Response> {
     return responseData(datum, await this.request(datum.requestSid, datum.dataId, data, options))
   }
@@ -298,7 +299,7 @@ export class PureJsonProtocol extends Protocol {
    * # Errors
    * TypeError, RangeError, ERR_FDWIRE_ILL_FORMED_TEXT for invalid options.
    */
-  constructor(transport: Transport, options: ProtocolOptions = {}) {
+  constructor(transport: Transport, options: ProtocolOptions = NO_OPTIONS) {
     super('pure_json', transport, options)
   }
 }
@@ -311,7 +312,7 @@ export class StructJsonProtocol extends Protocol {
    * # Errors
    * TypeError, RangeError, ERR_FDWIRE_ILL_FORMED_TEXT for invalid options.
    */
-  constructor(transport: Transport, options: ProtocolOptions = {}) {
+  constructor(transport: Transport, options: ProtocolOptions = NO_OPTIONS) {
     super('struct_json', transport, options)
   }
 }

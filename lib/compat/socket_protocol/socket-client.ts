@@ -3,6 +3,7 @@ import { type Address, checkTcp, isTcp, type TcpAddress } from '../../options/ad
 import { type ConnectOptions, checkIsObject, checkOptions } from '../../options/check.js'
 import { Backoff } from '../../util/backoff.js'
 import { checkInteger } from '../../util/checks.js'
+import { NO_OPTIONS } from '../../util/no-options.js'
 import { clearTimeout, now, setTimeout } from '../../util/timers.js'
 import { BaseTransport } from './base-transport.js'
 import { checkLogger, checkTransportOptions } from './options.js'
@@ -56,7 +57,7 @@ export class SocketClient extends BaseTransport {
    * # Errors
    * TypeError, RangeError for invalid options or an invalid address; ERR_FDWIRE_BAD_ADDRESS.
    */
-  constructor(address: Address | TcpAddress, options: SocketClientOptions = {}) {
+  constructor(address: Address | TcpAddress, options: SocketClientOptions = NO_OPTIONS) {
     super()
     checkIsObject('SocketClient', options)
     checkTransportOptions('SocketClient', options, { signal: 'use close() to end it' })

@@ -3,6 +3,7 @@ import { listen } from '../../open/listen.js'
 import type { Listener } from '../../open/listener.js'
 import type { Address, ListenFd, TcpAddress } from '../../options/address.js'
 import type { ListenOptions } from '../../options/check.js'
+import { NO_OPTIONS } from '../../util/no-options.js'
 import { BaseTransport } from './base-transport.js'
 import { checkTransportOptions } from './options.js'
 
@@ -53,7 +54,7 @@ export class SocketServer extends BaseTransport {
    */
   static async listen(
     address: Address | TcpAddress | ListenFd | null,
-    options: SocketServerOptions = {},
+    options: SocketServerOptions = NO_OPTIONS,
   ): Promise<SocketServer> {
     return new SocketServer(await listenForPeers('SocketServer.listen', address, options))
   }

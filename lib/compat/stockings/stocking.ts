@@ -5,6 +5,7 @@ import { checkIsObject } from '../../options/check.js'
 import { checkInteger, describeValue } from '../../util/checks.js'
 import { WatchedEmitter } from '../../util/emitter.js'
 import { closedError, FdwireError, isClosed } from '../../util/errors.js'
+import { NO_OPTIONS } from '../../util/no-options.js'
 import { nextTick, queueMicrotask } from '../../util/timers.js'
 import { EOFError, NotReady } from './errors.js'
 import { Handshake } from './handshake.js'
@@ -65,7 +66,7 @@ export class Stocking<R = Value> extends WatchedEmitter<StockingEvents> {
    * # Errors
    * Those of `adopt`; ERR_FDWIRE_CLOSED and ERR_FDWIRE_CONSUMER_CONFLICT for a channel.
    */
-  constructor(socket: Channel<Value> | Socket | number, options: StockingOptions = {}) {
+  constructor(socket: Channel<Value> | Socket | number, options: StockingOptions = NO_OPTIONS) {
     super()
     checkIsObject('Stocking', options)
     const { handshakeTimeout, maxUnread, ...rest } = options
@@ -206,7 +207,7 @@ export class Stocking<R = Value> extends WatchedEmitter<StockingEvents> {
    * # Errors
    * Those of `Channel.close`.
    */
-  close(options: { timeout?: number | undefined } = {}): Promise<void> {
+  close(options: { timeout?: number | undefined } = NO_OPTIONS): Promise<void> {
     const closing = this.channel.close(options)
     this.#leave(closedError('handshake'))
     return closing

@@ -2,6 +2,7 @@ import type { Channel } from '../../channel/channel.js'
 import { connect } from '../../open/connect.js'
 import type { Address } from '../../options/address.js'
 import { checkTimeout, checkWait, type WaitOptions } from '../../options/check.js'
+import { NO_OPTIONS } from '../../util/no-options.js'
 import { Deadline } from '../../util/wait.js'
 import { Connection } from './connection.js'
 import { clientHandshake, type Limits } from './handshake.js'
@@ -32,7 +33,7 @@ export class UdsClient {
    * sends anything but OK, or closes; ERR_FDWIRE_TIMEOUT after `timeout`, or if the handshake alone
    * takes longer than `handshakeTimeout` (both ms, 10,000); AbortError.
    */
-  static async connect(path: Address, options: UdsClientOptions = {}): Promise<UdsClient> {
+  static async connect(path: Address, options: UdsClientOptions = NO_OPTIONS): Promise<UdsClient> {
     const { handshakeTimeout, rest } = checkClientOptions(options)
     const { signal } = options
     const whole = new Deadline(checkTimeout(options.timeout, CONNECT_TIMEOUT))
@@ -50,7 +51,7 @@ export class UdsClient {
    */
   static async over(
     channel: Channel<string>,
-    options: UdsOverOptions & WaitOptions = {},
+    options: UdsOverOptions & WaitOptions = NO_OPTIONS,
   ): Promise<UdsClient> {
     const handshakeTimeout = checkOver('UdsClient.over', channel, options, ['timeout', 'signal'])
     const { timeout, signal } = checkWait('UdsClient.over', options, 0, ['handshakeTimeout'])
@@ -96,7 +97,7 @@ export class UdsClient {
    * ERR_FDWIRE_TIMEOUT after `timeout` (ms, default 0: no limit) and AbortError, which take no
    * message; ERR_FDWIRE_CLOSED after `close()`.
    */
-  receive(options: WaitOptions = {}): Promise<string | null> {
+  receive(options: WaitOptions = NO_OPTIONS): Promise<string | null> {
     return this.#connection.receive(options)
   }
 

@@ -1,5 +1,6 @@
 import { checkCallOptions } from '../../options/check.js'
 import { describeValue } from '../../util/checks.js'
+import { NO_OPTIONS } from '../../util/no-options.js'
 import { Queue } from '../../util/queue.js'
 import { Codec as FrameCodec } from '../../wire/codec.js'
 import type { UdsCodecOptions } from './options.js'
@@ -30,7 +31,7 @@ export class Codec {
    * # Errors
    * TypeError, RangeError.
    */
-  constructor(options: UdsCodecOptions = {}) {
+  constructor(options: UdsCodecOptions = NO_OPTIONS) {
     checkCallOptions('Codec', options, ['lenient', 'maxMessage'])
     this.#codec = new FrameCodec('uds_comms', {
       ...options,

@@ -12,6 +12,7 @@ import {
   FdwireError,
   systemError,
 } from '../../util/errors.js'
+import { NO_OPTIONS } from '../../util/no-options.js'
 import { Deadline } from '../../util/wait.js'
 import { accept } from './accept.js'
 import { Connection } from './connection.js'
@@ -59,7 +60,10 @@ export class UdsServer {
    * # Errors
    * Those of fdwire's `listen`: EADDRINUSE, EEXIST, ENOENT …
    */
-  static async listen(path: Address | null, options: UdsServerOptions = {}): Promise<UdsServer> {
+  static async listen(
+    path: Address | null,
+    options: UdsServerOptions = NO_OPTIONS,
+  ): Promise<UdsServer> {
     const { handshakeTimeout, rest } = checkServerOptions(options)
     const { backlog = 1 } = options
     const listener = await listen(path, { ...rest, backlog, ...CHANNEL, maxConnections: 1 })
@@ -73,7 +77,7 @@ export class UdsServer {
    * # Errors
    * TypeError for a channel of another protocol.
    */
-  static over(channel: Channel<string>, options: UdsOverOptions = {}): UdsServer {
+  static over(channel: Channel<string>, options: UdsOverOptions = NO_OPTIONS): UdsServer {
     return new UdsServer(checkOver('UdsServer.over', channel, options), undefined, channel)
   }
 
@@ -94,7 +98,7 @@ export class UdsServer {
    * client that has not sent READY; ERR_FDWIRE_HANDSHAKE over a channel; ERR_FDWIRE_CLOSED; the
    * listener's error; ERR_FDWIRE_CONSUMER_CONFLICT while another call is pending.
    */
-  async waitForConnection(options: WaitOptions = {}): Promise<void> {
+  async waitForConnection(options: WaitOptions = NO_OPTIONS): Promise<void> {
     const { timeout, signal } = checkWait('waitForConnection', options)
     this.#checkOpen('waitForConnection')
     if (this.#state === 'waiting') {
@@ -134,7 +138,7 @@ export class UdsServer {
    * there is no client; ERR_FDWIRE_TIMEOUT after `timeout` (ms, default 0: no limit) and
    * AbortError, which take no message; ERR_FDWIRE_CLOSED after `close()`.
    */
-  async receive(options: WaitOptions = {}): Promise<string | null> {
+  async receive(options: WaitOptions = NO_OPTIONS): Promise<string | null> {
     return this.#connected('receive').receive(options)
   }
 

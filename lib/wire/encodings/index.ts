@@ -3,6 +3,7 @@
 import type { CustomEncoding, Encoding } from '../../options/check.js'
 import { describeValue } from '../../util/checks.js'
 import { FdwireError } from '../../util/errors.js'
+import { NO_OPTIONS } from '../../util/no-options.js'
 import { decodeCustom, encodeCustom, undecodable } from './custom.js'
 import { encodeJson, notJson } from './json.js'
 import { decodeBody, encodeMessage } from './socket_protocol.js'
@@ -40,7 +41,12 @@ export interface EncodingCodec {
 /** Makes a row of the table. All rows have one shape, which V8 reads faster. */
 function codec(
   encode: EncodingCodec['encode'],
-  { decodeText, decodeBytes, malformed = asThrown, isCustom = false }: Partial<EncodingCodec> = {},
+  {
+    decodeText,
+    decodeBytes,
+    malformed = asThrown,
+    isCustom = false,
+  }: Partial<EncodingCodec> = NO_OPTIONS,
 ): EncodingCodec {
   return { encode, decodeText, decodeBytes, malformed, isCustom }
 }
