@@ -35,7 +35,7 @@ async function endOne(name: string): Promise<void> {
   const worker = new Worker(WORKER, { workerData: { name, fd: theirs.detach() } })
   const ready = once(worker, 'message')
   // once() would reject with the error that comes before the end.
-  const closed = new Promise(resolve => ours.on('close', resolve))
+  const closed = new Promise<void>(resolve => ours.on('close', resolve))
   ours.on('error', () => {})
   // What the worker sends is read, except by the first of each kind of traffic: it has to queue.
   if (name !== 'sends') ours.on('message', (_, fds) => fds.close())

@@ -1,6 +1,6 @@
 /** A server that others flood. It answers requests, and counts what the flood brings. */
 import { bind, listen } from 'fdwire'
-import { openFds } from '../accounts.mjs'
+import { memory, openFds } from '../accounts.mjs'
 
 const { folder } = JSON.parse(process.argv[2])
 process.on('disconnect', () => process.exit())
@@ -46,6 +46,6 @@ setInterval(() => {
 }, PERIOD)
 
 process.on('message', () => {
-  process.send({ flooded, mostFds, lateness, rss: process.memoryUsage().rss })
+  process.send({ flooded, mostFds, lateness, ...memory() })
 })
 process.send({ open: openFds('self') - 1 })
