@@ -11,7 +11,6 @@ import { diagnostics } from '../util/diagnostics.js'
 import { WatchedEmitter } from '../util/emitter.js'
 import { closedError, conflictError, type SystemError, systemError } from '../util/errors.js'
 import { inspectFields } from '../util/inspect.js'
-import { NO_OPTIONS } from '../util/no-options.js'
 import { Queue } from '../util/queue.js'
 import { nextTick } from '../util/timers.js'
 import { startLimits, type WaitLimits } from '../util/wait.js'
@@ -158,10 +157,7 @@ export class Listener<C extends Channel = Channel>
    * # Errors
    * Those of `channel.serve`; the error that has closed the listener.
    */
-  serve(
-    handler: Parameters<C['serve']>[0],
-    options: Parameters<C['serve']>[1] = NO_OPTIONS,
-  ): Promise<void> {
+  serve(handler: Parameters<C['serve']>[0], options?: Parameters<C['serve']>[1]): Promise<void> {
     return serveConnections(this, handler, options)
   }
 

@@ -1,6 +1,7 @@
 import { type Channel, coreOf } from '../channel/channel.js'
 import { type CheckedServe, checkServe } from '../channel/serve/options.js'
 import { closedError, conflictError } from '../util/errors.js'
+import { NO_OPTIONS } from '../util/no-options.js'
 import { startLimits } from '../util/wait.js'
 import type { Listener } from './listener.js'
 
@@ -21,7 +22,7 @@ const served = new WeakSet<Listener>()
 export function serveConnections(
   listener: Listener,
   handler: unknown,
-  options: unknown,
+  options: unknown = NO_OPTIONS,
 ): Promise<void> {
   try {
     const serve = checkServe(handler, options)
