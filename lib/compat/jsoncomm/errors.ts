@@ -2,9 +2,9 @@ import { type ErrorCode, FdwireError, nameErrorClass } from '../../util/errors.j
 import { NO_OPTIONS } from '../../util/no-options.js'
 
 /**
- * The error if the peer violates the service protocol (ERR_FDWIRE_BAD_BODY), and of every call after
- * that has closed the connection (ERR_FDWIRE_CLOSED), or if the peer closes instead of sending a
- * message (ERR_FDWIRE_PEER_CLOSED).
+ * The error if the peer violates the service protocol (ERR_FDWIRE_BAD_BODY). Then the connection is
+ * closed, and later calls fail with ERR_FDWIRE_CLOSED. Also the error if the peer closes instead of
+ * sending a message (ERR_FDWIRE_PEER_CLOSED).
  */
 export class ProtocolError extends FdwireError {
   static {
