@@ -40,11 +40,12 @@ export async function look({ folder, screenshots, addresses, examined, word, fou
       for (const address of examined) compare(address, width, shots)
 
       const page = await newPage({ width, colorScheme: 'light' })
-      for (const address of addresses) await checkWidth(page, address, width)
       await checkCopy(page, width)
       await checkSearch(page, width, screenshots)
       await page.context().close()
     }
+    const page = await newPage({ width: WIDTHS.at(-1), colorScheme: 'light' })
+    for (const address of addresses) await checkWidths(page, address)
     await checkSwitch(await newPage({ width: WIDTHS.at(-1), colorScheme: 'light' }))
   } finally {
     await browser.close()
@@ -86,17 +87,20 @@ export async function look({ folder, screenshots, addresses, examined, word, fou
   }
 
   /** Reports a page that has to be scrolled to the side, and what sticks out. */
-  async function checkWidth(page, address, width) {
+  async function checkWidths(page, address) {
     await visit(page, address)
-    const [scrollWidth, element] = await page.evaluate(() => {
-      const { scrollWidth, clientWidth } = document.documentElement
-      const wide = [...document.querySelectorAll('.vp-doc *')].find(
-        one => one.getBoundingClientRect().right > clientWidth,
-      )
-      return [scrollWidth, wide?.outerHTML.slice(0, 200)]
-    })
-    if (scrollWidth > width) {
-      problems.push(`${address} is ${scrollWidth} pixels wide, not ${width}: ${element}`)
+    for (const width of WIDTHS) {
+      await page.setViewportSize({ width, height: 900 })
+      const [scrollWidth, element] = await page.evaluate(() => {
+        const { scrollWidth, clientWidth } = document.documentElement
+        const wide = [...document.querySelectorAll('.vp-doc *')].find(
+          one => one.getBoundingClientRect().right > clientWidth,
+        )
+        return [scrollWidth, wide?.outerHTML.slice(0, 200)]
+      })
+      if (scrollWidth > width) {
+        problems.push(`${address} is ${scrollWidth} pixels wide, not ${width}: ${element}`)
+      }
     }
   }
 
