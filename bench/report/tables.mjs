@@ -170,6 +170,24 @@ function sentence(results) {
     `${times('fdwire text', 'usual JS text')} times as many as the usual JavaScript over \`node:net\`, ${times('fdwire text', 'child_process text')} times as many as`,
     `\`child_process\`, and ${times('fdwire text', 'best JS text')} times as many as the best JavaScript that we could write by hand. With JSON`,
     `these factors are ${times('fdwire JSON', 'usual JS JSON')}, ${times('fdwire JSON', 'child_process JSON')} and ${times('fdwire JSON', 'best JS JSON')}.`,
+    similarPackages(results),
+  ].join('\n')
+}
+
+/**
+ * Returns the sentence about the packages that pass descriptors or datagrams, of the newest version of
+ * Node on which they could be built.
+ * @param {Results[]} results
+ */
+function similarPackages(results) {
+  const [fds, datagrams] = ['44 B + 1 fd, one way', '64 B, one way']
+  const one = results.findLast(one => figure(one, fds, 'usocket JSON stream', 'rate') !== undefined)
+  if (one === undefined) throw new Error('There are no results of usocket')
+  const times = (/** @type {string} */ title, /** @type {string} */ of, /** @type {string} */ to) =>
+    digits(ratio(one, title, of, to)?.ratio.median ?? Number.NaN)
+  return [
+    `With ${versionOf(one)}, it passes ${times(fds, 'fdwire JSON stream', 'usocket JSON stream')} times as many messages with a descriptor as \`usocket\`, and`,
+    `${times(datagrams, 'fdwire Buffer path', 'unix-dgram Buffer path')} times as many datagrams as \`unix-dgram\`.`,
   ].join('\n')
 }
 
