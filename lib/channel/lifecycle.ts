@@ -9,29 +9,12 @@ import { clearTimeout, nextTick, now, setTimeout } from '../util/timers.js'
 import type { Receiver } from './receiver.js'
 import type { Sender } from './sender.js'
 import type { Serving } from './serve/serving.js'
+import type { ChannelState } from './state.js'
 
 const { close } = diagnostics
 
 /** The default `timeout` of `close()` (ms). */
 export const CLOSE_TIMEOUT = 10_000
-
-/**
- * The states of a channel.
- *
- * ```text
- *  open ──────► peer-ended ──► closing ──► closed
- *    │  the peer's end, after     ▲           ▲
- *    │  all its messages          │           │
- *    ├──── close() ───────────────┘           │
- *    └──── destroy(), detach(), an error ─────┘   (from every state; `detach` not from `closing`)
- * ```
- *
- * - `open`: messages are delivered and sent.
- * - `peer-ended`: nothing more arrives. With `allowHalfOpen` messages can be sent until `end()`.
- * - `closing`: nothing is delivered, and no message can be sent. The queue is being sent.
- * - `closed`: the socket is closed, or detached.
- */
-export type ChannelState = 'open' | 'peer-ended' | 'closing' | 'closed'
 
 /** The listener that accepted a channel, called when its socket is closed, before `'close'`. */
 export interface ChannelOwner {
@@ -176,9 +159,22 @@ export class Lifecycle {
     if (this.#inputEnd?.error === undefined) {
       this.#inputEnd = { error, isHandled, isReported: this.hasEnded }
     }
-    // Replies that wait for a drain would hold back the messages before the error.
-    if (error !== undefined) this.#parts.serving?.loseOutput(error)
+    if (error !== undefined && this.isOpen) this.#loseOutput(error)
     this.#onInputEnd?.()
+  }
+
+  /**
+   * Drops what is sent from now on. The error follows the unread messages; a program that does not read
+   * them before `'drain'` would wait for ever.
+   */
+  #loseOutput(error: Error): void {
+    const { channel, context, sender, serving } = this.#parts
+    sender.drop()
+    serving?.loseOutput(error)
+    if (!sender.hasQueue) return
+    context.runInAsyncScope(nextTick, process, () => {
+      if (this.isOpen) channel.emit('drain', undefined)
+    })
   }
 
   /** Reports how the input has ended, once all messages before that are delivered. */

@@ -7,9 +7,9 @@ import type { CheckedReconnect } from '../options/reconnect.js'
 import { Backoff } from '../util/backoff.js'
 import { closedError } from '../util/errors.js'
 import { clearTimeout, nextTick, now, setTimeout } from '../util/timers.js'
-import type { ChannelState } from './lifecycle.js'
 import type { Receiver } from './receiver.js'
 import type { Sender } from './sender.js'
+import type { ChannelState } from './state.js'
 
 /** The parts of a channel that its reconnection controls. */
 interface Parts {

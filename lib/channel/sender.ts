@@ -15,7 +15,7 @@ import { table } from '../native/memory.js'
 import { type Address, isRelative } from '../options/address.js'
 import type { CheckedOptions } from '../options/check.js'
 import { copyOf } from '../util/buffers.js'
-import { asBytes, checkIsObject, checkNames, only } from '../util/checks.js'
+import { asBytes } from '../util/checks.js'
 import { diagnostics } from '../util/diagnostics.js'
 import { type ClosedBy, closedError, FdwireError } from '../util/errors.js'
 import { NO_OPTIONS } from '../util/no-options.js'
@@ -27,6 +27,7 @@ import { badAddressError, Destinations } from './destinations.js'
 import type { SendOptions } from './events.js'
 import { FlushWaiters } from './flush-waiters.js'
 import { sendError } from './send-errors.js'
+import { checkSendOptions } from './send-options.js'
 
 // A local constant: the optimizing compiler folds it, which it does not do with an import.
 const OVERHEAD = FRAME_OVERHEAD
@@ -52,7 +53,7 @@ export class Sender {
   /** Which messages the protocol cannot carry; undefined if it can carry all. */
   readonly #rule: FrameRule | undefined
   /** How many bytes may be gathered with an empty queue; 0 on a datagram socket. */
-  readonly #maxRoom: number
+  #maxRoom: number
   /** How many bytes may still be gathered, if `flushes.count` is `#flushCount`. */
   #room = 0
   #flushCount = -1
@@ -63,6 +64,8 @@ export class Sender {
   #closedBy: ClosedBy | undefined
   /** Whether `#closedBy` is set only until the channel reconnects. */
   #isRefusing = false
+  /** Whether messages are dropped, because the connection has failed. */
+  #isDropping = false
   /** Handles the loss of the connection of packets. Returns whether they are queued then. */
   #onLoss: ((code: number) => boolean) | undefined
 
@@ -122,6 +125,7 @@ export class Sender {
     const texts = batch === undefined ? this.#encodeAll(list) : batch.texts
     // Encoding runs code of the values, which may have closed the channel.
     if (this.#closedBy !== undefined) throw closedError('sendAll', this.#closedBy)
+    if (this.#isDropping) return true
     const progress = { sent: 0, queued: 0 }
     if (batch !== undefined) this.#sendArrays(batch.arrays, to, progress)
     this.#sendEach(texts, to, progress)
@@ -155,6 +159,13 @@ export class Sender {
     if (this.isClosed) return
     this.#isRefusing = refusing
     this.#closedBy = refusing ? 'peer' : undefined
+  }
+
+  /** Drops what is sent from now on, as the kernel does if the peer dies a moment later. */
+  drop(): void {
+    this.#isDropping = true
+    this.#maxRoom = 0
+    this.#room = 0
   }
 
   /** Sets what handles the loss of a connection of packets that can be replaced. */
@@ -223,6 +234,7 @@ export class Sender {
 
   #hand(encoded: Encoded, fds: number, to: Address | undefined): number {
     if (this.#closedBy !== undefined) throw closedError('send', this.#closedBy)
+    if (this.#isDropping) return 0
     const result = this.#handle.send(encoded, fds, to)
     if (this.#isStream) this.#afterHand()
     const isLost = result !== undefined && result < 0 && this.#onLoss?.(result)
@@ -366,24 +378,6 @@ function lengthOfElement(array: string, index: number): number {
 /** Returns how many bytes a stream may gather before it has to check the limits of its queue. */
 function maxRoomOf({ highWaterMark, maxQueued }: CheckedOptions): number {
   return Math.min(highWaterMark, MAX_ROOM, Math.floor(maxQueued / FRAME_EXPANSION))
-}
-
-const COMMON = ['to', 'allowRelative']
-const hasSendOption = only(['fds', ...COMMON])
-const hasRequestOption = only(['timeout', 'signal', 'match', 'fds', ...COMMON])
-const hasSendAllOption = only(COMMON)
-
-/** The `hint` of `checkNames`, by call. */
-const HINTS: Readonly<Record<string, (name: string) => string | undefined>> = {
-  send: hasSendOption,
-  request: hasRequestOption,
-  sendAll: name =>
-    name === 'fds' ? 'use send for a message with descriptors' : hasSendAllOption(name),
-}
-
-function checkSendOptions(call: string, options: SendOptions): void {
-  checkIsObject(call, options)
-  checkNames(call, options, HINTS[call] ?? hasSendOption)
 }
 
 const fdsOutViews = new Map<number, Int32Array>()

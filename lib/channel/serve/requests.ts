@@ -51,8 +51,6 @@ export class Requests {
   readonly #laneLimit: number
   #isHeld = false
   #isClosed = false
-  /** Whether replies can be sent. */
-  #canReply = true
   #running = 0
   #waiting = 0
   #unanswered = 0
@@ -103,15 +101,6 @@ export class Requests {
     lane.isBlocked = false
     this.#sendReplies(lane)
     this.#update(lane)
-  }
-
-  /** Drops the replies of a connected channel from now on, so that none waits for `'drain'`. */
-  dropReplies(): void {
-    if (this.#lane === undefined) return
-    this.#canReply = false
-    this.#lane.isBlocked = false
-    this.#sendReplies(this.#lane)
-    this.#update(this.#lane)
   }
 
   /** Drops all replies that are not sent. Those of running handlers are dropped later. */
@@ -166,7 +155,7 @@ export class Requests {
 
   /** Fast path: answers a request without descriptors. Returns false if the reply must wait. */
   #answerAtOnce(lane: Lane, value: unknown, result: unknown, context: RequestContext): boolean {
-    if (result === undefined || !this.#canReply) return true
+    if (result === undefined) return true
     if (lane.isBlocked || lane.to === undefined || result instanceof Reply) return false
     try {
       const queued = this.#host.sender.send(
@@ -248,7 +237,7 @@ export class Requests {
 
   #sendReply(call: Call): void {
     const { lane } = call
-    if (!call.hasReply || !this.#canReply) {
+    if (!call.hasReply) {
       this.#finish(call)
     } else if (lane.to === undefined) {
       this.#counts.droppedReplies++
@@ -298,7 +287,7 @@ export class Requests {
   /** Ends a request that has failed and gets no reply. */
   #giveUp(call: Call, error: unknown): void {
     if (this.#lanes !== undefined) this.#counts.failedRequests++
-    else if (!this.#isClosed && this.#canReply) this.#host.fail(asError(error))
+    else if (!this.#isClosed) this.#host.fail(asError(error))
     this.#finish(call)
     this.#sendReplies(call.lane)
   }

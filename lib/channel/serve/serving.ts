@@ -126,15 +126,15 @@ export class Serving {
   }
 
   /**
-   * Drops all replies, because nothing can be sent any more. The last requests are still handled; the
-   * channel fails after them.
+   * Stops waiting for `'drain'`, because nothing can be sent any more. The last requests are still
+   * handled; the channel fails after them.
    */
   loseOutput(error: Error): void {
     if (this.#state === 'done' || this.#isCutOff) return
     this.#isCutOff = true
     this.#abortReason = error
     this.#abortHandlers()
-    this.#requests.dropReplies()
+    this.#requests.onDrain(undefined)
   }
 
   /** Takes no more requests, and ends serving when the replies of running handlers are flushed. */
