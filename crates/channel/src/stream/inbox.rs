@@ -58,6 +58,9 @@ pub(crate) struct Inbox {
     out_of_memory: bool,
     /// The bytes after the last whole frame.
     rest: Vec<u8>,
+    /// How many bytes of the fed rest the codec has seen as an incomplete frame. It continues behind
+    /// them, so the next step needs at least as many.
+    seen: usize,
     /// The frame that is being read into its own allocation. The rest is empty meanwhile.
     large: Option<Box<LargeFrame>>,
     /// Descriptors of the rest or of the large frame.
@@ -95,6 +98,7 @@ impl Inbox {
             peer_ended: false,
             out_of_memory: false,
             rest: Vec::new(),
+            seen: 0,
             large: None,
             fds: None,
         }
@@ -168,6 +172,9 @@ impl Inbox {
 
     /// Appends input that the caller has received; [`decode`](Self::decode) decodes it.
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
+        if !self.undecoded {
+            self.seen = self.buffered();
+        }
         if let Some(large) = self.large.take() {
             self.rest = large.into_filled();
         }

@@ -82,7 +82,14 @@ impl Inbox {
     pub(super) fn decode_rest(&mut self, meter: &mut Meter, batch: &mut Batch<'_>) {
         while self.undecoded && !self.ended && batch.has_room() {
             self.undecoded = false;
-            let piece = self.rest.len().min(batch.room_after(0).len());
+            let room = batch.room_after(0).len();
+            if std::mem::take(&mut self.seen) > room {
+                // The codec has seen more of the frame than the slab takes.
+                let step = self.codec.decode(&mut self.rest);
+                self.apply_to_rest(step, meter, batch);
+                continue;
+            }
+            let piece = self.rest.len().min(room);
             let Ok(after) = copied(&self.rest[piece..]) else {
                 return self.run_out_of_memory(batch);
             };
