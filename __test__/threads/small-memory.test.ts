@@ -38,7 +38,7 @@ describe('a process with a small heap', () => {
 })
 
 describe('a process with a small stack', () => {
-  it.each([[], ['--stack-size=200'], ['--stack-size=100']])(
+  it.each(['the default size', '--stack-size=200', '--stack-size=100'])(
     'refuses JSON that is nested too deeply, and receives the next message: %s',
     async option => {
       const { result, stderr } = await run('nested', ...(option.startsWith('--') ? [option] : []))
@@ -47,7 +47,7 @@ describe('a process with a small stack', () => {
     },
   )
 
-  it.each([['the default size'], ['--stack-size=200']])(
+  it.each(['the default size', '--stack-size=200'])(
     'throws for a value that is nested too deeply: %s',
     async option => {
       const { result, stderr } = await run(
