@@ -45,7 +45,7 @@ export function findNode(given) {
 }
 
 /** Builds the floor and returns the path of its program. @returns {string} */
-function buildFloor() {
+export function buildFloor() {
   const lines = execFileSync(
     'cargo',
     ['build', '--release', '-p', 'fdwire-bench-floor', '--message-format=json-render-diagnostics'],
