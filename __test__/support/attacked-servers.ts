@@ -1,6 +1,6 @@
 /** Servers as processes of their own, under clients that mean no good. */
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { afterEach, expect } from 'vitest'
 import { ATTACKS, type Target } from './hostile-clients.js'
@@ -60,6 +60,14 @@ export class AttackedServer {
     return readdirSync(`/proc/${this.child.pid}/fd`).length
   }
 
+  /** What its descriptors are, for messages. */
+  describeFds(): string {
+    const folder = `/proc/${this.child.pid}/fd`
+    return readdirSync(folder)
+      .map(fd => `${fd} ${readlinkSync(`${folder}/${fd}`)}`)
+      .join('\n')
+  }
+
   /** The memory of its JavaScript (bytes). */
   async memory(): Promise<number> {
     this.child.stdin?.write('\n')
@@ -99,13 +107,15 @@ export async function expectUnharmed(
   }
   await round()
   await round()
-  const settled = async (fds: number) => {
-    await expect.poll(() => server.fds(), { timeout: 20_000 }).toBeLessThanOrEqual(fds)
+  const before = {
+    memory: await server.memory(),
+    fds: server.fds(),
+    rss: server.rss(),
+    open: server.describeFds(),
   }
-  await settled(server.fds())
-  const before = { memory: await server.memory(), fds: server.fds(), rss: server.rss() }
   for (let i = 0; i < 4; i++) await round()
-  await settled(before.fds)
+  const grown = () => `before:\n${before.open}\nnow:\n${server.describeFds()}`
+  await expect.poll(() => (server.fds() <= before.fds ? '' : grown()), { timeout: 20_000 }).toBe('')
   expect(await server.memory()).toBeLessThan(before.memory + 4 * 1024 * 1024)
   expect(server.rss()).toBeLessThan(before.rss + 64 * 1024)
   expect(server.errors).not.toMatch(/Unhandled|Uncaught|MaxListeners/i)
