@@ -1,7 +1,9 @@
 //! A wrapper around a `uv_prepare_t` and a `uv_idle_t`, which decide whether the loop waits.
 #![allow(unsafe_code)]
 
+use std::cell::Cell;
 use std::ffi::{c_int, c_void};
+use std::rc::Rc;
 
 use crate::handle::{Handle, RawHandle, on_event};
 
@@ -35,6 +37,7 @@ pub struct BeforeWait {
     prepare: Handle,
     /// While it is active, the loop does not wait.
     idle: Handle,
+    is_open: Rc<Cell<bool>>,
 }
 
 /// The loop that is about to wait.
@@ -68,11 +71,13 @@ impl BeforeWait {
         let idle = unsafe { Handle::new(UV_IDLE, Box::new(|| {}), init) }?;
         let raw_idle = idle.as_ptr();
         let about_to_wait = AboutToWait { uv_loop };
+        let is_open = Rc::new(Cell::new(true));
+        let still_open = Rc::clone(&is_open);
         let on_prepare = Box::new(move || {
             // SAFETY: this is the callback of `prepare`, which `close` closes before `idle`.
             unsafe { uv_idle_stop(raw_idle) };
-            if skips(&about_to_wait) {
-                // SAFETY: as above. JavaScript, which `skips` may run, cannot close the handles.
+            if skips(&about_to_wait) && still_open.get() {
+                // SAFETY: as above. `skips` may have closed the handles, but then `close` was called.
                 unsafe { uv_idle_start(raw_idle, idled) };
             }
         });
@@ -88,13 +93,14 @@ impl BeforeWait {
         };
         // SAFETY: the handle is initialised and not closing. Starting it cannot fail.
         unsafe { uv_prepare_start(prepare.as_ptr(), prepared) };
-        Ok(Self { prepare, idle })
+        Ok(Self { prepare, idle, is_open })
     }
 
     /// Stops calling the function. The loop calls `on_closed` once it no longer refers to the
     /// handles.
     pub fn close(self, on_closed: Box<dyn FnOnce()>) {
-        let Self { prepare, idle } = self;
+        let Self { prepare, idle, is_open } = self;
+        is_open.set(false);
         prepare.close(Box::new(move || idle.close(on_closed)));
     }
 }

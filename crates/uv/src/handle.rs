@@ -5,6 +5,7 @@ use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::ptr::NonNull;
+use std::rc::Rc;
 
 /// An opaque `uv_handle_t`, or one of the types that begin with one.
 pub(crate) type RawHandle = c_void;
@@ -21,7 +22,8 @@ unsafe extern "C" {
 
 type CloseCallback = unsafe extern "C" fn(handle: *mut RawHandle);
 
-/// The data of a handle, which lives until the handle's close callback.
+/// The data of a handle. It lives until the handle's close callback, and as long as its function runs:
+/// that may run the loop, and so the close callback.
 struct Data {
     on_event: Box<dyn Fn()>,
     on_closed: Cell<Option<Box<dyn FnOnce()>>>,
@@ -72,9 +74,10 @@ impl Handle {
             unsafe { dealloc(memory, layout) };
             return Err(status);
         }
-        let data = Box::new(Data { on_event, on_closed: Cell::new(None), layout });
+        let data = Rc::new(Data { on_event, on_closed: Cell::new(None), layout });
+        let data = Rc::into_raw(data).cast_mut().cast();
         // SAFETY: `init` has initialised the handle.
-        unsafe { uv_handle_set_data(raw.as_ptr(), Box::into_raw(data).cast()) };
+        unsafe { uv_handle_set_data(raw.as_ptr(), data) };
         let handle = Self { raw };
         handle.set_ref(false);
         Ok(handle)
@@ -102,8 +105,8 @@ impl Handle {
         // SAFETY: the handle is initialised, and its memory is freed only by `closed`, which needs
         // this call.
         let data = unsafe { uv_handle_get_data(self.as_ptr()) };
-        // SAFETY: `new` has set the data to a leaked box, which only `closed` frees. Until then
-        // there are only shared references to it.
+        // SAFETY: `new` has set the data, whose reference only `closed` releases. There are only
+        // shared references to it.
         let data = unsafe { &*data.cast::<Data>() };
         data.on_closed.set(Some(on_closed));
         // SAFETY: the handle is initialised, and closed only once, since this function consumes
@@ -121,18 +124,18 @@ impl Handle {
 pub(crate) unsafe fn on_event(raw: *mut RawHandle) {
     // SAFETY: the handle is initialised and not freed by this function's contract.
     let data = unsafe { uv_handle_get_data(raw) }.cast::<Data>();
-    // SAFETY: `new` has set the data to a leaked box, which only `closed` frees. libuv calls
-    // `closed` in a later phase of the loop.
-    let data = unsafe { &*data };
+    // SAFETY: `new` has set the data, whose reference only `closed` releases.
+    unsafe { Rc::increment_strong_count(data) };
+    // SAFETY: this is the reference that was just counted.
+    let data = unsafe { Rc::from_raw(data) };
     (data.on_event)();
 }
 
 unsafe extern "C" fn closed(raw: *mut RawHandle) {
     // SAFETY: libuv passes the closed handle, whose memory is still allocated.
     let data = unsafe { uv_handle_get_data(raw) }.cast::<Data>();
-    // SAFETY: the pointer is from `Box::into_raw` in `new`. libuv calls this function once per
-    // handle, and the handle's other callbacks no longer run.
-    let data = unsafe { Box::from_raw(data) };
+    // SAFETY: the pointer is from `Rc::into_raw` in `new`. libuv calls this function once per handle.
+    let data = unsafe { Rc::from_raw(data) };
     // SAFETY: `new` has allocated the handle with this layout, and libuv does not use it after the
     // close callback has been called.
     unsafe { dealloc(raw.cast(), data.layout) };

@@ -10,6 +10,9 @@
 //! | `handle.rs` | the memory, the data and the end of a handle | yes |
 //! | `poll.rs` | readiness of one descriptor | yes |
 //! | `before_wait.rs` | a function that decides whether the loop waits | yes |
+//!
+//! `tests/fake_loop` is a loop with the functions of libuv that this crate calls, so that its tests run
+//! without Node, and under Miri.
 
 mod before_wait;
 mod handle;
