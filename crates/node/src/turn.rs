@@ -256,14 +256,14 @@ unsafe extern "C" fn on_environment_end(
 ) {
     // SAFETY: `data` is the pointer from `Rc::into_raw` in `start`, and this hook runs once.
     let inner = unsafe { Rc::from_raw(data.cast_const().cast::<Inner>()) };
-    // SAFETY: `start` has created the context, and it is used only to call JavaScript, which this
-    // environment no longer does.
-    unsafe { sys::napi_async_destroy(inner.env, inner.context) };
     let (poll, before_wait) = (inner.poll.take(), inner.before_wait.take());
     let closed = move || {
         // The handle polls a descriptor of the state, so the state is dropped only after the handle
         // is closed.
         drop(inner.state.take());
+        // SAFETY: `start` has created the context, and only a turn uses it. The loop may have run some
+        // since the end of the environment, in which Node refused to call JavaScript.
+        unsafe { sys::napi_async_destroy(inner.env, inner.context) };
         let hook = inner.hook.get();
         // SAFETY: the handle that `napi_add_async_cleanup_hook` returned, which is removed only
         // here.

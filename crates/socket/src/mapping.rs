@@ -18,8 +18,11 @@ pub struct Mapping {
 }
 
 impl Mapping {
-    /// Maps a file. Returns None if the file is empty, or if a seal against writing or shrinking is
-    /// missing.
+    /// Maps a file. Returns None if the file is empty, if a seal against writing or shrinking is
+    /// missing, or if the file has holes.
+    ///
+    /// Reading a hole allocates memory for it. If the kernel has none (strict overcommit), it ends the
+    /// process by SIGBUS, so a peer could choose how.
     ///
     /// # Errors
     ///
@@ -29,8 +32,11 @@ impl Mapping {
         if !fcntl_get_seals(&file)?.contains(sealed) {
             return Ok(None);
         }
-        let len = usize::try_from(fstat(&file)?.st_size).map_err(|_| Errno::FBIG)?;
-        if len == 0 {
+        let stat = fstat(&file)?;
+        let len = usize::try_from(stat.st_size).map_err(|_| Errno::FBIG)?;
+        // Blocks have 512 bytes. Seals against writing also forbid to punch holes.
+        let allocated = u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512);
+        if len == 0 || allocated < len as u64 {
             return Ok(None);
         }
         let access = ProtFlags::READ | ProtFlags::WRITE;
