@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { type Channel, pair } from 'fdwire'
@@ -5,9 +6,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { destroyChannelsAfterEach, track } from '../support/channels.js'
 import type { EndOptions } from '../support/model/end.js'
 import { operations } from '../support/model/operations.js'
-import { openFiles, runModel } from '../support/model/run.js'
+import { done, openFiles, runModel } from '../support/model/run.js'
 import type { Encoding } from '../support/model/values.js'
-import { cleanUpAfterEach, temporaryDirectory } from '../support/processes.js'
+import { cleanUpAfterEach, temporaryDirectory, testPath } from '../support/processes.js'
 import { connectedPair, runCleanupsAfterEach, tcpPair } from '../support/streams.js'
 
 destroyChannelsAfterEach()
@@ -18,15 +19,26 @@ let files: ReturnType<typeof openFiles>
 beforeAll(() => {
   files = openFiles()
 })
-afterAll(() => files.close())
+afterAll(() => {
+  files.close()
+  if (RECORD)
+    writeFileSync(
+      RESULTS,
+      `${JSON.stringify({ date: new Date().toISOString().slice(0, 10), ...done }, undefined, 2)}\n`,
+    )
+})
 
 /**
  * The number of random sequences of operations for each connection. A failure prints the seed, which
  * FDWIRE_MODEL_SEED repeats. With FDWIRE_MODEL_SHRINK the sequence is shortened.
  */
-const RUNS = Number(process.env.FDWIRE_MODEL_RUNS ?? 40)
+const RUNS = Number(process.env.FDWIRE_MODEL_RUNS ?? 25)
 const SEED = process.env.FDWIRE_MODEL_SEED
 const SHRINKS = process.env.FDWIRE_MODEL_SHRINK !== undefined
+
+/** With FDWIRE_MODEL_RECORD, the figures go here, and from there to docs/reliability.md. */
+const RECORD = process.env.FDWIRE_MODEL_RECORD !== undefined
+const RESULTS = testPath('support/model/results.json')
 
 /** The largest growth of memory outside of V8's heap that is no leak (bytes). */
 const GROWTH = 32 * 1024 * 1024

@@ -10,7 +10,7 @@ import { RAW_STREAM } from '../support/streams.js'
 destroyChannelsAfterEach()
 
 /** The number of random conversations for each protocol and encoding. */
-const RUNS = Number(process.env.FDWIRE_CUT_RUNS ?? 8)
+const RUNS = Number(process.env.FDWIRE_CUT_RUNS ?? 5)
 
 const MAX_FDS = 4
 

@@ -106,6 +106,12 @@ export class End {
     return this.#mayFail && GONE.includes(code ?? '')
   }
 
+  /** How many messages and descriptors the channel has accepted. */
+  get sent() {
+    const descriptors = this.#sent.reduce((sum, { files }) => sum + files.length, 0)
+    return { messages: this.#sent.length, descriptors }
+  }
+
   get isSettled(): boolean {
     return this.#pending.every(({ settled }) => settled)
   }

@@ -10,6 +10,9 @@ import { type Operation, perform } from './operations.js'
 /** How long a run may take to come to rest (ms). Nothing waits for anything but this process. */
 const REST = 20_000
 
+/** What all runs of the process have done. */
+export const done = { runs: 0, operations: 0, messages: 0, descriptors: 0 }
+
 /** Returns open descriptors of different devices, and a function that closes them. */
 export function openFiles(): Files & { close(): void } {
   const fds = ['/dev/null', '/dev/zero', '/dev/full', '/dev/urandom'].map(path =>
@@ -36,6 +39,8 @@ export async function runModel(
   operations: readonly Operation[],
 ): Promise<void> {
   const before = fdTargets().length
+  done.runs++
+  done.operations += operations.length
   const [a, b] = await connect()
   const ends = [new End(a, options), new End(b, options)] as const
   ends[0].peer = ends[1]
@@ -61,6 +66,8 @@ export async function runModel(
     for (const end of ends) end.check()
   } finally {
     for (const end of ends) {
+      done.messages += end.sent.messages
+      done.descriptors += end.sent.descriptors
       end.release()
       end.channel.destroy()
     }
