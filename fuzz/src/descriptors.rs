@@ -107,7 +107,8 @@ impl Receiver {
         drop((driver, peer, writer, kept));
         let mut ready = [PollFd::new(&reader, PollFlags::IN)];
         let timeout = Timespec { tv_sec: CLOSING, tv_nsec: 0 };
-        poll(&mut ready, Some(&timeout)).expect("poll succeeds");
+        // libFuzzer's timer interrupts it.
+        rustix::io::retry_on_intr(|| poll(&mut ready, Some(&timeout))).expect("poll succeeds");
         assert!(ready[0].revents().contains(PollFlags::HUP), "a descriptor is still open");
     }
 }
