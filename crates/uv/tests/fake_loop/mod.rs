@@ -50,10 +50,12 @@ impl Loop {
     pub(crate) fn turn(&self) {
         for kind in [UV_IDLE, UV_PREPARE, UV_POLL] {
             for handle in self.all(kind) {
-                // SAFETY: the loop forgets a handle before its memory is freed, but a callback may have
-                // closed it since the list was made.
-                let active =
-                    if self.has(handle) { unsafe { &*handle }.active.get() } else { Active::No };
+                // A callback may have closed it since the list was made.
+                if !self.has(handle) {
+                    continue;
+                }
+                // SAFETY: the loop forgets a handle before its memory is freed.
+                let active = unsafe { &*handle }.active.get();
                 let raw = handle.cast_mut().cast();
                 match active {
                     Active::No => {}
