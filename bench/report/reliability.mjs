@@ -1,5 +1,5 @@
 // @ts-check
-/** The tables of `docs/reliability.md`, from the results in `stress/`. */
+/** The tables of `docs/reliability.md`, from the results of what has run. */
 
 import { readdirSync, readFileSync } from 'node:fs'
 import { markdown } from './tables.mjs'
@@ -57,6 +57,9 @@ export function reliabilityText(name) {
   if (name === 'table') return table()
   if (name === 'findings') return findings()
   if (name === 'soak') return soak()
+  if (name === 'fuzz') return fuzz()
+  if (name === 'model') return model()
+  if (name === 'memory') return memory()
   throw new Error(`No table is called ${name}`)
 }
 
@@ -93,6 +96,41 @@ function soak() {
     `median of the heap and external memory changed by ${kibibytes(grown.heap)}, of the resident set by ${kibibytes(grown.rss)}, and of the`,
     `number of descriptors by ${grown.fds}. After the end exactly the descriptors of the beginning were open.`,
   ].join('\n')
+}
+
+function fuzz() {
+  const results = readJson(new URL('../../fuzz/results.json', import.meta.url))
+  const head = ['target', 'executions', 'CPU time', 'edges', 'inputs', 'failures', 'measured']
+  const rows = Object.entries(results).map(([target, one]) => [
+    `\`${target}\``,
+    shown(one.executions),
+    duration(one.cpuSeconds),
+    ...[one.edges, one.inputs, one.failures].map(shown),
+    `${one.date}, \`${one.commit}\``,
+  ])
+  return markdown(head, 1, rows)
+}
+
+function model() {
+  const folder = new URL('../../__test__/support/model/', import.meta.url)
+  const { date, runs, operations, messages, descriptors } = readJson(
+    new URL('results.json', folder),
+  )
+  return `On ${date}: ${shown(runs)} sequences of ${shown(operations)} operations in all, which sent ${shown(messages)} messages and ${shown(descriptors)} descriptors.`
+}
+
+function memory() {
+  const results = readJson(new URL('../../scripts/memory/results.json', import.meta.url))
+  const rows = Object.entries(results).map(([name, one]) => [
+    name === 'miri'
+      ? `Miri, ${shown(one.tests)} tests of the crates`
+      : 'valgrind, Node with the addon',
+    `\`npm run test:memory -- --only ${name}\``,
+    duration(one.seconds),
+    shown(one.errors),
+    `${one.date}, \`${one.commit}\``,
+  ])
+  return markdown(['what', 'command', 'time', 'errors', 'measured'], 2, rows)
 }
 
 /** @param {number} bytes */
