@@ -30,6 +30,7 @@ runAll([
   ['node', ['--expose-gc', 'stress/soak.mjs', '--minutes', '0.5']],
   ['node', ['bench/run.mjs', '--quick']],
   ['node', ['bench/instructions.mjs']],
+  ['node', ['scripts/memory.mjs']],
   // The tables and charts of the documents show the committed results.
   ['node', ['bench/report/main.mjs', '--check']],
   ['node', ['scripts/check-docs.mjs']],
