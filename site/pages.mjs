@@ -79,6 +79,7 @@ const SECTIONS = [
     [
       'docs/performance.md',
       'docs/reliability.md',
+      'docs/unsafe.md',
       'ARCHITECTURE.md',
       'SECURITY.md',
       'CONTRIBUTING.md',
