@@ -11,8 +11,8 @@ export interface CommonOptions {
   highWaterMark?: number | undefined
   /**
    * The size of the queue; for datagrams, of the queue of each destination (bytes, 32 MiB). Beyond
-   * it, `send` throws ERR_FDWIRE_QUEUE_FULL. A queued datagram or record counts 128 bytes more than
-   * it has.
+   * it, `send` throws ERR_FDWIRE_QUEUE_FULL. A queued datagram or record counts as 128 bytes more
+   * than its length.
    */
   maxQueued?: number | undefined
   /** Whether messages can still be sent after the peer has ended (false); not for datagrams. */

@@ -10,7 +10,7 @@ export interface DatagramOptions {
   sendTimeout?: number | undefined
   /**
    * The size of the queues of all destinations together (bytes, 64 MiB). At the limit, the longest
-   * queue loses its oldest messages. A queued message counts 128 bytes more than it has.
+   * queue loses its oldest messages. A queued message counts as 128 bytes more than its length.
    */
   maxQueuedTotal?: number | undefined
   /** Whether to send to a relative path that arrived as a sender's address (false). */

@@ -5,8 +5,8 @@ import { CHANNELS, CONNECTIONS, integer, type OptionTable, STREAM } from './opti
 /** Options of every function that makes channels; not for datagrams. */
 export interface DeadlineOptions {
   /**
-   * How long no byte may move in either direction before the channel is destroyed with
-   * ERR_FDWIRE_IDLE_TIMEOUT (ms, 0: no limit).
+   * How long a connection may be idle, without a byte sent or received, before the channel is
+   * destroyed with ERR_FDWIRE_IDLE_TIMEOUT (ms, 0: no limit).
    *
    * The clock stops while the channel does not read: it is paused, has no consumer, or has reached
    * `maxOpenFds`.
@@ -14,8 +14,8 @@ export interface DeadlineOptions {
   idleTimeout?: number | undefined
   /**
    * How long a message of a stream may take from its first byte to its last before the channel is
-   * destroyed with ERR_FDWIRE_MESSAGE_TIMEOUT (ms, 0: no limit). The clock stops as that of
-   * `idleTimeout` does.
+   * destroyed with ERR_FDWIRE_MESSAGE_TIMEOUT (ms, 0: no limit). The clock stops when that of
+   * `idleTimeout` stops.
    */
   messageTimeout?: number | undefined
 }
