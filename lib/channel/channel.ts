@@ -116,8 +116,8 @@ export class Channel<Receives = unknown, Sends = Sendable<Receives>> extends Wat
    * Sends a message, with the descriptors in `fds`.
    *
    * Returns false if the queue is too long: on a stream above `highWaterMark`, otherwise as soon as
-   * the message had to be queued. Wait for `'drain'` then, or the queue grows to `maxQueued`. After
-   * the call the value, its memory and the descriptors may be reused.
+   * the message had to be queued. The message is accepted all the same. Wait for `'drain'` then, or
+   * the queue grows to `maxQueued`. After the call you may change the value and close the descriptors.
    *
    * # Errors
    * If it throws, nothing is sent or queued, and the channel stays usable: ERR_FDWIRE_UNENCODABLE,
@@ -161,8 +161,9 @@ export class Channel<Receives = unknown, Sends = Sendable<Receives>> extends Wat
    *
    * Use it with peers that send nothing but replies, or with `match`, which decides whether a
    * message is the reply. Several requests may be in flight; without `match` replies are matched in
-   * order. Such a request that times out (`timeout`: ms, 0: no limit; default: 30,000 on a datagram
-   * socket, else 0) or is aborted keeps its place, so that its late reply is dropped.
+   * order. A request without `match` that times out (`timeout`: ms, 0: no limit; default: 30,000 on a
+   * datagram socket, else 0) or is aborted keeps its place in the order, so that its late reply is
+   * dropped.
    *
    * # Errors
    * Those of `send` and `receive`; the error of a malformed reply; the error of a request that
@@ -182,7 +183,7 @@ export class Channel<Receives = unknown, Sends = Sendable<Receives>> extends Wat
    * order of the requests. docs/serve.md describes it.
    *
    * Resolves at the end of the channel, or, after `signal` is aborted, when the replies of running
-   * handlers are flushed. Its rejection is marked as handled.
+   * handlers are flushed. You need not await the promise: a rejection is marked as handled.
    *
    * # Errors
    * The error that has closed the channel. At once: TypeError and RangeError for invalid arguments,

@@ -56,8 +56,9 @@ export let borrow: (set: FdSet, out: Int32Array) => number
 /**
  * The descriptors of a received message. The set owns them until they are taken or closed.
  *
- * Close the set when you are done (`fds.close()`, or `using`), and take the descriptors to keep. If
- * a set is garbage collected with open descriptors, those whose number was never lent are closed.
+ * Close the set when you are done (`fds.close()`, or `using`), and take the descriptors to keep. A
+ * number is lent if the set returns it but still owns the descriptor, as `get` and an iteration do.
+ * If a set is garbage collected with open descriptors, those whose number was never lent are closed.
  * The others may be in use and stay open. A warning is emitted once (`FDWIRE_FDSET_COLLECTED`).
  *
  * An index counts from 0. A negative index counts from the end, as in `Array.prototype.at`. Taking
@@ -77,8 +78,9 @@ export class FdSet implements Iterable<number> {
   #entries: Entries
   readonly #handle: ChannelHandle
   /**
-   * Refuses to serialize the set: a descriptor's number means nothing elsewhere. It is a property of
-   * each set, since structuredClone and postMessage fail for an object with a function only then.
+   * Refuses to serialize the set: a descriptor's number means nothing elsewhere. Each set has its own
+   * copy of this function, because structuredClone and postMessage refuse an object only if it has a
+   * function of its own.
    */
   readonly toJSON: () => never
 
@@ -235,8 +237,8 @@ export class FdSet implements Iterable<number> {
    * # Errors
    * ERR_FDWIRE_FD_KIND for any other kind and ERR_FDWIRE_REMOTE_FILE for a file of a file system that
    * is not known to be local, unless `trust` is true: reads of these can block indefinitely, and four
-   * blocked reads stop the file system and dns functions of the whole process. Also those of {@link
-   * FdSet.get}. If this method throws, the set still owns the descriptor.
+   * blocked reads stop the file system and dns functions of the whole process. Also those of
+   * {@link FdSet.get}. If this method throws, the set still owns the descriptor.
    */
   toReadStream(index: number, options?: ReadStreamOptions): Readable {
     return toReadStream(this.#owned(index), options)

@@ -29,7 +29,8 @@ import { openUnix } from './open-unix.js'
  *
  * # Errors
  * ENOENT; ECONNREFUSED if no process listens at the address or has its socket open; EPROTOTYPE for
- * a socket of another type; EACCES; ENOTFOUND for a host …; those of `bind` for `localAddress`;
+ * a socket of another type; EACCES; ENOTFOUND for an unknown host; those of `bind` for
+ * `localAddress`;
  * ERR_FDWIRE_BAD_ADDRESS; ERR_FDWIRE_TIMEOUT; AbortError.
  */
 export function connect<Receives, Sends = Receives>(

@@ -40,7 +40,7 @@ import { openUnix } from './open-unix.js'
  *
  * # Errors
  * EADDRINUSE for the address of a listening socket, EEXIST for a path that is not a socket, EACCES,
- * ENOENT, ENOTFOUND for a host …; ERR_FDWIRE_BAD_ADDRESS; ERR_FDWIRE_TIMEOUT if other processes
+ * ENOENT, ENOTFOUND for an unknown host; ERR_FDWIRE_BAD_ADDRESS; ERR_FDWIRE_TIMEOUT if other processes
  * hold the lock on the directory, or if the DNS lookup takes too long; AbortError;
  * ERR_FDWIRE_NOT_A_SOCKET, ERR_FDWIRE_WRONG_SOCKET for a descriptor.
  */

@@ -5,7 +5,8 @@ import { boolean, DGRAM, integer, type OptionContext, type OptionTable, SOCKETS 
 /** Options of channels over datagram sockets. */
 export interface DatagramOptions {
   /**
-   * How long a queued datagram waits before `'undelivered'` is emitted (ms, 30,000; 0: no limit).
+   * How long a datagram may wait in the queue before it is dropped and `'undelivered'` is emitted (ms,
+   * 30,000; 0: no limit).
    */
   sendTimeout?: number | undefined
   /**

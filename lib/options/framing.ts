@@ -34,11 +34,11 @@ export interface FramingOptions<P extends Protocol, E extends EncodingOf<P>> {
   allowEmpty?: OnlyOf<'stockings', P, boolean>
   /** lines: whether the bytes after the last delimiter are a message too (false). */
   finalLine?: OnlyOf<'lines', P, boolean>
-  /** lines: what ends each message (`'\n'`). A string stands for its UTF-8. */
+  /** lines: what ends each message (`'\n'`). A string is encoded as UTF-8. */
   delimiter?: OnlyOf<'lines', P, string | ArrayBufferView>
-  /** length_prefixed: the size of the length (bytes, 4). */
+  /** length_prefixed: the size of the number that precedes each message (bytes, 4). */
   lengthBytes?: OnlyOf<'length_prefixed', P, LengthBytes>
-  /** length_prefixed: whether the length begins with its lowest byte (false). */
+  /** length_prefixed: whether that number begins with its lowest byte (false). */
   littleEndian?: OnlyOf<'length_prefixed', P, boolean>
   /**
    * length_prefixed: what is added to the received number to get the size of the message (bytes, 0).

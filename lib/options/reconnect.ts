@@ -21,7 +21,7 @@ export interface Reconnect {
 
 /** The option of `connect`. */
 export interface ReconnectOptions {
-  /** Makes the channel connect again whenever its connection is lost (default: it ends). */
+  /** Makes the channel connect again whenever its connection is lost (default: off, the channel ends). */
   reconnect?: Reconnect | undefined
 }
 

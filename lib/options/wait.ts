@@ -6,9 +6,9 @@ import { integer, NAMED, type OptionTable } from './option.js'
 
 /** Limits of an operation that waits. */
 export interface WaitOptions {
-  /** How long it may take (ms, 0: no limit). */
+  /** How long the call may take (ms, 0: no limit). */
   timeout?: number | undefined
-  /** Aborts it. */
+  /** Aborts the call. */
   signal?: AbortSignal | undefined
 }
 

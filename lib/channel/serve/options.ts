@@ -44,8 +44,8 @@ export interface ServeOptions<Receives = unknown, Sends = unknown> {
   /** The most handlers that run at once (16; at least 1). */
   concurrency?: number | undefined
   /**
-   * Handles the error of a handler, or of a reply that cannot be sent. It may return a reply.
-   * Without one a connected channel is destroyed with the error.
+   * Handles the error of a handler, or of a reply that cannot be sent. It may return a reply. If it
+   * does not, a connected channel is destroyed with the error.
    */
   onError?:
     | ((
@@ -54,7 +54,7 @@ export interface ServeOptions<Receives = unknown, Sends = unknown> {
         context: ServeContext<Receives, Sends>,
       ) => ReplyOf<Sends> | Promise<ReplyOf<Sends>>)
     | undefined
-  /** Ends serving when it is aborted. The channel stays open. */
+  /** Ends serving, but not the channel, when it is aborted. */
   signal?: AbortSignal | undefined
 }
 

@@ -4,7 +4,7 @@ import type { FdwireError } from '../../util/errors.js'
  * Carries bodies between two protocol objects: the original's `comm_instance`.
  *
  * Any object with the eight required members is a transport. It must preserve the boundaries of the
- * bodies: on a stream in stp frames, else as one datagram each.
+ * bodies: on a stream by the frames of the protocol (`:<` … `:>`), otherwise by one datagram each.
  */
 export interface Transport {
   /** Whether this side is the client, which sends the first message. */
