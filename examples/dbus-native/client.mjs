@@ -1,4 +1,4 @@
-// node examples/dbus-native/client.mjs FILE: asks the service how many lines the file has.
+// node client.mjs FILE: asks the service how many lines the file has.
 import { open } from 'node:fs/promises'
 import { connectBus } from './bus.mjs'
 

@@ -1,4 +1,4 @@
-// A front that serves HTTP with worker processes: node examples/dispatch/front.mjs [port] [workers]
+// A front that serves HTTP with worker processes: node front.mjs [port] [workers]
 //
 // Requests of one client address go to one worker. A worker that dies is replaced; only the
 // connections that it had are lost.

@@ -1,4 +1,4 @@
-// An HTTP server that can be replaced while it runs: node examples/handover/server.mjs [port]
+// An HTTP server that can be replaced while it runs: node server.mjs [port]
 // [path]
 //
 // Start it, then start it again in another terminal: the new process takes over from the old one,

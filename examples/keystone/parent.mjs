@@ -1,4 +1,4 @@
-// The parent: node examples/keystone/parent.mjs
+// The parent: node parent.mjs
 //
 // It listens, starts the child and sends requests, one at a time. If a reply has `retry`, it starts
 // a new child, up to five times. QUIT ends the child. The keystone charm does the same in Python.

@@ -1,4 +1,4 @@
-// An echo server over MSG frames: node examples/msg-echo/server.mjs [port [host]]
+// An echo server over MSG frames: node server.mjs [port [host]]
 //
 // It prints its port and the addresses of its clients. On SIGINT or SIGTERM it stops listening, and
 // exits when its clients have disconnected.

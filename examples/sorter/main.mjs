@@ -1,4 +1,4 @@
-// A service that sorts files that it cannot open itself: node examples/sorter/main.mjs
+// A service that sorts files that it cannot open itself: node main.mjs
 //
 //   main.mjs    starts the service, sends it an open file, and reads the file that it returns
 //   sorter.mjs  the service, which replies to calls until its socket ends

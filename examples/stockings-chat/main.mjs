@@ -1,4 +1,4 @@
-// Two processes chat with the stockings protocol: node examples/stockings-chat/main.mjs
+// Two processes chat with the stockings protocol: node main.mjs
 //
 //   main.mjs    Ada, who listens, starts the guest, and speaks first
 //   guest.mjs   Grace, who connects, answers, and closes the connection

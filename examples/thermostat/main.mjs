@@ -1,4 +1,4 @@
-// A thermostat and its panel, two processes with a shared secret: node examples/thermostat/main.mjs
+// A thermostat and its panel, two processes with a shared secret: node main.mjs
 //
 //   main.mjs     the panel, which starts the device, kills it, and starts it again
 //   device.mjs   the device, which serves read, write and execute requests
