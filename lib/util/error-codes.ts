@@ -99,7 +99,7 @@ export const ERROR_CODES = {
   },
   ERR_FDWIRE_STATUS: {
     fault: 'peer',
-    meaning: 'The response has another status than `STATUS_OKAY`.',
+    meaning: 'The response has a status other than `STATUS_OKAY`.',
   },
   ERR_FDWIRE_REMOTE: {
     fault: 'peer',
