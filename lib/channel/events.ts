@@ -38,7 +38,7 @@ export interface ChannelEvents<V> {
 export interface SendOptions {
   /** Descriptors to send with the message. They are borrowed: the caller may close them at once. */
   fds?: FdSet | Iterable<FdSource> | undefined
-  /** The destination, on a channel without a peer. */
+  /** The destination, on a channel that is not connected, such as that of `bind`. */
   to?: Address | undefined
   /**
    * Whether `to` may be a relative path that arrived as a sender's address (default: the channel's option).

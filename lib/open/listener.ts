@@ -42,8 +42,8 @@ export let acceptConnection: <C extends Channel>(
 ) => Promise<C | null>
 
 /**
- * Accepts connections as channels while it has a `'connection'` listener, or while an iterator
- * waits in `next()`. `listen` makes listeners.
+ * Accepts connections as channels while it serves, while it has a `'connection'` listener, or while
+ * an iterator waits in `next()`. `listen` makes listeners.
  */
 export class Listener<C extends Channel = Channel>
   extends WatchedEmitter<ListenerEvents<C>>

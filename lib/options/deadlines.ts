@@ -8,8 +8,8 @@ export interface DeadlineOptions {
    * How long a connection may be idle, without a byte sent or received, before the channel is
    * destroyed with ERR_FDWIRE_IDLE_TIMEOUT (ms, 0: no limit).
    *
-   * The clock stops while the channel does not read: it is paused, has no consumer, or has reached
-   * `maxOpenFds`.
+   * The clock stops while a handler of `serve` runs, and while the channel does not read: it is
+   * paused, has no consumer, or has reached `maxOpenFds`.
    */
   idleTimeout?: number | undefined
   /**

@@ -31,11 +31,11 @@ export interface ProtocolOptions {
   deriveKey?: DeriveKey | undefined
   /** The attempts of the peer to prove itself (5). After the last one the connection is closed. */
   maxAttempts?: number | undefined
-  /** The most messages of one service and data id that are buffered (64). Drops the oldest one. */
+  /** The most messages of one service and data id that are buffered (64). Beyond it the oldest one is dropped. */
   maxBufferedEach?: number | undefined
-  /** The most messages that are buffered for `receive` (1,024). Drops the oldest one. */
+  /** The most messages that are buffered for `receive` (1,024). Beyond it the oldest one is dropped. */
   maxBuffered?: number | undefined
-  /** The most bytes that are buffered for `receive` (bytes, 32 MiB). Drops the oldest messages. */
+  /** The most bytes that are buffered for `receive` (bytes, 32 MiB). Beyond it the oldest messages are dropped. */
   maxBufferedBytes?: number | undefined
   /** The most requests in flight (1,024). Further ones wait for their turn. */
   maxRequests?: number | undefined
