@@ -16,16 +16,19 @@ import { takeConnection } from './take.js'
 import { WaitingList } from './waiting.js'
 import { type DispatchWorker, flush, give, makeWorker, release, type WorkerHost } from './worker.js'
 
-/** Chooses the worker of a connection; undefined: the connection is closed. */
+/** Chooses the worker of a connection. If it returns undefined, the connection is closed. */
 export type Pick = (connection: Connection, head: Buffer) => DispatchWorker | undefined
 
 /** Options of a {@link Dispatcher}. */
 export interface DispatcherOptions {
   /** How the worker of a connection is chosen (`'round-robin'`). */
   pick?: 'round-robin' | 'least-connections' | Pick | undefined
-  /** How much to wait for before `pick` is called (bytes, 0; at most 16,384). */
+  /** The number of bytes to wait for before `pick` is called (bytes, 0; at most 16,384). */
   peek?: number | undefined
-  /** How long to wait for these bytes (ms, 10,000; 0: no limit). Then `pick` gets those there are. */
+  /**
+   * How long to wait for these bytes (ms, 10,000; 0: no limit). Then `pick` gets those that have
+   * arrived.
+   */
   peekTimeout?: number | undefined
   /** The most connections that wait for a worker that is not full (1,024). */
   maxWaiting?: number | undefined
@@ -35,7 +38,7 @@ export interface DispatcherOptions {
 
 /** What `dispatch` passes on with a connection. */
 export interface DispatchOptions {
-  /** The bytes that were read from the connection already. */
+  /** Bytes that the caller has already read from the connection. */
   head?: Uint8Array | undefined
   /** A JSON value for `onMeta` in the worker. */
   meta?: unknown
@@ -44,9 +47,9 @@ export interface DispatchOptions {
 /** Why connections were closed. */
 export interface DroppedConnection {
   /**
-   * `'pick'`: `pick` returned undefined or threw. `'timeout'`: it waited for longer than
-   * `waitTimeout`. `'overload'`: `maxWaiting` others waited. `'failed'`: it has failed, or cannot be
-   * sent. `'refused'`: the worker had no free descriptor.
+   * `'pick'`: `pick` returned undefined or threw. `'timeout'`: the connection waited for longer than
+   * `waitTimeout`. `'overload'`: `maxWaiting` others waited. `'failed'`: the connection has failed, or
+   * cannot be sent. `'refused'`: the worker had no free descriptor.
    */
   reason: 'pick' | 'timeout' | 'overload' | 'failed' | 'refused'
   /** The error, if there was one. */
@@ -55,7 +58,7 @@ export interface DroppedConnection {
 
 /** The events of a dispatcher and their arguments. */
 export interface DispatcherEvents {
-  /** A connection was closed, because no worker gets it. */
+  /** A connection was closed without reaching a worker. */
   drop: [dropped: DroppedConnection]
   /** A worker has ended, and was removed. */
   remove: [worker: DispatchWorker, error: Error | undefined]
@@ -161,8 +164,8 @@ export class Dispatcher extends EventEmitter<DispatcherEvents> {
   }
 
   /**
-   * Passes a connection on to a worker: a descriptor, or a `net.Socket` with what Node has read from
-   * it. The dispatcher owns it then; if this throws, the caller still does.
+   * Passes a connection on to a worker: a descriptor, or a `net.Socket` with the bytes that Node has
+   * read from it. The dispatcher owns it from then on. If this throws, the caller still owns it.
    *
    * # Errors
    * ERR_FDWIRE_CLOSED; TypeError, RangeError; those of `adopt` for a descriptor that is not a
