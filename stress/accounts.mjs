@@ -1,15 +1,15 @@
-/** What a process holds: descriptors and memory, and what must come back after each event. */
+/** The descriptors and memory of a process, and which of them must be released after each event. */
 import { readdirSync, readlinkSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pair, stats } from 'fdwire'
 
-/** The least number of samples of which a third has a meaningful median. */
+/** The smallest number of samples with which the median of a third is meaningful. */
 const ENOUGH = 30
 
 /** Time limit for whatever must happen (ms). Only a fault reaches it. */
 const LIMIT = 60_000
 
-/** Returns how many descriptors a process has open; of this one, with that which reads the folder. */
+/** Returns the number of open descriptors of a process; for this process, including the one that reads the folder. */
 export const openFds = (pid = 'self') => readdirSync(`/proc/${pid}/fd`).length
 
 /** Describes the open descriptors, for the message of a failure. */

@@ -1,11 +1,12 @@
 /**
- * The stress program: what peers that die, stop or flood, and systems without room, do to a channel.
+ * The stress program: tests channels against peers that die, stop or flood, and on systems without free
+ * descriptors or disk space.
  *
  *     npm run stress -- [--only NAME] [--long] [--OPTION N] [--record]
  *
- * Runs each case of `cases/` in a process of its own and prints its figures; the exit code is 1 if one
- * fails. `--long` chooses the long form, an option of a case such as `--kills 50` changes it. With
- * `--record` the figures go to `results/`, from which docs/reliability.md is written.
+ * Runs each case of `cases/` in a separate process and prints its figures. The exit code is 1 if a case
+ * fails. `--long` chooses the long form, which an option of a case such as `--kills 50` changes. With
+ * `--record` the figures are written to `results/`, from which docs/reliability.md is generated.
  */
 import { readdirSync } from 'node:fs'
 import { constants, setPriority } from 'node:os'
@@ -20,7 +21,7 @@ const cases = new Map()
 for (const name of names) cases.set(name, await import(`./cases/${name}.mjs`))
 
 const { only, long, record: isRecorded, ...changed } = flags()
-// Others may use the machine, too.
+// Other programs may use the machine, too.
 setPriority(constants.priority.PRIORITY_BELOW_NORMAL)
 let failed = 0
 for (const name of only ?? names) failed += Number(!(await runCase(name, cases.get(name))))

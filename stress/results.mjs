@@ -1,4 +1,4 @@
-/** The committed results: `results/<name>.json`, from which the documents are written. */
+/** The committed results: `results/<name>.json`, from which the documents are generated. */
 import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { cpus, release } from 'node:os'
@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 const root = fileURLToPath(new URL('..', import.meta.url))
 
 /**
- * Writes a result, with what it was measured with. `cases`, `executions` and `kills` are the numbers that
+ * Writes a result, with the conditions of the measurement. `cases`, `executions` and `kills` are the numbers that
  * docs/reliability.md shows.
  */
 export function record(

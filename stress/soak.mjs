@@ -1,11 +1,12 @@
 /**
- * The soak: a server that works for long at a fixed rate, and whose memory and descriptors must not grow.
+ * The soak: a server runs for a long time at a fixed rate, and its memory and descriptors must not grow.
  *
  *     npm run soak -- [--minutes 30] [--record]
  *
- * Two processes exchange messages with it over every kind of socket, a third of them with descriptors.
- * They close connections and open them again, and one of them is killed every ten seconds. The server
- * samples what it holds every ten seconds. With --record the samples go to `results/soak.json`.
+ * Two processes exchange messages with it over every kind of socket; a third of the messages have
+ * descriptors. The processes close and reopen connections, and one of them is killed every ten seconds.
+ * Every ten seconds, the server samples its memory and descriptors. With --record the samples are written
+ * to `results/soak.json`.
  */
 import { closeSync, statSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'

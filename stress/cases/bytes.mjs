@@ -1,6 +1,6 @@
 /**
- * Messages that come one byte at a time, with pauses, in every framing of streams. Other clients of the same
- * server are answered meanwhile.
+ * Messages that arrive one byte at a time, with pauses, in every framing of streams. Meanwhile, the server
+ * answers other clients.
  */
 import { deepStrictEqual } from 'node:assert/strict'
 import { once } from 'node:events'

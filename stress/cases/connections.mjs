@@ -1,6 +1,6 @@
 /**
- * Many open connections to one server: each is answered, one more waits until another leaves, and when half
- * of their processes are killed and the others close, the server has nothing left of them.
+ * Many open connections to one server. Each is answered. One more than the limit waits until another ends.
+ * When half of the client processes are killed and the others close, the server has no descriptor of them.
  */
 import { connect } from 'fdwire'
 import { check, openFds, until } from '../accounts.mjs'
@@ -9,12 +9,12 @@ import { inFolder, kill, start, warmUp } from '../children.mjs'
 export const title = 'Many connections to one server'
 export const options = { connections: { short: 1_000, long: 10_000 } }
 
-/** Descriptors that the server has open beside its connections. */
+/** Descriptors that the server has open in addition to its connections. */
 const SPARE = 100
 const TYPES = ['stream', 'seqpacket']
 const PROCESSES = 2
 
-/** A case is a type of socket, an execution a connection. */
+/** A case is a type of socket; an execution is a connection. */
 export const count = figures => ({
   cases: TYPES.length,
   executions: TYPES.reduce((sum, type) => sum + figures[type].connections, 0),

@@ -1,6 +1,7 @@
 /**
- * A server that may open no more descriptors (RLIMIT_NOFILE), with open connections, new ones, and messages
- * with descriptors. The limit is set after loading: Node alone has about as many open as the lower limit.
+ * A server that may open no more descriptors (RLIMIT_NOFILE), with open connections, new connections, and
+ * messages with descriptors. The limit is set after loading, because Node alone opens about as many
+ * descriptors as the lower limit.
  */
 import { execFileSync } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
@@ -14,13 +15,13 @@ export const options = { rounds: { short: 1, long: 20 } }
 const LIMITS = [20, 64]
 /** Clients that connect at once, more than either limit allows. */
 const CLIENTS = 100
-/** Requests of a client that was there before. */
+/** Requests of a client that connected before the limit was reached. */
 const REQUESTS = 100
 const FDS = 4
 const STREAM = { protocol: 'length_prefixed', encoding: 'json', maxFds: 8 }
 const DATAGRAMS = { protocol: 'jsoncomm', maxFds: 8 }
 
-/** A case is a limit, an execution a request, a client or a refused call. */
+/** A case is a limit; an execution is a request, a client or a refused call. */
 export const count = ({ requests, clients, refusedCalls }) => ({
   cases: LIMITS.length,
   executions: requests + clients + refusedCalls,

@@ -1,6 +1,6 @@
 /**
- * Peers that flood: with messages, with descriptors, with rubbish and with connections. Others are served
- * meanwhile, and the server holds no more than its limits.
+ * Peers that flood a server with messages, descriptors, malformed messages or connections. Meanwhile, the
+ * server answers other clients, and stays within its limits.
  */
 import { connect } from 'fdwire'
 import { check, openFds, until, untilFds } from '../accounts.mjs'
@@ -12,10 +12,10 @@ export const options = { requests: { short: 60, long: 3_000 } }
 const FLOODS = ['messages', 'descriptors', 'rubbish', 'connections']
 /** Processes that flood at once. */
 const FLOODERS = 2
-/** The longest that a request of another client may take (ms). A loop that starves somebody takes for ever. */
+/** The longest that a request of another client may take (ms). If it starves, it takes for ever. */
 const MAX_LATENCY = 10_000
 
-/** A case is a kind of flood, an execution a request of somebody else. */
+/** A case is a kind of flood; an execution is a request of another client. */
 export const count = figures => ({
   cases: FLOODS.length,
   executions: FLOODS.reduce((sum, kind) => sum + figures[kind].requests, 0),

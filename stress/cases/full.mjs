@@ -1,6 +1,6 @@
 /**
- * File systems without room (ENOSPC): paths that cannot be bound, a file that cannot grow, and a message
- * that no file in memory can hold.
+ * Full file systems (ENOSPC): paths that cannot be bound, a file that cannot grow, and a message for which
+ * no file in memory can be written.
  */
 
 import { deepStrictEqual } from 'node:assert/strict'
@@ -10,7 +10,7 @@ import { inFolder, kill, start } from '../children.mjs'
 export const title = 'ENOSPC: a full tmpfs'
 export const options = { rounds: { short: 1, long: 20 } }
 
-/** A tmpfs of its own needs a mount namespace of its own. */
+/** Mounting a tmpfs requires a separate mount namespace. */
 const NAMESPACE = ['unshare', '--mount']
 
 const EXPECTED = {

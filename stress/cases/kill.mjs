@@ -1,5 +1,5 @@
 /**
- * kill -9 of a peer under load, again and again: of a client, then of a server. The killed process has one
+ * Repeated kill -9 of a peer under load: first of a client, then of a server. The killed process has one
  * connection of each kind of socket, with messages and descriptors in flight in both directions.
  */
 import { closeSync, statSync } from 'node:fs'
@@ -11,7 +11,7 @@ import { connectLinks, serveLinks } from '../links.mjs'
 export const title = 'kill -9 of a peer under load'
 export const options = { kills: { short: 10, long: 1_000 } }
 
-/** Messages that arrive before a kill: each kill comes after another number of them. */
+/** Messages that arrive before a kill: the number differs for each kill. */
 const MOST = 400
 /** Kills between two samples of the memory. */
 const SAMPLE = 10
@@ -20,7 +20,7 @@ const MAX_GROWTH = 4 * 1024 * 1024
 
 const PEER = new URL('../programs/peer.mjs', import.meta.url)
 
-/** A case is a side with a type of socket, an execution a connection whose peer was killed. */
+/** A case is a side with a type of socket; an execution is a connection whose peer was killed. */
 export const count = ({ kills, connections }) => ({
   cases: 2 * KINDS.length,
   executions: connections,

@@ -1,6 +1,7 @@
 /**
- * SIGSTOP of a peer under load: of a client, then of a server. Others are served meanwhile, the queues for
- * the stopped one stay within their limits, and after SIGCONT every message arrives, once and in order.
+ * SIGSTOP of a peer under load: first of a client, then of a server. Meanwhile, other peers are served, and
+ * the queues for the stopped peer stay within their limits. After SIGCONT every message arrives, once and in
+ * order.
  */
 import { closeSync, statSync } from 'node:fs'
 import { canary, check, openFds, until, untilFds } from '../accounts.mjs'
@@ -15,12 +16,12 @@ export const options = { stops: { short: 2, long: 50 } }
 const PROGRESS = 200
 /** What a link may queue, in bytes: the high-water mark of 64 KiB and one message. */
 const MAX_QUEUED = 128 * 1024
-/** Datagrams are kept for as long as the stop lasts. */
+/** Datagrams stay queued for as long as the stop lasts. */
 const more = { sendTimeout: 0 }
 
 const PEER = new URL('../programs/peer.mjs', import.meta.url)
 
-/** A case is a side with a type of socket, an execution a connection. */
+/** A case is a side with a type of socket; an execution is a connection. */
 export const count = ({ connections }) => ({ cases: 2 * KINDS.length, executions: connections })
 
 export async function run({ stops }) {
