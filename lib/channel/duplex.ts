@@ -12,7 +12,7 @@ import type { ChannelCore } from './core.js'
  * A Duplex over a `raw` channel.
  *
  * ```text
- *  channel ──messages──► push       reading stops while the Duplex is full, or nobody reads
+ *  channel ──messages──► push       reading stops while the Duplex is full or has no reader
  *  write ──► send, flush ──► the callback of the write: the kernel has taken it
  * ```
  *

@@ -46,7 +46,7 @@ export interface Reopening {
  * ```
  *
  * Native code keeps the queue: whole messages that were not sent, in order. Everything else belongs
- * to one connection: the decoder, the requests in flight, a message of which a part was sent.
+ * to one connection: the decoder, the requests in flight, a message that was sent in part.
  */
 export class Reconnection {
   readonly #parts: Parts

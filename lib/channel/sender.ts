@@ -302,7 +302,7 @@ export class Sender {
   }
 
   /**
-   * Encodes a batch in place, of which nothing is sent yet. Sets `index` on the error of a value.
+   * Encodes a batch in place, before any of it is sent. Sets `index` on the error of a value.
    * Copies bytes whose memory the encoding of the program may use for the next value.
    */
   #encodeAll(values: unknown[]): Encoded[] {

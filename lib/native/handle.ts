@@ -176,7 +176,7 @@ export class ChannelHandle {
   }
 
   /**
-   * Drops the connection, and a message of which a part was sent, or all messages unless `keep`.
+   * Drops the connection, and a message that was sent in part, or all messages unless `keep`.
    * Returns the numbers of the dropped messages.
    */
   disconnect(keep: boolean): number[] {

@@ -1,6 +1,6 @@
 /**
- * What fdwire reports to whoever watches the process: on node:diagnostics_channel, and as lines on
- * stderr with NODE_DEBUG=fdwire. Nothing is computed unless somebody watches.
+ * Reports events on node:diagnostics_channel, and as lines on stderr with NODE_DEBUG=fdwire. Nothing
+ * is computed without a subscriber.
  */
 
 import { channel } from 'node:diagnostics_channel'

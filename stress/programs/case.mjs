@@ -2,7 +2,7 @@
 const { name, settings } = JSON.parse(process.argv[2])
 const { run } = await import(`../cases/${name}.mjs`)
 
-// With the parent gone, nobody waits for the result.
+// Without the parent, no process waits for the result.
 process.on('disconnect', () => process.exit(1))
 const started = performance.now()
 try {

@@ -62,8 +62,8 @@ export class Lanes {
   }
 
   /**
-   * Returns where the replies to a sender go; undefined if a reply would reach nobody, or a stranger
-   * in the working directory of this process.
+   * Returns where the replies to a sender go; undefined if the sender has no address, or if the reply
+   * could reach another socket in the working directory of this process.
    */
   #destinationOf(from: From): Address | undefined {
     if (from === null || from === undefined) return undefined
