@@ -10,7 +10,7 @@ import { Codec, connect, listen } from 'fdwire'
 import { check, openFds, untilFds } from '../accounts.mjs'
 import { inFolder, warmUp } from '../children.mjs'
 
-export const title = 'Messages that come one byte at a time'
+export const title = 'Messages that arrive one byte at a time'
 export const options = {
   /** Milliseconds between two bytes. */
   pause: { short: 5, long: 1_000 },

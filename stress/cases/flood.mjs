@@ -6,7 +6,7 @@ import { connect } from 'fdwire'
 import { check, openFds, until, untilFds } from '../accounts.mjs'
 import { inFolder, kill, start, warmUp } from '../children.mjs'
 
-export const title = 'Floods of messages, descriptors, rubbish and connections'
+export const title = 'Floods of valid and malformed messages, descriptors and connections'
 export const options = { requests: { short: 60, long: 3_000 } }
 
 const FLOODS = ['messages', 'descriptors', 'rubbish', 'connections']
