@@ -139,6 +139,24 @@ describe('fdwire listen', () => {
   })
 })
 
+describe('fdwire listen --exec', () => {
+  it.each([
+    ['does not wait for its answer', 'hello'],
+    ['sends what cannot be an argument of a command', '"\\u0000"'],
+    ['sends more than fits into the arguments of a command', 'x'.repeat(3_000_000)],
+  ])('serves the next client after one that %s', async (_, message) => {
+    const shell = newShell()
+    writeFileSync(join(shell.folder, 'message'), `${message}\n`)
+    const server = shell.start("exec fdwire listen a.sock --exec 'echo got {}' 2>&1")
+    const printed: string[] = []
+    server.stdout?.on('data', chunk => printed.push(String(chunk)))
+    await shell.run('fdwire send a.sock --wait 9000 <message')
+    await expect.poll(() => printed.join(''), { timeout: 20_000 }).toMatch(/#1 ended|listen: /)
+    const { stdout } = await shell.run('fdwire send a.sock again --request --timeout 20000 --json')
+    expect(JSON.parse(stdout).value).toBe('got again')
+  })
+})
+
 describe('fdwire ls', () => {
   it('shows the type, the state and the process of a socket', async () => {
     const output = await newShell().run(`fdwire bind a.sock >/dev/null & pid=$!

@@ -39,7 +39,7 @@ export class Session {
     channel.on('message', (value, fds, from, credentials) => {
       this.#receive(channel, { value, fds, from, credentials, connection })
     })
-    channel.once('end', () => this.#finish(channel))
+    channel.once('end', () => void this.#finish(channel))
     return new Promise((resolve, reject) => {
       channel.once('error', reject)
       channel.once('close', () => {
@@ -68,16 +68,19 @@ export class Session {
     }
     const before = this.#answered.get(channel) ?? Promise.resolve()
     const answer = before.then(() => this.#answer(channel, message, command))
+    const report = (error: unknown) =>
+      this.#printer.remark(`fdwire: not answered: ${describeError(error)}`)
     this.#answered.set(
       channel,
-      answer.finally(() => fds.close()),
+      answer.catch(report).finally(() => fds.close()),
     )
   }
 
   /** Closes a channel whose peer has ended, after the last answer. */
   async #finish(channel: Channel): Promise<void> {
     await this.#answered.get(channel)
-    await channel.close()
+    // `add` reports the error of the channel.
+    await channel.close().catch(() => {})
   }
 
   /** Answers a message with the output of a command. `{}` in it is the message. */
@@ -91,7 +94,7 @@ export class Session {
     child.stdout?.on('data', chunk => {
       output += chunk
     })
-    await new Promise(resolve => child.once('close', resolve))
+    await new Promise((resolve, reject) => child.once('error', reject).once('close', resolve))
     const to = from === null ? undefined : from
     if (!channel.closed) this.#send(channel, parseValue(output.replace(/\n$/, ''), this.#form), to)
   }
