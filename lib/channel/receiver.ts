@@ -2,16 +2,16 @@ import { Counter } from '#native'
 import { EMPTY_FD_SET } from '../fds/fdset.js'
 import type { ChannelHandle } from '../native/handle.js'
 import type { CheckedOptions } from '../options/check.js'
-import { diagnostics } from '../util/diagnostics.js'
 import { type ClosedBy, conflictError, replyLostError } from '../util/errors.js'
 import { Queue } from '../util/queue.js'
-import { nextTick } from '../util/timers.js'
+import { nextTick, setImmediate } from '../util/timers.js'
 import { cursor } from '../wire/cursor.js'
-import type { Incoming, Malformed, Message } from '../wire/message.js'
+import type { Incoming, Message } from '../wire/message.js'
 import { closeFds, isMessage } from '../wire/message.js'
 import { MessageReader } from '../wire/reader.js'
 import { NOT_PLAIN, turn } from '../wire/turn.js'
 import { Consumer, type Listener, type Take } from './consumer.js'
+import { reportMalformed } from './malformed.js'
 import type { ReceiverHost } from './receiver-host.js'
 import { Waiters, type WaitFor } from './waiters.js'
 import { warnFdsHeld } from './warnings.js'
@@ -22,7 +22,8 @@ const NOT_DIRECT = NOT_PLAIN
 /** Buffered bytes at which reading stops while only requests wait; those that a message adds. */
 const [MAX_BUFFERED, BUFFERED_ENTRY] = [32 * 1024 * 1024, 64]
 
-const { malformed } = diagnostics
+/** The most buffered messages that are delivered before the event loop does other work. */
+const MAX_DELIVERED = 1_024
 
 /**
  * The receiving half of a channel: delivers the messages of a turn to their consumers.
@@ -53,8 +54,9 @@ export class Receiver {
   /** The consumer's lone function, while the next message is for it and nothing undelivered precedes. */
   #direct: Listener | undefined
   #delivery: 'on' | 'paused' | 'stopped' = 'on'
-  /** Whether the delivery of buffered messages is scheduled for the next tick. */
+  /** Whether the delivery of buffered messages is scheduled; whether other work goes first. */
   #isDeliveryScheduled = false
+  #deliversLater = false
   /** Whether malformed messages are buffered for calls with `takesMalformed`. */
   #buffersMalformed = false
   /** `unchecked`: reading has stopped at `maxOpenFds`, and some messages are not delivered yet. */
@@ -187,10 +189,12 @@ export class Receiver {
     inTurn = undefined
   }
 
-  /** Delivers buffered and fresh messages. After an exception the next call delivers the rest. */
+  /** Delivers buffered and fresh messages. The next call delivers the rest of many, or of a throw. */
   deliver(): void {
     const buffered = this.#buffered
-    while (buffered.length > 0 && this.#isFlowing) this.#emit(buffered.shift() as Incoming)
+    const rest = Math.max(0, buffered.length - MAX_DELIVERED)
+    this.#deliversLater = rest > 0
+    while (buffered.length > rest && this.#isFlowing) this.#emit(buffered.shift() as Incoming)
     while (this.#next < this.#fresh.length) this.#hand(this.#fresh[this.#next++] as Incoming)
     if (this.#next > 0) {
       this.#fresh = NONE
@@ -325,7 +329,7 @@ export class Receiver {
     } else if (this.#buffersMalformed && !waiters?.isDue(incoming.from)) {
       this.#buffer(incoming)
     } else {
-      this.#emitMalformed(incoming)
+      reportMalformed(this.#host.channel, incoming)
     }
   }
 
@@ -336,7 +340,7 @@ export class Receiver {
   }
 
   #emit(incoming: Incoming): void {
-    if (!isMessage(incoming)) return void this.#emitMalformed(incoming)
+    if (!isMessage(incoming)) return void reportMalformed(this.#host.channel, incoming)
     const { value, fds, from } = incoming
     // Without the option, the property could be one of Object.prototype.
     const credentials = this.#options.credentials ? incoming.credentials : undefined
@@ -347,17 +351,12 @@ export class Receiver {
     else channel.emit('message', value, fds, from, credentials)
   }
 
-  #emitMalformed({ error, from }: Malformed): void {
-    const { channel } = this.#host
-    if (malformed.hasSubscribers) malformed.publish({ channel, error, from })
-    channel.emit('malformed', error, from)
-  }
-
-  /** Delivers buffered messages in the next tick, never inside a call of the program. */
+  /** Delivers buffered messages in a later tick, never inside a call of the program. */
   #deliverSoon(): void {
     if (this.#isDeliveryScheduled) return
     this.#isDeliveryScheduled = true
-    this.#host.context.runInAsyncScope(nextTick, process, () => {
+    const schedule = this.#deliversLater ? setImmediate : nextTick
+    this.#host.context.runInAsyncScope(schedule, process, () => {
       this.#isDeliveryScheduled = false
       try {
         this.deliver()
@@ -374,7 +373,9 @@ export class Receiver {
     for (let first = buffered.peek(); first && !isMessage(first); first = buffered.peek()) {
       const skipped = first
       buffered.shift()
-      this.#host.context.runInAsyncScope(nextTick, process, () => this.#emitMalformed(skipped))
+      this.#host.context.runInAsyncScope(nextTick, process, () =>
+        reportMalformed(this.#host.channel, skipped),
+      )
     }
   }
 
