@@ -1,4 +1,4 @@
-import { closeSync, openSync, writeFileSync } from 'node:fs'
+import { closeSync, openSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { adopt, bind, connect, FdSet, listen, pair } from 'fdwire'
 import { describe, expect, it } from 'vitest'
@@ -18,6 +18,17 @@ async function errorOf(call: () => unknown): Promise<NodeJS.ErrnoException & { i
     return error as NodeJS.ErrnoException
   }
   throw new Error('The call has not failed')
+}
+
+/** Returns the open descriptors of this process, and what they refer to. */
+function descriptors(): { fd: string; target: string }[] {
+  return readdirSync('/proc/self/fd').flatMap(fd => {
+    try {
+      return { fd, target: readlinkSync(`/proc/self/fd/${fd}`) }
+    } catch {
+      return [] // That of the folder is closed.
+    }
+  })
 }
 
 /** Returns a channel that is destroyed after the test. */
@@ -93,7 +104,42 @@ describe('the message of EBADF', () => {
   })
 })
 
+describe('the message of an error of a descriptor that a call cannot have', () => {
+  it('says what owns it, and how the owner gives it away', async () => {
+    const set = FdSet.from([openSync('/dev/null', 'r')])
+    const fd = set.get(0)
+    const ofSet = await errorOf(() => FdSet.from([fd]))
+    expect(ofSet).toMatchObject({ code: 'EBUSY', index: 0 })
+    expect(ofSet.message).toBe(
+      `fcntl EBUSY: descriptor ${fd} belongs to an FdSet already: take() gives it away`,
+    )
+    set.close()
+    const [channel] = trackedPair(pair(JSONCOMM))
+    const ofChannel = await errorOf(() => FdSet.from([channel.fd]))
+    expect(ofChannel.message).toBe(
+      `fcntl EBUSY: descriptor ${channel.fd} belongs to a channel already: detach() gives it away`,
+    )
+  })
+
+  it('says that it is not open, or what it is instead of a socket', async () => {
+    const closed = await errorOf(() => adopt(9_999, JSONCOMM))
+    expect(closed.message).toBe('getsockopt EBADF: descriptor 9999 is not open')
+    const epoll = descriptors().find(({ target }) => target === 'anon_inode:[eventpoll]')
+    const other = await errorOf(() => adopt(Number(epoll?.fd), JSONCOMM))
+    expect(other.message).toMatch(/^Descriptor \d+ is not a socket but an epoll: /)
+  })
+})
+
 describe('the message of an error of a limit', () => {
+  it('tells how to pass descriptors over a channel without them', async () => {
+    const [a] = trackedPair(pair({ protocol: 'lines' }))
+    const error = await errorOf(() => a.send('x', { fds: [0] }))
+    expect(error).toMatchObject({ code: 'ERR_FDWIRE_TOO_MANY_FDS' })
+    expect(error.message).toBe(
+      'Messages of this channel carry no descriptors (maxFds: 0): set maxFds at both ends of a Unix socket',
+    )
+  })
+
   it('names the options that limit a queue, with their values', async () => {
     const [a] = trackedPair(pair({ ...JSONCOMM, maxQueued: 20_000 }))
     const error = await errorOf(() => {

@@ -102,11 +102,11 @@ function collectFrom(fds: unknown, out: Int32Array): number {
 }
 
 function tooManyFdsError(count: number | string, limit: number): FdwireError {
-  return new FdwireError(
-    'ERR_FDWIRE_TOO_MANY_FDS',
-    `A message of this channel has at most ${limit} descriptors (maxFds), not ${count}`,
-    { fault: 'caller' },
-  )
+  const message =
+    limit === 0
+      ? 'Messages of this channel carry no descriptors (maxFds: 0): set maxFds at both ends of a Unix socket'
+      : `A message of this channel has at most ${limit} descriptors (maxFds), not ${count}`
+  return new FdwireError('ERR_FDWIRE_TOO_MANY_FDS', message, { fault: 'caller' })
 }
 
 /** In a cluster worker a handle has no `fd` if the primary holds the socket. */

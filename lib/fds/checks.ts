@@ -20,12 +20,15 @@ export function checkNumber(fd: unknown, index: number, all: unknown[]): void {
   }
 }
 
-/** Native code checks what this copy of the package owns. */
-export function checkUnownedElsewhere(fd: number, index: number): void {
+/** Throws EBUSY for a descriptor that a set or channel of any copy of the package owns. */
+export function checkUnowned(fd: number, index: number): void {
   const owner = findOwner(fd)
-  if (!owner?.isForeign) return
-  const what = owner.kind === 'FdSet' ? 'an FdSet' : 'a channel'
-  const hint = `descriptor ${fd} belongs to ${what} of another copy of fdwire in this process`
+  if (owner === undefined) return
+  const [what, remedy] = owner.kind === 'FdSet' ? ['an FdSet', 'take'] : ['a channel', 'detach']
+  const where = owner.isForeign
+    ? 'of another copy of fdwire in this process'
+    : `already: ${remedy}() gives it away`
+  const hint = `descriptor ${fd} belongs to ${what} ${where}`
   throw systemError(constants.errno.EBUSY, 'fcntl', { hint, index })
 }
 

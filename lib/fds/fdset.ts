@@ -11,7 +11,7 @@ import {
   absentError,
   checkNumber,
   checkOpen,
-  checkUnownedElsewhere,
+  checkUnowned,
   describeFd,
   refuseToSerializeFdSet,
 } from './checks.js'
@@ -115,7 +115,7 @@ export class FdSet implements Iterable<number> {
     numbers.forEach(checkOpen)
     numbers.forEach((fd, index) => {
       try {
-        checkUnownedElsewhere(fd, index)
+        checkUnowned(fd, index)
         environment.ownFd(fd)
       } catch (error) {
         for (const owned of numbers.slice(0, index)) NO_CHANNEL.takeFd(owned)

@@ -100,7 +100,7 @@ export function describeSocket(
   if (family === 'other' || !isRight(found)) {
     throw new FdwireError(
       'ERR_FDWIRE_WRONG_SOCKET',
-      `Descriptor ${fd} is a ${environment.kindOf(fd)}: ${needed}`,
+      `Descriptor ${fd} is ${withArticle(environment.kindOf(fd))}: ${needed}`,
     )
   }
   return { ...found, family }
@@ -121,11 +121,17 @@ function notASocket(fd: number, cause: SystemError, needed: string): Error {
     const hint = kind === 'pipe' || kind === 'tty' ? ' (use over() for a pipe or terminal)' : ''
     return new FdwireError(
       'ERR_FDWIRE_NOT_A_SOCKET',
-      `Descriptor ${fd} is not a socket but a ${kind}: ${needed}${hint}`,
+      `Descriptor ${fd} is not a socket but ${withArticle(kind)}: ${needed}${hint}`,
       { cause },
     )
   }
-  return systemError(cause.errno, cause.syscall, { hint: `descriptor ${fd}` })
+  const state = cause.code === 'EBADF' ? ' is not open' : ''
+  return systemError(cause.errno, cause.syscall, { hint: `descriptor ${fd}${state}` })
+}
+
+/** `unix-stream` begins with a consonant when it is spoken. */
+function withArticle(kind: string): string {
+  return `${/^[aeio]/.test(kind) ? 'an' : 'a'} ${kind}`
 }
 
 function tryKindOf(fd: number): string | undefined {
