@@ -98,7 +98,9 @@ describe('adopt of an invalid descriptor', () => {
   it('throws EBADF with the number for a closed descriptor', () => {
     const fd = openSync('/dev/null', 'r')
     closeSync(fd)
-    expect(() => adopt(fd, JSONCOMM)).toThrow(errorWith('EBADF', new RegExp(`descriptor ${fd} is not open$`)))
+    expect(() => adopt(fd, JSONCOMM)).toThrow(
+      errorWith('EBADF', new RegExp(`descriptor ${fd} is not open$`)),
+    )
   })
 })
 
