@@ -134,7 +134,7 @@ export class Serving {
     this.#isCutOff = true
     this.#abortReason = error
     this.#abortHandlers()
-    this.#requests.onDrain(undefined)
+    this.#requests.loseOutput()
   }
 
   /** Takes no more requests, and ends serving when the replies of running handlers are flushed. */
