@@ -18,6 +18,9 @@ import {
 
 /** @typedef {any} Channel @typedef {any} FdSet */
 
+/** The largest batch of `sendAll` (bytes): what the kernel does not take at once is copied. */
+const SEND_ALL = 256 * 1024
+
 const encoding = ['text', 'buffer'].includes(options.how) ? options.how : 'json'
 /** @type {any} */
 const protocol = options.stream
@@ -97,9 +100,6 @@ function sendOne(channel) {
   const one = index => channel.send(ring[index], more)
   return () => sendBatch((index, resume) => one(index) || !channel.once('drain', resume))
 }
-
-/** The largest batch of `sendAll` (bytes): what the kernel does not take at once is copied. */
-const SEND_ALL = 256 * 1024
 
 /**
  * Sends many messages of the ring in one call. The length of a batch must be a multiple of that of
