@@ -30,7 +30,9 @@ describe('the main package', () => {
   })
 
   it('contains no addon, no tests, and no source of the addon', () => {
-    expect(files.filter(file => /\.node$|__test__|\.test\.|\.rs$|Cargo|scripts/.test(file))).toEqual([])
+    expect(
+      files.filter(file => /\.node$|__test__|\.test\.|\.rs$|Cargo|scripts/.test(file)),
+    ).toEqual([])
   })
 
   it('is smaller than 1 MB', () => {
