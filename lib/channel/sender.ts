@@ -64,7 +64,6 @@ export class Sender {
   #closedBy: ClosedBy | undefined
   /** Whether `#closedBy` is set only until the channel reconnects. */
   #isRefusing = false
-  /** Whether messages are dropped, because the connection has failed. */
   #isDropping = false
   /** Handles the loss of the connection of packets. Returns whether they are queued then. */
   #onLoss: ((code: number) => boolean) | undefined
@@ -88,6 +87,11 @@ export class Sender {
   /** Whether there are messages that the kernel has not taken. */
   get hasQueue(): boolean {
     return this.#handle.counter(Counter.OldestQueued) !== 0
+  }
+
+  /** Whether messages are dropped, because the connection has failed. */
+  get isDropping(): boolean {
+    return this.#isDropping
   }
 
   /** Whether sending has ended on this side. */

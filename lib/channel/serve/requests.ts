@@ -51,8 +51,6 @@ export class Requests {
   readonly #laneLimit: number
   #isHeld = false
   #isClosed = false
-  /** Whether replies are dropped, because none can be sent any more. */
-  #isCutOff = false
   #running = 0
   #waiting = 0
   #unanswered = 0
@@ -103,12 +101,6 @@ export class Requests {
     lane.isBlocked = false
     this.#sendReplies(lane)
     this.#update(lane)
-  }
-
-  /** Drops all replies from now on. Handlers are still called. */
-  loseOutput(): void {
-    this.#isCutOff = true
-    this.onDrain(undefined)
   }
 
   /** Drops all replies that are not sent. Those of running handlers are dropped later. */
@@ -165,7 +157,7 @@ export class Requests {
   #answerAtOnce(lane: Lane, value: unknown, result: unknown, context: RequestContext): boolean {
     if (result === undefined) return true
     if (lane.isBlocked || lane.to === undefined || result instanceof Reply) return false
-    if (this.#isCutOff) return true
+    if (this.#host.sender.isDropping) return true
     try {
       const queued = this.#host.sender.send(
         result,
@@ -246,7 +238,7 @@ export class Requests {
 
   #sendReply(call: Call): void {
     const { lane } = call
-    if (!call.hasReply || this.#isCutOff) {
+    if (!call.hasReply || this.#host.sender.isDropping) {
       this.#finish(call)
     } else if (lane.to === undefined) {
       this.#counts.droppedReplies++

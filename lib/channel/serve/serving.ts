@@ -25,7 +25,11 @@ type ServingState = 'serving' | 'draining' | 'done'
 /** The parts of a channel that serving uses. */
 export interface ServingHost {
   readonly channel: Channel
-  readonly sender: { send(value: unknown, options: SendOptions | undefined): number }
+  readonly sender: {
+    /** Whether messages are dropped, because the connection has failed. */
+    readonly isDropping: boolean
+    send(value: unknown, options: SendOptions | undefined): number
+  }
   readonly receiver: {
     /** Stops or resumes the delivery of requests. */
     setHeld(isHeld: boolean): void
@@ -55,9 +59,8 @@ export class Serving {
   readonly #stopWatching: () => void
   #state: ServingState = 'serving'
   #abort: AbortController | undefined
+  /** Why no reply can be sent any more. */
   #abortReason: Error | undefined
-  /** Whether no reply can be sent any more. */
-  #isCutOff = false
   #resolve = nothing
   #reject: (error: Error) => void = nothing
   /** Settles at the end of serving. A rejection is marked as handled. */
@@ -93,7 +96,8 @@ export class Serving {
   get signal(): AbortSignal {
     if (this.#abort === undefined) {
       this.#abort = new AbortController()
-      if (this.#isCutOff || this.#state === 'done') this.#abort.abort(this.#abortReason)
+      const isOver = this.#abortReason !== undefined || this.#state === 'done'
+      if (isOver) this.#abort.abort(this.#abortReason)
       else this.#host.watchHangUp()
     }
     return this.#abort.signal
@@ -130,11 +134,10 @@ export class Serving {
    * handled; the channel fails after them.
    */
   loseOutput(error: Error): void {
-    if (this.#state === 'done' || this.#isCutOff) return
-    this.#isCutOff = true
+    if (this.#state === 'done' || this.#abortReason !== undefined) return
     this.#abortReason = error
     this.#abortHandlers()
-    this.#requests.loseOutput()
+    this.#requests.onDrain(undefined)
   }
 
   /** Takes no more requests, and ends serving when the replies of running handlers are flushed. */
