@@ -7,14 +7,8 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { connect } from 'fdwire'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import {
-  AttackedServer,
-  expectUnharmed,
-  stopServersAfterEach,
-} from '../support/attacked-servers.js'
+import { AttackedServer, expectUnharmed } from '../support/attacked-servers.js'
 import { useExample } from '../support/examples.js'
-
-stopServersAfterEach()
 
 const file = useExample('demo')
 

@@ -5,18 +5,13 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { connect } from 'fdwire'
 import { describe, expect, it } from 'vitest'
-import {
-  AttackedServer,
-  expectUnharmed,
-  stopServersAfterEach,
-} from '../support/attacked-servers.js'
+import { AttackedServer, expectUnharmed } from '../support/attacked-servers.js'
 import { destroyChannelsAfterEach, track } from '../support/channels.js'
 import { useExample } from '../support/examples.js'
 import { cleanUpAfterEach, temporaryDirectory } from '../support/processes.js'
 
 cleanUpAfterEach()
 destroyChannelsAfterEach()
-stopServersAfterEach()
 
 const file = useExample('language-server')
 

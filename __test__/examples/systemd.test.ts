@@ -4,11 +4,7 @@ import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { bind, connect, type FdSet, listen, mapMemfd } from 'fdwire'
 import { afterEach, describe, expect, it, onTestFinished } from 'vitest'
-import {
-  AttackedServer,
-  expectUnharmed,
-  stopServersAfterEach,
-} from '../support/attacked-servers.js'
+import { AttackedServer, expectUnharmed } from '../support/attacked-servers.js'
 import { destroyChannelsAfterEach, track } from '../support/channels.js'
 import { EXAMPLES, useExample } from '../support/examples.js'
 import { cleanUpAfterEach, Peer, temporaryDirectory } from '../support/processes.js'
@@ -17,7 +13,6 @@ import { startManager, unsetVariablesAfterEach } from '../support/systemd.js'
 
 cleanUpAfterEach()
 destroyChannelsAfterEach()
-stopServersAfterEach()
 unsetVariablesAfterEach()
 
 const file = useExample('systemd')

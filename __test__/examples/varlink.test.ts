@@ -6,11 +6,7 @@ import { text } from 'node:stream/consumers'
 import { promisify } from 'node:util'
 import { connect } from 'fdwire'
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest'
-import {
-  AttackedServer,
-  expectUnharmed,
-  stopServersAfterEach,
-} from '../support/attacked-servers.js'
+import { AttackedServer, expectUnharmed } from '../support/attacked-servers.js'
 import { destroyChannelsAfterEach, track } from '../support/channels.js'
 import { useExample } from '../support/examples.js'
 import { cleanUpAfterEach, temporaryDirectory, testPath } from '../support/processes.js'
@@ -18,7 +14,6 @@ import { pythonWithPeers } from '../support/venv.js'
 
 cleanUpAfterEach()
 destroyChannelsAfterEach()
-stopServersAfterEach()
 // The first run on a machine installs varlink, which takes longer than the timeout of a test.
 beforeAll(() => void pythonWithPeers(), 300_000)
 

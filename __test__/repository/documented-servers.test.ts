@@ -3,16 +3,11 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { connect } from 'fdwire'
 import { describe, expect, it } from 'vitest'
-import {
-  AttackedServer,
-  expectUnharmed,
-  stopServersAfterEach,
-} from '../support/attacked-servers.js'
+import { AttackedServer, expectUnharmed } from '../support/attacked-servers.js'
 import type { Target } from '../support/hostile-clients.js'
 import { cleanUpAfterEach, temporaryDirectory, testPath } from '../support/processes.js'
 
 cleanUpAfterEach()
-stopServersAfterEach()
 
 const ROOT = testPath('..')
 const read = (page: string) => readFileSync(join(ROOT, page), 'utf8')

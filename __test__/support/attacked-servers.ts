@@ -2,21 +2,11 @@
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { createInterface } from 'node:readline'
-import { afterEach, expect } from 'vitest'
+import { expect, onTestFinished } from 'vitest'
 import { ATTACKS, type Target } from './hostile-clients.js'
 import { testPath } from './processes.js'
 
-const running = new Set<AttackedServer>()
-
-/** Stops the servers of each test after it. */
-export function stopServersAfterEach(): void {
-  afterEach(async () => {
-    await Promise.all([...running].map(server => server.stop()))
-    running.clear()
-  })
-}
-
-/** A program that serves, whose memory and descriptors can be asked for. */
+/** A program that serves, until the end of the test. Its memory and descriptors can be asked for. */
 export class AttackedServer {
   readonly child: ChildProcess
   /** What the server has written to stderr. */
@@ -37,12 +27,12 @@ export class AttackedServer {
     this.#ended = new Promise(resolve => {
       this.child.on('close', (code, signal) => resolve(`${code ?? signal}: ${this.errors}`))
     })
-    running.add(this)
   }
 
   /** Starts a program, and waits until it prints a line that matches `ready`. */
   static async start(args: string[], ready: RegExp, options: SpawnOptions = {}) {
     const server = new AttackedServer(args, options)
+    onTestFinished(() => server.stop())
     await server.line(ready)
     return server
   }
