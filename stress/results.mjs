@@ -1,10 +1,7 @@
 /** The committed results: `results/<name>.json`, from which the documents are generated. */
-import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { cpus, release } from 'node:os'
-import { fileURLToPath } from 'node:url'
-
-const root = fileURLToPath(new URL('..', import.meta.url))
+import { commitOfSources } from '../bench/results.mjs'
 
 /**
  * Writes a result, with the conditions of the measurement. `cases`, `executions` and `kills` are the numbers that
@@ -16,7 +13,7 @@ export function record(
 ) {
   const about = {
     date: new Date().toISOString().slice(0, 10),
-    commit: commit(),
+    commit: commitOfSources(),
     node: process.version,
     linux: /^\d+\.\d+/.exec(release())[0],
     cores: cpus().length,
@@ -27,12 +24,4 @@ export function record(
   // Each sample is one line.
   const short = text.replace(/\{\s*"second"[^}]*\}/g, sample => sample.replace(/\s+/g, ' '))
   writeFileSync(new URL(`results/${name}.json`, import.meta.url), `${short}\n`)
-}
-
-/** The commit, with `+` if the sources differ from it. */
-function commit() {
-  const git = (...args) => execFileSync('git', args, { cwd: root, encoding: 'utf8' }).trim()
-  const sources = ['lib', 'index.ts', 'crates', 'Cargo.lock']
-  const changed = git('status', '--porcelain', '--', ...sources)
-  return `${git('rev-parse', '--short', 'HEAD')}${changed === '' ? '' : '+'}`
 }
