@@ -119,7 +119,7 @@ impl Loop {
             is_closing: Cell::new(false),
         };
         assert!(raw.cast::<Handle>().is_aligned());
-        // SAFETY: `uv_handle_size` has told the size of the memory, and it is aligned.
+        // SAFETY: the caller has allocated `uv_handle_size` bytes, and they are aligned.
         unsafe { raw.cast::<Handle>().write(handle) };
         self.handles.borrow_mut().push(raw.cast());
         0
