@@ -3,7 +3,7 @@ import { closeSync, openSync } from 'node:fs'
 import { performance } from 'node:perf_hooks'
 import { Duplex, PassThrough } from 'node:stream'
 import { setInterval } from 'node:timers/promises'
-import { type Channel, connect, over, pair } from 'fdwire'
+import { adopt, type Channel, connect, over, pair } from 'fdwire'
 import { describe, expect, it } from 'vitest'
 import { coreOf as coreOfBuilt } from '../../dist/lib/channel/channel.js'
 import type { coreOf as CoreOf } from '../../lib/channel/channel.js'
@@ -31,6 +31,15 @@ const coreOf = coreOfBuilt as unknown as typeof CoreOf
 const IDLE = errorWithCode('IDLE_TIMEOUT')
 const LATE = errorWithCode('MESSAGE_TIMEOUT')
 const SEQPACKET = { protocol: 'raw', type: 'seqpacket' } as const
+
+/** The options of a peer without deadlines. */
+const WITHOUT = { idleTimeout: 0 }
+
+/** Returns a channel, and a function by which its peer sends a line. */
+function requester([channel, peer]: readonly [Channel, Channel]): [Channel, () => unknown] {
+  peer.on('error', () => {})
+  return [channel, () => peer.send('a request')]
+}
 
 /** Resolves with the error of a channel that reads. */
 async function failureOf(channel: Channel): Promise<Error> {
@@ -136,6 +145,58 @@ describe('idleTimeout', () => {
     channel.on('message', () => {})
     channel.send(Buffer.alloc(4 * 1024 * 1024))
     await expect(once(channel, 'error')).resolves.toEqual([IDLE])
+    expect(channel.stats.queuedBytes).toBeGreaterThan(0)
+  })
+
+  it('destroys a paused channel whose peer has stopped reading', async () => {
+    const [channel] = streamPair({ ...FRAMES, idleTimeout: 50 })
+    channel.on('message', () => {})
+    channel.pause()
+    channel.send(Buffer.alloc(4 * 1024 * 1024))
+    await expect(once(channel, 'error')).resolves.toEqual([IDLE])
+    expect(channel.stats.queuedBytes).toBeGreaterThan(0)
+  })
+
+  it('destroys a channel whose peer has ended and has stopped reading', async () => {
+    const [channel, peer] = streamPair({ ...FRAMES, idleTimeout: 50, allowHalfOpen: true })
+    channel.on('message', () => {})
+    peer.end()
+    await once(channel, 'end')
+    channel.send(Buffer.alloc(4 * 1024 * 1024))
+    await expect(once(channel, 'error')).resolves.toEqual([IDLE])
+  })
+
+  /** Each kind of connection, with a function by which the peer, which reads nothing, sends a line. */
+  const SERVED: [string, (options: object) => Promise<[Channel, () => unknown]>][] = [
+    ['a stream', async options => requester(streamPair({ ...LINES, ...options }, WITHOUT))],
+    [
+      'a TCP connection',
+      async options => requester(await tcpPair({ ...LINES, ...options }, WITHOUT)),
+    ],
+    [
+      'a seqpacket socket',
+      async options => {
+        const [a, b] = pair(SEQPACKET)
+        return requester([track(adopt(a.detach(), { ...SEQPACKET, ...options })), track(b)])
+      },
+    ],
+    [
+      'a Duplex stream',
+      async options => {
+        const [from, to] = [new PassThrough(), new PassThrough()]
+        const duplex = Duplex.from({ readable: from, writable: to })
+        const channel = track(over(duplex, { ...LINES, ...options }))
+        return [channel as Channel, () => from.write('a request\n')]
+      },
+    ],
+  ]
+
+  it.each(SERVED)('destroys %s that serves a peer which reads no reply', async (_, open) => {
+    const [channel, request] = await open({ idleTimeout: 60 })
+    const served = channel.serve(() => 'x'.repeat(50_000))
+    const failure = expect(served).rejects.toEqual(IDLE)
+    for (let requests = 0; requests < 400; requests++) request()
+    await failure
     expect(channel.stats.queuedBytes).toBeGreaterThan(0)
   })
 

@@ -154,7 +154,6 @@ impl Channel {
             let Self { transport, meter, .. } = self;
             on_transport!(&*transport, it => it.prepare_to_receive(&meter.limits));
         }
-        self.update_deadlines();
     }
 
     pub(crate) fn watch_hang_up(&mut self) {
@@ -170,9 +169,7 @@ impl Channel {
     }
 
     pub(crate) fn released(&mut self, fds: usize) -> bool {
-        let held = self.meter.released(fds);
-        self.update_deadlines();
-        held
+        self.meter.released(fds)
     }
 
     /// Sends a message. The second result is whether the reactor must add the channel to its list
@@ -281,7 +278,6 @@ impl Channel {
         {
             self.lower(turn.site);
         }
-        self.update_deadlines();
     }
 
     /// Handles a write-space edge: a receiver has consumed one of our datagrams.

@@ -140,6 +140,11 @@ impl DatagramTransport {
         flags
     }
 
+    /// Returns whether something is queued until the peer takes more.
+    pub(crate) fn waits_for_peer(&self) -> bool {
+        self.outbox.wants_writable()
+    }
+
     pub(crate) fn send(
         &mut self,
         site: Site<'_>,

@@ -195,6 +195,15 @@ impl StreamTransport {
         flags
     }
 
+    /// Returns whether something is queued until the peer, or the caller of an external link, takes
+    /// more.
+    pub(crate) fn waits_for_peer(&self) -> bool {
+        match self.link {
+            Link::External { .. } => !self.outbox.is_empty(),
+            Link::Socket(_) | Link::Disconnected => self.outbox.wants_writable(),
+        }
+    }
+
     pub(crate) fn send(
         &mut self,
         limits: &Limits,

@@ -10,11 +10,13 @@ use crate::poll::{EventFlags, Token};
 use crate::transport::on_transport;
 
 impl Channel {
-    /// Registers the readiness that the channel waits for.
+    /// Registers the readiness that the channel waits for, and lets the clocks of its deadlines run
+    /// accordingly.
     pub(crate) fn arm(&mut self, site: Site<'_>) -> Result<(), Errno> {
         if let Some(datagrams) = self.transport.datagrams_mut() {
             datagrams.watch_write_space(site);
         }
+        self.update_deadlines();
         let registered = self.raise(site);
         if registered.is_err()
             && let Some(datagrams) = self.transport.datagrams_mut()
