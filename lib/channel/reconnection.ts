@@ -4,9 +4,9 @@ import { Counter } from '#native'
 import { environment, forget, unregister } from '../native/environment.js'
 import type { ChannelHandle } from '../native/handle.js'
 import type { CheckedReconnect } from '../options/reconnect.js'
-import { Backoff } from '../util/backoff.js'
+import { Attempts } from '../util/attempts.js'
 import { closedError } from '../util/errors.js'
-import { clearTimeout, nextTick, now, setTimeout } from '../util/timers.js'
+import { clearTimeout, nextTick, setTimeout } from '../util/timers.js'
 import type { Receiver } from './receiver.js'
 import type { Sender } from './sender.js'
 import type { ChannelState } from './state.js'
@@ -51,19 +51,24 @@ export interface Reopening {
 export class Reconnection {
   readonly #parts: Parts
   readonly #reopening: Reopening
-  readonly #backoff: Backoff
+  readonly #attempts: Attempts<number>
   #state: 'connected' | 'disconnected' | 'over' = 'connected'
-  /** The timer of the next attempt, or of the next look at the peer of a datagram socket. */
+  /** The timer of the next look at the peer of a datagram socket. */
   #timer: NodeJS.Timeout | undefined
-  #attempt: AbortController | undefined
-  #connectedAt = now()
   /** The messages that had been received when the connection was made. */
   #received = 0
 
   constructor(parts: Parts, reopening: Reopening) {
     this.#parts = parts
     this.#reopening = reopening
-    this.#backoff = new Backoff(reopening.options)
+    this.#attempts = new Attempts(reopening.options, {
+      open: reopening.open,
+      onOpened: index => this.#connect(index),
+      discard: unregister,
+      onExhausted: error => this.#giveUp(error),
+      // The channel keeps it alive.
+      keepsAlive: false,
+    })
     environment.keepOnLoss(parts.handle.index)
     this.#watchPeer()
   }
@@ -88,16 +93,11 @@ export class Reconnection {
     const { handle, receiver, sender } = this.#parts
     this.#state = 'disconnected'
     clearTimeout(this.#timer)
-    // A connection that has brought a message, or lasted, was of use.
-    const isUseful = handle.counter(Counter.Received) > this.#received
-    if (isUseful || now() - this.#connectedAt > this.#reopening.options.maxDelay) {
-      this.#backoff.reset()
-    }
     this.#drop(this.keepsQueue)
     receiver.failInFlight(handle.counter(Counter.OldestQueued), closedError('request', 'peer'))
     sender.setRefusing(!this.keepsQueue)
     this.#emit('disconnect', error)
-    this.#schedule()
+    this.#attempts.lose(handle.counter(Counter.Received) > this.#received)
     return true
   }
 
@@ -110,7 +110,7 @@ export class Reconnection {
   stop(): void {
     this.#state = 'over'
     clearTimeout(this.#timer)
-    this.#attempt?.abort()
+    this.#attempts.stop()
   }
 
   /** Whether another connection would be of use. */
@@ -121,30 +121,9 @@ export class Reconnection {
     return lifecycle.state === 'closing' && sender.hasQueue
   }
 
-  #schedule(): void {
-    this.#timer = setTimeout(() => this.#try(), this.#backoff.next()).unref()
-  }
-
-  async #try(): Promise<void> {
-    const attempt = new AbortController()
-    this.#attempt = attempt
-    try {
-      const index = await this.#reopening.open(attempt.signal)
-      if (this.#state === 'disconnected') this.#connect(index)
-      else unregister(index)
-    } catch (error) {
-      if (this.#state !== 'disconnected') return
-      this.#backoff.fail()
-      if (this.#backoff.isExhausted) this.#giveUp(error as Error)
-      else this.#schedule()
-    }
-  }
-
   #connect(index: number): void {
     const { handle, sender } = this.#parts
     this.#state = 'connected'
-    this.#backoff.succeed()
-    this.#connectedAt = now()
     this.#received = handle.counter(Counter.Received)
     sender.setRefusing(false)
     this.#watchPeer()
