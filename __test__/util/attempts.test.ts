@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { type Attempt, Attempts } from '../../lib/util/attempts.js'
 
@@ -27,6 +28,9 @@ function attemptsOf(open: () => Promise<string>, more: Partial<Attempt<string>> 
   })
   return { attempts, log, ended }
 }
+
+/** Resolves after each timer of an attempt that is set now: timers expire in the order of their times. */
+const passLongestDelay = () => setTimeout(2 * OPTIONS.maxDelay)
 
 const refuse = () => Promise.reject(new Error('refused'))
 const FAILED = ['open', 'failed: refused']
@@ -76,6 +80,52 @@ describe('attempts to connect', () => {
     attempts.lose(true)
     expect(await attempts.now()).toBe(false)
     expect(log).toEqual(['open', 'discarded it'])
+  })
+
+  it('are one at a time, whatever a callback does when one has failed', async () => {
+    let calls = 0
+    const { attempts, log } = attemptsOf(() => (++calls === 1 ? refuse() : Promise.resolve('it')), {
+      onFailed: () => void attempts.now(),
+    })
+    attempts.lose(false)
+    await expect.poll(() => log).toEqual(['open', 'open', 'opened it'])
+    await passLongestDelay()
+    expect(log).toEqual(['open', 'open', 'opened it'])
+    attempts.stop()
+  })
+
+  it('are one at a time if a connection is lost during an attempt', async () => {
+    const { attempts, log } = attemptsOf(() => Promise.resolve('it'))
+    const attempt = attempts.now()
+    attempts.lose(false)
+    expect(await attempt).toBe(true)
+    await passLongestDelay()
+    expect(log).toEqual(['open', 'opened it'])
+    attempts.stop()
+  })
+
+  it('go on after a callback has thrown the error of a failed one', async () => {
+    let calls = 0
+    const { attempts, log } = attemptsOf(() => (++calls === 1 ? refuse() : Promise.resolve('it')), {
+      onFailed: error => {
+        throw error
+      },
+    })
+    await expect(attempts.now()).rejects.toThrow('refused')
+    await expect.poll(() => log).toEqual(['open', 'open', 'opened it'])
+    attempts.stop()
+  })
+
+  it('are not exhausted if a callback has ended them', async () => {
+    const { attempts, log } = attemptsOf(refuse, {
+      onFailed: () => {
+        if (log.push('failed') === 2 * OPTIONS.maxAttempts) attempts.stop()
+      },
+    })
+    attempts.lose(false)
+    await expect.poll(() => log).toHaveLength(2 * OPTIONS.maxAttempts)
+    await passLongestDelay()
+    expect(log).toEqual(['open', 'failed', 'open', 'failed', 'open', 'failed'])
   })
 
   it('report an error of the receiver of a connection, instead of connecting again', async () => {

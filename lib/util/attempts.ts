@@ -81,9 +81,10 @@ export class Attempts<T> {
     this.#abort.abort()
   }
 
+  /** Sets the timer of the next attempt, unless one is in progress or there are no more. */
   #schedule(): void {
     clearTimeout(this.#timer)
-    if (this.#abort.signal.aborted) return
+    if (this.#abort.signal.aborted || this.#current !== undefined) return
     const { minDelay, maxDelay } = this.#options
     const delay = Math.min(maxDelay, minDelay * 2 ** Math.min(this.#doublings++, 30))
     this.#timer = setTimeout(() => void this.#run(true), delay * (0.5 + Math.random() / 2))
@@ -118,9 +119,12 @@ export class Attempts<T> {
 
   #fail(error: Error, counts: boolean): void {
     const { maxAttempts } = this.#options
-    this.#attempt.onFailed?.(error)
     if (counts) this.#failures++
-    if (maxAttempts > 0 && this.#failures >= maxAttempts) this.#attempt.onExhausted(error)
-    else this.#schedule()
+    const isLast = maxAttempts > 0 && this.#failures >= maxAttempts
+    // The callbacks come last: they may throw, stop the attempts, or make another one.
+    if (!isLast) this.#schedule()
+    this.#attempt.onFailed?.(error)
+    const isIdle = !this.#abort.signal.aborted && this.#current === undefined
+    if (isLast && isIdle) this.#attempt.onExhausted(error)
   }
 }

@@ -1,5 +1,6 @@
 /** SocketClient, SocketServer and ProtocolServer over real sockets. */
 import { once } from 'node:events'
+import { setTimeout } from 'node:timers/promises'
 import * as sp from 'fdwire/socket_protocol'
 import { describe, expect, it } from 'vitest'
 import { cleanUpAfterEach } from '../../support/processes.js'
@@ -118,6 +119,24 @@ describe('SocketClient and SocketServer', () => {
     expect(await device.reconnect()).toBe(true)
     expect(transport.channel).not.toBe(before)
     expect(dataOf(await device.request(READ, 0, 2))).toBe(2)
+  })
+
+  it("have one connection if a listener of 'disconnect' reconnects", async () => {
+    const where = socketPath()
+    const server = await startEchoServer(where)
+    const device = startClient(where)
+    expect(dataOf(await device.request(READ, 0, 1, { timeout: 10_000 }))).toBe(1)
+    const again = new Promise(resolve => {
+      device.once('disconnect', () => resolve(device.reconnect()))
+    })
+    for (const protocol of server.protocols) await protocol.close()
+    expect(await again).toBe(true)
+    // The timer of an attempt would have expired by then: timers expire in the order of their times.
+    await setTimeout(2 * FAST.maxDelay)
+    expect(dataOf(await device.request(READ, 0, 2))).toBe(2)
+    expect(server.protocols.size).toBe(1)
+    await device.close()
+    await expect.poll(() => server.protocols.size).toBe(0)
   })
 
   it('stop connecting after maxAttempts until reconnect()', async () => {

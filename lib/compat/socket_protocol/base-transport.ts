@@ -139,8 +139,12 @@ export abstract class BaseTransport implements Transport {
     connection.channel.close({ timeout: DISCONNECT_TIMEOUT }).catch(() => {})
     if (connection !== this.#connection) return
     this.#connection = undefined
-    this.#onDisconnect(error)
-    this.onDisconnected()
+    try {
+      this.#onDisconnect(error)
+    } finally {
+      // The next connection does not depend on what a callback of the program throws.
+      this.onDisconnected()
+    }
   }
 
   /** Resolves to whether the kernel has taken everything that is sent in this tick. */
