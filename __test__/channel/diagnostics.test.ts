@@ -127,7 +127,7 @@ describe('NODE_DEBUG=fdwire', () => {
     )
     expect(lines).toContainEqual(expect.stringMatching(/^malformed channel .*ERR_FDWIRE_NOT_JSON$/))
     expect(lines).toContainEqual(expect.stringMatching(/^close channel lines\/stream/))
-    expect(lines).toContainEqual(expect.stringMatching(/^drop listener .*reason: allowPeer$/))
+    expect(lines).toContainEqual(expect.stringMatching(/^refuse listener .*reason: allowPeer$/))
     expect(stderr).not.toContain('secret')
     const { stderr: silent } = await promisify(execFile)(process.execPath, [script, `${path}2`])
     expect(silent).toBe('')

@@ -102,6 +102,37 @@ describe.each(TYPES)('the end of the peer ($protocol)', options => {
   })
 })
 
+describe('a reset by the peer', () => {
+  /** Returns a channel that has failed, because its peer has not read what it was sent. */
+  async function reset() {
+    const [a, b] = pair({ protocol: 'lines', encoding: 'json' })
+    track(a).on('error', () => {})
+    track(b)
+    a.send('unread')
+    await a.flush()
+    // once() would reject with the error.
+    const closed = new Promise<void>(resolve => a.on('close', () => resolve()))
+    b.destroy()
+    await closed
+    return a
+  }
+
+  it('makes promises fail with its error, and every other call with PEER_CLOSED', async () => {
+    const a = await reset()
+    await expect(a.receive()).rejects.toMatchObject({ code: 'ECONNRESET' })
+    await expect(a.request(1)).rejects.toMatchObject({ code: 'ECONNRESET' })
+    for (const call of [() => a.send(1), () => a.sendAll([1]), () => a.pause(), () => a.ref()]) {
+      expect(call).toThrow(PEER_CLOSED)
+    }
+  })
+
+  it('leaves CLOSED to a program that has closed the channel as well', async () => {
+    const a = await reset()
+    a.destroy()
+    expect(() => a.send(1)).toThrow(errorWithCode('CLOSED'))
+  })
+})
+
 describe('a flush', () => {
   it('is rejected if the peer ends before it has taken everything', async () => {
     const [a, b] = pair({ protocol: 'lines', encoding: 'json' })

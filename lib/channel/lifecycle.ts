@@ -4,7 +4,7 @@ import { Counter } from '#native'
 import type { ChannelHandle } from '../native/handle.js'
 import type { CheckedOptions } from '../options/check.js'
 import { diagnostics } from '../util/diagnostics.js'
-import { type ClosedBy, closedError, FdwireError } from '../util/errors.js'
+import { type ClosedBy, closedError, FdwireError, isDisconnected } from '../util/errors.js'
 import { clearTimeout, nextTick, now, setTimeout } from '../util/timers.js'
 import type { Receiver } from './receiver.js'
 import type { Sender } from './sender.js'
@@ -124,7 +124,7 @@ export class Lifecycle {
 
   /**
    * Throws ERR_FDWIRE_CLOSED after `close()` or `destroy()`; ERR_FDWIRE_PEER_CLOSED if the channel
-   * has closed itself after the peer's end.
+   * has closed itself after the peer's end or a reset.
    */
   checkOpen(call: string): void {
     if (!this.isOpen) throw this.closedError(call)
@@ -184,6 +184,7 @@ export class Lifecycle {
     if (receiver.unread > 0) return
     const { error, isHandled } = this.#inputEnd
     if (error !== undefined) {
+      if (isDisconnected(error)) this.#noteClosedByPeer()
       this.#destroy(error, isHandled)
       return
     }
@@ -288,8 +289,7 @@ export class Lifecycle {
   /** Closes after the peer's end. Only `flush()` and `close()` report unsent messages. */
   #closeByItself(): void {
     if (this.#state === 'closed' || this.#closing !== undefined) return
-    // If the program has ended its side, the channel is closed by both.
-    if (!this.#parts.sender.isClosed) this.#setClosedBy('peer')
+    this.#noteClosedByPeer()
     this.#beginClosing()
     if (this.#closeAtOnce()) return
     this.#closing = this.#closeWithin(CLOSE_TIMEOUT, true)
@@ -366,6 +366,11 @@ export class Lifecycle {
         settle(isLate)
       }
     })
+  }
+
+  /** If the program has ended its side, the channel is closed by both. */
+  #noteClosedByPeer(): void {
+    if (!this.#parts.sender.isClosed) this.#setClosedBy('peer')
   }
 
   #setClosedBy(by: ClosedBy): void {

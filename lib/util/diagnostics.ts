@@ -49,7 +49,8 @@ interface Endpoint {
 const log = debuglog('fdwire')
 if (log.enabled) {
   for (const [name, diagnostic] of Object.entries(diagnostics)) {
-    diagnostic.subscribe(report => log('%s', `${name} ${describe(report as Report)}`))
+    const verb = name === 'drop' ? 'refuse' : name
+    diagnostic.subscribe(report => log('%s', `${verb} ${describe(report as Report)}`))
   }
 }
 
