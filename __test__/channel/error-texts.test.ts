@@ -1,6 +1,18 @@
-import { closeSync, openSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs'
+import { once } from 'node:events'
+import { closeSync, constants, openSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { adopt, bind, connect, FdSet, listen, pair } from 'fdwire'
+import {
+  adopt,
+  bind,
+  Codec,
+  connect,
+  createMemfd,
+  FdSet,
+  listen,
+  mapMemfd,
+  pair,
+  sealMemfd,
+} from 'fdwire'
 import { describe, expect, it } from 'vitest'
 import { temporaryDirectory } from '../support/processes.js'
 import { afterTest, runCleanupsAfterEach } from '../support/streams.js'
@@ -130,6 +142,75 @@ describe('the message of an error of a descriptor that a call cannot have', () =
   })
 })
 
+describe('the message of an error of a memfd', () => {
+  it('says what the descriptor is instead of a memfd, or that it is not open', async () => {
+    const [channel] = trackedPair(pair({ protocol: 'lines' }))
+    for (const call of [mapMemfd, sealMemfd]) {
+      const wrong = await errorOf(() => call(channel.fd))
+      expect(wrong.message).toBe(
+        `${call.name} needs a memfd, descriptor ${channel.fd} is of kind 'unix-stream'`,
+      )
+      const closed = await errorOf(() => call(9_999))
+      expect(closed.message).toMatch(/^(mmap|fcntl) EBADF: descriptor 9999 is not open$/)
+    }
+  })
+
+  it('says why a memfd cannot be read or sealed', async () => {
+    using sealed = createMemfd('x')
+    const seal = await errorOf(() => sealMemfd(sealed.get(0)))
+    expect(seal.message).toMatch(/^fcntl EPERM: descriptor \d+ is a memfd that is sealed already/)
+    using unsealed = createMemfd(1)
+    const writer = openSync(`/proc/self/fd/${unsealed.get(0)}`, constants.O_WRONLY)
+    const map = await errorOf(() => mapMemfd(writer))
+    expect(map.message).toMatch(/^\w+ EACCES: descriptor \d+ is not open for reading$/)
+    closeSync(writer)
+  })
+})
+
+describe('the message of a timeout', () => {
+  it('says that a reply is missing if a request waits, and a message if receive does', async () => {
+    const [a] = trackedPair(pair({ protocol: 'lines' }))
+    const reply = await errorOf(() => a.request('x', { timeout: 5 }))
+    expect(reply.message).toBe('The request received no reply within 5 ms')
+    const match = () => false
+    const matching = await errorOf(() => a.request('x', { timeout: 5, match }))
+    expect(matching.message).toBe('The request received no message that match accepts within 5 ms')
+    const [b] = trackedPair(pair({ protocol: 'lines' }))
+    const message = await errorOf(() => b.receive({ timeout: 5 }))
+    expect(message.message).toBe('No message arrived within 5 ms')
+  })
+
+  it('names the destination of a queued message, and how long the message has waited', async () => {
+    const server = tracked(await bind(null, { ...JSONCOMM, sendTimeout: 5 }))
+    const silent = tracked(await bind(null, JSONCOMM))
+    const to = silent.localAddress as string
+    const dropped = once(server, 'undelivered')
+    while (server.send('fill the queue', { to }));
+    const [error] = await dropped
+    expect(error.message).toBe(
+      `A message to ${to.replace('\0', '@')} was dropped after 5 ms in the queue (sendTimeout): ` +
+        'its receiver does not read, or too slowly',
+    )
+  })
+})
+
+describe('the message of a text that UTF-8 cannot encode', () => {
+  it.each([
+    ['The message', 'a message', (text: string) => new Codec('lines').encode(text)],
+    ['The address', 'an address', (text: string) => connect(text, { protocol: 'lines' })],
+    ['name', 'the name of a memfd', (text: string) => createMemfd('', { name: text })],
+  ])(
+    'begins with %s for %s, and says where the surrogate is and what to do',
+    async (what, _, call) => {
+      const error = await errorOf(() => call('😀 \udc00'))
+      expect(error).toMatchObject({ code: 'ERR_FDWIRE_ILL_FORMED_TEXT' })
+      expect(error.message).toBe(
+        `${what} has a lone surrogate at 3 (U+DC00), which UTF-8 cannot encode: toWellFormed() replaces it`,
+      )
+    },
+  )
+})
+
 describe('the message of an error of a limit', () => {
   it('tells how to pass descriptors over a channel without them', async () => {
     const [a] = trackedPair(pair({ protocol: 'lines' }))
@@ -202,6 +283,70 @@ describe('the message of ENOENT', () => {
       const hint = `the directory ${join(directory, 'missing')} does not exist`
       expect(error.message).toBe(`connect ENOENT ${lost}: ${hint}`)
     }
+  })
+})
+
+describe('the message of an address that was meant as another kind', () => {
+  it.each([
+    ['127.0.0.1:80', "{ host: '127.0.0.1', port: 80 }"],
+    ['tcp://localhost:8080/', "{ host: 'localhost', port: 8080 }"],
+    ['[::1]:80', "{ host: '::1', port: 80 }"],
+  ])('shows how the address of a TCP socket is written for %s', async (path, expected) => {
+    const error = await errorOf(() => connect(path, { protocol: 'lines' }))
+    expect(error).toMatchObject({ code: 'ENOENT', path })
+    expect(error.message).toBe(
+      `connect ENOENT ${path}: no socket has this path: the address of a TCP socket is ${expected}`,
+    )
+  })
+
+  it("shows how an abstract name begins if a path begins with '@'", async () => {
+    const error = await errorOf(() => connect('@name', JSONCOMM))
+    expect(error.message).toBe(
+      "connect ENOENT @name: no socket has this path: an abstract name begins with '\\0', not '@'",
+    )
+  })
+})
+
+describe('the message of an error of a destination', () => {
+  it('says what is wrong at the address', async () => {
+    const socket = tracked(await bind(null, JSONCOMM))
+    const directory = temporaryDirectory()
+    const file = join(directory, 'file')
+    writeFileSync(file, '')
+    const stream = join(directory, 'stream.sock')
+    tracked({
+      destroy: (
+        listener => () =>
+          listener.close()
+      )(await listen(stream, { protocol: 'lines' })),
+    })
+    const cases = {
+      [join(directory, 'a.sock')]: ['ENOENT', 'no socket has this address'],
+      [join(directory, 'b', 'a.sock')]: [
+        'ENOENT',
+        `the directory ${join(directory, 'b')} does not exist`,
+      ],
+      [file]: ['ECONNREFUSED', 'the file at this path is not a socket'],
+      [stream]: [
+        'EPROTOTYPE',
+        "the socket at this address is not of type 'dgram': set the option type, or choose another protocol",
+      ],
+    }
+    for (const [to, [code, hint]] of Object.entries(cases)) {
+      for (const call of [() => socket.send(1, { to }), () => socket.sendAll([1], { to })]) {
+        const error = await errorOf(call)
+        expect(error).toMatchObject({ code, syscall: 'sendmsg', dest: to })
+        expect(error.message).toBe(`sendmsg ${code} -> ${to}: ${hint}`)
+      }
+    }
+  })
+
+  it('says what it must be', async () => {
+    const socket = tracked(await bind(null, JSONCOMM))
+    const wrong = await errorOf(() => socket.send(1, { to: 5 as never }))
+    expect(wrong.message).toBe('to must be a path, an abstract name or a Buffer, not 5')
+    const empty = await errorOf(() => socket.send(1, { to: '' }))
+    expect(empty.message).toBe('to must not be empty: no socket has an empty address')
   })
 })
 

@@ -135,17 +135,17 @@ describe('a destination without a receiver', () => {
     await dead.request({ op: 'open', bind: Buffer.from(path).toString('hex') })
     await dead.stop()
     const cases = [
-      ['ECONNREFUSED', path],
-      ['ECONNREFUSED', '\0fdwire-unbound'],
-      ['ENOENT', join(dir, 'missing')],
-      ['ENOTDIR', join(dir, 'file/below')],
-      ['ECONNREFUSED', join(dir, 'file')],
+      ['ECONNREFUSED', path, ': no process has a socket open at this address'],
+      ['ECONNREFUSED', '\0fdwire-unbound', ': no process has a socket open at this address'],
+      ['ENOENT', join(dir, 'missing'), ': no socket has this address'],
+      ['ENOTDIR', join(dir, 'file/below'), ''],
+      ['ECONNREFUSED', join(dir, 'file'), ': the file at this path is not a socket'],
     ] as const
-    for (const [code, to] of cases) {
+    for (const [code, to, hint] of cases) {
       const shown = to.replace('\0', '@')
       const error = expect.objectContaining({
         code,
-        message: `sendmsg ${code} -> ${shown}`,
+        message: `sendmsg ${code} -> ${shown}${hint}`,
         dest: to,
       })
       expect(() => server.send(1, { to })).toThrow(error)

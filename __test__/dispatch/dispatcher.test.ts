@@ -167,7 +167,10 @@ describe('dispatch', () => {
 describe('the options', () => {
   it('are checked', () => {
     for (const [options, message] of [
-      [{ pick: 'random' }, "pick must be 'round-robin' or 'least-connections', not 'random'"],
+      [
+        { pick: 'random' },
+        "pick must be 'round-robin', 'least-connections' or a function, not 'random'",
+      ],
       [{ peek: -1 }, 'peek must be an integer from 0 to 16384, not -1'],
       [{ peek: 20_000 }, 'peek must be an integer from 0 to 16384, not 20000'],
       [{ peekTimeout: 'x' }, /must be a number, not 'x'/],

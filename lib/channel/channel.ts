@@ -297,13 +297,17 @@ export class Channel<Receives = unknown, Sends = Sendable<Receives>> extends Wat
     const unanswered = this.#core.serving?.unanswered ?? 0
     // The kernel reports an error only once, so the next owner would miss it.
     const events = this.#core.pendingEvents
-    if (queued > 0 || unread > 0 || inHand > 0 || waiting > 0 || events > 0 || unanswered > 0) {
-      throw new FdwireError(
-        'ERR_FDWIRE_NOT_QUIET',
-        `detach: ${queued} messages are queued, ${unread} were read and not delivered, ` +
-          `${inHand} bytes of the next one were read, ${waiting} calls wait, ` +
-          `${events} events are pending, ${unanswered} requests of serve() are not answered`,
-      )
+    const unfinished = Object.entries({
+      'messages are queued': queued,
+      'messages were read and not delivered': unread,
+      'bytes of the next one were read': inHand,
+      'calls wait for a message': waiting,
+      'events are pending': events,
+      'requests of serve() are not answered': unanswered,
+    }).filter(([, count]) => count > 0)
+    if (unfinished.length > 0) {
+      const found = unfinished.map(([what, count]) => `${count} ${what}`).join(', ')
+      throw new FdwireError('ERR_FDWIRE_NOT_QUIET', `detach: ${found}`)
     }
     return lifecycle.detach()
   }

@@ -312,7 +312,7 @@ export class ChannelCore extends AsyncResource implements ReceiverHost, ServingH
       case RecordKind.Undelivered:
         this.reportUndelivered(
           this.handle.queuedNumber(event.detail),
-          undeliveredError(event.place, name),
+          undeliveredError(event.place, name, this.options),
           name,
         )
         break

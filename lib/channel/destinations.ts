@@ -1,5 +1,6 @@
 import { type Address, checkAddress, isRelative } from '../options/address.js'
 import type { CheckedOptions } from '../options/check.js'
+import { describeValue } from '../util/checks.js'
 import { FdwireError } from '../util/errors.js'
 import type { SendOptions } from './events.js'
 
@@ -43,9 +44,12 @@ export class Destinations {
     if (typeof to === 'string') {
       if (!to.isWellFormed()) checkAddress(to, 'to')
     } else if (!(to instanceof Uint8Array)) {
-      throw new TypeError('to must be a path, an abstract name or a Buffer')
+      throw new TypeError(
+        `to must be a path, an abstract name or a Buffer, not ${describeValue(to)}`,
+      )
     }
-    if (to.length === 0) throw badAddressError('to is empty')
+    if (to.length === 0)
+      throw badAddressError('to must not be empty: no socket has an empty address')
     if (isRelative(to) && !(allowRelative ?? this.#allowRelative)) this.#checkRelative(to)
     return to
   }

@@ -60,7 +60,7 @@ export class MatchRequests {
       if (timeout > 0 || signal !== undefined) {
         request.stopLimits = startLimits(
           { timeout, signal },
-          { late: 'No matching message arrived' },
+          { late: 'The request received no message that match accepts' },
           error => {
             this.#reject(request, error)
             this.#onAbandoned()

@@ -13,8 +13,9 @@ import {
 import { isOpen } from '../fds/descriptors.js'
 import type { ChannelHandle } from '../native/handle.js'
 import { table } from '../native/memory.js'
-import { type Address, checkAddress } from '../options/address.js'
-import type { CheckedOptions } from '../options/check.js'
+import { type Address, checkAddress, printableAddress } from '../options/address.js'
+import type { CheckedOptions, SocketType } from '../options/check.js'
+import { peerHint } from '../options/peer-hints.js'
 import { FdwireError, systemError } from '../util/errors.js'
 import { unframeableError } from '../wire/errors.js'
 
@@ -40,7 +41,7 @@ export function sendError(code: number, message: RefusedMessage): Error {
   switch (code) {
     case QUEUE_FULL: {
       const { maxQueued, maxQueuedFds } = options
-      const queue = to === undefined ? 'The queue' : `The queue for ${to}`
+      const queue = to === undefined ? 'The queue' : `The queue for ${printableAddress(to)}`
       const limits = `maxQueued: ${shown(maxQueued)} bytes, maxQueuedFds: ${shown(maxQueuedFds)}`
       return new FdwireError(
         'ERR_FDWIRE_QUEUE_FULL',
@@ -70,20 +71,25 @@ export function sendError(code: number, message: RefusedMessage): Error {
  * Returns the error of a queued message that was not delivered. `errno` is 0 if it expired, and
  * `EVICTED` if the queues have reached `maxQueuedTotal`.
  */
-export function undeliveredError(errno: number, to: Address | undefined): Error {
+export function undeliveredError(
+  errno: number,
+  to: Address | undefined,
+  { sendTimeout, maxQueuedTotal, type }: CheckedOptions,
+): Error {
   if (errno === EVICTED) {
     const message =
-      'The queues of all destinations hold maxQueuedTotal bytes, so the longest one has lost its ' +
-      'oldest message'
+      `The queues of all destinations hold ${shown(maxQueuedTotal)} bytes (maxQueuedTotal), so the ` +
+      'longest one has lost its oldest message'
     return new FdwireError('ERR_FDWIRE_UNDELIVERED', message, { fault: 'caller' })
   }
-  if (errno !== 0) return systemError(errno, 'sendmsg', destinationOf(to))
-  const message = 'The destination did not read for sendTimeout, so a queued message was dropped'
+  if (errno !== 0) return systemError(errno, 'sendmsg', aboutDestination(errno, to, type))
+  const what = to === undefined ? 'A message' : `A message to ${printableAddress(to)}`
+  const message = `${what} was dropped after ${shown(sendTimeout)} ms in the queue (sendTimeout): its receiver does not read, or too slowly`
   return new FdwireError('ERR_FDWIRE_UNDELIVERED', message)
 }
 
 function kernelError(code: number, message: RefusedMessage): Error {
-  const destination = destinationOf(message.to)
+  const destination = aboutDestination(code, message.to, message.options.type)
   switch (-code) {
     case EMSGSIZE:
       return systemError(code, 'sendmsg', { ...destination, hint: sizeHint(message) })
@@ -121,9 +127,15 @@ function closedFd(fds: number): number {
   return table.subarray(FDS_OUT, FDS_OUT + fds).findIndex(fd => !isOpen(fd))
 }
 
-function destinationOf(to: Address | undefined): { dest?: string | Buffer } {
+/** Returns the destination of a message, and what it has to do with the error. */
+function aboutDestination(
+  errno: number,
+  to: Address | undefined,
+  type: SocketType,
+): { dest?: string | Buffer; hint?: string | undefined } {
   if (to === undefined) return {}
-  return { dest: typeof to === 'string' ? to : Buffer.from(to) }
+  const dest = typeof to === 'string' ? to : Buffer.from(to)
+  return { dest, hint: peerHint(errno, to, type) }
 }
 
 function shown(number: number): string {

@@ -15,7 +15,7 @@ import { table } from '../native/memory.js'
 import { type Address, isRelative } from '../options/address.js'
 import type { CheckedOptions } from '../options/check.js'
 import { copyOf } from '../util/buffers.js'
-import { asBytes } from '../util/checks.js'
+import { asBytes, describeValue } from '../util/checks.js'
 import { diagnostics } from '../util/diagnostics.js'
 import { type ClosedBy, closedError, FdwireError } from '../util/errors.js'
 import { NO_OPTIONS } from '../util/no-options.js'
@@ -121,7 +121,7 @@ export class Sender {
   sendAll(values: Iterable<unknown>, options: SendOptions = NO_OPTIONS): boolean {
     checkSendOptions('sendAll', options)
     if (typeof values !== 'object' || values === null || !(Symbol.iterator in values)) {
-      throw new TypeError('sendAll takes an array or another iterable of values')
+      throw new TypeError(`sendAll takes an array or iterable, not ${describeValue(values)}`)
     }
     const to = this.#destination(options)
     const list: unknown[] = [...values]
@@ -355,7 +355,8 @@ export class Sender {
 
   #destination({ to, allowRelative }: SendOptions): Address | undefined {
     if (to === undefined) return undefined
-    if (this.#isConnected()) throw badAddressError('to: the channel is connected to its peer')
+    if (this.#isConnected())
+      throw badAddressError('to: the channel has a peer, and sends to no other address')
     if (to === null) {
       throw badAddressError('to is null: a sender without an address cannot be a destination')
     }

@@ -128,7 +128,9 @@ export class Waiters {
       if (timeout > 0 || signal !== undefined) {
         waiter.stopLimits = startLimits(
           { timeout, signal },
-          { late: 'No message arrived' },
+          {
+            late: replyFrom === undefined ? 'No message arrived' : 'The request received no reply',
+          },
           error => this.#abandon(waiter, error),
         )
       }

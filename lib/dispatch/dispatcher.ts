@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events'
 import type { BlockList, Server, Socket } from 'node:net'
 import { checkCallOptions } from '../options/calls.js'
 import { checkTimeout } from '../options/wait.js'
-import { checkInteger, checkOneOf, describeValue } from '../util/checks.js'
+import { checkInteger, describeValue } from '../util/checks.js'
 import { FdwireError } from '../util/errors.js'
 import { NO_OPTIONS } from '../util/no-options.js'
 import { nextTick } from '../util/timers.js'
@@ -102,7 +102,12 @@ export class Dispatcher extends EventEmitter<DispatcherEvents> {
     checkCallOptions('Dispatcher', options, OPTIONS)
     const { pick = 'round-robin' } = options
     if (typeof pick === 'function') this.#pick = pick
-    else checkOneOf('pick', pick, ['round-robin', 'least-connections'])
+    else if (pick !== 'round-robin' && pick !== 'least-connections') {
+      const found = describeValue(pick)
+      throw new TypeError(
+        `pick must be 'round-robin', 'least-connections' or a function, not ${found}`,
+      )
+    }
     this.#strategy = pick === 'least-connections' ? leastConnections() : roundRobin()
     const peek = checkInteger('peek', options.peek, 0, 0, MAX_HEAD)
     const peekTimeout = checkTimeout(options.peekTimeout, TIMEOUT)

@@ -317,7 +317,7 @@ export class FdSet implements Iterable<number> {
     if (at >= 0 && at < length) {
       if (this.#entries[at] !== ABSENT) return at
     } else if (this.#entries !== CLOSED) {
-      throw new RangeError(`Index ${index} is out of range: the FdSet has ${length} entries`)
+      throw new RangeError(`Index ${index} is out of range for an FdSet of length ${length}`)
     }
     throw absentError(index)
   }

@@ -7,7 +7,7 @@ import { environment } from '../native/environment.js'
 import { checkCallOptions } from '../options/calls.js'
 import { allocate } from '../util/buffers.js'
 import { asBytes, checkBoolean, checkInteger, describeValue } from '../util/checks.js'
-import { errorCode, FdwireError, illFormedError, systemError } from '../util/errors.js'
+import { FdwireError, illFormedError, type SystemError, systemError } from '../util/errors.js'
 import { NO_OPTIONS } from '../util/no-options.js'
 import { type FdSource, fdOfSource } from './borrow.js'
 import { FdSet } from './fdset.js'
@@ -45,15 +45,15 @@ export function createMemfd(
  * Seals a memfd: no process can change its size or contents any more.
  *
  * # Errors
- * ERR_FDWIRE_FD_KIND for a descriptor of another kind; EPERM for a memfd that cannot be sealed,
- * EBUSY while a process has it mapped for writing.
+ * ERR_FDWIRE_FD_KIND for a descriptor of another kind; EBADF, EPERM for a memfd that cannot be
+ * sealed, EBUSY while a process has it mapped for writing.
  */
 export function sealMemfd(fd: FdSource): void {
   const number = fdOfSource(fd, 'fd')
   try {
     environment.sealMemfd(number)
   } catch (error) {
-    throw memfdError(error)
+    throw memfdError(error as SystemError, 'sealMemfd', number)
   }
 }
 
@@ -79,7 +79,7 @@ export function mapMemfd(fd: FdSource): Buffer {
     environment.readMemfd(number, copy)
     return copy
   } catch (error) {
-    throw memfdError(error)
+    throw memfdError(error as SystemError, 'mapMemfd', number)
   }
 }
 
@@ -92,6 +92,7 @@ function checkName(name: unknown): string {
   if (bytes > MAX_NAME) {
     throw new RangeError(`name has ${bytes} bytes: the name of a memfd has at most ${MAX_NAME}`)
   }
+  if (!name.isWellFormed()) throw illFormedError('name', name)
   if (name.includes('\0')) throw new RangeError('name must not contain a zero byte')
   return name
 }
@@ -102,7 +103,7 @@ function checkContent(content: unknown): Uint8Array | number {
   }
   if (typeof content === 'string') {
     if (content.isWellFormed()) return Buffer.from(content)
-    throw illFormedError('The text')
+    throw illFormedError('The text', content)
   }
   if (ArrayBuffer.isView(content)) return asBytes(content)
   throw new TypeError(
@@ -120,16 +121,28 @@ function allocateCopy(length: number): Buffer {
 }
 
 /** Returns the error to throw for an error of native code. */
-function memfdError(error: unknown): unknown {
-  switch (errorCode(error)) {
-    // The kernel's error for a file that cannot have seals.
-    case 'EINVAL':
-      return new FdwireError('ERR_FDWIRE_FD_KIND', 'The descriptor is not a memfd')
-    case 'EFBIG':
-      return new RangeError(
-        `The file is larger than a Buffer can be (${constants.MAX_LENGTH} bytes)`,
-      )
-    default:
-      return error
+function memfdError(error: SystemError, call: string, fd: number): Error {
+  const { code, errno, syscall } = error
+  // The kernel's error for a file that cannot have seals.
+  if (code === 'EINVAL') {
+    const message = `${call} needs a memfd, descriptor ${fd} is of kind '${environment.kindOf(fd)}'`
+    return new FdwireError('ERR_FDWIRE_FD_KIND', message)
   }
+  if (code === 'EFBIG') {
+    return new RangeError(
+      `The memfd is larger than a Buffer can be (${constants.MAX_LENGTH} bytes)`,
+    )
+  }
+  const hint = MEMFD_HINTS[code]
+  return hint === undefined
+    ? error
+    : systemError(errno, syscall, { hint: `descriptor ${fd} ${hint}` })
+}
+
+const MEMFD_HINTS: Readonly<Record<string, string>> = {
+  EBADF: 'is not open',
+  EACCES: 'is not open for reading',
+  EPERM: 'is a memfd that is sealed already, is open for reading only, or does not allow seals',
+  EBUSY: 'is a memfd that a process has mapped for writing',
+  EIO: 'is a memfd that became shorter while it was copied',
 }

@@ -63,8 +63,7 @@ export function checkDescriptor(call: string, fd: unknown): asserts fd is number
   if (typeof fd === 'number') {
     throw new RangeError(`${what}, an integer from 0 to ${MAX_FD}, not ${fd}`)
   }
-  const given = fd === null ? 'null' : typeof fd === 'object' ? 'object' : describeValue(fd)
-  throw new TypeError(`${what} or a net.Socket, not ${given}`)
+  throw new TypeError(`${what} or a net.Socket, not ${describeValue(fd)}`)
 }
 
 /**

@@ -1,8 +1,8 @@
-import { existsSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { PathOptions } from '#native'
 import { type Address, printableAddress } from '../options/address.js'
-import type { CheckedOptions, SocketType } from '../options/check.js'
+import type { CheckedOptions } from '../options/check.js'
+import { missingDirectory, pathOf, peerHint } from '../options/peer-hints.js'
 import { type SystemError, systemError } from '../util/errors.js'
 import { retry } from './retry.js'
 
@@ -55,53 +55,29 @@ function withPath(
   const isAboutPeer = peer !== undefined && (!local || ABOUT_PEER.has(syscall))
   const address = isAboutPeer ? peer : (local as Address)
   const path = typeof address === 'string' ? address : Buffer.from(address)
-  const isPath = path.length > 0 && path[0] !== '\0' && path[0] !== 0
   const hint = isAboutPeer
-    ? peerHint(code, isPath ? path : undefined, type)
-    : isPath
-      ? pathHint(`${syscall} ${code}`, path, unlink)
-      : undefined
-  return systemError(errno, syscall, hint === undefined ? { path } : { path, hint })
+    ? peerHint(errno, address, type)
+    : pathHint(`${syscall} ${code}`, pathOf(address), unlink)
+  return systemError(errno, syscall, { path, hint })
 }
 
-/** Explains an error of connecting to a peer. `path`: its path, unless it has an abstract name. */
-function peerHint(
-  code: string,
-  path: string | Buffer | undefined,
-  type: SocketType,
-): string | undefined {
-  switch (code) {
-    case 'ENOENT':
-      return path === undefined || existsSync(directoryOf(path))
-        ? 'no socket has this address'
-        : missingDirectory(path)
-    case 'ECONNREFUSED':
-      return type === 'dgram'
-        ? 'no process has a socket open at this address'
-        : 'no process listens at this address'
-    case 'EPROTOTYPE':
-      return `the socket at this address is not of type '${type}': set the option type, or choose another protocol`
-    default:
-      return undefined
-  }
-}
-
-/** Explains an error of binding a path. */
+/** Explains an error of binding a path, if the address is one. */
 function pathHint(
   failure: string,
-  path: string | Buffer,
+  path: string | undefined,
   unlink: CheckedOptions['unlink'],
 ): string | undefined {
+  if (path === undefined) return undefined
   switch (failure) {
     case 'open ENOENT':
     case 'bind ENOENT':
       return missingDirectory(path)
     case 'open ENOTDIR':
     case 'bind ENOTDIR':
-      return `${directoryOf(path)} is not a directory`
+      return `${dirname(path)} is not a directory`
     case 'open EACCES':
     case 'bind EACCES':
-      return `binding needs write permission for the directory ${directoryOf(path)}`
+      return `binding needs write permission for the directory ${dirname(path)}`
     case 'bind EEXIST':
       return 'the path exists and is not a socket'
     case 'bind EADDRINUSE':
@@ -111,14 +87,6 @@ function pathHint(
     default:
       return undefined
   }
-}
-
-function missingDirectory(path: string | Buffer): string {
-  return `the directory ${directoryOf(path)} does not exist`
-}
-
-function directoryOf(path: string | Buffer): string {
-  return dirname(path.toString())
 }
 
 function isSystemError(error: unknown): error is SystemError {

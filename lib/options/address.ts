@@ -72,7 +72,7 @@ export function checkTcp(address: TcpAddress, what: string, leastPort: 0 | 1 = 0
   if (typeof host !== 'string') {
     throw new TypeError(`host must be a string, not ${describeValue(host)}`)
   }
-  if (!host.isWellFormed()) throw illFormedError('host')
+  if (!host.isWellFormed()) throw illFormedError('host', host)
   if (host.includes('\0')) {
     throw new FdwireError('ERR_FDWIRE_BAD_ADDRESS', 'host contains a zero byte')
   }
@@ -151,7 +151,7 @@ export function emptyError(what: string, instead: string): TypeError {
  */
 export function checkAddress(address: Address, what: string): void {
   const isText = typeof address === 'string'
-  if (isText && !address.isWellFormed()) throw illFormedError(what)
+  if (isText && !address.isWellFormed()) throw illFormedError(what, address)
   const bytes = isText ? Buffer.byteLength(address) : address.length
   if (bytes > MAX_ADDRESS) {
     throw new FdwireError(

@@ -121,7 +121,7 @@ function checkDelimiter(name: string, value: unknown): string | Buffer {
       `${name} must be a string, a Buffer or another ArrayBufferView, not ${describeValue(value)}`,
     )
   }
-  if (typeof value === 'string' && !value.isWellFormed()) throw illFormedError(name)
+  if (typeof value === 'string' && !value.isWellFormed()) throw illFormedError(name, value)
   const length = typeof value === 'string' ? Buffer.byteLength(value) : value.byteLength
   if (length < 1 || length > MAX_DELIMITER) {
     throw new RangeError(`${name} must have 1 to ${MAX_DELIMITER} bytes, not ${length}`)

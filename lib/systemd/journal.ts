@@ -108,7 +108,7 @@ function encodeValue(name: string, value: unknown): Buffer {
   if (typeof value === 'number' || typeof value === 'bigint') return Buffer.from(String(value))
   const text = checkString(name, value, ', a number, or a Buffer or another ArrayBufferView')
   if (text.isWellFormed()) return Buffer.from(text)
-  throw illFormedError(name)
+  throw illFormedError(name, text)
 }
 
 /** Checks the name of a field, as the journal does: it ignores invalid ones. */

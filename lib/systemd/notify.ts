@@ -164,7 +164,7 @@ function notifySocket(): string | undefined {
 function encodeState(state: unknown): Buffer {
   const text = typeof state === 'string' ? state : encodeFields(state)
   if (text === '') throw new TypeError('notify needs at least one field')
-  if (!text.isWellFormed()) throw illFormedError('The notification')
+  if (!text.isWellFormed()) throw illFormedError('The notification', text)
   const bytes = Buffer.from(text)
   if (bytes.length <= MAX_NOTIFICATION) return bytes
   throw new RangeError(

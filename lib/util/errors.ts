@@ -134,7 +134,7 @@ interface SystemErrorDetails {
   dest?: string | Buffer
   index?: number
   /** The end of the message. */
-  hint?: string
+  hint?: string | undefined
   cause?: unknown
 }
 
@@ -190,9 +190,16 @@ export function failureOf(error: {
   return `${syscall} ${code}${about}${to}`
 }
 
-/** Returns the error of a text that UTF-8 cannot encode. */
-export function illFormedError(what: string): FdwireError {
-  return new FdwireError('ERR_FDWIRE_ILL_FORMED_TEXT', `${what} contains a lone surrogate`)
+/** Returns the error of a text that UTF-8 cannot encode. `what` begins its message. */
+export function illFormedError(what: string, text: string): FdwireError {
+  // With the flag u, two surrogates that form a pair are one character, which does not match.
+  const at = text.search(/\p{Surrogate}/u)
+  const unit = text.charCodeAt(at).toString(16).toUpperCase()
+  return new FdwireError(
+    'ERR_FDWIRE_ILL_FORMED_TEXT',
+    `${what} has a lone surrogate at ${at} (U+${unit}), which UTF-8 cannot encode: ` +
+      'toWellFormed() replaces it',
+  )
 }
 
 /** Returns the error of an aborted operation: an AbortError whose cause is the signal's reason. */

@@ -11,7 +11,7 @@ import {
   type SendableOf,
   type ValueOf,
 } from '../options/check.js'
-import { asBytes } from '../util/checks.js'
+import { asBytes, describeValue } from '../util/checks.js'
 import { closedError, type FdwireError } from '../util/errors.js'
 import { NO_OPTIONS } from '../util/no-options.js'
 import { nextTick } from '../util/timers.js'
@@ -73,7 +73,9 @@ export class Codec<
    */
   push(chunk: ArrayBufferView): ValueOf<P, E>[] {
     if (!ArrayBuffer.isView(chunk)) {
-      throw new TypeError('push takes a Buffer or another ArrayBufferView')
+      throw new TypeError(
+        `push takes a Buffer or another ArrayBufferView, not ${describeValue(chunk)}`,
+      )
     }
     this.#checkNotReading('push')
     if (this.#error !== undefined) throw this.#error

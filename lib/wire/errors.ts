@@ -97,7 +97,8 @@ function describeLimit(limit: 'maxMessage' | 'maxFds', options: CheckedOptions):
  * Returns the error of a stream that ended inside a message, which lacks `missing` bytes or more.
  */
 export function cutError(missing: number): FdwireError {
-  const message = `The stream ended inside a message: at least ${missing} bytes are missing`
+  const bytes = missing === 1 ? '1 byte is' : `${missing} bytes are`
+  const message = `The stream ended inside a message: at least ${bytes} missing`
   return new FdwireError('ERR_FDWIRE_CUT_SHORT', message, { missing })
 }
 
@@ -136,7 +137,9 @@ export function endError(
 /** Returns the error of a message that a protocol cannot frame, from the code of native code. */
 export function unframeableError(code: number, protocol: string): FdwireError {
   const reason =
-    code === HAS_DELIMITER ? 'it contains the delimiter' : 'its length does not fit the header'
+    code === HAS_DELIMITER
+      ? 'it contains the delimiter (option delimiter)'
+      : 'its length does not fit the header'
   const message = `${protocol} cannot carry the message: ${reason}`
   return new FdwireError('ERR_FDWIRE_UNENCODABLE', message)
 }

@@ -186,6 +186,17 @@ describe('SocketClient and SocketServer', () => {
   })
 })
 
+describe('a protocol object', () => {
+  it('is not made without a transport, and the error names a method that is missing', () => {
+    const models = 'like SocketClient and ChannelTransport'
+    for (const wrong of [undefined, 5, { secret: 'x' }]) {
+      expect(() => new sp.PureJsonProtocol(wrong as never)).toThrow(
+        new TypeError(`transport must have a method initChannelName, ${models}`),
+      )
+    }
+  })
+})
+
 describe('SocketServer', () => {
   it('serves one client at a time, the next one after the first disconnects', async () => {
     const transport = await sp.SocketServer.listen(socketPath())

@@ -36,6 +36,13 @@ describe('the uds_comms Codec', () => {
     expect([await codec.receive(read), await codec.receive(read)]).toEqual(['three', null])
   })
 
+  it('says what read must return', async () => {
+    const codec = new Codec()
+    await expect(codec.receive((() => 'text') as never)).rejects.toThrow(
+      "read must return a Buffer or null, not 'text'",
+    )
+  })
+
   it('returns texts and errors in order for every chunk size', async () => {
     const bytes = Buffer.from(`%bad$${frame('1')}x${frame('')}%aGV${frame('2')}%/w==$%//$`)
     const expected = ['NOT_BASE64', '1', '', 'FRAME_CUT_OFF', '2', 'NOT_UTF8', 'NOT_BASE64', null]

@@ -10,7 +10,7 @@ import { FdwireError } from '../../util/errors.js'
 import { NO_OPTIONS } from '../../util/no-options.js'
 import { type DeriveKey, deriveKey } from './authentification.js'
 import type { BufferLimits } from './buffers.js'
-import { type Logger, SILENT } from './transport.js'
+import { type Logger, SILENT, type Transport } from './transport.js'
 
 /** Options of a protocol object. */
 export interface ProtocolOptions {
@@ -144,11 +144,42 @@ function checkName(name: unknown): string | null {
  */
 export function checkLogger(logger: unknown): Logger {
   if (logger === undefined) return SILENT
-  const missing = ['debug', 'info', 'warn', 'error'].find(
-    name => typeof (logger as Record<string, unknown> | null)?.[name] !== 'function',
+  checkMethods('logger', logger, ['debug', 'info', 'warn', 'error'], 'console')
+  return logger as Logger
+}
+
+/**
+ * Checks that a value is a transport.
+ *
+ * # Errors
+ * TypeError.
+ */
+export function checkTransport(transport: unknown): void {
+  checkMethods('transport', transport, TRANSPORT_METHODS, 'SocketClient and ChannelTransport')
+}
+
+const TRANSPORT_METHODS = [
+  'initChannelName',
+  'isConnected',
+  'reconnect',
+  'registerCallback',
+  'registerConnectCallback',
+  'registerDisconnectCallback',
+  'send',
+] as const satisfies readonly (keyof Transport)[]
+
+/** Throws a TypeError for a value without one of the methods that `models` have. */
+function checkMethods(
+  name: string,
+  value: unknown,
+  methods: readonly string[],
+  models: string,
+): void {
+  const missing = methods.find(
+    method => typeof (value as Record<string, unknown> | null | undefined)?.[method] !== 'function',
   )
-  if (missing === undefined) return logger as Logger
-  throw new TypeError(`logger must have a method ${missing}, like console`)
+  if (missing === undefined) return
+  throw new TypeError(`${name} must have a method ${missing}, like ${models}`)
 }
 
 /**

@@ -12,7 +12,7 @@ import { Deadline } from '../../util/wait.js'
 import type { AuthState } from './constants.js'
 import type { DataStorage } from './data-storage.js'
 import { type Datum, responseData, type Serve, toCallback } from './definitions.js'
-import { checkProtocolOptions, type ProtocolOptions } from './options.js'
+import { checkProtocolOptions, checkTransport, type ProtocolOptions } from './options.js'
 import { type Callback, isReserved, keyOf } from './services.js'
 import { type ProtocolEvents, type ProtocolStats, Session } from './session.js'
 import type { Transport } from './transport.js'
@@ -41,6 +41,7 @@ export abstract class Protocol extends EventEmitter<ProtocolEvents> {
 
   protected constructor(form: Form, transport: Transport, options: ProtocolOptions) {
     super()
+    checkTransport(transport)
     const emit: EventEmitter<ProtocolEvents>['emit'] = (event, ...args) => this.emit(event, ...args)
     this.#session = new Session(form, transport, checkProtocolOptions(options), emit)
   }
@@ -297,7 +298,8 @@ export class PureJsonProtocol extends Protocol {
    * Makes a protocol object, which owns the transport.
    *
    * # Errors
-   * TypeError, RangeError, ERR_FDWIRE_ILL_FORMED_TEXT for invalid options.
+   * TypeError for a transport that lacks a method; TypeError, RangeError,
+   * ERR_FDWIRE_ILL_FORMED_TEXT for invalid options.
    */
   constructor(transport: Transport, options: ProtocolOptions = NO_OPTIONS) {
     super('pure_json', transport, options)
@@ -310,7 +312,8 @@ export class StructJsonProtocol extends Protocol {
    * Makes a protocol object, which owns the transport.
    *
    * # Errors
-   * TypeError, RangeError, ERR_FDWIRE_ILL_FORMED_TEXT for invalid options.
+   * TypeError for a transport that lacks a method; TypeError, RangeError,
+   * ERR_FDWIRE_ILL_FORMED_TEXT for invalid options.
    */
   constructor(transport: Transport, options: ProtocolOptions = NO_OPTIONS) {
     super('struct_json', transport, options)

@@ -81,7 +81,11 @@ export class Codec {
       // If the last chunk had a fatal error, this throws it, before `read` waits for more bytes.
       this.#codec.push(EMPTY)
       const bytes = await read()
-      if (bytes === null || bytes === undefined || bytes.byteLength === 0) return null
+      if (bytes === null || bytes === undefined) return null
+      if (!ArrayBuffer.isView(bytes)) {
+        throw new TypeError(`read must return a Buffer or null, not ${describeValue(bytes)}`)
+      }
+      if (bytes.byteLength === 0) return null
       this.#push(bytes)
     }
   }

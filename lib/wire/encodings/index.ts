@@ -2,7 +2,7 @@
 
 import type { CustomEncoding, Encoding } from '../../options/check.js'
 import { describeValue } from '../../util/checks.js'
-import { FdwireError } from '../../util/errors.js'
+import { type FdwireError, illFormedError } from '../../util/errors.js'
 import { NO_OPTIONS } from '../../util/no-options.js'
 import { decodeCustom, encodeCustom, undecodable } from './custom.js'
 import { encodeJson, notJson } from './json.js'
@@ -97,7 +97,7 @@ function encodeText(value: unknown): string {
 
 function checkWellFormed(text: string): string {
   if (text.isWellFormed()) return text
-  throw new FdwireError('ERR_FDWIRE_ILL_FORMED_TEXT', 'The text has a lone surrogate')
+  throw illFormedError('The message', text)
 }
 
 function encodeBytes(value: unknown): Encoded {
