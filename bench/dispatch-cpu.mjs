@@ -1,7 +1,7 @@
 // @ts-check
 /**
  * Prints the CPU time of each process for one connection of the scenarios `dispatch` (µs), from the
- * scheduler's counters of all threads. `node bench/dispatch-cpu.mjs [connections]` (20,000).
+ * scheduler's counters of all threads. `node bench/dispatch-cpu.mjs --connections N` (20,000).
  *
  * Other load on the machine changes these figures less than rates, because time without a processor
  * does not count.
@@ -14,11 +14,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { parseCommandLine } from '../scripts/command-line.mjs'
 import { buildFloor } from './place.mjs'
 
 const BATCH = 5_000
 const WARM_UP = 2
-const batches = Math.ceil(Number(process.argv[2] ?? 20_000) / BATCH)
+const flags = parseCommandLine(import.meta.url, {
+  connections: { type: 'integer', default: 20_000 },
+})
+const batches = Math.ceil(flags.connections / BATCH)
 const folder = mkdtempSync(join(tmpdir(), 'fdwire-bench-'))
 const floor = buildFloor()
 

@@ -14,7 +14,8 @@ import { execFile, execFileSync, spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
-import { parseArgs, promisify } from 'node:util'
+import { promisify } from 'node:util'
+import { parseCommandLine } from '../scripts/command-line.mjs'
 import { versionOf } from './machine.mjs'
 
 const TOLERANCE = 0.1
@@ -34,7 +35,7 @@ const RING = 64
 
 /** @typedef {{ rust: string, counts: { [loop: string]: number } }} Counts */
 
-const { values: flags } = parseArgs({ options: { write: { type: 'boolean', default: false } } })
+const flags = parseCommandLine(import.meta.url, { write: { type: 'boolean' } })
 const file = new URL('loops/instructions.json', import.meta.url)
 if (spawnSync('valgrind', ['--version']).status !== 0) {
   console.error('This needs the program valgrind, for example: sudo apt-get install valgrind')

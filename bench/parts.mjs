@@ -9,7 +9,7 @@
 
 import { execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
+import { parseCommandLine } from '../scripts/command-line.mjs'
 import { findNode } from './place.mjs'
 
 const SIZE = 64
@@ -18,7 +18,7 @@ const MESSAGES = 1_000_000
 const WARM_UP = 4
 const PASSES = 7
 
-const { values: flags } = parseArgs({ options: { node: { type: 'string' } } })
+const flags = parseCommandLine(import.meta.url, { node: { type: 'string' } })
 if (flags.node === undefined) measureAll()
 else execFileSync(findNode(flags.node), [fileURLToPath(import.meta.url)], { stdio: 'inherit' })
 

@@ -1,18 +1,16 @@
 // @ts-check
 /** The files of results: `results/node-<major>.json`, one for each version of Node. */
 
-import { execFileSync } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { writeResults } from '../scripts/results.mjs'
 
-const root = fileURLToPath(new URL('..', import.meta.url))
 const folder = new URL('results/', import.meta.url)
 
 /** The significant digits of a figure, far more than a run is precise. */
 const DIGITS = 4
 
 /** What the results depend on, apart from what fdwire does. */
-const SOURCES = ['lib', 'index.ts', 'crates', 'Cargo.lock']
+export const SOURCES = ['lib', 'index.ts', 'crates', 'Cargo.lock']
 
 /**
  * A scenario's summary with what it was measured with. `commit` ends with `+` if the sources differed
@@ -24,14 +22,6 @@ const SOURCES = ['lib', 'index.ts', 'crates', 'Cargo.lock']
  * @property {string} node its version
  * @property {Measured[]} scenarios
  */
-
-/** Returns the commit of the sources that are measured. */
-export function commitOfSources() {
-  const git = (/** @type {string[]} */ ...args) =>
-    execFileSync('git', args, { cwd: root, encoding: 'utf8' }).trim()
-  const commit = git('rev-parse', '--short', 'HEAD')
-  return git('status', '--porcelain', '--', ...SOURCES) === '' ? commit : `${commit}+`
-}
 
 /** Returns all committed results, the oldest version of Node first. @returns {Results[]} */
 export function readAll() {
@@ -62,15 +52,12 @@ export function record(measured, titles) {
 
 /** @param {string | URL} file @param {Results} results */
 export function write(file, results) {
-  const text = JSON.stringify(
-    results,
-    // NaN becomes null.
-    (_, value) => (Number.isFinite(value) ? Number(value.toPrecision(DIGITS)) : value),
-    2,
+  // NaN becomes null.
+  const rounded = JSON.stringify(results, (_, value) =>
+    Number.isFinite(value) ? Number(value.toPrecision(DIGITS)) : value,
   )
   // Each spread is one line.
-  const short = text.replace(/\{\s*"median"[^}]*\}/g, spread => spread.replace(/\s+/g, ' '))
-  writeFileSync(file, `${short}\n`)
+  writeResults(file, JSON.parse(rounded), 'median')
 }
 
 /** @param {URL} file @returns {Results} */

@@ -18,11 +18,12 @@
  */
 
 import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
+import { endWithUsage, parseCommandLine } from '../scripts/command-line.mjs'
+import { provenanceOf } from '../scripts/results.mjs'
 import { describe, describeMachine, versionOf } from './machine.mjs'
 import { preparePlace } from './place.mjs'
 import { runAllQuickly } from './quick.mjs'
-import { commitOfSources, record, write } from './results.mjs'
+import { record, SOURCES, write } from './results.mjs'
 import { scenarios } from './scenarios.mjs'
 import { runOnce } from './session.mjs'
 import { print, summarize } from './summary.mjs'
@@ -36,24 +37,19 @@ const DISTURBED = 0.2
 const REPEATS = 2
 const REPEATS_IN_ALL = 0.3
 
-const { values: flags } = parseArgs({
-  options: {
-    rounds: { type: 'string', default: '7' },
-    only: { type: 'string', default: '' },
-    node: { type: 'string', default: process.execPath },
-    json: { type: 'string' },
-    record: { type: 'boolean', default: false },
-    quick: { type: 'boolean', default: false },
-  },
+const flags = parseCommandLine(import.meta.url, {
+  rounds: { type: 'integer', default: 7 },
+  only: { type: 'string', default: '' },
+  node: { type: 'string', default: process.execPath },
+  json: { type: 'string' },
+  record: { type: 'boolean' },
+  quick: { type: 'boolean' },
 })
-const rounds = Number(flags.rounds)
-if (!Number.isInteger(rounds) || rounds < 1) {
-  throw new TypeError(`--rounds must be a positive integer, not ${flags.rounds}`)
-}
+const { rounds } = flags
 const only = new RegExp(flags.only, 'i')
 const chosen = scenarios.map(choose).filter(scenario => scenario.runs.length > 0)
 if (chosen.length === 0) {
-  throw new TypeError(`--only ${flags.only} matches no group, title or contender`)
+  endWithUsage(import.meta.url, `--only ${flags.only} matches no group, title or contender`)
 }
 
 const place = preparePlace(flags.node, { npm: !flags.quick })
@@ -66,14 +62,13 @@ async function measureAll() {
   console.log(describe(machine, node))
   console.log(`${rounds} rounds, three warm-up batches before each measured one`)
   const began = performance.now()
-  const commit = commitOfSources()
-  const date = new Date().toISOString().slice(0, 10)
+  const provenance = provenanceOf(SOURCES)
   const measured = []
   for (const scenario of chosen) {
     const { records, disturbed } = await measure(scenario)
     const summary = summarize(scenario, records)
     print(summary)
-    measured.push({ ...summary, date, commit, disturbed })
+    measured.push({ ...summary, ...provenance, disturbed })
   }
   const seconds = Math.round((performance.now() - began) / 1000)
   const disturbed = measured.reduce((sum, scenario) => sum + scenario.disturbed, 0)

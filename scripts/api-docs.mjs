@@ -5,9 +5,9 @@
 // or an option has no place or no doc comment. With --check it writes nothing, and fails if a page is stale.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { normalize } from 'node:path'
-import { parseArgs } from 'node:util'
 import { Blocks } from './api/blocks.mjs'
 import { readEntries } from './api/declarations.mjs'
+import { parseCommandLine } from './command-line.mjs'
 import { listFiles } from './files.mjs'
 import { anchorOf } from './markdown.mjs'
 
@@ -15,7 +15,7 @@ process.chdir(new URL('..', import.meta.url).pathname)
 
 const BLOCK = /(<!-- api:(?!end)([\w-]+) ?([^>]*?) ?-->\n)[\s\S]*?(<!-- api:end -->)/g
 
-const { values: flags } = parseArgs({ options: { check: { type: 'boolean', default: false } } })
+const flags = parseCommandLine(import.meta.url, { check: { type: 'boolean' } })
 const blocks = new Blocks(readEntries(process.cwd()))
 const pages = listFiles(['docs/'])
   .map(normalize)

@@ -13,6 +13,7 @@ import { once } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { dirname, join, normalize } from 'node:path'
+import { parseCommandLine } from './command-line.mjs'
 import { listFiles } from './files.mjs'
 import { anchorOf } from './markdown.mjs'
 
@@ -38,7 +39,7 @@ const TIMEOUT = 30_000
 
 const pages = new Map(PAGES.map(page => [page, readPage(page)]))
 const problems = []
-const chosen = process.argv.slice(2).map(normalize)
+const { names: chosen } = parseCommandLine(import.meta.url, {}, PAGES)
 const programs = [...pages]
   .filter(([page]) => chosen.length === 0 || chosen.includes(page))
   .flatMap(([page, { fences }]) => programsOf(page, fences))

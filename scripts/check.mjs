@@ -1,4 +1,5 @@
 // Runs all checks of CI. With --after-test it assumes that `npm test` has passed.
+import { parseCommandLine } from './command-line.mjs'
 import { runAll } from './run.mjs'
 
 const GENERATED = [
@@ -9,10 +10,10 @@ const GENERATED = [
   'package-lock.json',
   'Cargo.lock',
 ]
-const tested = process.argv.includes('--after-test')
+const flags = parseCommandLine(import.meta.url, { 'after-test': { type: 'boolean' } })
 
 runAll([
-  ...(tested ? [] : [['npm', ['test']]]),
+  ...(flags['after-test'] ? [] : [['npm', ['test']]]),
   ['node', ['scripts/prepare.mjs']],
   ['cargo', ['fmt', '--all', '--check']],
   ['cargo', ['clippy', '--workspace', '--all-targets', '--locked', '--', '-D', 'warnings']],

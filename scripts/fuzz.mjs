@@ -13,11 +13,12 @@
 // nightly Rust, but a C++ compiler. Without an address sanitizer it finds panics, hangs and
 // exhausted memory: only a few files contain unsafe code, and none of the codecs.
 import { spawn, spawnSync } from 'node:child_process'
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
+import { parseCommandLine } from './command-line.mjs'
+import { provenanceOf, replaceRows } from './results.mjs'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 
@@ -40,28 +41,26 @@ const MAX_COMMITTED = 512
 const TICKS = 100
 
 const RESULTS = `${ROOT}fuzz/results.json`
+/** What a result depends on. */
+const SOURCES = ['crates', 'fuzz/src']
 
-const { values: flags, positionals } = parseArgs({
-  options: {
-    seconds: { type: 'string', default: '60' },
-    jobs: { type: 'string', default: String(availableParallelism()) },
-    record: { type: 'boolean', default: false },
-    merge: { type: 'boolean', default: false },
+const targets = readdirSync(`${ROOT}fuzz/corpus`).sort()
+const flags = parseCommandLine(
+  import.meta.url,
+  {
+    seconds: { type: 'number', default: 60 },
+    jobs: { type: 'integer', default: availableParallelism() },
+    record: { type: 'boolean' },
+    merge: { type: 'boolean' },
   },
-  allowPositionals: true,
-})
-const known = readdirSync(`${ROOT}fuzz/corpus`).sort()
-const unknown = positionals.filter(name => !known.includes(name))
-if (unknown.length > 0) {
-  console.error(`No fuzz target is called ${unknown.join(', ')}. There are ${known.join(', ')}.`)
-  process.exit(2)
-}
+  targets,
+)
 
 const program = build()
-const waiting = (positionals.length > 0 ? positionals : known).values()
+const waiting = (flags.names.length > 0 ? flags.names : targets).values()
 let failed = 0
 await Promise.all(
-  Array.from({ length: Number(flags.jobs) }, async () => {
+  Array.from({ length: flags.jobs }, async () => {
     for (const target of waiting) {
       failed += Number(!(await (flags.merge ? merge : run)(target)))
     }
@@ -90,7 +89,7 @@ async function run(target) {
   const found = `${ROOT}target/fuzz/${target}`
   mkdirSync(`${found}/failures`, { recursive: true })
   mkdirSync(`${found}/corpus`, { recursive: true })
-  const { code, log, cpu } = await start(target, Number(flags.seconds), [
+  const { code, log, cpu } = await start(target, flags.seconds, [
     `-max_len=${MAX_LENGTH}`,
     `-artifact_prefix=${found}/failures/`,
     `${found}/corpus`,
@@ -98,8 +97,7 @@ async function run(target) {
   ])
   const [edges, features] = [...log.matchAll(/cov: (\d+) ft: (\d+)/g)].at(-1)?.slice(1) ?? []
   const result = {
-    date: new Date().toISOString().slice(0, 10),
-    commit: testedCommit(),
+    ...provenanceOf(SOURCES),
     cpuSeconds: Math.round(cpu),
     executions: Number(/number_of_executed_units: *(\d+)/.exec(log)?.[1]),
     edges: Number(edges),
@@ -111,7 +109,7 @@ async function run(target) {
   const verdict = code === 0 ? 'ok' : 'FAILED'
   console.log(`${target}: ${executions} inputs, ${edges} edges, ${cpuSeconds} s of CPU, ${verdict}`)
   if (code !== 0) console.log(log.slice(-4000))
-  if (flags.record) record(target, result)
+  if (flags.record) replaceRows(RESULTS, { [target]: result })
   return code === 0
 }
 
@@ -154,20 +152,6 @@ function cpuTime(pid) {
   } catch {
     return undefined
   }
-}
-
-/** Returns the latest commit that changed what the targets run. */
-function testedCommit() {
-  const log = ['log', '-1', '--format=%h', '--', 'crates', 'fuzz/src']
-  return spawnSync('git', log, { cwd: ROOT, encoding: 'utf8' }).stdout.trim()
-}
-
-/** Replaces the row of a target in the results. */
-function record(target, result) {
-  const results = JSON.parse(readFileSync(RESULTS, 'utf8'))
-  results[target] = result
-  const sorted = Object.fromEntries(Object.entries(results).sort(([a], [b]) => (a < b ? -1 : 1)))
-  writeFileSync(RESULTS, `${JSON.stringify(sorted, undefined, 2)}\n`)
 }
 
 /** Copies the inputs that were found, and cover edges that the committed ones do not, to these. */

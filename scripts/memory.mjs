@@ -9,13 +9,16 @@
 //
 // --record writes the figures to scripts/memory/results.json.
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
+import { parseCommandLine } from './command-line.mjs'
+import { provenanceOf, replaceRows } from './results.mjs'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const FOLDER = `${ROOT}target/memory`
 const RESULTS = `${ROOT}scripts/memory/results.json`
+/** What a result depends on. */
+const SOURCES = ['crates', 'lib']
 
 /** Reaches the unsafe code of the addon. vitest does not start its workers under valgrind in time. */
 const PROGRAM = `${ROOT}scripts/memory/exercise.mjs`
@@ -29,20 +32,18 @@ const MIRI = [
   ['--package', 'fdwire-wire', '--lib'],
 ]
 
-const { values: flags } = parseArgs({
-  options: { only: { type: 'string' }, record: { type: 'boolean', default: false } },
-})
-const results = {}
 const runs = { valgrind: runValgrind, miri: runMiri }
-if (flags.only !== undefined && !(flags.only in runs)) {
-  console.error(`--only takes valgrind or miri, not ${flags.only}`)
-  process.exit(2)
-}
+const flags = parseCommandLine(import.meta.url, {
+  only: { type: 'string', choices: Object.keys(runs) },
+  record: { type: 'boolean' },
+})
+const provenance = provenanceOf(SOURCES)
+const results = {}
 const leftOut = []
 for (const [name, run] of Object.entries(runs)) {
   if (flags.only === undefined || flags.only === name) run()
 }
-if (flags.record) record()
+if (flags.record) replaceRows(RESULTS, results)
 for (const reason of leftOut) console.error(`\nLEFT OUT: ${reason}`)
 
 function runValgrind() {
@@ -71,7 +72,7 @@ function runValgrind() {
   if (run.status !== 0)
     console.error(`The program has not ended well: ${run.error ?? run.signal ?? run.status}`)
   if (run.status !== 0 || own.length > 0) process.exit(1)
-  results.valgrind = { errors: own.length, seconds }
+  results.valgrind = { ...provenance, errors: own.length, seconds }
 }
 
 /** Returns the errors that valgrind has written: paragraphs with a stack. */
@@ -119,7 +120,7 @@ function runMiri() {
   const seconds = Math.round((Date.now() - began) / 1000)
   console.log(`Miri: ${tests} tests, no error, ${seconds} s`)
   if (tests === 0) process.exit(1)
-  results.miri = { tests, errors: 0, seconds }
+  results.miri = { ...provenance, tests, errors: 0, seconds }
 }
 
 /** Installs Miri if possible. Returns whether it can be run. */
@@ -131,15 +132,4 @@ function installMiri() {
   return (
     spawnSync('rustup', [...install, ...components], { stdio: 'inherit' }).status === 0 && has()
   )
-}
-
-/** Replaces the figures of what has run. */
-function record() {
-  const before = existsSync(RESULTS) ? JSON.parse(readFileSync(RESULTS, 'utf8')) : {}
-  const log = ['log', '-1', '--format=%h', '--', 'crates', 'lib']
-  const commit = spawnSync('git', log, { cwd: ROOT, encoding: 'utf8' }).stdout.trim()
-  const date = new Date().toISOString().slice(0, 10)
-  const stamped = Object.entries(results).map(([name, row]) => [name, { date, commit, ...row }])
-  const rows = { ...before, ...Object.fromEntries(stamped) }
-  writeFileSync(RESULTS, `${JSON.stringify(rows, undefined, 2)}\n`)
 }

@@ -2,13 +2,14 @@
  * Builds the site of the documents in target/site. With --check it also checks its links and looks at
  * it in Chromium; with --dev it serves the site, and shows each change of a page at once.
  */
-import { parseArgs } from 'node:util'
+import { parseCommandLine } from '../scripts/command-line.mjs'
 import { installLocked } from '../scripts/locked-packages.mjs'
 import { requirePrograms } from '../scripts/programs.mjs'
 import { runAll } from '../scripts/run.mjs'
 
-const { values: flags } = parseArgs({
-  options: { check: { type: 'boolean' }, dev: { type: 'boolean' } },
+const flags = parseCommandLine(import.meta.url, {
+  check: { type: 'boolean' },
+  dev: { type: 'boolean' },
 })
 
 if (flags.check) {

@@ -10,7 +10,7 @@
  */
 import { readdirSync } from 'node:fs'
 import { constants, setPriority } from 'node:os'
-import { parseArgs } from 'node:util'
+import { parseCommandLine } from '../scripts/command-line.mjs'
 import { kill, start } from './children.mjs'
 import { record } from './results.mjs'
 
@@ -20,33 +20,25 @@ const names = readdirSync(new URL('cases/', import.meta.url))
 const cases = new Map()
 for (const name of names) cases.set(name, await import(`./cases/${name}.mjs`))
 
-const { only, long, record: isRecorded, ...changed } = flags()
+/** The options of the cases, all of which are numbers. */
+const numbers = new Set([...cases.values()].flatMap(({ options }) => Object.keys(options)))
+const {
+  only = names,
+  long,
+  record: isRecorded,
+  ...changed
+} = parseCommandLine(import.meta.url, {
+  only: { type: 'string', multiple: true, choices: names },
+  long: { type: 'boolean' },
+  record: { type: 'boolean' },
+  ...Object.fromEntries([...numbers].map(name => [name, { type: 'number' }])),
+})
 // Other programs may use the machine, too.
 setPriority(constants.priority.PRIORITY_BELOW_NORMAL)
 let failed = 0
-for (const name of only ?? names) failed += Number(!(await runCase(name, cases.get(name))))
+for (const name of only) failed += Number(!(await runCase(name, cases.get(name))))
 console.log(failed === 0 ? '\nAll cases passed.' : `\n${failed} cases failed.`)
 process.exit(failed === 0 ? 0 : 1)
-
-/** Parses the command line. All options of the cases are numbers. */
-function flags() {
-  const numbers = new Set([...cases.values()].flatMap(({ options }) => Object.keys(options)))
-  const { values } = parseArgs({
-    options: {
-      only: { type: 'string', multiple: true },
-      long: { type: 'boolean', default: false },
-      record: { type: 'boolean', default: false },
-      ...Object.fromEntries([...numbers].map(name => [name, { type: 'string' }])),
-    },
-  })
-  const unknown = values.only?.filter(name => !cases.has(name)) ?? []
-  if (unknown.length > 0) {
-    console.error(`No case is called ${unknown.join(', ')}. There are ${names.join(', ')}.`)
-    process.exit(2)
-  }
-  for (const name of numbers) if (values[name] !== undefined) values[name] = Number(values[name])
-  return values
-}
 
 /** Runs a case. Resolves to whether it passed. */
 async function runCase(name, { title, options, skip, count }) {

@@ -10,7 +10,7 @@
  */
 import { closeSync, statSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { parseArgs } from 'node:util'
+import { parseCommandLine } from '../scripts/command-line.mjs'
 import { check, growth, memory, openFds, until, untilFds } from './accounts.mjs'
 import { inFolder, kill, startPeer, warmUp } from './children.mjs'
 import { KINDS, pairForChild } from './kinds.mjs'
@@ -32,11 +32,9 @@ const MAX_GROWTH = { heap: 2 * 1024 * 1024, rss: 8 * 1024 * 1024, fds: 4 }
 
 const PEER = new URL('./programs/peer.mjs', import.meta.url)
 
-const { values: flags } = parseArgs({
-  options: {
-    minutes: { type: 'string', default: '30' },
-    record: { type: 'boolean', default: false },
-  },
+const flags = parseCommandLine(import.meta.url, {
+  minutes: { type: 'number', default: 30 },
+  record: { type: 'boolean' },
 })
 
 /** Counts what all links have done, also those that are gone. */
@@ -79,7 +77,7 @@ const sum = ({ messages, sent, descriptors }, { received, accepted, receivedFds 
   descriptors: descriptors + receivedFds,
 })
 
-const samples = await inFolder(folder => run(folder, Number(flags.minutes) * 60_000))
+const samples = await inFolder(folder => run(folder, flags.minutes * 60_000))
 for (const sample of samples) console.log(JSON.stringify(sample))
 const figures = summarize(samples)
 console.log(figures)

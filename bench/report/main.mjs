@@ -10,7 +10,7 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
+import { parseCommandLine } from '../../scripts/command-line.mjs'
 import { readAll } from '../results.mjs'
 import { reliabilityText } from './reliability.mjs'
 import { textOf } from './tables.mjs'
@@ -18,7 +18,7 @@ import { textOf } from './tables.mjs'
 const PAGES = ['README.md', 'docs/performance.md', 'docs/reliability.md']
 const CHARTS = 'docs/charts'
 
-const { values: flags } = parseArgs({ options: { check: { type: 'boolean', default: false } } })
+const flags = parseCommandLine(import.meta.url, { check: { type: 'boolean' } })
 const root = new URL('../../', import.meta.url)
 installLibrary()
 // This imports the library.

@@ -2,6 +2,7 @@
 // Arguments: names of targets (default: all).
 import { execFileSync } from 'node:child_process'
 import { copyFileSync, mkdirSync } from 'node:fs'
+import { parseCommandLine } from '../command-line.mjs'
 import { addRustTarget, crossEnvironment, run } from './cross-tools.mjs'
 import { GLIBC, TARGETS } from './targets.mjs'
 
@@ -11,9 +12,11 @@ const ADDONS = 'target/packages/addons'
 /** Cargo's folder. It differs from that of the host's build, which other flags would invalidate. */
 const TARGET_DIR = 'target/zig'
 
-const names = process.argv.slice(2)
-const unknown = names.filter(name => !TARGETS.some(target => target.name === name))
-if (unknown.length > 0) throw new Error(`Unknown targets: ${unknown.join(', ')}`)
+const { names } = parseCommandLine(
+  import.meta.url,
+  {},
+  TARGETS.map(({ name }) => name),
+)
 
 mkdirSync(ADDONS, { recursive: true })
 for (const target of TARGETS) {
