@@ -9,6 +9,7 @@ import { diagnostics } from '../util/diagnostics.js'
 import { closedError, systemError } from '../util/errors.js'
 import { NO_OPTIONS } from '../util/no-options.js'
 import { Queue } from '../util/queue.js'
+import { nextTick } from '../util/timers.js'
 import { endError } from '../wire/errors.js'
 import type { Message } from '../wire/message.js'
 import type { ChannelEvent } from '../wire/turn.js'
@@ -116,8 +117,12 @@ export class ChannelCore extends AsyncResource implements ReceiverHost, ServingH
     if (idleTimeout > 0 || messageTimeout > 0) this.handle.setBusy(busy)
   }
 
+  get received(): number {
+    return this.handle.counter(Counter.Received)
+  }
+
   watchHangUp(): void {
-    // A datagram socket has no connection. With `reconnect`, replies are for the next connection.
+    // A datagram socket has no connection, and `reconnect` itself reports a loss.
     if (this.options.type === 'dgram' || this.reconnection !== undefined) return
     this.handle.watchHangUp(() => this.serving?.onHangUp())
   }
@@ -236,11 +241,15 @@ export class ChannelCore extends AsyncResource implements ReceiverHost, ServingH
   /** Handles an error of sending a packet. Returns whether it means that packets are queued now. */
   #onLoss(code: number): boolean {
     if (!LOST.has(-code)) return false
-    const { reconnection } = this
-    // The end of a seqpacket connection follows its last messages.
-    if (this.options.type === 'seqpacket') this.handle.hold()
-    else this.#endConnection(systemError(code, 'sendmsg'))
-    return reconnection?.keepsQueue === true && this.lifecycle.isOpen
+    const keepsQueue = this.reconnection?.keepsQueue === true
+    const lose = () => {
+      if (this.lifecycle.isOpen) this.#endConnection(systemError(code, 'sendmsg'))
+    }
+    // The end of a seqpacket connection follows its last messages. That of a datagram socket is noted
+    // when this message is queued, because it may be a reply.
+    if (this.options.type === 'seqpacket' || keepsQueue) this.handle.hold()
+    if (this.options.type === 'dgram') keepsQueue ? nextTick(lose) : lose()
+    return keepsQueue && this.lifecycle.isOpen
   }
 
   /** The default `timeout` of `request` (ms): a datagram socket does not notice its peer's end. */

@@ -23,6 +23,7 @@ interface Parts {
     readonly pendingError: Error | undefined
     endInput(error: Error | undefined): void
   }
+  readonly serving: { loseConnection(): void } | undefined
   settle(): void
   reportUndelivered(seq: number, error: Error): void
 }
@@ -90,10 +91,12 @@ export class Reconnection {
   lose(error: Error | undefined): boolean {
     if (this.#state === 'disconnected') return true
     if (this.#state === 'over' || !this.#hasPurpose) return false
-    const { handle, receiver, sender } = this.#parts
+    const { handle, receiver, sender, serving } = this.#parts
     this.#state = 'disconnected'
     clearTimeout(this.#timer)
-    this.#drop(this.keepsQueue)
+    // Nothing distinguishes the replies in the queue from other messages.
+    this.#drop(this.keepsQueue && serving === undefined)
+    serving?.loseConnection()
     receiver.failInFlight(handle.counter(Counter.OldestQueued), closedError('request', 'peer'))
     sender.setRefusing(!this.keepsQueue)
     this.#emit('disconnect', error)

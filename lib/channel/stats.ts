@@ -47,7 +47,10 @@ export interface ChannelStats {
    * queue, or too many of its requests wait.
    */
   droppedRequests: number
-  /** Replies that `serve` has dropped, because their sender has no address, or a relative one. */
+  /**
+   * Replies that `serve` has dropped: their sender has no address, or a relative one, or their
+   * connection was replaced.
+   */
   droppedReplies: number
   /** Requests on a datagram socket whose handler has failed, and that got no reply. */
   failedRequests: number

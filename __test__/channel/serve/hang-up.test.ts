@@ -10,7 +10,6 @@ import {
 import { deferred } from '../../support/deferred.js'
 import { streamPair } from '../../support/duplex.js'
 import { cleanUpAfterEach, nodePeer, temporaryDirectory } from '../../support/processes.js'
-import { reconnected, client as reconnectingClient, Server } from '../../support/reconnecting.js'
 import { afterTest, runCleanupsAfterEach, whenClosed } from '../../support/streams.js'
 
 destroyChannelsAfterEach()
@@ -155,29 +154,6 @@ describe('the signal of a running handler', () => {
     gate.resolve('late')
     await serving
   })
-})
-
-describe('the signal of a handler on a channel that reconnects', () => {
-  it.each(['unix stream', 'seqpacket'] as const)(
-    'is not aborted when a connection is lost, and the reply reaches the next one (%s)',
-    async kind => {
-      const path = `${temporaryDirectory()}/socket`
-      const server = await new Server(path, KINDS[kind]).start()
-      const { channel } = await reconnectingClient(path, KINDS[kind])
-      const { contexts, gate, handler } = waitingHandlers()
-      void channel.serve(handler as never)
-      await expect.poll(() => server.connections.length).toBe(1)
-      server.connections[0]?.send('wait' as never)
-      await expect.poll(() => contexts.length).toBe(1)
-      await reconnected(channel, async () => {
-        await server.stop()
-        await server.start()
-      })
-      expect(contexts[0]?.signal.aborted).toBe(false)
-      gate.resolve('late')
-      await expect.poll(() => server.received).toEqual(['late'])
-    },
-  )
 })
 
 describe('a client that has only half-closed the connection', () => {

@@ -22,7 +22,7 @@ export class Lanes {
     const key = keyOf(from)
     const known = this.#busy.get(key) ?? this.#idle.get(key)
     if (known !== undefined) return known
-    const lane = new Lane(key, this.#destinationOf(from))
+    const lane = new Lane(key, this.#destinationOf(from), undefined)
     this.#addIdle(key, lane)
     return lane
   }

@@ -14,7 +14,9 @@ import { Reply } from './reply.js'
 import type { ServingHost } from './serving.js'
 
 /** What the requests of a channel belong to. */
-interface RequestsOwner extends Shared {
+interface RequestsOwner {
+  /** The connection whose requests are taken now. */
+  readonly connection: Shared
   /** Called when no request is unanswered. */
   onAnswered(): void
 }
@@ -41,12 +43,12 @@ export class Requests {
   readonly #serve: CheckedServe
   readonly #counts: ServeCounts
   readonly #owner: RequestsOwner
-  /** The context of all requests of a connected channel, which do not differ. */
-  readonly #context: RequestContext | undefined
   /** The lanes of an unconnected datagram socket. */
   readonly #lanes: Lanes | undefined
   /** The only lane of a connected channel. */
-  readonly #lane: Lane | undefined
+  #lane: Lane | undefined
+  /** The context of requests that are not delivered yet, of a connection that was replaced. */
+  #lost: { readonly context: RequestContext; readonly received: number } | undefined
   /** How many handlers a lane may run at once. */
   readonly #laneLimit: number
   #isHeld = false
@@ -68,10 +70,7 @@ export class Requests {
     this.#counts = counts
     this.#owner = owner
     const { concurrency } = serve
-    if (lanes === undefined) {
-      this.#lane = new Lane(undefined, null)
-      this.#context = new RequestContext(owner, undefined, undefined)
-    }
+    if (lanes === undefined) this.#lane = laneOf(owner.connection)
     this.#laneLimit = lanes === undefined ? concurrency : Math.max(1, Math.floor(concurrency / 4))
   }
 
@@ -87,8 +86,8 @@ export class Requests {
 
   /** Handles a request, at once or after others of its sender. It never throws. */
   readonly take: Take = (value, fds, from, credentials) => {
-    const context = this.#context ?? new RequestContext(this.#owner, from, credentials)
-    const lane = this.#lane ?? (this.#lanes as Lanes).of(from)
+    const lane = this.#lostLane() ?? this.#lane ?? (this.#lanes as Lanes).of(from)
+    const context = lane.context ?? new RequestContext(this.#owner.connection, from, credentials)
     if (lane.isBlocked && this.#lanes !== undefined) this.#dropRequest(fds)
     else if (this.#isFull(lane)) this.#wait(lane, value, fds, context)
     else this.#run(lane, value, fds, context, undefined)
@@ -116,6 +115,31 @@ export class Requests {
         }
       }
     }
+  }
+
+  /** Drops the replies to the requests that were received so far, over a connection that is lost. */
+  loseConnection(): void {
+    const lane = this.#lane
+    if (lane?.context === undefined) return
+    const { received, receiver } = this.#host
+    if (receiver.unread > 0) this.#lost = { context: lane.context, received }
+    this.#lane = laneOf(this.#owner.connection)
+    // What its handlers return from now on is dropped too.
+    lane.to = undefined
+    for (let call = lane.calls.shift(); call !== undefined; call = lane.calls.shift()) {
+      if (call.state === 'settled') this.#sendReply(call)
+    }
+    this.#update(this.#lane)
+  }
+
+  /** Returns a lane for the request that is delivered, if it arrived over a lost connection. */
+  #lostLane(): Lane | undefined {
+    if (this.#lost === undefined) return undefined
+    const { context, received } = this.#lost
+    const { received: now, receiver } = this.#host
+    if (now - receiver.unread <= received) return new Lane(undefined, undefined, context)
+    this.#lost = undefined
+    return undefined
   }
 
   /** Whether the next request of a lane must wait. */
@@ -166,7 +190,7 @@ export class Requests {
       if (queued === 0) return true
       lane.isBlocked = true
     } catch (error) {
-      if (isClosed(error)) return true
+      if (isClosed(error) || lane.to === undefined) return true
       this.#onError(this.#enter(new Call(lane, value, EMPTY_FD_SET, context)), error)
     }
     this.#update(lane)
@@ -210,6 +234,10 @@ export class Requests {
       call.end()
     } else if (call.failure !== undefined && !call.hasReply) {
       this.#giveUp(call, call.failure.error)
+    } else if (call.lane.to === undefined) {
+      // It is dropped, whatever precedes it.
+      this.#sendReply(call)
+      this.#sendReplies(call.lane)
     } else if (call.lane.calls.peek() === call && this.#canSend(call.lane)) {
       this.#sendReplies(call.lane)
     } else {
@@ -247,7 +275,8 @@ export class Requests {
       try {
         if (this.#send(call, lane.to) !== 0) lane.isBlocked = true
       } catch (error) {
-        if (!isClosed(error)) {
+        // If the connection was lost by this, the reply is dropped already.
+        if (!isClosed(error) && lane.to !== undefined) {
           this.#onError(call, error)
           return
         }
@@ -287,7 +316,7 @@ export class Requests {
 
   /** Ends a request that has failed and gets no reply. */
   #giveUp(call: Call, error: unknown): void {
-    if (this.#lanes !== undefined) this.#counts.failedRequests++
+    if (this.#lanes !== undefined || call.lane.to === undefined) this.#counts.failedRequests++
     else if (!this.#isClosed) this.#host.fail(asError(error))
     this.#finish(call)
     this.#sendReplies(call.lane)
@@ -340,14 +369,19 @@ export class Requests {
   #update(lane: Lane): void {
     if (this.#isClosed) return
     this.#lanes?.update(lane)
+    const only = this.#lane
     const isAtLimit = this.#running >= this.#serve.concurrency
-    const isHeld =
-      isAtLimit || (this.#lanes === undefined && (lane.isBlocked || this.#isFull(lane)))
+    const isHeld = isAtLimit || (only !== undefined && (only.isBlocked || this.#isFull(only)))
     if (isHeld === this.#isHeld) return
     this.#isHeld = isHeld
     this.#host.receiver.setHeld(isHeld)
     this.#host.settle()
   }
+}
+
+/** Returns the only lane of a connected channel. */
+function laneOf(connection: Shared): Lane {
+  return new Lane(undefined, null, new RequestContext(connection, undefined, undefined))
 }
 
 function isThenable(result: unknown): result is PromiseLike<unknown> {

@@ -1,6 +1,5 @@
 import type { Address } from '../../options/address.js'
 import { closedError } from '../../util/errors.js'
-import { nextTick } from '../../util/timers.js'
 import { startLimits } from '../../util/wait.js'
 import type { Channel } from '../channel.js'
 import type { SendOptions } from '../events.js'
@@ -8,6 +7,7 @@ import type { ServeCounts } from './counts.js'
 import { Lanes } from './lanes.js'
 import type { CheckedServe } from './options.js'
 import { Requests } from './requests.js'
+import { ServedConnection } from './served-connection.js'
 
 /**
  * ```text
@@ -31,11 +31,15 @@ export interface ServingHost {
     send(value: unknown, options: SendOptions | undefined): number
   }
   readonly receiver: {
+    /** How many messages are received but not delivered. */
+    readonly unread: number
     /** Stops or resumes the delivery of requests. */
     setHeld(isHeld: boolean): void
     /** Ends the delivery of requests. */
     stopServing(): void
   }
+  /** How many messages were received. */
+  readonly received: number
   /** Sets whether handlers run, while which no deadline passes. */
   setBusy(busy: boolean): void
   /** Makes `onHangUp` be called when nothing can be sent to the peer any more. */
@@ -58,9 +62,9 @@ export class Serving {
   readonly #lanes: Lanes | undefined
   readonly #stopWatching: () => void
   #state: ServingState = 'serving'
-  #abort: AbortController | undefined
-  /** Why no reply can be sent any more. */
-  #abortReason: Error | undefined
+  #connection: ServedConnection
+  /** Whether no reply can be sent any more. */
+  #hasLostOutput = false
   #resolve = nothing
   #reject: (error: Error) => void = nothing
   /** Settles at the end of serving. A rejection is marked as handled. */
@@ -78,6 +82,7 @@ export class Serving {
   ) {
     this.#host = host
     this.#lanes = isConnected ? undefined : new Lanes(allowRelative)
+    this.#connection = this.#newConnection()
     this.#requests = new Requests(host, serve, this.#lanes, counts, this)
     this.promise.catch(nothing)
     const { signal } = serve
@@ -87,20 +92,9 @@ export class Serving {
         : startLimits({ timeout: 0, signal }, { late: 'serve' }, () => this.drain())
   }
 
-  /** The channel. */
-  get channel(): Channel {
-    return this.#host.channel
-  }
-
-  /** The signal of the handlers, which is made when one of them first reads it. */
-  get signal(): AbortSignal {
-    if (this.#abort === undefined) {
-      this.#abort = new AbortController()
-      const isOver = this.#abortReason !== undefined || this.#state === 'done'
-      if (isOver) this.#abort.abort(this.#abortReason)
-      else this.#host.watchHangUp()
-    }
-    return this.#abort.signal
+  /** The connection whose requests are taken now. */
+  get connection(): ServedConnection {
+    return this.#connection
   }
 
   /** How many handlers run. */
@@ -134,10 +128,21 @@ export class Serving {
    * handled; the channel fails after them.
    */
   loseOutput(error: Error): void {
-    if (this.#state === 'done' || this.#abortReason !== undefined) return
-    this.#abortReason = error
-    this.#abortHandlers()
+    if (this.#state === 'done' || this.#hasLostOutput) return
+    this.#hasLostOutput = true
+    this.#connection.end(error)
     this.#requests.onDrain(undefined)
+  }
+
+  /**
+   * Drops the replies to all requests that were received so far, because another connection will
+   * replace theirs, and its peer would take them for replies to its own requests.
+   */
+  loseConnection(): void {
+    if (this.#state === 'done') return
+    this.#connection.end(closedError('serve', 'peer'))
+    this.#connection = this.#newConnection()
+    this.#requests.loseConnection()
   }
 
   /** Takes no more requests, and ends serving when the replies of running handlers are flushed. */
@@ -151,15 +156,14 @@ export class Serving {
 
   /** The peer has closed the connection: no reply reaches it. Tells the handlers that run. */
   onHangUp(): void {
-    if (this.#state !== 'done') this.#abort?.abort(closedError('serve', 'peer'))
+    if (this.#state !== 'done') this.#connection.hangUp(closedError('serve', 'peer'))
   }
 
   /** Ends serving because the channel has failed. Returns whether the promise takes the error. */
   fail(error: Error): boolean {
     if (this.#state === 'done') return false
-    this.#abortReason = error
     this.#reject(error)
-    this.#close()
+    this.#close(error)
     return true
   }
 
@@ -167,19 +171,19 @@ export class Serving {
   end(): void {
     if (this.#state === 'done') return
     this.#resolve()
-    this.#close()
+    this.#close(undefined)
   }
 
   /** Drops the replies that are not sent, and tells the handlers that run. */
-  #close(): void {
+  #close(error: Error | undefined): void {
     this.#state = 'done'
     this.#stopWatching()
     this.#requests.close()
-    this.#abortHandlers()
+    this.#connection.end(error)
   }
 
-  #abortHandlers(): void {
-    nextTick(() => this.#abort?.abort(this.#abortReason))
+  #newConnection(): ServedConnection {
+    return new ServedConnection(this.#host.channel, () => this.#host.watchHangUp())
   }
 
   /** No request is unanswered. */
