@@ -3,6 +3,12 @@
 
 import { run } from './scenario.mjs'
 
+/**
+ * The connections of a batch. Two workers have compiled their code only after some ten thousand, which
+ * is what the warm-up sends.
+ */
+const COUNT = 16_000
+
 /** @type {(workers: number, more: string) => import('./scenario.mjs').Scenario} */
 const scenario = (workers, more) => ({
   title: `HTTP connections to ${workers} worker${more}`,
@@ -11,7 +17,7 @@ const scenario = (workers, more) => ({
   fds: 0,
   work: 'http',
   runs: ['fdwire', 'cluster'].map(name => ({
-    ...run(name, 'dispatch', 'stream', 4_000, `${name} ${workers}`),
+    ...run(name, 'dispatch', 'stream', COUNT, `${name} ${workers}`),
     end: 'server',
   })),
   ratios: [{ of: 'fdwire', to: 'cluster', least: 2 }],
