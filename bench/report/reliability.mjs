@@ -60,6 +60,7 @@ export function reliabilityText(name) {
   if (name === 'fuzz') return fuzz()
   if (name === 'model') return model()
   if (name === 'memory') return memory()
+  if (name === 'errnos') return errnos()
   throw new Error(`No table is called ${name}`)
 }
 
@@ -131,6 +132,23 @@ function memory() {
     `${one.date}, \`${one.commit}\``,
   ])
   return markdown(['what', 'command', 'time', 'errors', 'measured'], 2, rows)
+}
+
+function errnos() {
+  const results = readJson(new URL('../../fuzz/errnos.json', import.meta.url))
+  const { date, commit, seconds, complete, ended, refused, cases } = results
+  const rows = Object.entries(cases).map(([call, errors]) => [
+    `\`${call}\``,
+    Object.keys(errors).join(', '),
+    shown(Object.values(errors).reduce((sum, count) => sum + count)),
+  ])
+  const pairs = Object.values(cases).reduce((sum, errors) => sum + Object.keys(errors).length, 0)
+  const about = [
+    `On ${date} at commit \`${commit}\`, ${shown(complete + ended + refused)} cases of ${pairs} pairs of a call and an error, in`,
+    `${duration(seconds)}: ${shown(complete)} completed, ${shown(ended)} reported the error, and ${shown(refused)} refused a message, a path or a`,
+    'connection without it.',
+  ]
+  return [...about, '', markdown(['call', 'errors', 'cases'], 2, rows)].join('\n')
 }
 
 /** @param {number} bytes */
