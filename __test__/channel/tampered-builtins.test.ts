@@ -36,11 +36,17 @@ describe('messages of every kind', () => {
     expect((await run('nothing', 'after', '--frozen-intrinsics')).result).toEqual(ALL)
   })
 
-  // Before fdwire is loaded, these keep Node itself from loading a module.
-  it.each(['values', 'getters', 'elements'])(
-    'arrive if Object.prototype has %s with the names of options and of indices',
-    async what => {
-      const { result, stderr } = await run(`${what} in Object.prototype`, 'after')
+  it.each([
+    ['values', 'before'],
+    ['values', 'after'],
+    ['getters', 'before'],
+    ['getters', 'after'],
+    ['elements', 'before'],
+    ['elements', 'after'],
+  ] as const)(
+    'arrive if Object.prototype gets %s with the names of options and of indices %s loading',
+    async (what, when) => {
+      const { result, stderr } = await run(`${what} in Object.prototype`, when)
       expect(result, stderr).toEqual(ALL)
     },
   )

@@ -1,4 +1,6 @@
+import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { OPTIONS } from '../../lib/options/table.js'
 
@@ -65,6 +67,30 @@ describe('docs/reliability.md', () => {
       expect([by, fault]).not.toContain('')
       expect(existsSync(new URL(test, root)), test).toBe(true)
     }
+  })
+
+  it('has the number of workers, callbacks and states of a channel that the tests have', () => {
+    const page = read('docs/reliability.md')
+    const casesOf = (test: string) =>
+      Number(new RegExp(`\\| ([\\d,]+) \\| \`[^|]*${test}\\b`).exec(page)?.[1])
+    const [, workers] = /WORKERS = (\d+)/.exec(read('__test__/threads/ended-workers.test.ts')) ?? []
+    expect(casesOf('threads/ended-workers')).toBe(Number(workers))
+    const child = fileURLToPath(new URL('__test__/support/children/callback-ends.mjs', root))
+    const callbacks = JSON.parse(execFileSync(process.execPath, [child, 'list']).toString())
+    // Each callback ends in two ways, in a process and in a worker.
+    expect(casesOf('channel/callback-ends')).toBe(callbacks.length * 4)
+    const readiness = read('crates/channel/tests/readiness.rs')
+    const [states, events] = ['STATES', 'EVENTS'].map(name =>
+      Number(new RegExp(`${name}: \\[\\w+; (\\d+)\\]`).exec(readiness)?.[1]),
+    )
+    // Each of the four kinds of sockets lacks one state. The hang-up is watched, or not.
+    expect(casesOf('readiness')).toBe(4 * ((states ?? 0) - 1) * (events ?? 0) * 2)
+  })
+
+  it('names existing tests', () => {
+    const tests = read('docs/reliability.md').match(/__test__\/[\w/.-]+\.ts/g) ?? []
+    expect(tests.length).toBeGreaterThan(8)
+    for (const test of tests) expect(existsSync(new URL(test, root)), test).toBe(true)
   })
 
   it('has a command of package.json for each row', () => {

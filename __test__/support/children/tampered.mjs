@@ -30,6 +30,11 @@ const NAMES = [
   'cause',
 ]
 
+/** Names that Node itself reads when it loads a module. */
+const READ_BY_NODE = ['timeout', 'signal', 'encoding', 'code']
+
+const names = NAMES.filter(name => when === 'after' || !READ_BY_NODE.includes(name))
+
 function fail() {
   throw new Error('This is tampered with')
 }
@@ -45,16 +50,17 @@ const ways = {
     }
   },
   'values in Object.prototype'() {
-    for (const name of [...NAMES, 'then']) Object.prototype[name] = 'polluted'
+    for (const name of [...names, 'then']) Object.prototype[name] = 'polluted'
   },
   'getters in Object.prototype'() {
-    for (const name of NAMES) {
+    for (const name of names) {
       const accessor = { __proto__: null, get: fail, set: fail, configurable: true }
       defineProperty(Object.prototype, name, accessor)
     }
   },
   'elements in Object.prototype'() {
-    for (let i = 0; i < 20; i++) Object.prototype[i] = { polluted: true }
+    // Node itself reads the first ones when it loads a module.
+    for (let i = when === 'before' ? 4 : 0; i < 20; i++) Object.prototype[i] = { polluted: true }
   },
   'methods of Buffer.prototype'() {
     for (const name of getOwnPropertyNames(Buffer.prototype)) {
