@@ -40,8 +40,8 @@ export declare class Environment {
   /** Queues the messages of a datagram or seqpacket socket instead of sending them. */
   hold(channel: number): void
   /**
-   * Drops the connection of a channel, and a message of which a part was sent, or all messages
-   * unless `keep`. Returns the sequence numbers of the dropped messages.
+   * Drops the connection of a channel. With `keep` the queued messages stay, except one that was
+   * sent in part. Returns the sequence numbers of the dropped messages.
    */
   disconnect(channel: number, keep: boolean): Array<number>
   /**

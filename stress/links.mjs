@@ -40,7 +40,7 @@ export async function serveLinks(folder, onLink, { more, ...link } = {}) {
   return {
     ...servers,
     bound,
-    /** Forgets the traffic with an address whose socket is gone: later, since it may have sent more. */
+    /** Forgets the traffic with an address whose socket is closed: later, since it may have sent more. */
     forget({ to }) {
       gone.push(to)
       if (gone.length > REMEMBERED) byAddress.delete(gone.shift())

@@ -37,7 +37,7 @@ const flags = parseCommandLine(import.meta.url, {
   record: { type: 'boolean' },
 })
 
-/** Counts what all links have done, also those that are gone. */
+/** Counts what all links have done, including those that have ended. */
 class Totals {
   #links = new Set()
   #past = { messages: 0, sent: 0, descriptors: 0 }

@@ -1,4 +1,4 @@
-/** Clients that no server may suffer from. Each does its harm and is gone, or waits to be stopped. */
+/** Clients that must not harm a server. Each attacks and ends, or waits to be stopped. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, openSync } from 'node:fs'

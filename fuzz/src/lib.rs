@@ -10,7 +10,7 @@
 //! | `inbox.rs` | a channel that receives a hostile stream |
 //! | `outbox.rs` | a channel that sends to a slow peer |
 //! | `descriptors.rs` | a channel that receives descriptors |
-//! | `exchange.rs`, `operations.rs`, `bin/exchange.rs` | an exchange, and other uses of sockets and files, of which `tests/errnos.rs` makes system calls fail |
+//! | `exchange.rs`, `operations.rs`, `bin/exchange.rs` | an exchange, and other uses of sockets and files, whose system calls `tests/errnos.rs` makes fail |
 //! | `control.rs` | the parser of control messages |
 //! | `json.rs`, `scalar_json.rs` | the scan of JSON texts, and its reference |
 //! | `utf16.rs` | the conversion of JavaScript's texts |

@@ -176,7 +176,7 @@ impl Subject {
         self.decode([bytes])
     }
 
-    /// Decodes a stream of which each byte arrives alone.
+    /// Decodes a stream whose bytes arrive one at a time.
     #[must_use]
     pub fn one_by_one(&self, bytes: &[u8]) -> Decoded {
         self.decode(bytes.chunks(1))

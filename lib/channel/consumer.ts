@@ -18,7 +18,7 @@ const CONFLICTS = {
   stream: 'a stream of toDuplex() takes the messages of this channel',
 } as const
 
-/** A consumer beside which no call can wait for messages. */
+/** A consumer that excludes calls which wait for messages. */
 type Sole = 'server' | 'stream'
 
 /**

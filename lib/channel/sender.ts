@@ -252,7 +252,7 @@ export class Sender {
     this.#handle.flushSoon()
   }
 
-  /** Sends messages of which the protocol can carry each. */
+  /** Sends messages, all of which the protocol can carry. */
   #sendEach(messages: Encoded[], to: Address | undefined, progress: Progress): void {
     for (let index = 0; index < messages.length; index++) {
       const end = to === undefined ? this.#gatherMany(messages, index) : index

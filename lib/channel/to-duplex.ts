@@ -15,15 +15,19 @@ import { ChannelDuplex, FdDuplex } from './duplex.js'
  */
 export interface ChannelStream extends Duplex {
   /**
-   * Writes bytes and sends duplicates of the descriptors with them. Returns what `write` returns.
+   * Writes bytes and sends duplicates of the descriptors with them, in order with all other writes.
+   * Returns what `write` returns.
+   *
+   * The descriptors are duplicated at once, so the caller may close its own after the call.
    *
    * # Errors
-   * ERR_FDWIRE_UNENCODABLE for descriptors without bytes; ERR_FDWIRE_TOO_MANY_FDS;
-   * ERR_FDWIRE_FD_GONE; EBADF, EMFILE; TypeError, RangeError. If it throws, nothing is written.
+   * ERR_FDWIRE_UNENCODABLE for descriptors without bytes; ERR_FDWIRE_TOO_MANY_FDS for more than
+   * `maxFds`; ERR_FDWIRE_FD_GONE; EBADF, EMFILE; TypeError, RangeError. If it throws, nothing is
+   * written.
    */
   writeWithFds?(bytes: string | ArrayBufferView, fds: FdSet | Iterable<FdSource>): boolean
   /**
-   * Closes descriptors that came with `'fds'`.
+   * Closes descriptors that came with `'fds'`, all or none.
    *
    * # Errors
    * EBADF for one that is not open, EBUSY for one that an FdSet or a channel owns; TypeError,
@@ -40,8 +44,8 @@ export interface ChannelStream extends Duplex {
  * nothing before the first read. A malformed chunk destroys it.
  *
  * # Errors
- * TypeError unless the channel is one of `raw` over a stream; ERR_FDWIRE_CONSUMER_CONFLICT if
- * something else takes its messages; ERR_FDWIRE_CLOSED, or the error that has closed it.
+ * TypeError unless the channel is one of `raw` over a stream; ERR_FDWIRE_CONSUMER_CONFLICT if it
+ * has a consumer: a `'message'` listener, an iteration, a waiting call, another stream; ERR_FDWIRE_CLOSED, or the error that has closed it.
  */
 export function toDuplex(channel: Channel<Buffer>): ChannelStream {
   checkChannel('toDuplex', channel, 'raw')

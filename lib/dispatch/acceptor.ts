@@ -9,7 +9,7 @@ const MAX_ACCEPTS = 64
 
 /** Who gets the connections of an acceptor. */
 export interface AcceptorHost {
-  /** Takes the descriptors of connections, of which nothing was read. */
+  /** Takes the descriptors of connections, from which nothing was read. */
   onAccepted(fds: number[]): void
   /** Accepting has failed for good. */
   onError(error: Error): void

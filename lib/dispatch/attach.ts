@@ -7,7 +7,7 @@ import { acceptedConnection, type Pending } from './pending.js'
 
 /** Who gets the connections of a server. */
 export interface AttachmentHost {
-  /** Takes connections of which nothing was read. */
+  /** Takes connections from which nothing was read. */
   onAccepted(server: Server, connections: Pending[]): void
   /** Whether connections may be accepted now. */
   isAccepting(): boolean

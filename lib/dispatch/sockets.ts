@@ -15,8 +15,8 @@ interface Handle {
 /**
  * The class of the handles of TCP sockets, from the first socket; undefined before that.
  *
- * Node makes a handle of a descriptor after it has asked the kernel five times what it is.
- * `hot.isTcp` asks once. Node 20 to 26 have this class.
+ * Before Node makes a handle of a descriptor, it makes five system calls to find out what it is.
+ * `hot.isTcp` makes one. Node 20 to 26 have this class.
  */
 let TcpHandle: (new (type: 0) => Handle) | undefined
 

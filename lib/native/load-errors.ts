@@ -6,7 +6,7 @@ import { VERSION } from './version.js'
 /** Where the package's documentation describes each of these cases. */
 const PAGE = 'docs/install.md'
 
-/** Returns the error of a file that the environment variable FDWIRE_ADDON names in vain. */
+/** Returns the error of a file that FDWIRE_ADDON names and that cannot be loaded. */
 export function wrongVariable(named: string, reason: string): FdwireError {
   return loadError(
     `FDWIRE_ADDON names ${named}: ${reason}. Set it to the absolute path of the addon, or unset it.`,

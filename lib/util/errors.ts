@@ -128,7 +128,7 @@ export interface SystemError extends Error {
   index?: number
 }
 
-/** What of a failed system call is known beside its error number. */
+/** What is known of a failed system call, apart from its error number. */
 interface SystemErrorDetails {
   path?: string | Buffer
   dest?: string | Buffer

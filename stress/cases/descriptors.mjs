@@ -110,7 +110,7 @@ async function askOld(clients, room, totals) {
   closeSync(fd)
 }
 
-/** With a few descriptors free, those who leave make room for the others. */
+/** With a few descriptors free, clients that leave make room for the others. */
 async function leaveOneByOne(clients, server, limit) {
   const waiting = new Set(clients)
   while (waiting.size > 0) {

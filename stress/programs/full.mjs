@@ -64,7 +64,7 @@ async function attempt(name, work) {
   }
 }
 
-/** Leaves the path of a killed process: nobody has its socket, and nobody removes it. */
+/** Leaves the path of a killed process: no process has its socket, and none removes the path. */
 function leaveStale() {
   const bound = `await bind('${folder}/stale', { protocol: 'jsoncomm' })`
   const code = `import { bind } from 'fdwire'; ${bound}; process.kill(process.pid, 'SIGKILL')`

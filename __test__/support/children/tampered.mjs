@@ -70,7 +70,7 @@ const ways = {
     }
   },
   'methods of Array.prototype'() {
-    // Node itself calls the others, of which it has no copies.
+    // Node itself calls the others and keeps no copies of them.
     for (const name of ['concat', 'fill', 'find', 'flatMap', 'includes', 'some', 'toSorted']) {
       Array.prototype[name] = fail
     }

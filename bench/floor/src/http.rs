@@ -83,7 +83,7 @@ fn run_batch(options: &Options, port: u16) -> Outcome<usize> {
 
 fn connect(port: u16) -> Outcome<Waiting> {
     let mut socket = TcpStream::connect(("127.0.0.1", port))?;
-    // Closing it then leaves no connection in TIME_WAIT, of which the port could run out.
+    // Then closing the socket leaves no connection in TIME_WAIT, which would use up the local ports.
     set_socket_linger(&socket, Some(Duration::ZERO))?;
     socket.write_all(REQUEST)?;
     socket.set_nonblocking(true)?;

@@ -165,8 +165,7 @@ pub enum Event {
     Readable(bool),
     /// The peer has ended the connection. Everything that it has sent precedes this event.
     End,
-    /// The peer has ended the connection within a frame, of which at least this many bytes are
-    /// missing.
+    /// The peer has ended the connection within a frame, which lacks at least this many bytes.
     Cut(usize),
     /// The codec cannot find the next frame. The range of the slab holds the bytes at that point as
     /// a sample.
@@ -194,7 +193,7 @@ pub struct Batch<'a> {
     pub spans: Vec<Span>,
     /// The number of spans of plain messages, less that of the events which hold them.
     merged: usize,
-    /// The maximum number of events of this turn, of which each plain message counts as one.
+    /// The maximum number of events of this turn. Each plain message counts as one event.
     pub(crate) limit: usize,
     /// The descriptors of the messages, in order.
     pub fds: Vec<ForeignFd>,
@@ -239,7 +238,7 @@ impl<'a> Batch<'a> {
             && self.fds.len() + fdwire_socket::MAX_FDS <= MAX_FDS
     }
 
-    /// Returns the number of events, of which each plain message counts as one.
+    /// Returns the number of events. Each plain message counts as one event.
     pub fn results(&self) -> usize {
         self.events.len() + self.merged
     }

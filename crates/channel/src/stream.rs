@@ -281,8 +281,8 @@ impl StreamTransport {
         self.flush();
     }
 
-    /// Drops the connection: closes the socket, and drops a message of which a part was sent, or all
-    /// messages unless `keep`. Returns the sequence numbers of the dropped messages.
+    /// Drops the connection and closes the socket. With `keep` the queued messages stay, except one
+    /// that was sent in part. Returns the sequence numbers of the dropped messages.
     pub(crate) fn disconnect(&mut self, keep: bool) -> Vec<u64> {
         self.link = Link::Disconnected;
         self.inbox.drop_rest();

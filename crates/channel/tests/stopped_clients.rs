@@ -87,7 +87,7 @@ fn check(heading: &str, server: impl Fn(&fdwire_socket::Address) -> Datagram) {
 fn replies_arrive_beside_stopped_clients_as_documented_for_the_default_buffer() {
     // The kernel doubles this value, which is its default for net.core.wmem_max.
     let setup = SocketSetup { send_buffer: Some(212_992), ..SocketSetup::default() };
-    check("## Without the privilege", |name| {
+    check("### With the default send buffer", |name| {
         let mut socket = bound(name);
         socket.set_up(&setup).unwrap();
         assert_eq!(socket.send_buffer(), Ok(425_984));
@@ -102,7 +102,7 @@ fn replies_arrive_beside_stopped_clients_as_documented_for_the_largest_buffer() 
     socket.raise_send_buffer(BUFFER).unwrap();
     if socket.send_buffer() == Ok(BUFFER) {
         // A channel raises the buffer of its socket to this size.
-        check("## With the privilege", bound);
+        check("### With a send buffer of 8 MiB", bound);
     } else {
         println!("not checked: needs CAP_NET_ADMIN, or net.core.wmem_max of at least 4 MiB");
     }

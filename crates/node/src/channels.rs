@@ -45,8 +45,8 @@ impl Environment {
         self.with(|state| state.reactor.hold(index(channel)))
     }
 
-    /// Drops the connection of a channel, and a message of which a part was sent, or all messages
-    /// unless `keep`. Returns the sequence numbers of the dropped messages.
+    /// Drops the connection of a channel. With `keep` the queued messages stay, except one that was
+    /// sent in part. Returns the sequence numbers of the dropped messages.
     #[napi]
     pub fn disconnect(&self, channel: i32, keep: bool) -> Result<Vec<f64>> {
         #[expect(clippy::cast_precision_loss, reason = "no channel sends 2^53 messages or bytes")]

@@ -1,4 +1,4 @@
-//! The class `Environment`, of which each thread has one object.
+//! The class `Environment`. Each thread has one object of it.
 
 use std::cell::Cell;
 use std::rc::Rc;

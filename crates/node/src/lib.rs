@@ -2,7 +2,7 @@
 //!
 //! | file | contents | unsafe |
 //! | --- | --- | --- |
-//! | `environment.rs` | the class `Environment`, of which each thread has one object | |
+//! | `environment.rs` | the class `Environment`: one object for each thread | |
 //! | `open.rs`, `open/` | its methods that create channels and listeners | |
 //! | `channels.rs` | its methods that act on a channel or listener | |
 //! | `queries.rs` | its methods that return information about a channel or listener | |

@@ -142,7 +142,7 @@ impl ChannelOptions {
     }
 }
 
-/// Returns a time limit in ms, of which 0 stands for none.
+/// Returns a time limit that is given in ms, where 0 means no limit.
 fn timeout(ms: u32) -> Option<Duration> {
     (ms > 0).then(|| Duration::from_millis(ms.into()))
 }

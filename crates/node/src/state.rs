@@ -45,7 +45,7 @@ pub(crate) struct Turn {
     events: Vec<Event>,
     /// The number of events that have been written as records.
     recorded: usize,
-    /// The number of events, of which each plain message counts as one.
+    /// The number of events. Each plain message counts as one event.
     results: usize,
     began: Instant,
 }

@@ -54,7 +54,7 @@ pub(crate) fn close(fd: OwnedFd) {
     }
 }
 
-/// Closes descriptors of which [`closes_at_once`] has returned true, with one system call for each
+/// Closes descriptors for which [`closes_at_once`] has returned true, with one system call for each
 /// run of consecutive numbers.
 pub fn close_at_once(fds: &mut Vec<OwnedFd>) {
     while let Some(last) = fds.pop() {

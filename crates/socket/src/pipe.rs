@@ -9,8 +9,8 @@ use rustix::io::retry_on_intr;
 use crate::Errno;
 use crate::file_system::is_on_local_disk;
 
-/// Opens a pipe or FIFO again, with the same access: nobody else has the new open file description,
-/// so nobody can remove its O_NONBLOCK.
+/// Opens a pipe or FIFO again, with the same access. No other process has the new open file
+/// description, so none can clear its O_NONBLOCK.
 ///
 /// # Errors
 ///

@@ -46,7 +46,7 @@ export interface ServingHost {
   watchHangUp(): void
   /** Destroys the channel with an error. */
   fail(error: Error): void
-  /** Applies what `receiver` was told. */
+  /** Updates whether the channel reads, and reports its end if that is due. */
   settle(): void
   flush(): Promise<void>
   /** Called when no request is unanswered. */

@@ -155,7 +155,7 @@ impl Channel {
         }
     }
 
-    /// Returns the clocks that run. While the peer waits for us, that is none.
+    /// Returns the clocks that run; None while the peer waits for us.
     fn running_clocks(&self) -> Option<Running> {
         if self.deadlines.as_ref().is_some_and(|deadlines| deadlines.busy) {
             None

@@ -79,7 +79,7 @@ pub(crate) const PROBE: Duration = Duration::from_millis(2);
 /// with the logarithm of the time.
 const PROBE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Length of a period, of which the lowest sum is recorded.
+/// Length of a period. The lowest sum of each period is recorded.
 const PERIOD: Duration = Duration::from_millis(50);
 
 /// Maximum number of suspects: far more than can have a datagram in the largest buffer.

@@ -29,7 +29,7 @@ pub(super) const BATCH: usize = 8 * MAX_FDS;
 /// Size of the stack of a closing thread in bytes.
 pub(super) const STACK: usize = 128 * 1024;
 
-/// Closes up to [`BATCH`] descriptors, of which none has a `flush` operation.
+/// Closes up to [`BATCH`] descriptors, none of which has a `flush` operation.
 ///
 /// # Errors
 ///

@@ -43,8 +43,8 @@ impl Masks {
         masks
     }
 
-    /// Returns the masks of the bytes after the last whole block, of which there must be at least
-    /// one. Bits past the end of the text are 0.
+    /// Returns the masks of the bytes after the last whole block. There must be at least one such
+    /// byte. Bits past the end of the text are 0.
     ///
     /// Copying the bytes into a block of zeros would cost as much as everything else. Instead, the
     /// loads overlap earlier bytes. If they are of the previous block, their bits are shifted out;

@@ -7,7 +7,7 @@ use proptest::sample::select;
 
 use fdwire_fuzz::subject::{Decoded, Subject, Value};
 
-/// Bytes of which few are different, so that delimiters overlap.
+/// Bytes with few different values, so that delimiters overlap.
 fn bytes(length: std::ops::Range<usize>) -> impl Strategy<Value = Vec<u8>> {
     vec(select(&b"ab\xc3"[..]), length)
 }

@@ -41,8 +41,8 @@ impl Outbox {
         }
     }
 
-    /// Drops the frame of which a part was sent, or all frames unless `keep`. Returns the sequence
-    /// numbers of the dropped messages: the positions of their last bytes.
+    /// Drops all frames. With `keep` they stay, except one that was sent in part. Returns the
+    /// sequence numbers of the dropped messages: the positions of their last bytes.
     pub(crate) fn disconnect(&mut self, keep: bool) -> Vec<u64> {
         (self.wait, self.pause_ms, self.raised) = (Wait::Nothing, 0, false);
         self.forget_sent_frames();

@@ -58,7 +58,7 @@ impl Outbox {
         self.note_frame();
     }
 
-    /// Queues bytes of which the first `sent` have been sent.
+    /// Queues bytes. The first `sent` of them have been sent.
     fn push_unsent(&mut self, bytes: Vec<u8>, sent: usize) {
         if sent < bytes.len() {
             self.bytes += bytes.len() - sent;
