@@ -167,7 +167,7 @@ export class Session {
  * @param {Scenario} scenario
  * @returns {Omit<Result, 'others'>}
  */
-export function resultOf(batches, run, scenario) {
+function resultOf(batches, run, scenario) {
   const [first] = /** @type {[Batch]} */ (batches)
   const { sent, done } = /** @type {Batch} */ (batches.at(-1))
   const open = done.open - first.done.open

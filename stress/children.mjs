@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { pairForChild } from './kinds.mjs'
 
 /** Place of an inherited descriptor, behind the standard streams and the IPC channel. */
-export const INHERITED = 4
+const INHERITED = 4
 
 const running = new Set()
 process.on('exit', () => {

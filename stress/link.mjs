@@ -12,7 +12,7 @@ const BURST = 32
 const HELD = 8
 
 /** What `send` may say, and how a channel may end, when the peer dies. */
-export const DEATHS = [
+const DEATHS = [
   'ECONNREFUSED',
   'ECONNRESET',
   'ENOENT',

@@ -6,7 +6,7 @@ import { decodeBody, encodeBody } from '../../lib/wire/encodings/socket_protocol
 type Callback = (body: Uint8Array) => Promise<void> | undefined
 
 /** One of the two transports of a link. */
-export class MemoryTransport implements Transport {
+class MemoryTransport implements Transport {
   readonly IS_CLIENT: boolean
   readonly channelNames: (string | null)[] = []
   /** Maps each body before it is delivered; null drops it. */

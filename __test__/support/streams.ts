@@ -87,7 +87,7 @@ export function rawStreamPair(options: Options): [Channel<Buffer>, Channel] {
 }
 
 /** Returns a `net.Server` that listens on TCP, and its address. */
-export async function nodeServer(): Promise<[Server, AddressInfo]> {
+async function nodeServer(): Promise<[Server, AddressInfo]> {
   const server = createServer()
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')

@@ -11,11 +11,11 @@ import {
   messages,
   onGo,
   options,
+  RoundTrips,
   report,
   sendBatch,
   startReceiver,
   Tally,
-  Trips,
 } from './common.mjs'
 
 if (options.receives) receive()
@@ -90,7 +90,7 @@ async function trips() {
     trips.end()
   }, options.how)
   const outgoing = await connectAll(incoming)
-  const trips = new Trips(index => void outgoing.send(ring[index]), tally)
+  const trips = new RoundTrips(index => void outgoing.send(ring[index]), tally)
   return () => trips.run()
 }
 

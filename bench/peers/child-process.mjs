@@ -12,11 +12,11 @@ import {
   messages,
   onGo,
   options,
+  RoundTrips,
   report,
   sendBatch,
   startReceiver,
   Tally,
-  Trips,
 } from './common.mjs'
 
 /** The most messages in flight. Without a limit the channel would queue the whole batch. */
@@ -54,7 +54,7 @@ async function send() {
   const ring = messages()
   if (options.trips) {
     const tally = new Tally(server ? fstatSync(fdOf(server)).ino : 0)
-    const trips = new Trips(index => void receiver.send(ring[index], server), tally)
+    const trips = new RoundTrips(index => void receiver.send(ring[index], server), tally)
     take(receiver, tally, (_, handles) => {
       for (const handle of handles) handle.close()
       trips.end()

@@ -123,7 +123,7 @@ export function openFds() {
 }
 
 /** Returns the inode of the file that is passed. */
-export function inodeOfFile() {
+function inodeOfFile() {
   const fd = openSync(options.file, 'r')
   const { ino } = fstatSync(fd)
   closeSync(fd)
@@ -310,7 +310,7 @@ export function sendBatch(next) {
 }
 
 /** Makes round trips, one after the other, and times each. */
-export class Trips {
+export class RoundTrips {
   #took = new Float64Array(options.count)
   #done = 0
   #before = 0

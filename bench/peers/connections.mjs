@@ -8,7 +8,7 @@ import { readdirSync } from 'node:fs'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { onGo, options, report, startReceiver, Tally, Trips, texts } from './common.mjs'
+import { onGo, options, RoundTrips, report, startReceiver, Tally, texts } from './common.mjs'
 
 /**
  * @typedef {{ destroy(): unknown, once(event: 'close', listener: () => void): unknown }} Connection
@@ -55,7 +55,7 @@ function client(system) {
 /** @param {System} system */
 function connectBatch({ ask }) {
   const tally = new Tally()
-  const trips = new Trips(async index => {
+  const trips = new RoundTrips(async index => {
     /** @type {(reply: string) => void} */
     let replied = () => {}
     const reply = new Promise(resolve => {

@@ -9,11 +9,11 @@ import {
   onGo,
   openFds,
   options,
+  RoundTrips,
   report,
   sendBatch,
   startReceiver,
   Tally,
-  Trips,
 } from './common.mjs'
 
 /** @typedef {any} Channel @typedef {any} FdSet */
@@ -126,7 +126,7 @@ function trips(channel) {
   const more = fds.length > 0 ? { fds } : undefined
   const tally = new Tally()
   if (options.way === 'request') {
-    const trips = new Trips(async index => {
+    const trips = new RoundTrips(async index => {
       const { value, fds } = await channel.request(ring[index], more)
       tally.takeFds(fds.length, i => fds.get(i))
       tally.takeValue(value)
@@ -135,7 +135,7 @@ function trips(channel) {
     }, tally)
     return () => trips.run()
   }
-  const trips = new Trips(index => channel.send(ring[index], more), tally)
+  const trips = new RoundTrips(index => channel.send(ring[index], more), tally)
   take(channel, tally, () => trips.end())
   return () => trips.run()
 }

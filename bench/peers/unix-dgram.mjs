@@ -6,11 +6,11 @@ import {
   buffers,
   onGo,
   options,
+  RoundTrips,
   report,
   sendBatch,
   startReceiver,
   Tally,
-  Trips,
 } from './common.mjs'
 
 const require = createRequire(new URL('../npm/package.json', import.meta.url))
@@ -38,7 +38,7 @@ function receive() {
 async function send() {
   const receiver = startReceiver()
   const tally = new Tally()
-  const trips = new Trips(index => socket.send(buffers[index]), tally)
+  const trips = new RoundTrips(index => socket.send(buffers[index]), tally)
   const socket = createSocket('unix_dgram', (/** @type {Buffer} */ message) => {
     tally.takeBuffer(message)
     trips.end()

@@ -9,11 +9,11 @@ import {
   messages,
   onGo,
   options,
+  RoundTrips,
   report,
   sendBatch,
   startReceiver,
   Tally,
-  Trips,
 } from './common.mjs'
 
 /** @typedef {import('node:net').Socket} Socket */
@@ -63,7 +63,7 @@ function oneWay(socket, ring) {
 function trips(socket, ring) {
   const tally = new Tally()
   const take = tally.taker()
-  const trips = new Trips(index => void write(socket, ring[index]), tally)
+  const trips = new RoundTrips(index => void write(socket, ring[index]), tally)
   onMessage(socket, message => {
     take(message)
     trips.end()

@@ -32,7 +32,7 @@ import { checkSendOptions } from './send-options.js'
 // A local constant: the optimizing compiler folds it, which it does not do with an import.
 const OVERHEAD = FRAME_OVERHEAD
 
-/** How far a batch has got. */
+/** How much of a batch was sent. */
 interface Progress {
   /** The number of sent messages. */
   sent: number
@@ -108,13 +108,13 @@ export class Sender {
     if (options === undefined) {
       if (this.#gather(encoded)) return 0
       if (this.#skips(encoded, 0)) return 0
-      return this.#handOne(encoded, 0, undefined)
+      return this.#sendOne(encoded, 0, undefined)
     }
     checkSendOptions(call, options)
     const to = this.#destination(options)
     const fds = collectFds(options.fds, fdsOut(this.#options.maxFds))
     if (this.#skips(encoded, fds)) return 0
-    return this.#handOne(encoded, fds, to)
+    return this.#sendOne(encoded, fds, to)
   }
 
   /** Sends values one after another. Returns whether `send` would return 0 for the last one. */
@@ -230,23 +230,23 @@ export class Sender {
   }
 
   /** Hands one message to native code. Throws if native code refuses it. */
-  #handOne(encoded: Encoded, fds: number, to: Address | undefined): number {
-    const result = this.#hand(encoded, fds, to)
+  #sendOne(encoded: Encoded, fds: number, to: Address | undefined): number {
+    const result = this.#sendNow(encoded, fds, to)
     if (result < 0) throw this.#error(result, to, fds, () => lengthOf(encoded))
     return result
   }
 
-  #hand(encoded: Encoded, fds: number, to: Address | undefined): number {
+  #sendNow(encoded: Encoded, fds: number, to: Address | undefined): number {
     if (this.#closedBy !== undefined) throw closedError('send', this.#closedBy)
     if (this.#isDropping) return 0
     const result = this.#handle.send(encoded, fds, to)
-    if (this.#isStream) this.#afterHand()
+    if (this.#isStream) this.#afterSend()
     const isLost = result !== undefined && result < 0 && this.#onLoss?.(result)
     return (isLost ? this.#handle.send(encoded, fds, to) : result) ?? 0
   }
 
   /** Reads how much room the queue has left, which native code has just written. */
-  #afterHand(): void {
+  #afterSend(): void {
     this.#room = table[ROOM] as number
     this.#flushCount = flushes.count
     this.#handle.flushSoon()
@@ -260,7 +260,7 @@ export class Sender {
       index = end
       const encoded = messages[index]
       if (encoded === undefined || this.#skips(encoded, 0)) continue
-      const result = this.#hand(encoded, 0, to)
+      const result = this.#sendNow(encoded, 0, to)
       this.#note(result, result < 0 ? 0 : 1, progress)
       if (result < 0) this.#fail(result, to, progress, () => lengthOf(encoded))
     }
@@ -287,7 +287,7 @@ export class Sender {
   #sendArrays(arrays: string[], to: Address | undefined, progress: Progress): void {
     for (const array of arrays) {
       const queued = this.#handle.sendMany(array, to) ?? 0
-      if (this.#isStream) this.#afterHand()
+      if (this.#isStream) this.#afterSend()
       const taken = table[TAKEN] as number
       this.#note(queued, taken, progress)
       if (queued < 0) this.#fail(queued, to, progress, () => lengthOfElement(array, taken))

@@ -40,12 +40,12 @@ export function planChannel(
   const isTcp = typeof address === 'object' && 'host' in address
   const named = args.choice('protocol', PROTOCOL_NAMES)
   const types: readonly SocketType[] = named === undefined ? TYPES : rowOf(named).types
-  const wanted = isTcp
+  const preferred = isTcp
     ? (['stream'] as const)
     : found === undefined
       ? fallback
       : [found, ...fallback]
-  const type = args.choice('type', TYPES) ?? wanted.find(one => types.includes(one)) ?? types[0]
+  const type = args.choice('type', TYPES) ?? preferred.find(one => types.includes(one)) ?? types[0]
   if (type === undefined || !types.includes(type)) {
     throw new UsageError(`--protocol ${named} has no type ${type}: it has ${types.join(', ')}`)
   }
@@ -97,13 +97,13 @@ function formOf(args: Arguments, protocol: Protocol, encoding: string | undefine
   return used === 'text' || used === 'buffer' ? 'text' : 'json'
 }
 
-/** Connects to the address of a command. With `--wait`, waits until the socket is there. */
+/** Connects to the address of a command. With `--wait`, waits until a socket has it. */
 export async function connectTo(text: string, args: Arguments): Promise<[Channel, Plan]> {
   const address = parseAddress(text)
   if (typeof address === 'object' && 'fd' in address) {
     throw new UsageError('connect and send need an address; fd:N is for listen')
   }
-  return whenThere(args.integer('wait') ?? 0, async () => {
+  return openWithin(args.integer('wait') ?? 0, async () => {
     const found = typeof address === 'string' ? typeAt(address) : undefined
     const plan = planChannel(args, ['stream', 'dgram'], address, found)
     return [(await connect(address, plan.options as never)) as Channel, plan]
@@ -117,7 +117,7 @@ export async function connectTo(text: string, args: Arguments): Promise<[Channel
 const EARLY: readonly string[] = ['ENOENT', 'ECONNREFUSED', 'EPROTOTYPE']
 
 /** Connects, and tries again for `wait` ms while nothing listens at the address. */
-export async function whenThere<T>(wait: number, open: () => Promise<T>): Promise<T> {
+export async function openWithin<T>(wait: number, open: () => Promise<T>): Promise<T> {
   const deadline = Date.now() + wait
   for (;;) {
     try {

@@ -205,7 +205,7 @@ export class Dispatcher extends EventEmitter<DispatcherEvents> {
   }
 
   /**
-   * Closes the attached servers and the connections that no worker has got. The channels of the
+   * Closes the attached servers and the connections that no worker has received. The channels of the
    * workers stay open. A second call does nothing.
    */
   close(): void {
@@ -348,7 +348,7 @@ export class Dispatcher extends EventEmitter<DispatcherEvents> {
       nextTick(() => this.#flush())
     },
     onReady: () => this.#onReady(),
-    onGone: (worker, error) => {
+    onEnded: (worker, error) => {
       this.#forget(worker)
       if (!this.#isClosed) nextTick(() => this.emit('remove', worker, error))
     },

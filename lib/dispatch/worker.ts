@@ -36,9 +36,9 @@ export interface WorkerHost {
   flushSoon(worker: DispatchWorker): void
   /** The worker may no longer be full. */
   onReady(): void
-  /** The worker has gone. */
-  onGone(worker: DispatchWorker, error: Error | undefined): void
-  /** Connections that the worker has not got. */
+  /** The worker has ended. */
+  onEnded(worker: DispatchWorker, error: Error | undefined): void
+  /** Connections that the worker has not received. */
   onReturned(connections: Pending[]): void
   /** A connection that cannot be sent to any worker. */
   onFailed(connection: Pending, error: Error): void
@@ -229,7 +229,7 @@ export class DispatchWorker {
     const batch = this.#batch
     this.#batch = []
     this.#leave()
-    this.#host.onGone(this, error)
+    this.#host.onEnded(this, error)
     this.#return(batch)
   }
 

@@ -38,7 +38,7 @@ export function closeSet(fds: FdSet): void {
 }
 
 /** Whether a value is a FileHandle of `node:fs/promises`, whose class Node does not export. */
-export function isFileHandle(source: unknown): source is Closable {
+function isFileHandle(source: unknown): source is Closable {
   if (typeof source !== 'object' || source === null) return false
   const { close } = source as Partial<Closable>
   return source.constructor?.name === 'FileHandle' && typeof close === 'function'

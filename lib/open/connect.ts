@@ -82,10 +82,10 @@ function lossOf(peer: Address): () => Error | undefined {
   let known = fileOf()
   return () => {
     const current = fileOf()
-    const isGone = isPath && current === undefined
+    const isRemoved = isPath && current === undefined
     const isReplaced = known !== undefined && current !== known
     known = current
-    if (!isGone && !isReplaced && environment.hasReceiver(name)) return undefined
+    if (!isRemoved && !isReplaced && environment.hasReceiver(name)) return undefined
     return systemError(-constants.errno.ECONNREFUSED, 'connect', { path })
   }
 }

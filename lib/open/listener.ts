@@ -353,9 +353,9 @@ export class Listener<C extends Channel = Channel>
    */
   #allow(again = false): void {
     if (this.closed || this.#pause.isActive) return
-    const wanted = this.#hasListener ? MAX_ACCEPTS : Math.min(this.#waiters.length, MAX_ACCEPTS)
+    const demand = this.#hasListener ? MAX_ACCEPTS : Math.min(this.#waiters.length, MAX_ACCEPTS)
     const room = this.#options.maxConnections - this.#connections
-    const allowed = Math.max(0, Math.min(wanted, room))
+    const allowed = Math.max(0, Math.min(demand, room))
     if (allowed === this.#allowed && !again) return
     this.#allowed = allowed
     hot.allow(this.#index, allowed)

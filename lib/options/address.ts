@@ -38,7 +38,7 @@ export interface ListenFd {
 }
 
 /** The longest address that Linux accepts (bytes, the leading NUL of an abstract name included). */
-export const MAX_ADDRESS = 108
+const MAX_ADDRESS = 108
 
 const SLASH = 0x2f
 const MAX_PORT = 65_535

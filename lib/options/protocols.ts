@@ -135,9 +135,9 @@ type CustomEncodings = {
  * bytes of messages.
  */
 export interface CustomEncoding<Receives = unknown, Sends = Receives> {
-  /** Returns the bytes of a value, or a string that stands for its UTF-8. */
+  /** Returns the bytes of a value, or a string, which is sent as UTF-8. */
   encode(value: Sends): string | Uint8Array
-  /** Returns the value of bytes, which belong to it: the value may contain views of them. */
+  /** Returns the value of bytes. fdwire never overwrites them: the value may contain views of them. */
   decode(bytes: Buffer): Receives
 }
 

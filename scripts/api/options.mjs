@@ -85,7 +85,7 @@ function described(rest, notes, page) {
  * Parses the parenthesis of a doc comment that states unit and default: `(ms, 30,000; 0: no limit)`.
  * `rest` is the comment without it.
  */
-export function parseDoc(doc) {
+function parseDoc(doc) {
   const text = joinLines(doc)
   const units = UNITS.join('|')
   const pattern = new RegExp(

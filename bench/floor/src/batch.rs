@@ -57,12 +57,12 @@ impl<'ring> Tally<'ring> {
 }
 
 /// The times of a batch of round trips.
-pub(crate) struct Trips {
+pub(crate) struct RoundTrips {
     start: u64,
     took: Vec<u64>,
 }
 
-impl Trips {
+impl RoundTrips {
     pub(crate) fn new(count: usize) -> Self {
         Self { took: Vec::with_capacity(count), start: monotonic_ns() }
     }
@@ -95,7 +95,7 @@ pub(crate) fn trips(
     tally: &mut Tally<'_>,
 ) -> Outcome<()> {
     let mut back = Vec::with_capacity(fds.len());
-    let mut trips = Trips::new(count);
+    let mut trips = RoundTrips::new(count);
     for message in ring.iter().cycle().take(count) {
         let (bytes, _) = trips.time(|| {
             link.send(message, fds, None)?;

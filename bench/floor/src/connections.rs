@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 
 use crate::Outcome;
-use crate::batch::{Tally, Trips, cpu_us, monotonic_ns};
+use crate::batch::{RoundTrips, Tally, cpu_us, monotonic_ns};
 use crate::options::{Options, Work};
 use crate::stream::{HEAD, listening};
 
@@ -46,7 +46,7 @@ fn create_pairs(options: &Options) -> Outcome<()> {
 fn connect_each(options: &Options, frames: &[Vec<u8>]) -> Outcome<()> {
     let mut echo = vec![0; HEAD + options.size];
     let mut wrong = 0;
-    let mut trips = Trips::new(options.count);
+    let mut trips = RoundTrips::new(options.count);
     for frame in frames.iter().cycle().take(options.count) {
         trips.time(|| -> Outcome<()> {
             let mut one = UnixStream::connect(&options.path)?;

@@ -76,7 +76,7 @@ fn take_batches(
         for i in 0..options.count {
             let (bytes, from) = link.receive(&mut fds)?;
             tally.take(bytes, &fds)?;
-            if options.work == Work::Trips {
+            if options.work == Work::RoundTrips {
                 let borrowed: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
                 link.send(&ring[i % ring.len()], &borrowed, from.as_ref())?;
                 link.flush()?;
@@ -142,7 +142,7 @@ fn send_batches(
     let ring = ring(options.size, options.fds);
     let fds = vec![file.as_fd(); options.fds];
     loop {
-        if options.work == Work::Trips {
+        if options.work == Work::RoundTrips {
             let mut tally = Tally::new(&ring, options.fds, file.metadata()?.ino());
             batch::trips(link, &ring, &fds, options.count, &mut tally)?;
         } else {

@@ -24,7 +24,7 @@ pub(crate) struct Options {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Work {
     OneWay,
-    Trips,
+    RoundTrips,
     Pairs,
     Connect,
     Close,
@@ -36,7 +36,7 @@ pub(crate) enum Work {
 impl Work {
     /// Returns whether a batch consists of connections instead of messages.
     pub(crate) fn is_connections(self) -> bool {
-        !matches!(self, Self::OneWay | Self::Trips)
+        !matches!(self, Self::OneWay | Self::RoundTrips)
     }
 }
 
@@ -67,7 +67,7 @@ impl Options {
             receives: text("role")? == "receive",
             work: match text("work")?.as_str() {
                 "oneway" => Work::OneWay,
-                "trips" => Work::Trips,
+                "trips" => Work::RoundTrips,
                 "pairs" => Work::Pairs,
                 "connect" => Work::Connect,
                 "close" => Work::Close,

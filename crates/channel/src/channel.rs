@@ -37,7 +37,7 @@ use deadlines::Deadlines;
 pub struct Channel {
     meter: Meter,
     transport: Transport,
-    /// When the reactor calls `on_time` next.
+    /// When the reactor calls `on_deadline` next.
     pub(crate) scheduled: Option<Instant>,
     /// A pidfd of the peer, after the first call of `peer_pidfd`.
     pidfd: Option<OwnedFd>,
@@ -297,9 +297,9 @@ impl Channel {
     }
 
     /// Handles the deadline that the reactor has scheduled.
-    pub(crate) fn on_time(&mut self, now: Instant, turn: &mut Turn<'_, '_>) {
+    pub(crate) fn on_deadline(&mut self, now: Instant, turn: &mut Turn<'_, '_>) {
         let reads = self.reads();
-        on_transport!(&mut self.transport, it => it.on_time(now, reads, &mut self.meter, turn));
+        on_transport!(&mut self.transport, it => it.on_deadline(now, reads, &mut self.meter, turn));
         self.report_progress(turn);
         self.check_deadlines(turn);
     }
@@ -315,7 +315,7 @@ impl Channel {
         on_transport!(&self.transport, it => it.is_due(self.reads()))
     }
 
-    /// Returns when `on_time` must be called, if at all.
+    /// Returns when `on_deadline` must be called, if at all.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let now = self.is_due().then(Instant::now);
         let other = || on_transport!(&self.transport, it => it.deadline());

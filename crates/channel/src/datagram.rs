@@ -291,7 +291,7 @@ impl DatagramTransport {
         self.outbox.deadline()
     }
 
-    pub(crate) fn on_time(
+    pub(crate) fn on_deadline(
         &mut self,
         now: Instant,
         _reads: bool,
@@ -299,7 +299,7 @@ impl DatagramTransport {
         turn: &mut Turn<'_, '_>,
     ) {
         let (outbox, mut cx) = self.outbox_in(turn.site, meter);
-        outbox.on_time(&mut cx, now, &mut turn.batch.events);
+        outbox.on_deadline(&mut cx, now, &mut turn.batch.events);
     }
 
     /// Makes one attempt to send everything that is queued.

@@ -322,7 +322,7 @@ impl StreamTransport {
     }
 
     /// Retries to send if a retry is due, and decodes what a full turn has left.
-    pub(crate) fn on_time(
+    pub(crate) fn on_deadline(
         &mut self,
         now: Instant,
         reads: bool,

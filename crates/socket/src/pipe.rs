@@ -29,8 +29,8 @@ pub fn reopen_pipe(fd: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     if flags.contains(OFlags::WRONLY) || !has_hangup(fd)? || has_hangup(own.as_fd())? {
         return Ok(own);
     }
-    // All writers were gone when the pipe was opened again. The kernel reports the end only to readers
-    // that were there before the last writer went, so one more comes and goes.
+    // All writers had closed the pipe when it was opened again. The kernel reports the end only to
+    // readers that were open when the last writer closed, so one more writer opens and closes it.
     drop(open(OFlags::WRONLY)?);
     Ok(own)
 }

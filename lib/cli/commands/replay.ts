@@ -114,7 +114,7 @@ function reopen(fds: readonly FdDescription[]): FdSet {
         try {
           return openSync(target, 'r')
         } catch {
-          // The file is gone, or has no name.
+          // The file was removed, or has no name.
         }
       }
       return createMemfd('').take(0)

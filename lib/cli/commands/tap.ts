@@ -6,7 +6,7 @@ import { PROTOCOL_NAMES, type Protocol, rowOf, type SocketType } from '../../opt
 import { MAX_MESSAGE_FDS } from '../../util/descriptor.js'
 import { formatAddress, parseAddress, parseUnixAddress, typeAt } from '../address.js'
 import type { Arguments } from '../arguments.js'
-import { whenThere } from '../channels.js'
+import { openWithin } from '../channels.js'
 import { EXIT, type Run } from '../command.js'
 import { UsageError } from '../errors.js'
 import { Recorder } from '../recording.js'
@@ -71,7 +71,7 @@ class Tap {
   async #connect(options: object): Promise<Channel> {
     const address = parseAddress(this.#target)
     const open = () => connect(address as never, options as never)
-    return (await whenThere(this.#wait, open)) as Channel
+    return (await openWithin(this.#wait, open)) as Channel
   }
 
   /** Forwards connections until the process is interrupted, or until one has ended. */

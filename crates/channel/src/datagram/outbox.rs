@@ -129,7 +129,7 @@ impl Outbox {
         self.evictions.is_due()
     }
 
-    /// Returns when `on_time` must be called, if at all.
+    /// Returns when `on_deadline` must be called, if at all.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.timers.first().map(|&(at, _)| at)
     }

@@ -102,7 +102,7 @@ impl Reactor {
                 let site = Site { poller: &self.poller, index };
                 batch.limit = channel.pace.limit();
                 let turn = &mut Turn { site, shared: &mut self.shared, batch };
-                channel.on_time(Instant::now(), turn);
+                channel.on_deadline(Instant::now(), turn);
                 return Some(self.after_turn(index, batch));
             }
             if self.refused.contains_key(&index) {

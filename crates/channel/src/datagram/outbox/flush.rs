@@ -56,7 +56,12 @@ impl Outbox {
     }
 
     /// Retries the queues whose pause has ended, and drops expired messages.
-    pub(crate) fn on_time(&mut self, cx: &mut Context<'_>, now: Instant, events: &mut Vec<Event>) {
+    pub(crate) fn on_deadline(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        events: &mut Vec<Event>,
+    ) {
         self.read_sum(cx);
         let due = self.timers.iter().take_while(|&&(at, _)| at <= now);
         let due: Vec<usize> = due.map(|&(_, queue)| queue).collect();
