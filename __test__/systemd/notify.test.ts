@@ -45,6 +45,11 @@ describe('without NOTIFY_SOCKET', () => {
     process.env.NOTIFY_SOCKET = ''
     expect(await call()).toBe(false)
   })
+
+  it('notify refuses the same arguments as with it', async () => {
+    await expect(notify('X=1', { fds: 5 as never })).rejects.toThrow(TypeError)
+    await expect(notify('X=1', { fds: [999_999] })).rejects.toEqual(errorWithCode('EBADF'))
+  })
 })
 
 describe('a notification', () => {

@@ -45,7 +45,8 @@ export interface ChannelStream extends Duplex {
  *
  * # Errors
  * TypeError unless the channel is one of `raw` over a stream; ERR_FDWIRE_CONSUMER_CONFLICT if it
- * has a consumer: a `'message'` listener, an iteration, a waiting call, another stream; ERR_FDWIRE_CLOSED, or the error that has closed it.
+ * has a consumer: a `'message'` listener, an iteration, a waiting call, another stream;
+ * ERR_FDWIRE_CLOSED, or the error that has closed it.
  */
 export function toDuplex(channel: Channel<Buffer>): ChannelStream {
   checkChannel('toDuplex', channel, 'raw')

@@ -21,19 +21,19 @@ export class Connection {
     this.meta = meta
   }
 
-  /** The IP address of the peer; undefined for a Unix socket, and if the peer has disconnected. */
+  /** The IP address of the peer; undefined for a Unix socket or a disconnected peer. */
   get remoteAddress(): string | undefined {
     this.#peer ??= environment.peerOfFd(this.fd)
     return this.#peer?.host ?? undefined
   }
 
-  /** The port of the peer; undefined for a Unix socket, and if the peer has disconnected. */
+  /** The port of the peer; undefined for a Unix socket or a disconnected peer. */
   get remotePort(): number | undefined {
     this.#peer ??= environment.peerOfFd(this.fd)
     return this.#peer?.port ?? undefined
   }
 
-  /** The family of the peer's address; undefined for a Unix socket, and if the peer has disconnected. */
+  /** The family of the peer's address; undefined for a Unix socket or a disconnected peer. */
   get remoteFamily(): 'IPv4' | 'IPv6' | undefined {
     return familyOf(this.remoteAddress)
   }

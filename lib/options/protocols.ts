@@ -137,7 +137,7 @@ type CustomEncodings = {
 export interface CustomEncoding<Receives = unknown, Sends = Receives> {
   /** Returns the bytes of a value, or a string, which is sent as UTF-8. */
   encode(value: Sends): string | Uint8Array
-  /** Returns the value of bytes. fdwire never overwrites them: the value may contain views of them. */
+  /** Returns the value of bytes. They are never overwritten: the value may contain views of them. */
   decode(bytes: Buffer): Receives
 }
 

@@ -53,9 +53,7 @@ export async function notify(
   checkCallOptions('notify', options, ['fds', 'timeout'])
   const bytes = encodeState(state)
   const timeout = checkTimeout(options.timeout, TIMEOUT)
-  const address = notifySocket()
-  if (address === undefined) return false
-  return pass(address, bytes, duplicateFds(options.fds ?? []), timeout)
+  return pass(notifySocket(), bytes, duplicateFds(options.fds ?? []), timeout)
 }
 
 /** Sends a notification with descriptors, if there is an address, and closes the descriptors. */

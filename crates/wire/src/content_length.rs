@@ -140,7 +140,7 @@ fn length_in(line: &[u8]) -> Result<Option<&[u8]>, Lost> {
     Ok(name.eq_ignore_ascii_case(NAME).then_some(&value[start..end]))
 }
 
-/// Returns whether a line may begin with these bytes. The first `checked` of them were checked before.
+/// Returns whether a line may begin with these bytes. The first `checked` of them were valid before.
 ///
 /// So bytes of another protocol are refused when they arrive, although they contain no line feed.
 fn is_start_of_line(start: &[u8], checked: usize) -> bool {

@@ -19,7 +19,7 @@ impl Channel {
         }
     }
 
-    /// Drops the connection. With `keep` the queued messages stay, except one that was sent in part.
+    /// Drops the connection. With `keep` queued messages stay, except one that was sent in part.
     /// Returns the sequence numbers of the dropped messages.
     pub(crate) fn disconnect(&mut self, keep: bool) -> Vec<u64> {
         self.pidfd = None;

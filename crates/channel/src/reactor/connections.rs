@@ -18,8 +18,8 @@ impl Reactor {
         self.update(index, Channel::hold);
     }
 
-    /// Drops the connection of a channel and closes its socket. With `keep` the queued messages
-    /// stay, except one that was sent in part. Returns the sequence numbers of the dropped messages.
+    /// Drops the connection of a channel and closes its socket. With `keep` queued messages stay,
+    /// except one that was sent in part. Returns the sequence numbers of the dropped messages.
     pub fn disconnect(&mut self, index: usize, keep: bool) -> Vec<u64> {
         let Some(Entry::Channel(channel)) = self.entries.get_mut(index) else { return Vec::new() };
         channel.disarm(Site { poller: &self.poller, index });

@@ -41,9 +41,9 @@ impl Reactor {
         true
     }
 
-    /// Records that the caller has handled a turn of a channel: how many events it had, and how long
-    /// that took. Each plain message counts as one event. The next turns have fewer events if it
-    /// took long. The channel may poll for its next message.
+    /// Records that the caller has handled a turn of a channel: how many events it had (each plain
+    /// message counts as one), and how long that took. The next turns have fewer events if it took
+    /// long. The channel may poll for its next message.
     pub fn handled(&mut self, index: usize, events: usize, took: Duration) {
         if let Some(channel) = self.channel_mut(index) {
             channel.pace.note(events, took);
