@@ -207,7 +207,7 @@ impl DatagramTransport {
         self.outbox.keep_on_loss();
     }
 
-    /// Stops to send until the connection is replaced: messages are queued.
+    /// Stops sending until the connection is replaced: messages are queued.
     pub(crate) fn hold(&mut self) {
         self.outbox.hold();
     }

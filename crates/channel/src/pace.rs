@@ -19,7 +19,7 @@ const FIRST: u16 = 128;
 /// any other that has reached it.
 ///
 /// A peer decides how long its messages take: malformed ones take 200 times as long as others, and
-/// so a limit of messages alone lets a few peers delay everybody.
+/// so a limit of messages alone lets a few peers delay all others.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace(u16);
 

@@ -19,7 +19,7 @@ impl Outbox {
         self.reconnects && lost.contains(&errno)
     }
 
-    /// Stops to send: messages are queued, and only expire.
+    /// Stops sending: messages are queued, and only expire.
     pub(crate) fn hold(&mut self) {
         self.held = true;
         if let Some(index) = self.peer {
