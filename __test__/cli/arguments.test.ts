@@ -30,6 +30,7 @@ describe('fdwire', () => {
     ['fdwire send a b --wait soon', /--wait must be a non-negative integer, not 'soon'/],
     ['fdwire recv a --protocol jsoncomm --type stream', /jsoncomm has no type stream/],
     ['fdwire send tcp:nowhere b', /'tcp:nowhere' must be tcp:HOST:PORT/],
+    ['fdwire send tcp://host:80 b', /'tcp:\/\/host:80' must be tcp:HOST:PORT/],
     ['fdwire listen a --max-fds 300 </dev/null', /maxFds/],
     ['fdwire replay /etc/passwd', /is not a recording/],
   ])('refuses %s with exit code 2 and one line', async (script, message) => {
@@ -45,6 +46,15 @@ describe('fdwire', () => {
     expect(stderr).toBe(
       'fdwire: send: connect ENOENT missing.sock: there is no such file or socket: start the ' +
         'receiver first, or give --wait MS\n',
+    )
+  })
+
+  it('shows the form of a TCP address if a path looks like one', async () => {
+    const { stderr, code } = await newShell().run('fdwire send localhost:80 x')
+    expect(code).toBe(1)
+    expect(stderr).toBe(
+      'fdwire: send: connect ENOENT localhost:80: there is no such file or socket: give ' +
+        'tcp:HOST:PORT for TCP\n',
     )
   })
 

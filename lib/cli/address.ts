@@ -14,7 +14,7 @@ export function parseAddress(text: string): AnyAddress {
   const fd = /^fd:(\d+)$/.exec(text)
   if (fd) return { fd: Number(fd[1]) }
   if (!text.startsWith('tcp:')) return text
-  const [, host, port] = /^tcp:(.+):(\d+)$/.exec(text) ?? []
+  const [, host, port] = /^tcp:(?!\/)(.+):(\d+)$/.exec(text) ?? []
   if (host === undefined) throw new UsageError(`'${text}' must be tcp:HOST:PORT`)
   return { host: host.replace(/^\[(.*)\]$/, '$1'), port: Number(port) }
 }

@@ -1,3 +1,4 @@
+import { tcpAddressIn } from '../options/peer-hints.js'
 import { errorCode, failureOf, type SystemError } from '../util/errors.js'
 
 /** Wrong arguments of the command line. */
@@ -6,7 +7,6 @@ export class UsageError extends Error {}
 /** What to do about an error, by its code. */
 const REMEDIES: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'no process listens there: start the receiver, or remove the stale socket',
-  ENOENT: 'there is no such file or socket: start the receiver first, or give --wait MS',
   EPROTOTYPE: 'the socket there has another type: give --type stream, seqpacket or dgram',
   EADDRINUSE: 'another process uses this address: fdwire ls shows which',
   EEXIST: 'there is a file that is no socket: choose another address',
@@ -16,6 +16,13 @@ const REMEDIES: Readonly<Record<string, string>> = {
   EPIPE: 'the other process has closed the connection',
   ECONNRESET: 'the other process has closed the connection',
   EPERM: 'the socket there is connected to another process, or takes no descriptors',
+}
+
+/** Returns what to do about a path that does not exist. */
+function missingRemedy(path: string | Buffer | undefined): string {
+  const isTcp = typeof path === 'string' && tcpAddressIn(path) !== undefined
+  const start = isTcp ? 'give tcp:HOST:PORT for TCP' : 'start the receiver first, or give --wait MS'
+  return `there is no such file or socket: ${start}`
 }
 
 /** The codes whose remedy replaces what the error's own message explains. */
@@ -28,9 +35,9 @@ export function describeError(error: unknown): string {
   const [line = ''] = message.split('\n')
   // The loader's errors have several lines, all of which matter.
   const text = code === 'ERR_FDWIRE_LOAD' ? message : line
-  const remedy = REMEDIES[code]
+  const { syscall, path } = error as Partial<SystemError>
+  const remedy = code === 'ENOENT' ? missingRemedy(path) : REMEDIES[code]
   if (remedy === undefined) return text
-  const { syscall } = error as Partial<SystemError>
   // Of an address to bind, the message names the directory that is missing.
   if (code === 'ENOENT' && syscall !== 'connect' && syscall !== 'sendmsg') return text
   return `${EXPLAINED.has(code) ? failureOf(error as SystemError) : text}: ${remedy}`

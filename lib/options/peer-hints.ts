@@ -1,7 +1,7 @@
 import { existsSync, statSync } from 'node:fs'
 import { constants } from 'node:os'
 import { dirname } from 'node:path'
-import type { Address } from './address.js'
+import type { Address, TcpAddress } from './address.js'
 import type { SocketType } from './protocols.js'
 
 const { ECONNREFUSED, ENOENT, EPROTOTYPE } = constants.errno
@@ -46,11 +46,19 @@ function missingHint(path: string): string {
 
 /** Explains how to write an address that was meant as one of another kind. */
 function otherAddress(path: string): string | undefined {
-  if (path.startsWith('@'))
+  if (path.startsWith('@')) {
     return "no socket has this path: an abstract name begins with '\\0', not '@'"
+  }
+  const tcp = tcpAddressIn(path)
+  if (tcp === undefined) return undefined
+  const shown = `{ host: '${tcp.host}', port: ${tcp.port} }`
+  return `no socket has this path: the address of a TCP socket is ${shown}`
+}
+
+/** Returns the TCP address that a path looks like: `localhost:80`, `[::1]:80`, `tcp://host:80`. */
+export function tcpAddressIn(path: string): TcpAddress | undefined {
   const [, host, port] = /^(?:\w+:\/\/)?\[?([\w.:-]+?)\]?:(\d{1,5})\/?$/.exec(path) ?? []
-  if (host === undefined) return undefined
-  return `no socket has this path: the address of a TCP socket is { host: '${host}', port: ${port} }`
+  return host === undefined ? undefined : { host, port: Number(port) }
 }
 
 function isOtherFile(path: string): boolean {
