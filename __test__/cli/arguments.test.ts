@@ -58,6 +58,14 @@ describe('fdwire', () => {
     )
   })
 
+  it('does not advise to remove a file that is not a socket', async () => {
+    const { stderr, code } = await newShell().run('echo text > file; fdwire send file x')
+    expect(code).toBe(1)
+    expect(stderr).toBe(
+      'fdwire: send: connect ECONNREFUSED file: the file at this path is not a socket\n',
+    )
+  })
+
   it('ends with exit code 3 if nothing arrives in time', async () => {
     const { code } = await newShell().run('fdwire recv a.sock --timeout 50')
     expect(code).toBe(3)

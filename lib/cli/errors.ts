@@ -1,4 +1,4 @@
-import { tcpAddressIn } from '../options/peer-hints.js'
+import { NOT_A_SOCKET, tcpAddressIn } from '../options/peer-hints.js'
 import { errorCode, failureOf, type SystemError } from '../util/errors.js'
 
 /** Wrong arguments of the command line. */
@@ -40,5 +40,7 @@ export function describeError(error: unknown): string {
   if (remedy === undefined) return text
   // Of an address to bind, the message names the directory that is missing.
   if (code === 'ENOENT' && syscall !== 'connect' && syscall !== 'sendmsg') return text
+  // Such a file must not be removed, as a stale socket may.
+  if (text.endsWith(NOT_A_SOCKET)) return text
   return `${EXPLAINED.has(code) ? failureOf(error as SystemError) : text}: ${remedy}`
 }

@@ -16,7 +16,7 @@ export function peerHint(errno: number, address: Address, type: SocketType): str
     case ENOENT:
       return path === undefined ? NO_SOCKET : (otherAddress(path) ?? missingHint(path))
     case ECONNREFUSED:
-      if (path !== undefined && isOtherFile(path)) return 'the file at this path is not a socket'
+      if (path !== undefined && isOtherFile(path)) return NOT_A_SOCKET
       return type === 'dgram'
         ? 'no process has a socket open at this address'
         : 'no process listens at this address'
@@ -26,6 +26,9 @@ export function peerHint(errno: number, address: Address, type: SocketType): str
       return undefined
   }
 }
+
+/** Explains that a file of another kind is at a path. */
+export const NOT_A_SOCKET = 'the file at this path is not a socket'
 
 const NO_SOCKET = 'no socket has this address'
 
