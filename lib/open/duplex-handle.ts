@@ -6,12 +6,22 @@ import { queueGathered } from '../native/gather.js'
 import { ChannelHandle, type Reading } from '../native/handle.js'
 import { nextTick, setImmediate } from '../util/timers.js'
 
+/**
+ * Length of the parts in which a queue is written (bytes). The stream reports each part, which shows that
+ * a slow peer reads.
+ */
+const PART = 64 * 1024
+
 /** The handle of a channel over a Duplex stream. It has no descriptor. */
 export class DuplexHandle extends ChannelHandle {
   readonly #duplex: Duplex
   #isFlushScheduled = false
   /** Whether received bytes are discarded, because the channel is closing. */
   #isDiscarding = false
+  /** What follows the part that is being written; undefined if nothing does. */
+  #rest: Buffer | undefined
+  /** Whether to end the stream when everything is written. */
+  #isFinishing = false
   #fail: (error?: Error | null) => void = () => {}
 
   constructor(duplex: Duplex, index: number) {
@@ -56,19 +66,16 @@ export class DuplexHandle extends ChannelHandle {
     this.#isFlushScheduled = false
     if (!this.isOpen) return
     queueGathered()
+    // The rest comes first. What is queued meanwhile stays in the queue.
+    if (this.#rest !== undefined) return
     const bytes = environment.fetch(this.index)
-    if (bytes.length === 0) return
-    this.#duplex.write(bytes, error => {
-      if (!this.isOpen) return
-      // A destroyed net.Socket passes no error to the callback.
-      if (error || this.#duplex.destroyed) this.#fail(error)
-      else environment.settle(this.index, bytes.length)
-    })
+    if (bytes.length > 0) this.#write(bytes)
+    if (this.#isFinishing && this.#rest === undefined) this.#duplex.end()
   }
 
   override finish(): void {
+    this.#isFinishing = true
     this.flush()
-    this.#duplex.end()
   }
 
   override watchHangUp(done: () => void): void {
@@ -113,6 +120,23 @@ export class DuplexHandle extends ChannelHandle {
     if (reading === 'no') this.#duplex.pause()
     else if (this.#hasBacklog()) this.#resumeSoon()
     else this.#duplex.resume()
+  }
+
+  /** Writes the first part, and each further one when the stream has taken the one before. */
+  #write(bytes: Buffer): void {
+    const part = bytes.subarray(0, PART)
+    const rest = bytes.length > PART ? bytes.subarray(PART) : undefined
+    this.#rest = rest
+    this.#duplex.write(part, error => {
+      if (!this.isOpen) return
+      // A destroyed net.Socket passes no error to the callback.
+      if (error || this.#duplex.destroyed) return this.#fail(error)
+      environment.settle(this.index, part.length)
+      if (rest === undefined) return
+      this.#write(rest)
+      // What has been queued meanwhile follows the last part.
+      this.flush()
+    })
   }
 
   /**
