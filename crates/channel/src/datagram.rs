@@ -125,6 +125,12 @@ impl DatagramTransport {
         Activity { received, sent: counters.sent - queued, message: None }
     }
 
+    /// Returns the number of sent bytes that the peer has not received, including the kernel's
+    /// overhead.
+    pub(crate) fn in_transit(&self) -> usize {
+        self.socket.unsent().unwrap_or(0)
+    }
+
     pub(crate) fn take_settled(&mut self) -> bool {
         self.outbox.take_settled()
     }

@@ -171,6 +171,12 @@ impl StreamTransport {
         Activity { received: (messages, bytes), sent: self.outbox.taken(), message }
     }
 
+    /// Returns the number of sent bytes that the peer has not received, including the kernel's
+    /// overhead.
+    pub(crate) fn in_transit(&self) -> usize {
+        self.socket().and_then(|socket| socket.unsent().ok()).unwrap_or(0)
+    }
+
     pub(crate) fn take_settled(&mut self) -> bool {
         self.outbox.take_settled()
     }

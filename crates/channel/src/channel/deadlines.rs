@@ -1,9 +1,14 @@
 //! The deadlines of a connection: how long no byte may move, and how long one message may take.
 //!
-//! Nothing is done per message. While a clock runs, a timer compares the counters of the transport
-//! with those at the last comparison, four times within the limit of an idle connection. So the
-//! activity between two comparisons counts as if it were at the later one: a connection is never
-//! idle too early, and at most a quarter too late.
+//! Nothing is done per message. While a clock runs, a timer compares the activity of the transport
+//! with that at the last comparison, four times within each limit. So the activity between two
+//! comparisons counts as if it were at the later one: a deadline is never reported too early, and at
+//! most a quarter too late.
+//!
+//! A healthy connection must not be destroyed because this process was late. If the program blocks
+//! the event loop, or the process is stopped, everything has arrived long before it is read. So the
+//! time between two comparisons counts only as far as it was planned, and a deadline that has passed
+//! is compared once more, after the event loop has read what was there before.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +18,7 @@ use crate::batch::{Deadline, Event};
 use crate::limits::Activity;
 use crate::transport::on_transport;
 
-/// Number of comparisons within the time after which a connection is idle.
+/// Number of comparisons within each limit.
 const COMPARISONS: u32 = 4;
 
 /// The shortest time between two comparisons.
@@ -28,6 +33,16 @@ pub(super) enum Running {
     Both,
 }
 
+/// Whether a deadline has passed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Verdict {
+    No,
+    /// At the last comparison, whose time this is. Another one decides.
+    Pending(Instant),
+    /// It was reported, which happens once.
+    Reported,
+}
+
 /// The clocks of a connection.
 pub(super) struct Deadlines {
     idle: Option<Duration>,
@@ -36,12 +51,13 @@ pub(super) struct Deadlines {
     idle_for: Duration,
     message_for: Duration,
     seen: Activity,
+    /// The sent bytes that the peer had not received at the last comparison.
+    in_transit: usize,
     /// The clocks that run, and the time of the last comparison. None: no clock runs.
     running: Option<(Running, Instant)>,
     /// Whether the owner of the channel is occupied with messages, which stops the clocks.
     pub(super) busy: bool,
-    /// Whether a deadline has passed, which is reported once.
-    passed: bool,
+    verdict: Verdict,
 }
 
 impl Deadlines {
@@ -54,9 +70,10 @@ impl Deadlines {
                 idle_for: Duration::ZERO,
                 message_for: Duration::ZERO,
                 seen: Activity::default(),
+                in_transit: 0,
                 running: None,
                 busy: false,
-                passed: false,
+                verdict: Verdict::No,
             })
         })
     }
@@ -70,6 +87,7 @@ impl Deadlines {
     /// Advances the clocks, and sets which of them run from now on.
     pub(super) fn update(&mut self, now: Instant, runs: Option<Running>, activity: Activity) {
         let elapsed = self.running.map_or(Duration::ZERO, |(_, since)| now - since);
+        let elapsed = elapsed.min(self.pause().unwrap_or(elapsed));
         let of_message = if self.runs_message() { elapsed } else { Duration::ZERO };
         let seen = std::mem::replace(&mut self.seen, activity);
         let moved = (seen.received, seen.sent) != (activity.received, activity.sent);
@@ -79,45 +97,83 @@ impl Deadlines {
         self.running = runs.map(|running| (running, now));
     }
 
+    /// Notes how many of the sent bytes the peer has not received. A connection on which their number
+    /// changes is not idle: the kernel accepts no more until a large part of its buffer is free, which
+    /// takes long if the peer, or the network, is slow.
+    fn note_in_transit(&mut self, bytes: usize) {
+        if std::mem::replace(&mut self.in_transit, bytes) != bytes {
+            self.idle_for = Duration::ZERO;
+        }
+    }
+
     /// Returns whether the clock of messages runs.
     fn runs_message(&self) -> bool {
         matches!(self.running, Some((Running::Both, _)))
     }
 
     /// Returns the deadline that has passed, once.
-    pub(super) fn take_passed(&mut self) -> Option<Deadline> {
+    pub(super) fn take_passed(&mut self, now: Instant) -> Option<Deadline> {
+        let passed = self.passed();
+        match (self.verdict, passed) {
+            (Verdict::Reported, _) => None,
+            (_, None) => {
+                self.verdict = Verdict::No;
+                None
+            }
+            (Verdict::Pending(since), Some(_)) if now - since >= SHORTEST => {
+                self.verdict = Verdict::Reported;
+                passed
+            }
+            (Verdict::Pending(_), Some(_)) => None,
+            (Verdict::No, Some(_)) => {
+                self.verdict = Verdict::Pending(now);
+                None
+            }
+        }
+    }
+
+    /// Returns the deadline that has passed at the last comparison.
+    fn passed(&self) -> Option<Deadline> {
+        self.running?;
         let is_over = |limit: Option<Duration>, time| limit.is_some_and(|limit| time >= limit);
-        let passed = if self.passed || self.running.is_none() {
-            None
-        } else if self.runs_message()
-            && self.seen.message.is_some()
-            && is_over(self.message, self.message_for)
-        {
+        if self.measures_message() && is_over(self.message, self.message_for) {
             Some(Deadline::Message)
         } else {
             is_over(self.idle, self.idle_for).then_some(Deadline::Idle)
-        };
-        self.passed |= passed.is_some();
-        passed
+        }
+    }
+
+    /// Returns whether a message has begun, and its clock runs.
+    fn measures_message(&self) -> bool {
+        self.runs_message() && self.seen.message.is_some()
     }
 
     /// Returns when the clocks must be compared next.
     pub(super) fn next(&self) -> Option<Instant> {
-        let (_, since) = self.running.filter(|_| !self.passed)?;
-        let idle = self.idle.map(|limit| {
-            let left = limit.saturating_sub(self.idle_for);
-            left.min((limit / COMPARISONS).max(SHORTEST))
-        });
-        let begun = self.runs_message() && self.seen.message.is_some();
-        let message = self.message.filter(|_| begun);
-        let message = message.map(|limit| limit.saturating_sub(self.message_for));
-        idle.into_iter().chain(message).min().map(|left| since + left)
+        let (_, since) = self.running?;
+        match self.verdict {
+            Verdict::No => self.pause().map(|pause| since + pause),
+            Verdict::Pending(_) => Some(since + SHORTEST),
+            Verdict::Reported => None,
+        }
+    }
+
+    /// Returns how long after the last comparison the next one is planned.
+    fn pause(&self) -> Option<Duration> {
+        let until = |limit: Duration, time| {
+            limit.saturating_sub(time).min((limit / COMPARISONS).max(SHORTEST))
+        };
+        let idle = self.idle.map(|limit| until(limit, self.idle_for));
+        let message = self.message.filter(|_| self.measures_message());
+        let message = message.map(|limit| until(limit, self.message_for));
+        idle.into_iter().chain(message).min()
     }
 
     /// Forgets what a previous connection has done.
     pub(super) fn restart(&mut self) {
         (self.idle_for, self.message_for) = (Duration::ZERO, Duration::ZERO);
-        (self.seen, self.running, self.passed) = (Activity::default(), None, false);
+        (self.seen, self.in_transit) = (Activity::default(), 0);
+        (self.running, self.verdict) = (None, Verdict::No);
     }
 }
 
@@ -147,9 +203,12 @@ impl Channel {
     pub(super) fn check_deadlines(&mut self, turn: &mut Turn<'_, '_>) {
         if self.deadlines.is_some() {
             let (runs, activity) = (self.running_clocks(), self.activity());
+            let in_transit = on_transport!(&self.transport, it => it.in_transit());
             if let Some(deadlines) = &mut self.deadlines {
-                deadlines.update(Instant::now(), runs, activity);
-                let passed = deadlines.take_passed();
+                let now = Instant::now();
+                deadlines.update(now, runs, activity);
+                deadlines.note_in_transit(in_transit);
+                let passed = deadlines.take_passed(now);
                 turn.batch.events.extend(passed.map(Event::Late));
             }
         }
@@ -194,45 +253,102 @@ mod tests {
         assert!(Deadlines::new(None, None).is_none());
     }
 
+    /// Compares the clocks whenever that is due, until `end`. Returns the deadline that has passed.
+    fn run_until(
+        clocks: &mut Deadlines,
+        end: Instant,
+        runs: Option<Running>,
+        activity: Activity,
+    ) -> Option<Deadline> {
+        while let Some(at) = clocks.next().filter(|at| *at <= end) {
+            clocks.update(at, runs, activity);
+            let passed = clocks.take_passed(at);
+            if passed.is_some() {
+                return passed;
+            }
+        }
+        None
+    }
+
     #[test]
     fn a_connection_is_idle_after_the_limit_and_not_before() {
         let (mut clocks, start) = (deadlines(100, 0), Instant::now());
         clocks.update(start, BOTH, received(0));
         assert_eq!(clocks.next(), Some(start + 25 * MS));
         clocks.update(start + 25 * MS, BOTH, received(1));
-        clocks.update(start + 99 * MS, BOTH, received(1));
-        assert_eq!(clocks.take_passed(), None);
-        assert_eq!(clocks.next(), Some(start + 124 * MS));
-        clocks.update(start + 125 * MS, BOTH, received(1));
-        assert_eq!(clocks.take_passed(), Some(Deadline::Idle));
-        assert_eq!((clocks.take_passed(), clocks.next()), (None, None), "reported once");
+        assert_eq!(run_until(&mut clocks, start + 125 * MS, BOTH, received(1)), None);
+        assert_eq!(clocks.idle_for, 100 * MS);
+        assert_eq!(clocks.next(), Some(start + 126 * MS), "it is compared once more");
+        let passed = run_until(&mut clocks, start + 126 * MS, BOTH, received(1));
+        assert_eq!(passed, Some(Deadline::Idle));
+        clocks.update(start + 999 * MS, BOTH, received(1));
+        assert_eq!(clocks.take_passed(start + 999 * MS), None, "reported once");
+        assert_eq!(clocks.next(), None);
     }
 
     #[test]
     fn time_in_which_the_clocks_do_not_run_does_not_count() {
         let (mut clocks, start) = (deadlines(100, 0), Instant::now());
         clocks.update(start, BOTH, received(0));
+        assert_eq!(run_until(&mut clocks, start + 60 * MS, BOTH, received(0)), None);
         assert!(clocks.is_outdated(None, &received(0)));
         clocks.update(start + 60 * MS, None, received(0));
         assert_eq!(clocks.next(), None);
         clocks.update(start + 1_000 * MS, BOTH, received(0));
-        clocks.update(start + 1_039 * MS, BOTH, received(0));
-        assert_eq!(clocks.take_passed(), None);
-        clocks.update(start + 1_040 * MS, BOTH, received(0));
-        assert_eq!(clocks.take_passed(), Some(Deadline::Idle));
+        assert_eq!(run_until(&mut clocks, start + 1_040 * MS, BOTH, received(0)), None);
+        let passed = run_until(&mut clocks, start + 1_041 * MS, BOTH, received(0));
+        assert_eq!(passed, Some(Deadline::Idle));
+    }
+
+    #[test]
+    fn time_in_which_the_process_is_stopped_counts_as_one_comparison() {
+        let (mut clocks, start) = (deadlines(100, 100), Instant::now());
+        let part = Activity { message: Some(7), ..received(1) };
+        clocks.update(start, BOTH, part);
+        clocks.update(start + 5_000 * MS, BOTH, part);
+        assert_eq!((clocks.idle_for, clocks.message_for), (25 * MS, 25 * MS));
+        assert_eq!(run_until(&mut clocks, start + 5_075 * MS, BOTH, part), None);
+        let passed = run_until(&mut clocks, start + 5_076 * MS, BOTH, part);
+        assert_eq!(passed, Some(Deadline::Message));
+    }
+
+    #[test]
+    fn what_has_arrived_before_a_deadline_is_read_before_the_deadline_is_reported() {
+        let (mut clocks, start) = (deadlines(100, 100), Instant::now());
+        let part = Activity { message: Some(7), ..received(1) };
+        clocks.update(start, BOTH, part);
+        assert_eq!(run_until(&mut clocks, start + 100 * MS, BOTH, part), None);
+        let again = clocks.next().expect("another comparison");
+        assert_eq!(clocks.take_passed(start + 100 * MS), None, "at the same time");
+        // The end of the message is read, and the next one has begun.
+        clocks.update(again, BOTH, Activity { message: Some(8), ..received(2) });
+        assert_eq!(clocks.take_passed(again), None);
+        assert_eq!(clocks.next(), Some(again + 25 * MS));
+    }
+
+    #[test]
+    fn a_connection_is_not_idle_while_the_peer_receives_what_was_sent_before() {
+        let (mut clocks, start) = (deadlines(100, 0), Instant::now());
+        clocks.update(start, BOTH, received(0));
+        for step in 1..50 {
+            clocks.update(start + 25 * MS * step, BOTH, received(0));
+            clocks.note_in_transit(1_000 - step as usize);
+            assert_eq!(clocks.take_passed(start + 25 * MS * step), None);
+            assert_eq!(clocks.idle_for, Duration::ZERO);
+        }
     }
 
     #[test]
     fn a_message_takes_no_time_while_only_the_peer_can_act() {
         let (mut clocks, start) = (deadlines(1_000, 100), Instant::now());
-        let part = Activity { message: Some(7), ..received(1) };
+        let (part, idle) = (Activity { message: Some(7), ..received(1) }, Some(Running::Idle));
         clocks.update(start, BOTH, part);
-        clocks.update(start + 50 * MS, Some(Running::Idle), part);
+        assert_eq!(run_until(&mut clocks, start + 50 * MS, BOTH, part), None);
+        clocks.update(start + 50 * MS, idle, part);
         assert_eq!(clocks.next(), Some(start + 300 * MS));
-        clocks.update(start + 999 * MS, Some(Running::Idle), part);
-        assert_eq!(clocks.take_passed(), None);
-        clocks.update(start + 1_000 * MS, Some(Running::Idle), part);
-        assert_eq!(clocks.take_passed(), Some(Deadline::Idle));
+        assert_eq!(run_until(&mut clocks, start + 1_000 * MS, idle, part), None);
+        let passed = run_until(&mut clocks, start + 1_001 * MS, idle, part);
+        assert_eq!(passed, Some(Deadline::Idle));
     }
 
     #[test]
@@ -243,20 +359,21 @@ mod tests {
         assert_eq!(clocks.next(), None, "no message has begun");
         assert!(clocks.is_outdated(BOTH, &part(1)));
         clocks.update(start + 500 * MS, BOTH, part(1));
-        assert_eq!(clocks.next(), Some(start + 600 * MS));
-        clocks.update(start + 599 * MS, BOTH, part(50));
-        assert_eq!(clocks.take_passed(), None);
-        clocks.update(start + 600 * MS, BOTH, part(51));
-        assert_eq!(clocks.take_passed(), Some(Deadline::Message));
+        assert_eq!(clocks.next(), Some(start + 525 * MS));
+        assert_eq!(run_until(&mut clocks, start + 550 * MS, BOTH, part(50)), None);
+        assert_eq!(run_until(&mut clocks, start + 600 * MS, BOTH, part(51)), None);
+        let passed = run_until(&mut clocks, start + 601 * MS, BOTH, part(52));
+        assert_eq!(passed, Some(Deadline::Message));
     }
 
     #[test]
     fn each_message_has_its_own_time() {
         let (mut clocks, start) = (deadlines(0, 100), Instant::now());
-        for number in 1..50 {
-            let part = Activity { message: Some(number), ..received(number) };
-            clocks.update(start + 60 * MS * u32::try_from(number).unwrap(), BOTH, part);
-            assert_eq!(clocks.take_passed(), None);
+        for number in 0..50 {
+            let begun = start + 90 * MS * number;
+            let part = Activity { message: Some(number.into()), ..received(number.into()) };
+            clocks.update(begun, BOTH, part);
+            assert_eq!(run_until(&mut clocks, begun + 89 * MS, BOTH, part), None);
         }
     }
 }
