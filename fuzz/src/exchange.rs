@@ -24,8 +24,8 @@ use crate::channel::{Driver, Report, limits};
 use crate::operations;
 use crate::subject::Subject;
 
-/// What is run, as the first argument of the program: exchanges over kinds of sockets, of which
-/// `memfd` sends large messages in memfds, and what `operations.rs` does.
+/// What is run, as the first argument of the program: exchanges over kinds of sockets, and what
+/// `operations.rs` does. `memfd` sends large messages in memfds.
 pub const KINDS: [&str; 10] = [
     "stream",
     "stream-pair",

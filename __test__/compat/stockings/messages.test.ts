@@ -161,6 +161,9 @@ describe('the constructor of Stocking', () => {
     expect(() => new Stocking(a, { maxMessage: 5 })).toThrow(/no option maxMessage/)
     expect(() => new Stocking(0, { protocol: 'lines' } as object)).toThrow(/no option protocol/)
     expect(() => new Stocking(b, { handshakeTimeout: -1 })).toThrow(RangeError)
+    expect(() => new Stocking('0' as never)).toThrow(
+      "Stocking takes the number of a descriptor or a net.Socket, not '0'",
+    )
     expect(() => new Stocking(b, { maxUnread: 0 })).toThrow(RangeError)
     a.destroy()
     expect(() => new Stocking(a)).toThrow(errorWithCode('ERR_FDWIRE_CLOSED'))

@@ -1,6 +1,6 @@
-import type { Socket } from 'node:net'
+import { Socket } from 'node:net'
 import { Channel } from '../../channel/channel.js'
-import { adopt } from '../../open/adopt.js'
+import { adopt, checkDescriptor } from '../../open/adopt.js'
 import { checkCallOptions, checkChannel, checkFixedOptions } from '../../options/check.js'
 import { closedError } from '../../util/errors.js'
 import type { Value } from './types.js'
@@ -17,6 +17,7 @@ export function channelOf(
 ): Channel<Value> {
   if (!(socket instanceof Channel)) {
     checkFixedOptions('Stocking', options, { protocol: 'it is stockings' })
+    if (!(socket instanceof Socket)) checkDescriptor('Stocking', socket)
     return adopt(socket, { ...options, protocol: 'stockings' })
   }
   checkChannel('Stocking', socket, 'stockings')
