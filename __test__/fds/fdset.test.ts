@@ -47,6 +47,9 @@ describe('FdSet.from', () => {
     }
     expect(() => FdSet.from(null as never)).toThrow(TypeError)
     expect(() => FdSet.from(fd as never)).toThrow(TypeError)
+    expect(() => FdSet.from({ 0: fd, length: 1 } as never)).toThrow(
+      'fds must be an array of descriptor numbers, not an object',
+    )
     closeSync(fd)
   })
 

@@ -107,7 +107,7 @@ export class FdSet implements Iterable<number> {
         'fds must be descriptor numbers, not an FdSet, which owns its descriptors',
       )
     }
-    if (fds === null || typeof fds !== 'object') {
+    if (fds === null || typeof fds !== 'object' || !(Symbol.iterator in fds)) {
       throw new TypeError(`fds must be an array of descriptor numbers, not ${describeValue(fds)}`)
     }
     const numbers = [...fds]
