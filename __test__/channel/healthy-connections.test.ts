@@ -62,7 +62,7 @@ describe('idleTimeout and a peer that reads slowly', () => {
   /** Opens a channel with a long queue. Returns it, and the descriptor of the peer. */
   function openWithQueue(options: object, message: Buffer): [Channel, number] {
     const [a, b] = pair(options as typeof SEQPACKET)
-    const channel = adopt(a.detach(), { ...options, idleTimeout: 300 } as never)
+    const channel = adopt(a.detach(), { ...options, idleTimeout: 400 } as never)
     for (let queued = 0; queued < 4 * 1024 * 1024; queued += message.length)
       channel.send(message as never)
     return [track(channel), b.detach()]
@@ -102,7 +102,7 @@ describe('idleTimeout and a peer that reads slowly', () => {
         done()
       },
     })
-    const channel = track(over(duplex, { ...FRAMES, idleTimeout: 300 }))
+    const channel = track(over(duplex, { ...FRAMES, idleTimeout: 400 }))
     channel.on('message', () => {})
     channel.send(Buffer.alloc(8 * part))
     channel.send(Buffer.from('the end'))
