@@ -29,11 +29,15 @@ const FRAMES = {
 /** Connects without framing. With `maxFds` it can send descriptors, whatever the server allows. */
 const connectRaw = ({ path, type }: Target) => connect(path, { protocol: 'raw', type, maxFds: 253 })
 
+const JSON_LINES = { protocol: 'lines', encoding: 'json' } as const
+
 /** What `raw` has no encoding for. */
 const JSON_BYTES = { encode: JSON.stringify, decode: (bytes: Buffer) => JSON.parse(`${bytes}`) }
 
 /** Connects with the server's framing, for messages of JSON. */
 function connectWell({ path, protocol, type, options }: Target) {
+  // A raw stream has no messages: it gets lines of JSON.
+  if (protocol === 'raw' && type === 'stream') return connect(path, JSON_LINES)
   const encoding = { jsoncomm: {}, raw: { encoding: JSON_BYTES } }[protocol as string]
   const framing = { protocol, type, ...(encoding ?? { encoding: 'json' }), ...options }
   return connect(path, framing as { protocol: 'lines'; encoding: 'json' })

@@ -4,6 +4,7 @@ import { createInterface } from 'node:readline'
 createInterface({ input: process.stdin }).on('line', () => {
   gc()
   const { heapUsed, arrayBuffers } = process.memoryUsage()
-  console.log(`memory ${heapUsed + arrayBuffers}`)
+  // The program may have replaced console.log.
+  process.stdout.write(`memory ${heapUsed + arrayBuffers}\n`)
 })
 process.stdin.unref()
