@@ -7,14 +7,16 @@ import { ChannelHandle, type Reading } from '../native/handle.js'
 import { nextTick, setImmediate } from '../util/timers.js'
 
 /**
- * Length of the parts in which a queue is written (bytes). The stream reports each part, which shows that
- * a slow peer reads.
+ * Length of the parts in which a queue is written with `idleTimeout` (bytes). The stream reports each
+ * part, which shows that a slow peer reads. Without it, one write has everything: that is faster.
  */
 const PART = 64 * 1024
 
 /** The handle of a channel over a Duplex stream. It has no descriptor. */
 export class DuplexHandle extends ChannelHandle {
   readonly #duplex: Duplex
+  /** The most bytes of a write. */
+  readonly #part: number
   #isFlushScheduled = false
   /** Whether received bytes are discarded, because the channel is closing. */
   #isDiscarding = false
@@ -24,9 +26,10 @@ export class DuplexHandle extends ChannelHandle {
   #isFinishing = false
   #fail: (error?: Error | null) => void = () => {}
 
-  constructor(duplex: Duplex, index: number) {
+  constructor(duplex: Duplex, index: number, { idleTimeout }: { idleTimeout: number }) {
     super(index)
     this.#duplex = duplex
+    this.#part = idleTimeout > 0 ? PART : Number.POSITIVE_INFINITY
   }
 
   /** Connects the stream to its channel. An error of the stream destroys the channel. */
@@ -124,8 +127,8 @@ export class DuplexHandle extends ChannelHandle {
 
   /** Writes the first part, and each further one when the stream has taken the one before. */
   #write(bytes: Buffer): void {
-    const part = bytes.subarray(0, PART)
-    const rest = bytes.length > PART ? bytes.subarray(PART) : undefined
+    const part = bytes.subarray(0, this.#part)
+    const rest = bytes.length > this.#part ? bytes.subarray(this.#part) : undefined
     this.#rest = rest
     this.#duplex.write(part, error => {
       if (!this.isOpen) return

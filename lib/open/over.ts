@@ -37,7 +37,7 @@ export function over(duplex: Duplex, options: OverOptions): Channel {
   checkDuplex(duplex)
   used.add(duplex)
   const index = environment.carry(checked)
-  const handle = new DuplexHandle(duplex, index)
+  const handle = new DuplexHandle(duplex, index, checked)
   const channel = makeChannel(handle, checked)
   handle.start(channel)
   return channel
