@@ -36,7 +36,7 @@
  * - `close`: connections, one after the other on one core, each closed as soon as it is connected
  * - `accept`: connections that are open at once, each with a message and its reply
  * - `idle`: the same, and the connections stay open
- * - `http`: HTTP connections, 64 at once, each with one request; the server has worker processes
+ * - `http`: HTTP connections, 256 at once, each with one request; the server has worker processes
  * @typedef {'oneway' | 'trips' | 'lone' | 'pairs' | 'connect' | 'close' | 'accept' | 'idle' | 'http'} Work
  *
  * @typedef {object} Scenario
