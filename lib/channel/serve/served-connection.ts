@@ -31,8 +31,9 @@ export class ServedConnection implements Shared {
     this.#abort?.abort(reason)
   }
 
-  /** Aborts the signal in the next tick: no reply is sent any more. */
+  /** Aborts the signal in the next tick: no reply is sent any more. The first reason counts. */
   end(reason: Error | undefined): void {
+    if (this.#isOver) return
     this.#isOver = true
     this.#reason = reason
     nextTick(() => this.#abort?.abort(this.#reason))

@@ -63,8 +63,6 @@ export class Serving {
   readonly #stopWatching: () => void
   #state: ServingState = 'serving'
   #connection: ServedConnection
-  /** Whether no reply can be sent any more. */
-  #hasLostOutput = false
   #resolve = nothing
   #reject: (error: Error) => void = nothing
   /** Settles at the end of serving. A rejection is marked as handled. */
@@ -128,8 +126,7 @@ export class Serving {
    * handled; the channel fails after them.
    */
   loseOutput(error: Error): void {
-    if (this.#state === 'done' || this.#hasLostOutput) return
-    this.#hasLostOutput = true
+    if (this.#state === 'done') return
     this.#connection.end(error)
     this.#requests.onDrain(undefined)
   }
