@@ -15,10 +15,9 @@ import {
 import {
   cleanUpAfterEach,
   countOpenFds,
-  Peer,
+  nodePeer,
   pythonPeer,
   temporaryDirectory,
-  testPath,
   waitForOpenFds,
 } from '../support/processes.js'
 import { closeAll, openNulls, rawAndJsonChannels } from '../support/raw-and-json.js'
@@ -206,8 +205,7 @@ describe('a channel that receives malformed messages', () => {
 describe('descriptors beyond RLIMIT_NOFILE', () => {
   it('make their message malformed, none stays open, and the next message arrives', async () => {
     const path = join(temporaryDirectory(), 's')
-    const command = `ulimit -n 64; exec ${process.execPath} ${testPath('support/children/server.mjs')} '{}'`
-    const child = new Peer('bash', ['-c', command])
+    const child = nodePeer({ limit: 64 })
     await child.request({ call: 'bind', path })
     expect(await child.request({ call: 'collect' })).toBe('ready')
     const peer = pythonPeer()

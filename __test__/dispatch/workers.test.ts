@@ -213,8 +213,8 @@ it('a front that runs out of descriptors accepts again when some are free', asyn
 
 /** Starts a front with few descriptors, which peeks without time limit, and its worker. */
 async function limitedFront() {
-  const file = testPath('support/children/dispatch-front.mjs')
-  const peer = new Peer('sh', ['-c', 'ulimit -n 64; exec "$0" "$@"', process.execPath, file])
+  const program = testPath('support/children/dispatch-front.mjs')
+  const peer = new Peer(process.execPath, [program, '64'])
   const { port } = await peer.receive()
   return { peer, port: port as number }
 }

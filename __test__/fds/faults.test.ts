@@ -69,8 +69,10 @@ describe.each(TRANSPORTS)('descriptors in flight over %s', (type, options) => {
 
   it('are refused or queued on ETOOMANYREFS, and are sent after the peer has received some', async () => {
     const user: { uid?: number } = process.getuid?.() === 0 ? { uid: USER } : {}
-    const setup = { limit: 64, setup: user }
-    const { channel, peer } = channelToPeer(options, nodePeerStarter(options, setup))
+    const { channel, peer } = channelToPeer(
+      options,
+      nodePeerStarter(options, { limit: 64, ...user }),
+    )
     await peer.request({ call: 'adopt', fd: 3 })
     const before = countFdsOf(peer.child.pid)
     // The kernel refuses more than 64 in flight. A user other than root may have some in flight

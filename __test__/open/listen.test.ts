@@ -209,12 +209,7 @@ describe('allowPeer', () => {
 
 describe('a listener under load', () => {
   it('pauses with one warning if descriptors run out, and resumes when some are free', async () => {
-    const peer = new Peer('sh', [
-      '-c',
-      'ulimit -n 64; exec "$0" "$1" echo-server',
-      process.execPath,
-      CHILD,
-    ])
+    const peer = streamsPeer('echo-server', 64)
     const address = await peer.receive()
     const options = { protocol: 'length_prefixed', timeout: 0 }
     const clients = await Promise.all(Array.from({ length: 80 }, () => dial(address, options)))

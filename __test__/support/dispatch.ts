@@ -71,9 +71,8 @@ export async function startWorker(command: string, args: string[]) {
 
 /** Starts a worker in Node that responds with its process id, with at most `limit` descriptors. */
 export const nodeWorker = (limit?: number) => {
-  const program = [process.execPath, testPath('support/children/dispatch-worker.mjs')]
-  if (limit === undefined) return startWorker(program[0] as string, program.slice(1))
-  return startWorker('sh', ['-c', `ulimit -n ${limit}; exec "$0" "$@"`, ...program])
+  const program = testPath('support/children/dispatch-worker.mjs')
+  return startWorker(process.execPath, [program, ...(limit === undefined ? [] : [`${limit}`])])
 }
 
 /** Starts a worker in Python. */

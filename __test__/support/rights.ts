@@ -2,7 +2,7 @@
 import { closeSync, readdirSync } from 'node:fs'
 import { adopt, type Channel, pair } from 'fdwire'
 import { track } from './channels.js'
-import { Peer, testPath } from './processes.js'
+import { nodePeer, Peer, testPath } from './processes.js'
 
 // biome-ignore lint/suspicious/noExplicitAny: any protocol and its options
 type Options = any
@@ -45,20 +45,11 @@ export function channelToPeer(
 export const pythonPeerStarter = (type: string) => (stdio: (string | number)[]) =>
   new Peer('python3', ['-B', testPath('support/peers/rights.py'), type], { stdio: stdio as [] })
 
-/**
- * Returns a function that starts a Node peer with such a channel, see `children/server.mjs`.
- *
- * `limit` is its RLIMIT_NOFILE; 0 keeps the inherited one.
- */
+/** Returns a function that starts a Node peer with such a channel, see `children/server.mjs`. */
 export const nodePeerStarter =
-  (options: Options, { limit = 0, setup = {} } = {}) =>
-  (stdio: (string | number)[]) => {
-    const ulimit = limit === 0 ? '' : `ulimit -n ${limit}; `
-    const command = `${ulimit}exec "$0" "$@"`
-    const config = JSON.stringify({ ...setup, options })
-    const args = [process.execPath, testPath('support/children/server.mjs'), config]
-    return new Peer('bash', ['-c', command, ...args], { stdio: stdio as [] })
-  }
+  (options: Options, setup: object = {}) =>
+  (stdio: (string | number)[]) =>
+    nodePeer({ ...setup, options }, { stdio: stdio as [] })
 
 /** Returns the number of descriptors in a process's table. */
 export const countFdsOf = (pid: number | undefined) => readdirSync(`/proc/${pid}/fd`).length

@@ -2,6 +2,7 @@
 import { closeSync, openSync, readdirSync, statSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { adopt, bind, connect } from 'fdwire'
+import { limitFds } from './limit-fds.mjs'
 
 const openFds = () => readdirSync('/proc/self/fd').length
 const reply = value => process.stdout.write(`${JSON.stringify(value)}\n`)
@@ -11,6 +12,7 @@ const setup = JSON.parse(process.argv[2])
 const OPTIONS = setup.options ?? { protocol: 'jsoncomm' }
 if (setup.chdir !== undefined) process.chdir(setup.chdir)
 if (setup.umask !== undefined) process.umask(setup.umask)
+if (setup.limit !== undefined) limitFds(setup.limit)
 if (setup.uid !== undefined) process.setuid(setup.uid)
 
 /** @type {import('fdwire').Channel} */

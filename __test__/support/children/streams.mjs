@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
 import { adopt, connect, listen, pair } from 'fdwire'
+import { limitFds } from './limit-fds.mjs'
 
 const FRAMES = { protocol: 'length_prefixed' }
 const LINES = { protocol: 'lines' }
@@ -72,8 +73,9 @@ const cases = {
     }
   },
 
-  /** An echo server, for a process with few descriptors. */
-  async 'echo-server'() {
+  /** An echo server in a process with at most `limit` descriptors. */
+  async 'echo-server'(limit) {
+    limitFds(limit)
     const listener = await listen(null, FRAMES)
     listener.on('connection', channel => {
       channel.on('message', value => channel.send(value))
