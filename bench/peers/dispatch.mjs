@@ -19,6 +19,9 @@ import { options, report } from './common.mjs'
 
 /** @typedef {import('node:child_process').ChildProcess} ChildProcess */
 
+/** The longest that the connections of a batch may take to close (ms). */
+const CLOSING = 10_000
+
 const CHANNEL = /** @type {const} */ ({ protocol: 'jsoncomm', type: 'seqpacket' })
 
 if (process.send) await serve()
@@ -38,9 +41,10 @@ async function serve() {
 async function front() {
   const count = Number(options.how)
   const { port, workers } = await (options.way === 'cluster' ? startCluster : startFdwire)(count)
-  const control = net.createServer(client => {
+  const control = net.createServer(async client => {
+    const { open } = await usage(workers)
+    client.on('data', () => reportBatch(workers, open))
     client.write(`${port}\n`)
-    client.on('data', () => reportBatch(workers))
   })
   control.listen(options.path)
   await once(control, 'listening')
@@ -81,11 +85,24 @@ async function startFdwire(count) {
   return { port, workers }
 }
 
-/** Reports a batch, with the CPU time of all processes. @param {ChildProcess[]} workers */
-async function reportBatch(workers) {
+/**
+ * Reports a batch when no more descriptors are open than before the first one: the last connections
+ * close after the client has its responses.
+ * @param {ChildProcess[]} workers
+ * @param {number} before
+ */
+async function reportBatch(workers, before) {
   const end = String(process.hrtime.bigint())
-  // The last connections close after the client has its responses.
-  await delay(50)
+  let used = await usage(workers)
+  for (const stop = Date.now() + CLOSING; used.open > before && Date.now() < stop; ) {
+    await delay(50)
+    used = await usage(workers)
+  }
+  report({ event: 'done', end, wrong: 0, ...used })
+}
+
+/** Returns the CPU time and the open descriptors of all processes. @param {ChildProcess[]} workers */
+async function usage(workers) {
   const { user, system } = process.cpuUsage()
   let cpu = user + system
   let open = readdirSync('/proc/self/fd').length
@@ -95,5 +112,5 @@ async function reportBatch(workers) {
     cpu += used.cpu
     open += used.open
   }
-  report({ event: 'done', end, wrong: 0, open, cpu })
+  return { open, cpu }
 }
