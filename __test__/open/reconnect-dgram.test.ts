@@ -1,11 +1,12 @@
 import { once } from 'node:events'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { bind } from 'fdwire'
 import { describe, expect, it } from 'vitest'
 import { checkOptions } from '../../lib/options/check.js'
 import { destroyChannelsAfterEach, track } from '../support/channels.js'
 import { cleanUpAfterEach, temporaryDirectory } from '../support/processes.js'
-import { client, lost, reconnected } from '../support/reconnecting.js'
+import { client, FAST, lost, reconnected } from '../support/reconnecting.js'
 import { abstractName, runCleanupsAfterEach } from '../support/streams.js'
 
 destroyChannelsAfterEach()
@@ -49,6 +50,25 @@ describe('reconnect of a datagram socket', () => {
     const values = [await next.receive(), await next.receive()].map(one => String(one?.value))
     expect(values).toEqual(['one', 'two'])
     await flushed
+  })
+
+  it('drops what is queued with queue: refuse, and survives the timeout of these messages', async () => {
+    const address = abstractName()
+    // Nobody receives, so messages are queued.
+    const server = track(await bind(address, DGRAM))
+    const options = { ...DGRAM, sendTimeout: 50 }
+    const { channel } = await client(address, options, { ...FAST, queue: 'refuse' })
+    let undelivered = 0
+    channel.on('undelivered', () => undelivered++)
+    while (channel.send(Buffer.from('x') as never));
+    const { queued } = channel.stats
+    await lost(channel, () => server.destroy())
+    expect([channel.stats.queued, undelivered]).toEqual([0, queued])
+    await setTimeout(150)
+    const next = track(await bind(address, DGRAM))
+    await reconnected(channel, () => {})
+    channel.send(Buffer.from('next') as never)
+    expect([String((await next.receive())?.value), undelivered]).toEqual(['next', queued])
   })
 
   it('gets replies at its own path, and expires what waits too long', async () => {

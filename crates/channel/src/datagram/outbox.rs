@@ -19,7 +19,7 @@ mod hold;
 
 use std::collections::{BTreeSet, HashMap};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fdwire_socket::{Address, Datagram, Errno, ForeignFd};
 use fdwire_wire::jsoncomm;
@@ -37,6 +37,9 @@ use evict::Evictions;
 
 /// Length in bytes of a message that fits into the smallest send buffer that a socket can have.
 const ALWAYS_FITS: usize = 4_096;
+
+/// The most by which a message expires later than its timeout says.
+const TOGETHER: Duration = Duration::from_millis(1);
 
 /// The sending direction of a datagram or seqpacket socket.
 pub(crate) struct Outbox {
@@ -58,6 +61,8 @@ pub(crate) struct Outbox {
     memfd_bytes: usize,
     /// The number of queues that wait for write-space edges.
     edge_takers: usize,
+    /// When the newest message with a timeout expires.
+    last_expiry: Option<Instant>,
     /// Whether nothing is sent, because the connection is lost.
     held: bool,
     /// Whether the connection can be replaced: then its loss drops no message.
@@ -88,6 +93,7 @@ impl Outbox {
             evictions: Evictions::default(),
             memfd_bytes: 0,
             edge_takers: 0,
+            last_expiry: None,
             held: false,
             reconnects: false,
             settled: false,
@@ -250,6 +256,12 @@ impl Outbox {
     /// Removes an empty queue, and returns its destination.
     fn close_queue(&mut self, cx: &Context<'_>, index: usize) -> Option<Address> {
         self.set_wait(cx, index, Wait::Pause, None, Instant::now());
+        self.remove_queue(index)
+    }
+
+    /// Removes an empty queue that waits for nothing, and returns its destination.
+    fn remove_queue(&mut self, index: usize) -> Option<Address> {
+        self.update_timer(index);
         let queue = self.queues.remove(index);
         match &queue.to {
             None => self.peer = None,
@@ -271,9 +283,19 @@ impl Outbox {
         let datagram = if memfd.is_some() { jsoncomm::MARKER } else { bytes };
         fds.splice(..0, memfd.map(ForeignFd::from));
         self.seq += 1;
-        let deadline = cx.limits.send_timeout.map(|timeout| Instant::now() + timeout);
+        let deadline = cx.limits.send_timeout.map(|timeout| self.expiry(timeout));
         let (seq, len) = (self.seq, bytes.len());
         Ok(QueuedMessage { seq, bytes: datagram.into(), len, fds, deadline })
+    }
+
+    /// Returns when a message that is queued now expires. Messages that are queued within TOGETHER of
+    /// each other expire together, because each expiry may cost a wakeup.
+    fn expiry(&mut self, timeout: Duration) -> Instant {
+        let earliest = Instant::now() + timeout;
+        match self.last_expiry {
+            Some(last) if last >= earliest => last,
+            _ => *self.last_expiry.insert(earliest + TOGETHER),
+        }
     }
 
     /// Returns whether one more memfd of `len` bytes may be in flight to the peer. The kernel
@@ -354,6 +376,12 @@ impl Outbox {
         if let Some(at) = deadline {
             self.timers.insert((at, index));
         }
+    }
+
+    /// Returns whether the timers are the deadlines of the queues, for a debug assertion.
+    fn has_exact_timers(&self) -> bool {
+        let deadline = |(index, queue): (usize, &Queue)| Some((queue.deadline()?, index));
+        self.queues.iter().filter_map(deadline).collect::<BTreeSet<_>>() == self.timers
     }
 }
 

@@ -68,6 +68,7 @@ impl Outbox {
         for queue in due {
             self.flush(cx, queue, Burst::TURN, now, events);
         }
+        debug_assert!(self.has_exact_timers());
     }
 
     /// Makes one attempt to send everything that is queued, because the process exits.
@@ -93,6 +94,7 @@ impl Outbox {
         for queue in chosen {
             self.flush(cx, queue, burst, Instant::now(), events);
         }
+        debug_assert!(self.has_exact_timers());
     }
 
     /// Sends from the front of a queue until it is empty, must wait, or has sent its burst.
@@ -237,7 +239,9 @@ impl Outbox {
         if let (Blocked::Share, Wait::Share) = (blocked, &queue.wait)
             && queue.retry_at.is_some_and(|at| at > now)
         {
-            // Another receiver has caused the write-space edge, so the pause continues.
+            // Another receiver has caused the write-space edge, or messages have expired, so the pause
+            // continues.
+            self.update_timer(index);
             return;
         }
         let (wait, pauses) = match blocked {

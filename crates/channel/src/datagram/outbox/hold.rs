@@ -39,9 +39,9 @@ impl Outbox {
             while let Some(message) = self.settle(index) {
                 dropped.push(message.seq);
             }
-            self.queues.remove(index);
-            self.peer = None;
+            self.remove_queue(index);
         }
+        debug_assert!(self.has_exact_timers());
         dropped
     }
 
