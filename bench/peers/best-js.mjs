@@ -38,7 +38,7 @@ function receive() {
     )
     const socket = withOwnBuffer(accepted, incoming)
   })
-  server.listen(options.path, () => report({ event: 'ready' }))
+  server.listen({ path: options.path, backlog: 4096 }, () => report({ event: 'ready' }))
 }
 
 /**

@@ -44,7 +44,7 @@ else await send()
 async function receive() {
   const tally = new Tally()
   if (options.stream) {
-    const listener = await listen(options.path, protocol)
+    const listener = await listen(options.path, { ...protocol, backlog: 4096 })
     listener.on('connection', channel => reply(channel, tally, fds => ({ fds })))
   } else if (options.pair) reply(adopt(3, protocol), tally, fds => ({ fds }))
   else reply(await bind(options.path, protocol), tally, (fds, from) => ({ fds, to: from }))

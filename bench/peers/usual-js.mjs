@@ -32,7 +32,7 @@ function receive() {
       if (options.trips) write(socket, message)
     })
   })
-  server.listen(options.path, () => report({ event: 'ready' }))
+  server.listen({ path: options.path, backlog: 4096 }, () => report({ event: 'ready' }))
 }
 
 async function send() {
