@@ -224,7 +224,10 @@ impl DatagramTransport {
         // Without a descriptor for the placeholder, the old socket stays, and is only shut down.
         match Datagram::new() {
             Ok(placeholder) => self.socket = placeholder,
-            Err(_) => self.socket.unlink(),
+            Err(_) => {
+                let _ = self.socket.shutdown_send();
+                self.socket.unlink();
+            }
         }
         self.disconnected = true;
         (self.inbox.ended, self.end_pending) = (true, false);
@@ -234,7 +237,9 @@ impl DatagramTransport {
     /// Replaces the lost connection by that of `other`, which is new. The queue stays.
     pub(crate) fn reconnect(&mut self, other: Self) {
         (self.socket, self.inbox, self.disconnected) = (other.socket, other.inbox, false);
+        debug_assert!(!self.watches_write_space);
         self.outbox.release();
+        self.finish_if_drained();
     }
 
     /// Discards unread records.
@@ -261,7 +266,7 @@ impl DatagramTransport {
     }
 
     fn finish_if_drained(&mut self) {
-        if self.finishing && self.outbox.queued().messages == 0 {
+        if self.finishing && !self.disconnected && self.outbox.queued().messages == 0 {
             self.finishing = false;
             // This fails if the peer has closed already, in which case no half-close is needed.
             let _ = self.socket.shutdown_send();
@@ -273,6 +278,7 @@ impl DatagramTransport {
         if self.outbox.wants_write_space() {
             let (outbox, mut cx) = self.outbox_in(turn.site, meter);
             outbox.on_write_space(&mut cx, &mut turn.batch.events);
+            self.finish_if_drained();
         } else {
             self.unwatch_write_space(turn.site.poller);
         }
@@ -306,6 +312,7 @@ impl DatagramTransport {
     ) {
         let (outbox, mut cx) = self.outbox_in(turn.site, meter);
         outbox.on_deadline(&mut cx, now, &mut turn.batch.events);
+        self.finish_if_drained();
     }
 
     /// Makes one attempt to send everything that is queued.

@@ -232,9 +232,17 @@ impl Reactor {
         let Some(Entry::Channel(channel)) = self.entries.get_mut(index) else {
             return Err(SendError::Refused(Errno::BADF));
         };
-        let (sent, unlisted) = channel.send(site, payload, text, fds, to)?;
-        self.after_send(index, sent, unlisted);
-        Ok(sent)
+        match channel.send(site, payload, text, fds, to) {
+            Ok((sent, unlisted)) => {
+                self.after_send(index, sent, unlisted);
+                Ok(sent)
+            }
+            Err(error) => {
+                // Room was made for the message, or an attempt was made to send those before it.
+                self.update(index, |_| ());
+                Err(error)
+            }
+        }
     }
 
     #[inline]

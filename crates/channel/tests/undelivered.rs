@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use common::{Harness, Seen, bound, client_of, limits, name, number, numbered, recv};
@@ -227,4 +228,47 @@ fn stuck_queues_cause_few_wakeups() {
     harness.wakeups_in(Duration::from_millis(300));
     let wakeups = harness.wakeups_in(Duration::from_millis(500));
     assert!(wakeups < 25, "{wakeups} in half a second");
+}
+
+#[test]
+fn a_message_that_is_not_queued_reports_the_messages_that_were_evicted_for_it() {
+    let server = bound(&name());
+    let to = name();
+    let _receiver = bound(&to);
+    let mut harness = Harness::new();
+    let limits = Limits { max_queued_total: 4_000, send_timeout: None, ..limits() };
+    let channel = harness.add(server, limits);
+    let mut queued = BTreeSet::new();
+    while queued.len() < 20 {
+        if let Sent::Queued(seq) = harness.send(channel, b"0 ", Some(&to)) {
+            queued.insert(seq);
+        }
+    }
+    harness.turns();
+    let sent = harness.try_send(channel, &[b'x'; 3_900], &[], Some(&to));
+    assert_eq!(sent, Err(SendError::QueueFull));
+    let left = harness.queued(channel).0;
+    assert!(left < 20, "{left}");
+    let mut evicted = 0;
+    harness.run_until(|_, seen| {
+        evicted += seen.iter().filter(|seen| matches!(seen, Seen::Undelivered { .. })).count();
+        evicted == 20 - left
+    });
+}
+
+#[test]
+fn a_seqpacket_socket_is_half_closed_when_its_last_message_expires() {
+    let (socket, peer) = Datagram::seqpacket_pair().unwrap();
+    let mut harness = Harness::new();
+    let limits = Limits { send_timeout: Some(Duration::from_millis(20)), ..limits() };
+    let channel = harness.add(socket, limits);
+    while harness.send(channel, &numbered(0, 64), None) == Sent::Now {}
+    harness.reactor.finish(channel);
+    harness.run_until(|harness, _| harness.queued(channel).0 == 0);
+    while let Some((bytes, _)) = recv(&peer) {
+        if bytes.is_empty() {
+            return;
+        }
+    }
+    panic!("not half-closed");
 }
