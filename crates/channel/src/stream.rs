@@ -324,7 +324,8 @@ impl StreamTransport {
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.outbox.deadline()
+        // A broken output retries nothing.
+        self.outbox.deadline().filter(|_| !self.output.is_broken())
     }
 
     /// Retries to send if a retry is due, and decodes what a full turn has left.

@@ -359,3 +359,17 @@ fn an_event_has_at_most_128_bytes() {
     // A turn has up to 4,096 of them.
     assert!(size_of::<Event>() <= 128, "{}", size_of::<Event>());
 }
+
+#[test]
+fn input_after_the_end_of_a_stream_causes_no_wakeups() {
+    let mut harness = Harness::new();
+    let framing = common::framing(Protocol::LengthPrefixed, &limits());
+    let channel = harness.reactor.add_external(framing, Limits { max_message: 10, ..limits() });
+    harness.reactor.set_reading(channel, true);
+    harness.reactor.feed(channel, None);
+    harness.turns();
+    harness.reactor.feed(channel, Some(b"more"));
+    harness.turns();
+    let wakeups = harness.wakeups_in(Duration::from_millis(50));
+    assert!(wakeups < 10, "{wakeups}");
+}

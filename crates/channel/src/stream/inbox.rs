@@ -170,8 +170,12 @@ impl Inbox {
         }
     }
 
-    /// Appends input that the caller has received; [`decode`](Self::decode) decodes it.
+    /// Appends input that the caller has received; [`decode`](Self::decode) decodes it. Once reading
+    /// has stopped, the input is dropped.
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
+        if self.ended {
+            return;
+        }
         if !self.undecoded {
             self.seen = self.buffered();
         }

@@ -38,6 +38,9 @@ impl Outbox {
     pub(super) fn note_frame(&mut self) {
         if let Some(frames) = &mut self.frames {
             frames.ends.push_back(self.taken + self.bytes as u64);
+            if self.bytes == 0 {
+                self.forget_sent_frames();
+            }
         }
     }
 

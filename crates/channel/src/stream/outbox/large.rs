@@ -101,6 +101,7 @@ impl Outbox {
         }
         self.taken += sent as u64;
         if sent == len {
+            self.note_frame();
             return Ok(());
         }
         let fds = if sent > 0 { Vec::new() } else { duplicate(fds)? };
