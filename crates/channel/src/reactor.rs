@@ -155,18 +155,26 @@ impl Reactor {
         let (poller, entries) = (&self.poller, &mut self.entries);
         let Some(Entry::Channel(channel)) = entries.get_mut(index) else { return None };
         channel.disarm(Site { poller, index });
-        self.refused.remove(&index);
         if let Some(at) = channel.scheduled.take() {
             self.deadlines.remove(&(at, index));
         }
-        // Another channel may get the index, and must not get this one's readiness.
-        self.ready.retain(|ready| ready.token.index() != index);
-        let removed = entries.remove(index);
-        self.leave_stay(index);
-        match removed {
+        match self.remove_entry(index) {
             Entry::Channel(channel) => Some(*channel),
             Entry::Listening(_) | Entry::Watched(_) => None,
         }
+    }
+
+    /// Removes an entry that is no longer registered with epoll. Another one may get its index, and must
+    /// get neither its readiness nor the assumptions about it.
+    ///
+    /// Its index stays in the lists of channels that need a turn, a flush or a registration, and may
+    /// stay among the deadlines. Whatever has the index then is looked at once more.
+    fn remove_entry(&mut self, index: usize) -> Entry {
+        self.ready.retain(|ready| ready.token.index() != index);
+        self.lone.take_if(|lone| lone.is(index));
+        self.refused.remove(&index);
+        self.leave_stay(index);
+        self.entries.remove(index)
     }
 
     /// Sets the read interest of a channel: whether its owner accepts messages.

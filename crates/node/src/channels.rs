@@ -60,9 +60,12 @@ impl Environment {
     /// connection is lost.
     #[napi]
     pub fn reconnect(&self, channel: i32, from: i32) -> Result<()> {
-        self.attempt(|state| match state.reactor.reconnect(index(channel), index(from)) {
-            true => Ok(()),
-            false => Err(syscall_error("connect")(Errno::BADF)),
+        self.attempt(|state| {
+            state.end_turn_of(index(from));
+            match state.reactor.reconnect(index(channel), index(from)) {
+                true => Ok(()),
+                false => Err(syscall_error("connect")(Errno::BADF)),
+            }
         })?;
         self.inner.run_due_turns();
         Ok(())

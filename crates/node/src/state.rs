@@ -134,11 +134,16 @@ impl State {
         result
     }
 
-    /// Removes a channel. The rest of its current turn is dropped, since another channel may get
-    /// the index.
+    /// Removes a channel.
     pub(crate) fn remove(&mut self, index: usize) -> Option<Channel> {
-        self.current = self.current.filter(|&current| current != index);
+        self.end_turn_of(index);
         self.reactor.remove(index)
+    }
+
+    /// Drops the rest of the turn of a channel or listener that is removed, since another one may get
+    /// the index.
+    pub(crate) fn end_turn_of(&mut self, index: usize) {
+        self.current = self.current.filter(|&current| current != index);
     }
 
     /// Writes the next events of a turn as records. Returns the number of records; 0 at the end.

@@ -44,6 +44,7 @@ impl Environment {
     #[napi]
     pub fn unwatch(&self, watched: i32) -> Result<()> {
         self.with(|state| {
+            state.end_turn_of(index(watched));
             if let Some(fd) = state.reactor.unwatch(index(watched)) {
                 state.owned.insert(fd);
             }

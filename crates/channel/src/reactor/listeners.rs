@@ -31,8 +31,7 @@ impl Reactor {
             Entry::Listening(listening) => listening.disarm(&self.poller),
             Entry::Channel(_) | Entry::Watched(_) => return None,
         }
-        self.refused.remove(&index);
-        match self.entries.remove(index) {
+        match self.remove_entry(index) {
             Entry::Listening(listening) => Some(*listening),
             Entry::Channel(_) | Entry::Watched(_) => None,
         }

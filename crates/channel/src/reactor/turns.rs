@@ -19,6 +19,12 @@ pub(super) struct Lone {
     assumed: u32,
 }
 
+impl Lone {
+    pub(super) fn is(&self, index: usize) -> bool {
+        self.channel == index
+    }
+}
+
 /// Maximum number of consecutive calls that are skipped.
 const ASSUMED_MAX: u32 = 8;
 
@@ -68,7 +74,7 @@ impl Reactor {
     /// Counts a turn of a channel that was read without a call of epoll.
     pub(super) fn count_assumed(&mut self, index: usize) {
         if let Some(lone) = &mut self.lone
-            && lone.channel == index
+            && lone.is(index)
         {
             lone.assumed += 1;
         }
@@ -79,7 +85,10 @@ impl Reactor {
         self.poller.wait(timeout, &mut self.ready)?;
         let before = self.lone.take().map(|lone| lone.channel);
         self.lone = match self.ready[..] {
-            [Ready { token: Token::Channel(channel), flags }] if flags == EventFlags::IN => {
+            // Whether a watched descriptor is ready can only be asked.
+            [Ready { token: Token::Channel(channel), flags }]
+                if flags == EventFlags::IN && !self.is_watched(channel) =>
+            {
                 Some(Lone { channel, confirmed: before == Some(channel), assumed: 0 })
             }
             _ => None,

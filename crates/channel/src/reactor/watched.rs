@@ -29,14 +29,17 @@ impl Reactor {
         Ok(index)
     }
 
+    pub(super) fn is_watched(&self, index: usize) -> bool {
+        matches!(self.entries.get(index), Some(Entry::Watched(_)))
+    }
+
     /// Ends watching a descriptor, and returns it.
     pub fn unwatch(&mut self, index: usize) -> Option<ForeignFd> {
         let Some(Entry::Watched(fd)) = self.entries.get(index) else { return None };
         // Closing the descriptor would not remove the registration: its socket may be open in
         // another process.
         let _ = self.poller.remove(fd);
-        self.ready.retain(|ready| ready.token.index() != index);
-        match self.entries.remove(index) {
+        match self.remove_entry(index) {
             Entry::Watched(fd) => Some(fd),
             Entry::Channel(_) | Entry::Listening(_) => None,
         }
