@@ -16,6 +16,7 @@
 mod evict;
 mod flush;
 mod hold;
+mod waits;
 
 use std::collections::{BTreeSet, HashMap};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -27,11 +28,10 @@ use slab::Slab;
 
 use super::attempt::{Blocked, Failure, attempt};
 use super::memfd::{goes_in_memfd, memfd_for};
-use super::queue::{ENTRY, Pauses, Queue, QueuedMessage, SPACE, Wait};
+use super::queue::{ENTRY, Queue, QueuedMessage, Wait};
 use super::share::Shares;
 use crate::Site;
 use crate::limits::{Counters, Limits};
-use crate::poll::Poller;
 use crate::send::{Queued, SendError, Sent, duplicate};
 use evict::Evictions;
 
@@ -109,17 +109,6 @@ impl Outbox {
         std::mem::take(&mut self.settled)
     }
 
-    /// Returns whether the queue of the peer waits for the socket to become writable.
-    pub(crate) fn wants_writable(&self) -> bool {
-        !self.held
-            && self.peer.is_some_and(|queue| matches!(self.queues[queue].wait, Wait::Writable))
-    }
-
-    /// Returns whether a queue waits for write-space edges.
-    pub(crate) fn wants_write_space(&self) -> bool {
-        self.edge_takers > 0
-    }
-
     pub(crate) fn queued(&self) -> Queued {
         self.queued
     }
@@ -133,11 +122,6 @@ impl Outbox {
     /// Returns whether a turn would have an event although nothing is ready.
     pub(crate) fn is_due(&self) -> bool {
         self.evictions.is_due()
-    }
-
-    /// Returns when `on_deadline` must be called, if at all.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.timers.first().map(|&(at, _)| at)
     }
 
     /// Sends a message, or queues it after those of its destination.
@@ -217,23 +201,6 @@ impl Outbox {
         Ok(sent)
     }
 
-    /// Removes the sockets that wait for receivers from the epoll instance.
-    pub(crate) fn disarm(&mut self, poller: &Poller) {
-        for (_, queue) in &mut self.queues {
-            if let Wait::Receiver(socket) = std::mem::replace(&mut queue.wait, Wait::Pause) {
-                let _ = poller.remove(&socket);
-            }
-        }
-    }
-
-    /// Makes the queue of the peer retry by timer, because the socket cannot be polled.
-    pub(crate) fn poll_by_timer(&mut self, now: Instant) {
-        if let Some(index) = self.peer {
-            self.queues[index].set_wait(Wait::Pause, Some(SPACE), now);
-            self.update_timer(index);
-        }
-    }
-
     fn queue_of(&self, to: Option<&Address>) -> Option<usize> {
         match to {
             None => self.peer,
@@ -263,6 +230,7 @@ impl Outbox {
     fn remove_queue(&mut self, index: usize) -> Option<Address> {
         self.update_timer(index);
         let queue = self.queues.remove(index);
+        debug_assert!(queue.messages.is_empty() && queue.timer.is_none() && !queue.takes_edges);
         match &queue.to {
             None => self.peer = None,
             Some(to) => {
@@ -343,45 +311,6 @@ impl Outbox {
         self.queued.fds -= message.fds.len();
         self.settled = true;
         Some(message)
-    }
-
-    fn set_wait(
-        &mut self,
-        cx: &Context<'_>,
-        index: usize,
-        wait: Wait,
-        pauses: Option<Pauses>,
-        now: Instant,
-    ) {
-        let queue = &mut self.queues[index];
-        self.edge_takers -= usize::from(queue.takes_edges);
-        if let Wait::Receiver(socket) = queue.set_wait(wait, pauses, now) {
-            // Closing alone removes it from the epoll instance only if no other process shares it.
-            let _ = cx.site.poller.remove(&socket);
-        }
-        self.edge_takers += usize::from(queue.takes_edges);
-        self.update_timer(index);
-    }
-
-    /// Updates the timers with the deadline of a queue.
-    fn update_timer(&mut self, index: usize) {
-        let queue = &mut self.queues[index];
-        let deadline = queue.deadline();
-        if queue.timer == deadline {
-            return;
-        }
-        if let Some(at) = std::mem::replace(&mut queue.timer, deadline) {
-            self.timers.remove(&(at, index));
-        }
-        if let Some(at) = deadline {
-            self.timers.insert((at, index));
-        }
-    }
-
-    /// Returns whether the timers are the deadlines of the queues, for a debug assertion.
-    fn has_exact_timers(&self) -> bool {
-        let deadline = |(index, queue): (usize, &Queue)| Some((queue.deadline()?, index));
-        self.queues.iter().filter_map(deadline).collect::<BTreeSet<_>>() == self.timers
     }
 }
 

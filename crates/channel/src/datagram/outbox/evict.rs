@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 
 use super::{Context, Outbox};
 use crate::batch::{Event, Undelivered, UndeliveredReason};
-use crate::datagram::queue::ENTRY;
+use crate::datagram::queue::{ENTRY, Queue};
 use crate::limits::Counters;
-use crate::send::SendError;
+use crate::send::{Queued, SendError};
 
 /// Largest message in bytes that an empty queue always takes.
 const ALWAYS: usize = 64 * 1024;
@@ -76,6 +76,17 @@ impl Outbox {
         if held > 0 {
             self.evictions.by_size.insert((held, index));
         }
+    }
+
+    /// Returns whether the sums and sizes are those of the queues, for a debug assertion.
+    pub(super) fn has_exact_sums(&self) -> bool {
+        let held = |(index, queue): (usize, &Queue)| (queue.held(), index);
+        let by_size = self.queues.iter().map(held).filter(|&(held, _)| held > 0);
+        let sum = |of: fn(&Queue) -> usize| self.queues.iter().map(|(_, queue)| of(queue)).sum();
+        let messages = sum(|queue| queue.messages.len());
+        let queued =
+            Queued { messages, bytes: sum(|queue| queue.bytes), fds: sum(|queue| queue.fds) };
+        queued == self.queued && by_size.collect::<BTreeSet<_>>() == self.evictions.by_size
     }
 
     /// Returns the number of bytes that the messages of all queues count. Their reports have a limit

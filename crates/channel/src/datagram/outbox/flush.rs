@@ -1,19 +1,17 @@
-//! Sends queued messages: which event starts it, how many go at a time, and what the queue waits
-//! for next.
+//! Sends queued messages: which event starts it, and how many go at a time.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use fdwire_socket::{Datagram, Errno};
+use fdwire_socket::Errno;
 use fdwire_wire::jsoncomm;
 
 use super::{Context, Outbox};
 use crate::batch::{Event, Undelivered, UndeliveredReason};
 use crate::datagram::attempt::{Blocked, Failure, attempt, probe};
 use crate::datagram::memfd::{goes_in_memfd, memfd_for};
-use crate::datagram::queue::{Queue, RETRY, SPACE, Wait};
+use crate::datagram::queue::{Queue, Wait};
 use crate::datagram::share::PROBE;
-use crate::poll::{EventFlags, Token};
 
 /// The part of a queue that is sent before other queues and channels have their turn.
 #[derive(Clone, Copy)]
@@ -68,7 +66,7 @@ impl Outbox {
         for queue in due {
             self.flush(cx, queue, Burst::TURN, now, events);
         }
-        debug_assert!(self.has_exact_timers());
+        debug_assert!(self.is_consistent());
     }
 
     /// Makes one attempt to send everything that is queued, because the process exits.
@@ -94,7 +92,7 @@ impl Outbox {
         for queue in chosen {
             self.flush(cx, queue, burst, Instant::now(), events);
         }
-        debug_assert!(self.has_exact_timers());
+        debug_assert!(self.is_consistent());
     }
 
     /// Sends from the front of a queue until it is empty, must wait, or has sent its burst.
@@ -119,7 +117,7 @@ impl Outbox {
             let outcome = if front.deadline.is_some_and(|deadline| deadline <= now) {
                 Some(UndeliveredReason::Expired)
             } else if self.held {
-                self.update_timer(index);
+                self.wait_for(cx, index, Blocked::Peer, now);
                 return;
             } else {
                 match self.attempt_front(cx, index, now) {
@@ -222,53 +220,5 @@ impl Outbox {
             self.memfd_bytes += memfd_len.unwrap_or(0);
         }
         result
-    }
-
-    pub(super) fn wait_for(
-        &mut self,
-        cx: &Context<'_>,
-        index: usize,
-        blocked: Blocked,
-        now: Instant,
-    ) {
-        if self.held {
-            self.set_wait(cx, index, Wait::Pause, None, now);
-            return;
-        }
-        let queue = &self.queues[index];
-        if let (Blocked::Share, Wait::Share) = (blocked, &queue.wait)
-            && queue.retry_at.is_some_and(|at| at > now)
-        {
-            // Another receiver has caused the write-space edge, or messages have expired, so the pause
-            // continues.
-            self.update_timer(index);
-            return;
-        }
-        let (wait, pauses) = match blocked {
-            Blocked::Peer => (Wait::Writable, None),
-            Blocked::Share => (Wait::Share, Some(SPACE)),
-            Blocked::Resources => (Wait::Pause, Some(RETRY)),
-            Blocked::Receiver => match self.connect_to_receiver(cx, index) {
-                Ok(socket) => (Wait::Receiver(socket), None),
-                // No descriptor is available for the socket, or the receiver has closed or is
-                // connected to another socket. The next attempt reports the latter.
-                Err(_) => (Wait::Pause, Some(SPACE)),
-            },
-        };
-        self.set_wait(cx, index, wait, pauses, now);
-    }
-
-    /// Creates an unnamed socket that is connected to the receiver of a queue, and polls it for
-    /// writing.
-    ///
-    /// Each wait has a new socket, because another receiver may have bound the address meanwhile.
-    fn connect_to_receiver(&self, cx: &Context<'_>, queue: usize) -> Result<Datagram, Errno> {
-        let socket = Datagram::new()?;
-        if let Some(to) = &self.queues[queue].to {
-            socket.connect(to)?;
-        }
-        let token = Token::Receiver { channel: cx.site.index, queue };
-        cx.site.poller.add(&socket, token, EventFlags::OUT)?;
-        Ok(socket)
     }
 }

@@ -23,8 +23,7 @@ impl Outbox {
     pub(crate) fn hold(&mut self) {
         self.held = true;
         if let Some(index) = self.peer {
-            self.queues[index].set_wait(Wait::Pause, None, Instant::now());
-            self.update_timer(index);
+            self.change_wait(index, Wait::Pause, None, Instant::now());
         }
     }
 
@@ -41,7 +40,7 @@ impl Outbox {
             }
             self.remove_queue(index);
         }
-        debug_assert!(self.has_exact_timers());
+        debug_assert!(self.is_consistent());
         dropped
     }
 
@@ -49,8 +48,7 @@ impl Outbox {
     pub(crate) fn release(&mut self) {
         self.held = false;
         if let Some(index) = self.peer {
-            self.queues[index].set_wait(Wait::Pause, Some(SPACE), Instant::now());
-            self.update_timer(index);
+            self.change_wait(index, Wait::Pause, Some(SPACE), Instant::now());
         }
     }
 }
