@@ -145,7 +145,7 @@ impl StreamTransport {
     }
 
     fn read_and_discard(&mut self, turn: &mut Turn<'_, '_>) {
-        let Some(socket) = self.link.socket() else { return };
+        let Some(socket) = self.link.socket().filter(|_| !self.inbox.ended()) else { return };
         for _ in 0..DISCARDS {
             let Shared { control, received, .. } = &mut *turn.shared;
             let into = &mut [IoSliceMut::new(turn.batch.room_after(0))];

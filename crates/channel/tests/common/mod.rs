@@ -3,6 +3,7 @@
 
 #[path = "../../../socket/tests/common/open_fds.rs"]
 mod open_fds;
+mod random;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -19,6 +20,7 @@ use fdwire_socket::{Address, Control, Datagram, Errno, ForeignFd, Stream};
 use fdwire_wire::Protocol;
 use fdwire_wire::codec::{self, Codec, Lost};
 pub use open_fds::{first_open_fds, open_fds, wait_for_open_fds};
+pub use random::Random;
 
 /// Longer than anything in these tests takes, on a busy machine.
 pub const TIMEOUT: Duration = Duration::from_secs(20);
@@ -202,6 +204,11 @@ impl Harness {
 
     /// Runs one turn, if a channel has something to do.
     pub fn turn(&mut self) -> Option<Vec<Seen>> {
+        Some(self.turn_of_channel()?.1)
+    }
+
+    /// Does the same, and also returns the channel.
+    pub fn turn_of_channel(&mut self) -> Option<(usize, Vec<Seen>)> {
         let mut seen = Vec::new();
         let mut batch = Batch::new(&mut self.slab, Vec::new(), Vec::new(), Vec::new());
         let channel = self.reactor.turn(&mut batch)?;
@@ -227,7 +234,7 @@ impl Harness {
             }
         }
         assert!(fds.is_empty());
-        Some(seen)
+        Some((channel, seen))
     }
 
     /// Runs until `done` returns true.
