@@ -1,7 +1,8 @@
 // Looks for wrong accesses to memory:
 //
-//     npm run test:memory [-- --only valgrind|miri] [-- --record]
+//     npm run test:memory [-- --only asan|valgrind|miri] [-- --record]
 //
+// - asan: tests of vitest run with the addon built with AddressSanitizer (scripts/memory/address-sanitizer.mjs).
 // - valgrind runs a program that reaches the unsafe code of the addon (scripts/memory/exercise.mjs). An error
 //   in which a function of the addon takes part is a failure; those of Node and V8 alone are not.
 // - Miri runs tests of the crates that need no system call. It needs nightly Rust, which rustup installs.
@@ -12,6 +13,7 @@ import { spawnSync } from 'node:child_process'
 import { mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { parseCommandLine } from './command-line.mjs'
+import { runAddressSanitizer } from './memory/address-sanitizer.mjs'
 import { provenanceOf, replaceRows } from './results.mjs'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
@@ -32,7 +34,7 @@ const MIRI = [
   ['--package', 'fdwire-wire', '--lib'],
 ]
 
-const runs = { valgrind: runValgrind, miri: runMiri }
+const runs = { asan: runAsan, valgrind: runValgrind, miri: runMiri }
 const flags = parseCommandLine(import.meta.url, {
   only: { type: 'string', choices: Object.keys(runs) },
   record: { type: 'boolean' },
@@ -45,6 +47,14 @@ for (const [name, run] of Object.entries(runs)) {
 }
 if (flags.record) replaceRows(RESULTS, results)
 for (const reason of leftOut) console.error(`\nLEFT OUT: ${reason}`)
+
+function runAsan() {
+  const began = Date.now()
+  const tests = runAddressSanitizer()
+  const seconds = Math.round((Date.now() - began) / 1000)
+  console.log(`AddressSanitizer: ${tests} tests, no error, ${seconds} s`)
+  results.asan = { ...provenance, tests, errors: 0, seconds }
+}
 
 function runValgrind() {
   if (spawnSync('valgrind', ['--version']).status !== 0) {

@@ -49,7 +49,7 @@ describe('the command line of a program of the repository', () => {
     ['scripts/fuzz.mjs', ['--seconds', 'x'], "--seconds must be a positive number, not 'x'"],
     ['stress/main.mjs', ['--kills', '0'], "--kills must be a positive number, not '0'"],
     ['bench/run.mjs', ['--rounds', '1.5'], "--rounds must be a positive integer, not '1.5'"],
-    ['scripts/memory.mjs', ['--only', 'x'], "--only must be one of valgrind, miri, not 'x'"],
+    ['scripts/memory.mjs', ['--only', 'x'], "--only must be one of asan, valgrind, miri, not 'x'"],
     ['scripts/fuzz.mjs', ['x'], /^An argument must be one of .*, lines, .*, not 'x'\n/],
     ['bench/run.mjs', ['--only', 'x{9}'], '--only x{9} matches no group, title or contender'],
   ])('is refused by %s with the wrong value %j', (file, args, problem) => {

@@ -123,9 +123,11 @@ function model() {
 function memory() {
   const results = readJson(new URL('../../scripts/memory/results.json', import.meta.url))
   const rows = Object.entries(results).map(([name, one]) => [
-    name === 'miri'
-      ? `Miri, ${shown(one.tests)} tests of the crates`
-      : 'valgrind, Node with the addon',
+    {
+      asan: `AddressSanitizer, ${shown(one.tests)} tests of vitest`,
+      miri: `Miri, ${shown(one.tests)} tests of the crates`,
+      valgrind: 'valgrind, Node with the addon',
+    }[name],
     `\`npm run test:memory -- --only ${name}\``,
     duration(one.seconds),
     shown(one.errors),
