@@ -125,3 +125,13 @@ fn a_message_after_one_with_descriptors_is_kept_when_the_connection_is_lost() {
     assert_eq!(harness.reactor.disconnect(channel, true), []);
     assert_ne!(harness.queued(channel).1, 0);
 }
+
+#[test]
+fn the_end_of_a_peer_that_has_not_read_everything_is_reported_without_read_interest() {
+    let (socket, peer) = Datagram::seqpacket_pair().unwrap();
+    let mut harness = Harness::new();
+    let channel = harness.add(socket, limits());
+    harness.send(channel, &numbered(0, 64), None);
+    drop(peer);
+    harness.run_until(|_, seen| seen.iter().any(|seen| matches!(seen, Seen::End { .. })));
+}
