@@ -48,6 +48,22 @@ describe.each(KINDS)('reconnect of %s', (_, options, address) => {
     )
   })
 
+  it('connects again when it sends, although nobody reads what the peer has sent before', async () => {
+    const server = await new Server(address(), options).start()
+    const { channel } = await client(server.address, options)
+    await waitUntil(() => server.connections.length === 1)
+    server.connections[0]?.send('unread' as never)
+    await server.stop()
+    await reconnected(channel, async () => {
+      await server.start()
+      channel.send('first')
+      // A stream notices the loss when it sends, a seqpacket socket queues the message.
+      await waitUntil(() => server.connections.length === 1)
+    })
+    channel.send('second')
+    await waitUntil(() => server.received.includes('second'))
+  })
+
   it('rejects the requests in flight, and sends none of them again', async () => {
     const server = await new Server(address(), options).start()
     const { channel } = await client(server.address, options)

@@ -326,7 +326,8 @@ impl Channel {
 
     /// Returns whether to read messages now.
     pub(crate) fn reads(&self) -> bool {
-        self.reading && !self.meter.holds_fds()
+        let takes_rest = || self.transport.datagrams().is_some_and(DatagramTransport::takes_rest);
+        (self.reading || takes_rest()) && !self.meter.holds_fds()
     }
 
     fn report_progress(&mut self, turn: &mut Turn<'_, '_>) {

@@ -146,6 +146,12 @@ impl DatagramTransport {
         flags
     }
 
+    /// Returns whether the connection is lost, so that its last records are read even without read
+    /// interest: its end follows them. The owner of the channel stores them.
+    pub(crate) fn takes_rest(&self) -> bool {
+        self.socket.is_seqpacket() && self.outbox.is_held() && !self.inbox.ended
+    }
+
     /// Returns whether something is queued until the peer takes more.
     pub(crate) fn waits_for_peer(&self) -> bool {
         self.outbox.wants_writable()

@@ -135,3 +135,31 @@ fn the_end_of_a_peer_that_has_not_read_everything_is_reported_without_read_inter
     drop(peer);
     harness.run_until(|_, seen| seen.iter().any(|seen| matches!(seen, Seen::End { .. })));
 }
+
+#[test]
+fn the_loss_of_a_connection_is_noticed_by_sending_although_nobody_reads() {
+    for queued in [false, true] {
+        let (socket, peer) = Datagram::seqpacket_pair().unwrap();
+        let mut harness = Harness::new();
+        let channel = harness.add(socket, limits());
+        harness.reactor.keep_on_loss(channel);
+        if queued {
+            while harness.send(channel, &numbered(0, 64), None) == Sent::Now {}
+        }
+        peer.send(b"unread", &[], None).unwrap();
+        drop(peer);
+        if !queued {
+            harness.turns();
+            assert!(harness.try_send(channel, b"message", &[], None).is_err());
+            // The owner holds the queue after this error.
+            harness.reactor.hold(channel);
+        }
+        let mut messages = 0;
+        harness.run_until(|_, seen| {
+            messages += seen.iter().filter(|seen| matches!(seen, Seen::Message { .. })).count();
+            seen.iter().any(|seen| matches!(seen, Seen::End { .. }))
+        });
+        assert_eq!(messages, 1);
+        assert!(harness.wakeups_in(20 * MS) < 5);
+    }
+}

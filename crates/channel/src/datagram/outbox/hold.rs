@@ -19,6 +19,11 @@ impl Outbox {
         self.reconnects && lost.contains(&errno)
     }
 
+    /// Returns whether nothing is sent, because the connection is lost.
+    pub(crate) fn is_held(&self) -> bool {
+        self.held
+    }
+
     /// Stops sending: messages are queued, and only expire.
     pub(crate) fn hold(&mut self) {
         self.held = true;
