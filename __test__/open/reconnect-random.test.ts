@@ -69,13 +69,21 @@ function randomOf(seed: number): (end: number) => number {
   }
 }
 
-/** Waits, and checks that this takes no time of the processor worth mentioning. */
+/**
+ * Waits, and checks that this takes no time of the processor worth mentioning. Garbage collection may
+ * take some, but not in three pauses one after the other.
+ */
 async function rest(): Promise<void> {
-  const [start, before] = [performance.now(), process.cpuUsage()]
-  await setTimeout(QUIET)
-  const { user, system } = process.cpuUsage(before)
-  // A load of the machine makes the pause longer, and the share smaller.
-  expect((user + system) / 1_000).toBeLessThan(0.7 * (performance.now() - start) + 20)
+  const shares: number[] = []
+  for (let pause = 0; pause < 3; pause++) {
+    const [start, before] = [performance.now(), process.cpuUsage()]
+    await setTimeout(QUIET)
+    const { user, system } = process.cpuUsage(before)
+    // A load of the machine makes the pause longer, and the share smaller.
+    shares.push((user + system) / 1_000 / (performance.now() - start))
+    if ((shares.at(-1) as number) < 0.7) return
+  }
+  expect.fail(`The process was busy for these shares of the time: ${shares}`)
 }
 
 const RAW = { protocol: 'raw', maxQueued: 300_000 }
