@@ -16,7 +16,7 @@ describe('a worker thread that polls', () => {
       const workerData = [name, theirs.detach(), { ...OPTIONS, busyPoll: 1_000 }]
       const worker = new Worker(WORKER, { workerData })
       const exited = once(worker, 'exit')
-      const closed = new Promise(resolve => ours.once('close', resolve))
+      const closed = new Promise<void>(resolve => ours.once('close', () => resolve()))
       // A worker that ends leaves messages unread.
       ours.on('error', error => expect(error).toMatchObject({ code: 'ECONNRESET' }))
       ours.on('message', value => void ours.send((value as number) + 1))
