@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import { type Channel, pair } from 'fdwire'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { destroyChannelsAfterEach, track } from '../support/channels.js'
+import { settledMemory } from '../support/memory.js'
 import type { EndOptions } from '../support/model/end.js'
 import { operations } from '../support/model/operations.js'
 import { done, openFiles, runModel } from '../support/model/run.js'
@@ -118,17 +119,17 @@ describe('channels behave as a queue for each direction, whatever the program do
           ...(SEED !== undefined && { seed: Number(SEED) }),
         })
       await run(Math.ceil(RUNS / 4))
-      const before = externalMemory()
+      const before = await externalMemory()
       await run(RUNS)
-      expect(externalMemory() - before).toBeLessThan(GROWTH)
+      const growth = async () => (await externalMemory()) - before
+      await expect.poll(growth, { timeout: 20_000 }).toBeLessThan(GROWTH)
     },
     RUNS * 20_000,
   )
 })
 
-/** Returns the memory outside of V8's heap (bytes), after collecting garbage. */
-function externalMemory(): number {
-  globalThis.gc?.()
-  const { external, arrayBuffers } = process.memoryUsage()
+/** Returns the memory outside of V8's heap (bytes). */
+async function externalMemory(): Promise<number> {
+  const { external, arrayBuffers } = await settledMemory()
   return external + arrayBuffers
 }

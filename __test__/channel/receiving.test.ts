@@ -15,6 +15,7 @@ import {
   track,
   withFd,
 } from '../support/channels.js'
+import { settledMemory } from '../support/memory.js'
 
 destroyChannelsAfterEach()
 
@@ -281,9 +282,7 @@ describe('memory use', () => {
       }
       while (count < messages) await loopTurns(1)
       count = 0
-      globalThis.gc?.()
-      await loopTurns(2)
-      return process.memoryUsage()
+      return settledMemory()
     }
     await run(20_000)
     const before = await run(20_000)

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { type Channel, type Listener, listen } from 'fdwire'
 import { describe, expect, it } from 'vitest'
 import { destroyChannelsAfterEach, errorWithCode, withFd } from '../support/channels.js'
+import { settledMemory } from '../support/memory.js'
 import {
   cleanUpAfterEach,
   countOpenFds,
@@ -291,12 +292,11 @@ describe('reconnect of a stream', () => {
       }
     }
     await replace(50)
-    gc?.()
-    const [fds, memory] = [countOpenFds(), process.memoryUsage.rss()]
+    const { rss } = await settledMemory()
+    const fds = countOpenFds()
     await replace(400)
-    gc?.()
     await waitForOpenFds(fds + 1)
-    expect(process.memoryUsage.rss() - memory).toBeLessThan(16 * 1024 * 1024)
+    expect((await settledMemory()).rss - rss).toBeLessThan(16 * 1024 * 1024)
     for (const end of ends) end.destroy()
   }, 120_000)
 })
