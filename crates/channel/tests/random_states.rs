@@ -10,7 +10,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use common::{Harness, Random, Seen, framing, limits, numbered};
+use common::{Harness, Random, Seen, framing, limits, numbered, seeds};
 use fdwire_channel::Limits;
 use fdwire_socket::{Address, Control, Datagram, ForeignFd, Stream};
 use fdwire_wire::Protocol;
@@ -243,10 +243,5 @@ fn run(seed: u64) {
 
 #[test]
 fn no_state_of_a_connection_keeps_the_thread_busy() {
-    let number =
-        |name: &str, default| std::env::var(name).map_or(default, |it| it.parse().unwrap());
-    let first = number("FDWIRE_SEED", 1);
-    for seed in first..first + number("FDWIRE_SEEDS", 2) {
-        run(seed);
-    }
+    seeds(2).for_each(run);
 }

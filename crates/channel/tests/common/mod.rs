@@ -20,7 +20,7 @@ use fdwire_socket::{Address, Control, Datagram, Errno, ForeignFd, Stream};
 use fdwire_wire::Protocol;
 use fdwire_wire::codec::{self, Codec, Lost};
 pub use open_fds::{first_open_fds, open_fds, wait_for_open_fds};
-pub use random::Random;
+pub use random::{Random, seeds};
 
 /// Longer than anything in these tests takes, on a busy machine.
 pub const TIMEOUT: Duration = Duration::from_secs(20);

@@ -1,5 +1,15 @@
 //! Random numbers that a seed determines.
 
+use std::ops::Range;
+
+/// Returns the seeds of a test: FDWIRE_SEEDS of them, from FDWIRE_SEED on (1, and `default` of them).
+pub fn seeds(default: u64) -> Range<u64> {
+    let number =
+        |name: &str, default| std::env::var(name).map_or(default, |it| it.parse().unwrap());
+    let first = number("FDWIRE_SEED", 1);
+    first..first + number("FDWIRE_SEEDS", default)
+}
+
 /// A xorshift64 generator.
 pub struct Random(u64);
 

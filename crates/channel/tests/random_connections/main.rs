@@ -13,7 +13,7 @@ mod server;
 use std::time::{Duration, Instant};
 
 use client::Client;
-use common::{Harness, Random, Seen, TIMEOUT};
+use common::{Harness, Random, Seen, TIMEOUT, seeds};
 use server::Server;
 
 /// How long nothing acts but the reactor, to count its wakeups.
@@ -166,10 +166,7 @@ fn run(seed: u64, steps: usize) {
 
 #[test]
 fn accounts_are_exact_and_waiting_costs_nothing() {
-    let number =
-        |name: &str, default| std::env::var(name).map_or(default, |it| it.parse().unwrap());
-    let first = number("FDWIRE_SEED", 1);
-    for seed in first..first + number("FDWIRE_SEEDS", 5) {
+    for seed in seeds(5) {
         run(seed, 1_000);
     }
 }
