@@ -54,7 +54,7 @@ describe('reconnect of a datagram socket', () => {
 
   it('drops what is queued with queue: refuse, and survives the timeout of these messages', async () => {
     const address = abstractName()
-    // Nobody receives, so messages are queued.
+    // No program reads, so messages are queued.
     const server = track(await bind(address, DGRAM))
     const options = { ...DGRAM, sendTimeout: 50 }
     const { channel } = await client(address, options, { ...FAST, queue: 'refuse' })

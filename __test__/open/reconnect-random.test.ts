@@ -2,11 +2,16 @@ import { setTimeout } from 'node:timers/promises'
 import { bind, type Channel } from 'fdwire'
 import { describe, expect, it } from 'vitest'
 import { destroyChannelsAfterEach, track } from '../support/channels.js'
+import { testPath } from '../support/processes.js'
 import { client, Server } from '../support/reconnecting.js'
 import { abstractName, afterTest, runCleanupsAfterEach, waitUntil } from '../support/streams.js'
 
 destroyChannelsAfterEach()
 runCleanupsAfterEach()
+
+const { numbers }: { numbers(seed: number): (limit: number) => number } = await import(
+  testPath('support/children/random-traffic.mjs')
+)
 
 /** The seeds of one test. FDWIRE_SEED repeats one of them, and FDWIRE_SEEDS is how many follow it. */
 const FIRST = Number(process.env.FDWIRE_SEED ?? 1)
@@ -58,17 +63,6 @@ class ConnectionPeer extends Server implements Peer {
   }
 }
 
-/** Returns a generator of the integers below `end`. */
-function randomOf(seed: number): (end: number) => number {
-  let state = seed
-  return end => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % end
-  }
-}
-
 /**
  * Waits, and checks that this takes no time of the processor worth mentioning. Garbage collection may
  * take some, but not in three pauses one after the other.
@@ -98,7 +92,7 @@ describe.each(KINDS)('a client of %s', (_, options) => {
   const isDatagram = (options as { type?: string }).type === 'dgram'
 
   const run = async (seed: number, queue: 'keep' | 'refuse') => {
-    const random = randomOf(seed)
+    const random = numbers(seed)
     const address = abstractName()
     const peer: Peer = isDatagram
       ? new DatagramPeer(address, options)
@@ -156,8 +150,8 @@ describe.each(KINDS)('a client of %s', (_, options) => {
     await Promise.all(waiting)
     expect(channel.stats.undelivered).toBe(undelivered)
     await rest()
-    const numbers = peer.received.map(Number)
-    expect(numbers).toEqual([...new Set(numbers)].sort((one, other) => one - other))
+    const received = peer.received.map(Number)
+    expect(received).toEqual([...new Set(received)].sort((one, other) => one - other))
     await channel.close()
     expect(channel.closed).toBe(true)
   }
